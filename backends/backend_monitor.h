@@ -1,0 +1,74 @@
+// backends/backend_monitor.h - BackendMonitor: asks each backend how it is and what it serves.
+//
+// GET /health on a timer, sooner when a call has failed; GET /v1/models each time a backend comes
+// up. HealthTracker decides what it means.
+//
+// Threading: confined to the control thread's io_context, except report_unreachable().
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include "backends/endpoint.h"
+#include "backends/health_tracker.h"
+#include "backends/http/task.h"
+#include "backends/model_table.h"
+
+namespace batchproxy {
+
+class BackendMonitor {
+ public:
+  struct Events {
+    std::function<void(BackendId, Health)> on_health;
+    std::function<void(ModelTablePtr)> on_models;
+  };
+
+  BackendMonitor(asio::io_context& io, Duration interval, Events events);
+
+  // Start-up only; ids are dense from 0, endpoints outlive the monitor.
+  void add(const Endpoint* endpoint);
+  void start();
+  void stop();
+
+  // A call found nobody at home (`unreachable`), or lost its connection: look at once.
+  // Threading: any thread.
+  void report_failure(BackendId backend, bool unreachable);
+
+  Health health(BackendId backend) const { return watched_[backend]->tracker.health(); }
+  std::size_t size() const { return watched_.size(); }
+  const Endpoint& endpoint(BackendId backend) const { return *watched_[backend]->endpoint; }
+  bool any_ready() const;
+
+  // One GET of `path`: the body of a 200, or why there is none. Also the launcher's readiness probe.
+  struct Reply {
+    ProbeResult result;
+    std::string body;
+  };
+  static Task<Reply> get(asio::io_context& io, asio::ip::tcp::endpoint address,
+                         std::string authority, std::string api_key, std::string path,
+                         Duration patience);
+
+ private:
+  struct Watched {
+    const Endpoint* endpoint;
+    HealthTracker tracker;
+    asio::steady_timer timer;
+  };
+
+  Task<void> watch(Watched& watched);
+  Task<bool> learn_models(Watched& watched);
+  void tell_health(const Watched& watched);
+
+  asio::io_context& io_;
+  const Duration interval_;
+  const Events events_;
+  std::vector<std::unique_ptr<Watched>> watched_;
+  std::shared_ptr<ModelTable> models_ = std::make_shared<ModelTable>();
+  bool stopped_ = false;
+};
+
+}  // namespace batchproxy

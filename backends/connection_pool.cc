@@ -1,0 +1,65 @@
+// backends/connection_pool.cc - see connection_pool.h.
+#include "backends/connection_pool.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <boost/asio/redirect_error.hpp>
+
+namespace batchproxy {
+
+ConnectionPool::ConnectionPool(asio::io_context& io, DeadlineQueue& deadlines,
+                               Duration connect_timeout)
+    : io_(io), deadlines_(deadlines), connect_timeout_(connect_timeout) {}
+
+void ConnectionPool::add(const Endpoint* endpoint) { peers_.push_back({endpoint, {}}); }
+
+Connection::Ptr ConnectionPool::take_idle(BackendId backend) {
+  auto& idle = peers_[backend].idle;
+  while (!idle.empty()) {
+    Connection::Ptr connection = std::move(idle.back());
+    idle.pop_back();
+    connection->on_peer_gone(nullptr);
+    connection->never_expire();
+    if (!connection->has_unread()) return connection;
+    connection->close();
+  }
+  return nullptr;
+}
+
+Task<Connection::Ptr> ConnectionPool::connect(BackendId backend) {
+  auto connection =
+      std::make_shared<Connection>(Connection::Socket(io_.get_executor()), deadlines_);
+  connection->expire_in(connect_timeout_);
+  ErrorCode error;
+  co_await connection->socket().async_connect(peers_[backend].endpoint->address,
+                                              asio::redirect_error(use_task, error));
+  if (error || !connection->is_open()) {
+    connection->close();
+    co_return nullptr;
+  }
+  connection->never_expire();
+  connection->start();
+  co_return connection;
+}
+
+void ConnectionPool::give_back(BackendId backend, Connection::Ptr connection) {
+  // Bytes that nobody asked for would be taken for the next answer.
+  if (!connection->is_open() || connection->has_unread()) return connection->close();
+  Peer& peer = peers_[backend];
+  Connection* raw = connection.get();
+  auto forget = [&idle = peer.idle, raw] {
+    std::erase_if(idle, [raw](const Connection::Ptr& other) { return other.get() == raw; });
+  };
+  peer.idle.push_back(std::move(connection));
+  raw->expire_in(peer.endpoint->idle_time_to_live);
+  raw->on_peer_gone(forget);
+}
+
+void ConnectionPool::close_all() {
+  for (Peer& peer : peers_) {
+    for (auto& connection : std::exchange(peer.idle, {})) connection->close();
+  }
+}
+
+}  // namespace batchproxy

@@ -1,0 +1,45 @@
+// backends/connection_pool.h - ConnectionPool: one I/O thread's keep-alive connections to backends.
+//
+// Threading: confined to one I/O thread.
+#pragma once
+
+#include <vector>
+
+#include "backends/endpoint.h"
+#include "backends/http/connection.h"
+
+namespace batchproxy {
+
+class ConnectionPool {
+ public:
+  ConnectionPool(asio::io_context& io, DeadlineQueue& deadlines, Duration connect_timeout);
+
+  // Start-up only. Endpoint ids are dense from 0.
+  void add(const Endpoint* endpoint);
+
+  // The idle connection used last (it is the likeliest to be alive), or null. It has nothing unread
+  // and its peer had not left a moment ago.
+  Connection::Ptr take_idle(BackendId backend);
+
+  // A new connection, or null when the backend cannot be reached within connect_timeout.
+  Task<Connection::Ptr> connect(BackendId backend);
+
+  // Keeps `connection` for the next call. It must be between two answers.
+  void give_back(BackendId backend, Connection::Ptr connection);
+
+  const Endpoint& endpoint(BackendId backend) const { return *peers_[backend].endpoint; }
+  void close_all();
+
+ private:
+  struct Peer {
+    const Endpoint* endpoint;
+    std::vector<Connection::Ptr> idle;
+  };
+
+  asio::io_context& io_;
+  DeadlineQueue& deadlines_;
+  const Duration connect_timeout_;
+  std::vector<Peer> peers_;
+};
+
+}  // namespace batchproxy

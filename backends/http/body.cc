@@ -1,0 +1,129 @@
+// backends/http/body.cc - see body.h.
+#include "backends/http/body.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace batchproxy::http {
+
+BodyReader::BodyReader(Connection& connection, BufferPool& buffers, Buffer& in, std::size_t& pos,
+                       const Framing& framing, NoFraming otherwise, std::uint64_t limit)
+    : connection_(connection),
+      buffers_(buffers),
+      in_(in),
+      pos_(pos),
+      start_(pos),
+      framing_(framing),
+      otherwise_(otherwise),
+      limit_(limit) {}
+
+Task<BodyStatus> BodyReader::read_whole() {
+  if (!framing_.chunked && framing_.content_length) {
+    if (*framing_.content_length > limit_) co_return status_ = BodyStatus::kTooLarge;
+    co_return status_ = co_await read_counted(*framing_.content_length);
+  }
+  co_return status_ = co_await read_until_end();
+}
+
+Task<BodyStatus> BodyReader::read_counted(std::uint64_t length) {
+  const auto size = static_cast<std::size_t>(length);
+  if (in_.capacity() - pos_ >= size) {
+    while (in_.size() - pos_ < size) {
+      if (!co_await connection_.readable()) co_return BodyStatus::kCut;
+      const auto n = connection_.read_some(in_.spare());
+      if (!n) co_return BodyStatus::kCut;
+      in_.commit(*n);
+    }
+    view_ = in_.view().substr(pos_, size);
+    pos_ += size;
+    co_return BodyStatus::kWhole;
+  }
+  own_ = buffers_.take(size);
+  own_.append(in_.view().substr(pos_));
+  pos_ = in_.size();
+  while (own_.size() < size) {
+    if (!co_await connection_.readable()) co_return BodyStatus::kCut;
+    // Never past the message: what follows is the next one's.
+    const auto n = connection_.read_some(own_.spare().first(size - own_.size()));
+    if (!n) co_return BodyStatus::kCut;
+    own_.commit(*n);
+  }
+  view_ = own_.view();
+  co_return BodyStatus::kWhole;
+}
+
+// Chunked, or until the connection's end: gathered from pieces, since the length is not known.
+Task<BodyStatus> BodyReader::read_until_end() {
+  Buffer whole = buffers_.take();
+  while (true) {
+    const auto piece = co_await next_piece();
+    if (!piece) break;
+    if (piece->empty()) break;
+    if (whole.size() + piece->size() > limit_) {
+      status_ = BodyStatus::kTooLarge;
+      break;
+    }
+    whole.append(*piece);
+  }
+  buffers_.give_back(std::move(own_));
+  own_ = std::move(whole);
+  view_ = own_.view();
+  co_return status_;
+}
+
+Task<std::optional<std::string_view>> BodyReader::next_piece() {
+  while (true) {
+    const auto piece = decode_available();
+    if (!piece || !piece->empty()) co_return piece;
+    if (at_end()) co_return std::string_view();
+    // All that was there has been handed out: read over it.
+    in_.truncate(start_);
+    pos_ = start_;
+    if (in_.spare().empty()) in_.reserve(in_.capacity() + BufferPool::kCommon);
+    const bool open = co_await connection_.readable();
+    const auto n = open ? connection_.read_some(in_.spare()) : std::nullopt;
+    if (!n) {
+      const bool end_is_fine = !framing_.chunked && !framing_.content_length &&
+                               connection_.closed() == Connection::Closed::kByPeer;
+      if (end_is_fine) co_return std::string_view();
+      status_ = BodyStatus::kCut;
+      co_return std::nullopt;
+    }
+    in_.commit(*n);
+  }
+}
+
+std::uint64_t BodyReader::length_or_unbounded() const {
+  return framing_.content_length.value_or(
+      otherwise_ == NoFraming::kEmpty ? 0 : std::numeric_limits<std::uint64_t>::max());
+}
+
+bool BodyReader::at_end() const {
+  return framing_.chunked ? chunks_.done() : taken_ == length_or_unbounded();
+}
+
+// The next run of body bytes that is in `in_` already; empty when more must be read first.
+std::optional<std::string_view> BodyReader::decode_available() {
+  while (pos_ < in_.size()) {
+    const std::string_view available = in_.view().substr(pos_);
+    if (!framing_.chunked) {
+      const std::uint64_t left = length_or_unbounded() - taken_;
+      const std::string_view piece = available.substr(
+          0, static_cast<std::size_t>(std::min<std::uint64_t>(left, available.size())));
+      pos_ += piece.size();
+      taken_ += piece.size();
+      return piece;
+    }
+    if (chunks_.done()) return std::string_view();
+    const auto step = chunks_.next(available);
+    if (!step) {
+      status_ = BodyStatus::kMalformed;
+      return std::nullopt;
+    }
+    pos_ += step->consumed;
+    if (!step->data.empty()) return step->data;
+  }
+  return std::string_view();
+}
+
+}  // namespace batchproxy::http

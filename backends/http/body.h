@@ -1,0 +1,71 @@
+// backends/http/body.h - reads the body of a message from a Connection: whole, or piece by piece.
+//
+// Threading: confined to the connection's I/O thread.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "backends/http/buffer.h"
+#include "backends/http/chunked.h"
+#include "backends/http/connection.h"
+#include "backends/http/head.h"
+#include "backends/http/task.h"
+
+namespace batchproxy::http {
+
+enum class BodyStatus {
+  kWhole,      // it is all there
+  kCut,        // the connection ended first
+  kTooLarge,   // more than the limit
+  kMalformed,  // chunked coding with an error in it
+};
+
+// Where a message's body ends: nowhere to be seen (the connection's end), or as the head says.
+enum class NoFraming { kEmpty, kUntilClose };
+
+// Reads bodies without copying where it can: `in` holds the head and whatever came with it, `pos`
+// is the body's first byte there and, afterwards, the first byte behind the message. A body that
+// fits into `in` stays there; a longer one gets a buffer of its own, made to measure.
+class BodyReader {
+ public:
+  BodyReader(Connection& connection, BufferPool& buffers, Buffer& in, std::size_t& pos,
+             const Framing& framing, NoFraming otherwise, std::uint64_t limit);
+  ~BodyReader() { buffers_.give_back(std::move(own_)); }
+  BodyReader(const BodyReader&) = delete;
+  BodyReader& operator=(const BodyReader&) = delete;
+
+  // Everything, into view().
+  Task<BodyStatus> read_whole();
+  // The whole body after read_whole(); valid while this reader and `in` live.
+  std::string_view view() const { return view_; }
+
+  // The next piece that has arrived, in whatever cut; an empty one is the end. Nothing when the
+  // body is broken: see status(). Valid until the next call.
+  Task<std::optional<std::string_view>> next_piece();
+  BodyStatus status() const { return status_; }
+
+ private:
+  Task<BodyStatus> read_counted(std::uint64_t length);
+  Task<BodyStatus> read_until_end();
+  std::optional<std::string_view> decode_available();
+  std::uint64_t length_or_unbounded() const;
+  bool at_end() const;
+
+  Connection& connection_;
+  BufferPool& buffers_;
+  Buffer& in_;
+  std::size_t& pos_;
+  const std::size_t start_;  // the head lies before it, and others hold views into that
+  const Framing framing_;
+  const NoFraming otherwise_;
+  const std::uint64_t limit_;
+  ChunkDecoder chunks_;
+  std::uint64_t taken_ = 0;  // body bytes handed out so far
+  Buffer own_;
+  std::string_view view_;
+  BodyStatus status_ = BodyStatus::kWhole;
+};
+
+}  // namespace batchproxy::http

@@ -1,0 +1,146 @@
+// backends/http/connection.cc - see connection.h.
+#include "backends/http/connection.h"
+
+#include <fcntl.h>
+
+#include <array>
+#include <utility>
+
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/write.hpp>
+
+namespace batchproxy {
+
+Connection::Connection(Socket socket, DeadlineQueue& deadlines)
+    : socket_(std::move(socket)), deadlines_(deadlines) {}
+
+Connection::~Connection() = default;
+
+void Connection::start() {
+  ErrorCode ignored;
+  socket_.non_blocking(true, ignored);
+  ::fcntl(socket_.native_handle(), F_SETFD, FD_CLOEXEC);  // engines must not inherit it
+  socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
+  arm();
+}
+
+void Connection::arm() {
+  if (armed_ || !is_open()) return;
+  armed_ = true;
+  socket_.async_wait(Socket::wait_read, [self = shared_from_this()](const ErrorCode& error) {
+    self->on_readable(error);
+  });
+}
+
+void Connection::on_readable(const ErrorCode& error) {
+  armed_ = false;
+  if (error || !is_open()) return close(Closed::kByPeer);
+  readable_ = true;
+  if (lingering_) {
+    std::array<char, 4096> dropped;
+    if (!read_some(dropped)) return;
+    return arm();
+  }
+  if (reader_.is_waiting()) return reader_.wake();
+  if (gone_ && peer_has_left()) close(Closed::kByPeer);
+}
+
+// Looks without taking: bytes may be the start of the client's next request, which is not ours yet.
+bool Connection::peer_has_left() {
+  char byte = 0;
+  ErrorCode error;
+  const std::size_t n =
+      socket_.receive(asio::buffer(&byte, 1), asio::socket_base::message_peek, error);
+  return error != asio::error::would_block && (error || n == 0);
+}
+
+Task<bool> Connection::readable() {
+  if (!readable_ && is_open()) {
+    arm();
+    co_await reader_.wait();
+  }
+  co_return is_open();
+}
+
+std::optional<std::size_t> Connection::read_some(std::span<char> into) {
+  if (!is_open()) return std::nullopt;
+  ErrorCode error;
+  const std::size_t n = socket_.read_some(asio::buffer(into.data(), into.size()), error);
+  if (error == asio::error::would_block) {
+    readable_ = false;
+    arm();
+    return 0;
+  }
+  if (error || n == 0) {
+    close(Closed::kByPeer);
+    return std::nullopt;
+  }
+  // A short read has emptied the socket; otherwise there may be more, and we are asked again.
+  if (n < into.size()) {
+    readable_ = false;
+    arm();
+  }
+  return n;
+}
+
+Task<bool> Connection::write(std::span<const asio::const_buffer> buffers) {
+  if (!is_open()) co_return false;
+  ErrorCode error;
+  std::size_t sent = socket_.write_some(buffers, error);
+  if (error && error != asio::error::would_block) {
+    close(Closed::kByPeer);
+    co_return false;
+  }
+  for (asio::const_buffer rest : buffers) {
+    const std::size_t skipped = std::min(sent, rest.size());
+    rest += skipped;
+    sent -= skipped;
+    if (rest.size() == 0) continue;
+    ErrorCode failed;
+    co_await asio::async_write(socket_, rest, asio::redirect_error(use_task, failed));
+    if (failed) {
+      close(Closed::kByPeer);
+      co_return false;
+    }
+  }
+  co_return is_open();
+}
+
+Task<bool> Connection::write(std::string_view bytes) {
+  const asio::const_buffer buffer(bytes.data(), bytes.size());
+  co_return co_await write(std::span(&buffer, 1));
+}
+
+void Connection::on_peer_gone(std::function<void()> gone) {
+  gone_ = std::move(gone);
+  if (gone_ && readable_ && is_open() && peer_has_left()) close(Closed::kByPeer);
+}
+
+void Connection::close(Closed why) {
+  if (!is_open()) return;
+  closed_ = why;
+  clear();
+  ErrorCode ignored;
+  socket_.close(ignored);
+  // Later, not from in here: whoever closes us must not find its reader's work done on return.
+  reader_.wake_later(socket_.get_executor());
+  if (auto gone = std::exchange(gone_, {}); gone && why != Closed::kByUs) gone();
+}
+
+void Connection::close_lingering(Duration patience) {
+  if (!is_open()) return;
+  gone_ = {};
+  ErrorCode error;
+  socket_.shutdown(Socket::shutdown_send, error);
+  if (error) return close();
+  lingering_ = true;
+  expire_in(patience);
+  if (readable_) {
+    readable_ = false;
+    on_readable({});
+  } else {
+    arm();
+  }
+}
+
+}  // namespace batchproxy

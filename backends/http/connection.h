@@ -1,0 +1,85 @@
+// backends/http/connection.h - Connection: one TCP connection, client's or backend's, that costs
+// nothing while idle and notices at any time that its peer has left.
+//
+// A wait for readability is armed all the time, so no buffer is held while nothing arrives, and a
+// peer that closes is seen also while we are busy with its request (or while a pooled connection
+// rests). Writes are tried at once and only wait when the socket is full.
+//
+// Threading: confined to the I/O thread whose io_context it was made on.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+
+#include <boost/asio/buffer.hpp>
+
+#include "backends/http/deadline.h"
+#include "backends/http/task.h"
+#include "backends/http/waiter.h"
+
+namespace batchproxy {
+
+class Connection final : public std::enable_shared_from_this<Connection>, private Deadline {
+ public:
+  using Socket = asio::basic_stream_socket<asio::ip::tcp, IoExecutor>;
+  using Ptr = std::shared_ptr<Connection>;
+
+  // Why a connection is closed, when we know better than the error code does.
+  enum class Closed { kNo, kByPeer, kByUs, kTimedOut };
+
+  Connection(Socket socket, DeadlineQueue& deadlines);
+  ~Connection();
+
+  // Arms the wait for readability. Call once, when the socket is connected.
+  void start();
+
+  // Completes when bytes, or the peer's end, can be read. False once closed.
+  Task<bool> readable();
+
+  // Reads what is there into `into` without waiting: the number of bytes, or nothing when the peer
+  // has ended or the connection is broken. 0 bytes means "wait again".
+  std::optional<std::size_t> read_some(std::span<char> into);
+
+  // Writes all of `buffers`; false when the connection broke.
+  Task<bool> write(std::span<const asio::const_buffer> buffers);
+  Task<bool> write(std::string_view bytes);
+
+  // Calls `gone` once if the peer leaves while nobody waits in readable(). Null to stop.
+  void on_peer_gone(std::function<void()> gone);
+
+  // Closes the connection after `in`, unless called again or cleared first; then closed() is
+  // kTimedOut and pending operations end.
+  void expire_in(Duration in) { deadlines_.set(*this, in); }
+  void expire_at(TimePoint at) { deadlines_.set(*this, at); }
+  void never_expire() { clear(); }
+
+  void close(Closed why = Closed::kByUs);
+  // Closes without losing the peer our last bytes: sends FIN, then reads and drops until the peer
+  // closes or `patience` runs out (RFC 9112 9.6). The connection keeps itself alive meanwhile.
+  void close_lingering(Duration patience);
+
+  Closed closed() const { return closed_; }
+  bool is_open() const { return closed_ == Closed::kNo; }
+  // Whether there is something to read that nobody has read yet: on an idle pooled connection this
+  // means that it is of no use any more.
+  bool has_unread() const { return readable_; }
+  Socket& socket() { return socket_; }
+
+ private:
+  void on_expired() override { close(Closed::kTimedOut); }
+  void arm();
+  void on_readable(const ErrorCode& error);
+  bool peer_has_left();
+
+  Socket socket_;
+  DeadlineQueue& deadlines_;
+  std::function<void()> gone_;
+  Waiter reader_;
+  bool armed_ = false;
+  bool readable_ = false;
+  bool lingering_ = false;
+  Closed closed_ = Closed::kNo;
+};
+
+}  // namespace batchproxy

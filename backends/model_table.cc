@@ -1,0 +1,42 @@
+// backends/model_table.cc - see model_table.h.
+#include "backends/model_table.h"
+
+namespace batchproxy {
+
+void ModelTable::set(BackendId backend, const std::vector<Served>& models) {
+  for (auto& [name, set] : sets_) set.erase(backend);
+  for (const Served& model : models) {
+    sets_[model.id].insert(backend);
+    json_.try_emplace(model.id, model.json);
+  }
+  std::erase_if(sets_, [](const auto& entry) { return entry.second.empty(); });
+  all_.insert(backend);
+  silent_.erase(backend);
+}
+
+BackendSet ModelTable::find(std::string_view model) const {
+  if (model.empty()) return all_;
+  const auto it = sets_.find(model);
+  return it == sets_.end() ? BackendSet() : it->second;
+}
+
+std::string ModelTable::names() const {
+  std::string names;
+  for (const auto& [name, set] : sets_) {
+    if (!names.empty()) names += ", ";
+    names += name;
+  }
+  return names;
+}
+
+std::string ModelTable::models_json() const {
+  std::string json = R"({"object":"list","data":[)";
+  bool first = true;
+  for (const auto& [name, set] : sets_) {
+    if (!std::exchange(first, false)) json += ',';
+    json += json_.at(name);
+  }
+  return json + "]}";
+}
+
+}  // namespace batchproxy

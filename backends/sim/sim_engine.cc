@@ -1,0 +1,133 @@
+// backends/sim/sim_engine.cc - from flags to a running simulated server.
+#include "backends/sim/sim_engine.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
+#include <exception>
+#include <string>
+#include <vector>
+
+#include <boost/system/system_error.hpp>
+
+#include "backends/sim/flags.h"
+#include "backends/sim/server.h"
+#include "backends/sim/startup_log.h"
+
+namespace batchproxy {
+namespace {
+
+constexpr int kLongestDefaultModelLen = 32768;
+
+void print(const std::string& line) {
+  std::fprintf(stdout, "%s\n", line.c_str());
+  std::fflush(stdout);
+}
+
+void log(std::string_view level, std::string_view where, std::string_view text) {
+  print(vllm_log_line(level, where, text, std::time(nullptr)));
+}
+
+EngineLimits limits_of(const SimFlags& flags, const Hardware& hardware) {
+  EngineLimits limits;
+  limits.max_num_seqs = flags.max_num_seqs.value_or(hardware.default_max_num_seqs());
+  limits.max_num_batched_tokens =
+      flags.max_num_batched_tokens.value_or(hardware.default_max_num_batched_tokens());
+  limits.kv_blocks = std::max<std::int64_t>(
+      hardware.kv_tokens(flags.gpu_memory_utilization, flags.pipeline_parallel_size) /
+          kKvBlockTokens,
+      0);
+  limits.prefix_caching = flags.prefix_caching;
+  return limits;
+}
+
+std::chrono::duration<double> keep_alive() {
+  const char* text = std::getenv("VLLM_HTTP_TIMEOUT_KEEP_ALIVE");
+  const double seconds = text != nullptr ? std::atof(text) : 0;
+  return std::chrono::duration<double>(seconds > 0 ? seconds : 5);
+}
+
+SimServerOptions server_options(const SimFlags& flags, const Hardware& hardware,
+                                int max_model_len) {
+  SimServerOptions options;
+  options.host = flags.host;
+  options.port = flags.port;
+  options.hardware = hardware;
+  options.limits = limits_of(flags, hardware);
+  options.costs = flags.costs;
+  options.api = {flags.model,   flags.served_names,           flags.api_keys,
+                 max_model_len, flags.gpu_memory_utilization, flags.answer_mode};
+  options.time_scale = flags.time_scale;
+  options.keep_alive = keep_alive();
+  options.crash_after = flags.crash_after;
+  options.hang_after = flags.hang_after;
+  options.crash = [] { std::_Exit(1); };
+  options.stop_on_signals = true;
+  return options;
+}
+
+void print(const StartupLine& line) {
+  if (line.where.empty()) {
+    print(line.text);
+  } else {
+    log("INFO", line.where, line.text);
+  }
+}
+
+std::vector<LoadStep> load_steps(const std::vector<StartupLine>& lines, double load_seconds) {
+  std::vector<LoadStep> steps;
+  for (const StartupLine& line : lines) {
+    steps.push_back(
+        {std::chrono::duration<double>(line.after * load_seconds), [line] { print(line); }});
+  }
+  return steps;
+}
+
+int serve(const SimFlags& flags) {
+  const Hardware hardware(flags.gpu, flags.tensor_parallel_size);
+  const EngineLimits limits = limits_of(flags, hardware);
+  const std::int64_t kv_tokens = limits.kv_blocks * kKvBlockTokens;
+  const int max_model_len = flags.max_model_len.value_or(
+      static_cast<int>(std::min<std::int64_t>(kv_tokens, kLongestDefaultModelLen)));
+  if (kv_tokens <= 0 || max_model_len > kv_tokens) {
+    for (const std::string& line :
+         kv_too_small_lines(kv_tokens, max_model_len, std::time(nullptr))) {
+      print(line);
+    }
+    return 1;
+  }
+
+  SimServer server(server_options(flags, hardware, max_model_len));
+  const std::string address = flags.host + ":" + std::to_string(server.port());
+  const EngineSize size{kv_tokens, max_model_len, limits.max_num_batched_tokens};
+  server.run(load_steps(startup_lines(flags, size, address), flags.load_seconds));
+  print("INFO:     Application shutdown complete.");
+  return 0;
+}
+
+}  // namespace
+
+int run_sim_engine(int argc, char** argv) {
+  try {
+    const std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
+    const SimFlags flags = parse_sim_flags(arguments);
+    if (flags.help) {
+      print(sim_usage());
+      return 0;
+    }
+    return serve(flags);
+  } catch (const std::invalid_argument& error) {
+    std::fprintf(stderr, "sim-engine: error: %s\n", error.what());
+    return 2;
+  } catch (const boost::system::system_error& error) {
+    log("ERROR", "api_server.py:3",
+        "OSError: [Errno " + std::to_string(error.code().value()) + "] " + error.code().message());
+    return 1;
+  } catch (const std::exception& error) {
+    log("ERROR", "api_server.py:3", error.what());
+    return 1;
+  }
+}
+
+}  // namespace batchproxy

@@ -1,0 +1,42 @@
+// backends/sim/startup_log.h - what the simulated engine writes to stdout while it "loads": the
+// lines by which vLLM's progress is followed, and a first one that says that this is a simulation.
+//
+// Threading: pure functions.
+#pragma once
+
+#include <cstdint>
+#include <ctime>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "backends/sim/flags.h"
+
+namespace batchproxy {
+
+// "INFO 08-12 13:30:42 [core.py:77] text".
+std::string vllm_log_line(std::string_view level, std::string_view where, std::string_view text,
+                          std::time_t now);
+
+// What the server has been sized to.
+struct EngineSize {
+  std::int64_t kv_tokens = 0;
+  int max_model_len = 0;
+  int max_num_batched_tokens = 0;
+};
+
+struct StartupLine {
+  double after = 0;   // share of the load time, from 0 to 1
+  std::string where;  // empty: `text` is the whole line
+  std::string text;
+};
+
+// In order of time. `address` is host:port.
+std::vector<StartupLine> startup_lines(const SimFlags& flags, const EngineSize& size,
+                                       const std::string& address);
+
+// The lines with which vLLM gives up when max_model_len does not fit into the KV cache.
+std::vector<std::string> kv_too_small_lines(std::int64_t kv_tokens, int max_model_len,
+                                            std::time_t now);
+
+}  // namespace batchproxy

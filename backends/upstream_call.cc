@@ -1,0 +1,146 @@
+// backends/upstream_call.cc - see upstream_call.h.
+#include "backends/upstream_call.h"
+
+#include <array>
+
+namespace batchproxy {
+
+namespace {
+constexpr int kMaxInterim = 8;  // 1xx answers before a final one
+}
+
+UpstreamCall::UpstreamCall(Resources resources, BackendId backend, TimePoint deadline)
+    : resources_(resources), backend_(backend), deadline_(deadline) {}
+
+UpstreamCall::~UpstreamCall() {
+  if (connection_) connection_->close();  // not given back: its answer was not read to the end
+  reader_.reset();
+  resources_.buffers.give_back(std::move(in_));
+}
+
+Task<CallFailure> UpstreamCall::start(const UpstreamRequest& request) {
+  connection_ = resources_.connections.take_idle(backend_);
+  const bool reused = connection_ != nullptr;
+  if (reused) {
+    const CallFailure failure = co_await attempt(request);
+    if (failure != CallFailure::kNoAnswer) co_return failure;
+  }
+  connection_ = co_await resources_.connections.connect(backend_);
+  if (!connection_) co_return aborted_ ? CallFailure::kAborted : CallFailure::kUnreachable;
+  if (aborted_) co_return CallFailure::kAborted;
+  co_return co_await attempt(request);
+}
+
+Task<CallFailure> UpstreamCall::attempt(const UpstreamRequest& request) {
+  connection_->expire_at(deadline_);
+  std::string head;
+  compose(request, head);
+  const std::array<asio::const_buffer, 2> message{
+      asio::const_buffer(head.data(), head.size()),
+      asio::const_buffer(request.body.data(), request.body.size())};
+  if (!co_await connection_->write(message)) co_return broken(false);
+  co_return co_await read_head();
+}
+
+Task<CallFailure> UpstreamCall::read_head() {
+  if (in_.capacity() == 0) in_ = resources_.buffers.take();
+  in_.clear();
+  pos_ = 0;
+  std::size_t searched = 0;
+  int interim = 0;
+  while (true) {
+    const std::string_view unread = in_.view().substr(pos_);
+    const auto length = http::find_head_end(unread, searched);
+    if (!length) {
+      if (unread.size() > http::kResponseLimits.head) co_return CallFailure::kBadAnswer;
+      searched = unread.size();
+      if (in_.spare().empty()) in_.reserve(pos_ + http::kResponseLimits.head + 1);
+      if (!co_await connection_->readable()) co_return broken(!in_.empty());
+      const auto n = connection_->read_some(in_.spare());
+      if (!n) co_return broken(!in_.empty());
+      in_.commit(*n);
+      continue;
+    }
+    http::ResponseHead& head = resources_.scratch;
+    if (http::parse_response_head(unread.substr(0, *length), http::kResponseLimits, head)) {
+      co_return CallFailure::kBadAnswer;
+    }
+    pos_ += *length;
+    searched = 0;
+    if (head.status < 200) {
+      if (++interim > kMaxInterim || head.status == 101) co_return CallFailure::kBadAnswer;
+      continue;
+    }
+    head_ = {head.status, head.fields.get("content-type"), head.fields.get("content-encoding"),
+             head.fields.get("retry-after")};
+    const bool no_body = head.status == 204 || head.status == 304;
+    const bool framed = no_body || head.fields.framing.chunked || head.fields.framing.content_length;
+    keep_alive_ = head.keep_alive() && framed;
+    reader_.emplace(*connection_, resources_.buffers, in_, pos_,
+                    no_body ? http::Framing{} : head.fields.framing,
+                    no_body ? http::NoFraming::kEmpty : http::NoFraming::kUntilClose, kMaxAnswer);
+    co_return CallFailure::kNone;
+  }
+}
+
+Task<CallFailure> UpstreamCall::read_whole() {
+  if (co_await reader_->read_whole() != http::BodyStatus::kWhole) co_return failure();
+  keep_connection_if_clean();
+  co_return CallFailure::kNone;
+}
+
+Task<std::optional<std::string_view>> UpstreamCall::next_piece() {
+  const auto piece = co_await reader_->next_piece();
+  if (piece && piece->empty()) keep_connection_if_clean();
+  co_return piece;
+}
+
+CallFailure UpstreamCall::failure() const {
+  switch (reader_->status()) {
+    case http::BodyStatus::kWhole: return CallFailure::kNone;
+    case http::BodyStatus::kCut: return broken(true);
+    case http::BodyStatus::kTooLarge:
+    case http::BodyStatus::kMalformed: return CallFailure::kBadAnswer;
+  }
+  return CallFailure::kBadAnswer;
+}
+
+CallFailure UpstreamCall::broken(bool answer_began) const {
+  if (aborted_) return CallFailure::kAborted;
+  if (connection_->closed() == Connection::Closed::kTimedOut) return CallFailure::kTimedOut;
+  return answer_began ? CallFailure::kCutAnswer : CallFailure::kNoAnswer;
+}
+
+void UpstreamCall::abort() {
+  aborted_ = true;
+  if (connection_) connection_->close();
+}
+
+// Leftover bytes, or an answer that only the connection's end could end, make it unfit for reuse.
+void UpstreamCall::keep_connection_if_clean() {
+  if (keep_alive_ && pos_ == in_.size()) {
+    resources_.connections.give_back(backend_, std::move(connection_));
+  } else {
+    connection_->close();
+  }
+  connection_.reset();
+}
+
+void UpstreamCall::compose(const UpstreamRequest& request, std::string& out) const {
+  const Endpoint& endpoint = resources_.connections.endpoint(backend_);
+  out.reserve(384 + request.fields.size());
+  out.append(request.method).append(" ").append(request.target).append(" HTTP/1.1\r\nhost: ");
+  out.append(endpoint.authority).append("\r\n").append(request.fields);
+  if (!endpoint.api_key.empty()) {
+    out.append("authorization: Bearer ").append(endpoint.api_key).append("\r\n");
+  } else if (!request.authorization.empty()) {
+    out.append("authorization: ").append(request.authorization).append("\r\n");
+  }
+  out.append("x-request-id: ").append(request.request_id);
+  if (request.method != "GET") {
+    out.append("\r\ncontent-length: ").append(std::to_string(request.body.size()));
+  }
+  out.append("\r\n\r\n");
+}
+
+}  // namespace batchproxy

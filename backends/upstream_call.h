@@ -1,0 +1,97 @@
+// backends/upstream_call.h - UpstreamCall: one request to one backend, and its answer.
+//
+// The request is rebuilt from scratch: our own request line and framing, and of the client's fields
+// only those that the caller chose. Framing bytes of a client never reach a backend.
+//
+// Threading: confined to one I/O thread.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "backends/connection_pool.h"
+#include "backends/http/body.h"
+#include "backends/http/buffer.h"
+#include "backends/http/head.h"
+
+namespace batchproxy {
+
+struct UpstreamRequest {
+  std::string_view method;
+  std::string_view target;
+  std::string_view fields;         // ready field lines, each ending in CRLF
+  std::string_view authorization;  // the client's; used when the backend has no key of its own
+  std::string_view request_id;     // fresh for every attempt
+  std::string_view body;
+};
+
+enum class CallFailure {
+  kNone,
+  kUnreachable,  // no connection: nothing was sent
+  kNoAnswer,     // the connection died before the first byte of an answer
+  kCutAnswer,    // it died after that
+  kBadAnswer,    // not HTTP as we read it, or too large
+  kTimedOut,
+  kAborted,      // abort() was called
+};
+
+// What of the answer's head is passed on. Views are valid while the call lives.
+struct AnswerHead {
+  unsigned status = 0;
+  std::string_view content_type;
+  std::string_view content_encoding;
+  std::string_view retry_after;
+};
+
+class UpstreamCall {
+ public:
+  struct Resources {
+    ConnectionPool& connections;
+    BufferPool& buffers;
+    http::ResponseHead& scratch;  // shared by the thread's calls; not held across a suspension
+  };
+  static constexpr std::uint64_t kMaxAnswer = 256u << 20;  // bytes
+
+  UpstreamCall(Resources resources, BackendId backend, TimePoint deadline);
+  ~UpstreamCall();
+  UpstreamCall(const UpstreamCall&) = delete;
+  UpstreamCall& operator=(const UpstreamCall&) = delete;
+
+  // Sends `request`, whose views must stay valid, and reads the head of the answer. A kept
+  // connection that turns out to be dead before any answer is replaced by a fresh one, once: the
+  // server had closed it while it was idle, and has not seen the request (RFC 9112 9.3.1).
+  Task<CallFailure> start(const UpstreamRequest& request);
+  const AnswerHead& head() const { return head_; }
+
+  // The whole body into body().
+  Task<CallFailure> read_whole();
+  std::string_view body() const { return reader_->view(); }
+
+  // The next piece of the body; an empty one is its end, nothing is a failure: see failure().
+  Task<std::optional<std::string_view>> next_piece();
+  CallFailure failure() const;
+
+  // Closes the connection: a vLLM server aborts the request then. Pending operations end.
+  void abort();
+
+ private:
+  Task<CallFailure> attempt(const UpstreamRequest& request);
+  Task<CallFailure> read_head();
+  CallFailure broken(bool answer_began) const;
+  void compose(const UpstreamRequest& request, std::string& out) const;
+  void keep_connection_if_clean();
+
+  const Resources resources_;
+  const BackendId backend_;
+  const TimePoint deadline_;
+  Connection::Ptr connection_;
+  Buffer in_;
+  std::size_t pos_ = 0;
+  AnswerHead head_;
+  bool keep_alive_ = false;
+  bool aborted_ = false;
+  std::optional<http::BodyReader> reader_;
+};
+
+}  // namespace batchproxy

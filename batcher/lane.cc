@@ -1,0 +1,178 @@
+// batcher/lane.cc - see lane.h.
+#include "batcher/lane.h"
+
+#include <boost/asio/post.hpp>
+
+namespace batchproxy {
+
+namespace {
+constexpr std::size_t kBulk = 256;  // messages taken from a queue at a time
+
+TimePoint now() { return std::chrono::steady_clock::now(); }
+}  // namespace
+
+// --- LanePort -----------------------------------------------------------------------------------
+
+LanePort::LanePort(Lane& lane, std::uint32_t index, boost::asio::io_context& io)
+    : lane_(lane), index_(index), io_(io), same_thread_(&io == &lane.io_) {}
+
+void LanePort::submit(Ticket& ticket) {
+  ticket.port = index_;
+  send({Kind::kSubmit, false, ticket.prompts, 0, 0, &ticket});
+}
+
+void LanePort::cancel(Ticket& ticket) { send({Kind::kCancel, false, 0, 0, 0, &ticket}); }
+
+void LanePort::complete(const Verdict& verdict, std::uint32_t prompts, bool ok) {
+  send({Kind::kComplete, ok, prompts, verdict.backend, verdict.batch.id, nullptr});
+}
+
+void LanePort::send(const Message& message) {
+  outgoing_.push_back(message);
+  if (flush_posted_) return;
+  flush_posted_ = true;
+  boost::asio::post(io_, [this] { flush(); });
+}
+
+void LanePort::flush() {
+  flush_posted_ = false;
+  sending_.swap(outgoing_);
+  if (same_thread_) {
+    for (const Message& message : sending_) lane_.handle(message);
+    sending_.clear();
+    lane_.decide();
+    return;
+  }
+  lane_.incoming_.enqueue_bulk(sending_.data(), sending_.size());
+  sending_.clear();
+  lane_.wake();
+}
+
+void LanePort::deliver(std::vector<Ticket*>& tickets) {
+  if (same_thread_) {
+    for (Ticket* ticket : tickets) ticket->sink->on_verdict(*ticket);
+  } else {
+    inbox_.enqueue_bulk(tickets.data(), tickets.size());
+    if (!inbox_awake_.exchange(true, std::memory_order_acq_rel)) {
+      boost::asio::post(io_, [this] { receive(); });
+    }
+  }
+  tickets.clear();
+}
+
+void LanePort::receive() {
+  // Fall asleep before looking: what comes after the last look finds us asleep and wakes us again.
+  inbox_awake_.exchange(false, std::memory_order_acq_rel);
+  std::array<Ticket*, kBulk> tickets;
+  while (const std::size_t n = inbox_.try_dequeue_bulk(tickets.data(), tickets.size())) {
+    for (std::size_t i = 0; i < n; ++i) tickets[i]->sink->on_verdict(*tickets[i]);
+  }
+}
+
+// --- Lane ---------------------------------------------------------------------------------------
+
+Lane::Lane(boost::asio::io_context& io, const SchedulerOptions& options)
+    : io_(io), scheduler_(options), timer_(io), received_(kBulk) {}
+
+LanePort& Lane::add_port(boost::asio::io_context& io) {
+  const auto index = static_cast<std::uint32_t>(ports_.size());
+  ports_.push_back(std::make_unique<LanePort>(*this, index, io));
+  by_port_.emplace_back();
+  return *ports_.back();
+}
+
+void Lane::set_backend(BackendId id, std::uint32_t max_num_seqs) {
+  boost::asio::post(io_, [=, this] {
+    scheduler_.set_backend(id, max_num_seqs);
+    decide();
+  });
+}
+
+void Lane::set_ready(BackendId id, bool ready) {
+  boost::asio::post(io_, [=, this] {
+    scheduler_.set_ready(id, ready);
+    decide();
+  });
+}
+
+void Lane::drain() {
+  boost::asio::post(io_, [this] {
+    scheduler_.drain();
+    decide();
+  });
+}
+
+void Lane::wake() {
+  if (!awake_.exchange(true, std::memory_order_acq_rel)) {
+    boost::asio::post(io_, [this] { run(); });
+  }
+}
+
+void Lane::run() {
+  awake_.exchange(false, std::memory_order_acq_rel);  // see LanePort::receive()
+  while (const std::size_t n = incoming_.try_dequeue_bulk(received_.data(), kBulk)) {
+    for (std::size_t i = 0; i < n; ++i) handle(received_[i]);
+  }
+  decide();
+}
+
+void Lane::handle(const LanePort::Message& message) {
+  switch (message.kind) {
+    case LanePort::Kind::kSubmit: scheduler_.submit(*message.ticket); break;
+    case LanePort::Kind::kCancel:
+      if (scheduler_.cancel(*message.ticket)) {
+        message.ticket->verdict.refused = Errc::kShuttingDown;
+        by_port_[message.ticket->port].push_back(message.ticket);
+      }
+      break;
+    case LanePort::Kind::kComplete:
+      scheduler_.complete(message.backend, message.prompts);
+      if (on_batch_done_) {
+        const auto done = ledger_.completed(message.batch, message.prompts, message.ok, now());
+        if (done) on_batch_done_(*done);
+      }
+      break;
+  }
+}
+
+void Lane::decide() {
+  const TimePoint time = now();
+  scheduler_.take(time, decided_);
+  for (Ticket* ticket : decided_) {
+    if (on_batch_done_ && !ticket->verdict.refused) ledger_.granted(ticket->verdict, time);
+    by_port_[ticket->port].push_back(ticket);
+  }
+  decided_.clear();
+  publish();
+  arm_timer();
+  for (std::size_t i = 0; i < ports_.size(); ++i) {
+    if (!by_port_[i].empty()) ports_[i]->deliver(by_port_[i]);
+  }
+}
+
+// The timer is only ever moved closer; when it fires too early, decide() finds nothing due and sets
+// it again. At load, where queues come and go within microseconds, it is hardly touched.
+void Lane::arm_timer() {
+  const auto due = scheduler_.next_due();
+  if (!due || *due >= armed_) return;
+  armed_ = *due;
+  timer_.expires_at(armed_);
+  timer_.async_wait([this](const boost::system::error_code& error) {
+    if (error) return;
+    armed_ = TimePoint::max();
+    decide();
+  });
+}
+
+void Lane::publish() {
+  stats_.queued.store(scheduler_.queued(), std::memory_order_relaxed);
+  for (BackendId id = 0; id < scheduler_.backend_count(); ++id) {
+    stats_.inflight[id].store(scheduler_.inflight(id), std::memory_order_relaxed);
+  }
+  for (const FlushReason reason : kAllFlushReasons) {
+    stats_.batches[static_cast<std::size_t>(reason)].store(scheduler_.batches(reason),
+                                                           std::memory_order_relaxed);
+  }
+}
+
+}  // namespace batchproxy

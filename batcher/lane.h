@@ -1,0 +1,129 @@
+// batcher/lane.h - Lane: runs one Scheduler on one io_context; LanePort: an I/O thread's end of it.
+//
+//   I/O thread: port.submit(ticket) ══ message ══▶ lane: Scheduler
+//   I/O thread: ticket.sink->on_verdict(ticket) ◀══ ticket ══
+//
+// Messages gather for one turn of the I/O thread's loop and cross in bulk; a sleeping side is woken
+// once. When the port's io_context is the lane's own, nothing crosses: the lane is called directly.
+//
+// This is the only file of batcher/ that knows Asio, and the only one with queues between threads.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <concurrentqueue/concurrentqueue.h>
+
+#include "batcher/batch_ledger.h"
+#include "batcher/scheduler.h"
+
+namespace batchproxy {
+
+class Lane;
+
+// How many prompts wait and fly, and how many batches left, for metrics and the console.
+// Threading: written by the lane only, read by anyone.
+struct LaneStats {
+  std::atomic<std::uint64_t> queued{0};  // prompts
+  std::array<std::atomic<std::uint32_t>, BackendSet::kMax> inflight{};  // prompts, by BackendId
+  std::array<std::atomic<std::uint64_t>, kAllFlushReasons.size()> batches{};
+};
+
+// Threading: confined to the I/O thread whose io_context it was made for, except deliver(), which
+// the lane calls.
+class LanePort {
+ public:
+  LanePort(Lane& lane, std::uint32_t index, boost::asio::io_context& io);
+
+  // Hands `ticket` to the lane until its verdict comes to ticket.sink.
+  void submit(Ticket& ticket);
+
+  // Asks for a verdict at once: the ticket is refused with kShuttingDown unless it has been decided
+  // already. Either way exactly one verdict comes.
+  void cancel(Ticket& ticket);
+
+  // The call that `verdict` granted has ended. Call exactly once per granted ticket.
+  void complete(const Verdict& verdict, std::uint32_t prompts, bool ok);
+
+ private:
+  friend class Lane;
+
+  enum class Kind : std::uint8_t { kSubmit, kCancel, kComplete };
+  struct Message {
+    Kind kind;
+    bool ok;
+    std::uint32_t prompts;
+    BackendId backend;
+    std::uint64_t batch;
+    Ticket* ticket;
+  };
+  using Inbox = moodycamel::ConcurrentQueue<Ticket*>;
+
+  void send(const Message& message);
+  void flush();
+  void deliver(std::vector<Ticket*>& tickets);  // called by the lane, on the lane's thread
+  void receive();                               // on our own thread
+
+  Lane& lane_;
+  const std::uint32_t index_;
+  boost::asio::io_context& io_;
+  const bool same_thread_;
+  std::vector<Message> outgoing_;
+  std::vector<Message> sending_;  // outgoing_'s twin, so that its memory is reused
+  bool flush_posted_ = false;
+  Inbox inbox_;
+  std::atomic<bool> inbox_awake_{false};
+};
+
+// Threading: everything on the lane's io_context, except wake() and stats().
+class Lane {
+ public:
+  using OnBatchDone = std::function<void(const BatchSummary&)>;
+
+  Lane(boost::asio::io_context& io, const SchedulerOptions& options);
+
+  // Makes the end for one I/O thread. Start-up only: all ports exist before the threads run.
+  LanePort& add_port(boost::asio::io_context& io);
+
+  // Tells `done` about every batch when its last answer is in. Start-up only.
+  void watch_batches(OnBatchDone done) { on_batch_done_ = std::move(done); }
+
+  // Threading: any thread; takes effect on the lane.
+  void set_backend(BackendId id, std::uint32_t max_num_seqs);
+  void set_ready(BackendId id, bool ready);
+  void drain();
+
+  const LaneStats& stats() const { return stats_; }
+
+ private:
+  friend class LanePort;
+  using Incoming = moodycamel::ConcurrentQueue<LanePort::Message>;
+
+  void wake();  // any thread
+  void run();
+  void handle(const LanePort::Message& message);
+  void decide();
+  void arm_timer();
+  void publish();
+
+  boost::asio::io_context& io_;
+  Scheduler scheduler_;
+  BatchLedger ledger_;
+  OnBatchDone on_batch_done_;
+  boost::asio::steady_timer timer_;
+  TimePoint armed_ = TimePoint::max();
+  std::vector<std::unique_ptr<LanePort>> ports_;
+  std::vector<Ticket*> decided_;
+  std::vector<std::vector<Ticket*>> by_port_;
+  std::vector<LanePort::Message> received_;
+  Incoming incoming_;
+  std::atomic<bool> awake_{false};
+  LaneStats stats_;
+};
+
+}  // namespace batchproxy

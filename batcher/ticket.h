@@ -1,0 +1,103 @@
+// batcher/ticket.h - Ticket: what the lane knows of a request, and the verdict that it gives.
+//
+// A ticket stands in for a request while it waits; the request's bytes never leave the I/O thread
+// that owns the client. Tickets are linked into the lane's queues where they are (intrusively), so
+// queueing allocates nothing.
+//
+// Threading: owned by the lane from LanePort::submit() until its verdict is delivered, by the I/O
+// thread that made it before and after. Nobody else touches it.
+#pragma once
+
+#include <bit>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+
+#include <boost/intrusive/list_hook.hpp>
+#include <boost/intrusive/set_hook.hpp>
+
+#include "batcher/error.h"
+#include "batcher/flush_reason.h"
+
+namespace batchproxy {
+
+using TimePoint = std::chrono::steady_clock::time_point;
+using Duration = std::chrono::steady_clock::duration;
+
+// Position of a backend in the configuration; at most BackendSet::kMax of them.
+using BackendId = std::uint32_t;
+
+// A set of backends, as bits.
+class BackendSet {
+ public:
+  static constexpr std::size_t kMax = 64;
+
+  constexpr BackendSet() = default;
+  static constexpr BackendSet first(std::size_t n) {
+    return BackendSet(n >= kMax ? ~std::uint64_t{0} : (std::uint64_t{1} << n) - 1);
+  }
+
+  constexpr void insert(BackendId id) { bits_ |= std::uint64_t{1} << id; }
+  constexpr void erase(BackendId id) { bits_ &= ~(std::uint64_t{1} << id); }
+  constexpr bool contains(BackendId id) const { return (bits_ >> id & 1) != 0; }
+  constexpr bool empty() const { return bits_ == 0; }
+  constexpr std::size_t size() const { return static_cast<std::size_t>(std::popcount(bits_)); }
+  constexpr BackendSet operator&(BackendSet other) const { return BackendSet(bits_ & other.bits_); }
+  constexpr BackendSet operator|(BackendSet other) const { return BackendSet(bits_ | other.bits_); }
+  friend constexpr bool operator==(BackendSet, BackendSet) = default;
+
+ private:
+  constexpr explicit BackendSet(std::uint64_t bits) : bits_(bits) {}
+  std::uint64_t bits_ = 0;
+};
+
+// A batch is the tickets granted to one backend in one go.
+struct BatchInfo {
+  std::uint64_t id = 0;
+  std::uint32_t prompts = 0;
+  FlushReason reason = FlushReason::kRoom;
+};
+
+// What the lane decided: send to `backend` now, or answer with `refused`.
+struct Verdict {
+  BackendId backend = 0;
+  BatchInfo batch;
+  std::optional<Errc> refused;
+};
+
+class Ticket;
+
+// Takes verdicts on the ticket's own I/O thread.
+class VerdictSink {
+ public:
+  virtual void on_verdict(Ticket& ticket) = 0;
+
+ protected:
+  ~VerdictSink() = default;
+};
+
+namespace intrusive = boost::intrusive;
+using QueueHook = intrusive::list_member_hook<intrusive::link_mode<intrusive::safe_link>>;
+using DeadlineHook = intrusive::set_member_hook<intrusive::link_mode<intrusive::safe_link>>;
+
+class Ticket {
+ public:
+  // Set before submit().
+  TimePoint arrival{};
+  TimePoint deadline{};
+  BackendSet backends;        // who may serve it
+  std::uint32_t prompts = 1;  // a client's list counts as many
+  bool streaming = false;
+  VerdictSink* sink = nullptr;
+  std::uint32_t port = 0;     // which LanePort it came through; set by the port
+
+  // Set by the lane.
+  Verdict verdict;
+
+  // The scheduler's own links.
+  QueueHook queue_hook;
+  DeadlineHook deadline_hook;
+};
+
+}  // namespace batchproxy

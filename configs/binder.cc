@@ -1,0 +1,66 @@
+// configs/binder.cc - lists of sections, unknown keys and duplicates.
+#include "configs/binder.h"
+
+#include <map>
+
+namespace batchproxy {
+
+void report_duplicate_keys(const Yaml& map, const std::string& path, Findings& findings) {
+  std::map<std::string_view, const YamlEntry*> seen;
+  for (const YamlEntry& entry : map.entries) {
+    const auto [first, is_new] = seen.emplace(entry.key, &entry);
+    if (is_new) continue;
+    findings.error(entry.key_place, "duplicate key '" + entry.key + "' in " + path +
+                                        "; it already stands in line " +
+                                        std::to_string(first->second->key_place.line));
+  }
+}
+
+std::optional<Servers> Binder::read_servers(const Yaml& node, const Expectation& expected) {
+  if (node.is_scalar() && node.text == "auto") return AutoServers{};
+  if (node.is_scalar() && parse_integer(node.text)) {
+    const auto count = read_integer(node, expected, findings_);
+    return count ? std::optional<Servers>(*count) : std::nullopt;
+  }
+  if (!node.is_list() || node.items.empty()) {
+    report_unexpected(node, expected.path, "a number of engines, `auto`, or a list of engines",
+                      findings_);
+    return std::nullopt;
+  }
+  std::vector<ServerOptions> servers;
+  for (const Yaml& item : node.items) {
+    const std::string path = expected.path + "[" + std::to_string(servers.size()) + "]";
+    bind(item, path, servers.emplace_back());
+  }
+  return servers;
+}
+
+std::optional<std::vector<BackendOptions>> Binder::read_backends(const Yaml& node,
+                                                                 const Expectation& expected) {
+  if (!node.is_list()) {
+    report_unexpected(node, expected.path, "a list of engines", findings_);
+    return std::nullopt;
+  }
+  std::vector<BackendOptions> backends;
+  for (const Yaml& item : node.items) {
+    const std::string path = expected.path + "[" + std::to_string(backends.size()) + "]";
+    BackendOptions& backend = backends.emplace_back();
+    if (item.is_scalar()) {
+      set(backend.url, item,
+          path);  // `- http://node1:8000` is short for `- url: http://node1:8000`
+      continue;
+    }
+    bind(item, path, backend);
+    if (item.is_map() && !backend.url.is_set()) findings_.error(item.place, path + ": no url");
+  }
+  return backends;
+}
+
+void Binder::report_unknown_key(const YamlEntry& entry, const std::string& path,
+                                const std::vector<std::string_view>& known) {
+  const std::string hint = suggestion(entry.key, known);
+  findings_.error(entry.key_place, "unknown key '" + entry.key + "' in " + path +
+                                       (hint.empty() ? "; known are: " + join(known) : hint));
+}
+
+}  // namespace batchproxy

@@ -1,0 +1,230 @@
+// configs/describe.cc - options as aligned text and as Markdown.
+#include "configs/describe.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "configs/arguments.h"
+#include "configs/nearest_name.h"
+#include "configs/section.h"
+#include "configs/value_reader.h"
+
+namespace batchproxy {
+namespace {
+
+constexpr std::size_t kLongestValue = 60;
+
+std::string shortened(std::string text) {
+  const bool cut = text.size() > kLongestValue;
+  if (cut) text.resize(kLongestValue - 3);
+  std::ranges::replace_if(text, [](char c) { return static_cast<unsigned char>(c) < ' '; }, ' ');
+  return cut ? text + "..." : text;
+}
+
+bool is_secret(std::string_view name) {
+  return name.ends_with("api_key") || name.ends_with("_token") || name.ends_with("password");
+}
+
+// The value as the file would have it; a list or mapping of ours has rows of its own instead.
+std::string text_of(bool value) {
+  return value ? "true" : "false";
+}
+std::string text_of(std::int64_t value) {
+  return std::to_string(value);
+}
+std::string text_of(double value) {
+  return number_text(value);
+}
+std::string text_of(Seconds value) {
+  return number_text(value.count());
+}
+std::string text_of(const std::string& value) {
+  return value.empty() ? "\"\"" : shortened(value);
+}
+std::string text_of(const std::vector<std::string>& value) {
+  return shortened("[" + join({value.begin(), value.end()}) + "]");
+}
+std::string text_of(const Arguments& value) {
+  return value.empty() ? "{}" : "";
+}
+std::string text_of(const std::vector<BackendOptions>& value) {
+  return value.empty() ? "[]" : "";
+}
+std::string text_of(const Servers& value) {
+  if (const auto* count = std::get_if<std::int64_t>(&value)) return std::to_string(*count);
+  return std::holds_alternative<AutoServers>(value) ? "auto" : "";
+}
+std::string text_of(const ArgumentValue& value) {
+  if (const auto* flag = std::get_if<bool>(&value)) return text_of(*flag);
+  if (const auto* text = std::get_if<std::string>(&value)) return text_of(*text);
+  if (const auto* json = std::get_if<JsonText>(&value)) return shortened(json->text);
+  const auto* list = std::get_if<std::vector<std::string>>(&value);
+  return list ? text_of(*list) : "null";
+}
+
+// ---- what is in force ----
+
+struct Row {
+  std::string name;
+  std::string value;
+  std::string origin;
+};
+
+std::string origin_text(const Origin& origin) {
+  return origin.source == Source::kDefault ? "default" : origin.detail;
+}
+
+class EffectiveRows {
+ public:
+  template <class Section>
+  void add_section(const Section& section, const std::string& path) {
+    for_each_member(section, [&](const auto& member) {
+      add_member(member, path + std::string(name_of(member)));
+    });
+  }
+
+  std::vector<Row> take() && { return std::move(rows_); }
+
+ private:
+  template <class T>
+  void add_member(const Key<T>& key, const std::string& name) {
+    const bool masked = is_secret(name) && text_of(key.value) != "\"\"";
+    rows_.push_back({name, masked ? "********" : text_of(key.value), origin_text(key.origin)});
+    add_parts(key.value, name);
+  }
+  void add_member(const LauncherOptions& launcher, const std::string& name) {
+    add_section(launcher, name + ".");
+  }
+
+  template <class T>
+  void add_parts(const T&, const std::string&) {}
+  void add_parts(const Arguments& arguments, const std::string& name) {
+    for (const Argument& argument : arguments) {
+      const bool masked = is_secret(with_underscores(argument.name));
+      rows_.push_back(
+          {name + "." + argument.name, masked ? "********" : text_of(argument.value), ""});
+    }
+  }
+  void add_parts(const std::vector<BackendOptions>& backends, const std::string& name) {
+    add_items(backends, name);
+  }
+  void add_parts(const Servers& servers, const std::string& name) {
+    const auto* list = std::get_if<std::vector<ServerOptions>>(&servers);
+    if (list) add_items(*list, name);
+  }
+  template <class Item>
+  void add_items(const std::vector<Item>& items, const std::string& name) {
+    for (std::size_t i = 0; i < items.size(); ++i) {
+      add_section(items[i], name + "[" + std::to_string(i) + "].");
+    }
+  }
+
+  std::vector<Row> rows_;
+};
+
+template <class Section>
+std::vector<Row> rows_of(const Section& section, const std::string& path) {
+  EffectiveRows rows;
+  rows.add_section(section, path);
+  return std::move(rows).take();
+}
+
+std::string padded(std::string text, std::size_t width) {
+  text.resize(std::max(width, text.size()), ' ');
+  return text;
+}
+
+std::string aligned(const std::vector<Row>& rows, std::size_t names, std::size_t values) {
+  std::string text;
+  for (const Row& row : rows) {
+    std::string line =
+        padded(row.name, names) + "  " + padded(row.value, values) + "  " + row.origin;
+    line.erase(line.find_last_not_of(' ') + 1);
+    text += line + "\n";
+  }
+  return text;
+}
+
+// ---- what may be written ----
+
+std::string type_of(const Key<bool>&) {
+  return "true or false";
+}
+std::string type_of(const Key<std::int64_t>&) {
+  return "whole number";
+}
+std::string type_of(const Key<double>&) {
+  return "number";
+}
+std::string type_of(const Key<Seconds>&) {
+  return "seconds";
+}
+std::string type_of(const Key<std::string>& key) {
+  return key.limits.words.empty() ? "text" : "word";
+}
+std::string type_of(const Key<std::vector<std::string>>&) {
+  return "list of text";
+}
+std::string type_of(const Key<Arguments>&) {
+  return "mapping";
+}
+std::string type_of(const Key<std::vector<BackendOptions>>&) {
+  return "list";
+}
+std::string type_of(const Key<Servers>&) {
+  return "number, `auto` or list";
+}
+
+std::string limits_text(const Limits& limits) {
+  if (!limits.words.empty()) return "`" + join(limits.words) + "`";
+  if (limits.min == 0 && limits.max == 0) return "";
+  return number_text(limits.min) + " to " + number_text(limits.max);
+}
+
+template <class T>
+std::string table_row(const Key<T>& key, const std::string& path) {
+  return "| `" + path + std::string(key.name) + "` | " + type_of(key) + " | `" +
+         text_of(key.value) + "` | " + limits_text(key.limits) + " | " + std::string(key.help) +
+         " |\n";
+}
+
+template <class Section>
+std::string table(const std::string& title, const std::string& path, const Section& section) {
+  std::string text =
+      "### " + title + "\n\n| Key | Type | Default | Limits | Meaning |\n|---|---|---|---|---|\n";
+  for_each_member(section, [&](const auto& member) {
+    if constexpr (is_key<std::remove_cvref_t<decltype(member)>>) text += table_row(member, path);
+  });
+  return text;
+}
+
+}  // namespace
+
+std::string show_effective(const Options& options) {
+  const std::vector<Row> worker = rows_of(options.worker, "");
+  const std::vector<Row> proxy = rows_of(options.proxy, "");
+  std::size_t names = 0;
+  std::size_t values = 0;
+  for (const auto* rows : {&worker, &proxy}) {
+    for (const Row& row : *rows) {
+      names = std::max(names, row.name.size());
+      values = std::max(values, row.value.size());
+    }
+  }
+  return "# shared with the workers' file\n" + aligned(worker, names, values) + "\n# batchproxy\n" +
+         aligned(proxy, names, values);
+}
+
+std::string describe_keys() {
+  const Options defaults;
+  return table("Shared with the workers", "", defaults.worker) + "\n" +
+         table("The proxy", "batchproxy.", defaults.proxy) + "\n" +
+         table("Engines that already run", "batchproxy.backends[].", BackendOptions{}) + "\n" +
+         table("Engines to start", "batchproxy.launcher.", defaults.proxy.launcher) + "\n" +
+         table("One kind of engine", "batchproxy.launcher.servers[].", ServerOptions{});
+}
+
+}  // namespace batchproxy

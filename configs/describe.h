@@ -1,0 +1,20 @@
+// configs/describe.h - the options as text: what is in force, and what may be written.
+//
+// Threading: any thread; no state.
+#pragma once
+
+#include <string>
+
+#include "configs/options.h"
+
+namespace batchproxy {
+
+// Every key with its value and where that came from, for `check --show-effective`. Secrets are
+// masked.
+std::string show_effective(const Options& options);
+
+// Every key with type, default, limits and meaning, as Markdown tables. docs/CONFIGURATION.md holds
+// this text; a test compares them.
+std::string describe_keys();
+
+}  // namespace batchproxy

@@ -1,0 +1,131 @@
+// configs/loader.cc - the order in which the sources are read.
+#include "configs/loader.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+#include <fstream>
+#include <string_view>
+#include <system_error>
+#include <tuple>
+
+#include <unistd.h>
+
+#include "configs/binder.h"
+#include "configs/overrides.h"
+#include "configs/validate.h"
+#include "configs/worker_keys.h"
+#include "configs/yaml_tree.h"
+
+namespace batchproxy {
+namespace {
+
+constexpr std::string_view kOurSection = "batchproxy";
+constexpr std::size_t kLargestFile = 16 << 20;
+
+std::optional<std::string> read_file(const std::string& path, Findings& findings) {
+  std::error_code problem;
+  if (std::filesystem::is_directory(path, problem)) {
+    findings.error({path}, "this is a directory; name a YAML file");
+    return std::nullopt;
+  }
+  errno = 0;
+  std::ifstream stream(path, std::ios::binary);
+  if (!stream) {
+    findings.error({path}, "cannot be read: " + std::generic_category().message(errno));
+    return std::nullopt;
+  }
+  // Read rather than ask for the size: `<(...)` and /dev/stdin have none.
+  std::string text(kLargestFile + 1, '\0');
+  stream.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<std::size_t>(stream.gcount()));
+  if (stream.bad() || text.size() > kLargestFile) {
+    findings.error({path}, stream.bad() ? "cannot be read to its end"
+                                        : "larger than 16 MiB; this is no configuration file");
+    return std::nullopt;
+  }
+  return text;
+}
+
+// Whether the file could be understood at all; if not, later checks would only add noise.
+bool apply_file(const LoadInputs& inputs, Options& options, Findings& findings) {
+  const auto text = inputs.text ? inputs.text : read_file(inputs.file, findings);
+  if (!text) return false;
+  const auto root = parse_yaml(*text, inputs.file, findings);
+  if (!root) return false;
+  if (root->is_null()) {
+    findings.error({inputs.file}, "the file is empty");
+    return false;
+  }
+  if (!root->is_map()) {
+    report_unexpected(*root, "the file", "keys with values, such as `model:`", findings);
+    return false;
+  }
+  read_worker_keys(*root, options.worker, findings);
+  if (const YamlEntry* ours = root->find(kOurSection)) {
+    Binder(Source::kFile, findings).bind(ours->value, std::string(kOurSection), options.proxy);
+  }
+  return true;
+}
+
+// Findings of one place keep their order.
+std::vector<Diagnostic> sorted_by_line(std::vector<Diagnostic> diagnostics) {
+  std::multimap<std::tuple<bool, int, int>, Diagnostic> by_line;
+  for (Diagnostic& one : diagnostics) {
+    by_line.emplace(std::tuple(one.line == 0, one.line, one.column), std::move(one));
+  }
+  diagnostics.clear();
+  for (auto& [position, one] : by_line) diagnostics.push_back(std::move(one));
+  return diagnostics;
+}
+
+bool has(const std::vector<Diagnostic>& diagnostics, Severity severity) {
+  return std::ranges::count(diagnostics, severity, &Diagnostic::severity) > 0;
+}
+
+}  // namespace
+
+bool LoadResult::ok() const {
+  return !has(diagnostics, Severity::kError);
+}
+bool LoadResult::has_warnings() const {
+  return has(diagnostics, Severity::kWarning);
+}
+
+LoadResult load(const LoadInputs& inputs) {
+  LoadResult result;
+  Findings findings;
+  result.options.file = inputs.file;
+  const bool has_file = inputs.text || !inputs.file.empty();
+  const bool understood = !has_file || apply_file(inputs, result.options, findings);
+  apply_environment(inputs.environment, result.options, findings);
+  apply_flags(inputs.flags, result.options, findings);
+  if (understood) {
+    apply_vllm_environment(inputs.environment, result.options, findings);
+    validate(result.options, findings);
+  }
+  result.diagnostics = sorted_by_line(std::move(findings).take());
+  return result;
+}
+
+Environment collect_environment() {
+  Environment collected;
+  for (char** entry = environ; entry && *entry; ++entry) {
+    const std::string_view text(*entry);
+    if (!text.starts_with("BATCHPROXY_") && !text.starts_with("VLLM_")) continue;
+    const std::size_t equals = std::min(text.find('='), text.size());
+    const std::string_view value = text.substr(std::min(equals + 1, text.size()));
+    collected.emplace(text.substr(0, equals), value);
+  }
+  return collected;
+}
+
+BackendSource backend_source(const Options& options) {
+  const WorkerOptions& worker = options.worker;
+  if (!options.proxy.backends.value.empty()) return BackendSource::kList;
+  if (worker.boot_local.value) return BackendSource::kLauncher;
+  const bool given = !options.file.empty() || worker.server.is_set() || worker.port.is_set();
+  return given ? BackendSource::kServerAndPort : BackendSource::kNone;
+}
+
+}  // namespace batchproxy

@@ -1,0 +1,167 @@
+// configs/options.h - every key of the configuration file: default, limits and meaning.
+//
+// To add a key, add one line here. The loader, the range check, `check --show-effective`,
+// `--help-config` and docs/CONFIGURATION.md all walk these structs with boost::pfr, so they must
+// stay plain aggregates whose members are Keys, or lists of such aggregates.
+//
+// Two homes: the scoring workers' own keys (WorkerOptions), which we share with their scripts, and
+// ours, all under one top-level key `batchproxy:` (ProxyOptions).
+//
+// Threading: filled once at start-up, read-only afterwards.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "configs/key.h"
+
+namespace batchproxy {
+
+// A mapping given as the value of a vLLM argument, already serialised.
+struct JsonText {
+  std::string text;
+
+  friend bool operator==(const JsonText&, const JsonText&) = default;
+};
+
+// The value of one vLLM argument. Numbers stay as written, `monostate` is YAML's null, and an item
+// of a list that is itself a list or a mapping is JSON text.
+using ArgumentValue =
+    std::variant<std::monostate, bool, std::string, std::vector<std::string>, JsonText>;
+
+struct Argument {
+  std::string name;  // as written: underscores or dashes
+  ArgumentValue value;
+
+  friend bool operator==(const Argument&, const Argument&) = default;
+};
+using Arguments = std::vector<Argument>;  // in the file's order, names unique
+
+// The integer value of argument `name` (dashes and underscores are the same), or `fallback` when it
+// is absent or left to vLLM (`auto`, -1). Human sizes count as vLLM counts them: 1k is 1000, 1K
+// 1024. The loader has already refused a non-integer for the names that the launcher asks for.
+std::int64_t integer_argument(const Arguments& arguments, std::string_view name,
+                              std::int64_t fallback);
+
+// Keys of the workers' own file, found under `model.generator_settings`, `generator_settings` or,
+// for the last four, at the top level. Unknown neighbours belong to the workers and are left alone.
+struct WorkerOptions {
+  Key<bool> boot_local{"boot_local", false, anything(),
+                       "Start the engines ourselves; otherwise use http://{server}:{port}."};
+  Key<std::string> hf_model_id{"hf_model_id", "", anything(),
+                               "Model to load: a Hugging Face id or a local directory."};
+  Key<std::string> model{"model", "", anything(),
+                         "Name that workers send as `model`; served beside hf_model_id."};
+  Key<std::string> server{"server", "localhost", anything(),
+                          "Host of a running engine when boot_local is false."};
+  Key<std::int64_t> port{"port", 8000, between(1, 65535),
+                         "Port of a running engine when boot_local is false."};
+  Key<std::string> api_key{"api_key", "", anything(),
+                           "Bearer token for a running engine; never a client key."};
+  Key<Seconds> server_startup_timeout{"server_startup_timeout", Seconds(900), between(1, 86400),
+                                      "Seconds an engine may take until it is ready."};
+  Key<Arguments> vllm_args{"vllm_args", {}, anything(), "Arguments for `vllm serve`."};
+  Key<bool> enable_batching{"enable_batching", true, anything(),
+                            "false forwards every request at once and concurrently."};
+  Key<std::int64_t> batch_size{"batch_size", 16, between(1, 1024),
+                               "Most prompts in a batch and in one call to an engine."};
+  Key<Seconds> batch_timeout{
+      "batch_timeout", Seconds(0.5), between(0, 3600),
+      "Longest wait in seconds before a request is sent regardless of room."};
+  Key<std::int64_t> parallel_workers{"parallel_workers", 0, between(0, 100000),
+                                     "How many workers will call (a hint; also `processing.`)."};
+};
+
+// One entry of `batchproxy.backends`: an engine that already runs.
+struct BackendOptions {
+  Key<std::string> url{"url", "", anything(), "http://HOST:PORT of a running engine."};
+  Key<std::string> api_key{"api_key", "", anything(), "Bearer token sent instead of the client's."};
+  Key<std::int64_t> max_num_seqs{"max_num_seqs", 256, between(1, 65536),
+                                 "Requests it runs at once (vLLM's --max-num-seqs)."};
+};
+
+// One entry of `batchproxy.launcher.servers` when that is a list.
+struct ServerOptions {
+  Key<std::int64_t> count{"count", 1, between(1, 64), "How many engines of this kind to start."};
+  Key<std::string> hf_model_id{"hf_model_id", "", anything(),
+                               "Model to load; default: the worker file's."};
+  Key<std::string> model{"model", "", anything(), "A second name to serve it under."};
+  Key<Arguments> vllm_args{
+      "vllm_args", {}, anything(), "Arguments for these engines; they override the worker file's."};
+};
+
+// `servers` is a number, the word `auto` (all GPUs in groups), or a list of ServerOptions.
+struct AutoServers {};
+using Servers = std::variant<std::int64_t, AutoServers, std::vector<ServerOptions>>;
+
+struct LauncherOptions {
+  Key<std::string> engine{"engine", "vllm", one_of({"vllm", "sim", "command"}),
+                          "What to start: `vllm serve`, the simulated engine, or `command`."};
+  Key<Servers> servers{"servers", std::int64_t{1}, between(1, 64),
+                       "Engines to start: a number, `auto`, or a list."};
+  Key<std::vector<std::string>> command{"command",
+                                        {},
+                                        anything(),
+                                        "For `engine: command`: a list of arguments; {model} "
+                                        "{port} {host} {gpus} {index} are filled in."};
+  Key<std::string> executable{"executable", "vllm", anything(),
+                              "The vLLM program: a name on PATH or a path."};
+  Key<std::int64_t> gpus{"gpus", 0, between(0, 1024),
+                         "GPUs to use; 0 asks the driver (the simulated engine assumes 8)."};
+  Key<std::int64_t> port_base{"port_base", 8100, between(1024, 65000),
+                              "First port to give to engines; taken ports are skipped."};
+  Key<Seconds> stagger{"stagger", Seconds(2), between(0, 3600),
+                       "Seconds between the starts of two engines (none for simulated ones)."};
+  Key<Seconds> stop_timeout{"stop_timeout", Seconds(20), between(0, 3600),
+                            "Seconds between SIGTERM and SIGKILL when an engine is stopped."};
+  Key<std::string> log_directory{"log_directory", "batchproxy_logs", anything(),
+                                 "Where each engine's output goes, one file per engine."};
+  Key<std::string> sim_hardware{"sim_hardware", "a100", one_of({"a100", "h100"}),
+                                "What the simulated engine pretends to run on."};
+  Key<double> sim_time_scale{
+      "sim_time_scale", 1.0, between(0.0001, 1000),
+      "Simulated seconds take this many real ones; 0.1 is ten times as fast."};
+};
+
+// Everything under the top-level key `batchproxy:`. Unknown or duplicate keys here are errors.
+struct ProxyOptions {
+  Key<std::string> listen{"listen", "127.0.0.1:8000", anything(),
+                          "HOST:PORT for workers; port 0 picks a free one and prints it."};
+  Key<std::string> admin{"admin", "127.0.0.1:8001", anything(),
+                         "HOST:PORT for /metrics, /status, /livez and /readyz."};
+  Key<std::int64_t> io_threads{"io_threads", 0, between(0, 256),
+                               "Threads that serve connections; 0 means one per core."};
+  Key<std::string> flush{"flush", "eager", one_of({"eager", "fixed"}),
+                         "eager sends when a backend has room; fixed waits for size or timeout."};
+  Key<std::int64_t> max_body_bytes{"max_body_bytes", 64 << 20, between(1024, 1 << 30),
+                                   "Largest request body; more is answered 413."};
+  Key<std::int64_t> max_queue{"max_queue", 100000, between(1, 10000000),
+                              "Most prompts waiting; more are answered 503 queue_full."};
+  Key<Seconds> request_timeout{"request_timeout", Seconds(600), between(0.01, 86400),
+                               "Seconds from arrival to answer; then 504."};
+  Key<Seconds> connect_timeout{"connect_timeout", Seconds(2), between(0.01, 600),
+                               "Seconds to reach an engine."};
+  Key<Seconds> idle_timeout{"idle_timeout", Seconds(120), between(1, 86400),
+                            "Seconds after which a client's idle connection is closed."};
+  Key<Seconds> drain_timeout{"drain_timeout", Seconds(60), between(0, 86400),
+                             "Seconds to finish open requests after SIGTERM or Ctrl-C."};
+  Key<Seconds> health_interval{"health_interval", Seconds(2), between(0.05, 600),
+                               "Seconds between two looks at an engine's /health."};
+  Key<std::string> log_level{"log_level", "info",
+                             one_of({"debug", "info", "warning", "error", "off"}),
+                             "Least important message that is printed."};
+  Key<std::vector<BackendOptions>> backends{
+      "backends", {}, anything(), "Engines that already run."};
+  LauncherOptions launcher;  // section `launcher:`
+};
+
+struct Options {
+  WorkerOptions worker;
+  ProxyOptions proxy;
+  std::string file;  // the path it was loaded from; empty without --config
+};
+
+}  // namespace batchproxy

@@ -1,0 +1,246 @@
+// configs/validate.cc - one function per rule.
+#include "configs/validate.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "configs/host_port.h"
+#include "configs/loader.h"
+
+namespace batchproxy {
+namespace {
+
+// The URL as it may be printed: no password reaches a log.
+std::string without_user(std::string url) {
+  const std::size_t at = url.rfind('@');
+  if (at == std::string::npos) return url;
+  const std::size_t scheme = url.find("://");
+  const std::size_t start = scheme < at ? scheme + 3 : 0;
+  return url.replace(start, at - start, "...");
+}
+
+class Validator {
+ public:
+  Validator(const Options& options, Findings& findings)
+      : options_(options),
+        worker_(options.worker),
+        proxy_(options.proxy),
+        launcher_(options.proxy.launcher),
+        findings_(findings) {}
+
+  void run() {
+    check_listeners();
+    check_backend_urls();
+    check_launcher();
+    if (!source_is_certain()) return;
+    switch (backend_source(options_)) {
+      case BackendSource::kList:
+        check_list();
+        break;
+      case BackendSource::kLauncher:
+        check_boot_local();
+        break;
+      case BackendSource::kServerAndPort:
+        check_server_and_port();
+        break;
+      case BackendSource::kNone:
+        report_no_engines();
+        break;
+    }
+  }
+
+ private:
+  Place place_of(const Origin& origin) const {
+    if (origin.source == Source::kFile) return {options_.file, origin.line, origin.column};
+    if (origin.source != Source::kDefault) return {origin.detail};
+    return {options_.file.empty() ? "batchproxy" : options_.file};
+  }
+
+  template <class T>
+  bool refused(const Key<T>& key) const {
+    return key.is_set() && findings_.has_error_at(place_of(key.origin));
+  }
+
+  // The address in `key`, or nothing after reporting what is wrong with it.
+  std::optional<HostPort> check_address(const Key<std::string>& key) {
+    if (refused(key)) return std::nullopt;
+    auto address = parse_host_port(key.value);
+    if (!address) {
+      findings_.error(place_of(key.origin), std::string(key.name) +
+                                                ": expected HOST:PORT, such as 127.0.0.1:8000 or "
+                                                "[::1]:8000, found '" +
+                                                key.value + "'");
+    }
+    return address;
+  }
+
+  void warn_if_exposed(const Key<std::string>& key, const HostPort& address,
+                       const std::string& what) {
+    if (is_loopback(address.host)) return;
+    findings_.warning(place_of(key.origin), std::string(key.name) + ": " + key.value +
+                                                " is not a loopback address: anyone on the "
+                                                "network may " +
+                                                what);
+  }
+
+  void check_listeners() {
+    listen_ = check_address(proxy_.listen);
+    admin_ = check_address(proxy_.admin);
+    if (listen_) warn_if_exposed(proxy_.listen, *listen_, "send requests");
+    if (admin_) warn_if_exposed(proxy_.admin, *admin_, "read the metrics and drain batchproxy");
+    if (!listen_ || !admin_ || !overlaps(*listen_, *admin_)) return;
+    const auto& culprit = proxy_.admin.is_set() ? proxy_.admin : proxy_.listen;
+    findings_.error(place_of(culprit.origin),
+                    "listen (" + proxy_.listen.value + ") and admin (" + proxy_.admin.value +
+                        ") are the same address; give one of them another port");
+  }
+
+  void check_backend_urls() {
+    std::vector<std::pair<HostPort, std::string>> seen;
+    for (const BackendOptions& backend : proxy_.backends.value) {
+      if (!backend.url.is_set() || refused(backend.url)) continue;
+      const Place place = place_of(backend.url.origin);
+      const BackendUrl url = parse_backend_url(backend.url.value);
+      if (!url.address) {
+        findings_.error(place, "backend '" + without_user(backend.url.value) + "': " + url.problem);
+        continue;
+      }
+      const auto same = std::ranges::find(seen, *url.address, &decltype(seen)::value_type::first);
+      if (same != seen.end()) {
+        findings_.error(place, "backend '" + backend.url.value + "' is listed twice");
+      }
+      seen.emplace_back(*url.address, backend.url.value);
+      check_not_ourselves(*url.address, "backend '" + backend.url.value + "'", place);
+    }
+  }
+
+  // A proxy that calls itself answers nothing and fills every queue it has.
+  void check_not_ourselves(const HostPort& engine, const std::string& name, const Place& place) {
+    if (listen_ && overlaps(*listen_, engine)) {
+      findings_.error(place, name + " is where batchproxy itself listens (" + proxy_.listen.value +
+                                 "); listen elsewhere, for example --listen " +
+                                 to_string(elsewhere(*listen_)));
+    } else if (admin_ && overlaps(*admin_, engine)) {
+      findings_.error(place, name + " is batchproxy's own admin address (" + proxy_.admin.value +
+                                 "); move that, for example --admin " +
+                                 to_string(elsewhere(*admin_)));
+    }
+  }
+
+  static HostPort elsewhere(HostPort address) {
+    const int port = address.port < 60000 ? address.port + 10 : address.port - 10;
+    address.port = static_cast<std::uint16_t>(port);
+    return address;
+  }
+
+  void check_launcher() {
+    const bool by_command = launcher_.engine.value == "command";
+    const auto& command = launcher_.command;
+    if (by_command && command.value.empty() && !refused(command)) {
+      findings_.error(place_of(launcher_.engine.origin),
+                      "engine: command needs batchproxy.launcher.command, a list of arguments");
+    }
+    if (!by_command && !command.value.empty() && !refused(launcher_.engine)) {
+      findings_.warning(place_of(command.origin),
+                        "batchproxy.launcher.command is not used; write engine: command to use it");
+    }
+    const bool mentions_port = std::ranges::any_of(command.value, [](const std::string& argument) {
+      return argument.find("{port}") != std::string::npos;
+    });
+    if (!command.value.empty() && !mentions_port) {
+      findings_.error(
+          place_of(command.origin),
+          "batchproxy.launcher.command never mentions {port}, so the engine cannot know its port");
+    }
+    check_server_count();
+  }
+
+  void check_server_count() {
+    const auto* servers = std::get_if<std::vector<ServerOptions>>(&launcher_.servers.value);
+    if (!servers) return;
+    std::int64_t total = 0;
+    for (const ServerOptions& server : *servers) total += server.count.value;
+    if (static_cast<double>(total) <= launcher_.servers.limits.max) return;
+    findings_.error(
+        place_of(launcher_.servers.origin),
+        "batchproxy.launcher.servers: " + std::to_string(total) + " engines in all; at most 64");
+  }
+
+  // After "boot_local: ture" nobody knows which engines were meant.
+  bool source_is_certain() const {
+    return !refused(worker_.boot_local) && !refused(proxy_.backends) && !refused(worker_.server) &&
+           !refused(worker_.port);
+  }
+
+  void check_list() {
+    if (!worker_.boot_local.value) return;
+    findings_.notice(place_of(worker_.boot_local.origin),
+                     "boot_local is ignored: the backends are given (" +
+                         to_string(place_of(proxy_.backends.origin)) + ")");
+  }
+
+  void check_boot_local() {
+    for (const Origin* origin : {&worker_.server.origin, &worker_.port.origin}) {
+      if (origin->source == Source::kDefault) continue;
+      const std::string name = origin == &worker_.port.origin ? "port" : "server";
+      findings_.notice(
+          place_of(*origin),
+          name + " is ignored: with boot_local, batchproxy picks the engines' addresses");
+    }
+    if (refused(worker_.hf_model_id) || refused(launcher_.servers) || has_model()) return;
+    findings_.error(place_of(worker_.boot_local.origin),
+                    "boot_local: true needs hf_model_id, the model to load");
+  }
+
+  bool has_model() const {
+    if (!worker_.hf_model_id.value.empty() || launcher_.engine.value == "command") return true;
+    const auto* servers = std::get_if<std::vector<ServerOptions>>(&launcher_.servers.value);
+    return servers && std::ranges::all_of(*servers, [](const ServerOptions& server) {
+             return !server.hf_model_id.value.empty();
+           });
+  }
+
+  void check_server_and_port() {
+    const Origin& origin = worker_.port.is_set() ? worker_.port.origin : worker_.server.origin;
+    const std::string host = worker_.server.value;
+    const std::string text = host.find(':') == std::string::npos ? host : "[" + host + "]";
+    const std::string url = "http://" + text + ":" + std::to_string(worker_.port.value);
+    const BackendUrl parsed = parse_backend_url(url);
+    if (!parsed.address) {
+      findings_.error(place_of(worker_.server.origin),
+                      "server: expected a host name or an address, found '" + host + "'");
+      return;
+    }
+    // The defaults of both sides are the same port: a file that names no engine at all ends here.
+    const bool written = worker_.server.is_set() || worker_.port.is_set();
+    if (!written && listen_ && overlaps(*listen_, *parsed.address)) return report_no_engines();
+    check_not_ourselves(*parsed.address, "the engine at " + url + " (server and port)",
+                        place_of(origin));
+  }
+
+  void report_no_engines() {
+    findings_.error(place_of({}),
+                    "no engines: name running ones (--backend URL, or batchproxy.backends in the "
+                    "file), or have batchproxy start them (boot_local: true and hf_model_id in the "
+                    "file), or point at one with server and port in the file");
+  }
+
+  const Options& options_;
+  const WorkerOptions& worker_;
+  const ProxyOptions& proxy_;
+  const LauncherOptions& launcher_;
+  Findings& findings_;
+  std::optional<HostPort> listen_;
+  std::optional<HostPort> admin_;
+};
+
+}  // namespace
+
+void validate(const Options& options, Findings& findings) {
+  Validator(options, findings).run();
+}
+
+}  // namespace batchproxy

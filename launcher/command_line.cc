@@ -1,0 +1,202 @@
+// launcher/command_line.cc - vLLM's rules for flags, and text for shells.
+#include "launcher/command_line.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+
+namespace batchproxy {
+namespace {
+
+// vLLM's flags that have no --no- form; most of its booleans have one.
+constexpr std::array<std::string_view, 5> kStoreTrueFlags{
+    "disable_log_stats", "aggregate_engine_logging", "headless", "grpc",
+    "data_parallel_multi_port_external_lb"};
+
+// "--max-num-seqs", or for "compilation_config.cudagraph_mode" a flag whose key after the dot is
+// left as it is: it names a field, not a flag.
+std::string flag_name(std::string_view name) {
+  const std::string_view head = name.substr(0, name.find('.'));
+  std::string flag = "--" + std::string(name);
+  std::replace(flag.begin(), flag.begin() + 2 + static_cast<std::ptrdiff_t>(head.size()), '_', '-');
+  return flag;
+}
+
+void append_boolean(std::vector<std::string>& flags, const std::string& name, bool value) {
+  const std::string flag = flag_name(name);
+  if (name.find('.') != std::string::npos) {  // a field of a JSON argument: always takes a value
+    flags.push_back(flag);
+    flags.push_back(value ? "true" : "false");
+  } else if (value) {
+    flags.push_back(flag);
+  } else if (std::find(kStoreTrueFlags.begin(), kStoreTrueFlags.end(), normal_name(name)) ==
+             kStoreTrueFlags.end()) {
+    flags.push_back("--no-" + flag.substr(2));
+  }
+}
+
+void append_argument(std::vector<std::string>& flags, const Argument& argument) {
+  if (const auto* boolean = std::get_if<bool>(&argument.value)) {
+    append_boolean(flags, argument.name, *boolean);
+  } else if (const auto* text = std::get_if<std::string>(&argument.value)) {
+    flags.push_back(flag_name(argument.name));
+    flags.push_back(*text);
+  } else if (const auto* json = std::get_if<JsonText>(&argument.value)) {
+    flags.push_back(flag_name(argument.name));
+    flags.push_back(json->text);
+  } else if (const auto* list = std::get_if<std::vector<std::string>>(&argument.value)) {
+    if (list->empty()) return;  // argparse refuses a list flag without values
+    flags.push_back(flag_name(argument.name));
+    flags.insert(flags.end(), list->begin(), list->end());
+  }
+}
+
+std::string with_replaced(std::string text, std::string_view placeholder,
+                          const std::string& value) {
+  for (auto at = text.find(placeholder); at != std::string::npos;
+       at = text.find(placeholder, at + value.size())) {
+    text.replace(at, placeholder.size(), value);
+  }
+  return text;
+}
+
+bool starts_with(std::string_view text, std::string_view prefix) {
+  return text.substr(0, prefix.size()) == prefix;
+}
+
+bool must_not_reach_an_engine(const std::string& name, const std::string& value) {
+  // VLLM_PORT is the base of internal ports, and Kubernetes sets it to a URL for a service named
+  // "vllm", as it does others; an API key would lock us out of our own engine.
+  if (name == "VLLM_PORT" || name == "VLLM_API_KEY") return true;
+  if (name == "VLLM_HOST_IP") return starts_with(value, "tcp://");
+  return starts_with(name, "BATCHPROXY_");
+}
+
+std::string pasteable_command(const EnginePlan& plan) {
+  std::string line;
+  for (const std::string& name : plan.environment.unset) {
+    line += (line.empty() ? "env -u " : "-u ") + name + " ";
+  }
+  const auto assignment = [](const std::string& name, const std::string& value) {
+    return name + "=" + shell_quoted(value) + " ";
+  };
+  const Environment& set = plan.environment.set;
+  const auto devices = set.find("CUDA_VISIBLE_DEVICES");
+  if (devices != set.end()) line += assignment(devices->first, devices->second);
+  for (const auto& [name, value] : set) {
+    // Without our marker: batchproxy must not take an engine started by hand for its own.
+    if (name == "CUDA_VISIBLE_DEVICES" || name == "BATCHPROXY_ENGINE_ID") continue;
+    line += assignment(name, value);
+  }
+  for (const std::string& word : plan.argv) line += shell_quoted(word) + " ";
+  line.back() = '\n';
+  return line;
+}
+
+}  // namespace
+
+std::string normal_name(std::string_view argument_name) {
+  std::string name(argument_name);
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+
+Arguments merge_arguments(const Arguments& base, const Arguments& overrides) {
+  Arguments merged = base;
+  for (const Argument& argument : overrides) {
+    const auto same = std::find_if(merged.begin(), merged.end(), [&](const Argument& other) {
+      return normal_name(other.name) == normal_name(argument.name);
+    });
+    if (same == merged.end()) {
+      merged.push_back(argument);
+    } else {
+      *same = argument;
+    }
+  }
+  return merged;
+}
+
+std::vector<std::string> flags_for(const Arguments& arguments) {
+  std::vector<std::string> flags;
+  for (const Argument& argument : arguments) append_argument(flags, argument);
+  return flags;
+}
+
+std::vector<std::string> serve_arguments(const EnginePlan& plan, const Arguments& arguments) {
+  std::vector<std::string> words{
+      plan.model, "--host", plan.host, "--port", std::to_string(plan.port), "--served-model-name"};
+  words.insert(words.end(), plan.served_names.begin(), plan.served_names.end());
+  const auto flags = flags_for(arguments);
+  words.insert(words.end(), flags.begin(), flags.end());
+  return words;
+}
+
+std::vector<std::string> fill_command(const std::vector<std::string>& command,
+                                      const EnginePlan& plan) {
+  std::vector<std::string> words;
+  for (std::string word : command) {
+    word = with_replaced(std::move(word), "{port}", std::to_string(plan.port));
+    word = with_replaced(std::move(word), "{host}", plan.host);
+    word = with_replaced(std::move(word), "{gpus}", join_gpus(plan.gpus));
+    word = with_replaced(std::move(word), "{index}", std::to_string(plan.index));
+    // Last, since a model's name is the user's text and may itself have braces.
+    words.push_back(with_replaced(std::move(word), "{model}", plan.model));
+  }
+  return words;
+}
+
+EnvironmentChanges engine_environment(const std::vector<int>& gpus, const std::string& engine_id,
+                                      const Environment& inherited) {
+  EnvironmentChanges changes;
+  changes.set = {{"BATCHPROXY_ENGINE_ID", engine_id},
+                 {"NO_COLOR", "1"},
+                 {"VLLM_HTTP_TIMEOUT_KEEP_ALIVE", "120"},
+                 {"VLLM_LOGGING_COLOR", "0"}};
+  if (!gpus.empty()) {
+    changes.set["CUDA_VISIBLE_DEVICES"] = join_gpus(gpus);
+    changes.set["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID";  // as the driver and nvidia-smi count
+  }
+  for (const auto& [name, value] : inherited) {
+    if (must_not_reach_an_engine(name, value) && !changes.set.contains(name)) {
+      changes.unset.push_back(name);
+    }
+  }
+  return changes;
+}
+
+std::string join_gpus(const std::vector<int>& gpus) {
+  std::string text;
+  for (const int gpu : gpus) text += (text.empty() ? "" : ",") + std::to_string(gpu);
+  return text;
+}
+
+std::string shell_quoted(std::string_view word) {
+  const auto harmless = [](unsigned char c) {
+    return std::isalnum(c) != 0 ||
+           std::string_view("_@%+=:,./-").find(static_cast<char>(c)) != std::string_view::npos;
+  };
+  if (!word.empty() && std::all_of(word.begin(), word.end(), harmless)) return std::string(word);
+  std::string quoted = "'";
+  for (const char c : word) {
+    if (c == '\'') {
+      quoted += "'\\''";
+    } else {
+      quoted += c;
+    }
+  }
+  return quoted + "'";
+}
+
+std::string dry_run_text(const std::vector<EnginePlan>& plans) {
+  std::string text;
+  for (const EnginePlan& plan : plans) {
+    if (!text.empty()) text += "\n";
+    text += "# " + plan.name + ": " +
+            (plan.gpus.empty() ? "no GPU pinned" : "GPUs " + join_gpus(plan.gpus)) + ", http://" +
+            plan.host + ":" + std::to_string(plan.port) + ", log " + plan.log_file + "\n" +
+            pasteable_command(plan);
+  }
+  return text;
+}
+
+}  // namespace batchproxy

@@ -1,0 +1,48 @@
+// launcher/command_line.h - from an engine's settings to its argument list and environment.
+//
+// Arguments are a list from the first to the last step; no shell ever reads them.
+//
+// Threading: pure functions over values.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "configs/options.h"
+#include "launcher/engine_plan.h"
+
+namespace batchproxy {
+
+// Argument names are the same with dashes or underscores; this is the form with underscores.
+std::string normal_name(std::string_view argument_name);
+
+// `base` with the arguments of `overrides` replaced where names match and added where not.
+Arguments merge_arguments(const Arguments& base, const Arguments& overrides);
+
+// vLLM's flags for `arguments`: true is `--name`, false `--no-name`, a list the flag once and then
+// its values, a mapping one JSON argument, null nothing.
+std::vector<std::string> flags_for(const Arguments& arguments);
+
+// `serve`-style arguments without the program: MODEL, address, served names, then `arguments`.
+std::vector<std::string> serve_arguments(const EnginePlan& plan, const Arguments& arguments);
+
+// `command` with {model} {port} {host} {gpus} {index} filled in. Other braces are left alone, since
+// arguments may be JSON.
+std::vector<std::string> fill_command(const std::vector<std::string>& command,
+                                      const EnginePlan& plan);
+
+// What is set and unset for an engine with `gpus`; `engine_id` is its unique marker.
+EnvironmentChanges engine_environment(const std::vector<int>& gpus, const std::string& engine_id,
+                                      const Environment& inherited);
+
+// "0,1"
+std::string join_gpus(const std::vector<int>& gpus);
+
+// `word` as a POSIX shell reads it back.
+std::string shell_quoted(std::string_view word);
+
+// One block for each engine: a comment line, then a command that can be pasted into a shell.
+std::string dry_run_text(const std::vector<EnginePlan>& plans);
+
+}  // namespace batchproxy

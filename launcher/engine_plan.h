@@ -1,0 +1,59 @@
+// launcher/engine_plan.h - what to start: one EnginePlan for each engine, worked out before
+// anything runs, so that `--dry-run` shows exactly what a real run would do.
+//
+// Threading: pure functions over values.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "configs/options.h"
+#include "launcher/result.h"
+
+namespace batchproxy {
+
+using Environment = std::map<std::string, std::string>;
+
+// How an engine's environment differs from ours. A name in both lists is set.
+struct EnvironmentChanges {
+  Environment set;
+  std::vector<std::string> unset;
+};
+
+struct EnginePlan {
+  int index = 0;
+  std::string name;   // "engine-0"; also the log file's name
+  std::string model;  // what is loaded: a Hugging Face id or a directory
+  std::vector<std::string>
+      served_names;       // what clients may send as `model`; a command may have none
+  std::vector<int> gpus;  // empty when the engine is not pinned to any
+  std::string host = "127.0.0.1";
+  int port = 0;
+  std::int64_t max_num_seqs = 0;
+  std::vector<std::string> argv;  // argv[0] as configured; resolve_executables() makes it a path
+  EnvironmentChanges environment;
+  std::string log_file;
+};
+
+// What the planner may not find out by itself.
+struct PlanContext {
+  std::vector<int> gpus;        // from find_gpus(); ignored for simulated engines
+  Environment inherited;        // our own environment
+  std::string self_executable;  // the batchproxy program, which is also the simulated engine
+  std::string run_id;           // unique to this run; marks our engines' environments
+  std::function<OrError<int>()> next_port;
+};
+
+// The plans, or sentences that say what to change.
+using EnginePlans = boost::system::result<std::vector<EnginePlan>, std::vector<std::string>>;
+
+// Whether plan_engines() will look at PlanContext::gpus. Simulated engines need no GPU, and a
+// command only if it uses {gpus} or a parallel size is given.
+bool needs_gpus(const Options& options);
+
+EnginePlans plan_engines(const Options& options, const PlanContext& context);
+
+}  // namespace batchproxy

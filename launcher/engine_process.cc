@@ -1,0 +1,245 @@
+// launcher/engine_process.cc - spawning a shim and reading its status lines.
+#include "launcher/engine_process.h"
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstring>
+#include <string_view>
+#include <utility>
+
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "launcher/shim_status.h"
+
+namespace batchproxy {
+namespace {
+
+namespace asio = boost::asio;
+
+// A shim that has closed its status pipe is a few instructions from its end.
+constexpr std::chrono::milliseconds kReapAgain{2};
+
+class File {
+ public:
+  explicit File(int descriptor = -1) : descriptor_(descriptor) {}
+  File(File&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
+  File& operator=(File&& other) noexcept {
+    std::swap(descriptor_, other.descriptor_);
+    return *this;
+  }
+  ~File() { close(); }
+
+  int get() const { return descriptor_; }
+  int release() { return std::exchange(descriptor_, -1); }
+  void close() {
+    if (const int descriptor = release(); descriptor >= 0) ::close(descriptor);
+  }
+
+ private:
+  int descriptor_;
+};
+
+// Both pairs are close-on-exec, so that no other child of ours holds an engine's control end open.
+struct Channels {
+  File our_control, shim_control;
+  File our_status, shim_status;
+
+  bool open() {
+    std::array<int, 2> control{};
+    // A socket rather than a pipe: writing to a dead shim is an error then, not a signal.
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, control.data()) != 0) return false;
+    our_control = File(control[0]);
+    shim_control = File(control[1]);
+    std::array<int, 2> status{};
+    if (pipe2(status.data(), O_CLOEXEC) != 0) return false;
+    our_status = File(status[0]);
+    shim_status = File(status[1]);
+    return true;
+  }
+};
+
+// posix_spawn's two options objects, with the child's signals as a fresh process has them.
+class SpawnOptions {
+ public:
+  SpawnOptions() {
+    posix_spawn_file_actions_init(&actions_);
+    posix_spawnattr_init(&attributes_);
+    sigset_t none, all;
+    sigemptyset(&none);
+    sigfillset(&all);
+    posix_spawnattr_setsigmask(&attributes_, &none);
+    posix_spawnattr_setsigdefault(&attributes_, &all);
+    posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  }
+  SpawnOptions(const SpawnOptions&) = delete;
+  SpawnOptions& operator=(const SpawnOptions&) = delete;
+  ~SpawnOptions() {
+    posix_spawn_file_actions_destroy(&actions_);
+    posix_spawnattr_destroy(&attributes_);
+  }
+
+  // Onto itself: that only clears close-on-exec, in the child alone.
+  void pass(const File& file) {
+    posix_spawn_file_actions_adddup2(&actions_, file.get(), file.get());
+  }
+
+  const posix_spawn_file_actions_t* actions() const { return &actions_; }
+  const posix_spawnattr_t* attributes() const { return &attributes_; }
+
+ private:
+  posix_spawn_file_actions_t actions_;
+  posix_spawnattr_t attributes_;
+};
+
+std::vector<char*> c_pointers(std::vector<std::string>& words) {
+  std::vector<char*> pointers;
+  for (std::string& word : words) pointers.push_back(word.data());
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
+// Returns errno, or 0.
+int spawn_shim(const EngineCommand& command, const Channels& channels, pid_t& pid) {
+  std::vector<std::string> argv{command.shim_executable,
+                                "engine-shim",
+                                "--control-fd",
+                                std::to_string(channels.shim_control.get()),
+                                "--status-fd",
+                                std::to_string(channels.shim_status.get()),
+                                "--stop-timeout",
+                                std::to_string(command.stop_timeout.count()),
+                                "--log",
+                                command.log_file,
+                                "--"};
+  argv.insert(argv.end(), command.argv.begin(), command.argv.end());
+  std::vector<std::string> variables;
+  for (const auto& [name, value] : command.environment) variables.push_back(name + "=" + value);
+  SpawnOptions options;
+  options.pass(channels.shim_control);
+  options.pass(channels.shim_status);
+  return posix_spawn(&pid, command.shim_executable.c_str(), options.actions(), options.attributes(),
+                     c_pointers(argv).data(), c_pointers(variables).data());
+}
+
+}  // namespace
+
+Environment changed_environment(Environment inherited, const EnvironmentChanges& changes) {
+  for (const std::string& name : changes.unset) inherited.erase(name);
+  for (const auto& [name, value] : changes.set) inherited[name] = value;
+  return inherited;
+}
+
+// Outlives its EngineProcess until the shim has ended and is reaped.
+struct EngineProcess::State : std::enable_shared_from_this<State> {
+  State(const asio::any_io_executor& executor, Hooks its_hooks)
+      : hooks(std::move(its_hooks)), status(executor), reap_timer(executor) {}
+
+  std::optional<std::string> start(const EngineCommand& command) {
+    Channels channels;
+    if (!channels.open()) return std::string("no pipe for its shim: ") + std::strerror(errno);
+    if (const int error = spawn_shim(command, channels, shim); error != 0) {
+      return "cannot start its shim " + command.shim_executable + ": " + std::strerror(error);
+    }
+    control = std::move(channels.our_control);
+    status.assign(channels.our_status.release());
+    read_status();
+    return std::nullopt;
+  }
+
+  void send(std::string_view text) const {
+    // A shim that is gone has nothing left to stop.
+    if (control.get() >= 0) ::send(control.get(), text.data(), text.size(), MSG_NOSIGNAL);
+  }
+
+  void read_status() {
+    status.async_read_some(asio::buffer(buffer),
+                           [self = shared_from_this()](const auto& error, std::size_t count) {
+                             if (error) return self->on_shim_ended();
+                             self->on_status_bytes({self->buffer.data(), count});
+                             self->read_status();
+                           });
+  }
+
+  void on_status_bytes(std::string_view bytes) {
+    unread += bytes;
+    for (auto end = unread.find('\n'); end != std::string::npos; end = unread.find('\n')) {
+      const auto line = parse_shim_status(std::string_view(unread).substr(0, end));
+      unread.erase(0, end + 1);
+      if (line) on_status(*line);
+    }
+  }
+
+  void on_status(const ShimStatus& line) {
+    if (line.kind == ShimStatus::Kind::kGone) return;  // the end of the pipe follows
+    if (line.kind == ShimStatus::Kind::kPid) {
+      engine = line.number;
+      return call(hooks.on_started, engine);
+    }
+    engine = 0;
+    exited = true;
+    call(hooks.on_exited, describe(line));
+  }
+
+  void on_shim_ended() {
+    if (waitpid(shim, nullptr, WNOHANG) == 0) {
+      reap_timer.expires_after(kReapAgain);
+      reap_timer.async_wait([self = shared_from_this()](const auto&) { self->on_shim_ended(); });
+      return;
+    }
+    control.close();
+    if (!exited) {
+      // Somebody killed the shim. The kernel then kills the engine itself; its group is ours to do.
+      if (engine > 0) ::kill(-engine, SIGKILL);
+      exited = true;
+      call(hooks.on_exited, std::string("its supervising shim process was killed"));
+    }
+    call(hooks.on_gone);
+  }
+
+  // By value: a hook may destroy the EngineProcess, and with it the hooks.
+  template <class Hook, class... Values>
+  static void call(Hook hook, const Values&... values) {
+    if (hook) hook(values...);
+  }
+
+  Hooks hooks;
+  asio::posix::stream_descriptor status;
+  asio::steady_timer reap_timer;
+  File control;
+  pid_t shim = 0;
+  pid_t engine = 0;
+  bool exited = false;
+  std::array<char, 512> buffer;
+  std::string unread;
+};
+
+EngineProcess::EngineProcess(asio::any_io_executor executor, Hooks hooks)
+    : state_(std::make_shared<State>(executor, std::move(hooks))) {}
+
+EngineProcess::~EngineProcess() {
+  state_->hooks = {};
+  state_->control.close();
+}
+
+std::optional<std::string> EngineProcess::start(const EngineCommand& command) {
+  return state_->start(command);
+}
+
+void EngineProcess::stop() {
+  state_->send("stop\n");
+}
+
+void EngineProcess::kill() {
+  state_->send("kill\n");
+}
+
+}  // namespace batchproxy

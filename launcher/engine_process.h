@@ -1,0 +1,63 @@
+// launcher/engine_process.h - one running engine: starts its shim, talks to it, hears from it.
+//
+// Threading: confined to the executor's one thread; the hooks are called there, never from inside
+// a call into this class.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <boost/asio/any_io_executor.hpp>
+#include <sys/types.h>
+
+#include "configs/key.h"
+#include "launcher/engine_plan.h"
+
+namespace batchproxy {
+
+struct EngineCommand {
+  std::string shim_executable;  // the program whose `engine-shim` is run: batchproxy itself
+  std::vector<std::string> argv;
+  Environment environment;  // all of it
+  std::string log_file;
+  Seconds stop_timeout{20};
+};
+
+// `inherited` with `changes` made.
+Environment changed_environment(Environment inherited, const EnvironmentChanges& changes);
+
+class EngineProcess {
+ public:
+  struct Hooks {
+    std::function<void(pid_t)> on_started;
+    std::function<void(const std::string& how)> on_exited;  // once, also if it never started
+    std::function<void()> on_gone;                          // once, last: no process is left
+  };
+
+  // `hooks` are not called after the destructor.
+  EngineProcess(boost::asio::any_io_executor executor, Hooks hooks);
+
+  // Asks a running shim to stop the engine and leaves it to do so.
+  ~EngineProcess();
+
+  EngineProcess(const EngineProcess&) = delete;
+  EngineProcess& operator=(const EngineProcess&) = delete;
+
+  // Call once. Returns why the shim could not be started; then no hook is called.
+  std::optional<std::string> start(const EngineCommand& command);
+
+  // SIGTERM to the engine, SIGKILL to its whole tree after the stop timeout.
+  void stop();
+
+  // SIGKILL to the whole tree at once.
+  void kill();
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace batchproxy

@@ -1,0 +1,93 @@
+// proxy/admin.cc - see admin.h.
+#include "proxy/admin.h"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/core/tcp_stream.hpp>
+#include <boost/beast/http/read.hpp>
+#include <boost/beast/http/string_body.hpp>
+#include <boost/beast/http/write.hpp>
+#include <spdlog/spdlog.h>
+
+namespace batchproxy {
+
+namespace beast = boost::beast;
+namespace http_ = boost::beast::http;
+
+namespace {
+
+using Request = http_::request<http_::string_body>;
+using Response = http_::response<http_::string_body>;
+using Stream = beast::basic_stream<asio::ip::tcp, IoExecutor>;
+
+constexpr Duration kIdle = std::chrono::seconds(30);
+constexpr std::size_t kMaxBuffer = 16 * 1024;  // a whole request; none of ours has a body
+
+Response answer(const Request& request, const TakeSnapshot& snapshot) {
+  Response response(http_::status::ok, request.version());
+  response.keep_alive(request.keep_alive());
+  response.set(http_::field::content_type, "text/plain; charset=utf-8");
+  const std::string_view path(request.target().data(), request.target().size());
+  if (request.method() != http_::verb::get) {
+    response.result(http_::status::method_not_allowed);
+    response.set(http_::field::allow, "GET");
+    response.body() = "The admin address takes GET.\n";
+  } else if (path == "/livez") {
+    response.body() = "ok\n";
+  } else if (path == "/readyz") {
+    const Snapshot now = snapshot();
+    const bool ready = now.any_ready() && !now.draining;
+    if (!ready) response.result(http_::status::service_unavailable);
+    response.body() = ready ? "ready\n" : now.draining ? "draining\n" : "no backend is ready\n";
+  } else if (path == "/status") {
+    response.set(http_::field::content_type, "application/json");
+    response.body() = to_json(snapshot());
+  } else if (path == "/metrics") {
+    response.set(http_::field::content_type, "text/plain; version=0.0.4; charset=utf-8");
+    response.body() = to_prometheus(snapshot());
+  } else {
+    response.result(http_::status::not_found);
+    response.body() = "Here are /status, /metrics, /livez and /readyz.\n";
+  }
+  response.prepare_payload();
+  return response;
+}
+
+Task<void> serve_one(Stream stream, TakeSnapshot snapshot) {
+  beast::flat_buffer buffer(kMaxBuffer);
+  while (true) {
+    stream.expires_after(kIdle);
+    Request request;
+    ErrorCode error;
+    co_await http_::async_read(stream, buffer, request, asio::redirect_error(use_task, error));
+    if (error) break;
+    Response response = answer(request, snapshot);
+    co_await http_::async_write(stream, response, asio::redirect_error(use_task, error));
+    if (error || !response.keep_alive()) break;
+  }
+}
+
+void report(std::exception_ptr error) {
+  if (!error) return;
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::exception& exception) {
+    spdlog::error("internal error on the admin address: {}", exception.what());
+  }
+}
+
+}  // namespace
+
+Task<void> serve_admin(asio::io_context& io, Acceptor& acceptor, TakeSnapshot snapshot) {
+  while (acceptor.is_open()) {
+    Connection::Socket socket(io.get_executor());
+    ErrorCode error;
+    co_await acceptor.async_accept(socket, asio::redirect_error(use_task, error));
+    if (error == asio::error::operation_aborted || !acceptor.is_open()) break;
+    if (error) continue;
+    asio::co_spawn(io.get_executor(), serve_one(Stream(std::move(socket)), snapshot), &report);
+  }
+}
+
+}  // namespace batchproxy

@@ -1,0 +1,273 @@
+// proxy/app.cc - see app.h.
+#include "proxy/app.h"
+
+#include <algorithm>
+#include <csignal>
+#include <thread>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+namespace batchproxy {
+
+namespace {
+
+constexpr Duration kTick = std::chrono::seconds(1);
+constexpr Duration kDrainLook = std::chrono::milliseconds(20);
+constexpr Duration kProbePatience = std::chrono::seconds(2);
+constexpr int kNoEngineLeft = 4;  // exit code
+
+void end_on_error(std::exception_ptr error) {
+  if (error) std::rethrow_exception(error);
+}
+
+Duration to_duration(Seconds seconds) { return std::chrono::duration_cast<Duration>(seconds); }
+
+std::string url(const asio::ip::tcp::endpoint& endpoint) {
+  const auto address = endpoint.address();
+  const std::string host =
+      address.is_v6() ? "[" + address.to_string() + "]" : address.to_string();
+  return fmt::format("http://{}:{}", host, endpoint.port());
+}
+
+FlushPolicy flush_policy(const Options& options) {
+  if (!*options.worker.enable_batching) return FlushPolicy::kOff;
+  return *options.proxy.flush == "fixed" ? FlushPolicy::kFixed : FlushPolicy::kEager;
+}
+
+std::string_view to_string(FlushPolicy policy) {
+  switch (policy) {
+    case FlushPolicy::kEager: return "eager";
+    case FlushPolicy::kFixed: return "fixed";
+    case FlushPolicy::kOff: return "off";
+  }
+  return "unknown";
+}
+
+Task<void> probe_engine(asio::io_context& io, Endpoint endpoint, std::function<void(bool)> tell) {
+  const auto reply = co_await BackendMonitor::get(io, endpoint.address, endpoint.authority, "",
+                                                  "/health", kProbePatience);
+  tell(reply.result == ProbeResult::kOk);
+}
+
+}  // namespace
+
+App::App(const Options& options, Topology topology, const std::string& self)
+    : options_(options),
+      topology_(std::move(topology)),
+      console_(options_),
+      monitor_(io_, to_duration(*options.proxy.health_interval),
+               {[this](BackendId backend, Health health) { on_health(backend, health); },
+                [this](ModelTablePtr models) {
+                  models_ = models->names();
+                  data_.set_models(std::move(models));
+                }}),
+      data_(data_plane_setup(), topology_.sites),
+      admin_(listen_on(io_, *options.proxy.admin, "--admin")),
+      signals_(io_, SIGINT, SIGTERM),
+      ticker_(io_),
+      drain_timer_(io_),
+      listen_url_(url(data_.listen(*options.proxy.listen))),
+      started_(std::chrono::steady_clock::now()) {
+  for (const BackendSite& site : topology_.sites) monitor_.add(&site.endpoint);
+  if (!topology_.plans.empty()) make_launcher(self);
+}
+
+App::~App() = default;
+
+DataPlane::Setup App::data_plane_setup() {
+  DataPlane::Setup setup;
+  const ProxyOptions& proxy = options_.proxy;
+  setup.settings.max_body = static_cast<std::uint64_t>(*proxy.max_body_bytes);
+  setup.settings.request_timeout = to_duration(*proxy.request_timeout);
+  setup.settings.connect_timeout = to_duration(*proxy.connect_timeout);
+  setup.settings.idle_timeout = to_duration(*proxy.idle_timeout);
+  setup.scheduler.policy = flush_policy(options_);
+  setup.scheduler.batch_size = static_cast<std::uint32_t>(*options_.worker.batch_size);
+  setup.scheduler.batch_timeout = to_duration(*options_.worker.batch_timeout);
+  setup.scheduler.max_queue = static_cast<std::size_t>(*proxy.max_queue);
+  setup.threads = static_cast<std::size_t>(*proxy.io_threads);
+  if (setup.threads == 0) setup.threads = std::max(1u, std::thread::hardware_concurrency());
+  setup.report_failure = [this](BackendId backend, bool unreachable) {
+    monitor_.report_failure(backend, unreachable);
+  };
+  if (setup.scheduler.policy == FlushPolicy::kFixed) {
+    setup.on_batch_done = [this](const BatchSummary& batch) {
+      asio::post(io_, [this, batch] { on_batch_done(batch); });
+    };
+  }
+  return setup;
+}
+
+void App::make_launcher(const std::string& self) {
+  LauncherHooks hooks;
+  hooks.events = this;
+  hooks.self_executable = self;
+  hooks.inherited = process_environment();
+  hooks.probe = [this](const EnginePlan& plan, std::function<void(bool)> tell) {
+    const Endpoint& endpoint = topology_.sites[static_cast<std::size_t>(plan.index)].endpoint;
+    asio::co_spawn(io_.get_executor(), probe_engine(io_, endpoint, std::move(tell)), &end_on_error);
+  };
+  launcher_ = std::make_unique<Launcher>(io_, options_, topology_.plans, std::move(hooks));
+}
+
+int App::run() {
+  const std::string admin_url = url(admin_.local_endpoint());
+  console_.banner(topology_, listen_url_, admin_url);
+  asio::co_spawn(io_.get_executor(), serve_admin(io_, admin_, [this] { return snapshot(); }),
+                 &end_on_error);
+  wait_for_signal();
+  monitor_.start();
+  data_.start();
+  if (launcher_) launcher_->start();
+  tick();
+  io_.run();
+  return exit_code_;
+}
+
+Snapshot App::snapshot() const {
+  Snapshot now;
+  now.uptime =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count();
+  now.draining = state_ != State::kServing;
+  now.flush = to_string(flush_policy(options_));
+  now.models = models_;
+  for (const BackendSite& site : topology_.sites) {
+    BackendSnapshot backend;
+    backend.name = site.endpoint.name;
+    backend.url = "http://" + site.endpoint.authority;
+    backend.health = monitor_.health(site.endpoint.id);
+    backend.simulated = site.simulated;
+    backend.gpus = site.gpus;
+    now.backends.push_back(std::move(backend));
+  }
+  data_.collect(now);
+  return now;
+}
+
+// --- what happens while serving -----------------------------------------------------------------
+
+void App::on_health(BackendId backend, Health health) {
+  data_.set_ready(backend, health == Health::kReady, monitor_.any_ready());
+  const Endpoint& endpoint = topology_.sites[backend].endpoint;
+  if (health == Health::kReady) {
+    spdlog::debug("{} is ready", endpoint.name);
+  } else if (state_ == State::kServing && (topology_.plans.empty() || announced_)) {
+    spdlog::warn("{} (http://{}) does not answer; its requests go elsewhere until it does",
+                 endpoint.name, endpoint.authority);
+  }
+  const Snapshot now = snapshot();
+  const auto ready = std::count_if(now.backends.begin(), now.backends.end(),
+                                   [](const auto& b) { return b.health == Health::kReady; });
+  if (!announced_ && static_cast<std::size_t>(ready) + engines_lost_ == now.backends.size() &&
+      ready > 0) {
+    announced_ = true;
+    console_.how_to_use(now, listen_url_);
+  }
+}
+
+void App::on_batch_done(const BatchSummary& batch) {
+  console_.batch_done(batch, topology_.sites[batch.backend].endpoint.name);
+}
+
+void App::tick() {
+  ticker_.expires_after(kTick);
+  ticker_.async_wait([this](const ErrorCode& error) {
+    if (error) return;
+    console_.tick(snapshot());
+    tick();
+  });
+}
+
+// --- the end ------------------------------------------------------------------------------------
+
+void App::wait_for_signal() {
+  signals_.async_wait([this](const ErrorCode& error, int) {
+    if (error) return;
+    shut_down(0);
+    wait_for_signal();
+  });
+}
+
+// The first call drains; another one, from a second signal, stops waiting for whatever we wait for.
+void App::shut_down(int exit_code) {
+  switch (state_) {
+    case State::kServing: {
+      state_ = State::kDraining;
+      exit_code_ = exit_code;
+      const Snapshot now = snapshot();
+      console_.line(fmt::format(
+          "stopping: {} requests under way get up to {:.0f} s to finish; Ctrl-C again to cut them "
+          "off",
+          now.queued + now.inflight, options_.proxy.drain_timeout->count()));
+      data_.drain();
+      await_clients(std::chrono::steady_clock::now() + to_duration(*options_.proxy.drain_timeout));
+      break;
+    }
+    case State::kDraining: data_.close_all(); break;
+    case State::kStopping:
+      if (launcher_) launcher_->kill_now();
+      break;
+  }
+}
+
+void App::await_clients(TimePoint until) {
+  if (data_.clients() == 0) return stop_engines();
+  if (std::chrono::steady_clock::now() >= until) data_.close_all();
+  drain_timer_.expires_after(kDrainLook);
+  drain_timer_.async_wait([this, until](const ErrorCode& error) {
+    if (!error) await_clients(until);
+  });
+}
+
+void App::stop_engines() {
+  state_ = State::kStopping;
+  monitor_.stop();
+  const auto done = [this] {
+    const Snapshot end = snapshot();
+    console_.line(fmt::format("stopped: {} requests received, {} answered",
+                              end.received, end.finished_total()));
+    io_.stop();
+  };
+  if (!launcher_) return done();
+  console_.line("stopping the engines");
+  launcher_->stop(done);
+}
+
+// --- engines ------------------------------------------------------------------------------------
+
+void App::on_started(int index, pid_t pid) {
+  console_.line(fmt::format("engine-{}: started, pid {}", index, pid));
+}
+
+void App::on_stage(int index, const std::string& text) {
+  console_.line(fmt::format("engine-{}: {}", index, text));
+}
+
+void App::on_ready(int index, double seconds) {
+  console_.line(fmt::format("engine-{}: ready after {:.1f} s", index, seconds));
+}
+
+void App::on_failed(int index, const std::string& reason,
+                    const std::vector<std::string>& last_log_lines) {
+  spdlog::error("engine-{} did not start: {}", index, reason);
+  for (const std::string& line : last_log_lines) spdlog::error("  | {}", line);
+  engine_lost();
+}
+
+void App::on_exited(int index, const std::string& description) {
+  spdlog::error("engine-{} has ended: {}. Its log is {}", index, description,
+                topology_.plans[static_cast<std::size_t>(index)].log_file);
+  monitor_.report_failure(static_cast<BackendId>(index), true);
+  engine_lost();
+}
+
+void App::engine_lost() {
+  if (++engines_lost_ < topology_.plans.size() || state_ != State::kServing) return;
+  spdlog::error("no engine is left; stopping");
+  shut_down(kNoEngineLeft);
+}
+
+}  // namespace batchproxy

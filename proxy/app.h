@@ -1,0 +1,77 @@
+// proxy/app.h - App: the running proxy. Wires configuration, data plane, monitor, launcher, admin
+// port and console together, and takes them down in reverse order.
+//
+// Threading: confined to the control thread (main's), which run() occupies.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include "backends/backend_monitor.h"
+#include "configs/options.h"
+#include "launcher/launcher.h"
+#include "proxy/admin.h"
+#include "proxy/console.h"
+#include "proxy/data_plane.h"
+#include "proxy/topology.h"
+
+namespace batchproxy {
+
+class App final : private LauncherEvents {
+ public:
+  // Takes both ports; throws std::runtime_error with a message for the operator.
+  App(const Options& options, Topology topology, const std::string& self);
+  ~App() override;
+
+  // Serves until a signal, or until no engine is left. Returns the exit code: 0 after a signal, 4
+  // when every engine that we started is gone.
+  int run();
+
+ private:
+  enum class State { kServing, kDraining, kStopping };
+
+  DataPlane::Setup data_plane_setup();
+  void make_launcher(const std::string& self);
+  Snapshot snapshot() const;
+
+  void on_health(BackendId backend, Health health);
+  void on_batch_done(const BatchSummary& batch);
+  void wait_for_signal();
+  void tick();
+  void shut_down(int exit_code);
+  void await_clients(TimePoint until);
+  void stop_engines();
+
+  void on_started(int index, pid_t pid) override;
+  void on_stage(int index, const std::string& text) override;
+  void on_ready(int index, double seconds) override;
+  void on_failed(int index, const std::string& reason,
+                 const std::vector<std::string>& last_log_lines) override;
+  void on_exited(int index, const std::string& description) override;
+  void engine_lost();
+
+  const Options& options_;
+  Topology topology_;
+  asio::io_context io_{1};
+  Console console_;
+  BackendMonitor monitor_;
+  DataPlane data_;
+  Acceptor admin_;
+  std::unique_ptr<Launcher> launcher_;
+  asio::signal_set signals_;
+  asio::steady_timer ticker_;
+  asio::steady_timer drain_timer_;
+  std::string listen_url_;
+  std::string models_;
+  TimePoint started_;
+  std::size_t engines_lost_ = 0;
+  bool announced_ = false;
+  State state_ = State::kServing;
+  int exit_code_ = 0;
+};
+
+}  // namespace batchproxy

@@ -1,0 +1,97 @@
+// proxy/console.cc - see console.h.
+#include "proxy/console.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include <fmt/format.h>
+
+namespace batchproxy {
+
+namespace {
+
+std::string describe_engine(const BackendSite& site) {
+  std::string text = "http://" + site.endpoint.authority;
+  if (!site.gpus.empty()) text += (site.gpus.size() > 1 ? "  GPUs " : "  GPU ") + site.gpus;
+  if (site.simulated) text += "  (simulated engine)";
+  return text;
+}
+
+}  // namespace
+
+void Console::line(std::string_view text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  std::fputc('\n', stdout);
+  std::fflush(stdout);
+}
+
+void Console::banner(const Topology& topology, const std::string& listen,
+                     const std::string& admin) {
+  line(fmt::format("batchproxy {}{}{}", BATCHPROXY_VERSION, options_.file.empty() ? "" : "  ",
+                   options_.file));
+  line(fmt::format("  listening  {}", listen));
+  line(fmt::format("  admin      {}/status  {}/metrics", admin, admin));
+  for (const BackendSite& site : topology.sites) {
+    line(fmt::format("  {:<10} {}", site.endpoint.name, describe_engine(site)));
+  }
+  if (!topology.plans.empty()) {
+    line(fmt::format("starting {} engine{}; logs in {}", topology.plans.size(),
+                     topology.plans.size() == 1 ? "" : "s", *options_.proxy.launcher.log_directory));
+  }
+}
+
+void Console::how_to_use(const Snapshot& now, const std::string& listen) {
+  const auto ready = std::count_if(now.backends.begin(), now.backends.end(),
+                                   [](const auto& b) { return b.health == Health::kReady; });
+  line(fmt::format("ready: {} of {} backends serve {}", ready, now.backends.size(), now.models));
+  line(fmt::format("  point workers at {}/v1", listen));
+  if (!options_.file.empty()) {
+    line(fmt::format("  or make their file: batchproxy worker-config {} > workers.yaml",
+                     options_.file));
+  }
+}
+
+void Console::batch_done(const BatchSummary& batch, const std::string& backend) {
+  const double seconds = std::chrono::duration<double>(batch.took).count();
+  line(fmt::format("batch {} of {} ({}) to {}: {} answers in {:.2f} s, {:.1f} answers/s, {}/{} "
+                   "successful",
+                   batch.batch.id, batch.batch.prompts, to_string(batch.batch.reason), backend,
+                   batch.answered, seconds, batch.answered / std::max(seconds, 1e-6),
+                   batch.answered, batch.batch.prompts));
+  history_.batches += 1;
+  history_.prompts += batch.batch.prompts;
+  history_.by_timeout += batch.batch.reason == FlushReason::kTimeout ? 1 : 0;
+}
+
+void Console::tick(const Snapshot& now) {
+  if (now.prompts_answered != last_.prompts_answered) summary(now);
+  last_ = now;
+  history_.clients = std::max(history_.clients, now.connections);
+  history_.batch_size = static_cast<std::uint32_t>(*options_.worker.batch_size);
+  history_.batch_timeout = options_.worker.batch_timeout->count();
+  if (hinted_) return;
+  if (const auto hint = batch_hint(history_)) {
+    line(*hint);
+    hinted_ = true;
+  }
+}
+
+void Console::summary(const Snapshot& now) {
+  std::string text =
+      fmt::format("{:7.0f} s  {} answers  {:.1f}/s  {} queued  {} in flight ", now.uptime,
+                  now.prompts_answered,
+                  static_cast<double>(now.prompts_answered - last_.prompts_answered) /
+                      std::max(now.uptime - last_.uptime, 1e-3),
+                  now.queued, now.inflight);
+  std::uint64_t total = 0;
+  for (const BackendSnapshot& backend : now.backends) total += backend.answered;
+  for (const BackendSnapshot& backend : now.backends) {
+    text += fmt::format(" {} {:.0f}%", backend.name,
+                        100.0 * static_cast<double>(backend.answered) /
+                            static_cast<double>(std::max<std::uint64_t>(total, 1)));
+    if (backend.health != Health::kReady) text += fmt::format(" ({})", to_string(backend.health));
+  }
+  line(text);
+}
+
+}  // namespace batchproxy

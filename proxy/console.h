@@ -1,0 +1,44 @@
+// proxy/console.h - what people see on the terminal: how the engines come up, the address to use,
+// a line per second under load, a line per fixed batch.
+//
+// Plain lines on stdout, flushed one by one, so that they read the same in a terminal and in a file.
+// Warnings and errors go to stderr through spdlog.
+//
+// Threading: confined to the control thread.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "batcher/batch_ledger.h"
+#include "configs/options.h"
+#include "proxy/batch_hint.h"
+#include "proxy/snapshot.h"
+#include "proxy/topology.h"
+
+namespace batchproxy {
+
+class Console {
+ public:
+  explicit Console(const Options& options) : options_(options) {}
+
+  void line(std::string_view text);
+
+  void banner(const Topology& topology, const std::string& listen, const std::string& admin);
+  // All backends are up, or as many as will be: what to do now.
+  void how_to_use(const Snapshot& now, const std::string& listen);
+  void batch_done(const BatchSummary& batch, const std::string& backend);
+  // Once a second: a summary if something was answered, and the hint about small batches, once.
+  void tick(const Snapshot& now);
+
+ private:
+  void summary(const Snapshot& now);
+
+  const Options& options_;
+  Snapshot last_;
+  BatchHistory history_;
+  bool hinted_ = false;
+};
+
+}  // namespace batchproxy

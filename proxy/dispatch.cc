@@ -1,0 +1,292 @@
+// proxy/dispatch.cc - see dispatch.h.
+#include "proxy/dispatch.h"
+
+#include <array>
+#include <charconv>
+
+namespace batchproxy {
+
+namespace {
+
+// "1f\r\n": the size line of a chunk.
+std::string_view chunk_size_line(std::size_t size, std::array<char, 20>& storage) {
+  char* end = std::to_chars(storage.data(), storage.data() + 16, size, 16).ptr;
+  *end++ = '\r';
+  *end++ = '\n';
+  return {storage.data(), static_cast<std::size_t>(end - storage.data())};
+}
+
+Error error_of(CallFailure failure, std::string_view backend) {
+  const std::string name(backend);
+  switch (failure) {
+    case CallFailure::kUnreachable:
+      return {Errc::kBackendLost, "Backend " + name + " could not be reached."};
+    case CallFailure::kNoAnswer:
+      return {Errc::kBackendLost, "Backend " + name + " closed the connection without an answer."};
+    case CallFailure::kCutAnswer:
+      return {Errc::kBackendLost, "Backend " + name + " closed the connection in mid-answer."};
+    case CallFailure::kBadAnswer:
+      return {Errc::kBadBackendResponse, "Backend " + name + " sent something that is not an answer."};
+    case CallFailure::kTimedOut:
+      return {Errc::kBackendTimeout, "Backend " + name + " did not answer in time."};
+    case CallFailure::kNone:
+    case CallFailure::kAborted: break;
+  }
+  return {Errc::kInternal, "The call to backend " + name + " ended unexpectedly."};
+}
+
+Error error_of(Errc refused) {
+  switch (refused) {
+    case Errc::kNoBackend:
+      return {refused, "No backend for this model is ready. Engines may still be loading: see "
+                       "/status on the admin address."};
+    case Errc::kQueueFull:
+      return {refused, "The queue is full. Try again, or raise batchproxy.max_queue."};
+    case Errc::kQueueTimeout:
+      return {refused, "The request waited for a backend until its time was up."};
+    case Errc::kShuttingDown: return {refused, "The proxy is shutting down."};
+    default: return {Errc::kInternal, "The request was refused."};
+  }
+}
+
+}  // namespace
+
+Dispatch::Dispatch(IoThread& thread, Connection& client, const ClientRequest& request)
+    : thread_(thread), client_(client), request_(request), keep_alive_(request.keep_alive) {
+  thread_.metrics.received.add();
+  enter(Phase::kQueued);
+}
+
+Dispatch::~Dispatch() { enter(Phase::kIdle); }
+
+Task<bool> Dispatch::run() {
+  const Finish finish = co_await serve();
+  client_.on_peer_gone(nullptr);
+  enter(Phase::kIdle);
+  thread_.metrics.count_finish(finish);
+  if (finish == Finish::kOk) {
+    thread_.metrics.latency.observe(std::chrono::steady_clock::now() - request_.arrival);
+  }
+  co_return keep_alive_ && client_.is_open();
+}
+
+Task<Finish> Dispatch::serve() {
+  if (auto error = make_ticket()) co_return co_await refuse(*std::move(error));
+  client_.on_peer_gone([this] { on_client_gone(); });
+  while (true) {
+    enter(Phase::kQueued);
+    co_await verdict();
+    if (client_gone_) {
+      if (!ticket_.verdict.refused) {
+        thread_.lane->complete(ticket_.verdict, ticket_.prompts, false);
+      }
+      co_return Finish::kClientGone;
+    }
+    if (ticket_.verdict.refused) co_return co_await refuse(error_of(*ticket_.verdict.refused));
+    enter(Phase::kCalling);
+    if (const auto finish = co_await attempt()) co_return *finish;
+    thread_.metrics.retried.add();
+  }
+}
+
+std::optional<Error> Dispatch::make_ticket() {
+  BodyScan scan;
+  if (!request_.body.empty() && request_.scannable) {
+    auto scanned = thread_.scanner.scan(request_.body, request_.route->body);
+    if (!scanned) return scanned.error();
+    scan = *scanned;
+  } else if (request_.route->method == "POST" && request_.body.empty()) {
+    return Error{Errc::kInvalidJson, "The request has no body."};
+  }
+  const ModelTable& models = *thread_.models;
+  ticket_.backends = models.find(scan.model);
+  if (ticket_.backends.empty()) {
+    if (!models.complete()) return error_of(Errc::kNoBackend);
+    return Error{Errc::kUnknownModel,
+                 "The model `" + std::string(scan.model) + "` does not exist. Served here: " +
+                     models.names() + ".",
+                 "model"};
+  }
+  ticket_.arrival = request_.arrival;
+  ticket_.deadline = request_.arrival + request_.timeout;
+  ticket_.prompts = scan.prompts;
+  ticket_.streaming = scan.streaming;
+  ticket_.sink = this;
+  return std::nullopt;
+}
+
+// --- the lane -----------------------------------------------------------------------------------
+
+Task<void> Dispatch::verdict() {
+  decided_ = false;
+  thread_.lane->submit(ticket_);
+  if (client_gone_) thread_.lane->cancel(ticket_);
+  co_await waiter_.wait();
+}
+
+void Dispatch::on_verdict(Ticket&) {
+  decided_ = true;
+  waiter_.wake();
+}
+
+void Dispatch::on_client_gone() {
+  client_gone_ = true;
+  if (call_ != nullptr) {
+    call_->abort();
+  } else if (!decided_) {
+    thread_.lane->cancel(ticket_);
+  }
+}
+
+// --- the backend --------------------------------------------------------------------------------
+
+Task<std::optional<Finish>> Dispatch::attempt() {
+  ++attempts_;
+  const Verdict granted = ticket_.verdict;
+  UpstreamCall call({thread_.upstreams, thread_.buffers, thread_.response_head}, granted.backend,
+                    ticket_.deadline);
+  call_ = &call;
+  const std::string upstream_id = request_.request_id + "-" + thread_.next_request_id();
+  CallFailure failure = co_await call.start({request_.route->method, request_.target,
+                                             request_.fields, request_.authorization, upstream_id,
+                                             request_.body});
+  const bool relay = failure == CallFailure::kNone && ticket_.streaming && call.head().status == 200;
+  if (failure == CallFailure::kNone && !relay) failure = co_await call.read_whole();
+  // An engine that dies may still get a bare 500 out: that is no answer to anything.
+  if (failure == CallFailure::kNone && !relay && call.head().status >= 500 && call.body().empty()) {
+    failure = CallFailure::kBadAnswer;
+  }
+
+  std::optional<Finish> finish;
+  if (client_gone_) {
+    finish = Finish::kClientGone;
+  } else if (relay) {
+    finish = co_await answer_streaming(call);
+  } else {
+    // The backend is free from here on, however long the client takes to read.
+    thread_.lane->complete(granted, ticket_.prompts, failure == CallFailure::kNone);
+    call_ = nullptr;
+    if (failure == CallFailure::kNone) co_return co_await answer_whole(call);
+    thread_.report_failure(granted.backend, failure == CallFailure::kUnreachable);
+    if (!may_retry(failure)) co_return co_await refuse(failure);
+    BackendSet others = ticket_.backends;
+    others.erase(granted.backend);
+    if (!others.empty()) ticket_.backends = others;
+    co_return std::nullopt;
+  }
+  thread_.lane->complete(granted, ticket_.prompts, finish == Finish::kOk);
+  call_ = nullptr;
+  co_return finish;
+}
+
+bool Dispatch::may_retry(CallFailure failure) const {
+  if (attempts_ >= kMaxAttempts) return false;
+  return failure == CallFailure::kUnreachable || failure == CallFailure::kNoAnswer;
+}
+
+// --- the answer ---------------------------------------------------------------------------------
+
+Task<Finish> Dispatch::answer_whole(UpstreamCall& call) {
+  const AnswerHead& from = call.head();
+  const Provenance who = provenance();
+  const std::string head = compose_head({from.status, from.content_type, from.content_encoding,
+                                         from.retry_after, call.body().size()},
+                                        context(), &who);
+  const std::array<asio::const_buffer, 2> answer{
+      asio::const_buffer(head.data(), head.size()),
+      asio::const_buffer(call.body().data(), call.body().size())};
+  client_.on_peer_gone(nullptr);
+  if (!co_await write_client(answer)) co_return Finish::kClientGone;
+  thread_.metrics.answered[ticket_.verdict.backend].add();
+  const Finish finish = finish_of_status(from.status);
+  if (finish == Finish::kOk) thread_.metrics.prompts_answered.add(ticket_.prompts);
+  co_return finish;
+}
+
+// Every piece goes out as it comes in: clients measure the time between tokens.
+Task<Finish> Dispatch::answer_streaming(UpstreamCall& call) {
+  const AnswerHead& from = call.head();
+  const bool chunked = request_.minor_version == 1;
+  if (!chunked) keep_alive_ = false;  // only the connection's end can mark the body's
+  const Provenance who = provenance();
+  const std::string head = compose_head(
+      {from.status, from.content_type, from.content_encoding, {}, std::nullopt}, context(), &who);
+  const asio::const_buffer head_buffer(head.data(), head.size());
+  if (!co_await write_client(std::span(&head_buffer, 1))) co_return Finish::kClientGone;
+  while (true) {
+    const auto piece = co_await call.next_piece();
+    if (client_gone_) co_return Finish::kClientGone;
+    if (!piece) {
+      co_await end_broken_stream(call.failure());
+      co_return Finish::kBackendError;
+    }
+    if (piece->empty()) break;
+    std::array<char, 20> storage;
+    const std::string_view size = chunk_size_line(piece->size(), storage);
+    const std::array<asio::const_buffer, 3> chunk{
+        asio::const_buffer(size.data(), chunked ? size.size() : 0),
+        asio::const_buffer(piece->data(), piece->size()),
+        asio::const_buffer("\r\n", chunked ? 2 : 0)};
+    if (!co_await write_client(chunk)) co_return Finish::kClientGone;
+  }
+  if (chunked && !co_await client_.write("0\r\n\r\n")) co_return Finish::kClientGone;
+  thread_.metrics.answered[ticket_.verdict.backend].add();
+  thread_.metrics.prompts_answered.add(ticket_.prompts);
+  co_return Finish::kOk;
+}
+
+// A client that does not read for idle_timeout is cut off; one that waits for us is not.
+Task<bool> Dispatch::write_client(std::span<const asio::const_buffer> buffers) {
+  client_.expire_in(thread_.settings.idle_timeout);
+  const bool written = co_await client_.write(buffers);
+  client_.never_expire();
+  co_return written;
+}
+
+// A stream that cannot be finished must not look finished: it gets an error event, no `[DONE]`, no
+// last chunk.
+Task<void> Dispatch::end_broken_stream(CallFailure failure) {
+  keep_alive_ = false;
+  const Error error = error_of(failure, provenance().backend);
+  thread_.metrics.count_error(error.code);
+  std::string event = "data: " + error_json(error) + "\n\n";
+  if (request_.minor_version == 1) {
+    std::array<char, 20> storage;
+    event.insert(0, chunk_size_line(event.size(), storage));
+    event += "\r\n";
+  }
+  co_await client_.write(event);
+}
+
+Task<Finish> Dispatch::refuse(CallFailure failure) {
+  co_return co_await refuse(error_of(failure, provenance().backend));
+}
+
+Task<Finish> Dispatch::refuse(Error error) {
+  thread_.metrics.count_error(error.code);
+  client_.on_peer_gone(nullptr);
+  client_.expire_in(thread_.settings.idle_timeout);
+  const std::string answer = compose_error(error, context());
+  if (!co_await client_.write(answer)) co_return Finish::kClientGone;
+  co_return finish_of(error.code);
+}
+
+ReplyContext Dispatch::context() const {
+  return {request_.request_id, request_.minor_version, keep_alive_ && !thread_.draining};
+}
+
+Provenance Dispatch::provenance() const {
+  const Verdict& verdict = ticket_.verdict;
+  return {thread_.upstreams.endpoint(verdict.backend).name, verdict.batch.id, verdict.batch.prompts,
+          attempts_};
+}
+
+void Dispatch::enter(Phase phase) {
+  if (phase_ == Phase::kQueued) thread_.metrics.queued.sub();
+  if (phase_ == Phase::kCalling) thread_.metrics.inflight.sub();
+  phase_ = phase;
+  if (phase_ == Phase::kQueued) thread_.metrics.queued.add();
+  if (phase_ == Phase::kCalling) thread_.metrics.inflight.add();
+}
+
+}  // namespace batchproxy

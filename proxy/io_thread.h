@@ -1,0 +1,78 @@
+// proxy/io_thread.h - IoThread: everything that one I/O thread owns and shares among its sessions.
+//
+// Threading: made at start-up; then confined to its own thread, except `io` (for posting to it) and
+// `metrics` (for reading).
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include <boost/intrusive/list.hpp>
+
+#include "backends/body_scan.h"
+#include "backends/connection_pool.h"
+#include "backends/http/buffer.h"
+#include "backends/http/deadline.h"
+#include "backends/http/head.h"
+#include "backends/model_table.h"
+#include "batcher/lane.h"
+#include "proxy/metrics.h"
+
+namespace batchproxy {
+
+// The options that the data path looks at, resolved once.
+struct DataPathSettings {
+  std::uint64_t max_body = 64u << 20;  // bytes
+  Duration request_timeout = std::chrono::seconds(600);
+  Duration connect_timeout = std::chrono::seconds(2);
+  Duration idle_timeout = std::chrono::seconds(120);
+  Duration head_timeout = std::chrono::seconds(10);  // a whole head, from its first byte
+  Duration body_timeout = std::chrono::seconds(60);  // a whole body, from its head
+};
+
+// What a thread can do to the clients that it serves, all at once: for shutting down.
+class Closable : public boost::intrusive::list_base_hook<
+                     boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+ public:
+  virtual ~Closable() = default;
+  // Ends it now if it waits for its next request; otherwise it ends after the answer under way.
+  virtual void close_if_idle() = 0;
+  virtual void close_now() = 0;
+};
+
+struct IoThread {
+  explicit IoThread(const DataPathSettings& with)
+      : settings(with), upstreams(io, deadlines, with.connect_timeout) {}
+  IoThread(const IoThread&) = delete;
+  IoThread& operator=(const IoThread&) = delete;
+
+  // An id that no other request of this process has had.
+  std::string next_request_id() { return id_prefix + std::to_string(++last_id); }
+
+  const DataPathSettings settings;
+  asio::io_context io{1};
+  DeadlineQueue deadlines{io};
+  BufferPool buffers;
+  ConnectionPool upstreams;
+  LanePort* lane = nullptr;
+
+  // Scratch for parsing: too large for every request, and never held across a suspension.
+  http::RequestHead request_head;
+  http::ResponseHead response_head;
+  BodyScanner scanner;
+
+  ModelTablePtr models;    // the newest; replaced from outside by posting to `io`
+  bool any_ready = false;  // for GET /health; likewise
+  bool draining = false;   // answer, then close; likewise
+
+  // Tells the monitor that a call found its backend gone.
+  std::function<void(BackendId, bool unreachable)> report_failure;
+
+  ThreadMetrics metrics;
+  std::string id_prefix;
+  std::uint64_t last_id = 0;
+
+  boost::intrusive::list<Closable, boost::intrusive::constant_time_size<false>> sessions;
+};
+
+}  // namespace batchproxy

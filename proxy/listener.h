@@ -1,0 +1,35 @@
+// proxy/listener.h - the data port: one listening socket, accepted on by every I/O thread.
+//
+// Each thread waits on its own duplicate of the one socket. SO_REUSEPORT is not used on purpose: it
+// would let a second proxy share the port silently.
+//
+// Threading: ListenSocket is start-up only; accept_clients() runs on its I/O thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include <boost/asio/ip/tcp.hpp>
+
+#include "batcher/error.h"
+#include "proxy/io_thread.h"
+
+namespace batchproxy {
+
+// "HOST:PORT", with [brackets] around an IPv6 address. Resolves names. Throws std::runtime_error
+// with a message for the operator.
+asio::ip::tcp::endpoint resolve(const std::string& host_port);
+
+using Acceptor = asio::basic_socket_acceptor<asio::ip::tcp, IoExecutor>;
+
+// Binds and listens; throws std::runtime_error that names `flag` when the address is not to be had.
+Acceptor listen_on(asio::io_context& io, const std::string& host_port, const std::string& flag);
+
+// Another acceptor for the same socket, on another thread's io_context.
+Acceptor duplicate(Acceptor& acceptor, asio::io_context& io);
+
+// Accepts clients until the acceptor is closed, and serves each in a session of its own.
+Task<void> accept_clients(IoThread& thread, Acceptor& acceptor);
+
+}  // namespace batchproxy

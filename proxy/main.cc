@@ -1,0 +1,209 @@
+// proxy/main.cc - the program `batchproxy`: its command line, and nothing else.
+//
+//   batchproxy [--config FILE] [flags]     serve
+//   batchproxy check [--config] FILE       look at a configuration
+//   batchproxy worker-config FILE          the file that the workers should use
+//   batchproxy sim-engine MODEL [flags]    a simulated vLLM server
+//
+// Exit codes: 0 fine, 1 run-time failure, 2 usage or configuration, 4 no engine is left.
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include "backends/sim/sim_engine.h"
+#include "configs/describe.h"
+#include "configs/host_port.h"
+#include "configs/loader.h"
+#include "configs/worker_config.h"
+#include "launcher/command_line.h"
+#include "launcher/shim.h"
+#include "proxy/app.h"
+
+namespace batchproxy {
+namespace {
+
+constexpr int kUsage = 2;
+
+// Flags that set keys of the configuration; their help comes from here, their checks from the loader.
+struct KeyFlags {
+  std::vector<Flag> given;
+
+  void add_to(CLI::App& command) {
+    const auto flag = [&](const std::string& name, const std::string& type,
+                          const std::string& help) {
+      command
+          .add_option_function<std::vector<std::string>>(
+              name,
+              [this, name](const std::vector<std::string>& values) {
+                for (const std::string& value : values) given.emplace_back(name, value);
+              },
+              help)
+          ->type_name(type)
+          ->expected(1)
+          ->take_all();
+    };
+    flag("--listen", "HOST:PORT", "Address for workers (default 127.0.0.1:8000; port 0 picks one)");
+    flag("--admin", "HOST:PORT", "Address for /status and /metrics (default 127.0.0.1:8001)");
+    flag("--backend", "URL", "An engine that already runs; repeat for more");
+    flag("--engine", "KIND", "What to start: vllm, sim or command");
+    flag("--io-threads", "N", "Threads that serve connections (default: one per core)");
+    flag("--batch-size", "N", "Most prompts in a batch");
+    flag("--batch-timeout", "SECONDS", "Longest wait before a request is sent regardless of room");
+    flag("--flush", "POLICY", "eager (send when a backend has room) or fixed (size or timeout)");
+    flag("--log-level", "LEVEL", "debug, info, warning, error or off");
+  }
+};
+
+struct CommandLine {
+  std::string config;
+  KeyFlags keys;
+  bool dry_run = false;
+  bool strict = false;
+  bool show_effective = false;
+};
+
+std::string self_executable() { return std::filesystem::read_symlink("/proc/self/exe").string(); }
+
+void print(const std::vector<Diagnostic>& diagnostics) {
+  for (const Diagnostic& diagnostic : diagnostics) std::cerr << diagnostic.format() << '\n';
+}
+
+void set_up_logging(const std::string& level) {
+  auto logger = spdlog::stderr_color_mt("batchproxy");
+  logger->set_pattern("%Y-%m-%d %H:%M:%S.%e %^%l%$ %v");
+  logger->set_level(level == "debug"     ? spdlog::level::debug
+                    : level == "warning" ? spdlog::level::warn
+                    : level == "error"   ? spdlog::level::err
+                    : level == "off"     ? spdlog::level::off
+                                         : spdlog::level::info);
+  spdlog::set_default_logger(std::move(logger));
+}
+
+LoadResult load_options(const CommandLine& arguments) {
+  LoadInputs inputs;
+  inputs.file = arguments.config;
+  inputs.flags = arguments.keys.given;
+  inputs.environment = collect_environment();
+  return load(inputs);
+}
+
+int serve(const CommandLine& arguments) {
+  const LoadResult loaded = load_options(arguments);
+  print(loaded.diagnostics);
+  if (!loaded.ok()) return kUsage;
+  set_up_logging(*loaded.options.proxy.log_level);
+
+  const std::string self = self_executable();
+  auto topology = make_topology(loaded.options, self);
+  if (!topology) {
+    for (const std::string& error : topology.error()) std::cerr << "error: " << error << '\n';
+    return kUsage;
+  }
+  if (arguments.dry_run) {
+    std::cout << dry_run_text(topology->plans);
+    return 0;
+  }
+  std::signal(SIGPIPE, SIG_IGN);
+  App app(loaded.options, *std::move(topology), self);
+  return app.run();
+}
+
+int check(const CommandLine& arguments) {
+  const LoadResult loaded = load_options(arguments);
+  print(loaded.diagnostics);
+  if (arguments.show_effective && loaded.ok()) std::cout << show_effective(loaded.options);
+  if (!loaded.ok() || (arguments.strict && loaded.has_warnings())) return kUsage;
+  std::cerr << (arguments.config.empty() ? "configuration" : arguments.config) << ": fine\n";
+  return 0;
+}
+
+int print_worker_config(const CommandLine& arguments) {
+  const LoadResult loaded = load_options(arguments);
+  print(loaded.diagnostics);
+  if (!loaded.ok()) return kUsage;
+  std::ifstream file(arguments.config);
+  std::stringstream text;
+  text << file.rdbuf();
+  const auto at = parse_host_port(*loaded.options.proxy.listen);
+  std::string host = at->host;
+  if (is_wildcard(host)) host = "localhost";
+  const WorkerConfig made = make_worker_config(text.str(), arguments.config, host, at->port);
+  print(made.diagnostics);
+  if (!made.ok()) return kUsage;
+  std::cout << made.text;
+  return 0;
+}
+
+void add_config(CLI::App& command, CommandLine& arguments, bool positional) {
+  command.add_option(positional ? "--config,file" : "--config", arguments.config,
+                     "Configuration file (the workers' own YAML)")
+      ->type_name("FILE");
+}
+
+int run(int argc, char** argv) {
+  // These two have command lines of their own.
+  const std::string_view first = argc > 1 ? argv[1] : "";
+  if (first == "sim-engine") return run_sim_engine(argc - 1, argv + 1);
+  if (first == "engine-shim") return run_shim(argc - 1, argv + 1);
+
+  CommandLine arguments;
+  CLI::App app("Batching proxy between scoring workers and vLLM servers.", "batchproxy");
+  app.set_version_flag("--version", "batchproxy " BATCHPROXY_VERSION);
+  app.footer(
+      "Examples:\n"
+      "  batchproxy --config multi_gpu_batch_config.yaml    start its engines and serve\n"
+      "  batchproxy --backend http://gpu1:8000              serve an engine that runs\n"
+      "  batchproxy --config configs/demo.yaml              try it without a GPU\n"
+      "Other commands: sim-engine MODEL [vllm flags]        a simulated vLLM server");
+  add_config(app, arguments, false);
+  arguments.keys.add_to(app);
+  app.add_flag("--dry-run", arguments.dry_run, "Print the engines' commands and exit");
+  app.fallthrough();
+
+  auto* check_command = app.add_subcommand("check", "Check a configuration; exit 0 if it is fine");
+  check_command->add_option("file", arguments.config, "Configuration file");
+  check_command->add_flag("--strict", arguments.strict, "Warnings are errors");
+  check_command->add_flag("--show-effective", arguments.show_effective,
+                          "Print every value and where it came from");
+  auto* worker_command =
+      app.add_subcommand("worker-config", "Print the file that the workers should use");
+  worker_command->add_option("file", arguments.config, "Configuration file")->required();
+  auto* keys_command = app.add_subcommand("keys", "Print every key of the configuration");
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    const int code = app.exit(error);
+    return code == 0 ? 0 : kUsage;
+  }
+  if (*keys_command) {
+    std::cout << describe_keys();
+    return 0;
+  }
+  if (*check_command) return check(arguments);
+  if (*worker_command) return print_worker_config(arguments);
+  return serve(arguments);
+}
+
+}  // namespace
+}  // namespace batchproxy
+
+int main(int argc, char** argv) {
+  try {
+    return batchproxy::run(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "error: %s\n", error.what());
+    return 1;
+  }
+}

@@ -1,0 +1,100 @@
+// proxy/reply.cc - see reply.h.
+#include "proxy/reply.h"
+
+#include <boost/beast/http/status.hpp>
+#include <boost/json/serialize.hpp>
+#include <boost/json/value.hpp>
+
+namespace batchproxy {
+
+namespace {
+
+void add(std::string& out, std::string_view name, std::string_view value) {
+  out.append(name).append(": ").append(value).append("\r\n");
+}
+
+void add_common(std::string& out, const ReplyContext& context) {
+  add(out, "x-request-id", context.request_id);
+  if (!context.keep_alive) {
+    add(out, "connection", "close");
+  } else if (context.minor_version == 0) {
+    add(out, "connection", "keep-alive");
+  }
+}
+
+void add_status_line(std::string& out, unsigned status) {
+  const auto reason =
+      boost::beast::http::obsolete_reason(static_cast<boost::beast::http::status>(status));
+  out.append("HTTP/1.1 ").append(std::to_string(status)).append(" ");
+  out.append(reason.data(), reason.size()).append("\r\n");
+}
+
+// How long a client should wait before it tries again, in seconds.
+std::string_view retry_after(Errc code) {
+  switch (code) {
+    case Errc::kNoBackend: return "5";  // an engine takes a while to come back
+    case Errc::kQueueFull:
+    case Errc::kShuttingDown: return "1";
+    default: return {};
+  }
+}
+
+}  // namespace
+
+std::string compose_head(const ReplyHead& head, const ReplyContext& context,
+                         const Provenance* provenance) {
+  std::string out;
+  out.reserve(384);
+  add_status_line(out, head.status);
+  if (!head.content_type.empty()) add(out, "content-type", head.content_type);
+  if (!head.content_encoding.empty()) add(out, "content-encoding", head.content_encoding);
+  if (!head.retry_after.empty()) add(out, "retry-after", head.retry_after);
+  if (head.content_length) {
+    add(out, "content-length", std::to_string(*head.content_length));
+  } else if (context.minor_version == 1) {
+    add(out, "transfer-encoding", "chunked");
+  }
+  if (provenance != nullptr) {
+    add(out, "x-batchproxy-backend", provenance->backend);
+    add(out, "x-batchproxy-batch",
+        std::to_string(provenance->batch) + "/" + std::to_string(provenance->batch_prompts));
+    add(out, "x-batchproxy-attempts", std::to_string(provenance->attempts));
+  }
+  add_common(out, context);
+  out.append("\r\n");
+  return out;
+}
+
+std::string compose_error(const Error& error, const ReplyContext& context, std::string_view allow) {
+  const ErrorTraits traits = describe(error.code);
+  const std::string body = error_json(error);
+  std::string out;
+  out.reserve(384 + body.size());
+  add_status_line(out, traits.status);
+  add(out, "content-type", "application/json");
+  add(out, "content-length", std::to_string(body.size()));
+  add(out, "x-batchproxy-code", traits.code);
+  add(out, "x-should-retry", traits.retryable ? "true" : "false");
+  if (const auto seconds = retry_after(error.code); !seconds.empty()) {
+    add(out, "retry-after", seconds);
+  }
+  if (!allow.empty()) add(out, "allow", allow);
+  add_common(out, context);
+  return out.append("\r\n").append(body);
+}
+
+std::string error_json(const Error& error) {
+  const ErrorTraits traits = describe(error.code);
+  boost::json::object fields;
+  fields["message"] = error.message;
+  fields["type"] = traits.type;
+  if (error.param.empty()) {
+    fields["param"] = nullptr;
+  } else {
+    fields["param"] = error.param;
+  }
+  fields["code"] = traits.code;
+  return boost::json::serialize(boost::json::object{{"error", std::move(fields)}});
+}
+
+}  // namespace batchproxy

@@ -1,0 +1,50 @@
+// proxy/reply.h - composes the heads of our answers, and whole error answers in OpenAI's shape.
+//
+// Threading: pure functions, any thread.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "batcher/error.h"
+#include "batcher/ticket.h"
+
+namespace batchproxy {
+
+// What an answer says about the connection that it goes out on.
+struct ReplyContext {
+  std::string_view request_id;
+  int minor_version = 1;   // of the client's HTTP/1.x
+  bool keep_alive = true;
+};
+
+// Who answered, for x-batchproxy-*.
+struct Provenance {
+  std::string_view backend;
+  std::uint64_t batch = 0;
+  std::uint32_t batch_prompts = 0;
+  unsigned attempts = 1;
+};
+
+struct ReplyHead {
+  unsigned status = 200;
+  std::string_view content_type;
+  std::string_view content_encoding{};
+  std::string_view retry_after{};
+  // Length of the body; nothing means that it follows in chunks, or until the connection's end for
+  // an HTTP/1.0 client.
+  std::optional<std::size_t> content_length;
+};
+
+std::string compose_head(const ReplyHead& head, const ReplyContext& context,
+                         const Provenance* provenance = nullptr);
+
+// Head and body. `allow` is for 405 alone.
+std::string compose_error(const Error& error, const ReplyContext& context,
+                          std::string_view allow = {});
+// {"error":{…}} alone, also for the last event of a broken stream.
+std::string error_json(const Error& error);
+
+}  // namespace batchproxy

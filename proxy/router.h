@@ -1,0 +1,32 @@
+// proxy/router.h - the data listener's allow-list: method and path -> what to do.
+//
+// Threading: pure functions over a constant table, any thread.
+#pragma once
+
+#include <string_view>
+
+#include "backends/body_scan.h"
+#include "batcher/error.h"
+
+namespace batchproxy {
+
+enum class Action {
+  kForward,    // schedule it and send it to a backend
+  kModels,     // GET /v1/models, from what the backends have said
+  kHealth,     // GET /health: 200 while any backend is ready
+  kVersion,    // GET /version: ours
+};
+
+struct Route {
+  std::string_view method;
+  std::string_view path;
+  Action action;
+  BodyKind body = BodyKind::kOther;
+};
+
+// The route of `method` and `path`, or kUnknownRoute, or kMethodNotAllowed (then allowed_method()
+// says which one would do).
+Result<const Route*> find_route(std::string_view method, std::string_view path);
+std::string_view allowed_method(std::string_view path);
+
+}  // namespace batchproxy

@@ -1,0 +1,213 @@
+// proxy/session.cc - see session.h.
+#include "proxy/session.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "backends/http/body.h"
+
+namespace batchproxy {
+
+namespace {
+
+// How long a refused client may take to read our answer before its connection is cut.
+constexpr Duration kLinger = std::chrono::seconds(2);
+// A client that tells its read time-out should have our answer before it gives up.
+constexpr Duration kClientMargin = std::chrono::seconds(2);
+
+// The client's fields that a backend gets to see. Everything about the connection is ours.
+constexpr std::array kPassedOn = {std::string_view("content-type"),
+                                  std::string_view("content-encoding"), std::string_view("accept"),
+                                  std::string_view("accept-encoding"),
+                                  std::string_view("traceparent"), std::string_view("tracestate")};
+
+bool is_request_id(std::string_view id) {
+  return !id.empty() && id.size() <= 64 && std::all_of(id.begin(), id.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           c == '-' || c == '_' || c == '.';
+  });
+}
+
+// The openai package says how long it will wait for bytes (seconds, possibly with a fraction).
+Duration client_timeout(std::string_view seconds, Duration ours) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(seconds.data(), seconds.data() + seconds.size(), value);
+  if (error != std::errc{} || end != seconds.data() + seconds.size() || !(value > 0)) return ours;
+  const auto theirs = std::chrono::duration_cast<Duration>(
+      std::chrono::duration<double>(std::min(value, 1e6)));
+  // With next to no time there is no margin to take off.
+  return std::min(ours, theirs > 2 * kClientMargin ? theirs - kClientMargin : theirs);
+}
+
+}  // namespace
+
+Session::Session(IoThread& thread, Connection::Ptr connection)
+    : thread_(thread), connection_(std::move(connection)) {
+  thread_.sessions.push_back(*this);
+  thread_.metrics.accepted.add();
+  thread_.metrics.connections.add();
+}
+
+Session::~Session() {
+  thread_.metrics.connections.sub();
+  thread_.buffers.give_back(std::move(in_));
+  connection_->close();
+}
+
+Task<void> Session::run() {
+  connection_->start();
+  while (!thread_.draining) {
+    // An idle connection holds no buffer: it waits for its first byte with nothing in hand.
+    if (in_.empty()) {
+      connection_->expire_in(thread_.settings.idle_timeout);
+      if (!co_await connection_->readable()) break;
+    }
+    in_request_ = true;
+    const bool again = co_await serve_one();
+    in_request_ = false;
+    if (!again) break;
+    if (pos_ == in_.size()) {
+      thread_.buffers.give_back(std::move(in_));
+    } else {  // pipelined: the next request has begun in this buffer
+      Buffer rest = thread_.buffers.take(in_.size() - pos_);
+      rest.append(in_.view().substr(pos_));
+      std::swap(in_, rest);
+      thread_.buffers.give_back(std::move(rest));
+    }
+    pos_ = 0;
+  }
+}
+
+void Session::close_if_idle() {
+  if (!in_request_) connection_->close();
+}
+
+Task<bool> Session::serve_one() {
+  connection_->expire_in(thread_.settings.head_timeout);
+  if (!co_await read_head()) co_return false;
+  co_return co_await serve_parsed();
+}
+
+Task<bool> Session::read_head() {
+  if (in_.capacity() == 0) in_ = thread_.buffers.take();
+  std::size_t searched = 0;
+  while (true) {
+    const std::string_view bytes = in_.view();
+    if (const auto end = http::find_head_end(bytes, searched)) {
+      auto error = http::parse_request_head(bytes.substr(0, *end), http::kRequestLimits,
+                                            thread_.request_head);
+      if (error) co_return co_await reject(*std::move(error));
+      pos_ = *end;
+      co_return true;
+    }
+    if (auto error = http::check_partial_head(bytes, http::kRequestLimits)) {
+      co_return co_await reject(*std::move(error));
+    }
+    searched = bytes.size();
+    if (in_.spare().empty()) in_.reserve(in_.capacity() + BufferPool::kCommon);
+    if (!co_await connection_->readable()) co_return false;
+    const auto n = connection_->read_some(in_.spare());
+    if (!n) co_return false;
+    in_.commit(*n);
+  }
+}
+
+Task<bool> Session::serve_parsed() {
+  const http::RequestHead& head = thread_.request_head;  // not valid after the next co_await
+  const auto route = find_route(head.method, head.path());
+  if (!route) co_return co_await reject(route.error(), allowed_method(head.path()));
+  ClientRequest request = describe_request(head);
+  request.route = *route;
+  const http::Framing framing = head.fields.framing;
+  const bool wants_continue = head.expects_continue && head.minor_version == 1 && head.has_body();
+
+  if (framing.content_length > thread_.settings.max_body) {
+    co_return co_await reject({Errc::kBodyTooLarge,
+                               "The body is larger than " +
+                                   std::to_string(thread_.settings.max_body) +
+                                   " bytes (batchproxy.max_body_bytes)."});
+  }
+  if (wants_continue && pos_ == in_.size() &&
+      !co_await connection_->write("HTTP/1.1 100 Continue\r\n\r\n")) {
+    co_return false;
+  }
+  connection_->expire_in(thread_.settings.body_timeout);
+  http::BodyReader body(*connection_, thread_.buffers, in_, pos_, framing,
+                        http::NoFraming::kEmpty, thread_.settings.max_body);
+  switch (co_await body.read_whole()) {
+    case http::BodyStatus::kWhole: break;
+    case http::BodyStatus::kCut: co_return false;
+    case http::BodyStatus::kTooLarge:
+      co_return co_await reject({Errc::kBodyTooLarge, "The body is larger than " +
+                                     std::to_string(thread_.settings.max_body) +
+                                     " bytes (batchproxy.max_body_bytes)."});
+    case http::BodyStatus::kMalformed:
+      co_return co_await reject({Errc::kBadHttp, "Malformed HTTP: the chunked body has an error."});
+  }
+  request.body = body.view();
+  request.arrival = std::chrono::steady_clock::now();
+  connection_->never_expire();
+  if (request.route->action != Action::kForward) {
+    co_return co_await reply_local(*request.route, request);
+  }
+  Dispatch dispatch(thread_, *connection_, request);
+  co_return co_await dispatch.run();
+}
+
+ClientRequest Session::describe_request(const http::RequestHead& head) const {
+  ClientRequest request;
+  request.target = head.target;
+  request.minor_version = head.minor_version;
+  request.keep_alive = head.keep_alive();
+  request.timeout = thread_.settings.request_timeout;
+  for (const http::Field& field : head.fields) {
+    const auto is = [&](std::string_view name) { return http::iequals(field.name, name); };
+    if (std::any_of(kPassedOn.begin(), kPassedOn.end(), is)) {
+      request.fields.append(field.name).append(": ").append(field.value).append("\r\n");
+      if (is("content-encoding") && !http::iequals(field.value, "identity")) {
+        request.scannable = false;
+      }
+    } else if (is("authorization")) {
+      request.authorization = field.value;
+    } else if (is("x-request-id") && is_request_id(field.value)) {
+      request.request_id = field.value;
+    } else if (is("x-stainless-read-timeout")) {
+      request.timeout = client_timeout(field.value, request.timeout);
+    }
+  }
+  if (request.request_id.empty()) request.request_id = thread_.next_request_id();
+  return request;
+}
+
+// Answers and closes: after a request that we did not read to its end there is no next one.
+Task<bool> Session::reject(Error error, std::string_view allow) {
+  thread_.metrics.count_error(error.code);
+  const std::string id = thread_.next_request_id();
+  const std::string answer = compose_error(error, {id, 1, false}, allow);
+  connection_->expire_in(thread_.settings.idle_timeout);
+  if (co_await connection_->write(answer)) connection_->close_lingering(kLinger);
+  co_return false;
+}
+
+Task<bool> Session::reply_local(const Route& route, const ClientRequest& request) {
+  std::string body;
+  ReplyHead head{200, "application/json", {}, {}, 0};
+  switch (route.action) {
+    case Action::kModels: body = thread_.models->models_json(); break;
+    case Action::kVersion: body = R"({"version":"batchproxy )" BATCHPROXY_VERSION R"("})"; break;
+    case Action::kHealth:
+      head.status = thread_.any_ready ? 200 : 503;
+      head.content_type = {};
+      if (!thread_.any_ready) head.retry_after = "5";
+      break;
+    case Action::kForward: break;
+  }
+  head.content_length = body.size();
+  const bool keep_alive = request.keep_alive && !thread_.draining;
+  const std::string answer =
+      compose_head(head, {request.request_id, request.minor_version, keep_alive}) + body;
+  connection_->expire_in(thread_.settings.idle_timeout);
+  co_return co_await connection_->write(answer) && keep_alive;
+}
+
+}  // namespace batchproxy

@@ -1,0 +1,42 @@
+// proxy/session.h - Session: one client connection, request after request, until it ends.
+//
+// Threading: confined to the I/O thread that accepted the client, for its whole life.
+#pragma once
+
+#include "backends/http/connection.h"
+#include "proxy/dispatch.h"
+#include "proxy/io_thread.h"
+
+namespace batchproxy {
+
+class Session final : public Closable {
+ public:
+  Session(IoThread& thread, Connection::Ptr connection);
+  ~Session() override;
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  // Serves the connection until it closes.
+  Task<void> run();
+
+  void close_if_idle() override;
+  void close_now() override { connection_->close(Connection::Closed::kByPeer); }
+
+ private:
+  Task<bool> serve_one();
+  // Reads one head; nothing means that the connection is done with. On success the head is in the
+  // thread's scratch and pos_ is behind it.
+  Task<bool> read_head();
+  Task<bool> serve_parsed();
+  Task<bool> reject(Error error, std::string_view allow = {});
+  Task<bool> reply_local(const Route& route, const ClientRequest& request);
+  ClientRequest describe_request(const http::RequestHead& head) const;
+
+  IoThread& thread_;
+  const Connection::Ptr connection_;
+  Buffer in_;
+  std::size_t pos_ = 0;    // bytes of in_ dealt with
+  bool in_request_ = false;
+};
+
+}  // namespace batchproxy

@@ -1,0 +1,187 @@
+// proxy/snapshot.cc - see snapshot.h.
+#include "proxy/snapshot.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include <boost/json/serialize.hpp>
+#include <boost/json/value.hpp>
+#include <prometheus/metric_family.h>
+#include <prometheus/text_serializer.h>
+
+namespace batchproxy {
+
+namespace {
+
+namespace json = boost::json;
+using prometheus::ClientMetric;
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+
+using Labels = std::vector<ClientMetric::Label>;
+
+class Families {
+ public:
+  MetricFamily& add(std::string name, std::string help, MetricType type) {
+    list_.push_back({std::move(name), std::move(help), type, {}});
+    return list_.back();
+  }
+  void one(std::string name, std::string help, MetricType type, std::uint64_t value) {
+    sample(add(std::move(name), std::move(help), type), {}, static_cast<double>(value));
+  }
+  static void sample(MetricFamily& family, Labels labels, double value) {
+    ClientMetric metric;
+    metric.label = std::move(labels);
+    if (family.type == MetricType::Counter) {
+      metric.counter.value = value;
+    } else {
+      metric.gauge.value = value;
+    }
+    family.metric.push_back(std::move(metric));
+  }
+  const std::vector<MetricFamily>& list() const { return list_; }
+
+ private:
+  std::vector<MetricFamily> list_;
+};
+
+void add_requests(Families& families, const Snapshot& now) {
+  families.one("batchproxy_requests_received_total", "Requests received whole.",
+               MetricType::Counter, now.received);
+  auto& finished = families.add("batchproxy_requests_finished_total",
+                                "Requests that have ended, by how.", MetricType::Counter);
+  for (std::size_t i = 0; i < kAllFinishes.size(); ++i) {
+    Families::sample(finished, {{"result", std::string(to_string(kAllFinishes[i]))}},
+                     static_cast<double>(now.finished[i]));
+  }
+  families.one("batchproxy_requests_queued", "Requests that wait for a backend.",
+               MetricType::Gauge, now.queued);
+  families.one("batchproxy_requests_inflight", "Requests that a backend is working on.",
+               MetricType::Gauge, now.inflight);
+  families.one("batchproxy_prompts_queued", "Prompts that wait for a backend.", MetricType::Gauge,
+               now.queued_prompts);
+  families.one("batchproxy_prompts_answered_total", "Prompts answered with success.",
+               MetricType::Counter, now.prompts_answered);
+  families.one("batchproxy_requests_retried_total", "Attempts repeated after a backend died.",
+               MetricType::Counter, now.retried);
+  auto& errors = families.add("batchproxy_errors_total", "Error answers of our own, by code.",
+                              MetricType::Counter);
+  for (std::size_t i = 0; i < kAllErrors.size(); ++i) {
+    Families::sample(errors, {{"code", std::string(describe(kAllErrors[i]).code)}},
+                     static_cast<double>(now.errors[i]));
+  }
+}
+
+void add_latency(Families& families, const Snapshot& now) {
+  auto& family = families.add("batchproxy_request_duration_seconds",
+                              "From the arrival of a request to the end of its answer.",
+                              MetricType::Histogram);
+  ClientMetric metric;
+  std::uint64_t cumulative = 0;
+  for (std::size_t i = 0; i < now.latency.size(); ++i) {
+    cumulative += now.latency[i];
+    const double bound = i < LatencyHistogram::kBounds.size()
+                             ? LatencyHistogram::kBounds[i]
+                             : std::numeric_limits<double>::infinity();
+    metric.histogram.bucket.push_back({cumulative, bound});
+  }
+  metric.histogram.sample_count = cumulative;
+  metric.histogram.sample_sum = now.latency_sum;
+  family.metric.push_back(std::move(metric));
+}
+
+void add_backends(Families& families, const Snapshot& now) {
+  auto& batches = families.add("batchproxy_batches_total", "Batches that left, by reason.",
+                               MetricType::Counter);
+  for (std::size_t i = 0; i < kAllFlushReasons.size(); ++i) {
+    Families::sample(batches, {{"reason", std::string(to_string(kAllFlushReasons[i]))}},
+                     static_cast<double>(now.batches[i]));
+  }
+  const auto each = [&](std::string name, std::string help, MetricType type, auto value) {
+    auto& family = families.add(std::move(name), std::move(help), type);
+    for (const BackendSnapshot& backend : now.backends) {
+      Families::sample(family, {{"backend", backend.name}}, static_cast<double>(value(backend)));
+    }
+  };
+  each("batchproxy_backend_up", "1 while the backend is ready.", MetricType::Gauge,
+       [](const BackendSnapshot& b) { return b.health == Health::kReady ? 1 : 0; });
+  each("batchproxy_backend_inflight", "Prompts in flight to the backend.", MetricType::Gauge,
+       [](const BackendSnapshot& b) { return b.inflight; });
+  each("batchproxy_backend_answered_total", "Requests that the backend has answered.",
+       MetricType::Counter, [](const BackendSnapshot& b) { return b.answered; });
+}
+
+json::object to_object(const BackendSnapshot& backend) {
+  json::object object{{"name", backend.name},
+                      {"url", backend.url},
+                      {"state", to_string(backend.health)},
+                      {"simulated", backend.simulated},
+                      {"inflight", backend.inflight},
+                      {"answered", backend.answered}};
+  if (!backend.gpus.empty()) object["gpus"] = backend.gpus;
+  return object;
+}
+
+}  // namespace
+
+bool Snapshot::any_ready() const {
+  return std::any_of(backends.begin(), backends.end(),
+                     [](const auto& backend) { return backend.health == Health::kReady; });
+}
+
+std::uint64_t Snapshot::finished_total() const {
+  return std::accumulate(finished.begin(), finished.end(), std::uint64_t{0});
+}
+
+std::string_view to_string(Health health) {
+  switch (health) {
+    case Health::kUnknown: return "starting";
+    case Health::kReady: return "ready";
+    case Health::kUnready: return "unready";
+  }
+  return "unknown";
+}
+
+std::string to_json(const Snapshot& now) {
+  json::object finished, batches;
+  for (std::size_t i = 0; i < kAllFinishes.size(); ++i) {
+    finished[to_string(kAllFinishes[i])] = now.finished[i];
+  }
+  for (std::size_t i = 0; i < kAllFlushReasons.size(); ++i) {
+    batches[to_string(kAllFlushReasons[i])] = now.batches[i];
+  }
+  json::array backends;
+  for (const BackendSnapshot& backend : now.backends) backends.push_back(to_object(backend));
+  const json::object status{
+      {"version", BATCHPROXY_VERSION},
+      {"uptime_seconds", now.uptime},
+      {"state", now.draining ? "draining" : now.any_ready() ? "ready" : "no_backend"},
+      {"flush", now.flush},
+      {"models", now.models},
+      {"requests",
+       {{"received", now.received},
+        {"finished", std::move(finished)},
+        {"queued", now.queued},
+        {"inflight", now.inflight},
+        {"retried", now.retried}}},
+      {"prompts", {{"queued", now.queued_prompts}, {"answered", now.prompts_answered}}},
+      {"connections", now.connections},
+      {"batches", std::move(batches)},
+      {"backends", std::move(backends)}};
+  return json::serialize(status) + "\n";
+}
+
+std::string to_prometheus(const Snapshot& now) {
+  Families families;
+  add_requests(families, now);
+  add_latency(families, now);
+  add_backends(families, now);
+  families.one("batchproxy_connections", "Clients connected.", MetricType::Gauge, now.connections);
+  families.one("batchproxy_connections_accepted_total", "Clients accepted ever.",
+               MetricType::Counter, now.accepted);
+  auto& build = families.add("batchproxy_build_info", "Always 1.", MetricType::Gauge);
+  Families::sample(build, {{"version", BATCHPROXY_VERSION}}, 1);
+  return prometheus::TextSerializer().Serialize(families.list());
+}
+
+}  // namespace batchproxy

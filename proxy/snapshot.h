@@ -1,0 +1,56 @@
+// proxy/snapshot.h - the state of the whole proxy at one moment, for /status, /metrics and the
+// console: collected in one place, shown in three.
+//
+// Threading: collected and used on the control thread.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "backends/health_tracker.h"
+#include "batcher/flush_reason.h"
+#include "proxy/metrics.h"
+
+namespace batchproxy {
+
+struct BackendSnapshot {
+  std::string name;
+  std::string url;
+  Health health = Health::kUnknown;
+  bool simulated = false;
+  std::string gpus;            // "0,1"; empty for an engine that we did not start
+  std::uint64_t inflight = 0;  // prompts
+  std::uint64_t answered = 0;  // requests
+};
+
+struct Snapshot {
+  double uptime = 0;  // seconds
+  bool draining = false;
+  std::string flush;  // eager, fixed or off
+  std::uint64_t received = 0, queued = 0, inflight = 0;  // requests
+  std::array<std::uint64_t, kAllFinishes.size()> finished{};
+  std::array<std::uint64_t, kAllErrors.size()> errors{};
+  std::array<std::uint64_t, kAllFlushReasons.size()> batches{};
+  std::uint64_t queued_prompts = 0;
+  std::uint64_t prompts_answered = 0;
+  std::uint64_t retried = 0;
+  std::uint64_t connections = 0, accepted = 0;
+  std::array<std::uint64_t, LatencyHistogram::kBounds.size() + 1> latency{};  // not cumulative
+  double latency_sum = 0;  // seconds
+  std::vector<BackendSnapshot> backends;
+  std::string models;      // names, for people
+
+  bool any_ready() const;
+  std::uint64_t finished_total() const;
+  // The conservation law: true whenever nothing moves.
+  bool balanced() const { return received == finished_total() + queued + inflight; }
+};
+
+std::string_view to_string(Health health);
+
+std::string to_json(const Snapshot& snapshot);        // the body of /status
+std::string to_prometheus(const Snapshot& snapshot);  // the body of /metrics
+
+}  // namespace batchproxy

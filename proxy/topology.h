@@ -1,0 +1,39 @@
+// proxy/topology.h - from options to the list of backends, and to the engines that must be started
+// for them.
+//
+// Threading: start-up only.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "backends/endpoint.h"
+#include "configs/options.h"
+#include "launcher/engine_plan.h"
+#include "launcher/port_allocator.h"
+
+namespace batchproxy {
+
+// A backend and what people are told about it.
+struct BackendSite {
+  Endpoint endpoint;
+  std::uint32_t max_num_seqs = 256;
+  std::string gpus;        // "0,1"; empty when we did not start it
+  bool simulated = false;
+};
+
+struct Topology {
+  std::vector<BackendSite> sites;  // by BackendId
+  std::vector<EnginePlan> plans;   // what to start; plan i becomes site i
+  PortAllocator ports;             // holds the engines' ports while they live
+};
+
+// Or sentences that say what to change. `self` is the path of our own program.
+using TopologyOrErrors = boost::system::result<Topology, std::vector<std::string>>;
+TopologyOrErrors make_topology(const Options& options, const std::string& self);
+
+// Our own environment, as engines may inherit it.
+Environment process_environment();
+
+}  // namespace batchproxy

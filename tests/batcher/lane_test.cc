@@ -1,0 +1,165 @@
+// tests/batcher/lane_test.cc - Lane and LanePort: every ticket's way across threads and back.
+#include "batcher/lane.h"
+
+#include <atomic>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/post.hpp>
+#include <gtest/gtest.h>
+
+namespace batchproxy {
+namespace {
+
+using namespace std::chrono_literals;
+namespace asio = boost::asio;
+
+// A client that keeps `window` tickets with the lane until `total` have been granted and completed.
+class Client final : public VerdictSink {
+ public:
+  Client(LanePort& port, std::size_t window, std::size_t total, std::function<void()> done)
+      : port_(port), tickets_(window), left_(total), open_(0), done_(std::move(done)) {}
+
+  void start() {
+    for (Ticket& ticket : tickets_) submit(ticket);
+  }
+  void on_verdict(Ticket& ticket) override {
+    if (ticket.verdict.refused) {
+      ++refused;
+    } else {
+      ++granted;
+      port_.complete(ticket.verdict, ticket.prompts, true);
+    }
+    --open_;
+    submit(ticket);
+    if (open_ == 0) done_();
+  }
+
+  std::size_t granted = 0;
+  std::size_t refused = 0;
+
+ private:
+  void submit(Ticket& ticket) {
+    if (left_ == 0) return;
+    --left_;
+    ++open_;
+    ticket.arrival = std::chrono::steady_clock::now();
+    ticket.deadline = ticket.arrival + 1h;
+    ticket.backends = BackendSet::first(2);
+    ticket.sink = this;
+    port_.submit(ticket);
+  }
+
+  LanePort& port_;
+  std::vector<Ticket> tickets_;
+  std::size_t left_;
+  std::size_t open_;
+  std::function<void()> done_;
+};
+
+SchedulerOptions eager() { return {FlushPolicy::kEager, 16, 500ms, 100000}; }
+
+void add_backends(Lane& lane) {
+  for (BackendId id = 0; id < 2; ++id) {
+    lane.set_backend(id, 8);
+    lane.set_ready(id, true);
+  }
+}
+
+TEST(Lane, ServesAPortOnItsOwnThreadWithoutCrossing) {
+  asio::io_context io(1);
+  Lane lane(io, eager());
+  LanePort& port = lane.add_port(io);
+  add_backends(lane);
+  Client client(port, 50, 2000, [] {});
+  asio::post(io, [&] { client.start(); });
+  io.run();
+  EXPECT_EQ(client.granted, 2000u);
+  EXPECT_EQ(lane.stats().queued.load(), 0u);
+  EXPECT_EQ(lane.stats().inflight[0].load() + lane.stats().inflight[1].load(), 0u);
+}
+
+TEST(Lane, ServesPortsOnOtherThreadsAndLosesNothing) {
+  constexpr std::size_t kThreads = 4, kEach = 5000;
+  asio::io_context lane_io(1);
+  Lane lane(lane_io, eager());
+  std::vector<std::unique_ptr<asio::io_context>> contexts;
+  std::vector<std::unique_ptr<Client>> clients;
+  std::atomic<std::size_t> running{kThreads};
+  for (std::size_t i = 0; i < kThreads; ++i) {
+    contexts.push_back(std::make_unique<asio::io_context>(1));
+    asio::io_context& io = *contexts.back();
+    LanePort& port = lane.add_port(io);
+    clients.push_back(std::make_unique<Client>(port, 32, kEach, [&] {
+      if (--running > 0) return;
+      lane_io.stop();
+      for (auto& context : contexts) context->stop();
+    }));
+  }
+  add_backends(lane);
+  auto guard = asio::make_work_guard(lane_io);
+  std::vector<std::thread> threads;
+  for (std::size_t i = 0; i < kThreads; ++i) {
+    asio::post(*contexts[i], [&, i] { clients[i]->start(); });
+  }
+  for (std::size_t i = 0; i < kThreads; ++i) {
+    threads.emplace_back([&, i] {
+      auto keep = asio::make_work_guard(*contexts[i]);
+      contexts[i]->run();
+    });
+  }
+  lane_io.run();
+  for (auto& thread : threads) thread.join();
+  for (auto& client : clients) {
+    EXPECT_EQ(client->granted, kEach);
+    EXPECT_EQ(client->refused, 0u);
+  }
+}
+
+// Takes one verdict.
+struct Waiter final : VerdictSink {
+  void on_verdict(Ticket&) override { ++verdicts; }
+  int verdicts = 0;
+};
+
+TEST(Lane, GivesACancelledTicketOneVerdict) {
+  asio::io_context io(1);
+  Lane lane(io, {FlushPolicy::kFixed, 16, 1h, 1000});
+  LanePort& port = lane.add_port(io);
+  add_backends(lane);
+  Waiter waiter;
+  Ticket ticket;
+  ticket.deadline = TimePoint::max();
+  ticket.arrival = std::chrono::steady_clock::now();
+  ticket.backends = BackendSet::first(1);
+  ticket.sink = &waiter;
+  asio::post(io, [&] { port.submit(ticket); });
+  io.poll();
+  EXPECT_EQ(waiter.verdicts, 0);
+  port.cancel(ticket);
+  port.cancel(ticket);
+  io.poll();
+  EXPECT_EQ(waiter.verdicts, 1);
+  EXPECT_EQ(ticket.verdict.refused, Errc::kShuttingDown);
+}
+
+TEST(Lane, ReportsAFixedBatchOnceItsLastMemberIsAnswered) {
+  asio::io_context io(1);
+  Lane lane(io, {FlushPolicy::kFixed, 4, 1h, 1000});
+  std::vector<BatchSummary> done;
+  lane.watch_batches([&](const BatchSummary& batch) { done.push_back(batch); });
+  LanePort& port = lane.add_port(io);
+  add_backends(lane);
+  Client client(port, 4, 8, [] {});
+  asio::post(io, [&] { client.start(); });
+  io.poll();
+  ASSERT_EQ(done.size(), 2u);
+  EXPECT_EQ(done[0].batch.prompts, 4u);
+  EXPECT_EQ(done[0].answered, 4u);
+  EXPECT_EQ(done[0].batch.reason, FlushReason::kFull);
+}
+
+}  // namespace
+}  // namespace batchproxy

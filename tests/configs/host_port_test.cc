@@ -1,0 +1,61 @@
+// tests/configs/host_port_test.cc - addresses and engine URLs.
+#include "configs/host_port.h"
+
+#include <gtest/gtest.h>
+
+namespace batchproxy {
+namespace {
+
+TEST(ParseHostPort, ReadsAddressesAndNames) {
+  EXPECT_EQ(parse_host_port("127.0.0.1:8000"), (HostPort{"127.0.0.1", 8000}));
+  EXPECT_EQ(parse_host_port("[::1]:8000"), (HostPort{"::1", 8000}));
+  EXPECT_EQ(parse_host_port("node-7.cluster:0"), (HostPort{"node-7.cluster", 0}));
+}
+
+TEST(ParseHostPort, RefusesWhatIsNoAddress) {
+  for (const char* text : {"", "8000", ":8000", "localhost", "localhost:", "localhost:x",
+                           "localhost:65536", "localhost:-1", "127.0.0:8000", "256.0.0.1:8000",
+                           "::1:8000", "[node7]:8000", "[::1:8000", "a b:8000", "h/x:80"}) {
+    EXPECT_EQ(parse_host_port(text), std::nullopt) << text;
+  }
+}
+
+TEST(ToString, IsReadBackAsTheSame) {
+  for (const char* text : {"127.0.0.1:8000", "[::1]:8000", "node7:65535"}) {
+    EXPECT_EQ(to_string(*parse_host_port(text)), text);
+  }
+}
+
+TEST(ParseBackendUrl, TakesHostAndPort) {
+  EXPECT_EQ(parse_backend_url("http://node7:8100").address, (HostPort{"node7", 8100}));
+  EXPECT_EQ(parse_backend_url("HTTP://node7:8100/").address, (HostPort{"node7", 8100}));
+  EXPECT_EQ(parse_backend_url("http://node7").address, (HostPort{"node7", 80}));
+  EXPECT_EQ(parse_backend_url("http://[::1]").address, (HostPort{"::1", 80}));
+}
+
+TEST(ParseBackendUrl, SaysWhyNot) {
+  const auto problem = [](std::string_view url) { return parse_backend_url(url).problem; };
+  EXPECT_NE(problem("https://node7:8100").find("TLS"), std::string::npos);
+  EXPECT_NE(problem("http://node7:8100/v1").find("write http://node7:8100"), std::string::npos);
+  EXPECT_NE(problem("http://me:secret@node7:8100").find("api_key"), std::string::npos);
+  EXPECT_NE(problem("http://node7:0"), "");
+  EXPECT_NE(problem("node7:8100"), "");
+  EXPECT_NE(problem(""), "");
+}
+
+TEST(Overlaps, HoldsForEveryWayToWriteThisMachine) {
+  const auto same = [](const char* listen, const char* other) {
+    return overlaps(*parse_host_port(listen), *parse_host_port(other));
+  };
+  EXPECT_TRUE(same("127.0.0.1:8000", "localhost:8000"));
+  EXPECT_TRUE(same("0.0.0.0:8000", "127.0.0.1:8000"));
+  EXPECT_TRUE(same("[::]:8000", "localhost:8000"));
+  EXPECT_TRUE(same("Node7:8000", "node7:8000"));
+  EXPECT_FALSE(same("127.0.0.1:8000", "127.0.0.1:8001"));
+  EXPECT_FALSE(same("127.0.0.1:8000", "127.0.0.2:8000"));
+  EXPECT_FALSE(same("127.0.0.1:8000", "node7:8000"));
+  EXPECT_FALSE(same("127.0.0.1:0", "127.0.0.1:0"));
+}
+
+}  // namespace
+}  // namespace batchproxy
