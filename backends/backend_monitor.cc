@@ -95,8 +95,9 @@ Task<void> BackendMonitor::watch(Watched& watched) {
     if (stopped_) break;
     const bool was_ready = watched.tracker.health() == Health::kReady;
     // Without its models no request could be routed to it, so that comes before "ready".
-    if (reply.result == ProbeResult::kOk && !was_ready && !co_await learn_models(watched)) {
-      reply.result = ProbeResult::kNotReady;
+    if (reply.result == ProbeResult::kOk && !was_ready) {
+      const bool known = co_await learn_models(watched);
+      if (!known) reply.result = ProbeResult::kNotReady;
     }
     if (watched.tracker.on_probe(reply.result)) tell_health(watched);
     const bool ready = watched.tracker.health() == Health::kReady;

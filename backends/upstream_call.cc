@@ -38,7 +38,7 @@ Task<CallFailure> UpstreamCall::attempt(const UpstreamRequest& request) {
   const std::array<asio::const_buffer, 2> message{
       asio::const_buffer(head.data(), head.size()),
       asio::const_buffer(request.body.data(), request.body.size())};
-  if (!co_await connection_->write(message)) co_return broken(false);
+  if (const bool sent = co_await connection_->write(message); !sent) co_return broken(false);
   co_return co_await read_head();
 }
 
@@ -55,7 +55,7 @@ Task<CallFailure> UpstreamCall::read_head() {
       if (unread.size() > http::kResponseLimits.head) co_return CallFailure::kBadAnswer;
       searched = unread.size();
       if (in_.spare().empty()) in_.reserve(pos_ + http::kResponseLimits.head + 1);
-      if (!co_await connection_->readable()) co_return broken(!in_.empty());
+      if (const bool open = co_await connection_->readable(); !open) co_return broken(!in_.empty());
       const auto n = connection_->read_some(in_.spare());
       if (!n) co_return broken(!in_.empty());
       in_.commit(*n);
@@ -84,7 +84,8 @@ Task<CallFailure> UpstreamCall::read_head() {
 }
 
 Task<CallFailure> UpstreamCall::read_whole() {
-  if (co_await reader_->read_whole() != http::BodyStatus::kWhole) co_return failure();
+  const http::BodyStatus status = co_await reader_->read_whole();
+  if (status != http::BodyStatus::kWhole) co_return failure();
   keep_connection_if_clean();
   co_return CallFailure::kNone;
 }

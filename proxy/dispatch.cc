@@ -196,7 +196,7 @@ Task<Finish> Dispatch::answer_whole(UpstreamCall& call) {
       asio::const_buffer(head.data(), head.size()),
       asio::const_buffer(call.body().data(), call.body().size())};
   client_.on_peer_gone(nullptr);
-  if (!co_await write_client(answer)) co_return Finish::kClientGone;
+  if (const bool sent = co_await write_client(answer); !sent) co_return Finish::kClientGone;
   thread_.metrics.answered[ticket_.verdict.backend].add();
   const Finish finish = finish_of_status(from.status);
   if (finish == Finish::kOk) thread_.metrics.prompts_answered.add(ticket_.prompts);
@@ -212,7 +212,7 @@ Task<Finish> Dispatch::answer_streaming(UpstreamCall& call) {
   const std::string head = compose_head(
       {from.status, from.content_type, from.content_encoding, {}, std::nullopt}, context(), &who);
   const asio::const_buffer head_buffer(head.data(), head.size());
-  if (!co_await write_client(std::span(&head_buffer, 1))) co_return Finish::kClientGone;
+  if (const bool sent = co_await write_client(std::span(&head_buffer, 1)); !sent) co_return Finish::kClientGone;
   while (true) {
     const auto piece = co_await call.next_piece();
     if (client_gone_) co_return Finish::kClientGone;
@@ -227,9 +227,12 @@ Task<Finish> Dispatch::answer_streaming(UpstreamCall& call) {
         asio::const_buffer(size.data(), chunked ? size.size() : 0),
         asio::const_buffer(piece->data(), piece->size()),
         asio::const_buffer("\r\n", chunked ? 2 : 0)};
-    if (!co_await write_client(chunk)) co_return Finish::kClientGone;
+    if (const bool sent = co_await write_client(chunk); !sent) co_return Finish::kClientGone;
   }
-  if (chunked && !co_await client_.write("0\r\n\r\n")) co_return Finish::kClientGone;
+  if (chunked) {
+    const bool sent = co_await client_.write("0\r\n\r\n");
+    if (!sent) co_return Finish::kClientGone;
+  }
   thread_.metrics.answered[ticket_.verdict.backend].add();
   thread_.metrics.prompts_answered.add(ticket_.prompts);
   co_return Finish::kOk;
@@ -267,7 +270,7 @@ Task<Finish> Dispatch::refuse(Error error) {
   client_.on_peer_gone(nullptr);
   client_.expire_in(thread_.settings.idle_timeout);
   const std::string answer = compose_error(error, context());
-  if (!co_await client_.write(answer)) co_return Finish::kClientGone;
+  if (const bool sent = co_await client_.write(answer); !sent) co_return Finish::kClientGone;
   co_return finish_of(error.code);
 }
 

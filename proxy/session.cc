@@ -60,7 +60,7 @@ Task<void> Session::run() {
     // An idle connection holds no buffer: it waits for its first byte with nothing in hand.
     if (in_.empty()) {
       connection_->expire_in(thread_.settings.idle_timeout);
-      if (!co_await connection_->readable()) break;
+      if (const bool open = co_await connection_->readable(); !open) break;
     }
     in_request_ = true;
     const bool again = co_await serve_one();
@@ -84,7 +84,7 @@ void Session::close_if_idle() {
 
 Task<bool> Session::serve_one() {
   connection_->expire_in(thread_.settings.head_timeout);
-  if (!co_await read_head()) co_return false;
+  if (const bool ok = co_await read_head(); !ok) co_return false;
   co_return co_await serve_parsed();
 }
 
@@ -105,7 +105,7 @@ Task<bool> Session::read_head() {
     }
     searched = bytes.size();
     if (in_.spare().empty()) in_.reserve(in_.capacity() + BufferPool::kCommon);
-    if (!co_await connection_->readable()) co_return false;
+    if (const bool open = co_await connection_->readable(); !open) co_return false;
     const auto n = connection_->read_some(in_.spare());
     if (!n) co_return false;
     in_.commit(*n);
@@ -127,14 +127,15 @@ Task<bool> Session::serve_parsed() {
                                    std::to_string(thread_.settings.max_body) +
                                    " bytes (batchproxy.max_body_bytes)."});
   }
-  if (wants_continue && pos_ == in_.size() &&
-      !co_await connection_->write("HTTP/1.1 100 Continue\r\n\r\n")) {
-    co_return false;
+  if (wants_continue && pos_ == in_.size()) {
+    const bool sent = co_await connection_->write("HTTP/1.1 100 Continue\r\n\r\n");
+    if (!sent) co_return false;
   }
   connection_->expire_in(thread_.settings.body_timeout);
   http::BodyReader body(*connection_, thread_.buffers, in_, pos_, framing,
                         http::NoFraming::kEmpty, thread_.settings.max_body);
-  switch (co_await body.read_whole()) {
+  const http::BodyStatus status = co_await body.read_whole();
+  switch (status) {
     case http::BodyStatus::kWhole: break;
     case http::BodyStatus::kCut: co_return false;
     case http::BodyStatus::kTooLarge:
@@ -185,7 +186,8 @@ Task<bool> Session::reject(Error error, std::string_view allow) {
   const std::string id = thread_.next_request_id();
   const std::string answer = compose_error(error, {id, 1, false}, allow);
   connection_->expire_in(thread_.settings.idle_timeout);
-  if (co_await connection_->write(answer)) connection_->close_lingering(kLinger);
+  const bool sent = co_await connection_->write(answer);
+  if (sent) connection_->close_lingering(kLinger);
   co_return false;
 }
 
@@ -207,7 +209,8 @@ Task<bool> Session::reply_local(const Route& route, const ClientRequest& request
   const std::string answer =
       compose_head(head, {request.request_id, request.minor_version, keep_alive}) + body;
   connection_->expire_in(thread_.settings.idle_timeout);
-  co_return co_await connection_->write(answer) && keep_alive;
+  const bool sent = co_await connection_->write(answer);
+  co_return sent && keep_alive;
 }
 
 }  // namespace batchproxy

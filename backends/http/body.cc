@@ -29,7 +29,7 @@ Task<BodyStatus> BodyReader::read_counted(std::uint64_t length) {
   const auto size = static_cast<std::size_t>(length);
   if (in_.capacity() - pos_ >= size) {
     while (in_.size() - pos_ < size) {
-      if (!co_await connection_.readable()) co_return BodyStatus::kCut;
+      if (const bool open = co_await connection_.readable(); !open) co_return BodyStatus::kCut;
       const auto n = connection_.read_some(in_.spare());
       if (!n) co_return BodyStatus::kCut;
       in_.commit(*n);
@@ -42,7 +42,7 @@ Task<BodyStatus> BodyReader::read_counted(std::uint64_t length) {
   own_.append(in_.view().substr(pos_));
   pos_ = in_.size();
   while (own_.size() < size) {
-    if (!co_await connection_.readable()) co_return BodyStatus::kCut;
+    if (const bool open = co_await connection_.readable(); !open) co_return BodyStatus::kCut;
     // Never past the message: what follows is the next one's.
     const auto n = connection_.read_some(own_.spare().first(size - own_.size()));
     if (!n) co_return BodyStatus::kCut;

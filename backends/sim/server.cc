@@ -80,7 +80,8 @@ class Session : public std::enable_shared_from_this<Session> {
     http::request_parser<http::string_body> parser;
     parser.body_limit(kMostBodyBytes);
     parser.header_limit(kMostHeaderBytes);
-    if (!co_await read_request(parser)) co_return false;
+    const bool received = co_await read_request(parser);
+    if (!received) co_return false;
     keep_alive_ = parser.get().keep_alive();
     version_ = parser.get().version();
 

@@ -1,0 +1,98 @@
+// bench/main.cc - the program `batchproxy-bench`: puts load on a proxy or an engine and prints what
+// came of it.
+//
+// Exit codes: 0 every question was answered, 1 some were not, 2 usage.
+#include <cstdio>
+#include <exception>
+#include <fstream>
+#include <iostream>
+#include <optional>
+#include <stdexcept>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "bench/load.h"
+#include "bench/report.h"
+#include "bench/scrape.h"
+
+namespace batchproxy::bench {
+namespace {
+
+constexpr int kUsage = 2;
+
+struct CommandLine {
+  LoadOptions load;
+  std::string questions = "configs/questions.jsonl";
+  std::string admin;
+  std::string answers;
+  bool json = false;
+};
+
+std::string prefix_hits(const EngineCounters& before, const EngineCounters& after) {
+  const double queries = after.prefix_queries - before.prefix_queries;
+  if (queries <= 0) return "prefix hits not reported by the engines\n";
+  return fmt::format("prefix hits {:.0f} % of prompt tokens\n",
+                     100 * (after.prefix_hits - before.prefix_hits) / queries);
+}
+
+int run_questions(const CommandLine& line) {
+  const auto questions = load_questions(line.questions);
+  std::optional<EngineCounters> before;
+  if (!line.admin.empty()) before = scrape_engines(line.admin);
+  const LoadResult result = run_load(questions, line.load);
+  const Report report = summarise(questions, result);
+  if (!line.answers.empty()) {
+    std::ofstream out(line.answers);
+    out << answers_to_jsonl(result);
+    if (!out) throw std::runtime_error("cannot write " + line.answers);
+  }
+  if (line.json) {
+    std::cout << to_json(report) << '\n';
+  } else {
+    std::cout << to_text(report);
+    if (before) std::cout << prefix_hits(*before, scrape_engines(line.admin));
+  }
+  return report.answered == report.asked ? 0 : 1;
+}
+
+int run(int argc, char** argv) {
+  CommandLine line;
+  CLI::App app("Load for batchproxy: scores multiple-choice questions and times them.",
+               "batchproxy-bench");
+  app.require_subcommand(1);
+  auto* questions = app.add_subcommand("questions", "Ask every question of a file once");
+  questions->add_option("--url", line.load.url, "Proxy or engine, http://HOST:PORT")->required();
+  questions->add_option("--questions", line.questions, "JSON Lines: passage, question, options, label");
+  questions->add_option("--workers", line.load.workers, "Workers, each with one request at a time")
+      ->check(CLI::Range(1, 10000));
+  questions->add_option("--requests", line.load.requests, "Requests in all (default: the questions)")
+      ->check(CLI::Range(1, 10000000));
+  questions->add_option("--model", line.load.model, "Model name (default: the first one served)");
+  questions->add_option("--max-tokens", line.load.max_tokens, "Longest answer, in tokens");
+  questions->add_flag("--chat", line.load.chat, "Ask through /v1/chat/completions");
+  questions->add_option("--salt", line.load.salt,
+                        "First line of every prompt, so that no earlier run's cache helps");
+  questions->add_option("--admin", line.admin,
+                        "The proxy's admin address, to report the engines' prefix hits");
+  questions->add_option("--answers", line.answers, "Write every answer to this file");
+  questions->add_flag("--json", line.json, "Print the figures as JSON");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : kUsage;
+  }
+  return run_questions(line);
+}
+
+}  // namespace
+}  // namespace batchproxy::bench
+
+int main(int argc, char** argv) {
+  try {
+    return batchproxy::bench::run(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "error: %s\n", error.what());
+    return 1;
+  }
+}

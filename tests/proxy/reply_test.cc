@@ -1,0 +1,61 @@
+// tests/proxy/reply_test.cc - the heads and error bodies that clients see.
+#include "proxy/reply.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace batchproxy {
+namespace {
+
+using testing::EndsWith;
+using testing::HasSubstr;
+using testing::Not;
+using testing::StartsWith;
+
+TEST(Reply, SaysWhoAnsweredAndInWhichBatch) {
+  const Provenance who{"engine-2", 17, 16, 2};
+  const std::string head =
+      compose_head({200, "application/json", {}, {}, 5}, {"id-1", 1, true}, &who);
+  EXPECT_THAT(head, StartsWith("HTTP/1.1 200 OK\r\n"));
+  EXPECT_THAT(head, HasSubstr("x-batchproxy-backend: engine-2\r\n"));
+  EXPECT_THAT(head, HasSubstr("x-batchproxy-batch: 17/16\r\n"));
+  EXPECT_THAT(head, HasSubstr("x-batchproxy-attempts: 2\r\n"));
+  EXPECT_THAT(head, HasSubstr("content-length: 5\r\n"));
+  EXPECT_THAT(head, HasSubstr("x-request-id: id-1\r\n"));
+  EXPECT_THAT(head, Not(HasSubstr("connection:")));
+  EXPECT_THAT(head, EndsWith("\r\n\r\n"));
+}
+
+TEST(Reply, TellsHttp10ClientsThatTheConnectionStays) {
+  EXPECT_THAT(compose_head({200, "", {}, {}, 0}, {"i", 0, true}),
+              HasSubstr("connection: keep-alive\r\n"));
+  EXPECT_THAT(compose_head({200, "", {}, {}, 0}, {"i", 1, false}), HasSubstr("connection: close\r\n"));
+}
+
+TEST(Reply, FramesAnUnknownLengthInChunksExceptForHttp10) {
+  EXPECT_THAT(compose_head({200, "", {}, {}, std::nullopt}, {"i", 1, true}),
+              HasSubstr("transfer-encoding: chunked\r\n"));
+  EXPECT_THAT(compose_head({200, "", {}, {}, std::nullopt}, {"i", 0, false}),
+              Not(HasSubstr("transfer-encoding")));
+}
+
+TEST(ErrorReply, HasOpenAisShapeAndTheHeadersThatSteerClients) {
+  const std::string answer =
+      compose_error({Errc::kNoBackend, "say \"please\"", ""}, {"i", 1, true});
+  EXPECT_THAT(answer, StartsWith("HTTP/1.1 503 Service Unavailable\r\n"));
+  EXPECT_THAT(answer, HasSubstr("x-batchproxy-code: no_backend\r\n"));
+  EXPECT_THAT(answer, HasSubstr("x-should-retry: true\r\n"));
+  EXPECT_THAT(answer, HasSubstr("retry-after: "));
+  EXPECT_THAT(answer, EndsWith("{\"error\":{\"message\":\"say \\\"please\\\"\",\"type\":"
+                               "\"backend_error\",\"param\":null,\"code\":\"no_backend\"}}"));
+}
+
+TEST(ErrorReply, NamesTheParameterAndTheAllowedMethod) {
+  EXPECT_THAT(compose_error({Errc::kUnknownModel, "m", "model"}, {"i", 1, true}),
+              HasSubstr("\"param\":\"model\""));
+  EXPECT_THAT(compose_error({Errc::kMethodNotAllowed, "m", ""}, {"i", 1, true}, "POST"),
+              HasSubstr("allow: POST\r\n"));
+}
+
+}  // namespace
+}  // namespace batchproxy
