@@ -110,7 +110,8 @@ Task<void> BackendMonitor::watch(Watched& watched) {
 
 Task<bool> BackendMonitor::learn_models(Watched& watched) {
   const Endpoint& at = *watched.endpoint;
-  const Reply reply = co_await get(io_, at.address, at.authority, at.api_key, "/v1/models", kPatience);
+  const Reply reply =
+      co_await get(io_, at.address, at.authority, at.api_key, "/v1/models", kPatience);
   if (reply.result != ProbeResult::kOk) co_return false;
   const auto models = parse_models(reply.body);
   if (models.empty()) co_return false;

@@ -43,7 +43,8 @@ class BackendMonitor {
   const Endpoint& endpoint(BackendId backend) const { return *watched_[backend]->endpoint; }
   bool any_ready() const;
 
-  // One GET of `path`: the body of a 200, or why there is none. Also the launcher's readiness probe.
+  // One GET of `path`: the body of a 200, or why there is none. Also the launcher's readiness
+  // probe.
   struct Reply {
     ProbeResult result;
     std::string body;

@@ -66,7 +66,8 @@ Result<BodyScan> BodyScanner::scan(std::string_view body, BodyKind kind) {
       if (twice(saw_stream)) return wrong_type("stream", "given once");
       bool null = false;
       if (auto error = value.is_null().get(null)) return invalid_json(error);
-      if (!null && value.get_bool().get(scan.streaming)) return wrong_type("stream", "true or false");
+      if (!null && value.get_bool().get(scan.streaming))
+        return wrong_type("stream", "true or false");
     } else if (key == "prompt" && kind == BodyKind::kCompletion) {
       if (twice(saw_prompt)) return wrong_type("prompt", "given once");
       auto prompts = count_prompts(value);

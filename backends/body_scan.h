@@ -22,8 +22,8 @@ enum class BodyKind {
 };
 
 struct BodyScan {
-  std::string_view model;     // empty if absent or null; valid until the next scan
-  bool streaming = false;     // `"stream": true`
+  std::string_view model;  // empty if absent or null; valid until the next scan
+  bool streaming = false;  // `"stream": true`
   std::uint32_t prompts = 1;
 };
 

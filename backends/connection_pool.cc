@@ -12,7 +12,9 @@ ConnectionPool::ConnectionPool(asio::io_context& io, DeadlineQueue& deadlines,
                                Duration connect_timeout)
     : io_(io), deadlines_(deadlines), connect_timeout_(connect_timeout) {}
 
-void ConnectionPool::add(const Endpoint* endpoint) { peers_.push_back({endpoint, {}}); }
+void ConnectionPool::add(const Endpoint* endpoint) {
+  peers_.push_back({endpoint, {}});
+}
 
 Connection::Ptr ConnectionPool::take_idle(BackendId backend) {
   auto& idle = peers_[backend].idle;

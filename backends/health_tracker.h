@@ -1,8 +1,8 @@
 // backends/health_tracker.h - HealthTracker: is this backend fit for work? Decides from what probes
 // and calls report.
 //
-// Sans-io. A refused connection or a 503 from /health is believed at once; silence is not, because a
-// busy vLLM answers /health late: it takes several in a row.
+// Sans-io. A refused connection or a 503 from /health is believed at once; silence is not, because
+// a busy vLLM answers /health late: it takes several in a row.
 //
 // Threading: confined to the control thread.
 #pragma once

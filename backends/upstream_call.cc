@@ -74,7 +74,8 @@ Task<CallFailure> UpstreamCall::read_head() {
     head_ = {head.status, head.fields.get("content-type"), head.fields.get("content-encoding"),
              head.fields.get("retry-after")};
     const bool no_body = head.status == 204 || head.status == 304;
-    const bool framed = no_body || head.fields.framing.chunked || head.fields.framing.content_length;
+    const bool framed =
+        no_body || head.fields.framing.chunked || head.fields.framing.content_length;
     keep_alive_ = head.keep_alive() && framed;
     reader_.emplace(*connection_, resources_.buffers, in_, pos_,
                     no_body ? http::Framing{} : head.fields.framing,
@@ -98,10 +99,13 @@ Task<std::optional<std::string_view>> UpstreamCall::next_piece() {
 
 CallFailure UpstreamCall::failure() const {
   switch (reader_->status()) {
-    case http::BodyStatus::kWhole: return CallFailure::kNone;
-    case http::BodyStatus::kCut: return broken(true);
+    case http::BodyStatus::kWhole:
+      return CallFailure::kNone;
+    case http::BodyStatus::kCut:
+      return broken(true);
     case http::BodyStatus::kTooLarge:
-    case http::BodyStatus::kMalformed: return CallFailure::kBadAnswer;
+    case http::BodyStatus::kMalformed:
+      return CallFailure::kBadAnswer;
   }
   return CallFailure::kBadAnswer;
 }

@@ -33,7 +33,7 @@ enum class CallFailure {
   kCutAnswer,    // it died after that
   kBadAnswer,    // not HTTP as we read it, or too large
   kTimedOut,
-  kAborted,      // abort() was called
+  kAborted,  // abort() was called
 };
 
 // What of the answer's head is passed on. Views are valid while the call lives.

@@ -17,15 +17,15 @@ namespace batchproxy {
 
 enum class Errc {
   // The client's doing.
-  kBadHttp,            // not strict HTTP/1.1
-  kUnsupportedVersion, // not HTTP/1.0 or 1.1
+  kBadHttp,             // not strict HTTP/1.1
+  kUnsupportedVersion,  // not HTTP/1.0 or 1.1
   kUriTooLong,
   kHeadTooLarge,
   kExpectationFailed,
   kBodyTooLarge,
-  kRequestTimeout,     // the request did not arrive in time
+  kRequestTimeout,  // the request did not arrive in time
   kInvalidJson,
-  kInvalidRequest,     // JSON, but not what the endpoint takes
+  kInvalidRequest,  // JSON, but not what the endpoint takes
   kUnknownRoute,
   kMethodNotAllowed,
   kUnknownModel,
@@ -36,19 +36,31 @@ enum class Errc {
   kQueueTimeout,
   kInternal,
   // The backend's.
-  kBackendLost,        // the connection died before the answer was whole, on every attempt
+  kBackendLost,  // the connection died before the answer was whole, on every attempt
   kBadBackendResponse,
   kBackendTimeout,
 };
 
-inline constexpr std::array kAllErrors = {
-    Errc::kBadHttp,         Errc::kUnsupportedVersion, Errc::kUriTooLong,
-    Errc::kHeadTooLarge,    Errc::kExpectationFailed,  Errc::kBodyTooLarge,
-    Errc::kRequestTimeout,  Errc::kInvalidJson,        Errc::kInvalidRequest,
-    Errc::kUnknownRoute,    Errc::kMethodNotAllowed,   Errc::kUnknownModel,
-    Errc::kQueueFull,       Errc::kNoBackend,          Errc::kShuttingDown,
-    Errc::kQueueTimeout,    Errc::kInternal,           Errc::kBackendLost,
-    Errc::kBadBackendResponse, Errc::kBackendTimeout};
+inline constexpr std::array kAllErrors = {Errc::kBadHttp,
+                                          Errc::kUnsupportedVersion,
+                                          Errc::kUriTooLong,
+                                          Errc::kHeadTooLarge,
+                                          Errc::kExpectationFailed,
+                                          Errc::kBodyTooLarge,
+                                          Errc::kRequestTimeout,
+                                          Errc::kInvalidJson,
+                                          Errc::kInvalidRequest,
+                                          Errc::kUnknownRoute,
+                                          Errc::kMethodNotAllowed,
+                                          Errc::kUnknownModel,
+                                          Errc::kQueueFull,
+                                          Errc::kNoBackend,
+                                          Errc::kShuttingDown,
+                                          Errc::kQueueTimeout,
+                                          Errc::kInternal,
+                                          Errc::kBackendLost,
+                                          Errc::kBadBackendResponse,
+                                          Errc::kBackendTimeout};
 
 struct ErrorTraits {
   std::string_view code;  // stable word, in the body and in x-batchproxy-code

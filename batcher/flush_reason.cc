@@ -5,11 +5,16 @@ namespace batchproxy {
 
 std::string_view to_string(FlushReason reason) {
   switch (reason) {
-    case FlushReason::kFull: return "full";
-    case FlushReason::kRoom: return "room";
-    case FlushReason::kTimeout: return "timeout";
-    case FlushReason::kDeadline: return "deadline";
-    case FlushReason::kDrain: return "drain";
+    case FlushReason::kFull:
+      return "full";
+    case FlushReason::kRoom:
+      return "room";
+    case FlushReason::kTimeout:
+      return "timeout";
+    case FlushReason::kDeadline:
+      return "deadline";
+    case FlushReason::kDrain:
+      return "drain";
   }
   return "unknown";
 }

@@ -8,7 +8,9 @@ namespace batchproxy {
 namespace {
 constexpr std::size_t kBulk = 256;  // messages taken from a queue at a time
 
-TimePoint now() { return std::chrono::steady_clock::now(); }
+TimePoint now() {
+  return std::chrono::steady_clock::now();
+}
 }  // namespace
 
 // --- LanePort -----------------------------------------------------------------------------------
@@ -21,7 +23,9 @@ void LanePort::submit(Ticket& ticket) {
   send({Kind::kSubmit, false, ticket.prompts, 0, 0, &ticket});
 }
 
-void LanePort::cancel(Ticket& ticket) { send({Kind::kCancel, false, 0, 0, 0, &ticket}); }
+void LanePort::cancel(Ticket& ticket) {
+  send({Kind::kCancel, false, 0, 0, 0, &ticket});
+}
 
 void LanePort::complete(const Verdict& verdict, std::uint32_t prompts, bool ok) {
   send({Kind::kComplete, ok, prompts, verdict.backend, verdict.batch.id, nullptr});
@@ -118,7 +122,9 @@ void Lane::run() {
 
 void Lane::handle(const LanePort::Message& message) {
   switch (message.kind) {
-    case LanePort::Kind::kSubmit: scheduler_.submit(*message.ticket); break;
+    case LanePort::Kind::kSubmit:
+      scheduler_.submit(*message.ticket);
+      break;
     case LanePort::Kind::kCancel:
       if (scheduler_.cancel(*message.ticket)) {
         message.ticket->verdict.refused = Errc::kShuttingDown;

@@ -29,7 +29,7 @@ class Lane;
 // How many prompts wait and fly, and how many batches left, for metrics and the console.
 // Threading: written by the lane only, read by anyone.
 struct LaneStats {
-  std::atomic<std::uint64_t> queued{0};  // prompts
+  std::atomic<std::uint64_t> queued{0};                                 // prompts
   std::array<std::atomic<std::uint32_t>, BackendSet::kMax> inflight{};  // prompts, by BackendId
   std::array<std::atomic<std::uint64_t>, kAllFlushReasons.size()> batches{};
 };

@@ -21,7 +21,9 @@ void Scheduler::set_backend(BackendId id, std::uint32_t max_num_seqs) {
   backends_[id].max_num_seqs = max_num_seqs;
 }
 
-void Scheduler::set_ready(BackendId id, bool ready) { backends_.at(id).ready = ready; }
+void Scheduler::set_ready(BackendId id, bool ready) {
+  backends_.at(id).ready = ready;
+}
 
 void Scheduler::submit(Ticket& ticket) {
   ticket.verdict = {};
@@ -154,8 +156,7 @@ void Scheduler::take_immediate(Queue& queue) {
   for (auto it = queue.tickets.begin(); it != queue.tickets.end();) {
     Ticket& ticket = *it++;
     if (!is_immediate(ticket)) continue;
-    const auto backend =
-        least_loaded(queue.backends, [](const Backend& b) { return b.ready; });
+    const auto backend = least_loaded(queue.backends, [](const Backend& b) { return b.ready; });
     unlink(ticket);
     grant(ticket, *backend, FlushReason::kRoom);  // refuse_unserved() has seen to it that one is
     close_batch(backends_[*backend], FlushReason::kRoom);
@@ -166,8 +167,7 @@ void Scheduler::take_eager() {
   BackendSet all = BackendSet::first(backends_.size());
   while (queued_ > 0) {
     const auto backend = least_loaded(all, [this](const Backend& b) {
-      return b.has_room() &&
-             oldest_for(static_cast<BackendId>(&b - backends_.data())) != nullptr;
+      return b.has_room() && oldest_for(static_cast<BackendId>(&b - backends_.data())) != nullptr;
     });
     if (!backend) break;
     Ticket& ticket = *oldest_for(*backend);

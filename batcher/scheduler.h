@@ -32,9 +32,9 @@ enum class FlushPolicy { kEager, kFixed, kOff };
 
 struct SchedulerOptions {
   FlushPolicy policy = FlushPolicy::kEager;
-  std::uint32_t batch_size = 16;                            // prompts
+  std::uint32_t batch_size = 16;  // prompts
   Duration batch_timeout = std::chrono::milliseconds(500);
-  std::size_t max_queue = 100000;                           // prompts
+  std::size_t max_queue = 100000;  // prompts
 };
 
 // Invariants:
@@ -85,7 +85,7 @@ class Scheduler {
     std::uint32_t max_num_seqs = 0;
     std::uint32_t inflight = 0;
     bool ready = false;
-    std::vector<Ticket*> open;        // granted in this take(), batch not closed yet
+    std::vector<Ticket*> open;  // granted in this take(), batch not closed yet
     std::uint32_t open_prompts = 0;
 
     bool has_room() const { return ready && inflight < max_num_seqs; }

@@ -90,7 +90,7 @@ class Ticket {
   std::uint32_t prompts = 1;  // a client's list counts as many
   bool streaming = false;
   VerdictSink* sink = nullptr;
-  std::uint32_t port = 0;     // which LanePort it came through; set by the port
+  std::uint32_t port = 0;  // which LanePort it came through; set by the port
 
   // Set by the lane.
   Verdict verdict;

@@ -11,21 +11,21 @@
 namespace batchproxy::bench {
 
 struct LoadOptions {
-  std::string url;          // of the proxy, or of one engine
-  std::string model;        // empty: the first that GET /v1/models names
+  std::string url;    // of the proxy, or of one engine
+  std::string model;  // empty: the first that GET /v1/models names
   std::size_t workers = 32;
   std::size_t requests = 0;  // 0: each question once; more go round again
   int max_tokens = 8;
-  bool chat = false;         // /v1/chat/completions instead of /v1/completions
-  std::string salt;          // see prompt_of()
+  bool chat = false;  // /v1/chat/completions instead of /v1/completions
+  std::string salt;   // see prompt_of()
 };
 
 struct Outcome {
   std::size_t question = 0;
-  unsigned status = 0;   // 0: no answer
-  std::string answer;    // the text, or the error body
+  unsigned status = 0;  // 0: no answer
+  std::string answer;   // the text, or the error body
   std::string backend;
-  double seconds = 0;    // from sending to the last byte
+  double seconds = 0;  // from sending to the last byte
 };
 
 struct LoadResult {

@@ -63,10 +63,12 @@ int run(int argc, char** argv) {
   app.require_subcommand(1);
   auto* questions = app.add_subcommand("questions", "Ask every question of a file once");
   questions->add_option("--url", line.load.url, "Proxy or engine, http://HOST:PORT")->required();
-  questions->add_option("--questions", line.questions, "JSON Lines: passage, question, options, label");
+  questions->add_option("--questions", line.questions,
+                        "JSON Lines: passage, question, options, label");
   questions->add_option("--workers", line.load.workers, "Workers, each with one request at a time")
       ->check(CLI::Range(1, 10000));
-  questions->add_option("--requests", line.load.requests, "Requests in all (default: the questions)")
+  questions
+      ->add_option("--requests", line.load.requests, "Requests in all (default: the questions)")
       ->check(CLI::Range(1, 10000000));
   questions->add_option("--model", line.load.model, "Model name (default: the first one served)");
   questions->add_option("--max-tokens", line.load.max_tokens, "Longest answer, in tokens");

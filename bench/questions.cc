@@ -38,9 +38,9 @@ std::vector<Question> load_questions(const std::string& file) {
     try {
       questions.push_back(parse_question(line));
     } catch (const std::exception& error) {
-      throw std::runtime_error(file + ":" + std::to_string(number) +
-                               ": not a question (passage, question, options, label): " +
-                               error.what());
+      throw std::runtime_error(
+          file + ":" + std::to_string(number) +
+          ": not a question (passage, question, options, label): " + error.what());
     }
   }
   if (questions.empty()) throw std::runtime_error(file + " holds no question");
@@ -50,7 +50,8 @@ std::vector<Question> load_questions(const std::string& file) {
 std::string prompt_of(const Question& question, std::string_view salt) {
   std::string prompt;
   if (!salt.empty()) prompt.append(salt).append("\n");
-  if (!question.passage.empty()) prompt.append("Context:\n").append(question.passage).append("\n\n");
+  if (!question.passage.empty())
+    prompt.append("Context:\n").append(question.passage).append("\n\n");
   prompt.append("Question:\n").append(question.question).append("\n");
   for (const std::string& option : question.options) prompt.append(option).append("\n");
   return prompt.append("Answer:");

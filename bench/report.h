@@ -16,9 +16,9 @@ struct Report {
   std::size_t answered = 0;  // with status 200
   std::size_t correct = 0;   // the letter chosen is the label
   double seconds = 0;
-  double per_second = 0;     // answered
-  double p50 = 0, p99 = 0;   // seconds, of the answered
-  std::map<std::string, double> share;  // of the answered, by backend
+  double per_second = 0;                     // answered
+  double p50 = 0, p99 = 0;                   // seconds, of the answered
+  std::map<std::string, double> share;       // of the answered, by backend
   std::map<unsigned, std::size_t> failures;  // by status; 0 is "no answer"
 };
 

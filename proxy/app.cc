@@ -16,19 +16,20 @@ namespace {
 
 constexpr Duration kTick = std::chrono::seconds(1);
 constexpr Duration kDrainLook = std::chrono::milliseconds(20);
-constexpr Duration kProbePatience = std::chrono::seconds(2);
+constexpr auto kProbeInterval = std::chrono::milliseconds(50);
 constexpr int kNoEngineLeft = 4;  // exit code
 
 void end_on_error(std::exception_ptr error) {
   if (error) std::rethrow_exception(error);
 }
 
-Duration to_duration(Seconds seconds) { return std::chrono::duration_cast<Duration>(seconds); }
+Duration to_duration(Seconds seconds) {
+  return std::chrono::duration_cast<Duration>(seconds);
+}
 
 std::string url(const asio::ip::tcp::endpoint& endpoint) {
   const auto address = endpoint.address();
-  const std::string host =
-      address.is_v6() ? "[" + address.to_string() + "]" : address.to_string();
+  const std::string host = address.is_v6() ? "[" + address.to_string() + "]" : address.to_string();
   return fmt::format("http://{}:{}", host, endpoint.port());
 }
 
@@ -39,17 +40,14 @@ FlushPolicy flush_policy(const Options& options) {
 
 std::string_view to_string(FlushPolicy policy) {
   switch (policy) {
-    case FlushPolicy::kEager: return "eager";
-    case FlushPolicy::kFixed: return "fixed";
-    case FlushPolicy::kOff: return "off";
+    case FlushPolicy::kEager:
+      return "eager";
+    case FlushPolicy::kFixed:
+      return "fixed";
+    case FlushPolicy::kOff:
+      return "off";
   }
   return "unknown";
-}
-
-Task<void> probe_engine(asio::io_context& io, Endpoint endpoint, std::function<void(bool)> tell) {
-  const auto reply = co_await BackendMonitor::get(io, endpoint.address, endpoint.authority, "",
-                                                  "/health", kProbePatience);
-  tell(reply.result == ProbeResult::kOk);
 }
 
 }  // namespace
@@ -106,10 +104,11 @@ void App::make_launcher(const std::string& self) {
   hooks.events = this;
   hooks.self_executable = self;
   hooks.inherited = process_environment();
+  // The launcher knows no HTTP: what the monitor has seen is what counts.
   hooks.probe = [this](const EnginePlan& plan, std::function<void(bool)> tell) {
-    const Endpoint& endpoint = topology_.sites[static_cast<std::size_t>(plan.index)].endpoint;
-    asio::co_spawn(io_.get_executor(), probe_engine(io_, endpoint, std::move(tell)), &end_on_error);
+    tell(monitor_.health(static_cast<BackendId>(plan.index)) == Health::kReady);
   };
+  hooks.probe_interval = kProbeInterval;
   launcher_ = std::make_unique<Launcher>(io_, options_, topology_.plans, std::move(hooks));
 }
 
@@ -129,8 +128,7 @@ int App::run() {
 
 Snapshot App::snapshot() const {
   Snapshot now;
-  now.uptime =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count();
+  now.uptime = std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count();
   now.draining = state_ != State::kServing;
   now.flush = to_string(flush_policy(options_));
   now.models = models_;
@@ -158,14 +156,19 @@ void App::on_health(BackendId backend, Health health) {
     spdlog::warn("{} (http://{}) does not answer; its requests go elsewhere until it does",
                  endpoint.name, endpoint.authority);
   }
+  if (!launcher_) announce_when_complete();
+}
+
+// Once every backend is up or known to be lost, says how to use them.
+void App::announce_when_complete() {
   const Snapshot now = snapshot();
   const auto ready = std::count_if(now.backends.begin(), now.backends.end(),
                                    [](const auto& b) { return b.health == Health::kReady; });
-  if (!announced_ && static_cast<std::size_t>(ready) + engines_lost_ == now.backends.size() &&
-      ready > 0) {
-    announced_ = true;
-    console_.how_to_use(now, listen_url_);
-  }
+  const bool complete =
+      static_cast<std::size_t>(ready) + engines_lost_ == now.backends.size() && ready > 0;
+  if (announced_ || !complete) return;
+  announced_ = true;
+  console_.how_to_use(now, listen_url_);
 }
 
 void App::on_batch_done(const BatchSummary& batch) {
@@ -206,7 +209,9 @@ void App::shut_down(int exit_code) {
       await_clients(std::chrono::steady_clock::now() + to_duration(*options_.proxy.drain_timeout));
       break;
     }
-    case State::kDraining: data_.close_all(); break;
+    case State::kDraining:
+      data_.close_all();
+      break;
     case State::kStopping:
       if (launcher_) launcher_->kill_now();
       break;
@@ -227,8 +232,8 @@ void App::stop_engines() {
   monitor_.stop();
   const auto done = [this] {
     const Snapshot end = snapshot();
-    console_.line(fmt::format("stopped: {} requests received, {} answered",
-                              end.received, end.finished_total()));
+    console_.line(fmt::format("stopped: {} requests received, {} answered", end.received,
+                              end.finished_total()));
     io_.stop();
   };
   if (!launcher_) return done();
@@ -248,6 +253,7 @@ void App::on_stage(int index, const std::string& text) {
 
 void App::on_ready(int index, double seconds) {
   console_.line(fmt::format("engine-{}: ready after {:.1f} s", index, seconds));
+  if (++engines_ready_ + engines_lost_ == topology_.plans.size()) announce_when_complete();
 }
 
 void App::on_failed(int index, const std::string& reason,
@@ -265,7 +271,9 @@ void App::on_exited(int index, const std::string& description) {
 }
 
 void App::engine_lost() {
-  if (++engines_lost_ < topology_.plans.size() || state_ != State::kServing) return;
+  ++engines_lost_;
+  if (engines_ready_ + engines_lost_ == topology_.plans.size()) announce_when_complete();
+  if (engines_lost_ < topology_.plans.size() || state_ != State::kServing) return;
   spdlog::error("no engine is left; stopping");
   shut_down(kNoEngineLeft);
 }

@@ -39,6 +39,7 @@ class App final : private LauncherEvents {
   Snapshot snapshot() const;
 
   void on_health(BackendId backend, Health health);
+  void announce_when_complete();
   void on_batch_done(const BatchSummary& batch);
   void wait_for_signal();
   void tick();
@@ -68,7 +69,8 @@ class App final : private LauncherEvents {
   std::string listen_url_;
   std::string models_;
   TimePoint started_;
-  std::size_t engines_lost_ = 0;
+  std::size_t engines_ready_ = 0;
+  std::size_t engines_lost_ = 0;  // did not start, or have ended
   bool announced_ = false;
   State state_ = State::kServing;
   int exit_code_ = 0;

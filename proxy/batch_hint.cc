@@ -14,8 +14,8 @@ std::optional<std::string> batch_hint(const BatchHistory& history) {
   const double average =
       static_cast<double>(history.prompts) / static_cast<double>(history.batches);
   if (average * 2 >= history.batch_size) return std::nullopt;
-  const std::string fill =
-      fmt::format("hint: batches hold {:.1f} of {} prompts on average", average, history.batch_size);
+  const std::string fill = fmt::format("hint: batches hold {:.1f} of {} prompts on average",
+                                       average, history.batch_size);
   if (history.clients < history.batch_size) {
     return fmt::format(
         "{}: only {} clients call at once, so none can fill. Raise parallel_workers, lower "

@@ -36,7 +36,8 @@ void Console::banner(const Topology& topology, const std::string& listen,
   }
   if (!topology.plans.empty()) {
     line(fmt::format("starting {} engine{}; logs in {}", topology.plans.size(),
-                     topology.plans.size() == 1 ? "" : "s", *options_.proxy.launcher.log_directory));
+                     topology.plans.size() == 1 ? "" : "s",
+                     *options_.proxy.launcher.log_directory));
   }
 }
 
@@ -53,11 +54,11 @@ void Console::how_to_use(const Snapshot& now, const std::string& listen) {
 
 void Console::batch_done(const BatchSummary& batch, const std::string& backend) {
   const double seconds = std::chrono::duration<double>(batch.took).count();
-  line(fmt::format("batch {} of {} ({}) to {}: {} answers in {:.2f} s, {:.1f} answers/s, {}/{} "
-                   "successful",
-                   batch.batch.id, batch.batch.prompts, to_string(batch.batch.reason), backend,
-                   batch.answered, seconds, batch.answered / std::max(seconds, 1e-6),
-                   batch.answered, batch.batch.prompts));
+  line(fmt::format(
+      "batch {} of {} ({}) to {}: {} answers in {:.2f} s, {:.1f} answers/s, {}/{} "
+      "successful",
+      batch.batch.id, batch.batch.prompts, to_string(batch.batch.reason), backend, batch.answered,
+      seconds, batch.answered / std::max(seconds, 1e-6), batch.answered, batch.batch.prompts));
   history_.batches += 1;
   history_.prompts += batch.batch.prompts;
   history_.by_timeout += batch.batch.reason == FlushReason::kTimeout ? 1 : 0;
@@ -77,12 +78,11 @@ void Console::tick(const Snapshot& now) {
 }
 
 void Console::summary(const Snapshot& now) {
-  std::string text =
-      fmt::format("{:7.0f} s  {} answers  {:.1f}/s  {} queued  {} in flight ", now.uptime,
-                  now.prompts_answered,
-                  static_cast<double>(now.prompts_answered - last_.prompts_answered) /
-                      std::max(now.uptime - last_.uptime, 1e-3),
-                  now.queued, now.inflight);
+  std::string text = fmt::format(
+      "{:7.0f} s  {} answers  {:.1f}/s  {} queued  {} in flight ", now.uptime, now.prompts_answered,
+      static_cast<double>(now.prompts_answered - last_.prompts_answered) /
+          std::max(now.uptime - last_.uptime, 1e-3),
+      now.queued, now.inflight);
   std::uint64_t total = 0;
   for (const BackendSnapshot& backend : now.backends) total += backend.answered;
   for (const BackendSnapshot& backend : now.backends) {

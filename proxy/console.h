@@ -1,8 +1,8 @@
 // proxy/console.h - what people see on the terminal: how the engines come up, the address to use,
 // a line per second under load, a line per fixed batch.
 //
-// Plain lines on stdout, flushed one by one, so that they read the same in a terminal and in a file.
-// Warnings and errors go to stderr through spdlog.
+// Plain lines on stdout, flushed one by one, so that they read the same in a terminal and in a
+// file. Warnings and errors go to stderr through spdlog.
 //
 // Threading: confined to the control thread.
 #pragma once

@@ -1,8 +1,6 @@
 // proxy/data_plane.cc - see data_plane.h.
 #include "proxy/data_plane.h"
 
-#include <unistd.h>
-
 #include <random>
 
 #include <boost/asio/co_spawn.hpp>
@@ -10,6 +8,7 @@
 #include <boost/asio/post.hpp>
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 namespace batchproxy {
 
@@ -56,7 +55,9 @@ DataPlane::DataPlane(Setup setup, const std::vector<BackendSite>& sites) {
   for (const BackendSite& site : sites) lane_->set_backend(site.endpoint.id, site.max_num_seqs);
 }
 
-DataPlane::~DataPlane() { stop(); }
+DataPlane::~DataPlane() {
+  stop();
+}
 
 asio::ip::tcp::endpoint DataPlane::listen(const std::string& host_port) {
   acceptors_.push_back(listen_on(threads_.front()->io, host_port, "--listen"));
@@ -120,7 +121,8 @@ void DataPlane::collect(Snapshot& into) const {
     into.prompts_answered += from.prompts_answered.get();
     into.connections += from.connections.get();
     into.accepted += from.accepted.get();
-    for (std::size_t i = 0; i < into.finished.size(); ++i) into.finished[i] += from.finished[i].get();
+    for (std::size_t i = 0; i < into.finished.size(); ++i)
+      into.finished[i] += from.finished[i].get();
     for (std::size_t i = 0; i < into.errors.size(); ++i) into.errors[i] += from.errors[i].get();
     for (std::size_t i = 0; i < into.latency.size(); ++i) {
       into.latency[i] += from.latency.bucket(i).get();

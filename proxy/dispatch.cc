@@ -26,11 +26,13 @@ Error error_of(CallFailure failure, std::string_view backend) {
     case CallFailure::kCutAnswer:
       return {Errc::kBackendLost, "Backend " + name + " closed the connection in mid-answer."};
     case CallFailure::kBadAnswer:
-      return {Errc::kBadBackendResponse, "Backend " + name + " sent something that is not an answer."};
+      return {Errc::kBadBackendResponse,
+              "Backend " + name + " sent something that is not an answer."};
     case CallFailure::kTimedOut:
       return {Errc::kBackendTimeout, "Backend " + name + " did not answer in time."};
     case CallFailure::kNone:
-    case CallFailure::kAborted: break;
+    case CallFailure::kAborted:
+      break;
   }
   return {Errc::kInternal, "The call to backend " + name + " ended unexpectedly."};
 }
@@ -38,14 +40,17 @@ Error error_of(CallFailure failure, std::string_view backend) {
 Error error_of(Errc refused) {
   switch (refused) {
     case Errc::kNoBackend:
-      return {refused, "No backend for this model is ready. Engines may still be loading: see "
-                       "/status on the admin address."};
+      return {refused,
+              "No backend for this model is ready. Engines may still be loading: see "
+              "/status on the admin address."};
     case Errc::kQueueFull:
       return {refused, "The queue is full. Try again, or raise batchproxy.max_queue."};
     case Errc::kQueueTimeout:
       return {refused, "The request waited for a backend until its time was up."};
-    case Errc::kShuttingDown: return {refused, "The proxy is shutting down."};
-    default: return {Errc::kInternal, "The request was refused."};
+    case Errc::kShuttingDown:
+      return {refused, "The proxy is shutting down."};
+    default:
+      return {Errc::kInternal, "The request was refused."};
   }
 }
 
@@ -57,7 +62,9 @@ Dispatch::Dispatch(IoThread& thread, Connection& client, const ClientRequest& re
   enter(Phase::kQueued);
 }
 
-Dispatch::~Dispatch() { enter(Phase::kIdle); }
+Dispatch::~Dispatch() {
+  enter(Phase::kIdle);
+}
 
 Task<bool> Dispatch::run() {
   const Finish finish = co_await serve();
@@ -67,7 +74,7 @@ Task<bool> Dispatch::run() {
   if (finish == Finish::kOk) {
     thread_.metrics.latency.observe(std::chrono::steady_clock::now() - request_.arrival);
   }
-  co_return keep_alive_ && client_.is_open();
+  co_return keep_alive_&& client_.is_open();
 }
 
 Task<Finish> Dispatch::serve() {
@@ -103,8 +110,8 @@ std::optional<Error> Dispatch::make_ticket() {
   if (ticket_.backends.empty()) {
     if (!models.complete()) return error_of(Errc::kNoBackend);
     return Error{Errc::kUnknownModel,
-                 "The model `" + std::string(scan.model) + "` does not exist. Served here: " +
-                     models.names() + ".",
+                 "The model `" + std::string(scan.model) +
+                     "` does not exist. Served here: " + models.names() + ".",
                  "model"};
   }
   ticket_.arrival = request_.arrival;
@@ -146,11 +153,14 @@ Task<std::optional<Finish>> Dispatch::attempt() {
   UpstreamCall call({thread_.upstreams, thread_.buffers, thread_.response_head}, granted.backend,
                     ticket_.deadline);
   call_ = &call;
-  const std::string upstream_id = request_.request_id + "-" + thread_.next_request_id();
-  CallFailure failure = co_await call.start({request_.route->method, request_.target,
-                                             request_.fields, request_.authorization, upstream_id,
-                                             request_.body});
-  const bool relay = failure == CallFailure::kNone && ticket_.streaming && call.head().status == 200;
+  // Fresh for every attempt: some vLLM versions refuse an id that is still running.
+  std::string upstream_id = request_.unique_id + "." + std::to_string(attempts_);
+  if (request_.request_id != request_.unique_id) upstream_id.insert(0, request_.request_id + "-");
+  CallFailure failure =
+      co_await call.start({request_.route->method, request_.target, request_.fields,
+                           request_.authorization, upstream_id, request_.body});
+  const bool relay =
+      failure == CallFailure::kNone && ticket_.streaming && call.head().status == 200;
   if (failure == CallFailure::kNone && !relay) failure = co_await call.read_whole();
   // An engine that dies may still get a bare 500 out: that is no answer to anything.
   if (failure == CallFailure::kNone && !relay && call.head().status >= 500 && call.body().empty()) {
@@ -189,9 +199,9 @@ bool Dispatch::may_retry(CallFailure failure) const {
 Task<Finish> Dispatch::answer_whole(UpstreamCall& call) {
   const AnswerHead& from = call.head();
   const Provenance who = provenance();
-  const std::string head = compose_head({from.status, from.content_type, from.content_encoding,
-                                         from.retry_after, call.body().size()},
-                                        context(), &who);
+  const std::string head = compose_head(
+      {from.status, from.content_type, from.content_encoding, from.retry_after, call.body().size()},
+      context(), &who);
   const std::array<asio::const_buffer, 2> answer{
       asio::const_buffer(head.data(), head.size()),
       asio::const_buffer(call.body().data(), call.body().size())};
@@ -212,7 +222,8 @@ Task<Finish> Dispatch::answer_streaming(UpstreamCall& call) {
   const std::string head = compose_head(
       {from.status, from.content_type, from.content_encoding, {}, std::nullopt}, context(), &who);
   const asio::const_buffer head_buffer(head.data(), head.size());
-  if (const bool sent = co_await write_client(std::span(&head_buffer, 1)); !sent) co_return Finish::kClientGone;
+  if (const bool sent = co_await write_client(std::span(&head_buffer, 1)); !sent)
+    co_return Finish::kClientGone;
   while (true) {
     const auto piece = co_await call.next_piece();
     if (client_gone_) co_return Finish::kClientGone;

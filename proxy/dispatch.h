@@ -30,11 +30,12 @@ struct ClientRequest {
   std::string_view target;
   std::string_view authorization;
   std::string_view body;
-  bool scannable = true;      // the body is plain JSON, not compressed
-  std::string fields;         // what is passed on of its header, as ready lines
-  std::string request_id;
+  bool scannable = true;   // the body is plain JSON, not compressed
+  std::string fields;      // what is passed on of its header, as ready lines
+  std::string request_id;  // the client's own, if it gave one
+  std::string unique_id;   // of this process, for the ids that backends see
   TimePoint arrival{};
-  Duration timeout{};         // how long its client, or we, give it
+  Duration timeout{};  // how long its client, or we, give it
   int minor_version = 1;
   bool keep_alive = true;
 };

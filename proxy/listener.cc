@@ -1,13 +1,12 @@
 // proxy/listener.cc - see listener.h.
 #include "proxy/listener.h"
 
-#include <fcntl.h>
-
 #include <stdexcept>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <fcntl.h>
 #include <spdlog/spdlog.h>
 
 #include "proxy/session.h"

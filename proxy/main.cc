@@ -35,7 +35,8 @@ namespace {
 
 constexpr int kUsage = 2;
 
-// Flags that set keys of the configuration; their help comes from here, their checks from the loader.
+// Flags that set keys of the configuration; their help comes from here, their checks from the
+// loader.
 struct KeyFlags {
   std::vector<Flag> given;
 
@@ -50,8 +51,7 @@ struct KeyFlags {
               },
               help)
           ->type_name(type)
-          ->expected(1)
-          ->take_all();
+          ->allow_extra_args(false);
     };
     flag("--listen", "HOST:PORT", "Address for workers (default 127.0.0.1:8000; port 0 picks one)");
     flag("--admin", "HOST:PORT", "Address for /status and /metrics (default 127.0.0.1:8001)");
@@ -73,7 +73,9 @@ struct CommandLine {
   bool show_effective = false;
 };
 
-std::string self_executable() { return std::filesystem::read_symlink("/proc/self/exe").string(); }
+std::string self_executable() {
+  return std::filesystem::read_symlink("/proc/self/exe").string();
+}
 
 void print(const std::vector<Diagnostic>& diagnostics) {
   for (const Diagnostic& diagnostic : diagnostics) std::cerr << diagnostic.format() << '\n';
@@ -146,8 +148,9 @@ int print_worker_config(const CommandLine& arguments) {
 }
 
 void add_config(CLI::App& command, CommandLine& arguments, bool positional) {
-  command.add_option(positional ? "--config,file" : "--config", arguments.config,
-                     "Configuration file (the workers' own YAML)")
+  command
+      .add_option(positional ? "--config,file" : "--config", arguments.config,
+                  "Configuration file (the workers' own YAML)")
       ->type_name("FILE");
 }
 

@@ -7,12 +7,18 @@ namespace batchproxy {
 
 std::string_view to_string(Finish finish) {
   switch (finish) {
-    case Finish::kOk: return "ok";
-    case Finish::kClientError: return "client_error";
-    case Finish::kBackendError: return "backend_error";
-    case Finish::kShed: return "shed";
-    case Finish::kTimeout: return "timeout";
-    case Finish::kClientGone: return "client_gone";
+    case Finish::kOk:
+      return "ok";
+    case Finish::kClientError:
+      return "client_error";
+    case Finish::kBackendError:
+      return "backend_error";
+    case Finish::kShed:
+      return "shed";
+    case Finish::kTimeout:
+      return "timeout";
+    case Finish::kClientGone:
+      return "client_gone";
   }
   return "unknown";
 }
@@ -30,15 +36,19 @@ Finish finish_of(Errc code) {
     case Errc::kInvalidRequest:
     case Errc::kUnknownRoute:
     case Errc::kMethodNotAllowed:
-    case Errc::kUnknownModel: return Finish::kClientError;
+    case Errc::kUnknownModel:
+      return Finish::kClientError;
     case Errc::kQueueFull:
     case Errc::kNoBackend:
-    case Errc::kShuttingDown: return Finish::kShed;
+    case Errc::kShuttingDown:
+      return Finish::kShed;
     case Errc::kQueueTimeout:
-    case Errc::kBackendTimeout: return Finish::kTimeout;
+    case Errc::kBackendTimeout:
+      return Finish::kTimeout;
     case Errc::kInternal:
     case Errc::kBackendLost:
-    case Errc::kBadBackendResponse: return Finish::kBackendError;
+    case Errc::kBadBackendResponse:
+      return Finish::kBackendError;
   }
   return Finish::kBackendError;
 }

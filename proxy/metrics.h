@@ -19,7 +19,7 @@ namespace batchproxy {
 
 // Every way in which a request can end.
 enum class Finish { kOk, kClientError, kBackendError, kShed, kTimeout, kClientGone };
-inline constexpr std::array kAllFinishes = {Finish::kOk,   Finish::kClientError,
+inline constexpr std::array kAllFinishes = {Finish::kOk,           Finish::kClientError,
                                             Finish::kBackendError, Finish::kShed,
                                             Finish::kTimeout,      Finish::kClientGone};
 std::string_view to_string(Finish finish);
@@ -43,8 +43,9 @@ class Count {
 // Latencies in the buckets that vLLM uses for its own request latency, so that panels line up.
 class LatencyHistogram {
  public:
-  static constexpr std::array kBounds = {0.3, 0.5, 0.8,  1.0,  1.5,  2.0,  2.5,   5.0,   10.0,
-                                         15.0, 20.0, 30.0, 40.0, 50.0, 60.0, 120.0, 240.0, 480.0};  // s
+  static constexpr std::array kBounds = {0.3,  0.5,  0.8,  1.0,   1.5,   2.0,
+                                         2.5,  5.0,  10.0, 15.0,  20.0,  30.0,
+                                         40.0, 50.0, 60.0, 120.0, 240.0, 480.0};  // s
   void observe(Duration took);
   const Count& bucket(std::size_t i) const { return buckets_[i]; }  // not cumulative; last is +Inf
   std::uint64_t sum_us() const { return sum_us_.get(); }
@@ -60,12 +61,12 @@ struct alignas(64) ThreadMetrics {
   Count queued;    // requests that wait for a verdict
   Count inflight;  // requests that a backend is working on
 
-  std::array<Count, kAllErrors.size()> errors;  // answers of ours, by Errc
+  std::array<Count, kAllErrors.size()> errors;   // answers of ours, by Errc
   std::array<Count, BackendSet::kMax> answered;  // requests answered by each backend
   Count prompts_answered;
   Count retried;
-  Count connections;  // clients connected now
-  Count accepted;     // clients ever
+  Count connections;         // clients connected now
+  Count accepted;            // clients ever
   LatencyHistogram latency;  // of requests that ended in kOk
 
   void count_error(Errc code) { errors[static_cast<std::size_t>(code)].add(); }

@@ -32,10 +32,13 @@ void add_status_line(std::string& out, unsigned status) {
 // How long a client should wait before it tries again, in seconds.
 std::string_view retry_after(Errc code) {
   switch (code) {
-    case Errc::kNoBackend: return "5";  // an engine takes a while to come back
+    case Errc::kNoBackend:
+      return "5";  // an engine takes a while to come back
     case Errc::kQueueFull:
-    case Errc::kShuttingDown: return "1";
-    default: return {};
+    case Errc::kShuttingDown:
+      return "1";
+    default:
+      return {};
   }
 }
 

@@ -16,7 +16,7 @@ namespace batchproxy {
 // What an answer says about the connection that it goes out on.
 struct ReplyContext {
   std::string_view request_id;
-  int minor_version = 1;   // of the client's HTTP/1.x
+  int minor_version = 1;  // of the client's HTTP/1.x
   bool keep_alive = true;
 };
 

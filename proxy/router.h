@@ -11,10 +11,10 @@
 namespace batchproxy {
 
 enum class Action {
-  kForward,    // schedule it and send it to a backend
-  kModels,     // GET /v1/models, from what the backends have said
-  kHealth,     // GET /health: 200 while any backend is ready
-  kVersion,    // GET /version: ours
+  kForward,  // schedule it and send it to a backend
+  kModels,   // GET /v1/models, from what the backends have said
+  kHealth,   // GET /health: 200 while any backend is ready
+  kVersion,  // GET /version: ours
 };
 
 struct Route {

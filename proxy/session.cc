@@ -16,15 +16,15 @@ constexpr Duration kLinger = std::chrono::seconds(2);
 constexpr Duration kClientMargin = std::chrono::seconds(2);
 
 // The client's fields that a backend gets to see. Everything about the connection is ours.
-constexpr std::array kPassedOn = {std::string_view("content-type"),
-                                  std::string_view("content-encoding"), std::string_view("accept"),
-                                  std::string_view("accept-encoding"),
-                                  std::string_view("traceparent"), std::string_view("tracestate")};
+constexpr std::array kPassedOn = {
+    std::string_view("content-type"), std::string_view("content-encoding"),
+    std::string_view("accept"),       std::string_view("accept-encoding"),
+    std::string_view("traceparent"),  std::string_view("tracestate")};
 
 bool is_request_id(std::string_view id) {
   return !id.empty() && id.size() <= 64 && std::all_of(id.begin(), id.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           c == '-' || c == '_' || c == '.';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_' || c == '.';
   });
 }
 
@@ -33,8 +33,8 @@ Duration client_timeout(std::string_view seconds, Duration ours) {
   double value = 0;
   const auto [end, error] = std::from_chars(seconds.data(), seconds.data() + seconds.size(), value);
   if (error != std::errc{} || end != seconds.data() + seconds.size() || !(value > 0)) return ours;
-  const auto theirs = std::chrono::duration_cast<Duration>(
-      std::chrono::duration<double>(std::min(value, 1e6)));
+  const auto theirs =
+      std::chrono::duration_cast<Duration>(std::chrono::duration<double>(std::min(value, 1e6)));
   // With next to no time there is no margin to take off.
   return std::min(ours, theirs > 2 * kClientMargin ? theirs - kClientMargin : theirs);
 }
@@ -122,26 +122,28 @@ Task<bool> Session::serve_parsed() {
   const bool wants_continue = head.expects_continue && head.minor_version == 1 && head.has_body();
 
   if (framing.content_length > thread_.settings.max_body) {
-    co_return co_await reject({Errc::kBodyTooLarge,
-                               "The body is larger than " +
-                                   std::to_string(thread_.settings.max_body) +
-                                   " bytes (batchproxy.max_body_bytes)."});
+    co_return co_await reject({Errc::kBodyTooLarge, "The body is larger than " +
+                                                        std::to_string(thread_.settings.max_body) +
+                                                        " bytes (batchproxy.max_body_bytes)."});
   }
   if (wants_continue && pos_ == in_.size()) {
     const bool sent = co_await connection_->write("HTTP/1.1 100 Continue\r\n\r\n");
     if (!sent) co_return false;
   }
   connection_->expire_in(thread_.settings.body_timeout);
-  http::BodyReader body(*connection_, thread_.buffers, in_, pos_, framing,
-                        http::NoFraming::kEmpty, thread_.settings.max_body);
+  http::BodyReader body(*connection_, thread_.buffers, in_, pos_, framing, http::NoFraming::kEmpty,
+                        thread_.settings.max_body);
   const http::BodyStatus status = co_await body.read_whole();
   switch (status) {
-    case http::BodyStatus::kWhole: break;
-    case http::BodyStatus::kCut: co_return false;
+    case http::BodyStatus::kWhole:
+      break;
+    case http::BodyStatus::kCut:
+      co_return false;
     case http::BodyStatus::kTooLarge:
-      co_return co_await reject({Errc::kBodyTooLarge, "The body is larger than " +
-                                     std::to_string(thread_.settings.max_body) +
-                                     " bytes (batchproxy.max_body_bytes)."});
+      co_return co_await reject(
+          {Errc::kBodyTooLarge, "The body is larger than " +
+                                    std::to_string(thread_.settings.max_body) +
+                                    " bytes (batchproxy.max_body_bytes)."});
     case http::BodyStatus::kMalformed:
       co_return co_await reject({Errc::kBadHttp, "Malformed HTTP: the chunked body has an error."});
   }
@@ -176,7 +178,8 @@ ClientRequest Session::describe_request(const http::RequestHead& head) const {
       request.timeout = client_timeout(field.value, request.timeout);
     }
   }
-  if (request.request_id.empty()) request.request_id = thread_.next_request_id();
+  request.unique_id = thread_.next_request_id();
+  if (request.request_id.empty()) request.request_id = request.unique_id;
   return request;
 }
 
@@ -195,14 +198,19 @@ Task<bool> Session::reply_local(const Route& route, const ClientRequest& request
   std::string body;
   ReplyHead head{200, "application/json", {}, {}, 0};
   switch (route.action) {
-    case Action::kModels: body = thread_.models->models_json(); break;
-    case Action::kVersion: body = R"({"version":"batchproxy )" BATCHPROXY_VERSION R"("})"; break;
+    case Action::kModels:
+      body = thread_.models->models_json();
+      break;
+    case Action::kVersion:
+      body = R"({"version":"batchproxy )" BATCHPROXY_VERSION R"("})";
+      break;
     case Action::kHealth:
       head.status = thread_.any_ready ? 200 : 503;
       head.content_type = {};
       if (!thread_.any_ready) head.retry_after = "5";
       break;
-    case Action::kForward: break;
+    case Action::kForward:
+      break;
   }
   head.content_length = body.size();
   const bool keep_alive = request.keep_alive && !thread_.draining;
@@ -210,7 +218,7 @@ Task<bool> Session::reply_local(const Route& route, const ClientRequest& request
       compose_head(head, {request.request_id, request.minor_version, keep_alive}) + body;
   connection_->expire_in(thread_.settings.idle_timeout);
   const bool sent = co_await connection_->write(answer);
-  co_return sent && keep_alive;
+  co_return sent&& keep_alive;
 }
 
 }  // namespace batchproxy

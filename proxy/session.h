@@ -35,7 +35,7 @@ class Session final : public Closable {
   IoThread& thread_;
   const Connection::Ptr connection_;
   Buffer in_;
-  std::size_t pos_ = 0;    // bytes of in_ dealt with
+  std::size_t pos_ = 0;  // bytes of in_ dealt with
   bool in_request_ = false;
 };
 

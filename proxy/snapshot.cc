@@ -54,8 +54,8 @@ void add_requests(Families& families, const Snapshot& now) {
     Families::sample(finished, {{"result", std::string(to_string(kAllFinishes[i]))}},
                      static_cast<double>(now.finished[i]));
   }
-  families.one("batchproxy_requests_queued", "Requests that wait for a backend.",
-               MetricType::Gauge, now.queued);
+  families.one("batchproxy_requests_queued", "Requests that wait for a backend.", MetricType::Gauge,
+               now.queued);
   families.one("batchproxy_requests_inflight", "Requests that a backend is working on.",
                MetricType::Gauge, now.inflight);
   families.one("batchproxy_prompts_queued", "Prompts that wait for a backend.", MetricType::Gauge,
@@ -135,9 +135,12 @@ std::uint64_t Snapshot::finished_total() const {
 
 std::string_view to_string(Health health) {
   switch (health) {
-    case Health::kUnknown: return "starting";
-    case Health::kReady: return "ready";
-    case Health::kUnready: return "unready";
+    case Health::kUnknown:
+      return "starting";
+    case Health::kReady:
+      return "ready";
+    case Health::kUnready:
+      return "unready";
   }
   return "unknown";
 }
@@ -155,7 +158,9 @@ std::string to_json(const Snapshot& now) {
   const json::object status{
       {"version", BATCHPROXY_VERSION},
       {"uptime_seconds", now.uptime},
-      {"state", now.draining ? "draining" : now.any_ready() ? "ready" : "no_backend"},
+      {"state", now.draining      ? "draining"
+                : now.any_ready() ? "ready"
+                                  : "no_backend"},
       {"flush", now.flush},
       {"models", now.models},
       {"requests",

@@ -28,7 +28,7 @@ struct BackendSnapshot {
 struct Snapshot {
   double uptime = 0;  // seconds
   bool draining = false;
-  std::string flush;  // eager, fixed or off
+  std::string flush;                                     // eager, fixed or off
   std::uint64_t received = 0, queued = 0, inflight = 0;  // requests
   std::array<std::uint64_t, kAllFinishes.size()> finished{};
   std::array<std::uint64_t, kAllErrors.size()> errors{};
@@ -38,9 +38,9 @@ struct Snapshot {
   std::uint64_t retried = 0;
   std::uint64_t connections = 0, accepted = 0;
   std::array<std::uint64_t, LatencyHistogram::kBounds.size() + 1> latency{};  // not cumulative
-  double latency_sum = 0;  // seconds
+  double latency_sum = 0;                                                     // seconds
   std::vector<BackendSnapshot> backends;
-  std::string models;      // names, for people
+  std::string models;  // names, for people
 
   bool any_ready() const;
   std::uint64_t finished_total() const;

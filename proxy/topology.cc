@@ -1,9 +1,9 @@
 // proxy/topology.cc - see topology.h.
 #include "proxy/topology.h"
 
-#include <unistd.h>
-
 #include <stdexcept>
+
+#include <unistd.h>
 
 #include "configs/host_port.h"
 #include "configs/loader.h"
@@ -40,19 +40,18 @@ void add_running_servers(const Options& options, Topology& topology) {
     const BackendUrl url = parse_backend_url(*backend.url);
     if (!url.address) throw std::runtime_error(*backend.url + ": " + url.problem);
     const std::string authority = to_string(*url.address);
-    topology.sites.push_back({make_endpoint(topology.sites.size(), authority, authority,
-                                            *backend.api_key),
-                              static_cast<std::uint32_t>(*backend.max_num_seqs),
-                              {},
-                              false});
+    topology.sites.push_back(
+        {make_endpoint(topology.sites.size(), authority, authority, *backend.api_key),
+         static_cast<std::uint32_t>(*backend.max_num_seqs),
+         {},
+         false});
   }
 }
 
 void add_server_and_port(const Options& options, Topology& topology) {
-  const std::string authority =
-      *options.worker.server + ":" + std::to_string(*options.worker.port);
-  topology.sites.push_back({make_endpoint(0, authority, authority, *options.worker.api_key),
-                            256, {}, false});
+  const std::string authority = *options.worker.server + ":" + std::to_string(*options.worker.port);
+  topology.sites.push_back(
+      {make_endpoint(0, authority, authority, *options.worker.api_key), 256, {}, false});
 }
 
 std::vector<std::string> add_engines(const Options& options, const std::string& self,
@@ -63,8 +62,8 @@ std::vector<std::string> add_engines(const Options& options, const std::string& 
   context.run_id = std::to_string(::getpid());
   context.next_port = [&topology] { return topology.ports.take(); };
   if (needs_gpus(options)) {
-    auto gpus = find_gpus(*options.proxy.launcher.gpus,
-                          lookup(context.inherited, "CUDA_VISIBLE_DEVICES"));
+    auto gpus =
+        find_gpus(*options.proxy.launcher.gpus, lookup(context.inherited, "CUDA_VISIBLE_DEVICES"));
     if (!gpus) return {gpus.error().text};
     context.gpus = *gpus;
   }
@@ -94,7 +93,8 @@ Environment process_environment() {
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string_view line(*entry);
     const std::size_t equals = line.find('=');
-    if (equals != std::string_view::npos) all.emplace(line.substr(0, equals), line.substr(equals + 1));
+    if (equals != std::string_view::npos)
+      all.emplace(line.substr(0, equals), line.substr(equals + 1));
   }
   return all;
 }
@@ -103,12 +103,17 @@ TopologyOrErrors make_topology(const Options& options, const std::string& self) 
   Topology topology{{}, {}, PortAllocator(static_cast<int>(*options.proxy.launcher.port_base))};
   try {
     switch (backend_source(options)) {
-      case BackendSource::kList: add_running_servers(options, topology); break;
-      case BackendSource::kServerAndPort: add_server_and_port(options, topology); break;
+      case BackendSource::kList:
+        add_running_servers(options, topology);
+        break;
+      case BackendSource::kServerAndPort:
+        add_server_and_port(options, topology);
+        break;
       case BackendSource::kLauncher:
         if (auto errors = add_engines(options, self, topology); !errors.empty()) return errors;
         break;
-      case BackendSource::kNone: break;
+      case BackendSource::kNone:
+        break;
     }
   } catch (const std::runtime_error& error) {
     return std::vector<std::string>{error.what()};

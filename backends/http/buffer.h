@@ -49,7 +49,8 @@ class Buffer {
 class BufferPool {
  public:
   // A cleared buffer of at least `capacity`. The common size, enough for the longest head that we
-  // accept, is recycled; larger ones are not, so that a burst of big bodies leaves no memory behind.
+  // accept, is recycled; larger ones are not, so that a burst of big bodies leaves no memory
+  // behind.
   static constexpr std::size_t kCommon = 17 * 1024 - Buffer::kPadding;
 
   Buffer take(std::size_t capacity = kCommon);

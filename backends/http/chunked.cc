@@ -18,7 +18,9 @@ int hex_value(char c) {
   return -1;
 }
 
-bool is_control(char c) { return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f; }
+bool is_control(char c) {
+  return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f;
+}
 
 }  // namespace
 
@@ -35,8 +37,12 @@ Result<ChunkDecoder::Step> ChunkDecoder::next(std::string_view input) {
     const char c = input[i++];
     std::optional<Error> error;
     switch (state_) {
-      case State::kSize: error = size_byte(c); break;
-      case State::kExtension: error = extension_byte(c); break;
+      case State::kSize:
+        error = size_byte(c);
+        break;
+      case State::kExtension:
+        error = extension_byte(c);
+        break;
       case State::kSizeEnd:
         if (c != '\n') return bad("a CR without LF after a chunk size");
         state_ = remaining_ == 0 ? State::kTrailer : State::kData;
@@ -51,9 +57,12 @@ Result<ChunkDecoder::Step> ChunkDecoder::next(std::string_view input) {
         digits_ = line_ = 0;
         remaining_ = 0;
         break;
-      case State::kTrailer: error = trailer_byte(c); break;
+      case State::kTrailer:
+        error = trailer_byte(c);
+        break;
       case State::kData:
-      case State::kDone: break;  // not reached: see the loop
+      case State::kDone:
+        break;  // not reached: see the loop
     }
     if (error) return *error;
   }

@@ -17,8 +17,8 @@ namespace batchproxy::http {
 
 class ChunkDecoder {
  public:
-  static constexpr std::size_t kMaxLine = 256;                 // a size line with its extension
-  static constexpr std::size_t kMaxExtensions = 16 * 1024;     // over the whole body
+  static constexpr std::size_t kMaxLine = 256;              // a size line with its extension
+  static constexpr std::size_t kMaxExtensions = 16 * 1024;  // over the whole body
   static constexpr std::size_t kMaxTrailers = 8 * 1024;
   static constexpr std::size_t kMaxTrailerFields = 16;
 
@@ -40,13 +40,13 @@ class ChunkDecoder {
   std::optional<Error> trailer_byte(char c);
 
   State state_ = State::kSize;
-  std::uint64_t remaining_ = 0;     // of the current chunk's size or data
+  std::uint64_t remaining_ = 0;  // of the current chunk's size or data
   std::size_t digits_ = 0;
-  std::size_t line_ = 0;            // bytes in the current size line
+  std::size_t line_ = 0;  // bytes in the current size line
   std::size_t extensions_ = 0;
   std::size_t trailers_ = 0;
   std::size_t trailer_fields_ = 0;
-  std::size_t trailer_line_ = 0;    // bytes in the current trailer line
+  std::size_t trailer_line_ = 0;  // bytes in the current trailer line
   bool after_cr_ = false;
 };
 

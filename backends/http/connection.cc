@@ -1,13 +1,12 @@
 // backends/http/connection.cc - see connection.h.
 #include "backends/http/connection.h"
 
-#include <fcntl.h>
-
 #include <array>
 #include <utility>
 
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/write.hpp>
+#include <fcntl.h>
 
 namespace batchproxy {
 

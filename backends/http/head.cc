@@ -42,7 +42,9 @@ bool all(std::string_view text, const std::array<bool, 256>& table) {
                      [&](char c) { return table[static_cast<unsigned char>(c)]; });
 }
 
-bool is_token(std::string_view text) { return !text.empty() && all(text, kToken); }
+bool is_token(std::string_view text) {
+  return !text.empty() && all(text, kToken);
+}
 
 std::string_view trim(std::string_view text) {
   while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
@@ -50,7 +52,9 @@ std::string_view trim(std::string_view text) {
   return text;
 }
 
-Error bad(std::string message) { return {Errc::kBadHttp, "Malformed HTTP: " + std::move(message)}; }
+Error bad(std::string message) {
+  return {Errc::kBadHttp, "Malformed HTTP: " + std::move(message)};
+}
 
 // Takes one line off the front of `rest`, without its CRLF; a bare CR or LF is not a line end.
 std::optional<std::string_view> take_line(std::string_view& rest) {
@@ -84,8 +88,7 @@ bool valid_host(std::string_view host) {
     }
   }
   if (port.size() > 6) return false;
-  return port.empty() ||
-         port.substr(1).find_first_not_of("0123456789") == std::string_view::npos;
+  return port.empty() || port.substr(1).find_first_not_of("0123456789") == std::string_view::npos;
 }
 
 std::optional<std::uint64_t> parse_content_length(std::string_view value) {

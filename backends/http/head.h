@@ -22,8 +22,8 @@
 namespace batchproxy::http {
 
 struct HeadLimits {
-  std::size_t line = 8 * 1024;    // request line, bytes
-  std::size_t head = 16 * 1024;   // the whole head, bytes
+  std::size_t line = 8 * 1024;   // request line, bytes
+  std::size_t head = 16 * 1024;  // the whole head, bytes
   std::size_t fields = 100;
 };
 

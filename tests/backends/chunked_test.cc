@@ -64,8 +64,9 @@ INSTANTIATE_TEST_SUITE_P(Bodies, Malformed,
                          testing::Values("\r\n", "x\r\n", "-1\r\n", "0x5\r\nhello\r\n", " 5\r\n",
                                          "5 \r\nhello\r\n", "123456789\r\n", "5\nhello\r\n",
                                          "5\rhello", "5\r\nhelloX", "5\r\nhello\n", "5\r\nhello\rX",
-                                         "1;\x01\r\n", "0\r\n bad: fold\r\n\r\n", "0\r\n: x\r\n\r\n",
-                                         "0\r\nX\x01: y\r\n\r\n", "0\r\nX: y\n\r\n"));
+                                         "1;\x01\r\n", "0\r\n bad: fold\r\n\r\n",
+                                         "0\r\n: x\r\n\r\n", "0\r\nX\x01: y\r\n\r\n",
+                                         "0\r\nX: y\n\r\n"));
 
 TEST(ChunkDecoder, BoundsExtensionsAndTrailers) {
   EXPECT_TRUE(decode("1;" + std::string(300, 'a') + "\r\nx\r\n", 64).failed);

@@ -106,8 +106,7 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(RequestHead, LimitsLineHeadAndFields) {
   const std::string long_line = "GET /" + std::string(8200, 'a') + " HTTP/1.1\r\nHost: a\r\n\r\n";
   EXPECT_EQ(parse(long_line).error->code, Errc::kUriTooLong);
-  EXPECT_EQ(with_fields("X: " + std::string(17000, 'a') + "\r\n").error->code,
-            Errc::kHeadTooLarge);
+  EXPECT_EQ(with_fields("X: " + std::string(17000, 'a') + "\r\n").error->code, Errc::kHeadTooLarge);
   std::string many;
   for (int i = 0; i < 100; ++i) many += "X: y\r\n";
   EXPECT_EQ(with_fields(many).error->code, Errc::kHeadTooLarge);
@@ -134,8 +133,8 @@ TEST(FindHeadEnd, FindsItWhereverTheBytesWereCut) {
 
 TEST(ResponseHead, ReadsStatusAndFraming) {
   auto head = std::make_unique<ResponseHead>();
-  ASSERT_FALSE(parse_response_head("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n", kResponseLimits,
-                                   *head));
+  ASSERT_FALSE(
+      parse_response_head("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n", kResponseLimits, *head));
   EXPECT_EQ(head->status, 200u);
   EXPECT_EQ(head->fields.framing.content_length, 3u);
   EXPECT_TRUE(head->keep_alive());
@@ -144,9 +143,10 @@ TEST(ResponseHead, ReadsStatusAndFraming) {
 
 TEST(ResponseHead, RefusesWhatIsNoStatusLine) {
   auto head = std::make_unique<ResponseHead>();
-  for (const char* text : {"HTTP/1.1 099 x\r\n\r\n", "HTTP/1.1 999 x\r\n\r\n", "HTTP/1.1 2x0 x\r\n\r\n",
-                           "HTTP/2.0 200 x\r\n\r\n", "garbage\r\n\r\n", "HTTP/1.1  200 x\r\n\r\n",
-                           "HTTP/1.1 200 x\r\nTransfer-Encoding: gzip\r\n\r\n"}) {
+  for (const char* text :
+       {"HTTP/1.1 099 x\r\n\r\n", "HTTP/1.1 999 x\r\n\r\n", "HTTP/1.1 2x0 x\r\n\r\n",
+        "HTTP/2.0 200 x\r\n\r\n", "garbage\r\n\r\n", "HTTP/1.1  200 x\r\n\r\n",
+        "HTTP/1.1 200 x\r\nTransfer-Encoding: gzip\r\n\r\n"}) {
     EXPECT_TRUE(parse_response_head(text, kResponseLimits, *head)) << text;
   }
 }

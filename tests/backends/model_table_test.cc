@@ -19,8 +19,7 @@ TEST(ModelTable, MapsEveryNameToTheBackendsThatServeIt) {
   EXPECT_TRUE(table.find("b").empty());
   EXPECT_EQ(table.find(""), BackendSet::first(2));
   EXPECT_EQ(table.names(), "a, alias");
-  EXPECT_EQ(table.models_json(),
-            R"({"object":"list","data":[{"id":"a"},{"id":"alias"}]})");
+  EXPECT_EQ(table.models_json(), R"({"object":"list","data":[{"id":"a"},{"id":"alias"}]})");
 }
 
 TEST(ModelTable, ForgetsWhatABackendNoLongerServes) {

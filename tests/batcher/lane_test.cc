@@ -59,7 +59,9 @@ class Client final : public VerdictSink {
   std::function<void()> done_;
 };
 
-SchedulerOptions eager() { return {FlushPolicy::kEager, 16, 500ms, 100000}; }
+SchedulerOptions eager() {
+  return {FlushPolicy::kEager, 16, 500ms, 100000};
+}
 
 void add_backends(Lane& lane) {
   for (BackendId id = 0; id < 2; ++id) {

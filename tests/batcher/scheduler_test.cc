@@ -16,7 +16,9 @@ using namespace std::chrono_literals;
 using testing::ElementsAre;
 using testing::IsEmpty;
 
-TimePoint at(Duration since_start) { return TimePoint() + 1h + since_start; }
+TimePoint at(Duration since_start) {
+  return TimePoint() + 1h + since_start;
+}
 
 // A scheduler with backends, and a small language to drive it.
 class SchedulerTest : public testing::Test {
@@ -329,14 +331,16 @@ TEST_P(RandomHistory, EveryTicketEndsExactlyOnceWithinTheBounds) {
       }
       for (const Ticket* ticket : flying) {
         const auto it = batches.find(ticket->verdict.batch.id);
-        if (it != batches.end()) { ASSERT_EQ(it->second, ticket->verdict.batch.prompts); }
+        if (it != batches.end()) {
+          ASSERT_EQ(it->second, ticket->verdict.batch.prompts);
+        }
       }
       if (GetParam() == FlushPolicy::kEager) {
         for (const Ticket* ticket : open) {
           bool could_go = false;
           for (BackendId id = 0; id < kBackends; ++id) {
-            could_go |= ticket->backends.contains(id) && ready[id] &&
-                        scheduler.inflight(id) < kRoom;
+            could_go |=
+                ticket->backends.contains(id) && ready[id] && scheduler.inflight(id) < kRoom;
           }
           ASSERT_FALSE(could_go) << "a ticket waits although a backend has room";
         }

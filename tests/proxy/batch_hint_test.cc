@@ -9,7 +9,9 @@ namespace {
 
 using testing::HasSubstr;
 
-BatchHistory history() { return {100, 300, 90, 64, 16, 0.5}; }
+BatchHistory history() {
+  return {100, 300, 90, 64, 16, 0.5};
+}
 
 TEST(BatchHint, IsSilentWhileThereIsTooLittleToGoBy) {
   BatchHistory few = history();

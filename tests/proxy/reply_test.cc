@@ -29,7 +29,8 @@ TEST(Reply, SaysWhoAnsweredAndInWhichBatch) {
 TEST(Reply, TellsHttp10ClientsThatTheConnectionStays) {
   EXPECT_THAT(compose_head({200, "", {}, {}, 0}, {"i", 0, true}),
               HasSubstr("connection: keep-alive\r\n"));
-  EXPECT_THAT(compose_head({200, "", {}, {}, 0}, {"i", 1, false}), HasSubstr("connection: close\r\n"));
+  EXPECT_THAT(compose_head({200, "", {}, {}, 0}, {"i", 1, false}),
+              HasSubstr("connection: close\r\n"));
 }
 
 TEST(Reply, FramesAnUnknownLengthInChunksExceptForHttp10) {

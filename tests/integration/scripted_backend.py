@@ -1,0 +1,78 @@
+"""A backend that does exactly what a test tells it, connection by connection."""
+import re
+import socket
+import threading
+
+MODELS = b'{"object":"list","data":[{"id":"m","object":"model"}]}'
+
+
+def answer(body=b'{"choices":[{"text":"ok"}]}', status=b"200 OK", extra=b""):
+    return (b"HTTP/1.1 " + status + b"\r\ncontent-type: application/json\r\n" + extra
+            + b"content-length: %d\r\n\r\n" % len(body) + body)
+
+
+class ScriptedBackend:
+    """Serves /health and /v1/models, and hands every other request to `script`.
+
+    script(number, request, connection) -> bytes to send, or None to close without a word. `number`
+    counts the requests from 1; `connection` is how many requests this connection has carried."""
+
+    def __init__(self, script):
+        self.script = script
+        self.requests = []
+        self._lock = threading.Lock()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = "http://127.0.0.1:%d" % self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client):
+        carried = 0
+        with client:
+            while request := self._read(client):
+                if request.startswith((b"GET /health", b"GET /v1/models")):
+                    client.sendall(answer(MODELS if b"/v1/models" in request[:20] else b""))
+                    continue
+                carried += 1
+                with self._lock:
+                    self.requests.append(request)
+                    number = len(self.requests)
+                reply = self.script(number, request, carried)
+                if reply is None:
+                    return
+                client.sendall(reply)
+                if b"connection: close" in reply.lower():
+                    return
+
+    @staticmethod
+    def _read(client):
+        data = b""
+        while b"\r\n\r\n" not in data:
+            try:
+                more = client.recv(65536)
+            except OSError:
+                return b""
+            if not more:
+                return b""
+            data += more
+        head, _, body = data.partition(b"\r\n\r\n")
+        found = re.search(rb"(?i)content-length: *(\d+)", head)
+        while found and len(body) < int(found[1]):
+            more = client.recv(65536)
+            if not more:
+                return b""
+            body += more
+            data += more
+        return data
+
+    def close(self):
+        if self._listener.fileno() >= 0:
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread in accept()
+            self._listener.close()

@@ -1,0 +1,150 @@
+"""Backends that misbehave, scripted connection by connection."""
+import json
+import socket
+
+import pytest
+from conftest import call, wait_until
+from scripted_backend import ScriptedBackend, answer
+
+BODY = {"model": "m", "prompt": "p"}
+
+
+@pytest.fixture
+def backend():
+    made = []
+
+    def make(script):
+        made.append(ScriptedBackend(script))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def ask(proxy):
+    response, text = call(proxy.url, "/v1/completions", BODY)
+    return response, json.loads(text)
+
+
+def test_a_kept_connection_that_the_server_had_closed_is_replaced_unseen(start_proxy, backend):
+    # Closes as its second request arrives: what uvicorn does when an idle time-out races with us.
+    racy = backend(lambda number, request, carried: answer() if carried == 1 else None)
+    proxy = start_proxy("--backend", racy.url, "--io-threads", "1").ready(1)
+    for _ in range(5):
+        response, _ = ask(proxy)
+        assert response.status == 200
+        assert response.headers["x-batchproxy-attempts"] == "1"
+
+
+def test_a_request_that_dies_unanswered_is_retried_once_on_another_backend(start_proxy, backend):
+    dying = backend(lambda *_: None)
+    healthy = backend(lambda *_: answer())
+    proxy = start_proxy("--backend", dying.url, "--backend", healthy.url).ready(2)
+    attempts = set()
+    for _ in range(6):
+        response, _ = ask(proxy)
+        assert response.status == 200
+        assert response.headers["x-batchproxy-backend"] == healthy.url.removeprefix("http://")
+        attempts.add(response.headers["x-batchproxy-attempts"])
+    assert "2" in attempts
+    assert proxy.status()["requests"]["retried"] == len(dying.requests)
+
+
+def test_with_one_backend_it_is_retried_once_on_a_fresh_connection(start_proxy, backend):
+    flaky = backend(lambda number, *_: answer() if number % 2 == 0 else None)
+    proxy = start_proxy("--backend", flaky.url).ready(1)
+    response, _ = ask(proxy)
+    assert response.status == 200 and response.headers["x-batchproxy-attempts"] == "2"
+
+
+def test_a_request_that_dies_twice_is_answered_502(start_proxy, backend):
+    dying = backend(lambda *_: None)
+    proxy = start_proxy("--backend", dying.url).ready(1)
+    response, body = ask(proxy)
+    assert response.status == 502 and body["error"]["code"] == "backend_lost"
+    assert response.headers["x-should-retry"] == "true"
+    assert len(dying.requests) == 2
+
+
+@pytest.mark.parametrize("reply, code", [
+    (b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\nconnection: close\r\n\r\nshort", "backend_lost"),
+    (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n5\r\nhel", "backend_lost"),
+    (b"SSH-2.0-OpenSSH\r\n\r\n", "bad_backend_response"),
+    (b"HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\n\r\n", "bad_backend_response"),
+    (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n", "bad_backend_response"),
+    (answer(b"", b"500 Internal Server Error"), "bad_backend_response"),
+    (b"HTTP/1.1 100 Continue\r\n\r\n" * 9, "bad_backend_response"),
+])
+def test_an_answer_that_is_none_is_never_passed_on(start_proxy, backend, reply, code):
+    broken = backend(lambda *_: reply)
+    proxy = start_proxy("--backend", broken.url).ready(1)
+    response, body = ask(proxy)
+    assert response.status == 502 and body["error"]["code"] == code
+
+
+def test_bytes_after_an_answer_do_not_become_the_next_one(start_proxy, backend):
+    poisonous = backend(lambda *_: answer(b'{"n":1}') + answer(b'{"evil":1}'))
+    proxy = start_proxy("--backend", poisonous.url, "--io-threads", "1").ready(1)
+    for _ in range(4):
+        assert ask(proxy)[1] == {"n": 1}
+
+
+def test_interim_answers_are_skipped(start_proxy, backend):
+    polite = backend(lambda *_: b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n" + answer())
+    proxy = start_proxy("--backend", polite.url).ready(1)
+    assert ask(proxy)[0].status == 200
+
+
+def test_a_stream_that_breaks_ends_with_an_error_event_and_without_done(start_proxy, backend):
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n"
+    broken = backend(lambda *_: head + b"9\r\ndata: 1\n\n\r\n" + b"9\r\nda")
+    proxy = start_proxy("--backend", broken.url).ready(1)
+    host, port = proxy.address.split(":")
+    body = json.dumps({**BODY, "stream": True}).encode()
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall(b"POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+        data = b""
+        while more := connection.recv(65536):
+            data += more
+    assert b"data: 1\n\n" in data
+    assert b'"code":"backend_lost"' in data
+    assert b"[DONE]" not in data and not data.endswith(b"0\r\n\r\n")
+
+
+def test_503_with_retry_after_when_nothing_is_up(start_proxy, backend):
+    gone = backend(lambda *_: answer())
+    proxy = start_proxy("--backend", gone.url).ready(1)
+    gone.close()
+    ask(proxy)  # finds out
+    wait_until(lambda: proxy.status()["state"] == "no_backend", "the backend to be seen as gone")
+    wait_until(lambda: call(proxy.url, "/health")[0].status == 503, "GET /health to say so")
+    response, body = ask(proxy)
+    assert response.status == 503 and body["error"]["code"] == "no_backend"
+    assert int(response.headers["retry-after"]) > 0
+
+
+def test_a_backend_that_was_down_at_the_start_is_used_once_it_comes_up(start_proxy, start_engine):
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    listener.close()
+    proxy = start_proxy("--backend", f"http://127.0.0.1:{port}")
+    response, body = ask(proxy)
+    assert response.status == 503 and body["error"]["code"] == "no_backend"
+    start_engine("--port", str(port))
+    proxy.ready(1)
+
+
+def test_a_backend_with_a_key_gets_its_own_and_one_without_the_clients(start_proxy, backend, tmp_path):
+    keyed = backend(lambda *_: answer())
+    (tmp_path / "c.yaml").write_text(
+        f"batchproxy: {{backends: [{{url: '{keyed.url}', api_key: secret-of-backend}}]}}\n")
+    proxy = start_proxy("--config", tmp_path / "c.yaml").ready(1)
+    call(proxy.url, "/v1/completions", BODY, {"Authorization": "Bearer of-client", "Cookie": "c=1"})
+    assert b"authorization: Bearer secret-of-backend" in keyed.requests[0]
+    assert b"of-client" not in keyed.requests[0] and b"c=1" not in keyed.requests[0]
+
+    plain = backend(lambda *_: answer())
+    proxy = start_proxy("--backend", plain.url).ready(1)
+    call(proxy.url, "/v1/completions", BODY, {"Authorization": "Bearer of-client"})
+    assert b"authorization: Bearer of-client" in plain.requests[0]

@@ -1,0 +1,166 @@
+"""What the launcher starts, how it pins GPUs, and that nothing is left behind."""
+import os
+import pathlib
+import re
+import signal
+import subprocess
+
+import pytest
+from conftest import MODEL, PROXY, ROOT, alive, call, complete, wait_until, write_config
+
+
+def environment_of(pid):
+    data = pathlib.Path(f"/proc/{pid}/environ").read_bytes()
+    return dict(entry.split("=", 1) for entry in data.decode().split("\0") if "=" in entry)
+
+
+def ours_alive(run_pid):
+    """Every process that carries the marker of the run."""
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if f"BATCHPROXY_ENGINE_ID={run_pid}".encode() in path.read_bytes():
+                found.append(int(path.parent.name))
+        except OSError:
+            pass
+    return found
+
+
+@pytest.mark.parametrize("config, groups", [
+    ("multi_gpu_batch_config.yaml", ["0,1,2,3,4,5,6,7"]),
+    ("four_by_two.yaml", ["0,1", "2,3", "4,5", "6,7"]),
+])
+def test_pins_each_engine_to_its_gpus_and_leaves_nothing_behind(start_proxy, config, groups):
+    proxy = start_proxy("--config", ROOT / "configs" / config, "--engine", "sim")
+    pids = proxy.engine_pids(len(groups))
+    seen = [environment_of(pid) for pid in pids]
+    assert sorted(env["CUDA_VISIBLE_DEVICES"] for env in seen) == groups
+    assert all(env["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID" for env in seen)
+    assert all("VLLM_PORT" not in env for env in seen)
+    assert proxy.stop(signal.SIGINT) == 0
+    assert not any(alive(pid) for pid in pids)
+    assert ours_alive(proxy.process.pid) == []
+
+
+def test_a_killed_launcher_takes_its_engines_with_it(start_proxy, tmp_path):
+    proxy = start_proxy("--config", write_config(tmp_path / "c.yaml", servers=2))
+    pids = proxy.engine_pids(2)
+    proxy.process.kill()
+    proxy.wait()
+    wait_until(lambda: not any(alive(pid) for pid in pids), "the engines to go")
+
+
+def test_serves_both_names_of_the_model(start_proxy, tmp_path):
+    config = write_config(tmp_path / "c.yaml", servers=1)
+    config.write_text(config.read_text().replace(f"hf_model_id: {MODEL}",
+                                                 f"hf_model_id: {MODEL}\n    model: llama-short"))
+    proxy = start_proxy("--config", config).ready(1)
+    assert complete(proxy.url, "x")[0].status == 200
+    assert complete(proxy.url, "x", model="llama-short")[0].status == 200
+    response, body = complete(proxy.url, "x", model="no-such")
+    assert response.status == 404
+    assert response.headers["x-batchproxy-code"] == "unknown_model"
+    assert "llama-short" in body["error"]["message"] and body["error"]["param"] == "model"
+
+
+def test_an_engine_that_dies_is_reported_and_the_others_serve_on(start_proxy, tmp_path):
+    proxy = start_proxy("--config", write_config(tmp_path / "c.yaml", servers=2)).ready(2)
+    proxy.wait_for_line("engine-\\d: ready", 2)
+    os.kill(proxy.engine_pids(2)[0], signal.SIGKILL)
+    wait_until(lambda: any("has ended" in line for line in proxy.errors), "the report of its end")
+    for i in range(20):
+        assert complete(proxy.url, f"question {i}")[0].status == 200
+
+
+def test_stops_with_its_own_exit_code_when_no_engine_is_left(start_proxy, tmp_path):
+    proxy = start_proxy("--config", write_config(tmp_path / "c.yaml", servers=1)).ready(1)
+    proxy.wait_for_line("engine-0: ready")
+    os.kill(proxy.engine_pids(1)[0], signal.SIGKILL)
+    assert proxy.wait() == 4
+    assert any("no engine is left" in line for line in proxy.errors)
+
+
+def test_an_engine_that_cannot_start_shows_the_end_of_its_log(start_proxy, tmp_path):
+    config = write_config(tmp_path / "c.yaml", servers=1)
+    config.write_text(config.read_text().replace("max_model_len: 8192", "max_model_len: 99999999"))
+    proxy = start_proxy("--config", config)
+    assert proxy.wait() == 4
+    assert any("did not start" in line for line in proxy.errors), proxy.output()
+    assert any("KV cache" in line for line in proxy.errors), proxy.output()
+
+
+def test_serves_engines_of_any_command(start_proxy, tmp_path):
+    config = write_config(tmp_path / "c.yaml", servers=2, engine="command", command=[
+        str(PROXY), "sim-engine", "{model}", "--port", "{port}", "--sim-load-time", "0"])
+    config.write_text(config.read_text().replace("tensor_parallel_size: 2, ", ""))  # pins no GPU
+    proxy = start_proxy("--config", config).ready(2)
+    assert complete(proxy.url, "x")[0].status == 200
+
+
+def run(*args, env=None, cwd="/"):
+    return subprocess.run([PROXY, *map(str, args)], capture_output=True, text=True, cwd=cwd,
+                          env={**os.environ, **(env or {})}, timeout=60)
+
+
+def test_without_vllm_it_says_so_and_never_listens(tmp_path):
+    config = ROOT / "configs" / "multi_gpu_batch_config.yaml"
+    text = config.read_text() + "\nbatchproxy:\n  launcher: {gpus: 8}\n"
+    (tmp_path / "c.yaml").write_text(text)
+    done = run("--config", tmp_path / "c.yaml", env={"PATH": "/nowhere"})
+    assert done.returncode == 2
+    assert "vllm" in done.stderr and "PATH" in done.stderr
+    assert "listening" not in done.stdout
+
+
+def test_without_enough_gpus_it_says_how_many_are_missing(tmp_path):
+    text = (ROOT / "configs" / "four_by_two.yaml").read_text()
+    text = re.sub(r"(?m)^(\s*)servers:", r"\1gpus: 4\n\1servers:", text)
+    (tmp_path / "c.yaml").write_text(text)
+    done = run("--config", tmp_path / "c.yaml")
+    assert done.returncode == 2
+    assert "8" in done.stderr and "4" in done.stderr and "GPU" in done.stderr
+
+
+def test_dry_run_prints_commands_that_can_be_pasted(tmp_path):
+    text = (ROOT / "configs" / "four_by_two.yaml").read_text()
+    (tmp_path / "vllm").write_text("#!/bin/sh\n")
+    (tmp_path / "vllm").chmod(0o755)
+    text = re.sub(r"(?m)^(\s*)servers:", r"\1gpus: 8\n\1servers:", text)
+    (tmp_path / "c.yaml").write_text(text)
+    done = run("--config", tmp_path / "c.yaml", "--dry-run",
+               env={"PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    assert done.returncode == 0, done.stderr
+    for group in ("0,1", "2,3", "4,5", "6,7"):
+        assert f"CUDA_VISIBLE_DEVICES={group}" in done.stdout
+    assert done.stdout.count("serve meta-llama/Llama-2-7b-chat-hf") == 4
+    assert done.stdout.count("--tensor-parallel-size 2") == 4
+    assert len(set(re.findall(r"--host 127.0.0.1 --port (\d+)", done.stdout))) == 4
+
+
+def test_a_taken_port_is_named_before_any_engine_starts(start_proxy, tmp_path):
+    config = write_config(tmp_path / "c.yaml", servers=1)
+    first = start_proxy("--config", config).ready(1)
+    second = run("--config", config, "--listen", first.address, "--admin", "127.0.0.1:0", cwd=tmp_path)
+    assert second.returncode == 1
+    assert first.address in second.stderr and "--listen" in second.stderr
+    assert "started" not in second.stdout
+    assert call(first.url, "/health")[0].status == 200
+
+
+def test_worker_config_is_the_users_file_with_our_address(tmp_path):
+    done = run("worker-config", ROOT / "configs" / "multi_gpu_batch_config.yaml")
+    assert done.returncode == 0, done.stderr
+    assert "boot_local: false" in done.stdout and "enable_batching: false" in done.stdout
+    assert re.search(r"port: 8000\b", done.stdout)
+    (tmp_path / "w.yaml").write_text(done.stdout)
+    again = run("check", "--listen", "127.0.0.1:9000", tmp_path / "w.yaml")
+    assert again.returncode == 0, again.stderr
+
+
+def test_check_tells_warnings_from_errors(tmp_path):
+    (tmp_path / "c.yaml").write_text("enable_batching: true\nbatch_sise: 4\n"
+                                     "batchproxy: {backends: [http://a:1]}\n")
+    assert run("check", tmp_path / "c.yaml").returncode == 0
+    strict = run("check", "--strict", tmp_path / "c.yaml")
+    assert strict.returncode == 2
+    assert "c.yaml:2:1: warning:" in strict.stderr and "batch_size" in strict.stderr

@@ -1,0 +1,86 @@
+"""Rules of the house that no compiler holds us to."""
+import pathlib
+import re
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+FOLDERS = ["configs", "batcher", "backends", "launcher", "proxy", "bench"]
+# Who may include whom, besides itself.
+ARROWS = {
+    "configs": set(),
+    "batcher": {"configs"},
+    "backends": {"configs", "batcher"},
+    "launcher": {"configs"},
+    "proxy": {"configs", "batcher", "backends", "launcher"},
+    "bench": {"configs", "batcher", "backends"},
+}
+
+
+def sources():
+    for folder in FOLDERS:
+        for path in sorted((ROOT / folder).rglob("*")):
+            if path.suffix in (".h", ".cc"):
+                yield folder, path, path.read_text()
+
+
+def violations_of_arrows(folder, text):
+    included = re.findall(r'#include "(\w+)/', text)
+    return sorted({other for other in included
+                   if other in FOLDERS and other != folder and other not in ARROWS[folder]})
+
+
+def test_includes_point_along_the_arrows():
+    wrong = [f"{path.relative_to(ROOT)} includes {other}/"
+             for folder, path, text in sources() for other in violations_of_arrows(folder, text)]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_check_above_sees_an_include_against_the_arrows():
+    assert violations_of_arrows("batcher", '#include "proxy/app.h"') == ["proxy"]
+
+
+AWAIT_IN_CONDITION = re.compile(r"\b(?:if|switch|while)\s*\((?:[^;=()]|\([^()]*\))*\bco_await\b")
+
+
+def test_no_co_await_in_a_condition():
+    """g++ 12 destroys the awaited frame twice; name the result first (see CONTRIBUTING.md)."""
+    wrong = []
+    for _, path, text in sources():
+        for match in AWAIT_IN_CONDITION.finditer(text):
+            # `if (x) co_return co_await f();` awaits behind the condition, not in it.
+            condition = text[match.start():match.end()]
+            depth = condition.count("(") - condition.count(")")
+            if depth > 0:
+                wrong.append(f"{path.relative_to(ROOT)}:{text[:match.start()].count(chr(10)) + 1}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_check_above_sees_one():
+    assert AWAIT_IN_CONDITION.search("if (!co_await read()) return;")
+    assert not AWAIT_IN_CONDITION.search("if (const bool ok = co_await read(); !ok) return;")
+
+
+def test_every_file_says_what_it_is_for():
+    wrong = [str(path.relative_to(ROOT)) for _, path, text in sources()
+             if not text.startswith(f"// {path.relative_to(ROOT)} - ")]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_header_states_its_threading():
+    wrong = [str(path.relative_to(ROOT)) for _, path, text in sources()
+             if path.suffix == ".h" and "Threading:" not in text]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_only_the_loader_knows_yaml_cpp():
+    users = [str(path.relative_to(ROOT)) for _, path, text in sources() if "<yaml-cpp/" in text]
+    assert all(user.startswith("configs/") for user in users), users
+
+
+def test_cores_are_not_told_the_time_by_a_clock():
+    """Sans-io cores take time as an argument: `::now()` appears in drivers only."""
+    drivers = {"batcher/lane.cc", "backends/http/deadline.h", "proxy/app.cc", "proxy/dispatch.cc",
+               "proxy/session.cc", "bench/load.cc", "launcher/launcher.cc", "launcher/shim.cc",
+               "backends/sim/engine_driver.cc", "backends/sim/startup_log.cc", "backends/sim/api.cc",
+               "backends/sim/server.cc"}
+    users = {str(path.relative_to(ROOT)) for _, path, text in sources() if "::now()" in text}
+    assert users <= drivers, users - drivers
