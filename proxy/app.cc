@@ -213,7 +213,16 @@ void App::shut_down(int exit_code) {
       data_.close_all();
       break;
     case State::kStopping:
-      if (launcher_) launcher_->kill_now();
+      // A process that the kernel will not let go of must not keep us: a third signal ends the
+      // wait.
+      if (!launcher_ || killed_) {
+        spdlog::error("gave up waiting for the engines to end; look for them with `ps`");
+        exit_code_ = 1;
+        io_.stop();
+        break;
+      }
+      killed_ = true;
+      launcher_->kill_now();
       break;
   }
 }

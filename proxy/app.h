@@ -72,6 +72,7 @@ class App final : private LauncherEvents {
   std::size_t engines_ready_ = 0;
   std::size_t engines_lost_ = 0;  // did not start, or have ended
   bool announced_ = false;
+  bool killed_ = false;  // the engines, by a second signal
   State state_ = State::kServing;
   int exit_code_ = 0;
 };

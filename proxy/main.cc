@@ -20,6 +20,7 @@
 #include <fmt/format.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 
 #include "backends/sim/sim_engine.h"
 #include "configs/describe.h"
@@ -100,6 +101,14 @@ LoadResult load_options(const CommandLine& arguments) {
   return load(inputs);
 }
 
+// Every client takes a descriptor, and its request another one; the soft limit is often 1024.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int serve(const CommandLine& arguments) {
   const LoadResult loaded = load_options(arguments);
   print(loaded.diagnostics);
@@ -117,6 +126,7 @@ int serve(const CommandLine& arguments) {
     return 0;
   }
   std::signal(SIGPIPE, SIG_IGN);
+  raise_descriptor_limit();
   App app(loaded.options, *std::move(topology), self);
   return app.run();
 }

@@ -308,7 +308,8 @@ TEST_P(RandomHistory, EveryTicketEndsExactlyOnceWithinTheBounds) {
   constexpr std::uint32_t kBackends = 3, kRoom = 4, kBatch = 5;
   for (unsigned seed = 0; seed < 200; ++seed) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
-    std::mt19937 random(seed);
+    std::mt19937 engine(seed);
+    const auto random = [&engine] { return static_cast<std::uint32_t>(engine()); };
     Scheduler scheduler({GetParam(), kBatch, 500ms, 50});
     std::array<bool, kBackends> ready{};
     for (BackendId id = 0; id < kBackends; ++id) scheduler.set_backend(id, kRoom);

@@ -1,6 +1,7 @@
 """Backends that misbehave, scripted connection by connection."""
 import json
 import socket
+import threading
 
 import pytest
 from conftest import call, wait_until
@@ -110,6 +111,21 @@ def test_a_stream_that_breaks_ends_with_an_error_event_and_without_done(start_pr
     assert b"data: 1\n\n" in data
     assert b'"code":"backend_lost"' in data
     assert b"[DONE]" not in data and not data.endswith(b"0\r\n\r\n")
+
+
+@pytest.mark.parametrize("config, headers", [
+    ("request_timeout: 0.3", {}),
+    ("request_timeout: 600", {"x-stainless-read-timeout": "0.3"}),
+])
+def test_a_backend_that_hangs_is_answered_504_in_the_clients_time(start_proxy, backend, tmp_path,
+                                                                  config, headers):
+    over = threading.Event()
+    hanging = backend(lambda *_: over.wait(60) and None)
+    (tmp_path / "c.yaml").write_text(f"batchproxy: {{{config}, backends: ['{hanging.url}']}}\n")
+    proxy = start_proxy("--config", tmp_path / "c.yaml").ready(1)
+    response, text = call(proxy.url, "/v1/completions", BODY, headers)
+    over.set()
+    assert response.status == 504 and json.loads(text)["error"]["code"] == "backend_timeout"
 
 
 def test_503_with_retry_after_when_nothing_is_up(start_proxy, backend):
