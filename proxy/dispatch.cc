@@ -191,7 +191,8 @@ Task<std::optional<Finish>> Dispatch::attempt() {
 
 bool Dispatch::may_retry(CallFailure failure) const {
   if (attempts_ >= kMaxAttempts) return false;
-  return failure == CallFailure::kUnreachable || failure == CallFailure::kNoAnswer;
+  return failure == CallFailure::kUnreachable || failure == CallFailure::kNoAnswer ||
+         failure == CallFailure::kCutAnswer;
 }
 
 // --- the answer ---------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 //
 //   scan the body ─▶ ticket ─▶ wait for the verdict ─▶ call the backend ─▶ answer the client
 //                      ▲                                     │
-//                      └── once more, elsewhere, if the backend died before it answered
+//                      └── once more, elsewhere, if the backend died before its answer was whole
 //
 // Exactly one answer is written, whatever happens, unless the client leaves first.
 //
@@ -70,6 +70,7 @@ class Dispatch final : private VerdictSink {
   Task<Finish> refuse(Error error);
   Task<Finish> refuse(CallFailure failure);
 
+  // For an answer of which the client has seen nothing.
   bool may_retry(CallFailure failure) const;
   ReplyContext context() const;
   Provenance provenance() const;

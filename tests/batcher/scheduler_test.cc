@@ -53,8 +53,8 @@ class SchedulerTest : public testing::Test {
   }
   void complete(const Ticket& done) { scheduler_->complete(done.verdict.backend, done.prompts); }
 
+  std::deque<Ticket> tickets_;  // outlives the scheduler, which links them
   std::optional<Scheduler> scheduler_;
-  std::deque<Ticket> tickets_;
   BackendSet all_;
 };
 
@@ -310,10 +310,10 @@ TEST_P(RandomHistory, EveryTicketEndsExactlyOnceWithinTheBounds) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
     std::mt19937 engine(seed);
     const auto random = [&engine] { return static_cast<std::uint32_t>(engine()); };
+    std::deque<Ticket> tickets;
     Scheduler scheduler({GetParam(), kBatch, 500ms, 50});
     std::array<bool, kBackends> ready{};
     for (BackendId id = 0; id < kBackends; ++id) scheduler.set_backend(id, kRoom);
-    std::deque<Ticket> tickets;
     std::set<Ticket*> open;
     std::vector<Ticket*> flying;
     Duration now = 0ms;

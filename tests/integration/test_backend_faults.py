@@ -84,6 +84,14 @@ def test_an_answer_that_is_none_is_never_passed_on(start_proxy, backend, reply, 
     assert response.status == 502 and body["error"]["code"] == code
 
 
+def test_an_answer_that_is_cut_short_is_asked_for_again(start_proxy, backend):
+    cut = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\nconnection: close\r\n\r\nshort"
+    flaky = backend(lambda number, *_: cut if number == 1 else answer())
+    proxy = start_proxy("--backend", flaky.url).ready(1)
+    response, _ = ask(proxy)
+    assert response.status == 200 and response.headers["x-batchproxy-attempts"] == "2"
+
+
 def test_bytes_after_an_answer_do_not_become_the_next_one(start_proxy, backend):
     poisonous = backend(lambda *_: answer(b'{"n":1}') + answer(b'{"evil":1}'))
     proxy = start_proxy("--backend", poisonous.url, "--io-threads", "1").ready(1)
