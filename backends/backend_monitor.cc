@@ -19,12 +19,9 @@ namespace beast = boost::beast;
 
 namespace {
 
-constexpr Duration kPatience = std::chrono::seconds(2);  // for one /health or /v1/models
-constexpr std::size_t kMaxReply = 4 << 20;               // bytes
-
-ProbeResult classify(const ErrorCode& error) {
-  return error == beast::error::timeout ? ProbeResult::kSilent : ProbeResult::kRefused;
-}
+constexpr Duration kPatience = std::chrono::seconds(2);      // for one /health or /v1/models
+constexpr Duration kEager = std::chrono::milliseconds(500);  // between probes while not ready
+constexpr std::size_t kMaxReply = 4 << 20;                   // bytes
 
 // The model objects of a GET /v1/models answer, each as raw JSON; empty if it is not one.
 std::vector<ModelTable::Served> parse_models(std::string_view body) {
@@ -53,7 +50,7 @@ BackendMonitor::BackendMonitor(asio::io_context& io, Duration interval, Events e
 
 void BackendMonitor::add(const Endpoint* endpoint) {
   watched_.push_back(
-      std::make_unique<Watched>(Watched{endpoint, HealthTracker(), asio::steady_timer(io_)}));
+      std::make_unique<Watched>(Watched{endpoint, {}, asio::steady_timer(io_), {}, false}));
   models_->expect(endpoint->id);
 }
 
@@ -82,6 +79,16 @@ void BackendMonitor::report_failure(BackendId backend, bool unreachable) {
   });
 }
 
+void BackendMonitor::retire(BackendId backend) {
+  Watched& watched = *watched_[backend];
+  watched.retired = true;
+  watched.problem = "it has ended";
+  if (watched.tracker.on_unreachable()) tell_health(watched);
+  models_->set(backend, {});
+  events_.on_models(std::make_shared<ModelTable>(*models_));
+  watched.timer.cancel();
+}
+
 bool BackendMonitor::any_ready() const {
   return std::any_of(watched_.begin(), watched_.end(), [](const auto& watched) {
     return watched->tracker.health() == Health::kReady;
@@ -89,65 +96,70 @@ bool BackendMonitor::any_ready() const {
 }
 
 Task<void> BackendMonitor::watch(Watched& watched) {
-  while (!stopped_) {
-    const Endpoint& at = *watched.endpoint;
-    Reply reply = co_await get(io_, at.address, at.authority, at.api_key, "/health", kPatience);
-    if (stopped_) break;
-    const bool was_ready = watched.tracker.health() == Health::kReady;
+  while (!stopped_ && !watched.retired) {
+    Reply reply = co_await get(*watched.endpoint, "/health");
     // Without its models no request could be routed to it, so that comes before "ready".
-    if (reply.result == ProbeResult::kOk && !was_ready) {
-      const bool known = co_await learn_models(watched);
-      if (!known) reply.result = ProbeResult::kNotReady;
+    if (reply.result == ProbeResult::kOk && watched.tracker.health() != Health::kReady) {
+      reply = co_await learn_models(watched);
     }
+    if (stopped_ || watched.retired) break;
+    watched.problem = std::move(reply.problem);
     if (watched.tracker.on_probe(reply.result)) tell_health(watched);
     const bool ready = watched.tracker.health() == Health::kReady;
     // Eager to see it come up, in no hurry while all is well.
-    watched.timer.expires_after(ready ? interval_ : std::min(interval_, Duration(500'000'000)));
+    watched.timer.expires_after(ready ? interval_ : std::min(interval_, kEager));
     ErrorCode ignored;
     co_await watched.timer.async_wait(asio::redirect_error(use_task, ignored));
   }
 }
 
-Task<bool> BackendMonitor::learn_models(Watched& watched) {
-  const Endpoint& at = *watched.endpoint;
-  const Reply reply =
-      co_await get(io_, at.address, at.authority, at.api_key, "/v1/models", kPatience);
-  if (reply.result != ProbeResult::kOk) co_return false;
+Task<BackendMonitor::Reply> BackendMonitor::learn_models(Watched& watched) {
+  Reply reply = co_await get(*watched.endpoint, "/v1/models");
+  if (reply.result != ProbeResult::kOk) co_return reply;
   const auto models = parse_models(reply.body);
-  if (models.empty()) co_return false;
-  models_->set(at.id, models);
+  if (models.empty()) {
+    co_return Reply{ProbeResult::kNotReady, {}, "its /v1/models names no model"};
+  }
+  if (watched.retired) co_return reply;
+  models_->set(watched.endpoint->id, models);
   events_.on_models(std::make_shared<ModelTable>(*models_));
-  co_return true;
+  co_return reply;
 }
 
 void BackendMonitor::tell_health(const Watched& watched) {
-  events_.on_health(watched.endpoint->id, watched.tracker.health());
+  events_.on_health(watched.endpoint->id, watched.tracker.health(), watched.problem);
 }
 
-Task<BackendMonitor::Reply> BackendMonitor::get(asio::io_context& io,
-                                                asio::ip::tcp::endpoint address,
-                                                std::string authority, std::string api_key,
-                                                std::string path, Duration patience) {
-  beast::basic_stream<asio::ip::tcp, IoExecutor> stream(io.get_executor());
-  stream.expires_after(patience);
+Task<BackendMonitor::Reply> BackendMonitor::get(const Endpoint& at, std::string path) {
+  const auto failed = [&path](const ErrorCode& error) {
+    const bool silent = error == beast::error::timeout;
+    return Reply{silent ? ProbeResult::kSilent : ProbeResult::kRefused,
+                 {},
+                 "GET " + path + ": " + (silent ? "no answer in time" : error.message())};
+  };
+  beast::basic_stream<asio::ip::tcp, IoExecutor> stream(io_.get_executor());
+  stream.expires_after(kPatience);
   ErrorCode error;
-  co_await stream.async_connect(address, asio::redirect_error(use_task, error));
-  if (error) co_return Reply{classify(error), {}};
+  co_await stream.async_connect(at.address, asio::redirect_error(use_task, error));
+  if (error) co_return failed(error);
 
   beast::http::request<beast::http::string_body> request(beast::http::verb::get, path, 11);
-  request.set(beast::http::field::host, authority);
-  if (!api_key.empty()) request.set(beast::http::field::authorization, "Bearer " + api_key);
+  request.set(beast::http::field::host, at.authority);
+  if (!at.api_key.empty()) request.set(beast::http::field::authorization, "Bearer " + at.api_key);
   request.set(beast::http::field::connection, "close");
   co_await beast::http::async_write(stream, request, asio::redirect_error(use_task, error));
-  if (error) co_return Reply{classify(error), {}};
+  if (error) co_return failed(error);
 
   beast::flat_buffer buffer(kMaxReply + 64 * 1024);
   beast::http::response_parser<beast::http::string_body> parser;
   parser.body_limit(kMaxReply);
   co_await beast::http::async_read(stream, buffer, parser, asio::redirect_error(use_task, error));
-  if (error) co_return Reply{classify(error), {}};
-  if (parser.get().result_int() != 200) co_return Reply{ProbeResult::kNotReady, {}};
-  co_return Reply{ProbeResult::kOk, std::move(parser.get().body())};
+  if (error) co_return failed(error);
+  const unsigned status = parser.get().result_int();
+  if (status == 200) co_return Reply{ProbeResult::kOk, std::move(parser.get().body()), {}};
+  std::string problem = "GET " + path + " answered " + std::to_string(status);
+  if (status == 401) problem += "; give its key as `api_key`";
+  co_return Reply{ProbeResult::kNotReady, {}, std::move(problem)};
 }
 
 }  // namespace batchproxy

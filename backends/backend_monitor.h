@@ -3,7 +3,7 @@
 // GET /health on a timer, sooner when a call has failed; GET /v1/models each time a backend comes
 // up. HealthTracker decides what it means.
 //
-// Threading: confined to the control thread's io_context, except report_unreachable().
+// Threading: confined to the control thread's io_context, except report_failure().
 #pragma once
 
 #include <functional>
@@ -23,7 +23,8 @@ namespace batchproxy {
 class BackendMonitor {
  public:
   struct Events {
-    std::function<void(BackendId, Health)> on_health;
+    // `why` says what is wrong when it is not ready.
+    std::function<void(BackendId, Health, const std::string& why)> on_health;
     std::function<void(ModelTablePtr)> on_models;
   };
 
@@ -34,6 +35,9 @@ class BackendMonitor {
   void start();
   void stop();
 
+  // It will not come back: its models are no longer waited for.
+  void retire(BackendId backend);
+
   // A call found nobody at home (`unreachable`), or lost its connection: look at once.
   // Threading: any thread.
   void report_failure(BackendId backend, bool unreachable);
@@ -43,25 +47,24 @@ class BackendMonitor {
   const Endpoint& endpoint(BackendId backend) const { return *watched_[backend]->endpoint; }
   bool any_ready() const;
 
-  // One GET of `path`: the body of a 200, or why there is none. Also the launcher's readiness
-  // probe.
-  struct Reply {
-    ProbeResult result;
-    std::string body;
-  };
-  static Task<Reply> get(asio::io_context& io, asio::ip::tcp::endpoint address,
-                         std::string authority, std::string api_key, std::string path,
-                         Duration patience);
-
  private:
   struct Watched {
     const Endpoint* endpoint;
     HealthTracker tracker;
     asio::steady_timer timer;
+    std::string problem;
+    bool retired = false;
   };
 
+  // One GET of `path`: the body of a 200, or why there is none.
+  struct Reply {
+    ProbeResult result;
+    std::string body;
+    std::string problem;
+  };
+  Task<Reply> get(const Endpoint& at, std::string path);
   Task<void> watch(Watched& watched);
-  Task<bool> learn_models(Watched& watched);
+  Task<Reply> learn_models(Watched& watched);
   void tell_health(const Watched& watched);
 
   asio::io_context& io_;

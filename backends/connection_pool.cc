@@ -29,20 +29,24 @@ Connection::Ptr ConnectionPool::take_idle(BackendId backend) {
   return nullptr;
 }
 
-Task<Connection::Ptr> ConnectionPool::connect(BackendId backend) {
-  auto connection =
-      std::make_shared<Connection>(Connection::Socket(io_.get_executor()), deadlines_);
-  connection->expire_in(connect_timeout_);
+Connection::Ptr ConnectionPool::make() const {
+  return std::make_shared<Connection>(Connection::Socket(io_.get_executor()), deadlines_);
+}
+
+Task<ErrorCode> ConnectionPool::connect(BackendId backend, Connection& connection,
+                                        TimePoint not_after) {
+  connection.expire_at(std::min(not_after, std::chrono::steady_clock::now() + connect_timeout_));
   ErrorCode error;
-  co_await connection->socket().async_connect(peers_[backend].endpoint->address,
-                                              asio::redirect_error(use_task, error));
-  if (error || !connection->is_open()) {
-    connection->close();
-    co_return nullptr;
+  co_await connection.socket().async_connect(peers_[backend].endpoint->address,
+                                             asio::redirect_error(use_task, error));
+  if (!error && !connection.is_open()) error = asio::error::timed_out;
+  if (error) {
+    connection.close();
+  } else {
+    connection.never_expire();
+    connection.start();
   }
-  connection->never_expire();
-  connection->start();
-  co_return connection;
+  co_return error;
 }
 
 void ConnectionPool::give_back(BackendId backend, Connection::Ptr connection) {
@@ -56,12 +60,6 @@ void ConnectionPool::give_back(BackendId backend, Connection::Ptr connection) {
   peer.idle.push_back(std::move(connection));
   raw->expire_in(peer.endpoint->idle_time_to_live);
   raw->on_peer_gone(forget);
-}
-
-void ConnectionPool::close_all() {
-  for (Peer& peer : peers_) {
-    for (auto& connection : std::exchange(peer.idle, {})) connection->close();
-  }
 }
 
 }  // namespace batchproxy

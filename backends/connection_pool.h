@@ -21,14 +21,15 @@ class ConnectionPool {
   // and its peer had not left a moment ago.
   Connection::Ptr take_idle(BackendId backend);
 
-  // A new connection, or null when the backend cannot be reached within connect_timeout.
-  Task<Connection::Ptr> connect(BackendId backend);
+  // A connection that is not connected yet, and the way to connect it, within connect_timeout and
+  // before `not_after`. In two steps so that the caller can close it meanwhile.
+  Connection::Ptr make() const;
+  Task<ErrorCode> connect(BackendId backend, Connection& connection, TimePoint not_after);
 
   // Keeps `connection` for the next call. It must be between two answers.
   void give_back(BackendId backend, Connection::Ptr connection);
 
   const Endpoint& endpoint(BackendId backend) const { return *peers_[backend].endpoint; }
-  void close_all();
 
  private:
   struct Peer {

@@ -7,7 +7,7 @@ void ModelTable::set(BackendId backend, const std::vector<Served>& models) {
   for (auto& [name, set] : sets_) set.erase(backend);
   for (const Served& model : models) {
     sets_[model.id].insert(backend);
-    json_.try_emplace(model.id, model.json);
+    json_.insert_or_assign(model.id, model.json);
   }
   std::erase_if(sets_, [](const auto& entry) { return entry.second.empty(); });
   all_.insert(backend);

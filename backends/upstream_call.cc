@@ -25,9 +25,14 @@ Task<CallFailure> UpstreamCall::start(const UpstreamRequest& request) {
     const CallFailure failure = co_await attempt(request);
     if (failure != CallFailure::kNoAnswer) co_return failure;
   }
-  connection_ = co_await resources_.connections.connect(backend_);
-  if (!connection_) co_return aborted_ ? CallFailure::kAborted : CallFailure::kUnreachable;
+  connection_ = resources_.connections.make();
+  const ErrorCode error =
+      co_await resources_.connections.connect(backend_, *connection_, deadline_);
   if (aborted_) co_return CallFailure::kAborted;
+  if (error == asio::error::connection_refused || error == asio::error::host_unreachable) {
+    co_return CallFailure::kRefused;
+  }
+  if (error) co_return CallFailure::kUnreachable;
   co_return co_await attempt(request);
 }
 
@@ -61,8 +66,10 @@ Task<CallFailure> UpstreamCall::read_head() {
       in_.commit(*n);
       continue;
     }
+    if (*length > http::kResponseLimits.head) co_return CallFailure::kBadAnswer;
+    in_.reserve(pos_ + *length + 1);  // views into the head are taken now: it must not move again
     http::ResponseHead& head = resources_.scratch;
-    if (http::parse_response_head(unread.substr(0, *length), http::kResponseLimits, head)) {
+    if (http::parse_response_head(in_.view().substr(pos_, *length), http::kResponseLimits, head)) {
       co_return CallFailure::kBadAnswer;
     }
     pos_ += *length;
@@ -91,7 +98,8 @@ Task<CallFailure> UpstreamCall::read_whole() {
   co_return CallFailure::kNone;
 }
 
-Task<std::optional<std::string_view>> UpstreamCall::next_piece() {
+Task<std::optional<std::string_view>> UpstreamCall::next_piece(Duration patience) {
+  connection_->expire_in(patience);
   const auto piece = co_await reader_->next_piece();
   if (piece && piece->empty()) keep_connection_if_clean();
   co_return piece;
@@ -142,7 +150,7 @@ void UpstreamCall::compose(const UpstreamRequest& request, std::string& out) con
     out.append("authorization: ").append(request.authorization).append("\r\n");
   }
   out.append("x-request-id: ").append(request.request_id);
-  if (request.method != "GET") {
+  if (request.method != "GET" || !request.body.empty()) {
     out.append("\r\ncontent-length: ").append(std::to_string(request.body.size()));
   }
   out.append("\r\n\r\n");

@@ -28,9 +28,11 @@ struct UpstreamRequest {
 
 enum class CallFailure {
   kNone,
-  kUnreachable,  // no connection: nothing was sent
+  kRefused,      // nobody listens there: nothing was sent
+  kUnreachable,  // no connection for another reason, or not in time: nothing was sent
   kNoAnswer,     // the connection died before the first byte of an answer
   kCutAnswer,    // it died after that
+  kBareError,    // it answered 5xx without a word, as a dying vLLM does
   kBadAnswer,    // not HTTP as we read it, or too large
   kTimedOut,
   kAborted,  // abort() was called
@@ -59,8 +61,9 @@ class UpstreamCall {
   UpstreamCall& operator=(const UpstreamCall&) = delete;
 
   // Sends `request`, whose views must stay valid, and reads the head of the answer. A kept
-  // connection that turns out to be dead before any answer is replaced by a fresh one, once: the
-  // server had closed it while it was idle, and has not seen the request (RFC 9112 9.3.1).
+  // connection that dies before any answer is replaced by a fresh one, once, and that is not
+  // counted as an attempt: nearly always the server had closed it while it was idle (RFC
+  // 9112 9.3.1).
   Task<CallFailure> start(const UpstreamRequest& request);
   const AnswerHead& head() const { return head_; }
 
@@ -68,8 +71,9 @@ class UpstreamCall {
   Task<CallFailure> read_whole();
   std::string_view body() const { return reader_->view(); }
 
-  // The next piece of the body; an empty one is its end, nothing is a failure: see failure().
-  Task<std::optional<std::string_view>> next_piece();
+  // The next piece of the body, which may take up to `patience` to come; an empty one is its end,
+  // nothing is a failure: see failure().
+  Task<std::optional<std::string_view>> next_piece(Duration patience);
   CallFailure failure() const;
 
   // Closes the connection: a vLLM server aborts the request then. Pending operations end.

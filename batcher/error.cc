@@ -39,8 +39,8 @@ ErrorTraits describe(Errc code) {
       return {"queue_full", 503, kOverloaded, true};
     case Errc::kNoBackend:
       return {"no_backend", 503, kBackend, true};
-    case Errc::kShuttingDown:
-      return {"shutting_down", 503, kOverloaded, true};
+    case Errc::kCancelled:
+      return {"cancelled", 503, kOverloaded, true};
     case Errc::kQueueTimeout:
       return {"queue_timeout", 504, kTimeout, true};
     case Errc::kInternal:

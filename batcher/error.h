@@ -32,7 +32,7 @@ enum class Errc {
   // Ours, or nobody's.
   kQueueFull,
   kNoBackend,
-  kShuttingDown,
+  kCancelled,  // withdrawn because its client had left; nobody sees it
   kQueueTimeout,
   kInternal,
   // The backend's.
@@ -55,7 +55,7 @@ inline constexpr std::array kAllErrors = {Errc::kBadHttp,
                                           Errc::kUnknownModel,
                                           Errc::kQueueFull,
                                           Errc::kNoBackend,
-                                          Errc::kShuttingDown,
+                                          Errc::kCancelled,
                                           Errc::kQueueTimeout,
                                           Errc::kInternal,
                                           Errc::kBackendLost,

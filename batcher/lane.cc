@@ -54,7 +54,7 @@ void LanePort::flush() {
 
 void LanePort::deliver(std::vector<Ticket*>& tickets) {
   if (same_thread_) {
-    for (Ticket* ticket : tickets) ticket->sink->on_verdict(*ticket);
+    for (Ticket* ticket : tickets) ticket->sink->on_returned(*ticket);
   } else {
     inbox_.enqueue_bulk(tickets.data(), tickets.size());
     if (!inbox_awake_.exchange(true, std::memory_order_acq_rel)) {
@@ -69,7 +69,7 @@ void LanePort::receive() {
   inbox_awake_.exchange(false, std::memory_order_acq_rel);
   std::array<Ticket*, kBulk> tickets;
   while (const std::size_t n = inbox_.try_dequeue_bulk(tickets.data(), tickets.size())) {
-    for (std::size_t i = 0; i < n; ++i) tickets[i]->sink->on_verdict(*tickets[i]);
+    for (std::size_t i = 0; i < n; ++i) tickets[i]->sink->on_returned(*tickets[i]);
   }
 }
 
@@ -127,9 +127,10 @@ void Lane::handle(const LanePort::Message& message) {
       break;
     case LanePort::Kind::kCancel:
       if (scheduler_.cancel(*message.ticket)) {
-        message.ticket->verdict.refused = Errc::kShuttingDown;
+        message.ticket->verdict.refused = Errc::kCancelled;
         by_port_[message.ticket->port].push_back(message.ticket);
       }
+      by_port_[message.ticket->port].push_back(message.ticket);  // for the cancel() itself
       break;
     case LanePort::Kind::kComplete:
       scheduler_.complete(message.backend, message.prompts);

@@ -1,7 +1,7 @@
 // batcher/lane.h - Lane: runs one Scheduler on one io_context; LanePort: an I/O thread's end of it.
 //
 //   I/O thread: port.submit(ticket) ══ message ══▶ lane: Scheduler
-//   I/O thread: ticket.sink->on_verdict(ticket) ◀══ ticket ══
+//   I/O thread: ticket.sink->on_returned(ticket) ◀══ ticket, with its verdict ══
 //
 // Messages gather for one turn of the I/O thread's loop and cross in bulk; a sleeping side is woken
 // once. When the port's io_context is the lane's own, nothing crosses: the lane is called directly.
@@ -40,11 +40,11 @@ class LanePort {
  public:
   LanePort(Lane& lane, std::uint32_t index, boost::asio::io_context& io);
 
-  // Hands `ticket` to the lane until its verdict comes to ticket.sink.
+  // Hands `ticket` to the lane; it comes back to ticket.sink with its verdict.
   void submit(Ticket& ticket);
 
-  // Asks for a verdict at once: the ticket is refused with kShuttingDown unless it has been decided
-  // already. Either way exactly one verdict comes.
+  // Asks for a verdict at once, kCancelled unless it has been decided already. The ticket comes
+  // back once for this too, in either case: until then the lane may still look at it.
   void cancel(Ticket& ticket);
 
   // The call that `verdict` granted has ended. Call exactly once per granted ticket.
@@ -80,7 +80,7 @@ class LanePort {
   std::atomic<bool> inbox_awake_{false};
 };
 
-// Threading: everything on the lane's io_context, except wake() and stats().
+// Threading: everything on the lane's io_context, except what says otherwise and stats().
 class Lane {
  public:
   using OnBatchDone = std::function<void(const BatchSummary&)>;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <iterator>
 
 namespace batchproxy {
 
@@ -32,13 +33,7 @@ void Scheduler::submit(Ticket& ticket) {
     return refuse(ticket, Errc::kQueueFull);
   }
   Queue& queue = queue_for(ticket.backends);
-  auto later = queue.tickets.end();
-  if (!queue.tickets.empty() && ticket.arrival < queue.tickets.back().arrival) {
-    // A retry: it is older than nearly all others, so the search from the front is short.
-    later = std::find_if(queue.tickets.begin(), queue.tickets.end(),
-                         [&](const Ticket& other) { return ticket.arrival < other.arrival; });
-  }
-  queue.tickets.insert(later, ticket);
+  queue.tickets.insert(place_by_arrival(queue, ticket), ticket);
   deadlines_.insert(deadlines_.end(), ticket);
   queue.prompts += ticket.prompts;
   queued_ += ticket.prompts;
@@ -111,6 +106,21 @@ Scheduler::Queue& Scheduler::queue_for(BackendSet backends) {
   queues_.push_back(std::make_unique<Queue>());
   queues_.back()->backends = backends;
   return *queues_.back();
+}
+
+// Before the first ticket that is younger. Looks from both ends at once: tickets of several I/O
+// threads arrive nearly in order, and a retry is older than nearly all.
+Scheduler::TicketList::iterator Scheduler::place_by_arrival(Queue& queue, const Ticket& ticket) {
+  auto front = queue.tickets.begin();
+  auto back = queue.tickets.end();
+  while (front != back) {
+    if (ticket.arrival < front->arrival) return front;
+    ++front;
+    auto before = std::prev(back);
+    if (before->arrival <= ticket.arrival) return back;
+    back = before;
+  }
+  return back;
 }
 
 void Scheduler::unlink(Ticket& ticket) {

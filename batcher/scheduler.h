@@ -63,7 +63,7 @@ class Scheduler {
   // `prompts` prompts granted to `backend` have been answered, or have failed.
   void complete(BackendId backend, std::uint32_t prompts);
 
-  // Makes everything queued due at once, now and later: batches no longer wait to fill.
+  // Batches no longer wait to fill, now and later.
   void drain() { draining_ = true; }
 
   // Appends every ticket decided at `now`.
@@ -110,6 +110,7 @@ class Scheduler {
   };
 
   Queue& queue_for(BackendSet backends);
+  static TicketList::iterator place_by_arrival(Queue& queue, const Ticket& ticket);
   void unlink(Ticket& ticket);
   void refuse(Ticket& ticket, Errc why);
   void refuse_unserved();

@@ -4,8 +4,8 @@
 // that owns the client. Tickets are linked into the lane's queues where they are (intrusively), so
 // queueing allocates nothing.
 //
-// Threading: owned by the lane from LanePort::submit() until its verdict is delivered, by the I/O
-// thread that made it before and after. Nobody else touches it.
+// Threading: owned by the lane from LanePort::submit() until it has come back as often as it was
+// handed over, by the I/O thread that made it before and after. Nobody else touches it.
 #pragma once
 
 #include <bit>
@@ -68,10 +68,11 @@ struct Verdict {
 
 class Ticket;
 
-// Takes verdicts on the ticket's own I/O thread.
+// Takes tickets back on their own I/O thread: once for every submit() and once for every cancel(),
+// so that whoever has them all back knows that the lane has forgotten the ticket.
 class VerdictSink {
  public:
-  virtual void on_verdict(Ticket& ticket) = 0;
+  virtual void on_returned(Ticket& ticket) = 0;
 
  protected:
   ~VerdictSink() = default;

@@ -48,7 +48,7 @@ struct Key {
   std::string_view name;  // as written in the file
   T value;
   Limits limits;
-  std::string_view help;  // one line, for `--help-config` and docs/CONFIGURATION.md
+  std::string_view help;  // one line, for `batchproxy keys` and docs/CONFIGURATION.md
   Origin origin{};
 
   const T& operator*() const { return value; }

@@ -1,7 +1,7 @@
 // configs/options.h - every key of the configuration file: default, limits and meaning.
 //
 // To add a key, add one line here. The loader, the range check, `check --show-effective`,
-// `--help-config` and docs/CONFIGURATION.md all walk these structs with boost::pfr, so they must
+// `batchproxy keys` and docs/CONFIGURATION.md all walk these structs with boost::pfr, so they must
 // stay plain aggregates whose members are Keys, or lists of such aggregates.
 //
 // Two homes: the scoring workers' own keys (WorkerOptions), which we share with their scripts, and

@@ -85,7 +85,10 @@ Task<void> serve_admin(asio::io_context& io, Acceptor& acceptor, TakeSnapshot sn
     ErrorCode error;
     co_await acceptor.async_accept(socket, asio::redirect_error(use_task, error));
     if (error == asio::error::operation_aborted || !acceptor.is_open()) break;
-    if (error) continue;
+    if (error) {
+      co_await pause_accepting(io);
+      continue;
+    }
     asio::co_spawn(io.get_executor(), serve_one(Stream(std::move(socket)), snapshot), &report);
   }
 }

@@ -57,7 +57,9 @@ App::App(const Options& options, Topology topology, const std::string& self)
       topology_(std::move(topology)),
       console_(options_),
       monitor_(io_, to_duration(*options.proxy.health_interval),
-               {[this](BackendId backend, Health health) { on_health(backend, health); },
+               {[this](BackendId backend, Health health, const std::string& why) {
+                  on_health(backend, health, why);
+                },
                 [this](ModelTablePtr models) {
                   models_ = models->names();
                   data_.set_models(std::move(models));
@@ -109,6 +111,7 @@ void App::make_launcher(const std::string& self) {
     tell(monitor_.health(static_cast<BackendId>(plan.index)) == Health::kReady);
   };
   hooks.probe_interval = kProbeInterval;
+  engines_.resize(topology_.plans.size(), EngineState::kStarting);
   launcher_ = std::make_unique<Launcher>(io_, options_, topology_.plans, std::move(hooks));
 }
 
@@ -137,6 +140,9 @@ Snapshot App::snapshot() const {
     backend.name = site.endpoint.name;
     backend.url = "http://" + site.endpoint.authority;
     backend.health = monitor_.health(site.endpoint.id);
+    if (!engines_.empty() && engines_[site.endpoint.id] == EngineState::kStarting) {
+      backend.health = Health::kUnknown;  // it does not answer yet, and nobody expects it to
+    }
     backend.simulated = site.simulated;
     backend.gpus = site.gpus;
     now.backends.push_back(std::move(backend));
@@ -147,16 +153,18 @@ Snapshot App::snapshot() const {
 
 // --- what happens while serving -----------------------------------------------------------------
 
-void App::on_health(BackendId backend, Health health) {
+void App::on_health(BackendId backend, Health health, const std::string& why) {
   data_.set_ready(backend, health == Health::kReady, monitor_.any_ready());
   const Endpoint& endpoint = topology_.sites[backend].endpoint;
+  // While an engine of ours loads, and once it has ended, the launcher tells about it.
+  const bool ours = !engines_.empty();
   if (health == Health::kReady) {
     spdlog::debug("{} is ready", endpoint.name);
-  } else if (state_ == State::kServing && (topology_.plans.empty() || announced_)) {
-    spdlog::warn("{} (http://{}) does not answer; its requests go elsewhere until it does",
-                 endpoint.name, endpoint.authority);
+  } else if (state_ == State::kServing && (!ours || engines_[backend] == EngineState::kUp)) {
+    spdlog::warn("{} (http://{}) is not ready: {}. Its requests go elsewhere until it is",
+                 endpoint.name, endpoint.authority, why);
   }
-  if (!launcher_) announce_when_complete();
+  if (!ours || engines_[backend] == EngineState::kUp) announce_when_complete();
 }
 
 // Once every backend is up or known to be lost, says how to use them.
@@ -164,8 +172,8 @@ void App::announce_when_complete() {
   const Snapshot now = snapshot();
   const auto ready = std::count_if(now.backends.begin(), now.backends.end(),
                                    [](const auto& b) { return b.health == Health::kReady; });
-  const bool complete =
-      static_cast<std::size_t>(ready) + engines_lost_ == now.backends.size() && ready > 0;
+  const auto lost = std::count(engines_.begin(), engines_.end(), EngineState::kLost);
+  const bool complete = static_cast<std::size_t>(ready + lost) == now.backends.size() && ready > 0;
   if (announced_ || !complete) return;
   announced_ = true;
   console_.how_to_use(now, listen_url_);
@@ -215,7 +223,7 @@ void App::shut_down(int exit_code) {
     case State::kStopping:
       // A process that the kernel will not let go of must not keep us: a third signal ends the
       // wait.
-      if (!launcher_ || killed_) {
+      if (killed_) {
         spdlog::error("gave up waiting for the engines to end; look for them with `ps`");
         exit_code_ = 1;
         io_.stop();
@@ -228,7 +236,7 @@ void App::shut_down(int exit_code) {
 }
 
 void App::await_clients(TimePoint until) {
-  if (data_.clients() == 0) return stop_engines();
+  if (data_.drained()) return stop_engines();
   if (std::chrono::steady_clock::now() >= until) data_.close_all();
   drain_timer_.expires_after(kDrainLook);
   drain_timer_.async_wait([this, until](const ErrorCode& error) {
@@ -262,27 +270,30 @@ void App::on_stage(int index, const std::string& text) {
 
 void App::on_ready(int index, double seconds) {
   console_.line(fmt::format("engine-{}: ready after {:.1f} s", index, seconds));
-  if (++engines_ready_ + engines_lost_ == topology_.plans.size()) announce_when_complete();
+  engines_[static_cast<std::size_t>(index)] = EngineState::kUp;
+  announce_when_complete();
 }
 
 void App::on_failed(int index, const std::string& reason,
                     const std::vector<std::string>& last_log_lines) {
   spdlog::error("engine-{} did not start: {}", index, reason);
   for (const std::string& line : last_log_lines) spdlog::error("  | {}", line);
-  engine_lost();
+  engine_lost(index);
 }
 
 void App::on_exited(int index, const std::string& description) {
   spdlog::error("engine-{} has ended: {}. Its log is {}", index, description,
                 topology_.plans[static_cast<std::size_t>(index)].log_file);
-  monitor_.report_failure(static_cast<BackendId>(index), true);
-  engine_lost();
+  engine_lost(index);
 }
 
-void App::engine_lost() {
-  ++engines_lost_;
-  if (engines_ready_ + engines_lost_ == topology_.plans.size()) announce_when_complete();
-  if (engines_lost_ < topology_.plans.size() || state_ != State::kServing) return;
+void App::engine_lost(int index) {
+  engines_[static_cast<std::size_t>(index)] = EngineState::kLost;
+  monitor_.retire(static_cast<BackendId>(index));
+  announce_when_complete();
+  const bool all_lost = std::all_of(engines_.begin(), engines_.end(),
+                                    [](EngineState state) { return state == EngineState::kLost; });
+  if (!all_lost || state_ != State::kServing) return;
   spdlog::error("no engine is left; stopping");
   shut_down(kNoEngineLeft);
 }

@@ -33,12 +33,13 @@ class App final : private LauncherEvents {
 
  private:
   enum class State { kServing, kDraining, kStopping };
+  enum class EngineState { kStarting, kUp, kLost };  // lost: did not start, or has ended
 
   DataPlane::Setup data_plane_setup();
   void make_launcher(const std::string& self);
   Snapshot snapshot() const;
 
-  void on_health(BackendId backend, Health health);
+  void on_health(BackendId backend, Health health, const std::string& why);
   void announce_when_complete();
   void on_batch_done(const BatchSummary& batch);
   void wait_for_signal();
@@ -53,7 +54,7 @@ class App final : private LauncherEvents {
   void on_failed(int index, const std::string& reason,
                  const std::vector<std::string>& last_log_lines) override;
   void on_exited(int index, const std::string& description) override;
-  void engine_lost();
+  void engine_lost(int index);
 
   const Options& options_;
   Topology topology_;
@@ -69,8 +70,7 @@ class App final : private LauncherEvents {
   std::string listen_url_;
   std::string models_;
   TimePoint started_;
-  std::size_t engines_ready_ = 0;
-  std::size_t engines_lost_ = 0;  // did not start, or have ended
+  std::vector<EngineState> engines_;  // by BackendId; empty when we start none
   bool announced_ = false;
   bool killed_ = false;  // the engines, by a second signal
   State state_ = State::kServing;

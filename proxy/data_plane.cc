@@ -1,6 +1,7 @@
 // proxy/data_plane.cc - see data_plane.h.
 #include "proxy/data_plane.h"
 
+#include <algorithm>
 #include <random>
 
 #include <boost/asio/co_spawn.hpp>
@@ -92,6 +93,7 @@ void DataPlane::drain() {
       IoThread& thread = *threads_[i];
       thread.draining = true;
       acceptors_[i].close();
+      ++closed_acceptors_;
       for (auto it = thread.sessions.begin(); it != thread.sessions.end();) {
         (it++)->close_if_idle();
       }
@@ -105,10 +107,10 @@ void DataPlane::close_all() {
   });
 }
 
-std::uint64_t DataPlane::clients() const {
-  std::uint64_t clients = 0;
-  for (const auto& thread : threads_) clients += thread->metrics.connections.get();
-  return clients;
+bool DataPlane::drained() const {
+  return closed_acceptors_ == threads_.size() &&
+         std::all_of(threads_.begin(), threads_.end(),
+                     [](const auto& thread) { return thread->metrics.connections.get() == 0; });
 }
 
 void DataPlane::collect(Snapshot& into) const {

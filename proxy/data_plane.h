@@ -3,6 +3,7 @@
 // Threading: every member is called on the control thread; DataPlane posts to the others.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -43,7 +44,8 @@ class DataPlane {
   void drain();
   // Cuts off the clients that are left.
   void close_all();
-  std::uint64_t clients() const;
+  // Whether drain() has taken effect everywhere and no client is left.
+  bool drained() const;
 
   void collect(Snapshot& into) const;
 
@@ -55,6 +57,7 @@ class DataPlane {
   std::unique_ptr<asio::io_context> lane_io_;  // null when the lane lives on the only I/O thread
   std::unique_ptr<Lane> lane_;
   std::vector<Acceptor> acceptors_;
+  std::atomic<std::size_t> closed_acceptors_{0};
   std::vector<std::thread> running_;
 };
 

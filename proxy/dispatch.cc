@@ -3,6 +3,9 @@
 
 #include <array>
 #include <charconv>
+#include <utility>
+
+#include <spdlog/spdlog.h>
 
 namespace batchproxy {
 
@@ -19,12 +22,15 @@ std::string_view chunk_size_line(std::size_t size, std::array<char, 20>& storage
 Error error_of(CallFailure failure, std::string_view backend) {
   const std::string name(backend);
   switch (failure) {
+    case CallFailure::kRefused:
     case CallFailure::kUnreachable:
       return {Errc::kBackendLost, "Backend " + name + " could not be reached."};
     case CallFailure::kNoAnswer:
       return {Errc::kBackendLost, "Backend " + name + " closed the connection without an answer."};
     case CallFailure::kCutAnswer:
       return {Errc::kBackendLost, "Backend " + name + " closed the connection in mid-answer."};
+    case CallFailure::kBareError:
+      return {Errc::kBadBackendResponse, "Backend " + name + " failed without saying why."};
     case CallFailure::kBadAnswer:
       return {Errc::kBadBackendResponse,
               "Backend " + name + " sent something that is not an answer."};
@@ -47,8 +53,6 @@ Error error_of(Errc refused) {
       return {refused, "The queue is full. Try again, or raise batchproxy.max_queue."};
     case Errc::kQueueTimeout:
       return {refused, "The request waited for a backend until its time was up."};
-    case Errc::kShuttingDown:
-      return {refused, "The proxy is shutting down."};
     default:
       return {Errc::kInternal, "The request was refused."};
   }
@@ -67,7 +71,21 @@ Dispatch::~Dispatch() {
 }
 
 Task<bool> Dispatch::run() {
-  const Finish finish = co_await serve();
+  Finish finish = Finish::kBackendError;
+  bool failed = false;
+  try {
+    finish = co_await serve();
+  } catch (const std::exception& exception) {
+    spdlog::error("internal error in request {}: {}", request_.unique_id, exception.what());
+    failed = true;
+  }
+  complete(false);
+  if (failed && !began_answer_) {
+    finish =
+        co_await refuse({Errc::kInternal, "An internal error of batchproxy; its log says more."});
+  } else if (failed) {
+    keep_alive_ = false;
+  }
   client_.on_peer_gone(nullptr);
   enter(Phase::kIdle);
   thread_.metrics.count_finish(finish);
@@ -79,21 +97,29 @@ Task<bool> Dispatch::run() {
 
 Task<Finish> Dispatch::serve() {
   if (auto error = make_ticket()) co_return co_await refuse(*std::move(error));
+  const BackendSet all = ticket_.backends;
   client_.on_peer_gone([this] { on_client_gone(); });
-  while (true) {
+  while (!client_gone_) {
     enter(Phase::kQueued);
     co_await verdict();
-    if (client_gone_) {
-      if (!ticket_.verdict.refused) {
-        thread_.lane->complete(ticket_.verdict, ticket_.prompts, false);
-      }
-      co_return Finish::kClientGone;
+    if (client_gone_) break;
+    if (ticket_.verdict.refused == Errc::kNoBackend && ticket_.backends != all) {
+      ticket_.backends = all;  // no other is up: then the one that failed may have another chance
+      continue;
     }
     if (ticket_.verdict.refused) co_return co_await refuse(error_of(*ticket_.verdict.refused));
     enter(Phase::kCalling);
-    if (const auto finish = co_await attempt()) co_return *finish;
+    const std::optional<Finish> finish = co_await attempt();
+    if (finish) co_return *finish;
     thread_.metrics.retried.add();
   }
+  co_return Finish::kClientGone;
+}
+
+// The granted backend is free of this request. Exactly once for every grant.
+void Dispatch::complete(bool ok) {
+  if (!std::exchange(granted_, false)) return;
+  thread_.lane->complete(ticket_.verdict, ticket_.prompts, ok);
 }
 
 std::optional<Error> Dispatch::make_ticket() {
@@ -125,23 +151,28 @@ std::optional<Error> Dispatch::make_ticket() {
 // --- the lane -----------------------------------------------------------------------------------
 
 Task<void> Dispatch::verdict() {
-  decided_ = false;
+  ++with_lane_;
   thread_.lane->submit(ticket_);
-  if (client_gone_) thread_.lane->cancel(ticket_);
   co_await waiter_.wait();
+  granted_ = !ticket_.verdict.refused;
 }
 
-void Dispatch::on_verdict(Ticket&) {
-  decided_ = true;
-  waiter_.wake();
+void Dispatch::withdraw() {
+  ++with_lane_;
+  thread_.lane->cancel(ticket_);
+}
+
+// The ticket must not be touched, nor end, before it has come back for every time it was sent.
+void Dispatch::on_returned(Ticket&) {
+  if (--with_lane_ == 0) waiter_.wake();
 }
 
 void Dispatch::on_client_gone() {
   client_gone_ = true;
   if (call_ != nullptr) {
     call_->abort();
-  } else if (!decided_) {
-    thread_.lane->cancel(ticket_);
+  } else if (with_lane_ > 0) {
+    withdraw();
   }
 }
 
@@ -149,8 +180,8 @@ void Dispatch::on_client_gone() {
 
 Task<std::optional<Finish>> Dispatch::attempt() {
   ++attempts_;
-  const Verdict granted = ticket_.verdict;
-  UpstreamCall call({thread_.upstreams, thread_.buffers, thread_.response_head}, granted.backend,
+  const BackendId backend = ticket_.verdict.backend;
+  UpstreamCall call({thread_.upstreams, thread_.buffers, thread_.response_head}, backend,
                     ticket_.deadline);
   call_ = &call;
   // Fresh for every attempt: some vLLM versions refuse an id that is still running.
@@ -162,37 +193,33 @@ Task<std::optional<Finish>> Dispatch::attempt() {
   const bool relay =
       failure == CallFailure::kNone && ticket_.streaming && call.head().status == 200;
   if (failure == CallFailure::kNone && !relay) failure = co_await call.read_whole();
-  // An engine that dies may still get a bare 500 out: that is no answer to anything.
   if (failure == CallFailure::kNone && !relay && call.head().status >= 500 && call.body().empty()) {
-    failure = CallFailure::kBadAnswer;
+    failure = CallFailure::kBareError;
   }
-
-  std::optional<Finish> finish;
-  if (client_gone_) {
-    finish = Finish::kClientGone;
-  } else if (relay) {
-    finish = co_await answer_streaming(call);
-  } else {
-    // The backend is free from here on, however long the client takes to read.
-    thread_.lane->complete(granted, ticket_.prompts, failure == CallFailure::kNone);
+  if (relay && !client_gone_) {
+    const Finish finish = co_await answer_streaming(call);
     call_ = nullptr;
-    if (failure == CallFailure::kNone) co_return co_await answer_whole(call);
-    thread_.report_failure(granted.backend, failure == CallFailure::kUnreachable);
-    if (!may_retry(failure)) co_return co_await refuse(failure);
-    BackendSet others = ticket_.backends;
-    others.erase(granted.backend);
-    if (!others.empty()) ticket_.backends = others;
-    co_return std::nullopt;
+    complete(finish == Finish::kOk);
+    co_return finish;
   }
-  thread_.lane->complete(granted, ticket_.prompts, finish == Finish::kOk);
+  // The backend is free from here on, however long the client takes to read.
   call_ = nullptr;
-  co_return finish;
+  complete(failure == CallFailure::kNone && call.head().status < 400);
+  if (client_gone_) co_return Finish::kClientGone;
+  if (failure == CallFailure::kNone) co_return co_await answer_whole(call);
+  thread_.report_failure(backend, failure == CallFailure::kRefused);
+  if (!may_retry(failure)) co_return co_await refuse(failure);
+  BackendSet others = ticket_.backends;
+  others.erase(backend);
+  if (!others.empty()) ticket_.backends = others;
+  co_return std::nullopt;
 }
 
 bool Dispatch::may_retry(CallFailure failure) const {
   if (attempts_ >= kMaxAttempts) return false;
-  return failure == CallFailure::kUnreachable || failure == CallFailure::kNoAnswer ||
-         failure == CallFailure::kCutAnswer;
+  return failure == CallFailure::kRefused || failure == CallFailure::kUnreachable ||
+         failure == CallFailure::kNoAnswer || failure == CallFailure::kCutAnswer ||
+         failure == CallFailure::kBareError;
 }
 
 // --- the answer ---------------------------------------------------------------------------------
@@ -222,13 +249,12 @@ Task<Finish> Dispatch::answer_streaming(UpstreamCall& call) {
   const Provenance who = provenance();
   const std::string head = compose_head(
       {from.status, from.content_type, from.content_encoding, {}, std::nullopt}, context(), &who);
-  const asio::const_buffer head_buffer(head.data(), head.size());
-  if (const bool sent = co_await write_client(std::span(&head_buffer, 1)); !sent)
-    co_return Finish::kClientGone;
+  if (const bool sent = co_await write_client(head); !sent) co_return Finish::kClientGone;
   while (true) {
-    const auto piece = co_await call.next_piece();
+    const auto piece = co_await call.next_piece(request_.timeout);
     if (client_gone_) co_return Finish::kClientGone;
     if (!piece) {
+      thread_.report_failure(ticket_.verdict.backend, false);
       co_await end_broken_stream(call.failure());
       co_return Finish::kBackendError;
     }
@@ -242,7 +268,7 @@ Task<Finish> Dispatch::answer_streaming(UpstreamCall& call) {
     if (const bool sent = co_await write_client(chunk); !sent) co_return Finish::kClientGone;
   }
   if (chunked) {
-    const bool sent = co_await client_.write("0\r\n\r\n");
+    const bool sent = co_await write_client("0\r\n\r\n");
     if (!sent) co_return Finish::kClientGone;
   }
   thread_.metrics.answered[ticket_.verdict.backend].add();
@@ -251,7 +277,13 @@ Task<Finish> Dispatch::answer_streaming(UpstreamCall& call) {
 }
 
 // A client that does not read for idle_timeout is cut off; one that waits for us is not.
+Task<bool> Dispatch::write_client(std::string_view bytes) {
+  const asio::const_buffer buffer(bytes.data(), bytes.size());
+  co_return co_await write_client(std::span(&buffer, 1));
+}
+
 Task<bool> Dispatch::write_client(std::span<const asio::const_buffer> buffers) {
+  began_answer_ = true;
   client_.expire_in(thread_.settings.idle_timeout);
   const bool written = co_await client_.write(buffers);
   client_.never_expire();
@@ -270,7 +302,7 @@ Task<void> Dispatch::end_broken_stream(CallFailure failure) {
     event.insert(0, chunk_size_line(event.size(), storage));
     event += "\r\n";
   }
-  co_await client_.write(event);
+  co_await write_client(event);
 }
 
 Task<Finish> Dispatch::refuse(CallFailure failure) {
@@ -280,9 +312,8 @@ Task<Finish> Dispatch::refuse(CallFailure failure) {
 Task<Finish> Dispatch::refuse(Error error) {
   thread_.metrics.count_error(error.code);
   client_.on_peer_gone(nullptr);
-  client_.expire_in(thread_.settings.idle_timeout);
   const std::string answer = compose_error(error, context());
-  if (const bool sent = co_await client_.write(answer); !sent) co_return Finish::kClientGone;
+  if (const bool sent = co_await write_client(answer); !sent) co_return Finish::kClientGone;
   co_return finish_of(error.code);
 }
 

@@ -56,9 +56,11 @@ class Dispatch final : private VerdictSink {
   enum class Phase { kIdle, kQueued, kCalling };
 
   Task<Finish> serve();
+  void complete(bool ok);
   std::optional<Error> make_ticket();
   Task<void> verdict();
-  void on_verdict(Ticket& ticket) override;
+  void withdraw();
+  void on_returned(Ticket& ticket) override;
   void on_client_gone();
 
   // One attempt at the granted backend; nothing means "try again".
@@ -66,6 +68,7 @@ class Dispatch final : private VerdictSink {
   Task<Finish> answer_whole(UpstreamCall& call);
   Task<Finish> answer_streaming(UpstreamCall& call);
   Task<bool> write_client(std::span<const asio::const_buffer> buffers);
+  Task<bool> write_client(std::string_view bytes);
   Task<void> end_broken_stream(CallFailure failure);
   Task<Finish> refuse(Error error);
   Task<Finish> refuse(CallFailure failure);
@@ -81,9 +84,11 @@ class Dispatch final : private VerdictSink {
   const ClientRequest& request_;
   Ticket ticket_;
   Waiter waiter_;
-  bool decided_ = false;
+  unsigned with_lane_ = 0;        // how often the ticket has still to come back
+  bool granted_ = false;          // and not completed yet
   UpstreamCall* call_ = nullptr;  // while one is under way
   unsigned attempts_ = 0;
+  bool began_answer_ = false;
   bool client_gone_ = false;
   bool keep_alive_;
   Phase phase_ = Phase::kIdle;

@@ -50,9 +50,13 @@ struct IoThread {
   std::string next_request_id() { return id_prefix + std::to_string(++last_id); }
 
   const DataPathSettings settings;
+  // Before `io`: whatever is suspended when that is destroyed still gives back to these.
+  BufferPool buffers;
+  ThreadMetrics metrics;
+  boost::intrusive::list<Closable, boost::intrusive::constant_time_size<false>> sessions;
+
   asio::io_context io{1};
   DeadlineQueue deadlines{io};
-  BufferPool buffers;
   ConnectionPool upstreams;
   LanePort* lane = nullptr;
 
@@ -68,11 +72,8 @@ struct IoThread {
   // Tells the monitor that a call found its backend gone.
   std::function<void(BackendId, bool unreachable)> report_failure;
 
-  ThreadMetrics metrics;
   std::string id_prefix;
   std::uint64_t last_id = 0;
-
-  boost::intrusive::list<Closable, boost::intrusive::constant_time_size<false>> sessions;
 };
 
 }  // namespace batchproxy

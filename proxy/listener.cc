@@ -16,7 +16,6 @@ namespace batchproxy {
 namespace {
 
 constexpr int kBacklog = 4096;
-// Out of descriptors: let some connections end before asking again, instead of spinning.
 constexpr Duration kAcceptPause = std::chrono::milliseconds(100);
 
 Task<void> serve(IoThread& thread, Connection::Ptr connection) {
@@ -49,6 +48,10 @@ asio::ip::tcp::endpoint resolve(const std::string& host_port) {
   if (error || found.empty()) {
     throw std::runtime_error("cannot find the host of " + host_port + ": " + error.message());
   }
+  // `localhost` is often ::1 first, where a server that binds 127.0.0.1 is not to be found.
+  for (const auto& entry : found) {
+    if (entry.endpoint().address().is_v4()) return entry.endpoint();
+  }
   return found.begin()->endpoint();
 }
 
@@ -79,8 +82,13 @@ Acceptor duplicate(Acceptor& acceptor, asio::io_context& io) {
   return copy;
 }
 
+Task<void> pause_accepting(asio::io_context& io) {
+  asio::steady_timer pause(io, kAcceptPause);
+  ErrorCode ignored;
+  co_await pause.async_wait(asio::redirect_error(use_task, ignored));
+}
+
 Task<void> accept_clients(IoThread& thread, Acceptor& acceptor) {
-  asio::steady_timer pause(thread.io);
   while (acceptor.is_open()) {
     Connection::Socket socket(thread.io.get_executor());
     ErrorCode error;
@@ -88,8 +96,7 @@ Task<void> accept_clients(IoThread& thread, Acceptor& acceptor) {
     if (error == asio::error::operation_aborted || !acceptor.is_open()) break;
     if (error) {
       spdlog::warn("cannot accept a client: {}", error.message());
-      pause.expires_after(kAcceptPause);
-      co_await pause.async_wait(asio::redirect_error(use_task, error));
+      co_await pause_accepting(thread.io);
       continue;
     }
     auto connection = std::make_shared<Connection>(std::move(socket), thread.deadlines);

@@ -3,7 +3,7 @@
 // Each thread waits on its own duplicate of the one socket. SO_REUSEPORT is not used on purpose: it
 // would let a second proxy share the port silently.
 //
-// Threading: ListenSocket is start-up only; accept_clients() runs on its I/O thread.
+// Threading: listen_on() and duplicate() are start-up only; accept_clients() runs on its I/O thread.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,8 @@
 
 namespace batchproxy {
 
-// "HOST:PORT", with [brackets] around an IPv6 address. Resolves names. Throws std::runtime_error
+// "HOST:PORT", with [brackets] around an IPv6 address. Resolves names, to an IPv4 address if there
+// is one. Throws std::runtime_error
 // with a message for the operator.
 asio::ip::tcp::endpoint resolve(const std::string& host_port);
 
@@ -28,6 +29,10 @@ Acceptor listen_on(asio::io_context& io, const std::string& host_port, const std
 
 // Another acceptor for the same socket, on another thread's io_context.
 Acceptor duplicate(Acceptor& acceptor, asio::io_context& io);
+
+// What to do when accept() fails, as it does without descriptors: let some connections end before
+// asking again, instead of spinning.
+Task<void> pause_accepting(asio::io_context& io);
 
 // Accepts clients until the acceptor is closed, and serves each in a session of its own.
 Task<void> accept_clients(IoThread& thread, Acceptor& acceptor);

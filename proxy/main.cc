@@ -157,13 +157,6 @@ int print_worker_config(const CommandLine& arguments) {
   return 0;
 }
 
-void add_config(CLI::App& command, CommandLine& arguments, bool positional) {
-  command
-      .add_option(positional ? "--config,file" : "--config", arguments.config,
-                  "Configuration file (the workers' own YAML)")
-      ->type_name("FILE");
-}
-
 int run(int argc, char** argv) {
   // These two have command lines of their own.
   const std::string_view first = argc > 1 ? argv[1] : "";
@@ -179,7 +172,8 @@ int run(int argc, char** argv) {
       "  batchproxy --backend http://gpu1:8000              serve an engine that runs\n"
       "  batchproxy --config configs/demo.yaml              try it without a GPU\n"
       "Other commands: sim-engine MODEL [vllm flags]        a simulated vLLM server");
-  add_config(app, arguments, false);
+  app.add_option("--config", arguments.config, "Configuration file (the workers' own YAML)")
+      ->type_name("FILE");
   arguments.keys.add_to(app);
   app.add_flag("--dry-run", arguments.dry_run, "Print the engines' commands and exit");
   app.fallthrough();

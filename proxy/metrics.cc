@@ -40,7 +40,7 @@ Finish finish_of(Errc code) {
       return Finish::kClientError;
     case Errc::kQueueFull:
     case Errc::kNoBackend:
-    case Errc::kShuttingDown:
+    case Errc::kCancelled:
       return Finish::kShed;
     case Errc::kQueueTimeout:
     case Errc::kBackendTimeout:

@@ -28,6 +28,11 @@ bool is_request_id(std::string_view id) {
   });
 }
 
+Error body_too_large(std::uint64_t limit) {
+  return {Errc::kBodyTooLarge, "The body is larger than " + std::to_string(limit) +
+                                   " bytes (batchproxy.max_body_bytes)."};
+}
+
 // The openai package says how long it will wait for bytes (seconds, possibly with a fraction).
 Duration client_timeout(std::string_view seconds, Duration ours) {
   double value = 0;
@@ -51,7 +56,8 @@ Session::Session(IoThread& thread, Connection::Ptr connection)
 Session::~Session() {
   thread_.metrics.connections.sub();
   thread_.buffers.give_back(std::move(in_));
-  connection_->close();
+  // A client must be able to read our last answer although we read no more of what it sends.
+  connection_->close_lingering(kLinger);
 }
 
 Task<void> Session::run() {
@@ -69,7 +75,7 @@ Task<void> Session::run() {
     if (pos_ == in_.size()) {
       thread_.buffers.give_back(std::move(in_));
     } else {  // pipelined: the next request has begun in this buffer
-      Buffer rest = thread_.buffers.take(in_.size() - pos_);
+      Buffer rest = thread_.buffers.take(in_.size() - pos_ + 1);
       rest.append(in_.view().substr(pos_));
       std::swap(in_, rest);
       thread_.buffers.give_back(std::move(rest));
@@ -83,7 +89,7 @@ void Session::close_if_idle() {
 }
 
 Task<bool> Session::serve_one() {
-  connection_->expire_in(thread_.settings.head_timeout);
+  connection_->stop_reading_in(thread_.settings.head_timeout);
   if (const bool ok = co_await read_head(); !ok) co_return false;
   co_return co_await serve_parsed();
 }
@@ -104,8 +110,9 @@ Task<bool> Session::read_head() {
       co_return co_await reject(*std::move(error));
     }
     searched = bytes.size();
-    if (in_.spare().empty()) in_.reserve(in_.capacity() + BufferPool::kCommon);
-    if (const bool open = co_await connection_->readable(); !open) co_return false;
+    if (const bool open = co_await connection_->readable(); !open) {
+      co_return co_await give_up_reading("head");
+    }
     const auto n = connection_->read_some(in_.spare());
     if (!n) co_return false;
     in_.commit(*n);
@@ -115,22 +122,23 @@ Task<bool> Session::read_head() {
 Task<bool> Session::serve_parsed() {
   const http::RequestHead& head = thread_.request_head;  // not valid after the next co_await
   const auto route = find_route(head.method, head.path());
-  if (!route) co_return co_await reject(route.error(), allowed_method(head.path()));
   ClientRequest request = describe_request(head);
+  if (!route) {
+    const std::string_view allow = allowed_method(head.path());
+    co_return co_await reject(route.error(), request.request_id, allow);
+  }
   request.route = *route;
   const http::Framing framing = head.fields.framing;
   const bool wants_continue = head.expects_continue && head.minor_version == 1 && head.has_body();
 
   if (framing.content_length > thread_.settings.max_body) {
-    co_return co_await reject({Errc::kBodyTooLarge, "The body is larger than " +
-                                                        std::to_string(thread_.settings.max_body) +
-                                                        " bytes (batchproxy.max_body_bytes)."});
+    co_return co_await reject(body_too_large(thread_.settings.max_body), request.request_id);
   }
   if (wants_continue && pos_ == in_.size()) {
     const bool sent = co_await connection_->write("HTTP/1.1 100 Continue\r\n\r\n");
     if (!sent) co_return false;
   }
-  connection_->expire_in(thread_.settings.body_timeout);
+  connection_->stop_reading_in(thread_.settings.body_timeout);
   http::BodyReader body(*connection_, thread_.buffers, in_, pos_, framing, http::NoFraming::kEmpty,
                         thread_.settings.max_body);
   const http::BodyStatus status = co_await body.read_whole();
@@ -138,14 +146,12 @@ Task<bool> Session::serve_parsed() {
     case http::BodyStatus::kWhole:
       break;
     case http::BodyStatus::kCut:
-      co_return false;
+      co_return co_await give_up_reading("body");
     case http::BodyStatus::kTooLarge:
-      co_return co_await reject(
-          {Errc::kBodyTooLarge, "The body is larger than " +
-                                    std::to_string(thread_.settings.max_body) +
-                                    " bytes (batchproxy.max_body_bytes)."});
+      co_return co_await reject(body_too_large(thread_.settings.max_body), request.request_id);
     case http::BodyStatus::kMalformed:
-      co_return co_await reject({Errc::kBadHttp, "Malformed HTTP: the chunked body has an error."});
+      co_return co_await reject({Errc::kBadHttp, "Malformed HTTP: the chunked body has an error."},
+                                request.request_id);
   }
   request.body = body.view();
   request.arrival = std::chrono::steady_clock::now();
@@ -183,14 +189,20 @@ ClientRequest Session::describe_request(const http::RequestHead& head) const {
   return request;
 }
 
+// The client has left, or has taken too long to send its request.
+Task<bool> Session::give_up_reading(std::string_view part) {
+  if (!connection_->is_open()) co_return false;
+  co_return co_await reject(
+      {Errc::kRequestTimeout, "The request's " + std::string(part) + " did not arrive in time."});
+}
+
 // Answers and closes: after a request that we did not read to its end there is no next one.
-Task<bool> Session::reject(Error error, std::string_view allow) {
+Task<bool> Session::reject(Error error, std::string request_id, std::string_view allow) {
   thread_.metrics.count_error(error.code);
-  const std::string id = thread_.next_request_id();
-  const std::string answer = compose_error(error, {id, 1, false}, allow);
+  if (request_id.empty()) request_id = thread_.next_request_id();
+  const std::string answer = compose_error(error, {request_id, 1, false}, allow);
   connection_->expire_in(thread_.settings.idle_timeout);
-  const bool sent = co_await connection_->write(answer);
-  if (sent) connection_->close_lingering(kLinger);
+  co_await connection_->write(answer);
   co_return false;
 }
 

@@ -24,11 +24,12 @@ class Session final : public Closable {
 
  private:
   Task<bool> serve_one();
-  // Reads one head; nothing means that the connection is done with. On success the head is in the
+  // Reads one head; false means that the connection is done with. On success the head is in the
   // thread's scratch and pos_ is behind it.
   Task<bool> read_head();
   Task<bool> serve_parsed();
-  Task<bool> reject(Error error, std::string_view allow = {});
+  Task<bool> reject(Error error, std::string request_id = {}, std::string_view allow = {});
+  Task<bool> give_up_reading(std::string_view part);
   Task<bool> reply_local(const Route& route, const ClientRequest& request);
   ClientRequest describe_request(const http::RequestHead& head) const;
 

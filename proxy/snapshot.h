@@ -44,8 +44,6 @@ struct Snapshot {
 
   bool any_ready() const;
   std::uint64_t finished_total() const;
-  // The conservation law: true whenever nothing moves.
-  bool balanced() const { return received == finished_total() + queued + inflight; }
 };
 
 std::string_view to_string(Health health);

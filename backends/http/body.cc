@@ -79,7 +79,6 @@ Task<std::optional<std::string_view>> BodyReader::next_piece() {
     // All that was there has been handed out: read over it.
     in_.truncate(start_);
     pos_ = start_;
-    if (in_.spare().empty()) in_.reserve(in_.capacity() + BufferPool::kCommon);
     const bool open = co_await connection_.readable();
     const auto n = open ? connection_.read_some(in_.spare()) : std::nullopt;
     if (!n) {

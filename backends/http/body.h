@@ -25,7 +25,8 @@ enum class BodyStatus {
 // Where a message's body ends: nowhere to be seen (the connection's end), or as the head says.
 enum class NoFraming { kEmpty, kUntilClose };
 
-// Reads bodies without copying where it can: `in` holds the head and whatever came with it, `pos`
+// Reads bodies without copying where it can: `in` holds the head and whatever came with it, and has
+// room for at least one byte more (it is not moved: others hold views into the head); `pos`
 // is the body's first byte there and, afterwards, the first byte behind the message. A body that
 // fits into `in` stays there; a longer one gets a buffer of its own, made to measure.
 class BodyReader {

@@ -58,7 +58,14 @@ Task<bool> Connection::readable() {
     arm();
     co_await reader_.wait();
   }
-  co_return is_open();
+  const bool expired = std::exchange(reading_expired_, false);
+  co_return is_open() && !expired;
+}
+
+void Connection::on_expired() {
+  if (!only_reading_expires_) return close(Closed::kTimedOut);
+  reading_expired_ = reader_.is_waiting();
+  reader_.wake();
 }
 
 std::optional<std::size_t> Connection::read_some(std::span<char> into) {

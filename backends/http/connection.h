@@ -3,7 +3,8 @@
 //
 // A wait for readability is armed all the time, so no buffer is held while nothing arrives, and a
 // peer that closes is seen also while we are busy with its request (or while a pooled connection
-// rests). Writes are tried at once and only wait when the socket is full.
+// rests), unless it had sent more before that. Writes are tried at once and only wait when the
+// socket is full.
 //
 // Threading: confined to the I/O thread whose io_context it was made on.
 #pragma once
@@ -34,7 +35,8 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   // Arms the wait for readability. Call once, when the socket is connected.
   void start();
 
-  // Completes when bytes, or the peer's end, can be read. False once closed.
+  // Completes when bytes, or the peer's end, can be read. False once closed, or when the time given
+  // to stop_reading_in() is up.
   Task<bool> readable();
 
   // Reads what is there into `into` without waiting: the number of bytes, or nothing when the peer
@@ -50,9 +52,20 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
 
   // Closes the connection after `in`, unless called again or cleared first; then closed() is
   // kTimedOut and pending operations end.
-  void expire_in(Duration in) { deadlines_.set(*this, in); }
-  void expire_at(TimePoint at) { deadlines_.set(*this, at); }
+  void expire_in(Duration in) {
+    only_reading_expires_ = false;
+    deadlines_.set(*this, in);
+  }
+  void expire_at(TimePoint at) {
+    only_reading_expires_ = false;
+    deadlines_.set(*this, at);
+  }
   void never_expire() { clear(); }
+  // Ends waiting for bytes after `in`, and leaves the connection open for an answer.
+  void stop_reading_in(Duration in) {
+    only_reading_expires_ = true;
+    deadlines_.set(*this, in);
+  }
 
   void close(Closed why = Closed::kByUs);
   // Closes without losing the peer our last bytes: sends FIN, then reads and drops until the peer
@@ -61,13 +74,14 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
 
   Closed closed() const { return closed_; }
   bool is_open() const { return closed_ == Closed::kNo; }
+  bool is_lingering() const { return lingering_; }
   // Whether there is something to read that nobody has read yet: on an idle pooled connection this
   // means that it is of no use any more.
   bool has_unread() const { return readable_; }
   Socket& socket() { return socket_; }
 
  private:
-  void on_expired() override { close(Closed::kTimedOut); }
+  void on_expired() override;
   void arm();
   void on_readable(const ErrorCode& error);
   bool peer_has_left();
@@ -79,6 +93,8 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   bool armed_ = false;
   bool readable_ = false;
   bool lingering_ = false;
+  bool only_reading_expires_ = false;
+  bool reading_expired_ = false;
   Closed closed_ = Closed::kNo;
 };
 

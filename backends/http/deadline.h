@@ -24,7 +24,6 @@ class Deadline : public boost::intrusive::set_base_hook<
  public:
   virtual void on_expired() = 0;
   void clear() { unlink(); }
-  bool is_set() const { return is_linked(); }
 
  protected:
   Deadline() = default;
@@ -50,23 +49,17 @@ class DeadlineQueue {
     set(deadline, std::chrono::steady_clock::now() + in);
   }
 
-  // Lets io_context::run() return although deadlines are set.
-  void stop() {
-    stopped_ = true;
-    timer_.cancel();
-  }
-
  private:
   struct Earlier {
     bool operator()(const Deadline& a, const Deadline& b) const { return a.at_ < b.at_; }
   };
 
   void arm() {
-    if (stopped_ || deadlines_.empty() || deadlines_.begin()->at_ >= armed_) return;
+    if (deadlines_.empty() || deadlines_.begin()->at_ >= armed_) return;
     armed_ = deadlines_.begin()->at_;
     timer_.expires_at(armed_);
     timer_.async_wait([this](const ErrorCode& error) {
-      if (error) return;  // moved closer, or stopped
+      if (error) return;  // moved closer
       armed_ = TimePoint::max();
       expire();
       arm();
@@ -84,7 +77,6 @@ class DeadlineQueue {
 
   asio::steady_timer timer_;
   TimePoint armed_ = TimePoint::max();
-  bool stopped_ = false;
   boost::intrusive::multiset<Deadline, boost::intrusive::compare<Earlier>,
                              boost::intrusive::constant_time_size<false>>
       deadlines_;

@@ -255,7 +255,7 @@ std::optional<Error> parse_request_head(std::string_view head, const HeadLimits&
   out.target = line->substr(first + 1, last - first - 1);
   if (!is_token(out.method) || out.method.size() > 32) return bad("the method is not a token");
   if (!all(out.target, kTarget)) return bad("a byte in the target that is not allowed in it");
-  if (out.target.front() != '/' && out.target != "*") {
+  if (!out.target.starts_with('/') && out.target != "*") {
     return bad("the target does not start with a slash");
   }
   if (auto error = parse_version(line->substr(last + 1), out.minor_version)) return error;

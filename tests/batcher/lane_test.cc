@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -25,7 +26,7 @@ class Client final : public VerdictSink {
   void start() {
     for (Ticket& ticket : tickets_) submit(ticket);
   }
-  void on_verdict(Ticket& ticket) override {
+  void on_returned(Ticket& ticket) override {
     if (ticket.verdict.refused) {
       ++refused;
     } else {
@@ -120,31 +121,60 @@ TEST(Lane, ServesPortsOnOtherThreadsAndLosesNothing) {
   }
 }
 
-// Takes one verdict.
 struct Waiter final : VerdictSink {
-  void on_verdict(Ticket&) override { ++verdicts; }
-  int verdicts = 0;
+  void on_returned(Ticket&) override { ++returns; }
+  int returns = 0;
 };
 
-TEST(Lane, GivesACancelledTicketOneVerdict) {
-  asio::io_context io(1);
-  Lane lane(io, {FlushPolicy::kFixed, 16, 1h, 1000});
-  LanePort& port = lane.add_port(io);
-  add_backends(lane);
-  Waiter waiter;
-  Ticket ticket;
-  ticket.deadline = TimePoint::max();
-  ticket.arrival = std::chrono::steady_clock::now();
-  ticket.backends = BackendSet::first(1);
-  ticket.sink = &waiter;
-  asio::post(io, [&] { port.submit(ticket); });
-  io.poll();
-  EXPECT_EQ(waiter.verdicts, 0);
-  port.cancel(ticket);
-  port.cancel(ticket);
-  io.poll();
-  EXPECT_EQ(waiter.verdicts, 1);
-  EXPECT_EQ(ticket.verdict.refused, Errc::kShuttingDown);
+class CancelTest : public testing::Test {
+ protected:
+  void start(FlushPolicy policy) {
+    lane_.emplace(io_, SchedulerOptions{policy, 16, 1h, 1000});
+    port_ = &lane_->add_port(io_);
+    add_backends(*lane_);
+    ticket_.deadline = TimePoint::max();
+    ticket_.arrival = std::chrono::steady_clock::now();
+    ticket_.backends = BackendSet::first(1);
+    ticket_.sink = &waiter_;
+    asio::post(io_, [this] { port_->submit(ticket_); });
+  }
+
+  asio::io_context io_{1};
+  asio::executor_work_guard<asio::io_context::executor_type> keep_ = asio::make_work_guard(io_);
+  Waiter waiter_;
+  Ticket ticket_;
+  std::optional<Lane> lane_;
+  LanePort* port_ = nullptr;
+};
+
+TEST_F(CancelTest, AWaitingTicketComesBackForItsSubmitAndItsCancel) {
+  start(FlushPolicy::kFixed);
+  io_.poll();
+  EXPECT_EQ(waiter_.returns, 0);
+  port_->cancel(ticket_);
+  io_.poll();
+  EXPECT_EQ(waiter_.returns, 2);
+  EXPECT_EQ(ticket_.verdict.refused, Errc::kCancelled);
+}
+
+TEST_F(CancelTest, ATicketThatWasDecidedMeanwhileKeepsItsVerdictAndComesBackForBoth) {
+  start(FlushPolicy::kEager);
+  // Both messages leave in the same turn: the lane decides before it sees the cancellation.
+  asio::post(io_, [this] { port_->cancel(ticket_); });
+  io_.poll();
+  EXPECT_EQ(waiter_.returns, 2);
+}
+
+TEST_F(CancelTest, CancellingAfterTheGrantIsAcknowledgedAndChangesNothing) {
+  start(FlushPolicy::kEager);
+  io_.poll();
+  ASSERT_EQ(waiter_.returns, 1);
+  ASSERT_FALSE(ticket_.verdict.refused);
+  port_->cancel(ticket_);
+  io_.poll();
+  EXPECT_EQ(waiter_.returns, 2);
+  EXPECT_FALSE(ticket_.verdict.refused);
+  EXPECT_EQ(lane_->stats().inflight[0].load(), 1u);
 }
 
 TEST(Lane, ReportsAFixedBatchOnceItsLastMemberIsAnswered) {

@@ -4,7 +4,7 @@ import socket
 import threading
 
 import pytest
-from conftest import call, wait_until
+from conftest import MODEL, call, wait_until
 from scripted_backend import ScriptedBackend, answer
 
 BODY = {"model": "m", "prompt": "p"}
@@ -134,6 +134,23 @@ def test_a_backend_that_hangs_is_answered_504_in_the_clients_time(start_proxy, b
     response, text = call(proxy.url, "/v1/completions", BODY, headers)
     over.set()
     assert response.status == 504 and json.loads(text)["error"]["code"] == "backend_timeout"
+
+
+def test_a_stream_may_take_longer_than_the_clients_read_timeout(start_proxy, start_engine):
+    engine = start_engine("--sim-time-scale", "4")  # about 30 ms a token
+    proxy = start_proxy("--backend", engine.url).ready(1)
+    body = {"model": MODEL, "prompt": "p", "stream": True, "max_tokens": 40, "ignore_eos": True}
+    response, text = call(proxy.url, "/v1/completions", body, {"x-stainless-read-timeout": "0.5"})
+    assert response.status == 200 and text.endswith(b"data: [DONE]\n\n")
+
+
+def test_a_body_never_becomes_a_second_request(start_proxy, backend):
+    seen = backend(lambda *_: answer())
+    proxy = start_proxy("--backend", seen.url, "--io-threads", "1").ready(1)
+    evil = b"GET /evil HTTP/1.1\r\nHost: x\r\n\r\n"
+    call(proxy.url, "/tokenizer_info", evil, {"Content-Encoding": "gzip"}, method="GET")
+    call(proxy.url, "/tokenizer_info")
+    assert [request.split()[1] for request in seen.requests] == [b"/tokenizer_info"] * 2
 
 
 def test_503_with_retry_after_when_nothing_is_up(start_proxy, backend):

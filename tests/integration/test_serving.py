@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import struct
 import threading
 
 import pytest
@@ -255,6 +256,33 @@ def test_a_client_that_leaves_the_queue_is_never_sent(start_proxy, start_engine)
         wait_until(lambda: proxy.status()["prompts"]["queued"] == 1, "the request to wait")
     wait_until(lambda: proxy.status()["requests"]["finished"]["client_gone"] == 1, "the count")
     assert proxy.status()["prompts"]["queued"] == 0
+
+
+def test_clients_that_leave_at_any_moment_cost_nobody_else_an_answer(start_proxy, start_engine):
+    proxy = start_proxy("--backend", start_engine().url, "--io-threads", "3").ready(1)
+    body = body_of()
+    request = post(body, f"Content-Length: {len(body)}")
+    host, port = proxy.address.split(":")
+    leaving = 400
+
+    def leave(i):
+        with socket.create_connection((host, int(port)), timeout=DEADLINE) as connection:
+            connection.sendall(request)
+            if i % 3 == 0:  # a reset instead of an orderly end
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        list(pool.map(leave, range(leaving)))
+        answers = list(pool.map(lambda i: complete(proxy.url, f"q {i}")[0].status, range(50)))
+    assert answers == [200] * 50
+    wait_until(lambda: proxy.status()["requests"]["queued"] + proxy.status()["requests"]["inflight"] == 0,
+               "all to have ended")
+
+
+def test_a_refused_client_that_is_still_sending_gets_to_read_why(served):
+    endless = post(b"x" * 3_000_000, "Content-Length: 3000000000")
+    reply = raw(served, endless)
+    assert reply.startswith(b"HTTP/1.1 413") and b"body_too_large" in reply
 
 
 def test_stopping_finishes_what_is_under_way(start_proxy, start_engine):
