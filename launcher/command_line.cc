@@ -5,6 +5,8 @@
 #include <array>
 #include <cctype>
 
+#include "configs/arguments.h"
+
 namespace batchproxy {
 namespace {
 
@@ -29,7 +31,7 @@ void append_boolean(std::vector<std::string>& flags, const std::string& name, bo
     flags.push_back(value ? "true" : "false");
   } else if (value) {
     flags.push_back(flag);
-  } else if (std::find(kStoreTrueFlags.begin(), kStoreTrueFlags.end(), normal_name(name)) ==
+  } else if (std::find(kStoreTrueFlags.begin(), kStoreTrueFlags.end(), with_underscores(name)) ==
              kStoreTrueFlags.end()) {
     flags.push_back("--no-" + flag.substr(2));
   }
@@ -95,17 +97,11 @@ std::string pasteable_command(const EnginePlan& plan) {
 
 }  // namespace
 
-std::string normal_name(std::string_view argument_name) {
-  std::string name(argument_name);
-  std::replace(name.begin(), name.end(), '-', '_');
-  return name;
-}
-
 Arguments merge_arguments(const Arguments& base, const Arguments& overrides) {
   Arguments merged = base;
   for (const Argument& argument : overrides) {
     const auto same = std::find_if(merged.begin(), merged.end(), [&](const Argument& other) {
-      return normal_name(other.name) == normal_name(argument.name);
+      return with_underscores(other.name) == with_underscores(argument.name);
     });
     if (same == merged.end()) {
       merged.push_back(argument);

@@ -14,9 +14,6 @@
 
 namespace batchproxy {
 
-// Argument names are the same with dashes or underscores; this is the form with underscores.
-std::string normal_name(std::string_view argument_name);
-
 // `base` with the arguments of `overrides` replaced where names match and added where not.
 Arguments merge_arguments(const Arguments& base, const Arguments& overrides);
 

@@ -6,6 +6,7 @@
 #include <sstream>
 #include <utility>
 
+#include "configs/arguments.h"
 #include "launcher/command_line.h"
 
 namespace batchproxy {
@@ -46,7 +47,7 @@ struct GroupShape {
 
 bool names_parallel_size(const Arguments& arguments) {
   return std::any_of(arguments.begin(), arguments.end(), [](const Argument& argument) {
-    const std::string name = normal_name(argument.name);
+    const std::string name = with_underscores(argument.name);
     return name == "tensor_parallel_size" || name == "pipeline_parallel_size";
   });
 }

@@ -261,21 +261,27 @@ void App::stop_engines() {
 // --- engines ------------------------------------------------------------------------------------
 
 void App::on_started(int index, pid_t pid) {
-  console_.line(fmt::format("engine-{}: started, pid {}", index, pid));
+  show_engine(index, fmt::format("started, pid {}", pid), true);
 }
 
 void App::on_stage(int index, const std::string& text) {
-  console_.line(fmt::format("engine-{}: {}", index, text));
+  show_engine(index, text, false);
 }
 
 void App::on_ready(int index, double seconds) {
-  console_.line(fmt::format("engine-{}: ready after {:.1f} s", index, seconds));
+  show_engine(index, fmt::format("ready after {:.1f} s", seconds), true);
   engines_[static_cast<std::size_t>(index)] = EngineState::kUp;
   announce_when_complete();
 }
 
+void App::show_engine(int index, const std::string& text, bool milestone) {
+  console_.engine(static_cast<std::size_t>(index), text, milestone,
+                  std::chrono::steady_clock::now());
+}
+
 void App::on_failed(int index, const std::string& reason,
                     const std::vector<std::string>& last_log_lines) {
+  show_engine(index, "failed", true);
   spdlog::error("engine-{} did not start: {}", index, reason);
   for (const std::string& line : last_log_lines) spdlog::error("  | {}", line);
   engine_lost(index);

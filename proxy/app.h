@@ -54,6 +54,7 @@ class App final : private LauncherEvents {
   void on_failed(int index, const std::string& reason,
                  const std::vector<std::string>& last_log_lines) override;
   void on_exited(int index, const std::string& description) override;
+  void show_engine(int index, const std::string& text, bool milestone);
   void engine_lost(int index);
 
   const Options& options_;

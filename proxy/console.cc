@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 namespace batchproxy {
 
@@ -19,10 +20,21 @@ std::string describe_engine(const BackendSite& site) {
 
 }  // namespace
 
-void Console::line(std::string_view text) {
+void Console::write(std::string_view text) {
   std::fwrite(text.data(), 1, text.size(), stdout);
-  std::fputc('\n', stdout);
   std::fflush(stdout);
+}
+
+void Console::line(std::string_view text) {
+  write(board_ ? board_->line(text) : fmt::format("{}\n", text));
+}
+
+void Console::engine(std::size_t index, std::string_view text, bool milestone, TimePoint now) {
+  if (board_) {
+    write(board_->update(index, text, milestone, now));
+  } else if (milestone) {
+    line(fmt::format("engine-{}: {}", index, text));
+  }
 }
 
 void Console::banner(const Topology& topology, const std::string& listen,
@@ -34,14 +46,16 @@ void Console::banner(const Topology& topology, const std::string& listen,
   for (const BackendSite& site : topology.sites) {
     line(fmt::format("  {:<10} {}", site.endpoint.name, describe_engine(site)));
   }
-  if (!topology.plans.empty()) {
-    line(fmt::format("starting {} engine{}; logs in {}", topology.plans.size(),
-                     topology.plans.size() == 1 ? "" : "s",
-                     *options_.proxy.launcher.log_directory));
-  }
+  if (topology.plans.empty()) return;
+  line(fmt::format("starting {} engine{}; logs in {}", topology.plans.size(),
+                   topology.plans.size() == 1 ? "" : "s", *options_.proxy.launcher.log_directory));
+  std::vector<std::string> names;
+  for (const EnginePlan& plan : topology.plans) names.push_back(plan.name);
+  board_.emplace(std::move(names), ::isatty(STDOUT_FILENO) == 1);
 }
 
 void Console::how_to_use(const Snapshot& now, const std::string& listen) {
+  board_.reset();
   const auto ready = std::count_if(now.backends.begin(), now.backends.end(),
                                    [](const auto& b) { return b.health == Health::kReady; });
   line(fmt::format("ready: {} of {} backends serve {}", ready, now.backends.size(), now.models));

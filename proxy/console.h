@@ -7,6 +7,7 @@
 // Threading: confined to the control thread.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "batcher/batch_ledger.h"
 #include "configs/options.h"
 #include "proxy/batch_hint.h"
+#include "proxy/engine_board.h"
 #include "proxy/snapshot.h"
 #include "proxy/topology.h"
 
@@ -26,6 +28,8 @@ class Console {
   void line(std::string_view text);
 
   void banner(const Topology& topology, const std::string& listen, const std::string& admin);
+  // How engine `index` is coming along; see EngineBoard.
+  void engine(std::size_t index, std::string_view text, bool milestone, TimePoint now);
   // All backends are up, or as many as will be: what to do now.
   void how_to_use(const Snapshot& now, const std::string& listen);
   void batch_done(const BatchSummary& batch, const std::string& backend);
@@ -33,9 +37,11 @@ class Console {
   void tick(const Snapshot& now);
 
  private:
+  void write(std::string_view text);
   void summary(const Snapshot& now);
 
   const Options& options_;
+  std::optional<EngineBoard> board_;  // until the engines are up
   Snapshot last_;
   BatchHistory history_;
   bool hinted_ = false;

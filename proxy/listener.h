@@ -3,7 +3,8 @@
 // Each thread waits on its own duplicate of the one socket. SO_REUSEPORT is not used on purpose: it
 // would let a second proxy share the port silently.
 //
-// Threading: listen_on() and duplicate() are start-up only; accept_clients() runs on its I/O thread.
+// Threading: listen_on() and duplicate() are start-up only; accept_clients() runs on its I/O
+// thread.
 #pragma once
 
 #include <cstdint>

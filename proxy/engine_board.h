@@ -1,0 +1,46 @@
+// proxy/engine_board.h - one line per engine while they load: kept up to date in place on a
+// terminal; elsewhere a line per milestone, and now and then one about progress.
+//
+// Sans-io: returns the text to write.
+//
+// Threading: confined to the control thread.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "batcher/ticket.h"
+
+namespace batchproxy {
+
+class EngineBoard {
+ public:
+  static constexpr Duration kProgress =
+      std::chrono::seconds(10);  // between lines that are no milestones
+
+  // `in_place`: the output is a terminal that understands cursor movements.
+  EngineBoard(std::vector<std::string> names, bool in_place);
+
+  // Engine `index` is now at `text`. A milestone (started, ready, failed) is always shown.
+  std::string update(std::size_t index, std::string_view text, bool milestone, TimePoint now);
+
+  // A line about something else.
+  std::string line(std::string_view text);
+
+ private:
+  struct Row {
+    std::string name;
+    std::string text;
+    TimePoint shown{};
+  };
+  std::string draw() const;
+  std::string move_to_top() const;
+
+  std::vector<Row> rows_;
+  const bool in_place_;
+  bool drawn_ = false;
+};
+
+}  // namespace batchproxy

@@ -1,0 +1,40 @@
+// tests/proxy/engine_board_test.cc - what is shown while engines load.
+#include "proxy/engine_board.h"
+
+#include <gtest/gtest.h>
+
+namespace batchproxy {
+namespace {
+
+using namespace std::chrono_literals;
+
+TimePoint at(Duration since_start) {
+  return TimePoint() + 1h + since_start;
+}
+
+TEST(EngineBoard, ShowsMilestonesAndOnlyNowAndThenProgressInAFile) {
+  EngineBoard board({"engine-0", "engine-1"}, false);
+  EXPECT_EQ(board.update(0, "started", true, at(0s)), "engine-0: started\n");
+  EXPECT_EQ(board.update(0, "loading weights", false, at(5s)), "");
+  EXPECT_EQ(board.update(0, "loading weights 50 %", false, at(10s)),
+            "engine-0: loading weights 50 %\n");
+  EXPECT_EQ(board.update(0, "ready", true, at(11s)), "engine-0: ready\n");
+  EXPECT_EQ(board.line("other"), "other\n");
+}
+
+TEST(EngineBoard, KeepsOneLinePerEngineOnATerminal) {
+  EngineBoard board({"a", "b"}, true);
+  EXPECT_EQ(board.update(0, "started", true, at(0s)),
+            "\x1b[2Ka: started\n\x1b[2Kb: waiting for its turn\n");
+  EXPECT_EQ(board.update(1, "started", true, at(1s)),
+            "\x1b[2A\x1b[2Ka: started\n\x1b[2Kb: started\n");
+}
+
+TEST(EngineBoard, PutsOtherLinesAboveTheBoard) {
+  EngineBoard board({"a"}, true);
+  board.update(0, "started", true, at(0s));
+  EXPECT_EQ(board.line("other"), "\x1b[1A\x1b[Jother\n\x1b[2Ka: started\n");
+}
+
+}  // namespace
+}  // namespace batchproxy
