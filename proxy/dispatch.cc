@@ -81,8 +81,8 @@ Task<bool> Dispatch::run() {
   }
   complete(false);
   if (failed && !began_answer_) {
-    finish =
-        co_await refuse({Errc::kInternal, "An internal error of batchproxy; its log says more."});
+    Error error{Errc::kInternal, "An internal error of batchproxy. Its log says more."};
+    finish = co_await refuse(std::move(error));
   } else if (failed) {
     keep_alive_ = false;
   }
@@ -187,9 +187,9 @@ Task<std::optional<Finish>> Dispatch::attempt() {
   // Fresh for every attempt: some vLLM versions refuse an id that is still running.
   std::string upstream_id = request_.unique_id + "." + std::to_string(attempts_);
   if (request_.request_id != request_.unique_id) upstream_id.insert(0, request_.request_id + "-");
-  CallFailure failure =
-      co_await call.start({request_.route->method, request_.target, request_.fields,
-                           request_.authorization, upstream_id, request_.body});
+  const UpstreamRequest request{request_.route->method, request_.target, request_.fields,
+                                request_.authorization, upstream_id,     request_.body};
+  CallFailure failure = co_await call.start(request);
   const bool relay =
       failure == CallFailure::kNone && ticket_.streaming && call.head().status == 200;
   if (failure == CallFailure::kNone && !relay) failure = co_await call.read_whole();

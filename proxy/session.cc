@@ -33,6 +33,10 @@ Error body_too_large(std::uint64_t limit) {
                                    " bytes (batchproxy.max_body_bytes)."};
 }
 
+Error bad_chunks() {
+  return {Errc::kBadHttp, "Malformed HTTP: the chunked body has an error."};
+}
+
 // The openai package says how long it will wait for bytes (seconds, possibly with a fraction).
 Duration client_timeout(std::string_view seconds, Duration ours) {
   double value = 0;
@@ -150,8 +154,7 @@ Task<bool> Session::serve_parsed() {
     case http::BodyStatus::kTooLarge:
       co_return co_await reject(body_too_large(thread_.settings.max_body), request.request_id);
     case http::BodyStatus::kMalformed:
-      co_return co_await reject({Errc::kBadHttp, "Malformed HTTP: the chunked body has an error."},
-                                request.request_id);
+      co_return co_await reject(bad_chunks(), request.request_id);
   }
   request.body = body.view();
   request.arrival = std::chrono::steady_clock::now();
@@ -192,8 +195,9 @@ ClientRequest Session::describe_request(const http::RequestHead& head) const {
 // The client has left, or has taken too long to send its request.
 Task<bool> Session::give_up_reading(std::string_view part) {
   if (!connection_->is_open()) co_return false;
-  co_return co_await reject(
-      {Errc::kRequestTimeout, "The request's " + std::string(part) + " did not arrive in time."});
+  Error error{Errc::kRequestTimeout,
+              "The request's " + std::string(part) + " did not arrive in time."};
+  co_return co_await reject(std::move(error));
 }
 
 // Answers and closes: after a request that we did not read to its end there is no next one.

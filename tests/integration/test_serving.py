@@ -211,6 +211,20 @@ def test_what_has_two_readings_is_refused_and_the_connection_closed(served):
     assert reply.startswith(b"HTTP/1.1 400") and reply.count(b"HTTP/1.1") == 1
 
 
+def test_malformed_chunks_are_refused_again_and_again(served):
+    for _ in range(20):
+        for chunks in (b"zz\r\n", b"5\r\nhelloX", b"0\r\nbad\x01: x\r\n\r\n", b"123456789\r\n"):
+            reply = raw(served, post(chunks, "Transfer-Encoding: chunked"))
+            assert reply.startswith(b"HTTP/1.1 400") and b'"code":"bad_http"' in reply
+    assert complete(served.url, "still there?")[0].status == 200
+
+
+def test_a_head_that_is_too_large_is_refused(served):
+    assert raw(served, b"GET /" + b"a" * 9000).startswith(b"HTTP/1.1 414")
+    assert raw(served, post(b"", "X: " + "a" * 17000)).startswith(b"HTTP/1.1 431")
+    assert raw(served, post(b"", *["X: y"] * 101)).startswith(b"HTTP/1.1 431")
+
+
 def test_engine_errors_pass_unchanged(served):
     response, text = call(served.url, "/v1/completions", body_of("@@400@@"))
     direct, direct_text = call(served.engine.url, "/v1/completions", body_of("@@400@@"))
