@@ -74,7 +74,10 @@ void BackendMonitor::report_failure(BackendId backend, bool unreachable) {
   asio::post(io_, [this, backend, unreachable] {
     if (stopped_) return;
     Watched& watched = *watched_[backend];
-    if (unreachable && watched.tracker.on_unreachable()) tell_health(watched);
+    if (unreachable) {
+      watched.problem = "it refuses connections";
+      if (watched.tracker.on_unreachable()) tell_health(watched);
+    }
     watched.timer.cancel();
   });
 }

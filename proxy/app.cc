@@ -161,7 +161,7 @@ void App::on_health(BackendId backend, Health health, const std::string& why) {
   if (health == Health::kReady) {
     spdlog::debug("{} is ready", endpoint.name);
   } else if (state_ == State::kServing && (!ours || engines_[backend] == EngineState::kUp)) {
-    spdlog::warn("{} (http://{}) is not ready: {}. Its requests go elsewhere until it is",
+    spdlog::warn("{} (http://{}) is not ready: {}. No requests are sent to it until it is",
                  endpoint.name, endpoint.authority, why);
   }
   if (!ours || engines_[backend] == EngineState::kUp) announce_when_complete();
@@ -209,10 +209,11 @@ void App::shut_down(int exit_code) {
       state_ = State::kDraining;
       exit_code_ = exit_code;
       const Snapshot now = snapshot();
-      console_.line(fmt::format(
-          "stopping: {} requests under way get up to {:.0f} s to finish; Ctrl-C again to cut them "
-          "off",
-          now.queued + now.inflight, options_.proxy.drain_timeout->count()));
+      const auto open = now.queued + now.inflight;
+      console_.line(open == 0 ? std::string("stopping")
+                              : fmt::format("stopping: {} requests under way get up to {:.0f} s to "
+                                            "finish; Ctrl-C again to cut them off",
+                                            open, options_.proxy.drain_timeout->count()));
       data_.drain();
       await_clients(std::chrono::steady_clock::now() + to_duration(*options_.proxy.drain_timeout));
       break;
@@ -249,8 +250,14 @@ void App::stop_engines() {
   monitor_.stop();
   const auto done = [this] {
     const Snapshot end = snapshot();
-    console_.line(fmt::format("stopped: {} requests received, {} answered", end.received,
-                              end.finished_total()));
+    const auto count = [&end](Finish finish) {
+      return end.finished[static_cast<std::size_t>(finish)];
+    };
+    const std::uint64_t good = count(Finish::kOk), left = count(Finish::kClientGone);
+    console_.line(fmt::format(
+        "stopped: {} requests received, {} answered with success, {} with an error; {} clients "
+        "left or were cut off",
+        end.received, good, end.finished_total() - good - left, left));
     io_.stop();
   };
   if (!launcher_) return done();

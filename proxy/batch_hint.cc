@@ -13,7 +13,7 @@ std::optional<std::string> batch_hint(const BatchHistory& history) {
   if (history.batches < kEnough) return std::nullopt;
   const double average =
       static_cast<double>(history.prompts) / static_cast<double>(history.batches);
-  if (average * 2 >= history.batch_size) return std::nullopt;
+  if (average * 4 >= history.batch_size * 3.0) return std::nullopt;
   const std::string fill = fmt::format("hint: batches hold {:.1f} of {} prompts on average",
                                        average, history.batch_size);
   if (history.clients < history.batch_size) {

@@ -18,7 +18,8 @@ struct BatchHistory {
   double batch_timeout = 0;  // seconds
 };
 
-// One sentence, once there is enough to go by and batches are less than half full on average.
+// One sentence, once there is enough to go by and batches are less than three quarters full on
+// average.
 std::optional<std::string> batch_hint(const BatchHistory& history);
 
 }  // namespace batchproxy

@@ -69,7 +69,7 @@ void Console::how_to_use(const Snapshot& now, const std::string& listen) {
 void Console::batch_done(const BatchSummary& batch, const std::string& backend) {
   const double seconds = std::chrono::duration<double>(batch.took).count();
   line(fmt::format(
-      "batch {} of {} ({}) to {}: {} answers in {:.2f} s, {:.1f} answers/s, {}/{} "
+      "batch {}: {} prompts ({}) to {}: {} answers in {:.2f} s, {:.1f} answers/s, {}/{} "
       "successful",
       batch.batch.id, batch.batch.prompts, to_string(batch.batch.reason), backend, batch.answered,
       seconds, batch.answered / std::max(seconds, 1e-6), batch.answered, batch.batch.prompts));

@@ -121,10 +121,14 @@ int serve(const CommandLine& arguments) {
     for (const std::string& error : topology.error()) std::cerr << "error: " << error << '\n';
     return kUsage;
   }
+  for (const std::string& missing : topology->missing) {
+    std::cerr << (arguments.dry_run ? "warning: " : "error: ") << missing << '\n';
+  }
   if (arguments.dry_run) {
     std::cout << dry_run_text(topology->plans);
     return 0;
   }
+  if (!topology->missing.empty()) return kUsage;
   std::signal(SIGPIPE, SIG_IGN);
   raise_descriptor_limit();
   App app(loaded.options, *std::move(topology), self);
@@ -136,7 +140,8 @@ int check(const CommandLine& arguments) {
   print(loaded.diagnostics);
   if (arguments.show_effective && loaded.ok()) std::cout << show_effective(loaded.options);
   if (!loaded.ok() || (arguments.strict && loaded.has_warnings())) return kUsage;
-  std::cerr << (arguments.config.empty() ? "configuration" : arguments.config) << ": fine\n";
+  std::cerr << (arguments.config.empty() ? "configuration" : arguments.config)
+            << (loaded.has_warnings() ? ": usable; see the warnings above\n" : ": fine\n");
   return 0;
 }
 
@@ -148,6 +153,12 @@ int print_worker_config(const CommandLine& arguments) {
   std::stringstream text;
   text << file.rdbuf();
   const auto at = parse_host_port(*loaded.options.proxy.listen);
+  if (at->port == 0) {
+    std::cerr
+        << "error: listen has port 0, which is picked at start; give --listen HOST:PORT with the "
+           "port that batchproxy printed\n";
+    return kUsage;
+  }
   std::string host = at->host;
   if (is_wildcard(host)) host = "localhost";
   const WorkerConfig made = make_worker_config(text.str(), arguments.config, host, at->port);

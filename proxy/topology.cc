@@ -70,7 +70,7 @@ std::vector<std::string> add_engines(const Options& options, const std::string& 
   auto plans = plan_engines(options, context);
   if (!plans) return plans.error();
   topology.plans = *std::move(plans);
-  auto missing =
+  topology.missing =
       resolve_executables(topology.plans, lookup(context.inherited, "PATH").value_or(""));
   const bool keeps_alive = *options.proxy.launcher.engine != "command";
   for (const EnginePlan& plan : topology.plans) {
@@ -83,7 +83,7 @@ std::vector<std::string> add_engines(const Options& options, const std::string& 
     site.simulated = *options.proxy.launcher.engine == "sim";
     topology.sites.push_back(std::move(site));
   }
-  return missing;
+  return {};
 }
 
 }  // namespace

@@ -24,12 +24,14 @@ struct BackendSite {
 };
 
 struct Topology {
-  std::vector<BackendSite> sites;  // by BackendId
-  std::vector<EnginePlan> plans;   // what to start; plan i becomes site i
-  PortAllocator ports;             // holds the engines' ports while they live
+  std::vector<BackendSite> sites;      // by BackendId
+  std::vector<EnginePlan> plans;       // what to start; plan i becomes site i
+  PortAllocator ports;                 // holds the engines' ports while they live
+  std::vector<std::string> missing{};  // programs that were not found, and what to do
 };
 
-// Or sentences that say what to change. `self` is the path of our own program.
+// Or sentences that say what to change. `self` is the path of our own program. What is missing to
+// run the engines' programs is in Topology::missing, since a dry run can do without.
 using TopologyOrErrors = boost::system::result<Topology, std::vector<std::string>>;
 TopologyOrErrors make_topology(const Options& options, const std::string& self);
 

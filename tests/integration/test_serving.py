@@ -78,7 +78,7 @@ def test_fixed_batches_print_the_classic_line_and_one_hint(start_proxy, start_en
                         "--batch-timeout", "0.02").ready(1)
     for i in range(21):
         complete(proxy.url, f"question {i}")
-    proxy.wait_for_line(r"batch 1 of 1 \(timeout\) to \S+: 1 answers in \S+ s, \S+ answers/s, 1/1 successful")
+    proxy.wait_for_line(r"batch 1: 1 prompts \(timeout\) to \S+: 1 answers in \S+ s, \S+ answers/s, 1/1 successful")
     hint = proxy.wait_for_line("hint:")[0].string
     assert "clients" in hint and "flush: eager" in hint
 

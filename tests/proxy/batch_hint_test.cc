@@ -19,9 +19,9 @@ TEST(BatchHint, IsSilentWhileThereIsTooLittleToGoBy) {
   EXPECT_FALSE(batch_hint(few));
 }
 
-TEST(BatchHint, IsSilentWhenBatchesAreHalfFull) {
+TEST(BatchHint, IsSilentWhenBatchesAreThreeQuartersFull) {
   BatchHistory full = history();
-  full.prompts = 800;
+  full.prompts = 1200;
   EXPECT_FALSE(batch_hint(full));
 }
 
@@ -30,6 +30,10 @@ TEST(BatchHint, NamesTooFewClientsFirst) {
   few_clients.clients = 8;
   EXPECT_THAT(*batch_hint(few_clients), HasSubstr("only 8 clients"));
   EXPECT_THAT(*batch_hint(few_clients), HasSubstr("batch_size to 8"));
+}
+
+TEST(BatchHint, SpeaksForEightWorkersAndABatchSizeOfSixteen) {
+  EXPECT_THAT(*batch_hint({20, 160, 20, 8, 16, 0.5}), HasSubstr("only 8 clients"));
 }
 
 TEST(BatchHint, NamesATimeoutThatIsTooShort) {
