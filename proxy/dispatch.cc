@@ -78,6 +78,7 @@ Task<bool> Dispatch::run() {
   } catch (const std::exception& exception) {
     spdlog::error("internal error in request {}: {}", request_.unique_id, exception.what());
     failed = true;
+    call_ = nullptr;  // it ended with the exception
   }
   complete(false);
   if (failed && !began_answer_) {
@@ -92,7 +93,7 @@ Task<bool> Dispatch::run() {
   if (finish == Finish::kOk) {
     thread_.metrics.latency.observe(std::chrono::steady_clock::now() - request_.arrival);
   }
-  co_return keep_alive_&& client_.is_open();
+  co_return client_.is_open() && keep_alive_;
 }
 
 Task<Finish> Dispatch::serve() {

@@ -74,7 +74,6 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
 
   Closed closed() const { return closed_; }
   bool is_open() const { return closed_ == Closed::kNo; }
-  bool is_lingering() const { return lingering_; }
   // Whether there is something to read that nobody has read yet: on an idle pooled connection this
   // means that it is of no use any more.
   bool has_unread() const { return readable_; }
