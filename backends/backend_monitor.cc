@@ -19,9 +19,12 @@ namespace beast = boost::beast;
 
 namespace {
 
-constexpr Duration kPatience = std::chrono::seconds(2);      // for one /health or /v1/models
-constexpr Duration kEager = std::chrono::milliseconds(500);  // between probes while not ready
-constexpr std::size_t kMaxReply = 4 << 20;                   // bytes
+constexpr Duration kPatience = std::chrono::seconds(2);         // for one /health or /v1/models
+constexpr Duration kEager = std::chrono::milliseconds(500);     // between probes while not ready
+constexpr Duration kMetricsPatience = std::chrono::seconds(5);  // a busy front end takes its time
+constexpr int kMetricsTries = 3;  // then they are looked for at a leisurely pace
+constexpr Duration kMetricsPause = std::chrono::seconds(5);
+constexpr std::size_t kMaxReply = 4 << 20;  // bytes
 
 // The model objects of a GET /v1/models answer, each as raw JSON; empty if it is not one.
 std::vector<ModelTable::Served> parse_models(std::string_view body) {
@@ -43,14 +46,29 @@ std::vector<ModelTable::Served> parse_models(std::string_view body) {
   return models;
 }
 
+Abilities parse_abilities(const std::string& body) {
+  namespace ondemand = simdjson::ondemand;
+  Abilities abilities;
+  ondemand::parser parser;
+  const simdjson::padded_string padded(body);
+  const auto has = [&](std::string_view pointer) {
+    ondemand::document document;
+    ondemand::value value;
+    return !parser.iterate(padded).get(document) && !document.at_pointer(pointer).get(value);
+  };
+  abilities.token_ids = has("/components/schemas/CompletionRequest/properties/return_token_ids");
+  abilities.chat_batches = has("/paths/~1v1~1chat~1completions~1batch");
+  return abilities;
+}
+
 }  // namespace
 
-BackendMonitor::BackendMonitor(asio::io_context& io, Duration interval, Events events)
-    : io_(io), interval_(interval), events_(std::move(events)) {}
+BackendMonitor::BackendMonitor(asio::io_context& io, Intervals intervals, Events events)
+    : io_(io), intervals_(intervals), events_(std::move(events)) {}
 
 void BackendMonitor::add(const Endpoint* endpoint) {
-  watched_.push_back(
-      std::make_unique<Watched>(Watched{endpoint, {}, asio::steady_timer(io_), {}, false}));
+  watched_.push_back(std::make_unique<Watched>(
+      Watched{endpoint, {}, asio::steady_timer(io_), asio::steady_timer(io_), {}, false}));
   models_->expect(endpoint->id);
 }
 
@@ -62,12 +80,16 @@ void BackendMonitor::start() {
       if (error) std::rethrow_exception(error);
     };
     asio::co_spawn(io_.get_executor(), watch(*watched), rethrow);
+    asio::co_spawn(io_.get_executor(), watch_metrics(*watched), rethrow);
   }
 }
 
 void BackendMonitor::stop() {
   stopped_ = true;
-  for (auto& watched : watched_) watched->timer.cancel();
+  for (auto& watched : watched_) {
+    watched->timer.cancel();
+    watched->metrics_timer.cancel();
+  }
 }
 
 void BackendMonitor::report_failure(BackendId backend, bool unreachable) {
@@ -90,6 +112,7 @@ void BackendMonitor::retire(BackendId backend) {
   models_->set(backend, {});
   events_.on_models(std::make_shared<ModelTable>(*models_));
   watched.timer.cancel();
+  watched.metrics_timer.cancel();
 }
 
 bool BackendMonitor::any_ready() const {
@@ -100,24 +123,25 @@ bool BackendMonitor::any_ready() const {
 
 Task<void> BackendMonitor::watch(Watched& watched) {
   while (!stopped_ && !watched.retired) {
-    Reply reply = co_await get(*watched.endpoint, "/health");
+    Reply reply = co_await get(*watched.endpoint, "/health", kPatience);
     // Without its models no request could be routed to it, so that comes before "ready".
     if (reply.result == ProbeResult::kOk && watched.tracker.health() != Health::kReady) {
       reply = co_await learn_models(watched);
+      co_await learn_abilities(watched);
     }
     if (stopped_ || watched.retired) break;
     watched.problem = std::move(reply.problem);
     if (watched.tracker.on_probe(reply.result)) tell_health(watched);
     const bool ready = watched.tracker.health() == Health::kReady;
     // Eager to see it come up, in no hurry while all is well.
-    watched.timer.expires_after(ready ? interval_ : std::min(interval_, kEager));
+    watched.timer.expires_after(ready ? intervals_.health : std::min(intervals_.health, kEager));
     ErrorCode ignored;
     co_await watched.timer.async_wait(asio::redirect_error(use_task, ignored));
   }
 }
 
 Task<BackendMonitor::Reply> BackendMonitor::learn_models(Watched& watched) {
-  Reply reply = co_await get(*watched.endpoint, "/v1/models");
+  Reply reply = co_await get(*watched.endpoint, "/v1/models", kPatience);
   if (reply.result != ProbeResult::kOk) co_return reply;
   const auto models = parse_models(reply.body);
   if (models.empty()) {
@@ -129,11 +153,37 @@ Task<BackendMonitor::Reply> BackendMonitor::learn_models(Watched& watched) {
   co_return reply;
 }
 
+// A server without /openapi.json is taken to have no such abilities.
+Task<void> BackendMonitor::learn_abilities(Watched& watched) {
+  const Reply reply = co_await get(*watched.endpoint, "/openapi.json", kPatience);
+  if (watched.retired || stopped_) co_return;
+  events_.on_abilities(watched.endpoint->id, parse_abilities(reply.body));
+}
+
+Task<void> BackendMonitor::watch_metrics(Watched& watched) {
+  int failures = 0;
+  while (!stopped_ && !watched.retired) {
+    if (watched.tracker.health() == Health::kReady) {
+      const Reply reply = co_await get(*watched.endpoint, "/metrics", kMetricsPatience);
+      if (stopped_ || watched.retired) break;
+      const auto metrics = parse_engine_metrics(reply.body);
+      failures = metrics ? 0 : failures + 1;
+      events_.on_metrics(watched.endpoint->id, metrics);
+    }
+    const bool hopeless = failures >= kMetricsTries;
+    watched.metrics_timer.expires_after(hopeless ? std::max(intervals_.metrics, kMetricsPause)
+                                                 : intervals_.metrics);
+    ErrorCode ignored;
+    co_await watched.metrics_timer.async_wait(asio::redirect_error(use_task, ignored));
+  }
+}
+
 void BackendMonitor::tell_health(const Watched& watched) {
   events_.on_health(watched.endpoint->id, watched.tracker.health(), watched.problem);
 }
 
-Task<BackendMonitor::Reply> BackendMonitor::get(const Endpoint& at, std::string path) {
+Task<BackendMonitor::Reply> BackendMonitor::get(const Endpoint& at, std::string path,
+                                                Duration patience) {
   const auto failed = [&path](const ErrorCode& error) {
     const bool silent = error == beast::error::timeout;
     return Reply{silent ? ProbeResult::kSilent : ProbeResult::kRefused,
@@ -141,7 +191,7 @@ Task<BackendMonitor::Reply> BackendMonitor::get(const Endpoint& at, std::string 
                  "GET " + path + ": " + (silent ? "no answer in time" : error.message())};
   };
   beast::basic_stream<asio::ip::tcp, IoExecutor> stream(io_.get_executor());
-  stream.expires_after(kPatience);
+  stream.expires_after(patience);
   ErrorCode error;
   co_await stream.async_connect(at.address, asio::redirect_error(use_task, error));
   if (error) co_return failed(error);

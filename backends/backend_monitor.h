@@ -1,7 +1,8 @@
 // backends/backend_monitor.h - BackendMonitor: asks each backend how it is and what it serves.
 //
-// GET /health on a timer, sooner when a call has failed; GET /v1/models each time a backend comes
-// up. HealthTracker decides what it means.
+// GET /health on a timer, sooner when a call has failed; GET /v1/models and /openapi.json each time
+// a backend comes up; GET /metrics on a timer while it is up. HealthTracker decides what /health
+// means.
 //
 // Threading: confined to the control thread's io_context, except report_failure().
 #pragma once
@@ -14,21 +15,36 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include "backends/endpoint.h"
+#include "backends/engine_metrics.h"
 #include "backends/health_tracker.h"
 #include "backends/http/task.h"
 #include "backends/model_table.h"
 
 namespace batchproxy {
 
+// What a server can do that not every server can.
+struct Abilities {
+  bool token_ids = false;     // `return_token_ids` for completions
+  bool chat_batches = false;  // POST /v1/chat/completions/batch
+};
+
 class BackendMonitor {
  public:
+  struct Intervals {
+    Duration health;
+    Duration metrics;
+  };
   struct Events {
     // `why` says what is wrong when it is not ready.
     std::function<void(BackendId, Health, const std::string& why)> on_health;
     std::function<void(ModelTablePtr)> on_models;
+    // Each time it comes up.
+    std::function<void(BackendId, const Abilities&)> on_abilities;
+    // Nothing when its metrics could not be read.
+    std::function<void(BackendId, const std::optional<EngineMetrics>&)> on_metrics;
   };
 
-  BackendMonitor(asio::io_context& io, Duration interval, Events events);
+  BackendMonitor(asio::io_context& io, Intervals intervals, Events events);
 
   // Start-up only; ids are dense from 0, endpoints outlive the monitor.
   void add(const Endpoint* endpoint);
@@ -52,6 +68,7 @@ class BackendMonitor {
     const Endpoint* endpoint;
     HealthTracker tracker;
     asio::steady_timer timer;
+    asio::steady_timer metrics_timer;
     std::string problem;
     bool retired = false;
   };
@@ -62,13 +79,15 @@ class BackendMonitor {
     std::string body;
     std::string problem;
   };
-  Task<Reply> get(const Endpoint& at, std::string path);
+  Task<Reply> get(const Endpoint& at, std::string path, Duration patience);
   Task<void> watch(Watched& watched);
+  Task<void> watch_metrics(Watched& watched);
   Task<Reply> learn_models(Watched& watched);
+  Task<void> learn_abilities(Watched& watched);
   void tell_health(const Watched& watched);
 
   asio::io_context& io_;
-  const Duration interval_;
+  const Intervals intervals_;
   const Events events_;
   std::vector<std::unique_ptr<Watched>> watched_;
   std::shared_ptr<ModelTable> models_ = std::make_shared<ModelTable>();

@@ -1,7 +1,15 @@
 // backends/body_scan.cc - see body_scan.h.
 #include "backends/body_scan.h"
 
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <optional>
+#include <string>
+#include <utility>
+
 #include "backends/http/buffer.h"
+#include "backends/raw_json.h"
 
 namespace batchproxy {
 
@@ -10,8 +18,26 @@ static_assert(Buffer::kPadding >= BodyScanner::kPadding, "bodies are scanned whe
 namespace {
 
 namespace ondemand = simdjson::ondemand;
+using simdjson::error_code;
 
-Error invalid_json(simdjson::error_code code) {
+// A field that changes what an answer looks like beyond its text, or that no list call takes: a
+// request in which one has another value than these stays alone.
+constexpr std::array kAlone = {std::string_view("best_of"),
+                               std::string_view("echo"),
+                               std::string_view("functions"),
+                               std::string_view("n"),
+                               std::string_view("prompt_embeds"),
+                               std::string_view("prompt_logprobs"),
+                               std::string_view("return_token_ids"),
+                               std::string_view("stream_options"),
+                               std::string_view("suffix"),
+                               std::string_view("tool_choice"),
+                               std::string_view("tools"),
+                               std::string_view("use_beam_search")};
+constexpr std::array kHarmless = {std::string_view("null"), std::string_view("false"),
+                                  std::string_view("1"), std::string_view("[]")};
+
+Error invalid_json(error_code code) {
   return {Errc::kInvalidJson,
           std::string("The request body is not valid JSON: ") + simdjson::error_message(code)};
 }
@@ -20,65 +46,180 @@ Error wrong_type(std::string param, std::string expected) {
   return {Errc::kInvalidRequest, "`" + param + "` must be " + std::move(expected) + ".", param};
 }
 
-// How many prompts the value of `prompt` holds: [1,2,3] is one prompt of token ids, [[1],[2]] and
-// ["a","b"] are two.
-Result<std::uint32_t> count_prompts(ondemand::value value) {
-  ondemand::json_type type;
-  if (auto error = value.type().get(type)) return invalid_json(error);
-  if (type != ondemand::json_type::array) return std::uint32_t{1};
-  ondemand::array prompts;
-  if (auto error = value.get_array().get(prompts)) return invalid_json(error);
-  std::uint32_t count = 0;
-  for (auto element : prompts) {
-    ondemand::json_type of_element;
-    if (auto error = element.type().get(of_element)) return invalid_json(error);
-    if (of_element == ondemand::json_type::number) return std::uint32_t{1};
-    ++count;
+// Walks the body's fields once and notes what matters.
+class Walk {
+ public:
+  explicit Walk(BodyKind kind) : kind_(kind) {}
+
+  std::optional<Error> field(std::string_view key, ondemand::value value) {
+    if (key == "model") return once(saw_model_, key, [&] { return model(value); });
+    if (key == "stream") return once(saw_stream_, key, [&] { return stream(value); });
+    if (key == "prompt" && kind_ == BodyKind::kCompletion) {
+      return once(saw_prompt_, key, [&] { return prompt(value); });
+    }
+    if (key == "messages" && (kind_ == BodyKind::kChat || kind_ == BodyKind::kChatBatch)) {
+      return once(saw_prompt_, key, [&] { return messages(value); });
+    }
+    if (kind_ == BodyKind::kOther) return std::nullopt;
+    if (key == "max_tokens" || key == "max_completion_tokens") {
+      std::int64_t limit = 0;
+      // Not a number: absent, or the engine's to refuse.
+      if (value.get_int64().get(limit) == simdjson::SUCCESS) {
+        brief_ = limit <= BodyScanner::kBriefTokens;
+      }
+    } else if (std::ranges::binary_search(kAlone, key)) {
+      std::string_view raw;
+      if (auto error = raw_json(value, raw)) return invalid_json(error);
+      alone_ = alone_ || std::ranges::find(kHarmless, raw) == kHarmless.end();
+      if (key == "n") {
+        std::uint64_t n = 1;
+        const auto [end, error] = std::from_chars(raw.data(), raw.data() + raw.size(), n);
+        if (error == std::errc() && end == raw.data() + raw.size() && n > 0 && n < 1u << 16) {
+          scan_.choices = static_cast<std::uint32_t>(n);
+        }
+      }
+    }
+    return std::nullopt;
   }
-  return count == 0 ? std::uint32_t{1} : count;  // an empty list is the engine's to refuse
+
+  BodyScan finish() {
+    const bool one = scan_.prompts == 1 && scan_.form != PromptForm::kList;
+    if (!alone_ && !scan_.streaming && one && saw_prompt_) {
+      if (kind_ == BodyKind::kCompletion) scan_.packing = Packing::kCompletion;
+      if (kind_ == BodyKind::kChat) scan_.packing = Packing::kChat;
+    }
+    // Without max_tokens a completion is short, and a chat goes on to the end of the context.
+    scan_.brief = brief_.value_or(kind_ == BodyKind::kCompletion);
+    return scan_;
+  }
+
+ private:
+  template <class Read>
+  std::optional<Error> once(bool& seen, std::string_view key, Read read) {
+    if (std::exchange(seen, true)) return wrong_type(std::string(key), "given once");
+    return read();
+  }
+
+  std::optional<Error> model(ondemand::value value) {
+    bool null = false;
+    if (auto error = value.is_null().get(null)) return invalid_json(error);
+    if (!null && value.get_string().get(scan_.model)) return wrong_type("model", "a string");
+    return std::nullopt;
+  }
+
+  std::optional<Error> stream(ondemand::value value) {
+    bool null = false;
+    if (auto error = value.is_null().get(null)) return invalid_json(error);
+    if (!null && value.get_bool().get(scan_.streaming)) {
+      return wrong_type("stream", "true or false");
+    }
+    return std::nullopt;
+  }
+
+  // [1,2,3] is one prompt of token ids, [[1],[2]] and ["a","b"] are two.
+  std::optional<Error> prompt(ondemand::value value) {
+    ondemand::json_type type;
+    if (auto error = value.type().get(type)) return invalid_json(error);
+    if (type == ondemand::json_type::string) scan_.form = PromptForm::kText;
+    if (type == ondemand::json_type::array) {
+      ondemand::array prompts;
+      if (auto error = value.get_array().get(prompts)) return invalid_json(error);
+      if (auto error = count(prompts)) return invalid_json(error);
+      if (auto error = prompts.raw_json().get(scan_.prompt)) return invalid_json(error);
+      return std::nullopt;
+    }
+    if (auto error = raw_json(value, scan_.prompt)) return invalid_json(error);
+    return std::nullopt;
+  }
+
+  error_code count(ondemand::array& prompts) {
+    std::uint32_t count = 0;
+    scan_.form = PromptForm::kList;
+    for (auto element : prompts) {
+      ondemand::json_type type;
+      if (auto error = element.type().get(type)) return error;
+      if (type == ondemand::json_type::number) {
+        scan_.form = PromptForm::kTokens;
+        count = 1;
+        break;
+      }
+      ++count;
+    }
+    scan_.prompts = std::max(count, 1u);  // an empty list is the engine's to refuse
+    return prompts.reset().error();
+  }
+
+  std::optional<Error> messages(ondemand::value value) {
+    ondemand::json_type type;
+    if (auto error = value.type().get(type)) return invalid_json(error);
+    if (type != ondemand::json_type::array) return std::nullopt;  // the engine's to refuse
+    ondemand::array array;
+    if (auto error = value.get_array().get(array)) return invalid_json(error);
+    if (kind_ == BodyKind::kChatBatch) {
+      std::size_t conversations = 0;
+      if (auto error = array.count_elements().get(conversations)) return invalid_json(error);
+      scan_.prompts = static_cast<std::uint32_t>(std::max<std::size_t>(conversations, 1));
+      scan_.form = PromptForm::kList;
+    } else {
+      scan_.form = PromptForm::kText;
+    }
+    if (auto error = array.raw_json().get(scan_.prompt)) return invalid_json(error);
+    return std::nullopt;
+  }
+
+  const BodyKind kind_;
+  BodyScan scan_;
+  bool saw_model_ = false, saw_stream_ = false, saw_prompt_ = false;
+  bool alone_ = false;
+  std::optional<bool> brief_;
+};
+
+simdjson::padded_string_view padded(std::string_view body) {
+  return simdjson::padded_string_view(body.data(), body.size(),
+                                      body.size() + BodyScanner::kPadding);
 }
 
 }  // namespace
 
 Result<BodyScan> BodyScanner::scan(std::string_view body, BodyKind kind) {
   ondemand::document document;
-  const simdjson::padded_string_view padded(body.data(), body.size(), body.size() + kPadding);
-  if (auto error = parser_.iterate(padded).get(document)) return invalid_json(error);
+  if (auto error = parser_.iterate(padded(body)).get(document)) return invalid_json(error);
   ondemand::object object;
   if (auto error = document.get_object().get(object)) {
     if (error != simdjson::INCORRECT_TYPE) return invalid_json(error);
     return Error{Errc::kInvalidRequest, "The request body must be a JSON object."};
   }
-  BodyScan scan;
-  bool saw_model = false, saw_stream = false, saw_prompt = false;
-  const auto twice = [](bool& seen) { return std::exchange(seen, true); };
+  Walk walk(kind);
   for (auto field : object) {
     std::string_view key;
     if (auto error = field.unescaped_key().get(key)) return invalid_json(error);
     ondemand::value value;
     if (auto error = field.value().get(value)) return invalid_json(error);
-    if (key == "model") {
-      if (twice(saw_model)) return wrong_type("model", "given once");
-      bool null = false;
-      if (auto error = value.is_null().get(null)) return invalid_json(error);
-      if (!null && value.get_string().get(scan.model)) return wrong_type("model", "a string");
-    } else if (key == "stream") {
-      if (twice(saw_stream)) return wrong_type("stream", "given once");
-      bool null = false;
-      if (auto error = value.is_null().get(null)) return invalid_json(error);
-      if (!null && value.get_bool().get(scan.streaming))
-        return wrong_type("stream", "true or false");
-    } else if (key == "prompt" && kind == BodyKind::kCompletion) {
-      if (twice(saw_prompt)) return wrong_type("prompt", "given once");
-      auto prompts = count_prompts(value);
-      if (!prompts) return prompts.error();
-      scan.prompts = *prompts;
-    }
+    if (auto error = walk.field(key, value)) return *std::move(error);
   }
   if (document.current_location().error() != simdjson::OUT_OF_BOUNDS) {
     return Error{Errc::kInvalidJson, "The request body goes on after its JSON object."};
   }
-  return scan;
+  return walk.finish();
+}
+
+Result<std::vector<std::string_view>> BodyScanner::elements(std::string_view body,
+                                                            std::string_view list) {
+  // What follows the list in the body serves as its padding.
+  const auto begin = static_cast<std::size_t>(list.data() - body.data());
+  const std::size_t behind = body.size() - begin + kPadding;
+  ondemand::document document;
+  const simdjson::padded_string_view text(list.data(), list.size(), behind);
+  if (auto error = parser_.iterate(text).get(document)) return invalid_json(error);
+  ondemand::array array;
+  if (auto error = document.get_array().get(array)) return invalid_json(error);
+  std::vector<std::string_view> raw;
+  for (auto element : array) {
+    ondemand::value value;
+    if (auto error = element.get(value)) return invalid_json(error);
+    if (auto error = raw_json(value, raw.emplace_back())) return invalid_json(error);
+  }
+  return raw;
 }
 
 }  // namespace batchproxy

@@ -8,31 +8,52 @@
 
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
 #include <simdjson.h>
 
 #include "batcher/error.h"
+#include "batcher/ticket.h"
 
 namespace batchproxy {
 
-// Which fields of a body carry prompts.
+// Which field of a body carries the prompts.
 enum class BodyKind {
   kCompletion,  // `prompt`: text, list of texts, token ids, or list of token id lists
-  kOther,       // chat and everything else: one prompt
+  kChat,        // `messages`: one conversation
+  kChatBatch,   // `messages`: a list of conversations
+  kOther,       // embeddings and everything else: one prompt
 };
+
+// What a prompt's value looks like.
+enum class PromptForm { kNone, kText, kTokens, kList };
 
 struct BodyScan {
   std::string_view model;  // empty if absent or null; valid until the next scan
   bool streaming = false;  // `"stream": true`
   std::uint32_t prompts = 1;
+  std::uint32_t choices = 1;  // answers asked for per prompt: `n`
+
+  // The prompt's, or the messages', raw JSON within the body.
+  std::string_view prompt;
+  PromptForm form = PromptForm::kNone;
+
+  // Whether the request may share a call with others that differ in the prompt alone, and whether
+  // it asks for at most kBriefTokens.
+  Packing packing = Packing::kNever;
+  bool brief = false;
 };
 
 class BodyScanner {
  public:
   static constexpr std::size_t kPadding = simdjson::SIMDJSON_PADDING;
+  static constexpr std::int64_t kBriefTokens = 16;
 
   // `body` must be followed by kPadding readable bytes.
   Result<BodyScan> scan(std::string_view body, BodyKind kind);
+
+  // The raw JSON of each element of `list`, a JSON array inside `body` (as above).
+  Result<std::vector<std::string_view>> elements(std::string_view body, std::string_view list);
 
  private:
   simdjson::ondemand::parser parser_;

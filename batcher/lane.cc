@@ -20,15 +20,16 @@ LanePort::LanePort(Lane& lane, std::uint32_t index, boost::asio::io_context& io)
 
 void LanePort::submit(Ticket& ticket) {
   ticket.port = index_;
-  send({Kind::kSubmit, false, ticket.prompts, 0, 0, &ticket});
+  send({Kind::kSubmit, false, false, ticket.prompts, 0, 0, &ticket});
 }
 
 void LanePort::cancel(Ticket& ticket) {
-  send({Kind::kCancel, false, 0, 0, 0, &ticket});
+  send({Kind::kCancel, false, false, 0, 0, 0, &ticket});
 }
 
 void LanePort::complete(const Verdict& verdict, std::uint32_t prompts, bool ok) {
-  send({Kind::kComplete, ok, prompts, verdict.backend, verdict.batch.id, nullptr});
+  send({Kind::kComplete, ok, verdict.holds_call, prompts, verdict.backend, verdict.batch.id,
+        nullptr});
 }
 
 void LanePort::send(const Message& message) {
@@ -85,9 +86,16 @@ LanePort& Lane::add_port(boost::asio::io_context& io) {
   return *ports_.back();
 }
 
-void Lane::set_backend(BackendId id, std::uint32_t max_num_seqs) {
+void Lane::set_backend(BackendId id, const BackendTraits& traits) {
   boost::asio::post(io_, [=, this] {
-    scheduler_.set_backend(id, max_num_seqs);
+    scheduler_.set_backend(id, traits);
+    decide();
+  });
+}
+
+void Lane::observe(BackendId id, const std::optional<EngineSample>& sample) {
+  boost::asio::post(io_, [=, this] {
+    scheduler_.observe(id, sample, now());
     decide();
   });
 }
@@ -133,7 +141,7 @@ void Lane::handle(const LanePort::Message& message) {
       by_port_[message.ticket->port].push_back(message.ticket);  // for the cancel() itself
       break;
     case LanePort::Kind::kComplete:
-      scheduler_.complete(message.backend, message.prompts);
+      scheduler_.complete(message.backend, message.prompts, message.ends_call);
       if (on_batch_done_) {
         const auto done = ledger_.completed(message.batch, message.prompts, message.ok, now());
         if (done) on_batch_done_(*done);
@@ -175,7 +183,12 @@ void Lane::publish() {
   stats_.queued.store(scheduler_.queued(), std::memory_order_relaxed);
   for (BackendId id = 0; id < scheduler_.backend_count(); ++id) {
     stats_.inflight[id].store(scheduler_.inflight(id), std::memory_order_relaxed);
+    stats_.room[id].store(scheduler_.room(id), std::memory_order_relaxed);
   }
+  const Scheduler::Gains& gains = scheduler_.gains();
+  stats_.affine.store(gains.affine, std::memory_order_relaxed);
+  stats_.merged_calls.store(gains.merged_calls, std::memory_order_relaxed);
+  stats_.merged_tickets.store(gains.merged_tickets, std::memory_order_relaxed);
   for (const FlushReason reason : kAllFlushReasons) {
     stats_.batches[static_cast<std::size_t>(reason)].store(scheduler_.batches(reason),
                                                            std::memory_order_relaxed);

@@ -26,11 +26,15 @@ namespace batchproxy {
 
 class Lane;
 
-// How many prompts wait and fly, and how many batches left, for metrics and the console.
+// How many prompts wait and fly, and what left in which way, for metrics and the console.
 // Threading: written by the lane only, read by anyone.
 struct LaneStats {
   std::atomic<std::uint64_t> queued{0};                                 // prompts
   std::array<std::atomic<std::uint32_t>, BackendSet::kMax> inflight{};  // prompts, by BackendId
+  std::array<std::atomic<std::uint32_t>, BackendSet::kMax> room{};      // prompts, by BackendId
+  std::atomic<std::uint64_t> affine{0};                                 // see Scheduler::Gains
+  std::atomic<std::uint64_t> merged_calls{0};
+  std::atomic<std::uint64_t> merged_tickets{0};
   std::array<std::atomic<std::uint64_t>, kAllFlushReasons.size()> batches{};
 };
 
@@ -57,6 +61,7 @@ class LanePort {
   struct Message {
     Kind kind;
     bool ok;
+    bool ends_call;
     std::uint32_t prompts;
     BackendId backend;
     std::uint64_t batch;
@@ -94,8 +99,9 @@ class Lane {
   void watch_batches(OnBatchDone done) { on_batch_done_ = std::move(done); }
 
   // Threading: any thread; takes effect on the lane.
-  void set_backend(BackendId id, std::uint32_t max_num_seqs);
+  void set_backend(BackendId id, const BackendTraits& traits);
   void set_ready(BackendId id, bool ready);
+  void observe(BackendId id, const std::optional<EngineSample>& sample);
   void drain();
 
   const LaneStats& stats() const { return stats_; }

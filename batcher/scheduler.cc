@@ -1,11 +1,22 @@
-// batcher/scheduler.cc - see scheduler.h.
+// batcher/scheduler.cc - see scheduler.h. Which ticket goes next is decided here; how tickets
+// become batches and calls, in batching.cc.
 #include "batcher/scheduler.h"
 
 #include <algorithm>
 #include <cassert>
-#include <iterator>
 
 namespace batchproxy {
+
+namespace {
+
+// A backend that holds a prompt's beginning is preferred unless it is busier than this: the least
+// load of all plus kAffinitySlack, or times kAffinityRatio.
+constexpr double kAffinitySlack = 4;  // prompts
+constexpr double kAffinityRatio = 1.5;
+
+constexpr std::size_t kManyClients = 4096;  // then those without a claim are forgotten
+
+}  // namespace
 
 Scheduler::Scheduler(const SchedulerOptions& options) : options_(options) {
   assert(options.batch_size > 0);
@@ -13,17 +24,35 @@ Scheduler::Scheduler(const SchedulerOptions& options) : options_(options) {
 
 Scheduler::~Scheduler() {
   deadlines_.clear();
-  for (auto& queue : queues_) queue->tickets.clear();
+  for (Backend& backend : backends_) backend.affine.clear();
+  for (auto& queue : queues_) {
+    queue->central.clear();
+    queue->arrivals.clear();
+  }
 }
 
-void Scheduler::set_backend(BackendId id, std::uint32_t max_num_seqs) {
-  assert(id < BackendSet::kMax && max_num_seqs > 0);
-  if (id >= backends_.size()) backends_.resize(id + 1);
-  backends_[id].max_num_seqs = max_num_seqs;
+void Scheduler::set_backend(BackendId id, const BackendTraits& traits) {
+  assert(id < BackendSet::kMax && traits.max_num_seqs > 0);
+  while (id >= backends_.size()) backends_.emplace_back(BackendTraits{}, options_.batch_size);
+  Backend& backend = backends_[id];
+  if (backend.traits.max_num_seqs != traits.max_num_seqs) {
+    backend.room = Room(traits.max_num_seqs, options_.batch_size);
+  }
+  backend.traits = traits;
+  residency_.set_capacity(id, traits.kv_tokens);
 }
 
 void Scheduler::set_ready(BackendId id, bool ready) {
-  backends_.at(id).ready = ready;
+  Backend& backend = backends_.at(id);
+  backend.ready = ready;
+  if (ready) return;
+  residency_.forget(id);
+  while (!backend.affine.empty()) move(*backend.affine.begin(), std::nullopt);
+}
+
+void Scheduler::observe(BackendId id, const std::optional<EngineSample>& sample, TimePoint now) {
+  Backend& backend = backends_.at(id);
+  backend.room.observe(sample, backend.inflight, now);
 }
 
 void Scheduler::submit(Ticket& ticket) {
@@ -32,22 +61,27 @@ void Scheduler::submit(Ticket& ticket) {
   if (queued_ + ticket.prompts > options_.max_queue && queued_ > 0) {
     return refuse(ticket, Errc::kQueueFull);
   }
+  if (ticket.turn == 0) assign_turn(ticket);
   Queue& queue = queue_for(ticket.backends);
-  queue.tickets.insert(place_by_arrival(queue, ticket), ticket);
+  queue.arrivals.insert(queue.arrivals.end(), ticket);
   deadlines_.insert(deadlines_.end(), ticket);
   queue.prompts += ticket.prompts;
   queued_ += ticket.prompts;
+  put(ticket, affine_backend(ticket));
 }
 
 bool Scheduler::cancel(Ticket& ticket) {
-  if (!ticket.queue_hook.is_linked()) return false;
+  if (!ticket.turn_hook.is_linked()) return false;
   unlink(ticket);
   return true;
 }
 
-void Scheduler::complete(BackendId backend, std::uint32_t prompts) {
-  assert(backends_.at(backend).inflight >= prompts);
-  backends_[backend].inflight -= prompts;
+void Scheduler::complete(BackendId id, std::uint32_t prompts, bool ends_call) {
+  Backend& backend = backends_.at(id);
+  assert(backend.inflight >= prompts && (!ends_call || backend.calls > 0));
+  backend.inflight -= prompts;
+  if (ends_call) --backend.calls;
+  backend.room.on_completed(prompts);
 }
 
 void Scheduler::take(TimePoint now, std::vector<Ticket*>& decided) {
@@ -81,17 +115,12 @@ std::optional<TimePoint> Scheduler::next_due() const {
   if (!refused_.empty()) return TimePoint::min();
   if (!deadlines_.empty()) sooner(deadlines_.begin()->deadline);
   for (const auto& queue : queues_) {
-    if (queue->tickets.empty()) continue;
+    if (queue->arrivals.empty()) continue;
     if (options_.policy == FlushPolicy::kFixed) {
       sooner(fixed_due(*queue).at);
-    } else if (options_.policy == FlushPolicy::kEager) {
+    } else if (options_.policy == FlushPolicy::kEager && any_below_max(queue->backends)) {
       // Once every backend is at its limit only a completion can help, and that wakes us anyway.
-      const bool may_exceed_room =
-          std::any_of(backends_.begin(), backends_.end(), [&](const Backend& backend) {
-            const auto id = static_cast<BackendId>(&backend - backends_.data());
-            return queue->backends.contains(id) && backend.below_max_inflight();
-          });
-      if (may_exceed_room) sooner(queue->tickets.front().arrival + options_.batch_timeout);
+      sooner(queue->arrivals.begin()->arrival + options_.batch_timeout);
     }
   }
   return due;
@@ -108,24 +137,52 @@ Scheduler::Queue& Scheduler::queue_for(BackendSet backends) {
   return *queues_.back();
 }
 
-// Before the first ticket that is younger. Looks from both ends at once: tickets of several I/O
-// threads arrive nearly in order, and a retry is older than nearly all.
-Scheduler::TicketList::iterator Scheduler::place_by_arrival(Queue& queue, const Ticket& ticket) {
-  auto front = queue.tickets.begin();
-  auto back = queue.tickets.end();
-  while (front != back) {
-    if (ticket.arrival < front->arrival) return front;
-    ++front;
-    auto before = std::prev(back);
-    if (before->arrival <= ticket.arrival) return back;
-    back = before;
+// Start-time fair queueing: a client's tickets follow each other at the distance of their prompts,
+// and one that was idle starts at the turn that is being served.
+void Scheduler::assign_turn(Ticket& ticket) {
+  if (last_turn_.size() > kManyClients) {
+    std::erase_if(last_turn_, [this](const auto& entry) { return entry.second <= turn_; });
   }
-  return back;
+  std::uint64_t& last = last_turn_[ticket.client];
+  ticket.turn = std::max(turn_, last);
+  last = ticket.turn + ticket.prompts;
+}
+
+void Scheduler::put(Ticket& ticket, std::optional<BackendId> affine) {
+  ticket.affine = affine;
+  if (affine) {
+    Backend& backend = backends_[*affine];
+    backend.affine.insert(backend.affine.end(), ticket);
+    backend.affine_prompts += ticket.prompts;
+    idle_.erase(*affine);
+  } else {
+    Queue& queue = queue_for(ticket.backends);
+    queue.central.insert(queue.central.end(), ticket);
+    queue.central_prompts += ticket.prompts;
+  }
+}
+
+void Scheduler::take_out(Ticket& ticket) {
+  if (ticket.affine) {
+    Backend& backend = backends_[*ticket.affine];
+    backend.affine.erase(backend.affine.iterator_to(ticket));
+    backend.affine_prompts -= ticket.prompts;
+  } else {
+    Queue& queue = queue_for(ticket.backends);
+    queue.central.erase(queue.central.iterator_to(ticket));
+    queue.central_prompts -= ticket.prompts;
+  }
+}
+
+void Scheduler::move(Ticket& ticket, std::optional<BackendId> affine) {
+  take_out(ticket);
+  put(ticket, affine);
 }
 
 void Scheduler::unlink(Ticket& ticket) {
+  take_out(ticket);
   Queue& queue = queue_for(ticket.backends);
-  queue.tickets.erase(queue.tickets.iterator_to(ticket));
+  queue.arrivals.erase(queue.arrivals.iterator_to(ticket));
   deadlines_.erase(deadlines_.iterator_to(ticket));
   queue.prompts -= ticket.prompts;
   queued_ -= ticket.prompts;
@@ -147,9 +204,9 @@ void Scheduler::refuse_expired(TimePoint now) {
 // Its last backend has gone: answer at once rather than let clients wait without a prospect.
 void Scheduler::refuse_unserved() {
   for (auto& queue : queues_) {
-    if (queue->tickets.empty() || any_ready(queue->backends)) continue;
-    while (!queue->tickets.empty()) {
-      Ticket& ticket = queue->tickets.front();
+    if (queue->arrivals.empty() || any_ready(queue->backends)) continue;
+    while (!queue->arrivals.empty()) {
+      Ticket& ticket = *queue->arrivals.begin();
       unlink(ticket);
       refuse(ticket, Errc::kNoBackend);
     }
@@ -163,47 +220,87 @@ bool Scheduler::is_immediate(const Ticket& ticket) const {
 }
 
 void Scheduler::take_immediate(Queue& queue) {
-  for (auto it = queue.tickets.begin(); it != queue.tickets.end();) {
+  for (auto it = queue.central.begin(); it != queue.central.end();) {
     Ticket& ticket = *it++;
     if (!is_immediate(ticket)) continue;
-    const auto backend = least_loaded(queue.backends, [](const Backend& b) { return b.ready; });
-    unlink(ticket);
+    const auto backend = least_loaded(queue.backends, &Backend::is_ready);
     grant(ticket, *backend, FlushReason::kRoom);  // refuse_unserved() has seen to it that one is
     close_batch(backends_[*backend], FlushReason::kRoom);
   }
 }
 
 void Scheduler::take_eager() {
-  BackendSet all = BackendSet::first(backends_.size());
+  const FlushReason reason = draining_ ? FlushReason::kDrain : FlushReason::kRoom;
+  const BackendSet all = BackendSet::first(backends_.size());
+  idle_ = {};
   while (queued_ > 0) {
-    const auto backend = least_loaded(all, [this](const Backend& b) {
-      return b.has_room() && oldest_for(static_cast<BackendId>(&b - backends_.data())) != nullptr;
-    });
-    if (!backend) break;
-    Ticket& ticket = *oldest_for(*backend);
-    unlink(ticket);
-    grant(ticket, *backend, draining_ ? FlushReason::kDrain : FlushReason::kRoom);
+    const auto id = least_loaded(all - idle_, &Backend::has_room);
+    if (!id) break;
+    Ticket* head = head_for(*id);
+    if (head == nullptr || !wants(backends_[*id], *head)) {
+      idle_.insert(*id);
+    } else {
+      grant_with_mates(*head, *id, reason, backends_[*id].room.prompts());
+    }
   }
-  for (auto& backend : backends_) {
-    close_batch(backend, draining_ ? FlushReason::kDrain : FlushReason::kRoom);
+  close_batches(reason);
+  for (Backend& backend : backends_) {
+    if (!backend.has_room()) backend.room.on_held_back();
   }
 }
 
-void Scheduler::take_overdue(Queue& queue, TimePoint now) {
-  while (!queue.tickets.empty() && queue.tickets.front().arrival + options_.batch_timeout <= now) {
-    const auto backend =
-        least_loaded(queue.backends, [](const Backend& b) { return b.below_max_inflight(); });
-    if (!backend) break;
-    Ticket& ticket = queue.tickets.front();
-    unlink(ticket);
-    grant(ticket, *backend, FlushReason::kTimeout);
+// The ticket that `id` would take next. What is better off with another backend moves there.
+Ticket* Scheduler::head_for(BackendId id) {
+  while (true) {
+    Turns& affine = backends_[id].affine;
+    Ticket* head = affine.empty() ? nullptr : &*affine.begin();
+    for (auto& queue : queues_) {
+      if (queue->central.empty() || !queue->backends.contains(id)) continue;
+      Ticket& first = *queue->central.begin();
+      if (head == nullptr || EarlierTurn()(first, *head)) head = &first;
+    }
+    if (head == nullptr || head->affine) return head;
+    const auto home = affine_backend(*head);
+    if (!home) return head;
+    move(*head, home);
   }
-  for (auto& backend : backends_) close_batch(backend, FlushReason::kTimeout);
+}
+
+// A backend whose packable calls are many enough waits: meanwhile others join the head's call.
+bool Scheduler::wants(const Backend& backend, const Ticket& head) const {
+  return backend.calls < kMergeCalls || !packs_now(head, backend);
+}
+
+void Scheduler::take_overdue(Queue& queue, TimePoint now) {
+  while (!queue.arrivals.empty() && any_below_max(queue.backends)) {
+    Ticket& oldest = *queue.arrivals.begin();
+    if (oldest.arrival + options_.batch_timeout > now) break;
+    if (oldest.affine && !backends_[*oldest.affine].below_max_inflight()) {
+      move(oldest, std::nullopt);
+    }
+    Ticket& next = next_turn(queue);
+    const auto id =
+        next.affine ? next.affine : least_loaded(queue.backends, &Backend::below_max_inflight);
+    grant_with_mates(next, *id, FlushReason::kTimeout, backends_[*id].max_inflight());
+  }
+  close_batches(FlushReason::kTimeout);
+}
+
+// Whose turn it is among the tickets of `queue` that could leave at once: not necessarily the
+// oldest's, or a client with thousands of old tickets would keep all others out.
+Ticket& Scheduler::next_turn(Queue& queue) {
+  Ticket* next = queue.central.empty() ? nullptr : &*queue.central.begin();
+  for (Backend& backend : backends_) {
+    if (backend.affine.empty() || !backend.below_max_inflight()) continue;
+    Ticket& head = *backend.affine.begin();
+    if (next == nullptr || EarlierTurn()(head, *next)) next = &head;
+  }
+  return *next;  // the caller knows that there is one
 }
 
 void Scheduler::take_fixed(Queue& queue, TimePoint now) {
   while (queue.prompts >= options_.batch_size) cut_batch(queue, FlushReason::kFull);
-  if (queue.tickets.empty()) return;
+  if (queue.arrivals.empty()) return;
   const Due due = fixed_due(queue);
   if (draining_) {
     cut_batch(queue, FlushReason::kDrain);
@@ -215,83 +312,69 @@ void Scheduler::take_fixed(Queue& queue, TimePoint now) {
 // When the queue leaves underfull, and why: its oldest member's batch_timeout, or the moment at
 // which some member has spent half of the time that its client gives it.
 Scheduler::Due Scheduler::fixed_due(const Queue& queue) const {
-  Due due{queue.tickets.front().arrival + options_.batch_timeout, FlushReason::kTimeout};
-  for (const Ticket& ticket : queue.tickets) {
+  Due due{queue.arrivals.begin()->arrival + options_.batch_timeout, FlushReason::kTimeout};
+  for (const Ticket& ticket : queue.arrivals) {
     const TimePoint half = ticket.arrival + (ticket.deadline - ticket.arrival) / 2;
     if (half < due.at) due = {half, FlushReason::kDeadline};
   }
   return due;
 }
 
-// Sends the head of `queue`, up to batch_size prompts, as one batch to the least loaded backend.
-void Scheduler::cut_batch(Queue& queue, FlushReason reason) {
-  const auto backend = least_loaded(queue.backends, [](const Backend& b) { return b.ready; });
-  Backend& target = backends_[*backend];
-  while (!queue.tickets.empty()) {
-    Ticket& ticket = queue.tickets.front();
-    if (!target.open.empty() && target.open_prompts + ticket.prompts > options_.batch_size) break;
-    unlink(ticket);
-    grant(ticket, *backend, reason);
-    if (target.open.empty()) break;  // grant() has closed the batch: it was full
-  }
-  close_batch(target, reason);
-}
-
-void Scheduler::grant(Ticket& ticket, BackendId id, FlushReason reason) {
-  Backend& backend = backends_[id];
-  if (!backend.open.empty() && backend.open_prompts + ticket.prompts > options_.batch_size) {
-    close_batch(backend, reason);
-  }
-  ticket.verdict.backend = id;
-  ticket.verdict.refused.reset();
-  backend.open.push_back(&ticket);
-  backend.open_prompts += ticket.prompts;
-  backend.inflight += ticket.prompts;
-  if (backend.open_prompts >= options_.batch_size) close_batch(backend, FlushReason::kFull);
-}
-
-void Scheduler::close_batch(Backend& backend, FlushReason reason) {
-  if (backend.open.empty()) return;
-  const BatchInfo batch{++last_batch_, backend.open_prompts, reason};
-  for (Ticket* ticket : backend.open) {
-    ticket->verdict.batch = batch;
-    decided_->push_back(ticket);
-  }
-  ++batches_[static_cast<std::size_t>(reason)];
-  backend.open.clear();
-  backend.open_prompts = 0;
-}
-
 // --- backends -----------------------------------------------------------------------------------
 
-template <class Admissible>
-std::optional<BackendId> Scheduler::least_loaded(BackendSet among, Admissible admissible) {
+// The backend that holds the beginning of the ticket's prompt, if there is one that is not much
+// busier than the others; of several, the least busy.
+std::optional<BackendId> Scheduler::affine_backend(const Ticket& ticket) const {
+  if (options_.policy != FlushPolicy::kEager || !options_.affinity || ticket.prefix.empty()) {
+    return std::nullopt;
+  }
+  double least = 0;
+  std::size_t ready = 0;
+  for (const Backend& backend : backends_) {
+    if (!backend.ready || !ticket.backends.contains(id_of(backend))) continue;
+    least = ready++ == 0 ? backend.load() : std::min(least, backend.load());
+  }
+  if (ready < 2) return std::nullopt;
+  std::optional<BackendId> home;
+  const BackendSet holders = residency_.find(ticket.prefix) & ticket.backends;
+  for (const Backend& backend : backends_) {
+    const BackendId id = id_of(backend);
+    if (!holders.contains(id) || !backend.ready) continue;
+    if (!home || backend.load() < backends_[*home].load()) home = id;
+  }
+  if (!home) return std::nullopt;
+  for (const auto& queue : queues_) {
+    if (queue->backends == ticket.backends) {
+      least += static_cast<double>(queue->central_prompts) / static_cast<double>(ready);
+    }
+  }
+  const double bound = std::max(least + kAffinitySlack, least * kAffinityRatio);
+  if (backends_[*home].load() > bound) return std::nullopt;
+  return home;
+}
+
+std::optional<BackendId> Scheduler::least_loaded(BackendSet among, Condition condition) {
   std::optional<BackendId> best;
   const auto count = static_cast<BackendId>(backends_.size());
   for (BackendId i = 0; i < count; ++i) {
     const BackendId id = (i + rotation_) % count;
-    if (!among.contains(id) || !admissible(backends_[id])) continue;
+    if (!among.contains(id) || !(backends_[id].*condition)()) continue;
     if (!best || backends_[id].inflight < backends_[*best].inflight) best = id;
   }
   if (best) rotation_ = *best + 1;
   return best;
 }
 
-Ticket* Scheduler::oldest_for(BackendId backend) {
-  Ticket* oldest = nullptr;
-  for (auto& queue : queues_) {
-    if (queue->tickets.empty() || !queue->backends.contains(backend)) continue;
-    Ticket& head = queue->tickets.front();
-    if (oldest == nullptr || head.arrival < oldest->arrival) oldest = &head;
-  }
-  return oldest;
+bool Scheduler::any_ready(BackendSet among) const {
+  return std::ranges::any_of(backends_, [&](const Backend& backend) {
+    return backend.ready && among.contains(id_of(backend));
+  });
 }
 
-bool Scheduler::any_ready(BackendSet among) const {
-  for (BackendId id = 0; id < backends_.size(); ++id) {
-    if (among.contains(id) && backends_[id].ready) return true;
-  }
-  return false;
+bool Scheduler::any_below_max(BackendSet among) const {
+  return std::ranges::any_of(backends_, [&](const Backend& backend) {
+    return backend.below_max_inflight() && among.contains(id_of(backend));
+  });
 }
 
 }  // namespace batchproxy

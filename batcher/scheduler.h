@@ -3,14 +3,17 @@
 // Sans-io: no socket, timer, lock or clock. Time comes in as an argument, verdicts come out of
 // take(); Lane (lane.h) does the waiting.
 //
-// Policy (docs/DESIGN.md, "Scheduling"):
-//  eager  A ticket is granted the moment a backend has room (fewer than max_num_seqs prompts in
-//         flight), to the one with the fewest. A ticket that has waited batch_timeout goes to the
-//         least loaded backend beyond its room, never beyond 2 x max_num_seqs.
+// Policy (docs/SCHEDULING.md says why, with figures):
+//  eager  A ticket is granted the moment a backend has room, to the one with the fewest prompts in
+//         flight; to one that holds the beginning of its prompt already, if that one is not much
+//         busier than the others. A ticket that has waited batch_timeout goes beyond the room, but
+//         never beyond 2 x max_num_seqs.
 //  fixed  The classic collector: a queue leaves when it holds batch_size prompts or its oldest has
 //         waited batch_timeout; the batch goes to the backend with the fewest in flight. Streams
 //         skip it.
 //  off    Every ticket is granted at once.
+// Clients take turns: each ticket gets a place as if every client had a queue of its own and the
+// queues were served in rotation, prompt by prompt.
 //
 // Threading: confined to the lane.
 #pragma once
@@ -19,132 +22,219 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <unordered_map>
 #include <vector>
 
-#include <boost/intrusive/list.hpp>
 #include <boost/intrusive/set.hpp>
 
+#include "batcher/residency.h"
+#include "batcher/room.h"
 #include "batcher/ticket.h"
 
 namespace batchproxy {
 
 enum class FlushPolicy { kEager, kFixed, kOff };
 
+// Whether requests are packed into one call: auto does it while the engine's HTTP front end is the
+// bottleneck, for short answers whose usage can be told apart.
+enum class MergePolicy { kAuto, kAlways, kOff };
+
 struct SchedulerOptions {
   FlushPolicy policy = FlushPolicy::kEager;
   std::uint32_t batch_size = 16;  // prompts
   Duration batch_timeout = std::chrono::milliseconds(500);
   std::size_t max_queue = 100000;  // prompts
+  bool affinity = true;
+  MergePolicy merge = MergePolicy::kAuto;
+};
+
+struct BackendTraits {
+  std::uint32_t max_num_seqs = 256;
+  std::uint64_t kv_tokens = 0;  // its cache holds; 0: unknown
+  bool exact_usage = false;     // its list answers tell what each prompt used
+  bool chat_batches = false;    // it takes lists of conversations
 };
 
 // Invariants:
 //  - A submitted ticket comes out of take() exactly once, granted or refused, unless cancel()
 //    returned true for it.
-//  - Tickets of one queue are granted in order of arrival.
+//  - A ticket is not granted to a backend while an older one of its client waits that this backend
+//    could take.
 //  - No batch holds more than batch_size prompts, unless it is a single client's longer list.
 class Scheduler {
  public:
+  // Packable calls that a backend has outstanding before it is given the next one: meanwhile
+  // requests gather, so that the next call carries many.
+  static constexpr std::uint32_t kMergeCalls = 16;
+
   explicit Scheduler(const SchedulerOptions& options);
   ~Scheduler();
   Scheduler(const Scheduler&) = delete;
   Scheduler& operator=(const Scheduler&) = delete;
 
-  // Introduces backend `id`, or changes how many prompts it runs at once. New ones are not ready.
-  void set_backend(BackendId id, std::uint32_t max_num_seqs);
+  // Introduces backend `id`, or says more about it. New ones are not ready.
+  void set_backend(BackendId id, const BackendTraits& traits);
+  // Not ready: what waited for its cache goes elsewhere, and its cache is taken to be lost.
   void set_ready(BackendId id, bool ready);
 
-  // Queues `ticket`, which must stay where it is until its verdict. A ticket older than others (a
-  // retry) takes its place by arrival.
+  // One look at the backend's metrics; nothing when they could not be read.
+  void observe(BackendId id, const std::optional<EngineSample>& sample, TimePoint now);
+
+  // Queues `ticket`, which must stay where it is until its verdict. A ticket that comes back (a
+  // retry) takes its old place.
   void submit(Ticket& ticket);
 
   // Takes a ticket out of its queue; false when it has its verdict already.
   bool cancel(Ticket& ticket);
 
-  // `prompts` prompts granted to `backend` have been answered, or have failed.
-  void complete(BackendId backend, std::uint32_t prompts);
+  // `prompts` prompts granted to `backend` have been answered, or have failed. `ends_call`: their
+  // verdict had `holds_call`.
+  void complete(BackendId backend, std::uint32_t prompts, bool ends_call);
 
   // Batches no longer wait to fill, now and later.
   void drain() { draining_ = true; }
 
-  // Appends every ticket decided at `now`.
+  // Appends every ticket decided at `now`; a leader is followed by its mates.
   void take(TimePoint now, std::vector<Ticket*>& decided);
 
   // When take() may next decide something if nothing else happens; nothing means "not before".
   std::optional<TimePoint> next_due() const;
 
   std::size_t queued() const { return queued_; }  // prompts
-  std::uint32_t inflight(BackendId id) const { return backends_[id].inflight; }
   std::size_t backend_count() const { return backends_.size(); }
+  std::uint32_t inflight(BackendId id) const { return backends_[id].inflight; }
+  std::uint32_t room(BackendId id) const { return backends_[id].room.prompts(); }
+  bool front_end_bound(BackendId id) const { return backends_[id].room.front_end_bound(); }
   // Batches so far, by FlushReason.
   std::uint64_t batches(FlushReason reason) const {
     return batches_[static_cast<std::size_t>(reason)];
   }
+  // Tickets so far that were granted to a backend because it held their beginning; calls so far
+  // that carried several tickets, and how many.
+  struct Gains {
+    std::uint64_t affine = 0;
+    std::uint64_t merged_calls = 0;
+    std::uint64_t merged_tickets = 0;
+  };
+  const Gains& gains() const { return gains_; }
 
  private:
-  struct Backend {
-    std::uint32_t max_num_seqs = 0;
-    std::uint32_t inflight = 0;
-    bool ready = false;
-    std::vector<Ticket*> open;  // granted in this take(), batch not closed yet
-    std::uint32_t open_prompts = 0;
-
-    bool has_room() const { return ready && inflight < max_num_seqs; }
-    bool below_max_inflight() const { return ready && inflight < 2 * max_num_seqs; }
+  struct EarlierTurn {
+    bool operator()(const Ticket& a, const Ticket& b) const {
+      return a.turn != b.turn ? a.turn < b.turn : a.arrival < b.arrival;
+    }
   };
-
-  using TicketList =
-      intrusive::list<Ticket, intrusive::member_hook<Ticket, QueueHook, &Ticket::queue_hook>,
-                      intrusive::constant_time_size<false>>;
+  struct EarlierArrival {
+    bool operator()(const Ticket& a, const Ticket& b) const { return a.arrival < b.arrival; }
+  };
   struct EarlierDeadline {
     bool operator()(const Ticket& a, const Ticket& b) const { return a.deadline < b.deadline; }
   };
-  using DeadlineSet = intrusive::multiset<
-      Ticket, intrusive::member_hook<Ticket, DeadlineHook, &Ticket::deadline_hook>,
-      intrusive::compare<EarlierDeadline>, intrusive::constant_time_size<false>>;
+  template <TicketHook Ticket::* Hook, class Order>
+  using TicketSet =
+      intrusive::multiset<Ticket, intrusive::member_hook<Ticket, TicketHook, Hook>,
+                          intrusive::compare<Order>, intrusive::constant_time_size<false>>;
+  using Turns = TicketSet<&Ticket::turn_hook, EarlierTurn>;
+  using Arrivals = TicketSet<&Ticket::arrival_hook, EarlierArrival>;
+  using Deadlines = TicketSet<&Ticket::deadline_hook, EarlierDeadline>;
 
-  // Tickets that the same backends may serve, by arrival. With one model there is one queue.
-  struct Queue {
-    BackendSet backends;
-    TicketList tickets;
-    std::size_t prompts = 0;
+  struct Backend {
+    explicit Backend(const BackendTraits& of, std::uint32_t batch_size)
+        : traits(of), room(of.max_num_seqs, batch_size) {}
+
+    BackendTraits traits;
+    Room room;
+    bool ready = false;
+    std::uint32_t inflight = 0;  // prompts
+    std::uint32_t calls = 0;     // outstanding packable calls
+    Turns affine;                // tickets whose beginning it holds
+    std::size_t affine_prompts = 0;
+    std::vector<Ticket*> open;  // granted in this take(), batch not closed yet
+    std::uint32_t open_prompts = 0;
+
+    bool is_ready() const { return ready; }
+    bool has_room() const { return ready && inflight < room.prompts(); }
+    std::uint32_t max_inflight() const { return 2 * traits.max_num_seqs; }
+    bool below_max_inflight() const { return ready && inflight < max_inflight(); }
+    double load() const { return static_cast<double>(inflight + affine_prompts); }
   };
 
+  // Tickets that the same backends may serve. With one model there is one queue.
+  struct Queue {
+    BackendSet backends;
+    Turns central;      // those that wait for no backend in particular
+    Arrivals arrivals;  // all, those in affinity queues too
+    std::size_t prompts = 0;
+    std::size_t central_prompts = 0;
+  };
+
+  // Queues.
   Queue& queue_for(BackendSet backends);
-  static TicketList::iterator place_by_arrival(Queue& queue, const Ticket& ticket);
+  void assign_turn(Ticket& ticket);
+  void put(Ticket& ticket, std::optional<BackendId> affine);
+  void take_out(Ticket& ticket);
+  void move(Ticket& ticket, std::optional<BackendId> affine);
   void unlink(Ticket& ticket);
   void refuse(Ticket& ticket, Errc why);
   void refuse_unserved();
   void refuse_expired(TimePoint now);
-  void grant(Ticket& ticket, BackendId backend, FlushReason reason);
-  void close_batch(Backend& backend, FlushReason reason);
-  bool is_immediate(const Ticket& ticket) const;
 
+  // Decisions.
+  bool is_immediate(const Ticket& ticket) const;
   void take_immediate(Queue& queue);
   void take_eager();
   void take_overdue(Queue& queue, TimePoint now);
   void take_fixed(Queue& queue, TimePoint now);
-  void cut_batch(Queue& queue, FlushReason reason);
   struct Due {
     TimePoint at;
     FlushReason reason;
   };
   Due fixed_due(const Queue& queue) const;
+  Ticket* head_for(BackendId id);
+  Ticket& next_turn(Queue& queue);
+  bool wants(const Backend& backend, const Ticket& head) const;
 
-  template <class Admissible>
-  std::optional<BackendId> least_loaded(BackendSet among, Admissible admissible);
-  Ticket* oldest_for(BackendId backend);
+  // Batches and calls (batching.cc).
+  void cut_batch(Queue& queue, FlushReason reason);
+  void grant_with_mates(Ticket& leader, BackendId id, FlushReason reason,
+                        std::uint32_t max_inflight);
+  void find_mates(const Ticket& leader, BackendId id, std::uint32_t most);
+  bool packable(const Ticket& ticket, const Backend& backend) const;
+  bool packs_now(const Ticket& ticket, const Backend& backend) const;
+  void grant(Ticket& ticket, BackendId id, FlushReason reason);
+  void close_batch(Backend& backend, FlushReason reason);
+  void close_batches(FlushReason reason);
+
+  // Backends.
+  BackendId id_of(const Backend& backend) const {
+    return static_cast<BackendId>(&backend - backends_.data());
+  }
+  using Condition = bool (Backend::*)() const;
+  std::optional<BackendId> least_loaded(BackendSet among, Condition condition);
+  std::optional<BackendId> affine_backend(const Ticket& ticket) const;
   bool any_ready(BackendSet among) const;
+  bool any_below_max(BackendSet among) const;
 
   const SchedulerOptions options_;
   std::vector<Backend> backends_;
   std::vector<std::unique_ptr<Queue>> queues_;  // one per distinct BackendSet seen
-  DeadlineSet deadlines_;                       // every queued ticket
-  std::vector<Ticket*> refused_;                // decided since the last take()
-  std::vector<Ticket*>* decided_ = nullptr;     // take()'s output while it runs
+  Deadlines deadlines_;                         // every queued ticket
+  Residency residency_;
+  std::unordered_map<std::uint64_t, std::uint64_t> last_turn_;  // by client
+  std::uint64_t turn_ = 1;                                      // of the latest grant
+  std::vector<Ticket*> refused_;                                // decided since the last take()
+
+  // Of the take() in progress.
+  std::vector<Ticket*>* decided_ = nullptr;
+  BackendSet idle_;                            // have room, but nothing to do
+  std::vector<Ticket*> mates_;                 // of the leader being granted
+  std::vector<std::uint64_t> passed_clients_;  // whose next ticket cannot be its mate
+
   std::size_t queued_ = 0;
   std::uint64_t last_batch_ = 0;
   std::uint32_t rotation_ = 0;  // where the search for the least loaded starts, to spread ties
   std::array<std::uint64_t, kAllFlushReasons.size()> batches_{};
+  Gains gains_;
   bool draining_ = false;
 };
 

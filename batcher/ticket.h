@@ -13,12 +13,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <vector>
 
-#include <boost/intrusive/list_hook.hpp>
 #include <boost/intrusive/set_hook.hpp>
 
 #include "batcher/error.h"
 #include "batcher/flush_reason.h"
+#include "batcher/prefix.h"
 
 namespace batchproxy {
 
@@ -45,6 +46,9 @@ class BackendSet {
   constexpr std::size_t size() const { return static_cast<std::size_t>(std::popcount(bits_)); }
   constexpr BackendSet operator&(BackendSet other) const { return BackendSet(bits_ & other.bits_); }
   constexpr BackendSet operator|(BackendSet other) const { return BackendSet(bits_ | other.bits_); }
+  constexpr BackendSet operator-(BackendSet other) const {
+    return BackendSet(bits_ & ~other.bits_);
+  }
   friend constexpr bool operator==(BackendSet, BackendSet) = default;
 
  private:
@@ -59,14 +63,20 @@ struct BatchInfo {
   FlushReason reason = FlushReason::kRoom;
 };
 
+class Ticket;
+
 // What the lane decided: send to `backend` now, or answer with `refused`.
+//
+// Tickets that leave in one merged call have one leader, which makes the call for its mates too;
+// a mate waits for its leader, and keeps its ticket and request as they are until then.
 struct Verdict {
   BackendId backend = 0;
   BatchInfo batch;
   std::optional<Errc> refused;
+  bool is_mate = false;
+  bool holds_call = false;     // counts among the backend's outstanding packable calls
+  std::vector<Ticket*> mates;  // of a leader, by arrival
 };
-
-class Ticket;
 
 // Takes tickets back on their own I/O thread: once for every submit() and once for every cancel(),
 // so that whoever has them all back knows that the lane has forgotten the ticket.
@@ -79,8 +89,10 @@ class VerdictSink {
 };
 
 namespace intrusive = boost::intrusive;
-using QueueHook = intrusive::list_member_hook<intrusive::link_mode<intrusive::safe_link>>;
-using DeadlineHook = intrusive::set_member_hook<intrusive::link_mode<intrusive::safe_link>>;
+using TicketHook = intrusive::set_member_hook<intrusive::link_mode<intrusive::safe_link>>;
+
+// Whether a request can share a call with others, and which kind of call.
+enum class Packing : std::uint8_t { kNever, kCompletion, kChat };
 
 class Ticket {
  public:
@@ -90,15 +102,24 @@ class Ticket {
   BackendSet backends;        // who may serve it
   std::uint32_t prompts = 1;  // a client's list counts as many
   bool streaming = false;
+  std::uint64_t client = 0;  // whose it is: clients take turns
+  std::uint32_t tokens = 0;  // of its prompts, roughly
+  PrefixChain prefix;
+  Packing packing = Packing::kNever;
+  bool brief = false;          // it asks for a short answer
+  std::uint64_t identity = 0;  // equal for requests that may share a call
   VerdictSink* sink = nullptr;
   std::uint32_t port = 0;  // which LanePort it came through; set by the port
 
   // Set by the lane.
   Verdict verdict;
 
-  // The scheduler's own links.
-  QueueHook queue_hook;
-  DeadlineHook deadline_hook;
+  // The scheduler's own.
+  std::uint64_t turn = 0;           // place among the turns of all clients; 0: not given yet
+  std::optional<BackendId> affine;  // whose affinity queue it waits in
+  TicketHook turn_hook;
+  TicketHook arrival_hook;
+  TicketHook deadline_hook;
 };
 
 }  // namespace batchproxy

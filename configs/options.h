@@ -136,6 +136,10 @@ struct ProxyOptions {
                                "Threads that serve connections; 0 means one per core."};
   Key<std::string> flush{"flush", "eager", one_of({"eager", "fixed"}),
                          "eager sends when a backend has room; fixed waits for size or timeout."};
+  Key<bool> affinity{"affinity", true, anything(),
+                     "Send prompts that begin alike to the engine that holds their beginning."};
+  Key<std::string> merge{"merge", "auto", one_of({"auto", "always", "off"}),
+                         "Pack like requests into one call: auto does it while it pays."};
   Key<std::int64_t> max_body_bytes{"max_body_bytes", 64 << 20, between(1024, 1 << 30),
                                    "Largest request body; more is answered 413."};
   Key<std::int64_t> max_queue{"max_queue", 100000, between(1, 10000000),
@@ -150,6 +154,8 @@ struct ProxyOptions {
                              "Seconds to finish open requests after SIGTERM or Ctrl-C."};
   Key<Seconds> health_interval{"health_interval", Seconds(2), between(0.05, 600),
                                "Seconds between two looks at an engine's /health."};
+  Key<Seconds> metrics_interval{"metrics_interval", Seconds(0.25), between(0.05, 600),
+                                "Seconds between two looks at an engine's /metrics."};
   Key<std::string> log_level{"log_level", "info",
                              one_of({"debug", "info", "warning", "error", "off"}),
                              "Least important message that is printed."};

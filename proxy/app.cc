@@ -38,6 +38,11 @@ FlushPolicy flush_policy(const Options& options) {
   return *options.proxy.flush == "fixed" ? FlushPolicy::kFixed : FlushPolicy::kEager;
 }
 
+MergePolicy merge_policy(std::string_view name) {
+  if (name == "always") return MergePolicy::kAlways;
+  return name == "off" ? MergePolicy::kOff : MergePolicy::kAuto;
+}
+
 std::string_view to_string(FlushPolicy policy) {
   switch (policy) {
     case FlushPolicy::kEager:
@@ -56,13 +61,21 @@ App::App(const Options& options, Topology topology, const std::string& self)
     : options_(options),
       topology_(std::move(topology)),
       console_(options_),
-      monitor_(io_, to_duration(*options.proxy.health_interval),
+      monitor_(io_,
+               {to_duration(*options.proxy.health_interval),
+                to_duration(*options.proxy.metrics_interval)},
                {[this](BackendId backend, Health health, const std::string& why) {
                   on_health(backend, health, why);
                 },
                 [this](ModelTablePtr models) {
                   models_ = models->names();
                   data_.set_models(std::move(models));
+                },
+                [this](BackendId backend, const Abilities& abilities) {
+                  data_.set_abilities(backend, abilities);
+                },
+                [this](BackendId backend, const std::optional<EngineMetrics>& metrics) {
+                  data_.set_metrics(backend, metrics);
                 }}),
       data_(data_plane_setup(), topology_.sites),
       admin_(listen_on(io_, *options.proxy.admin, "--admin")),
@@ -88,6 +101,15 @@ DataPlane::Setup App::data_plane_setup() {
   setup.scheduler.batch_size = static_cast<std::uint32_t>(*options_.worker.batch_size);
   setup.scheduler.batch_timeout = to_duration(*options_.worker.batch_timeout);
   setup.scheduler.max_queue = static_cast<std::size_t>(*proxy.max_queue);
+  setup.scheduler.affinity = *proxy.affinity;
+  setup.scheduler.merge = merge_policy(*proxy.merge);
+  // Bodies are looked into for no more than the scheduler will use.
+  BodyPolicy& bodies = setup.settings.bodies;
+  const bool batches = setup.scheduler.policy != FlushPolicy::kOff;
+  bodies.prefixes = setup.scheduler.policy == FlushPolicy::kEager && setup.scheduler.affinity &&
+                    topology_.sites.size() > 1;
+  bodies.packing = batches && setup.scheduler.merge != MergePolicy::kOff;
+  bodies.list_piece = batches ? setup.scheduler.batch_size : 0;
   setup.threads = static_cast<std::size_t>(*proxy.io_threads);
   if (setup.threads == 0) setup.threads = std::max(1u, std::thread::hardware_concurrency());
   setup.report_failure = [this](BackendId backend, bool unreachable) {

@@ -53,7 +53,10 @@ DataPlane::DataPlane(Setup setup, const std::vector<BackendSite>& sites) {
   lane_ = std::make_unique<Lane>(lane_io_ ? *lane_io_ : threads_.front()->io, setup.scheduler);
   if (setup.on_batch_done) lane_->watch_batches(setup.on_batch_done);
   for (auto& thread : threads_) thread->lane = &lane_->add_port(thread->io);
-  for (const BackendSite& site : sites) lane_->set_backend(site.endpoint.id, site.max_num_seqs);
+  for (const BackendSite& site : sites) {
+    traits_.push_back({.max_num_seqs = site.max_num_seqs});
+    lane_->set_backend(site.endpoint.id, traits_.back());
+  }
 }
 
 DataPlane::~DataPlane() {
@@ -80,6 +83,22 @@ void DataPlane::start() {
 void DataPlane::set_ready(BackendId backend, bool ready, bool any_ready) {
   lane_->set_ready(backend, ready);
   on_every_thread([any_ready](IoThread& thread) { thread.any_ready = any_ready; });
+}
+
+void DataPlane::set_abilities(BackendId backend, const Abilities& abilities) {
+  traits_[backend].exact_usage = abilities.token_ids;
+  traits_[backend].chat_batches = abilities.chat_batches;
+  lane_->set_backend(backend, traits_[backend]);
+}
+
+void DataPlane::set_metrics(BackendId backend, const std::optional<EngineMetrics>& metrics) {
+  if (metrics && metrics->kv_tokens != traits_[backend].kv_tokens) {
+    traits_[backend].kv_tokens = metrics->kv_tokens;
+    lane_->set_backend(backend, traits_[backend]);
+  }
+  std::optional<EngineSample> sample;
+  if (metrics) sample = metrics->sample;
+  lane_->observe(backend, sample);
 }
 
 void DataPlane::set_models(ModelTablePtr models) {
@@ -141,7 +160,11 @@ void DataPlane::collect(Snapshot& into) const {
   }
   for (std::size_t i = 0; i < into.backends.size(); ++i) {
     into.backends[i].inflight = lane.inflight[i].load(std::memory_order_relaxed);
+    into.backends[i].room = lane.room[i].load(std::memory_order_relaxed);
   }
+  into.affine = lane.affine.load(std::memory_order_relaxed);
+  into.merged_calls = lane.merged_calls.load(std::memory_order_relaxed);
+  into.merged_requests = lane.merged_tickets.load(std::memory_order_relaxed);
 }
 
 void DataPlane::on_every_thread(const std::function<void(IoThread&)>& action) {

@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "backends/backend_monitor.h"
 #include "batcher/lane.h"
 #include "proxy/io_thread.h"
 #include "proxy/listener.h"
@@ -39,6 +40,8 @@ class DataPlane {
 
   void set_ready(BackendId backend, bool ready, bool any_ready);
   void set_models(ModelTablePtr models);
+  void set_abilities(BackendId backend, const Abilities& abilities);
+  void set_metrics(BackendId backend, const std::optional<EngineMetrics>& metrics);
 
   // Takes no new clients, ends idle ones, and every other after the answer under way.
   void drain();
@@ -56,6 +59,7 @@ class DataPlane {
   std::vector<std::unique_ptr<IoThread>> threads_;
   std::unique_ptr<asio::io_context> lane_io_;  // null when the lane lives on the only I/O thread
   std::unique_ptr<Lane> lane_;
+  std::vector<BackendTraits> traits_;  // as the lane has been told, by BackendId
   std::vector<Acceptor> acceptors_;
   std::atomic<std::size_t> closed_acceptors_{0};
   std::vector<std::thread> running_;

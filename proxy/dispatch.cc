@@ -1,11 +1,17 @@
 // proxy/dispatch.cc - see dispatch.h.
 #include "proxy/dispatch.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <utility>
 
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <spdlog/spdlog.h>
+
+#include "proxy/failure.h"
+#include "proxy/ticket_facts.h"
 
 namespace batchproxy {
 
@@ -19,55 +25,15 @@ std::string_view chunk_size_line(std::size_t size, std::array<char, 20>& storage
   return {storage.data(), static_cast<std::size_t>(end - storage.data())};
 }
 
-Error error_of(CallFailure failure, std::string_view backend) {
-  const std::string name(backend);
-  switch (failure) {
-    case CallFailure::kRefused:
-    case CallFailure::kUnreachable:
-      return {Errc::kBackendLost, "Backend " + name + " could not be reached."};
-    case CallFailure::kNoAnswer:
-      return {Errc::kBackendLost, "Backend " + name + " closed the connection without an answer."};
-    case CallFailure::kCutAnswer:
-      return {Errc::kBackendLost, "Backend " + name + " closed the connection in mid-answer."};
-    case CallFailure::kBareError:
-      return {Errc::kBadBackendResponse, "Backend " + name + " failed without saying why."};
-    case CallFailure::kBadAnswer:
-      return {Errc::kBadBackendResponse,
-              "Backend " + name + " sent something that is not an answer."};
-    case CallFailure::kTimedOut:
-      return {Errc::kBackendTimeout, "Backend " + name + " did not answer in time."};
-    case CallFailure::kNone:
-    case CallFailure::kAborted:
-      break;
-  }
-  return {Errc::kInternal, "The call to backend " + name + " ended unexpectedly."};
-}
-
-Error error_of(Errc refused) {
-  switch (refused) {
-    case Errc::kNoBackend:
-      return {refused,
-              "No backend for this model is ready. Engines may still be loading: see "
-              "/status on the admin address."};
-    case Errc::kQueueFull:
-      return {refused, "The queue is full. Try again, or raise batchproxy.max_queue."};
-    case Errc::kQueueTimeout:
-      return {refused, "The request waited for a backend until its time was up."};
-    default:
-      return {Errc::kInternal, "The request was refused."};
-  }
-}
-
 }  // namespace
 
 Dispatch::Dispatch(IoThread& thread, Connection& client, const ClientRequest& request)
-    : thread_(thread), client_(client), request_(request), keep_alive_(request.keep_alive) {
+    : thread_(thread),
+      client_(client),
+      request_(request),
+      phase_(thread.metrics),
+      keep_alive_(request.keep_alive) {
   thread_.metrics.received.add();
-  enter(Phase::kQueued);
-}
-
-Dispatch::~Dispatch() {
-  enter(Phase::kIdle);
 }
 
 Task<bool> Dispatch::run() {
@@ -78,9 +44,7 @@ Task<bool> Dispatch::run() {
   } catch (const std::exception& exception) {
     spdlog::error("internal error in request {}: {}", request_.unique_id, exception.what());
     failed = true;
-    call_ = nullptr;  // it ended with the exception
   }
-  complete(false);
   if (failed && !began_answer_) {
     Error error{Errc::kInternal, "An internal error of batchproxy. Its log says more."};
     finish = co_await refuse(std::move(error));
@@ -88,7 +52,6 @@ Task<bool> Dispatch::run() {
     keep_alive_ = false;
   }
   client_.on_peer_gone(nullptr);
-  enter(Phase::kIdle);
   thread_.metrics.count_finish(finish);
   if (finish == Finish::kOk) {
     thread_.metrics.latency.observe(std::chrono::steady_clock::now() - request_.arrival);
@@ -97,157 +60,106 @@ Task<bool> Dispatch::run() {
 }
 
 Task<Finish> Dispatch::serve() {
-  if (auto error = make_ticket()) co_return co_await refuse(*std::move(error));
-  const BackendSet all = ticket_.backends;
+  Result<BodyScan> scanned = scan();
+  if (!scanned) co_return co_await refuse(scanned.error());
+  Ticket like;
+  if (auto error = describe(*scanned, like)) co_return co_await refuse(*std::move(error));
   client_.on_peer_gone([this] { on_client_gone(); });
-  while (!client_gone_) {
-    enter(Phase::kQueued);
-    co_await verdict();
-    if (client_gone_) break;
-    if (ticket_.verdict.refused == Errc::kNoBackend && ticket_.backends != all) {
-      ticket_.backends = all;  // no other is up: then the one that failed may have another chance
-      continue;
-    }
-    if (ticket_.verdict.refused) co_return co_await refuse(error_of(*ticket_.verdict.refused));
-    enter(Phase::kCalling);
-    const std::optional<Finish> finish = co_await attempt();
-    if (finish) co_return *finish;
-    thread_.metrics.retried.add();
-  }
-  co_return Finish::kClientGone;
+  const std::uint32_t piece = thread_.settings.bodies.list_piece;
+  const bool list = piece > 0 && scanned->prompts > 1 && !scanned->streaming &&
+                    request_.route->body == BodyKind::kCompletion;
+  if (list) co_return co_await serve_list(*scanned, like);
+  co_return co_await serve_whole(*scanned, like);
 }
 
-// The granted backend is free of this request. Exactly once for every grant.
-void Dispatch::complete(bool ok) {
-  if (!std::exchange(granted_, false)) return;
-  thread_.lane->complete(ticket_.verdict, ticket_.prompts, ok);
-}
-
-std::optional<Error> Dispatch::make_ticket() {
-  BodyScan scan;
+Result<BodyScan> Dispatch::scan() {
   if (!request_.body.empty() && request_.scannable) {
-    auto scanned = thread_.scanner.scan(request_.body, request_.route->body);
-    if (!scanned) return scanned.error();
-    scan = *scanned;
-  } else if (request_.route->method == "POST" && request_.body.empty()) {
+    return thread_.scanner.scan(request_.body, request_.route->body);
+  }
+  if (request_.route->method == "POST" && request_.body.empty()) {
     return Error{Errc::kInvalidJson, "The request has no body."};
   }
+  return BodyScan{};
+}
+
+// Fills in what all tickets of the request have in common.
+std::optional<Error> Dispatch::describe(const BodyScan& scan, Ticket& ticket) {
   const ModelTable& models = *thread_.models;
-  ticket_.backends = models.find(scan.model);
-  if (ticket_.backends.empty()) {
+  ticket.backends = models.find(scan.model);
+  if (ticket.backends.empty()) {
     if (!models.complete()) return error_of(Errc::kNoBackend);
     return Error{Errc::kUnknownModel,
                  "The model `" + std::string(scan.model) +
                      "` does not exist. Served here: " + models.names() + ".",
                  "model"};
   }
-  ticket_.arrival = request_.arrival;
-  ticket_.deadline = request_.arrival + request_.timeout;
-  ticket_.prompts = scan.prompts;
-  ticket_.streaming = scan.streaming;
-  ticket_.sink = this;
+  ticket.arrival = request_.arrival;
+  ticket.deadline = request_.arrival + request_.timeout;
+  ticket.prompts = scan.prompts;
+  ticket.streaming = scan.streaming;
+  ticket.client = request_.client;
+  model_key_ = text_key(scan.model);
   return std::nullopt;
-}
-
-// --- the lane -----------------------------------------------------------------------------------
-
-Task<void> Dispatch::verdict() {
-  ++with_lane_;
-  thread_.lane->submit(ticket_);
-  co_await waiter_.wait();
-  granted_ = !ticket_.verdict.refused;
-}
-
-void Dispatch::withdraw() {
-  ++with_lane_;
-  thread_.lane->cancel(ticket_);
-}
-
-// The ticket must not be touched, nor end, before it has come back for every time it was sent.
-void Dispatch::on_returned(Ticket&) {
-  if (--with_lane_ == 0) waiter_.wake();
 }
 
 void Dispatch::on_client_gone() {
   client_gone_ = true;
-  if (call_ != nullptr) {
-    call_->abort();
-  } else if (with_lane_ > 0) {
-    withdraw();
-  }
+  if (errand_) errand_->cancel();
+  for (auto& piece : pieces_) piece->errand->cancel();
 }
 
-// --- the backend --------------------------------------------------------------------------------
+// --- a request that goes out whole --------------------------------------------------------------
 
-Task<std::optional<Finish>> Dispatch::attempt() {
-  ++attempts_;
-  const BackendId backend = ticket_.verdict.backend;
-  UpstreamCall call({thread_.upstreams, thread_.buffers, thread_.response_head}, backend,
-                    ticket_.deadline);
-  call_ = &call;
-  // Fresh for every attempt: some vLLM versions refuse an id that is still running.
-  std::string upstream_id = request_.unique_id + "." + std::to_string(attempts_);
-  if (request_.request_id != request_.unique_id) upstream_id.insert(0, request_.request_id + "-");
-  const UpstreamRequest request{request_.route->method, request_.target, request_.fields,
-                                request_.authorization, upstream_id,     request_.body};
-  CallFailure failure = co_await call.start(request);
-  const bool relay =
-      failure == CallFailure::kNone && ticket_.streaming && call.head().status == 200;
-  if (failure == CallFailure::kNone && !relay) failure = co_await call.read_whole();
-  if (failure == CallFailure::kNone && !relay && call.head().status >= 500 && call.body().empty()) {
-    failure = CallFailure::kBareError;
+Task<Finish> Dispatch::serve_whole(const BodyScan& scan, const Ticket& like) {
+  Errand::Load load{&request_, request_.body, {}, scan.form == PromptForm::kTokens};
+  if (!scan.prompt.empty()) load.parts = BodyParts::cut(request_.body, scan.prompt);
+  errand_.emplace(thread_, phase_, load);
+  describe_prompt(thread_.settings.bodies, scan, model_key_, request_, like, load.parts,
+                  errand_->ticket());
+  const Errand::Outcome outcome = co_await errand_->run();
+  switch (outcome) {
+    case Errand::Outcome::kAnswer:
+      co_return co_await answer_whole(*errand_);
+    case Errand::Outcome::kStream: {
+      const Finish finish = co_await answer_streaming(*errand_);
+      errand_->end_stream(finish == Finish::kOk);
+      co_return finish;
+    }
+    case Errand::Outcome::kFailed:
+      co_return co_await refuse(errand_->error());
+    case Errand::Outcome::kCancelled:
+      break;
   }
-  if (relay && !client_gone_) {
-    const Finish finish = co_await answer_streaming(call);
-    call_ = nullptr;
-    complete(finish == Finish::kOk);
-    co_return finish;
-  }
-  // The backend is free from here on, however long the client takes to read.
-  call_ = nullptr;
-  complete(failure == CallFailure::kNone && call.head().status < 400);
-  if (client_gone_) co_return Finish::kClientGone;
-  if (failure == CallFailure::kNone) co_return co_await answer_whole(call);
-  thread_.report_failure(backend, failure == CallFailure::kRefused);
-  if (!may_retry(failure)) co_return co_await refuse(failure);
-  BackendSet others = ticket_.backends;
-  others.erase(backend);
-  if (!others.empty()) ticket_.backends = others;
-  co_return std::nullopt;
+  co_return Finish::kClientGone;
 }
 
-bool Dispatch::may_retry(CallFailure failure) const {
-  if (attempts_ >= kMaxAttempts) return false;
-  return failure == CallFailure::kRefused || failure == CallFailure::kUnreachable ||
-         failure == CallFailure::kNoAnswer || failure == CallFailure::kCutAnswer ||
-         failure == CallFailure::kBareError;
+Task<Finish> Dispatch::answer_whole(const Errand& errand) {
+  const Provenance who = provenance(errand);
+  thread_.metrics.answered[errand.ticket().verdict.backend].add();
+  co_return co_await answer_with(errand.answer(), errand.body(), who, errand.ticket().prompts);
 }
 
-// --- the answer ---------------------------------------------------------------------------------
-
-Task<Finish> Dispatch::answer_whole(UpstreamCall& call) {
-  const AnswerHead& from = call.head();
-  const Provenance who = provenance();
+Task<Finish> Dispatch::answer_with(const AnswerHead& from, std::string_view body,
+                                   const Provenance& who, std::uint32_t prompts) {
   const std::string head = compose_head(
-      {from.status, from.content_type, from.content_encoding, from.retry_after, call.body().size()},
+      {from.status, from.content_type, from.content_encoding, from.retry_after, body.size()},
       context(), &who);
-  const std::array<asio::const_buffer, 2> answer{
-      asio::const_buffer(head.data(), head.size()),
-      asio::const_buffer(call.body().data(), call.body().size())};
+  const std::array<asio::const_buffer, 2> answer{asio::const_buffer(head.data(), head.size()),
+                                                 asio::const_buffer(body.data(), body.size())};
   client_.on_peer_gone(nullptr);
   if (const bool sent = co_await write_client(answer); !sent) co_return Finish::kClientGone;
-  thread_.metrics.answered[ticket_.verdict.backend].add();
   const Finish finish = finish_of_status(from.status);
-  if (finish == Finish::kOk) thread_.metrics.prompts_answered.add(ticket_.prompts);
+  if (finish == Finish::kOk) thread_.metrics.prompts_answered.add(prompts);
   co_return finish;
 }
 
 // Every piece goes out as it comes in: clients measure the time between tokens.
-Task<Finish> Dispatch::answer_streaming(UpstreamCall& call) {
+Task<Finish> Dispatch::answer_streaming(Errand& errand) {
+  UpstreamCall& call = errand.stream();
   const AnswerHead& from = call.head();
   const bool chunked = request_.minor_version == 1;
   if (!chunked) keep_alive_ = false;  // only the connection's end can mark the body's
-  const Provenance who = provenance();
+  const Provenance who = provenance(errand);
   const std::string head = compose_head(
       {from.status, from.content_type, from.content_encoding, {}, std::nullopt}, context(), &who);
   if (const bool sent = co_await write_client(head); !sent) co_return Finish::kClientGone;
@@ -255,8 +167,8 @@ Task<Finish> Dispatch::answer_streaming(UpstreamCall& call) {
     const auto piece = co_await call.next_piece(request_.timeout);
     if (client_gone_) co_return Finish::kClientGone;
     if (!piece) {
-      thread_.report_failure(ticket_.verdict.backend, false);
-      co_await end_broken_stream(call.failure());
+      thread_.report_failure(errand.ticket().verdict.backend, false);
+      co_await end_broken_stream(error_of(call.failure(), errand.backend_name()));
       co_return Finish::kBackendError;
     }
     if (piece->empty()) break;
@@ -272,10 +184,113 @@ Task<Finish> Dispatch::answer_streaming(UpstreamCall& call) {
     const bool sent = co_await write_client("0\r\n\r\n");
     if (!sent) co_return Finish::kClientGone;
   }
-  thread_.metrics.answered[ticket_.verdict.backend].add();
-  thread_.metrics.prompts_answered.add(ticket_.prompts);
+  thread_.metrics.answered[errand.ticket().verdict.backend].add();
+  thread_.metrics.prompts_answered.add(errand.ticket().prompts);
   co_return Finish::kOk;
 }
+
+// --- a list that goes out in pieces -------------------------------------------------------------
+
+Task<Finish> Dispatch::serve_list(const BodyScan& scan, const Ticket& like) {
+  Result<Pieces> pieces = cut(scan, like);
+  if (!pieces) co_return co_await refuse(pieces.error());
+  pieces_ = *std::move(pieces);
+  pieces_left_ = pieces_.size();
+  for (auto& piece : pieces_) {
+    asio::co_spawn(thread_.io.get_executor(), run_piece(*piece), asio::detached);
+  }
+  co_await pieces_done_.wait();
+  if (client_gone_) co_return Finish::kClientGone;
+  co_return co_await answer_list(scan);
+}
+
+// Contiguous, as even as can be, none longer than the bound, and enough to keep all backends busy.
+Result<Dispatch::Pieces> Dispatch::cut(const BodyScan& scan, const Ticket& like) {
+  const auto prompts = thread_.scanner.elements(request_.body, scan.prompt);
+  if (!prompts) return prompts.error();
+  const std::size_t count = prompts->size();
+  const std::size_t most = thread_.settings.bodies.list_piece;
+  const std::size_t pieces =
+      std::max((count + most - 1) / most, std::min(count, like.backends.size()));
+  const BodyParts whole = BodyParts::cut(request_.body, scan.prompt);
+  Pieces made;
+  for (std::size_t i = 0; i < pieces; ++i) {
+    const std::size_t begin = count * i / pieces;
+    const std::size_t end = count * (i + 1) / pieces;
+    auto& piece = *made.emplace_back(std::make_unique<Piece>());
+    piece.first_prompt = static_cast<std::uint32_t>(begin);
+    piece.body = split(whole, std::span(*prompts).subspan(begin, end - begin));
+    const Errand::Load load{&request_, piece.body, {}, false};
+    piece.errand.emplace(thread_, phase_, load);
+    Ticket& ticket = piece.errand->ticket();
+    describe_prompt(thread_.settings.bodies, scan, model_key_, request_, like,
+                    {{}, (*prompts)[begin], {}}, ticket);
+    ticket.prompts = static_cast<std::uint32_t>(end - begin);
+    ticket.tokens *= ticket.prompts;
+    ticket.packing = Packing::kNever;
+  }
+  return made;
+}
+
+Task<void> Dispatch::run_piece(Piece& piece) {
+  bool failed = false;
+  try {
+    piece.outcome = co_await piece.errand->run();
+  } catch (const std::exception& exception) {
+    spdlog::error("internal error in request {}: {}", request_.unique_id, exception.what());
+    failed = true;
+  }
+  // One answer is wrong: then the whole list's is, and the others need not be waited for.
+  if (failed || !piece.is_good()) {
+    for (auto& other : pieces_) {
+      if (other.get() != &piece) other->errand->cancel();
+    }
+  }
+  // From the event loop: this coroutine must have ended before what it uses does.
+  if (--pieces_left_ == 0) pieces_done_.wake_later(thread_.io.get_executor());
+}
+
+Task<Finish> Dispatch::answer_list(const BodyScan& scan) {
+  std::vector<ListReader::Piece> answers;
+  const Errand& first = *pieces_.front()->errand;
+  Provenance who = provenance(first);
+  std::string names;
+  for (auto& piece : pieces_) {
+    if (!piece->is_good()) {
+      // A cancelled one is only the consequence of another's failure.
+      if (piece->outcome == Errand::Outcome::kCancelled) continue;
+      co_return co_await answer_like(*piece);
+    }
+    const Errand& errand = *piece->errand;
+    answers.push_back({errand.body(), piece->first_prompt, errand.ticket().prompts});
+    thread_.metrics.answered[errand.ticket().verdict.backend].add();
+    who.attempts = std::max(who.attempts, errand.attempts());
+    if (names.find(errand.backend_name()) == std::string::npos) {
+      if (!names.empty()) names += ", ";
+      names += errand.backend_name();
+    }
+  }
+  std::optional<std::string> body;
+  if (answers.size() == pieces_.size()) {
+    body = thread_.list_reader.gather(answers, scan.choices);
+  }
+  if (!body) {
+    Error error{Errc::kBadBackendResponse,
+                "A backend's answer to a part of the list does not hold what was asked for."};
+    co_return co_await refuse(std::move(error));
+  }
+  who.backend = names;
+  co_return co_await answer_with(first.answer(), *body, who, scan.prompts);
+}
+
+Task<Finish> Dispatch::answer_like(const Piece& failed) {
+  if (failed.outcome == Errand::Outcome::kFailed) {
+    co_return co_await refuse(failed.errand->error());
+  }
+  co_return co_await answer_whole(*failed.errand);
+}
+
+// --- the client ---------------------------------------------------------------------------------
 
 // A client that does not read for idle_timeout is cut off; one that waits for us is not.
 Task<bool> Dispatch::write_client(std::string_view bytes) {
@@ -293,9 +308,8 @@ Task<bool> Dispatch::write_client(std::span<const asio::const_buffer> buffers) {
 
 // A stream that cannot be finished must not look finished: it gets an error event, no `[DONE]`, no
 // last chunk.
-Task<void> Dispatch::end_broken_stream(CallFailure failure) {
+Task<void> Dispatch::end_broken_stream(const Error& error) {
   keep_alive_ = false;
-  const Error error = error_of(failure, provenance().backend);
   thread_.metrics.count_error(error.code);
   std::string event = "data: " + error_json(error) + "\n\n";
   if (request_.minor_version == 1) {
@@ -304,10 +318,6 @@ Task<void> Dispatch::end_broken_stream(CallFailure failure) {
     event += "\r\n";
   }
   co_await write_client(event);
-}
-
-Task<Finish> Dispatch::refuse(CallFailure failure) {
-  co_return co_await refuse(error_of(failure, provenance().backend));
 }
 
 Task<Finish> Dispatch::refuse(Error error) {
@@ -322,18 +332,10 @@ ReplyContext Dispatch::context() const {
   return {request_.request_id, request_.minor_version, keep_alive_ && !thread_.draining};
 }
 
-Provenance Dispatch::provenance() const {
-  const Verdict& verdict = ticket_.verdict;
-  return {thread_.upstreams.endpoint(verdict.backend).name, verdict.batch.id, verdict.batch.prompts,
-          attempts_};
-}
-
-void Dispatch::enter(Phase phase) {
-  if (phase_ == Phase::kQueued) thread_.metrics.queued.sub();
-  if (phase_ == Phase::kCalling) thread_.metrics.inflight.sub();
-  phase_ = phase;
-  if (phase_ == Phase::kQueued) thread_.metrics.queued.add();
-  if (phase_ == Phase::kCalling) thread_.metrics.inflight.add();
+Provenance Dispatch::provenance(const Errand& errand) const {
+  const Verdict& verdict = errand.ticket().verdict;
+  return {errand.backend_name(), verdict.batch.id, verdict.batch.prompts, errand.attempts(),
+          !errand.exact_usage()};
 }
 
 }  // namespace batchproxy

@@ -1,51 +1,32 @@
-// proxy/dispatch.h - Dispatch: one request's way from a client through the lane and a backend, and
-// the answer's way back.
+// proxy/dispatch.h - Dispatch: one client's request from its arrival to the end of its answer.
 //
-//   scan the body ─▶ ticket ─▶ wait for the verdict ─▶ call the backend ─▶ answer the client
-//                      ▲                                     │
-//                      └── once more, elsewhere, if the backend died before its answer was whole
+//   scan the body ─▶ one errand ─────────────────────▶ answer, or stream, or error
+//               └──▶ a long list: an errand per piece ─▶ gather ─┘
 //
 // Exactly one answer is written, whatever happens, unless the client leaves first.
 //
 // Threading: confined to one I/O thread.
 #pragma once
 
+#include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "backends/http/connection.h"
 #include "backends/http/waiter.h"
-#include "backends/upstream_call.h"
-#include "batcher/ticket.h"
+#include "proxy/client_request.h"
+#include "proxy/errand.h"
 #include "proxy/io_thread.h"
 #include "proxy/reply.h"
-#include "proxy/router.h"
 
 namespace batchproxy {
 
-// A request that has been received whole. Views stay valid while it is being answered.
-struct ClientRequest {
-  const Route* route = nullptr;
-  std::string_view target;
-  std::string_view authorization;
-  std::string_view body;
-  bool scannable = true;   // the body is plain JSON, not compressed
-  std::string fields;      // what is passed on of its header, as ready lines
-  std::string request_id;  // the client's own, if it gave one
-  std::string unique_id;   // of this process, for the ids that backends see
-  TimePoint arrival{};
-  Duration timeout{};  // how long its client, or we, give it
-  int minor_version = 1;
-  bool keep_alive = true;
-};
-
-class Dispatch final : private VerdictSink {
+class Dispatch final {
  public:
-  static constexpr unsigned kMaxAttempts = 2;
-
   Dispatch(IoThread& thread, Connection& client, const ClientRequest& request);
-  ~Dispatch();
   Dispatch(const Dispatch&) = delete;
   Dispatch& operator=(const Dispatch&) = delete;
 
@@ -53,45 +34,54 @@ class Dispatch final : private VerdictSink {
   Task<bool> run();
 
  private:
-  enum class Phase { kIdle, kQueued, kCalling };
+  // A part of a client's list, with its own errand.
+  struct Piece {
+    std::string body;
+    std::uint32_t first_prompt = 0;
+    std::optional<Errand> errand;
+    Errand::Outcome outcome = Errand::Outcome::kFailed;
+    bool is_good() const {
+      return outcome == Errand::Outcome::kAnswer && errand->answer().status == 200;
+    }
+  };
+  using Pieces = std::vector<std::unique_ptr<Piece>>;
 
   Task<Finish> serve();
-  void complete(bool ok);
-  std::optional<Error> make_ticket();
-  Task<void> verdict();
-  void withdraw();
-  void on_returned(Ticket& ticket) override;
+  Result<BodyScan> scan();
+  std::optional<Error> describe(const BodyScan& scan, Ticket& ticket);
   void on_client_gone();
 
-  // One attempt at the granted backend; nothing means "try again".
-  Task<std::optional<Finish>> attempt();
-  Task<Finish> answer_whole(UpstreamCall& call);
-  Task<Finish> answer_streaming(UpstreamCall& call);
+  Task<Finish> serve_whole(const BodyScan& scan, const Ticket& like);
+  Task<Finish> serve_list(const BodyScan& scan, const Ticket& like);
+  Result<Pieces> cut(const BodyScan& scan, const Ticket& like);
+  Task<void> run_piece(Piece& piece);
+  Task<Finish> answer_list(const BodyScan& scan);
+  Task<Finish> answer_like(const Piece& failed);
+
+  Task<Finish> answer_whole(const Errand& errand);
+  Task<Finish> answer_streaming(Errand& errand);
+  Task<Finish> answer_with(const AnswerHead& from, std::string_view body, const Provenance& who,
+                           std::uint32_t prompts);
   Task<bool> write_client(std::span<const asio::const_buffer> buffers);
   Task<bool> write_client(std::string_view bytes);
-  Task<void> end_broken_stream(CallFailure failure);
+  Task<void> end_broken_stream(const Error& error);
   Task<Finish> refuse(Error error);
-  Task<Finish> refuse(CallFailure failure);
 
-  // For an answer of which the client has seen nothing.
-  bool may_retry(CallFailure failure) const;
   ReplyContext context() const;
-  Provenance provenance() const;
-  void enter(Phase phase);
+  Provenance provenance(const Errand& errand) const;
 
   IoThread& thread_;
   Connection& client_;
   const ClientRequest& request_;
-  Ticket ticket_;
-  Waiter waiter_;
-  unsigned with_lane_ = 0;        // how often the ticket has still to come back
-  bool granted_ = false;          // and not completed yet
-  UpstreamCall* call_ = nullptr;  // while one is under way
-  unsigned attempts_ = 0;
+  RequestPhase phase_;
+  std::uint64_t model_key_ = 0;
+  std::optional<Errand> errand_;  // of a request that goes out whole
+  Pieces pieces_;                 // of one that does not
+  std::size_t pieces_left_ = 0;   // under way
+  Waiter pieces_done_;
   bool began_answer_ = false;
   bool client_gone_ = false;
   bool keep_alive_;
-  Phase phase_ = Phase::kIdle;
 };
 
 }  // namespace batchproxy

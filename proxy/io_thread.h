@@ -14,14 +14,24 @@
 #include "backends/http/buffer.h"
 #include "backends/http/deadline.h"
 #include "backends/http/head.h"
+#include "backends/list_codec.h"
 #include "backends/model_table.h"
+#include "backends/upstream_call.h"
 #include "batcher/lane.h"
 #include "proxy/metrics.h"
 
 namespace batchproxy {
 
+// What a request's body is looked at for, besides its model.
+struct BodyPolicy {
+  bool prefixes = false;         // tell the lane how its prompt begins
+  bool packing = false;          // and whether it may share a call
+  std::uint32_t list_piece = 0;  // a client's list goes out in pieces of so many prompts; 0: whole
+};
+
 // The options that the data path looks at, resolved once.
 struct DataPathSettings {
+  BodyPolicy bodies;
   std::uint64_t max_body = 64u << 20;  // bytes
   Duration request_timeout = std::chrono::seconds(600);
   Duration connect_timeout = std::chrono::seconds(2);
@@ -49,6 +59,8 @@ struct IoThread {
   // An id that no other request of this process has had.
   std::string next_request_id() { return id_prefix + std::to_string(++last_id); }
 
+  UpstreamCall::Resources upstream_resources() { return {upstreams, buffers, response_head}; }
+
   const DataPathSettings settings;
   // Before `io`: whatever is suspended when that is destroyed still gives back to these.
   BufferPool buffers;
@@ -64,6 +76,7 @@ struct IoThread {
   http::RequestHead request_head;
   http::ResponseHead response_head;
   BodyScanner scanner;
+  ListReader list_reader;
 
   ModelTablePtr models;    // the newest; replaced from outside by posting to `io`
   bool any_ready = false;  // for GET /health; likewise

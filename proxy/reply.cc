@@ -61,6 +61,7 @@ std::string compose_head(const ReplyHead& head, const ReplyContext& context,
     add(out, "x-batchproxy-batch",
         std::to_string(provenance->batch) + "/" + std::to_string(provenance->batch_prompts));
     add(out, "x-batchproxy-attempts", std::to_string(provenance->attempts));
+    if (provenance->apportioned_usage) add(out, "x-batchproxy-usage", "apportioned");
   }
   add_common(out, context);
   out.append("\r\n");

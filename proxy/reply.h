@@ -26,6 +26,7 @@ struct Provenance {
   std::uint64_t batch = 0;
   std::uint32_t batch_prompts = 0;
   unsigned attempts = 1;
+  bool apportioned_usage = false;  // `usage` is a share of a sum
 };
 
 struct ReplyHead {

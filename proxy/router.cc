@@ -10,7 +10,8 @@ namespace {
 
 constexpr std::array kRoutes = {
     Route{"POST", "/v1/completions", Action::kForward, BodyKind::kCompletion},
-    Route{"POST", "/v1/chat/completions", Action::kForward},
+    Route{"POST", "/v1/chat/completions", Action::kForward, BodyKind::kChat},
+    Route{"POST", "/v1/chat/completions/batch", Action::kForward, BodyKind::kChatBatch},
     Route{"POST", "/v1/embeddings", Action::kForward},
     Route{"POST", "/tokenize", Action::kForward},
     Route{"POST", "/detokenize", Action::kForward},

@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "backends/http/body.h"
+#include "proxy/ticket_facts.h"
 
 namespace batchproxy {
 
@@ -52,6 +53,8 @@ Duration client_timeout(std::string_view seconds, Duration ours) {
 
 Session::Session(IoThread& thread, Connection::Ptr connection)
     : thread_(thread), connection_(std::move(connection)) {
+  ErrorCode ignored;
+  address_key_ = text_key(connection_->socket().remote_endpoint(ignored).address().to_string());
   thread_.sessions.push_back(*this);
   thread_.metrics.accepted.add();
   thread_.metrics.connections.add();
@@ -187,6 +190,7 @@ ClientRequest Session::describe_request(const http::RequestHead& head) const {
       request.timeout = client_timeout(field.value, request.timeout);
     }
   }
+  request.client = request.authorization.empty() ? address_key_ : text_key(request.authorization);
   request.unique_id = thread_.next_request_id();
   if (request.request_id.empty()) request.request_id = request.unique_id;
   return request;

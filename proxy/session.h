@@ -35,6 +35,7 @@ class Session final : public Closable {
 
   IoThread& thread_;
   const Connection::Ptr connection_;
+  std::uint64_t address_key_ = 0;  // of the client: whose it is when it has no API key
   Buffer in_;
   std::size_t pos_ = 0;  // bytes of in_ dealt with
   bool in_request_ = false;

@@ -64,6 +64,13 @@ void add_requests(Families& families, const Snapshot& now) {
                MetricType::Counter, now.prompts_answered);
   families.one("batchproxy_requests_retried_total", "Attempts repeated after a backend died.",
                MetricType::Counter, now.retried);
+  families.one("batchproxy_requests_affine_total",
+               "Requests sent to a backend that held the beginning of their prompt.",
+               MetricType::Counter, now.affine);
+  families.one("batchproxy_merged_calls_total", "Calls that carried several requests.",
+               MetricType::Counter, now.merged_calls);
+  families.one("batchproxy_merged_requests_total", "Requests that shared a call.",
+               MetricType::Counter, now.merged_requests);
   auto& errors = families.add("batchproxy_errors_total", "Error answers of our own, by code.",
                               MetricType::Counter);
   for (std::size_t i = 0; i < kAllErrors.size(); ++i) {
@@ -107,6 +114,8 @@ void add_backends(Families& families, const Snapshot& now) {
        [](const BackendSnapshot& b) { return b.health == Health::kReady ? 1 : 0; });
   each("batchproxy_backend_inflight", "Prompts in flight to the backend.", MetricType::Gauge,
        [](const BackendSnapshot& b) { return b.inflight; });
+  each("batchproxy_backend_room", "Prompts that the backend should have in flight.",
+       MetricType::Gauge, [](const BackendSnapshot& b) { return b.room; });
   each("batchproxy_backend_answered_total", "Requests that the backend has answered.",
        MetricType::Counter, [](const BackendSnapshot& b) { return b.answered; });
 }
@@ -117,6 +126,7 @@ json::object to_object(const BackendSnapshot& backend) {
                       {"state", to_string(backend.health)},
                       {"simulated", backend.simulated},
                       {"inflight", backend.inflight},
+                      {"room", backend.room},
                       {"answered", backend.answered}};
   if (!backend.gpus.empty()) object["gpus"] = backend.gpus;
   return object;
@@ -168,7 +178,10 @@ std::string to_json(const Snapshot& now) {
         {"finished", std::move(finished)},
         {"queued", now.queued},
         {"inflight", now.inflight},
-        {"retried", now.retried}}},
+        {"retried", now.retried},
+        {"affine", now.affine},
+        {"merged", now.merged_requests}}},
+      {"merged_calls", now.merged_calls},
       {"prompts", {{"queued", now.queued_prompts}, {"answered", now.prompts_answered}}},
       {"connections", now.connections},
       {"batches", std::move(batches)},

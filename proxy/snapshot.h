@@ -22,6 +22,7 @@ struct BackendSnapshot {
   bool simulated = false;
   std::string gpus;            // "0,1"; empty for an engine that we did not start
   std::uint64_t inflight = 0;  // prompts
+  std::uint64_t room = 0;      // prompts that it should have in flight, as learnt
   std::uint64_t answered = 0;  // requests
 };
 
@@ -36,6 +37,8 @@ struct Snapshot {
   std::uint64_t queued_prompts = 0;
   std::uint64_t prompts_answered = 0;
   std::uint64_t retried = 0;
+  std::uint64_t affine = 0;  // requests sent where the beginning of their prompt was
+  std::uint64_t merged_calls = 0, merged_requests = 0;
   std::uint64_t connections = 0, accepted = 0;
   std::array<std::uint64_t, LatencyHistogram::kBounds.size() + 1> latency{};  // not cumulative
   double latency_sum = 0;                                                     // seconds

@@ -25,9 +25,12 @@ class SchedulerTest : public testing::Test {
  protected:
   void start(FlushPolicy policy, std::uint32_t backends = 1, std::uint32_t room = 4,
              std::uint32_t batch_size = 4, std::size_t max_queue = 1000) {
-    scheduler_.emplace(SchedulerOptions{policy, batch_size, 500ms, max_queue});
+    scheduler_.emplace(SchedulerOptions{.policy = policy,
+                                        .batch_size = batch_size,
+                                        .batch_timeout = 500ms,
+                                        .max_queue = max_queue});
     for (BackendId id = 0; id < backends; ++id) {
-      scheduler_->set_backend(id, room);
+      scheduler_->set_backend(id, {.max_num_seqs = room});
       scheduler_->set_ready(id, true);
     }
     all_ = BackendSet::first(backends);
@@ -51,7 +54,9 @@ class SchedulerTest : public testing::Test {
     scheduler_->take(at(now), decided);
     return decided;
   }
-  void complete(const Ticket& done) { scheduler_->complete(done.verdict.backend, done.prompts); }
+  void complete(const Ticket& done) {
+    scheduler_->complete(done.verdict.backend, done.prompts, done.verdict.holds_call);
+  }
 
   std::deque<Ticket> tickets_;  // outlives the scheduler, which links them
   std::optional<Scheduler> scheduler_;
@@ -150,13 +155,13 @@ TEST_F(EagerScheduler, ServesTheOldestOfAllQueuesThatABackendCanServe) {
   start(FlushPolicy::kEager, 2, /*room=*/1);
   submit(0ms), submit(0ms);
   take(0ms);
-  Ticket& shared = submit(5ms);  // either backend
   Ticket& older = ticket(2ms);
   older.backends = BackendSet::first(1);  // the first only
   scheduler_->submit(older);
-  scheduler_->complete(0, 1);
+  Ticket& shared = submit(5ms);  // either backend
+  scheduler_->complete(0, 1, false);
   EXPECT_THAT(take(6ms), ElementsAre(&older));
-  scheduler_->complete(1, 1);
+  scheduler_->complete(1, 1, false);
   EXPECT_THAT(take(7ms), ElementsAre(&shared));
 }
 
@@ -311,9 +316,9 @@ TEST_P(RandomHistory, EveryTicketEndsExactlyOnceWithinTheBounds) {
     std::mt19937 engine(seed);
     const auto random = [&engine] { return static_cast<std::uint32_t>(engine()); };
     std::deque<Ticket> tickets;
-    Scheduler scheduler({GetParam(), kBatch, 500ms, 50});
+    Scheduler scheduler({.policy = GetParam(), .batch_size = kBatch, .max_queue = 50});
     std::array<bool, kBackends> ready{};
-    for (BackendId id = 0; id < kBackends; ++id) scheduler.set_backend(id, kRoom);
+    for (BackendId id = 0; id < kBackends; ++id) scheduler.set_backend(id, {.max_num_seqs = kRoom});
     std::set<Ticket*> open;
     std::vector<Ticket*> flying;
     Duration now = 0ms;
@@ -360,7 +365,8 @@ TEST_P(RandomHistory, EveryTicketEndsExactlyOnceWithinTheBounds) {
         case 2:
           if (!flying.empty()) {
             const std::size_t i = random() % flying.size();
-            scheduler.complete(flying[i]->verdict.backend, flying[i]->prompts);
+            scheduler.complete(flying[i]->verdict.backend, flying[i]->prompts,
+                               flying[i]->verdict.holds_call);
             flying.erase(flying.begin() + static_cast<std::ptrdiff_t>(i));
           }
           break;

@@ -12,7 +12,7 @@ def answer(body=b'{"choices":[{"text":"ok"}]}', status=b"200 OK", extra=b""):
 
 
 class ScriptedBackend:
-    """Serves /health and /v1/models, and hands every other request to `script`.
+    """Serves what the proxy asks of its own accord, and hands every other request to `script`.
 
     script(number, request, connection) -> bytes to send, or None to close without a word. `number`
     counts the requests from 1; `connection` is how many requests this connection has carried."""
@@ -39,6 +39,9 @@ class ScriptedBackend:
             while request := self._read(client):
                 if request.startswith((b"GET /health", b"GET /v1/models")):
                     client.sendall(answer(MODELS if b"/v1/models" in request[:20] else b""))
+                    continue
+                if request.startswith((b"GET /openapi.json", b"GET /metrics")):
+                    client.sendall(answer(b"", b"404 Not Found"))
                     continue
                 carried += 1
                 with self._lock:

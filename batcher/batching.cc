@@ -1,0 +1,138 @@
+// batcher/batching.cc - the part of Scheduler (scheduler.h) that turns granted tickets into batches
+// and merged calls.
+#include <algorithm>
+
+#include "batcher/scheduler.h"
+
+namespace batchproxy {
+
+namespace {
+constexpr std::size_t kMateWindow = 64;  // waiting tickets that are looked at for a leader's mates
+}
+
+// Sends the head of `queue`, up to batch_size prompts, as one batch to the least loaded backend.
+void Scheduler::cut_batch(Queue& queue, FlushReason reason) {
+  const auto id = least_loaded(queue.backends, &Backend::is_ready);
+  Backend& target = backends_[*id];
+  const std::uint64_t batches_before = last_batch_;
+  while (!queue.central.empty()) {
+    Ticket& ticket = *queue.central.begin();
+    if (!target.open.empty() && target.open_prompts + ticket.prompts > options_.batch_size) break;
+    const std::uint32_t left =
+        options_.batch_size - std::min(options_.batch_size, target.open_prompts);
+    grant_with_mates(ticket, *id, reason, target.inflight + left);
+    if (last_batch_ != batches_before) return;  // it was full
+  }
+  close_batch(target, reason);
+}
+
+// Grants `leader`, and whatever may share its call, up to `max_inflight` prompts of the backend.
+void Scheduler::grant_with_mates(Ticket& leader, BackendId id, FlushReason reason,
+                                 std::uint32_t max_inflight) {
+  Backend& backend = backends_[id];
+  const bool packs = packs_now(leader, backend);
+  if (packs && options_.policy == FlushPolicy::kEager) close_batch(backend, reason);
+  grant(leader, id, reason);
+  if (packable(leader, backend)) {
+    leader.verdict.holds_call = true;
+    ++backend.calls;
+  }
+  // grant() closes a batch that is full: then nobody can join.
+  if (!packs || backend.open.empty()) return;
+  const std::uint32_t room = max_inflight - std::min(max_inflight, backend.inflight);
+  find_mates(leader, id, std::min(room, options_.batch_size - backend.open_prompts));
+  for (Ticket* mate : mates_) {
+    mate->verdict.is_mate = true;
+    leader.verdict.mates.push_back(mate);
+    grant(*mate, id, reason);
+  }
+  if (!mates_.empty()) {
+    ++gains_.merged_calls;
+    gains_.merged_tickets += 1 + mates_.size();
+  }
+}
+
+// Fills mates_ with up to `most` waiting tickets that `leader`'s call can carry, in order of turn.
+// A client whose next ticket does not fit contributes none of those behind it.
+void Scheduler::find_mates(const Ticket& leader, BackendId id, std::uint32_t most) {
+  mates_.clear();
+  passed_clients_.clear();
+  Queue& queue = queue_for(leader.backends);
+  Backend& backend = backends_[id];
+  auto central = queue.central.begin();
+  auto affine = backend.affine.begin();
+  for (std::size_t seen = 0; mates_.size() < most && seen < kMateWindow; ++seen) {
+    const bool none_affine = affine == backend.affine.end();
+    if (none_affine && central == queue.central.end()) break;
+    const bool take_central =
+        none_affine || (central != queue.central.end() && EarlierTurn()(*central, *affine));
+    Ticket& ticket = take_central ? *central++ : *affine++;
+    const bool passed = std::ranges::find(passed_clients_, ticket.client) != passed_clients_.end();
+    if (!passed && ticket.identity == leader.identity && ticket.packing == leader.packing &&
+        packs_now(ticket, backend)) {
+      mates_.push_back(&ticket);
+    } else if (!passed) {
+      passed_clients_.push_back(ticket.client);
+    }
+  }
+}
+
+bool Scheduler::packable(const Ticket& ticket, const Backend& backend) const {
+  const bool always = options_.merge == MergePolicy::kAlways;
+  switch (ticket.packing) {
+    case Packing::kCompletion:
+      return always ||
+             (options_.merge == MergePolicy::kAuto && options_.policy == FlushPolicy::kEager &&
+              ticket.brief && backend.traits.exact_usage);
+    case Packing::kChat:
+      return always && backend.traits.chat_batches;
+    case Packing::kNever:
+      break;
+  }
+  return false;
+}
+
+bool Scheduler::packs_now(const Ticket& ticket, const Backend& backend) const {
+  return packable(ticket, backend) &&
+         (options_.merge == MergePolicy::kAlways || backend.room.front_end_bound());
+}
+
+// Takes `ticket` out of its queue into the open batch of backend `id`.
+void Scheduler::grant(Ticket& ticket, BackendId id, FlushReason reason) {
+  unlink(ticket);
+  Backend& backend = backends_[id];
+  if (!backend.open.empty() && backend.open_prompts + ticket.prompts > options_.batch_size) {
+    close_batch(backend, reason);
+  }
+  const bool affine = ticket.affine == id;
+  if (affine) ++gains_.affine;
+  if (options_.affinity) {
+    // Of a prompt whose beginning is there already at least half needs no new place.
+    residency_.sent(ticket.prefix, affine ? ticket.tokens / 2 : ticket.tokens, id);
+  }
+  turn_ = std::max(turn_, ticket.turn);
+  ticket.verdict.backend = id;
+  ticket.verdict.refused.reset();
+  backend.open.push_back(&ticket);
+  backend.open_prompts += ticket.prompts;
+  backend.inflight += ticket.prompts;
+  if (backend.open_prompts >= options_.batch_size) close_batch(backend, FlushReason::kFull);
+}
+
+void Scheduler::close_batch(Backend& backend, FlushReason reason) {
+  if (backend.open.empty()) return;
+  const BatchInfo batch{++last_batch_, backend.open_prompts, reason};
+  for (Ticket* ticket : backend.open) {
+    ticket->verdict.batch = batch;
+    decided_->push_back(ticket);
+  }
+  ++batches_[static_cast<std::size_t>(reason)];
+  backend.open.clear();
+  backend.open_prompts = 0;
+}
+
+void Scheduler::close_batches(FlushReason reason) {
+  for (Backend& backend : backends_) close_batch(backend, reason);
+}
+
+}  // namespace batchproxy

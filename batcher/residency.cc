@@ -1,0 +1,76 @@
+// batcher/residency.cc - see residency.h.
+#include "batcher/residency.h"
+
+#include <algorithm>
+#include <ranges>
+
+namespace batchproxy {
+
+void Residency::set_capacity(BackendId backend, std::uint64_t tokens) {
+  if (backend >= caches_.size()) caches_.resize(backend + 1);
+  caches_[backend].capacity = tokens;
+}
+
+BackendSet Residency::find(const PrefixChain& prefix) const {
+  for (const std::uint64_t hash : prefix.hashes() | std::views::reverse) {
+    for (const Entries* generation : {&young_, &old_}) {
+      const auto found = generation->find(hash);
+      if (found == generation->end()) continue;
+      const BackendSet set = holders(found->second);
+      if (!set.empty()) return set;
+    }
+  }
+  return {};
+}
+
+void Residency::sent(const PrefixChain& prefix, std::uint32_t tokens, BackendId backend) {
+  if (backend >= caches_.size()) caches_.resize(backend + 1);
+  Cache& cache = caches_[backend];
+  cache.sent += tokens;
+  for (const std::uint64_t hash : prefix.hashes()) {
+    Homes& homes = touch(hash);
+    // Its own place, else a free or void one, else the one that was used longest ago.
+    auto place = std::ranges::find_if(
+        homes, [&](const Home& home) { return home.when != 0 && home.backend == backend; });
+    if (place == homes.end()) {
+      place = std::ranges::find_if(homes, [this](const Home& home) { return !holds(home); });
+    }
+    if (place == homes.end()) place = std::ranges::min_element(homes, {}, &Home::when);
+    *place = {backend, cache.sent};
+  }
+}
+
+void Residency::forget(BackendId backend) {
+  if (backend < caches_.size()) caches_[backend].since = ++caches_[backend].sent;
+}
+
+bool Residency::holds(const Home& home) const {
+  if (home.when == 0) return false;
+  const Cache& cache = caches_[home.backend];
+  if (home.when < cache.since) return false;
+  return cache.capacity == 0 || cache.sent - home.when <= cache.capacity;
+}
+
+BackendSet Residency::holders(const Homes& homes) const {
+  BackendSet set;
+  for (const Home& home : homes) {
+    if (holds(home)) set.insert(home.backend);
+  }
+  return set;
+}
+
+Residency::Homes& Residency::touch(std::uint64_t hash) {
+  if (const auto found = young_.find(hash); found != young_.end()) return found->second;
+  Homes homes{};
+  if (const auto found = old_.find(hash); found != old_.end()) {
+    homes = found->second;
+    old_.erase(found);
+  }
+  if (young_.size() >= kGeneration) {
+    old_.swap(young_);
+    young_.clear();
+  }
+  return young_.emplace(hash, homes).first->second;
+}
+
+}  // namespace batchproxy

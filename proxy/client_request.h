@@ -1,0 +1,33 @@
+// proxy/client_request.h - ClientRequest: a request that has been received whole.
+//
+// Threading: made by its session on its I/O thread; read-only while it is being answered, when
+// other threads may read it too.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "batcher/ticket.h"
+#include "proxy/router.h"
+
+namespace batchproxy {
+
+// Views stay valid while it is being answered.
+struct ClientRequest {
+  const Route* route = nullptr;
+  std::string_view target;
+  std::string_view authorization;
+  std::string_view body;
+  bool scannable = true;     // the body is plain JSON, not compressed
+  std::string fields;        // what is passed on of its header, as ready lines
+  std::string request_id;    // the client's own, if it gave one
+  std::string unique_id;     // of this process, for the ids that backends see
+  std::uint64_t client = 0;  // equal for requests of one client: clients take turns
+  TimePoint arrival{};
+  Duration timeout{};  // how long its client, or we, give it
+  int minor_version = 1;
+  bool keep_alive = true;
+};
+
+}  // namespace batchproxy

@@ -1,0 +1,128 @@
+// proxy/errand.h - Errand: one ticket's way through the lane to a backend, and the answer it brings
+// back.
+//
+//   ticket ─▶ wait for the verdict ─▶ call the backend, alone or in a shared call ─▶ answer
+//     ▲                                     │
+//     └── once more, elsewhere, if the backend died before its answer was whole
+//
+// Threading: confined to one I/O thread, except load() and fill(), which the thread of a shared
+// call uses (merged_call.h).
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "backends/http/waiter.h"
+#include "backends/list_codec.h"
+#include "backends/upstream_call.h"
+#include "batcher/ticket.h"
+#include "proxy/client_request.h"
+#include "proxy/io_thread.h"
+
+namespace batchproxy {
+
+// Counts a request as queued, or as in flight while at least one of its errands has a backend.
+class RequestPhase {
+ public:
+  explicit RequestPhase(ThreadMetrics& metrics) : metrics_(metrics) { metrics_.queued.add(); }
+  ~RequestPhase() { (calling_ > 0 ? metrics_.inflight : metrics_.queued).sub(); }
+  RequestPhase(const RequestPhase&) = delete;
+  RequestPhase& operator=(const RequestPhase&) = delete;
+
+  void begin_call();
+  void end_call();
+
+ private:
+  ThreadMetrics& metrics_;
+  int calling_ = 0;
+};
+
+// What a shared call says to one of its members.
+struct SharedAnswer {
+  CallFailure failure = CallFailure::kNone;
+  unsigned status = 0;
+  std::string content_type;
+  std::string content_encoding;
+  std::string retry_after;
+  std::string body;
+  bool exact_usage = true;
+};
+
+class Errand final : public VerdictSink {
+ public:
+  static constexpr unsigned kMaxAttempts = 2;
+
+  // What a shared call needs to know of its member.
+  struct Load {
+    const ClientRequest* request = nullptr;
+    std::string_view body;  // as it goes out alone
+    BodyParts parts;        // and around its prompt, when it can be packed
+    bool tokens = false;    // the prompt is a list of token ids
+  };
+
+  enum class Outcome {
+    kAnswer,     // answer() and body()
+    kStream,     // the head has come, the rest is to be read from stream()
+    kFailed,     // error()
+    kCancelled,  // cancel() was called
+  };
+
+  Errand(IoThread& thread, RequestPhase& phase, Load load);
+  Errand(const Errand&) = delete;
+  Errand& operator=(const Errand&) = delete;
+
+  // To be filled in before run(): who may serve it, until when, and so on.
+  Ticket& ticket() { return ticket_; }
+  const Ticket& ticket() const { return ticket_; }
+
+  Task<Outcome> run();
+  // Its client has left: comes to an end soon. May be called at any time.
+  void cancel();
+  // The stream is done with; exactly once after kStream.
+  void end_stream(bool ok);
+
+  const AnswerHead& answer() const { return shared_ ? shared_head_ : call_->head(); }
+  std::string_view body() const { return shared_ ? shared_->body : call_->body(); }
+  bool exact_usage() const { return !shared_ || shared_->exact_usage; }
+  UpstreamCall& stream() { return *call_; }
+  const Error& error() const { return error_; }
+  unsigned attempts() const { return attempts_; }
+  const std::string& backend_name() const;
+
+  // Threading: any thread, from the verdict until fill().
+  const Load& load() const { return load_; }
+  TimePoint deadline() const { return ticket_.deadline; }
+  // Threading: any thread, exactly once per shared call; the errand may be gone afterwards.
+  void fill(SharedAnswer answer);
+
+ private:
+  Task<Outcome> attempt_until_done();
+  Task<void> verdict();
+  void on_returned(Ticket& ticket) override;
+  bool shares_call() const { return ticket_.verdict.is_mate || !ticket_.verdict.mates.empty(); }
+  Task<CallFailure> call_alone();
+  Task<CallFailure> share_call();
+  void release(bool ok);
+  std::optional<Outcome> refused();
+  bool may_retry(CallFailure failure, bool was_shared) const;
+  void prepare_retry(CallFailure failure);
+
+  IoThread& thread_;
+  RequestPhase& phase_;
+  const Load load_;
+  Ticket ticket_;
+  BackendSet all_;  // who could serve it at first
+  Waiter waiter_;
+  unsigned with_lane_ = 0;  // how often the ticket has still to come back
+  bool granted_ = false;    // and not released yet
+  bool cancelled_ = false;
+  bool calling_ = false;  // a call of our own is under way
+  unsigned attempts_ = 0;
+  std::optional<UpstreamCall> call_;
+  std::optional<SharedAnswer> shared_;
+  AnswerHead shared_head_;
+  Error error_;
+};
+
+}  // namespace batchproxy

@@ -1,0 +1,47 @@
+// proxy/failure.cc - see failure.h.
+#include "proxy/failure.h"
+
+#include <string>
+
+namespace batchproxy {
+
+Error error_of(CallFailure failure, std::string_view backend) {
+  const std::string name(backend);
+  switch (failure) {
+    case CallFailure::kRefused:
+    case CallFailure::kUnreachable:
+      return {Errc::kBackendLost, "Backend " + name + " could not be reached."};
+    case CallFailure::kNoAnswer:
+      return {Errc::kBackendLost, "Backend " + name + " closed the connection without an answer."};
+    case CallFailure::kCutAnswer:
+      return {Errc::kBackendLost, "Backend " + name + " closed the connection in mid-answer."};
+    case CallFailure::kBareError:
+      return {Errc::kBadBackendResponse, "Backend " + name + " failed without saying why."};
+    case CallFailure::kBadAnswer:
+      return {Errc::kBadBackendResponse,
+              "Backend " + name + " sent something that is not an answer."};
+    case CallFailure::kTimedOut:
+      return {Errc::kBackendTimeout, "Backend " + name + " did not answer in time."};
+    case CallFailure::kNone:
+    case CallFailure::kAborted:
+      break;
+  }
+  return {Errc::kInternal, "The call to backend " + name + " ended unexpectedly."};
+}
+
+Error error_of(Errc refused) {
+  switch (refused) {
+    case Errc::kNoBackend:
+      return {refused,
+              "No backend for this model is ready. Engines may still be loading: see "
+              "/status on the admin address."};
+    case Errc::kQueueFull:
+      return {refused, "The queue is full. Try again, or raise batchproxy.max_queue."};
+    case Errc::kQueueTimeout:
+      return {refused, "The request waited for a backend until its time was up."};
+    default:
+      return {Errc::kInternal, "The request was refused."};
+  }
+}
+
+}  // namespace batchproxy

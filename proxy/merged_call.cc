@@ -1,0 +1,200 @@
+// proxy/merged_call.cc - see merged_call.h.
+#include "proxy/merged_call.h"
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <spdlog/spdlog.h>
+
+namespace batchproxy {
+
+namespace {
+
+constexpr std::string_view kChatBatchTarget = "/v1/chat/completions/batch";
+
+// Members that go out together.
+using Group = std::vector<Errand*>;
+
+class MergedCall {
+ public:
+  MergedCall(IoThread& thread, Errand& leader)
+      : thread_(thread),
+        verdict_(leader.ticket().verdict),
+        chat_(leader.ticket().packing == Packing::kChat),
+        id_prefix_(leader.load().request->unique_id + ".m") {
+    Group group{&leader};
+    for (Ticket* mate : verdict_.mates) {
+      auto* member = static_cast<Errand*>(mate->sink);
+      // Tickets carry a hash of what must be equal: here it is compared.
+      if (fits(leader.load(), member->load())) {
+        group.push_back(member);
+      } else {
+        groups_.push_back({member});
+      }
+    }
+    groups_.push_back(std::move(group));
+  }
+
+  Task<void> run() {
+    while (!groups_.empty()) {
+      current_ = std::move(groups_.back());
+      groups_.pop_back();
+      if (current_.size() == 1) {
+        co_await call_for_one();
+      } else {
+        co_await call_for_many();
+      }
+    }
+  }
+
+  // After an error of our own: nobody may be left waiting.
+  void give_up() {
+    fail_all(CallFailure::kAborted);
+    for (const Group& group : groups_) {
+      current_ = group;
+      fail_all(CallFailure::kAborted);
+    }
+  }
+
+ private:
+  static bool fits(const Errand::Load& a, const Errand::Load& b) {
+    return a.parts.before == b.parts.before && a.parts.after == b.parts.after &&
+           a.tokens == b.tokens && a.request->target == b.request->target &&
+           a.request->authorization == b.request->authorization &&
+           a.request->fields == b.request->fields;
+  }
+
+  // One call on behalf of current_; its answer is in `call`.
+  Task<CallFailure> make_call(UpstreamCall& call, std::string_view target, std::string_view body) {
+    const ClientRequest& request = *current_.front()->load().request;
+    const std::string id = id_prefix_ + std::to_string(++calls_);
+    const UpstreamRequest upstream{request.route->method, target, request.fields,
+                                   request.authorization, id,     body};
+    CallFailure failure = co_await call.start(upstream);
+    if (failure == CallFailure::kNone) failure = co_await call.read_whole();
+    if (failure == CallFailure::kNone && call.head().status >= 500 && call.body().empty()) {
+      failure = CallFailure::kBareError;
+    }
+    if (failure != CallFailure::kNone && failure != CallFailure::kTimedOut) {
+      thread_.report_failure(verdict_.backend, failure == CallFailure::kRefused);
+    }
+    co_return failure;
+  }
+
+  Task<void> call_for_one() {
+    const Errand::Load& load = current_.front()->load();
+    UpstreamCall call(thread_.upstream_resources(), verdict_.backend, deadline());
+    const CallFailure failure = co_await make_call(call, load.request->target, load.body);
+    if (failure != CallFailure::kNone) co_return fail_all(failure);
+    SharedAnswer answer;
+    answer.status = call.head().status;
+    answer.content_type = call.head().content_type;
+    answer.content_encoding = call.head().content_encoding;
+    answer.retry_after = call.head().retry_after;
+    answer.body = call.body();
+    deliver(0, std::move(answer));
+    current_.clear();
+  }
+
+  Task<void> call_for_many() {
+    std::vector<BodyParts> parts;
+    std::vector<std::size_t> sizes;
+    for (const Errand* member : current_) {
+      parts.push_back(member->load().parts);
+      sizes.push_back(parts.back().prompt.size());
+    }
+    const std::string body = pack(parts, !chat_);
+    const std::string_view target =
+        chat_ ? kChatBatchTarget : current_.front()->load().request->target;
+    UpstreamCall call(thread_.upstream_resources(), verdict_.backend, deadline());
+    const CallFailure failure = co_await make_call(call, target, body);
+    if (failure != CallFailure::kNone) co_return fail_all(failure);
+    if (call.head().status != 200) co_return halve();
+    std::optional<std::vector<UnpackedAnswer>> answers;
+    if (call.head().content_encoding.empty()) {
+      answers = thread_.list_reader.unpack(call.body(), sizes);
+    }
+    if (!answers) {
+      spdlog::warn("a list answer of {} could not be taken apart; its members are sent alone",
+                   thread_.upstreams.endpoint(verdict_.backend).name);
+      co_return scatter();
+    }
+    for (std::size_t i = 0; i < answers->size(); ++i) {
+      SharedAnswer answer;
+      answer.status = 200;
+      answer.content_type = call.head().content_type;
+      answer.body = std::move((*answers)[i].body);
+      answer.exact_usage = (*answers)[i].exact_usage;
+      deliver(i, std::move(answer));
+    }
+    current_.clear();
+  }
+
+  // The engine says no to all for the sake of one: find out which.
+  void halve() {
+    const auto middle = current_.begin() + static_cast<std::ptrdiff_t>(current_.size() / 2);
+    groups_.emplace_back(middle, current_.end());
+    groups_.emplace_back(current_.begin(), middle);
+    current_.clear();
+  }
+
+  void scatter() {
+    for (Errand* member : current_) groups_.push_back({member});
+    current_.clear();
+  }
+
+  void fail_all(CallFailure failure) {
+    for (std::size_t i = 0; i < current_.size(); ++i) {
+      SharedAnswer answer;
+      answer.failure = failure;
+      deliver(i, std::move(answer));
+    }
+    current_.clear();
+  }
+
+  void deliver(std::size_t member, SharedAnswer answer) {
+    // Cleared first: after fill() the errand may be gone.
+    Errand* errand = std::exchange(current_[member], nullptr);
+    if (errand != nullptr) errand->fill(std::move(answer));
+  }
+
+  TimePoint deadline() const {
+    const auto soonest = std::ranges::min_element(
+        current_, {}, [](const Errand* member) { return member->deadline(); });
+    return (*soonest)->deadline();
+  }
+
+  IoThread& thread_;
+  const Verdict verdict_;
+  const bool chat_;
+  const std::string id_prefix_;
+  std::vector<Group> groups_;  // still to be called, the next one last
+  Group current_;              // being called; null where a member has its answer
+  unsigned calls_ = 0;
+};
+
+Task<void> run(std::unique_ptr<MergedCall> merged) {
+  bool failed = false;
+  try {
+    co_await merged->run();
+  } catch (const std::exception& exception) {
+    spdlog::error("internal error in a merged call: {}", exception.what());
+    failed = true;
+  }
+  if (failed) merged->give_up();
+}
+
+}  // namespace
+
+void start_merged_call(IoThread& thread, Errand& leader) {
+  asio::co_spawn(thread.io.get_executor(), run(std::make_unique<MergedCall>(thread, leader)),
+                 asio::detached);
+}
+
+}  // namespace batchproxy

@@ -1,0 +1,51 @@
+// proxy/ticket_facts.cc - see ticket_facts.h.
+#include "proxy/ticket_facts.h"
+
+#include <initializer_list>
+
+#include <xxhash.h>
+
+namespace batchproxy {
+
+namespace {
+
+constexpr std::size_t kBytesPerToken = 4;  // of English text, roughly
+
+std::uint64_t hash_all(std::initializer_list<std::string_view> texts) {
+  std::uint64_t hash = 0;
+  // Each text's hash seeds the next: where one ends and the next begins counts.
+  for (const std::string_view text : texts) {
+    hash = XXH3_64bits_withSeed(text.data(), text.size(), hash + text.size());
+  }
+  return hash;
+}
+
+}  // namespace
+
+void describe_prompt(const BodyPolicy& policy, const BodyScan& scan, std::uint64_t model,
+                     const ClientRequest& request, const Ticket& like, const BodyParts& parts,
+                     Ticket& ticket) {
+  ticket.arrival = like.arrival;
+  ticket.deadline = like.deadline;
+  ticket.backends = like.backends;
+  ticket.prompts = like.prompts;
+  ticket.streaming = like.streaming;
+  ticket.client = like.client;
+  if (policy.prefixes && !parts.prompt.empty()) {
+    ticket.prefix = PrefixChain(parts.prompt, model);
+    ticket.tokens = static_cast<std::uint32_t>(1 + parts.prompt.size() / kBytesPerToken);
+  }
+  if (policy.packing && scan.packing != Packing::kNever) {
+    ticket.packing = scan.packing;
+    ticket.brief = scan.brief;
+    ticket.identity = hash_all(
+        {parts.before, parts.after, request.target, request.authorization, request.fields,
+         scan.form == PromptForm::kTokens ? std::string_view("tokens") : std::string_view("text")});
+  }
+}
+
+std::uint64_t text_key(std::string_view text) {
+  return hash_all({text});
+}
+
+}  // namespace batchproxy

@@ -1,0 +1,26 @@
+// proxy/ticket_facts.h - from a request's body to what its ticket tells the lane about the prompt.
+//
+// Threading: pure functions, any thread.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "backends/body_scan.h"
+#include "backends/list_codec.h"
+#include "batcher/ticket.h"
+#include "proxy/client_request.h"
+#include "proxy/io_thread.h"
+
+namespace batchproxy {
+
+// Makes `ticket` one for `request`: what `like` says, and what `policy` asks for about the prompt
+// that `parts` points to. `model` is text_key() of the request's.
+void describe_prompt(const BodyPolicy& policy, const BodyScan& scan, std::uint64_t model,
+                     const ClientRequest& request, const Ticket& like, const BodyParts& parts,
+                     Ticket& ticket);
+
+// Tells texts apart: models, whose prompts share nothing even on one backend, and clients.
+std::uint64_t text_key(std::string_view text);
+
+}  // namespace batchproxy
