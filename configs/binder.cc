@@ -1,9 +1,27 @@
 // configs/binder.cc - lists of sections, unknown keys and duplicates.
 #include "configs/binder.h"
 
+#include <algorithm>
 #include <map>
 
+#include "configs/yaml_slips.h"
+
 namespace batchproxy {
+namespace {
+
+// Where the file has a key of this name; empty if nowhere.
+std::string_view home_of(std::string_view name) {
+  static const Options defaults;
+  const auto has = [name](const std::vector<std::string_view>& names) {
+    return std::ranges::find(names, name) != names.end();
+  };
+  if (has(member_names(defaults.worker))) return "model.generator_settings";
+  if (has(member_names(defaults.proxy.launcher))) return "batchproxy.launcher";
+  if (has(member_names(defaults.proxy))) return "batchproxy";
+  return {};
+}
+
+}  // namespace
 
 void report_duplicate_keys(const Yaml& map, const std::string& path, Findings& findings) {
   std::map<std::string_view, const YamlEntry*> seen;
@@ -38,7 +56,7 @@ std::optional<Servers> Binder::read_servers(const Yaml& node, const Expectation&
 std::optional<std::vector<BackendOptions>> Binder::read_backends(const Yaml& node,
                                                                  const Expectation& expected) {
   if (!node.is_list()) {
-    report_unexpected(node, expected.path, "a list of engines", findings_);
+    report_unexpected(node, expected.path, "a list of engines, each after a '- '", findings_);
     return std::nullopt;
   }
   std::vector<BackendOptions> backends;
@@ -58,7 +76,13 @@ std::optional<std::vector<BackendOptions>> Binder::read_backends(const Yaml& nod
 
 void Binder::report_unknown_key(const YamlEntry& entry, const std::string& path,
                                 const std::vector<std::string_view>& known) {
-  const std::string hint = suggestion(entry.key, known);
+  std::string hint = suggestion(entry.key, known);
+  if (const std::string_view glued = glued_key(entry.key); !glued.empty()) {
+    hint = "; a blank is missing after '" + std::string(glued) + "'";
+  }
+  if (const std::string_view home = home_of(entry.key); hint.empty() && !home.empty()) {
+    hint = "; it belongs under " + std::string(home);
+  }
   findings_.error(entry.key_place, "unknown key '" + entry.key + "' in " + path +
                                        (hint.empty() ? "; known are: " + join(known) : hint));
 }

@@ -98,7 +98,7 @@ BackendUrl parse_backend_url(std::string_view url) {
     return {std::move(address), ""};
   }
   if (auto host = parse_host(rest)) return {HostPort{*std::move(host), 80}, ""};
-  return {std::nullopt, "expected http://HOST:PORT"};
+  return {std::nullopt, "expected http://HOST:PORT with a port from 1 to 65535"};
 }
 
 bool is_loopback(std::string_view host) {

@@ -15,6 +15,7 @@
 #include "configs/overrides.h"
 #include "configs/validate.h"
 #include "configs/worker_keys.h"
+#include "configs/yaml_slips.h"
 #include "configs/yaml_tree.h"
 
 namespace batchproxy {
@@ -51,6 +52,10 @@ std::optional<std::string> read_file(const std::string& path, Findings& findings
 bool apply_file(const LoadInputs& inputs, Options& options, Findings& findings) {
   const auto text = inputs.text ? inputs.text : read_file(inputs.file, findings);
   if (!text) return false;
+  if (const auto foreign = find_foreign_byte(*text)) {
+    findings.error({inputs.file, foreign->line, foreign->column}, foreign->reason);
+    return false;
+  }
   const auto root = parse_yaml(*text, inputs.file, findings);
   if (!root) return false;
   if (root->is_null()) {

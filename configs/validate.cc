@@ -71,7 +71,7 @@ class Validator {
     if (!address) {
       findings_.error(place_of(key.origin), std::string(key.name) +
                                                 ": expected HOST:PORT, such as 127.0.0.1:8000 or "
-                                                "[::1]:8000, found '" +
+                                                "[::1]:8000, with a port up to 65535, found '" +
                                                 key.value + "'");
     }
     return address;
@@ -169,6 +169,38 @@ class Validator {
         "batchproxy.launcher.servers: " + std::to_string(total) + " engines in all; at most 64");
   }
 
+  // When the file tells how many GPUs there are, the driver need not be asked.
+  void check_gpus() {
+    const std::int64_t gpus = launcher_.gpus.value;
+    if (gpus == 0 || refused(launcher_.gpus) || refused(launcher_.servers) ||
+        refused(worker_.vllm_args)) {
+      return;
+    }
+    const Servers& servers = launcher_.servers.value;
+    std::int64_t needed = 0;
+    if (const auto* list = std::get_if<std::vector<ServerOptions>>(&servers)) {
+      for (const ServerOptions& server : *list) {
+        needed += server.count.value * gpus_of(server.vllm_args.value);
+      }
+    } else {
+      const auto* count = std::get_if<std::int64_t>(&servers);
+      needed = (count ? *count : 1) * gpus_of({});
+    }
+    if (needed <= gpus) return;
+    findings_.error(place_of(launcher_.gpus.origin),
+                    "batchproxy.launcher.gpus: the engines need " + std::to_string(needed) +
+                        " GPUs, and there are " + std::to_string(gpus) +
+                        "; lower tensor_parallel_size or batchproxy.launcher.servers");
+  }
+
+  // GPUs of one engine. Its own arguments override the shared ones.
+  std::int64_t gpus_of(const Arguments& own) const {
+    const auto size = [&](std::string_view name) {
+      return integer_argument(own, name, integer_argument(worker_.vllm_args.value, name, 1));
+    };
+    return size("tensor_parallel_size") * size("pipeline_parallel_size");
+  }
+
   // After "boot_local: ture" nobody knows which engines were meant.
   bool source_is_certain() const {
     return !refused(worker_.boot_local) && !refused(proxy_.backends) && !refused(worker_.server) &&
@@ -190,6 +222,7 @@ class Validator {
           place_of(*origin),
           name + " is ignored: with boot_local, batchproxy picks the engines' addresses");
     }
+    check_gpus();
     if (refused(worker_.hf_model_id) || refused(launcher_.servers) || has_model()) return;
     findings_.error(place_of(worker_.boot_local.origin),
                     "boot_local: true needs hf_model_id, the model to load");

@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include "configs/nearest_name.h"
+#include "configs/yaml_slips.h"
 
 namespace batchproxy {
 namespace {
@@ -99,8 +100,8 @@ std::string found(const Yaml& node) {
 
 void report_unexpected(const Yaml& node, const std::string& path, std::string_view expected,
                        Findings& findings) {
-  findings.error(node.place,
-                 path + ": expected " + std::string(expected) + ", found " + found(node));
+  findings.error(node.place, path + ": expected " + std::string(expected) + ", found " +
+                                 found(node) + (node.plain ? odd_value(node.text) : ""));
 }
 
 std::optional<bool> read_bool(const Yaml& node, const Expectation& expected, Findings& findings) {
@@ -131,7 +132,8 @@ std::optional<Seconds> read_seconds(const Yaml& node, const Expectation& expecte
   if (value && in_range(*value, expected.limits)) return Seconds(*value);
   findings.error(node.place, expected.path + ": expected a number of seconds " +
                                  range_text(expected.limits) + ", found " + found(node) +
-                                 (node.is_scalar() ? unit_hint(node.text) : ""));
+                                 (node.is_scalar() ? unit_hint(node.text) : "") +
+                                 (node.plain ? odd_value(node.text) : ""));
   return std::nullopt;
 }
 
@@ -145,7 +147,15 @@ std::optional<std::string> read_string(const Yaml& node, const Expectation& expe
   for (const std::string_view word : words) {
     if (node.text == word) return node.text;
   }
-  if (words.empty()) return node.text;
+  if (words.empty()) {
+    // Only a warning: the key may be one that the workers use and we do not.
+    const std::string odd = node.plain ? odd_text(node.text) : "";
+    if (!odd.empty()) {
+      findings.warning(node.place,
+                       expected.path + ": " + found(node) + " is hardly what was meant" + odd);
+    }
+    return node.text;
+  }
   findings.error(node.place, expected.path + ": expected one of " + join(words) + "; found " +
                                  found(node) + suggestion(node.text, words));
   return std::nullopt;

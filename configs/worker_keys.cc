@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "configs/binder.h"
+#include "configs/yaml_slips.h"
 
 namespace batchproxy {
 namespace {
@@ -63,11 +64,37 @@ void warn_of_near_misses(const WorkerHome& home, Findings& findings) {
   names.insert(names.end(), home.landmarks.begin(), home.landmarks.end());
   for (const YamlEntry& entry : home.map->entries) {
     if (std::ranges::count(names, entry.key) > 0) continue;
+    const std::string_view glued = glued_key(entry.key);
+    if (std::ranges::count(names, glued.substr(0, glued.find(':'))) > 0) {
+      findings.warning(entry.key_place, "'" + path_in(home, entry.key) +
+                                            "' is not read; a blank is missing after '" +
+                                            std::string(glued) + "'");
+      continue;
+    }
     const auto nearest = nearest_name(entry.key, names);
     if (!nearest) continue;
     findings.warning(entry.key_place, "'" + path_in(home, entry.key) +
                                           "' is not read; did you mean '" + std::string(*nearest) +
                                           "'?");
+  }
+}
+
+// Keys that are right in every letter, and in the wrong place, would be ignored in silence. Only
+// names that the workers hardly use for themselves are looked for.
+void warn_of_misplaced(const WorkerHome& home, Findings& findings) {
+  static const std::vector<std::string_view> kOurs{"listen",    "io_threads", "flush",
+                                                   "max_queue", "backends",   "launcher"};
+  static const std::vector<std::string_view> kEngines{"boot_local", "hf_model_id", "vllm_args",
+                                                      "server_startup_timeout"};
+  const auto warn = [&](const YamlEntry& entry, std::string_view where) {
+    findings.warning(entry.key_place, "'" + path_in(home, entry.key) +
+                                          "' is not read; it belongs " + std::string(where));
+  };
+  for (const YamlEntry& entry : home.map->entries) {
+    if (std::ranges::count(home.shared, entry.key) > 0) continue;
+    if (entry.key == "batchproxy" && !home.path.empty()) warn(entry, "at the top level");
+    if (std::ranges::count(kOurs, entry.key) > 0) warn(entry, "under batchproxy");
+    if (std::ranges::count(kEngines, entry.key) > 0) warn(entry, "under model.generator_settings");
   }
 }
 
@@ -104,8 +131,13 @@ void read_worker_keys(const Yaml& root, WorkerOptions& options, Findings& findin
   for (const WorkerHome& home : homes) {
     report_duplicate_keys(*home.map, title(home), findings);
     warn_of_near_misses(home, findings);
+    warn_of_misplaced(home, findings);
   }
   if (const YamlEntry* model = root.find("model")) {
+    if (model->value.is_list()) {
+      findings.warning(model->value.place,
+                       "model: nothing in this list is read; write a mapping, without the '- '");
+    }
     require_mapping(model->value, "model.generator_settings", findings);
   }
   require_mapping(root, "generator_settings", findings);

@@ -13,6 +13,8 @@
 #include <yaml-cpp/mark.h>
 #include <yaml-cpp/parser.h>
 
+#include "configs/yaml_slips.h"
+
 namespace batchproxy {
 namespace {
 
@@ -174,15 +176,6 @@ void feed(std::string_view text, TreeBuilder& builder) {
   }
 }
 
-// The 1-based column of a tab among the blanks that begin line `line` (1-based) of `text`, or 0.
-int tab_in_indentation(std::string_view text, int line) {
-  for (int i = 1; i < line && !text.empty(); ++i) {
-    text.remove_prefix(std::min(text.find('\n'), text.size() - 1) + 1);
-  }
-  const std::string_view indentation = text.substr(0, text.find_first_not_of(" \t"));
-  return static_cast<int>(indentation.find('\t') + 1);  // npos + 1 is 0
-}
-
 // yaml-cpp's reasons are its parser's; those of the commonest slips are put as the reader sees
 // them.
 void report(const YAML::Exception& failure, std::string_view text, const std::string& file,
@@ -190,9 +183,9 @@ void report(const YAML::Exception& failure, std::string_view text, const std::st
   Place place{file, failure.mark.line + 1, failure.mark.column + 1};
   std::string reason = failure.msg;
   const bool list = failure.msg == YAML::ErrorMsg::END_OF_SEQ_FLOW;
-  if (const int column = tab_in_indentation(text, place.line)) {
-    place.column = column;
-    reason = "a tab in the indentation; use spaces";
+  if (auto slip = find_slip(text, place.line, place.column, failure.msg)) {
+    place = {file, slip->line, slip->column};
+    reason = std::move(slip->reason);
   } else if ((list || failure.msg == YAML::ErrorMsg::END_OF_MAP_FLOW) && builder.innermost()) {
     place = builder.innermost()->place;
     reason = list ? "after the '[' that opens here, ']' or a comma is missing"

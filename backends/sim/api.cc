@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <cstdio>
 #include <utility>
 
@@ -10,9 +11,12 @@
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
 
-#include "backends/sim/api_request.h"
+#include "backends/sim/api_render.h"
 #include "backends/sim/hash.h"
 #include "backends/sim/metrics_text.h"
+#include "backends/sim/openapi.h"
+#include "backends/sim/pooling_call.h"
+#include "backends/sim/request_fields.h"
 
 namespace batchproxy {
 namespace {
@@ -43,10 +47,34 @@ std::string_view path_of(std::string_view target) {
   return target.substr(0, target.find('?'));
 }
 
-bool has_marker(const GenerationRequest& request, std::string_view marker) {
-  return std::ranges::any_of(request.prompts, [marker](const Prompt& prompt) {
+// The object in a body. Throws when there is none, or when it is not announced as JSON.
+json::object body_of(const ApiRequest& request) {
+  json::object body = parse_object(request.body);
+  std::string type = request.content_type.substr(0, request.content_type.find(';'));
+  std::ranges::transform(type, type.begin(),
+                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  if (type != "application/json") {
+    throw ApiError(400, "Bad Request",
+                   "1 validation error:\n  Unsupported Media Type: Only 'application/json' is "
+                   "allowed");
+  }
+  return body;
+}
+
+bool has_marker(const std::vector<Prompt>& prompts, std::string_view marker) {
+  return std::ranges::any_of(prompts, [marker](const Prompt& prompt) {
     return prompt.text.find(marker) != std::string::npos;
   });
+}
+
+// One prompt with a marker spoils the call for all of them.
+void refuse_marked(const std::vector<Prompt>& prompts) {
+  if (has_marker(prompts, "@@500@@")) {
+    throw ApiError(500, "InternalServerError", "Simulated failure: the prompt contains @@500@@.");
+  }
+  if (has_marker(prompts, "@@400@@")) {
+    throw bad_request("Simulated refusal: the prompt contains @@400@@.", "prompt");
+  }
 }
 
 }  // namespace
@@ -56,6 +84,14 @@ const std::vector<Api::Route>& Api::route_table() {
       {"POST", "/v1/completions", &Api::completions},
       {"POST", "/v1/chat/completions", &Api::chat},
       {"POST", "/v1/chat/completions/batch", &Api::chat_batch},
+      {"POST", "/v1/embeddings", &Api::embeddings},
+      {"POST", "/pooling", &Api::pooling},
+      {"POST", "/classify", &Api::classify},
+      {"POST", "/score", &Api::score},
+      {"POST", "/v1/score", &Api::score},
+      {"POST", "/rerank", &Api::rerank},
+      {"POST", "/v1/rerank", &Api::rerank},
+      {"POST", "/v2/rerank", &Api::rerank},
       {"POST", "/tokenize", &Api::tokenize_text},
       {"POST", "/detokenize", &Api::detokenize_ids},
       {"GET", "/tokenizer_info", &Api::tokenizer_info},
@@ -94,31 +130,36 @@ ApiOutcome Api::dispatch(const ApiRequest& request) {
   const std::string_view path = path_of(request.target);
   if (!may_call(path, request))
     return ApiReply{401, "application/json", R"({"error":"Unauthorized"})"};
-  bool path_exists = false;
+  std::string_view allowed;
   for (const Route& route : route_table()) {
     if (route.path != path) continue;
-    path_exists = true;
     if (route.method == request.method) return (this->*route.handler)(request);
+    allowed = route.method;
   }
-  return path_exists ? detail_reply(405, "Method Not Allowed") : detail_reply(404, "Not Found");
+  if (allowed.empty()) return detail_reply(404, "Not Found");
+  ApiReply reply = detail_reply(405, "Method Not Allowed");
+  reply.allow = allowed;
+  return reply;
 }
 
 bool Api::may_call(std::string_view path, const ApiRequest& request) const {
-  // As in vLLM, keys guard /v1 and nothing else.
-  if (options_.api_keys.empty() || !path.starts_with("/v1")) return true;
+  // As in vLLM, keys guard these and nothing else.
+  const bool guarded = path.starts_with("/v1") || path.starts_with("/v2");
+  if (options_.api_keys.empty() || !guarded) return true;
   return std::ranges::any_of(options_.api_keys, [&](const std::string& key) {
     return request.authorization == "Bearer " + key;
   });
 }
 
-void Api::on_answered(const GenerationCall& call) {
-  for (const Answer& answer : call.answers()) {
-    ++(answer.finish_reason == FinishReason::kStop ? tally_.stop : tally_.length);
-  }
+void Api::on_answered(const ApiCall& call) {
+  const RequestTally ended = call.tally();
+  tally_.stop += ended.stop;
+  tally_.length += ended.length;
 }
 
-void Api::on_aborted(const GenerationCall& call) {
-  tally_.abort += call.answers().size();
+void Api::on_aborted(const ApiCall& call) {
+  const RequestTally unfinished = call.tally();
+  tally_.abort += unfinished.stop + unfinished.length;
 }
 
 ApiOutcome Api::completions(const ApiRequest& request) {
@@ -134,27 +175,49 @@ ApiOutcome Api::chat_batch(const ApiRequest& request) {
 }
 
 ApiOutcome Api::generate(Endpoint endpoint, const ApiRequest& request) {
-  if (!request.content_type.empty() && !request.content_type.starts_with("application/json")) {
-    throw bad_request("Unsupported Media Type: Only 'application/json' is allowed");
-  }
-  const json::object body = parse_object(request.body);
-  const std::string model = served_model(body);
-  GenerationRequest parsed = parse_generation(endpoint, body, options_.max_model_len);
-  if (has_marker(parsed, "@@crash@@")) return Fault::kCrash;
-  if (has_marker(parsed, "@@500@@")) {
-    throw ApiError(500, "InternalServerError", "Simulated failure: the prompt contains @@500@@.");
-  }
-  if (has_marker(parsed, "@@400@@")) {
-    throw bad_request("Simulated refusal: the prompt contains @@400@@.", "prompt");
-  }
-  CallIdentity identity{call_id(parsed.chat ? "chatcmpl-" : "cmpl-", request), model,
-                        request.unix_time};
-  return std::make_unique<GenerationCall>(std::move(parsed), std::move(identity),
-                                          options_.answer_mode, options_.max_model_len);
+  const json::object body = body_of(request);
+  std::string model = served_model(body);
+  GenerationRequest parsed = parse_generation(endpoint, body, options_);
+  if (has_marker(parsed.prompts, "@@crash@@")) return Fault::kCrash;
+  refuse_marked(parsed.prompts);
+  const std::string_view prefix = parsed.chat ? "chatcmpl-" : "cmpl-";
+  return std::make_unique<GenerationCall>(std::move(parsed),
+                                          identity(prefix, std::move(model), request), options_);
+}
+
+ApiOutcome Api::embeddings(const ApiRequest& request) {
+  return pool(PoolingTask::kEmbed, request);
+}
+
+ApiOutcome Api::pooling(const ApiRequest& request) {
+  return pool(PoolingTask::kPool, request);
+}
+
+ApiOutcome Api::classify(const ApiRequest& request) {
+  return pool(PoolingTask::kClassify, request);
+}
+
+ApiOutcome Api::score(const ApiRequest& request) {
+  return pool(PoolingTask::kScore, request);
+}
+
+ApiOutcome Api::rerank(const ApiRequest& request) {
+  return pool(PoolingTask::kRerank, request);
+}
+
+ApiOutcome Api::pool(PoolingTask task, const ApiRequest& request) {
+  const json::object body = body_of(request);
+  std::string model = served_model(body);
+  PoolingRequest parsed = parse_pooling(task, body, options_.max_model_len);
+  if (has_marker(parsed.prompts, "@@crash@@")) return Fault::kCrash;
+  refuse_marked(parsed.prompts);
+  refuse_marked(parsed.queries);
+  return std::make_unique<PoolingCall>(std::move(parsed),
+                                       identity(id_prefix(task), std::move(model), request));
 }
 
 ApiOutcome Api::tokenize_text(const ApiRequest& request) {
-  const json::object body = parse_object(request.body);
+  const json::object body = body_of(request);
   served_model(body);
   const Prompt prompt = parse_tokenize(body);
   json::value strings = nullptr;
@@ -171,11 +234,10 @@ ApiOutcome Api::tokenize_text(const ApiRequest& request) {
 }
 
 ApiOutcome Api::detokenize_ids(const ApiRequest& request) {
-  const json::object body = parse_object(request.body);
+  const json::object body = body_of(request);
   served_model(body);
-  const json::value* tokens = body.if_contains("tokens");
-  if (tokens == nullptr) throw schema_error("tokens: Field required");
-  return json_reply({{"prompt", valid_utf8(detokenize(parse_token_ids(*tokens)))}});
+  const std::vector<Token> tokens = token_ids(required_field(body, "tokens"), "tokens");
+  return json_reply({{"prompt", valid_utf8(detokenize(tokens))}});
 }
 
 ApiOutcome Api::tokenizer_info(const ApiRequest&) {
@@ -216,13 +278,10 @@ ApiOutcome Api::metrics(const ApiRequest&) {
                   metrics_text(server_, tally_, options_)};
 }
 
-// Just enough to see which endpoints exist.
 ApiOutcome Api::openapi(const ApiRequest&) {
-  json::object paths;
-  for (const Route& route : route_table()) {
-    paths[route.path] = json::object{{route.method == "GET" ? "get" : "post", json::object()}};
-  }
-  return json_reply({{"openapi", "3.1.0"}, {"paths", std::move(paths)}});
+  std::vector<RouteName> names;
+  for (const Route& route : route_table()) names.push_back({route.method, route.path});
+  return ApiReply{200, "application/json", openapi_page(names, options_.token_ids)};
 }
 
 ApiOutcome Api::fault(const ApiRequest& request) {
@@ -236,7 +295,7 @@ ApiOutcome Api::fault(const ApiRequest& request) {
 
 // The name to answer under. Throws when the request names a model that is not served.
 std::string Api::served_model(const json::object& body) const {
-  std::string model = parse_model(body);
+  std::string model = string_field(body, "model").value_or("");
   if (model.empty()) return options_.served_names.front();
   if (std::ranges::find(options_.served_names, model) == options_.served_names.end()) {
     throw ApiError(404, "NotFoundError", "The model `" + model + "` does not exist.", "model");
@@ -244,14 +303,17 @@ std::string Api::served_model(const json::object& body) const {
   return model;
 }
 
-std::string Api::call_id(std::string_view prefix, const ApiRequest& request) {
-  if (!request.request_id.empty()) return std::string(prefix) + request.request_id;
-  const std::uint64_t hash = mix(static_cast<std::uint64_t>(request.unix_time), ++calls_);
-  std::array<char, 33> digits{};
-  std::snprintf(digits.data(), digits.size(), "%016llx%016llx",
-                static_cast<unsigned long long>(hash),
-                static_cast<unsigned long long>(mix(hash, calls_)));
-  return std::string(prefix) + digits.data();
+CallIdentity Api::identity(std::string_view prefix, std::string model, const ApiRequest& request) {
+  std::string id = request.request_id;
+  if (id.empty()) {
+    const std::uint64_t hash = mix(static_cast<std::uint64_t>(request.unix_time), ++calls_);
+    std::array<char, 33> digits{};
+    std::snprintf(digits.data(), digits.size(), "%016llx%016llx",
+                  static_cast<unsigned long long>(hash),
+                  static_cast<unsigned long long>(mix(hash, calls_)));
+    id = digits.data();
+  }
+  return {std::string(prefix) + id, std::move(model), request.unix_time};
 }
 
 }  // namespace batchproxy

@@ -13,20 +13,12 @@
 #include <variant>
 #include <vector>
 
-#include "backends/sim/answers.h"
-#include "backends/sim/api_render.h"
-#include "backends/sim/server_model.h"
+#include "backends/sim/api_call.h"
+#include "backends/sim/api_options.h"
+#include "backends/sim/api_request.h"
+#include "backends/sim/pooling_request.h"
 
 namespace batchproxy {
-
-struct ApiOptions {
-  std::string model;
-  std::vector<std::string> served_names;  // at least one
-  std::vector<std::string> api_keys;      // empty: everybody may call
-  int max_model_len = 4096;
-  double gpu_memory_utilization = 0.9;
-  AnswerMode answer_mode = AnswerMode::kLetters;
-};
 
 struct ApiRequest {
   std::string method;
@@ -42,6 +34,7 @@ struct ApiReply {
   int status = 200;
   std::string content_type = "application/json";
   std::string body;
+  std::string_view allow = {};  // of a 405: the method that would do
 };
 
 // What POST /sim/fault and the marker @@crash@@ ask for.
@@ -51,14 +44,7 @@ enum class Fault : std::uint8_t {
   kCrash,  // the process ends at once
 };
 
-using ApiOutcome = std::variant<ApiReply, std::unique_ptr<GenerationCall>, Fault>;
-
-// Requests that ended, by reason.
-struct RequestTally {
-  std::uint64_t stop = 0;
-  std::uint64_t length = 0;
-  std::uint64_t abort = 0;
-};
+using ApiOutcome = std::variant<ApiReply, std::unique_ptr<ApiCall>, Fault>;
 
 class Api {
  public:
@@ -69,8 +55,8 @@ class Api {
   ApiOutcome handle(const ApiRequest& request);
 
   // A call has been answered, or its client has left before.
-  void on_answered(const GenerationCall& call);
-  void on_aborted(const GenerationCall& call);
+  void on_answered(const ApiCall& call);
+  void on_aborted(const ApiCall& call);
 
   // "POST /v1/completions" and so on, for the start-up log.
   static std::vector<std::string> routes();
@@ -87,10 +73,16 @@ class Api {
   ApiOutcome dispatch(const ApiRequest& request);
   bool may_call(std::string_view path, const ApiRequest& request) const;
   ApiOutcome generate(Endpoint endpoint, const ApiRequest& request);
+  ApiOutcome pool(PoolingTask task, const ApiRequest& request);
 
   ApiOutcome completions(const ApiRequest& request);
   ApiOutcome chat(const ApiRequest& request);
   ApiOutcome chat_batch(const ApiRequest& request);
+  ApiOutcome embeddings(const ApiRequest& request);
+  ApiOutcome pooling(const ApiRequest& request);
+  ApiOutcome classify(const ApiRequest& request);
+  ApiOutcome score(const ApiRequest& request);
+  ApiOutcome rerank(const ApiRequest& request);
   ApiOutcome tokenize_text(const ApiRequest& request);
   ApiOutcome detokenize_ids(const ApiRequest& request);
   ApiOutcome tokenizer_info(const ApiRequest& request);
@@ -102,7 +94,7 @@ class Api {
   ApiOutcome fault(const ApiRequest& request);
 
   std::string served_model(const boost::json::object& body) const;
-  std::string call_id(std::string_view prefix, const ApiRequest& request);
+  CallIdentity identity(std::string_view prefix, std::string model, const ApiRequest& request);
 
   const ApiOptions options_;
   const ServerModel& server_;

@@ -1,14 +1,12 @@
-// backends/sim/api_render.cc - vLLM's response shapes.
+// backends/sim/api_render.cc - vLLM's response shapes of the generation endpoints.
 #include "backends/sim/api_render.h"
 
-#include <algorithm>
-#include <span>
 #include <utility>
 
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
 
-#include "backends/sim/hash.h"
+#include "backends/sim/logprobs.h"
 
 namespace batchproxy {
 namespace {
@@ -21,111 +19,25 @@ std::string event(const json::object& data) {
   return "data: " + json::serialize(data) + "\n\n";
 }
 
-json::array to_json(std::span<const Token> tokens) {
-  return json::array(tokens.begin(), tokens.end());
-}
-
-std::uint64_t extend(std::uint64_t hash, Token token) {
-  return mix(hash, static_cast<std::uint64_t>(token));
-}
-
-std::uint64_t hash_of(std::span<const Token> tokens) {
-  std::uint64_t hash = kHashStart;
-  for (const Token token : tokens) hash = extend(hash, token);
-  return hash;
-}
-
-std::int64_t code_points(std::string_view text) {
-  return std::ranges::count_if(text, [](char c) { return (c & 0xC0) != 0x80; });
-}
-
-// A token that the model "also considered" at this place.
-std::string alternative(std::uint64_t hash, int rank) {
-  std::string text = " ";
-  for (std::uint64_t rest = mix(hash, static_cast<std::uint64_t>(rank)), i = 0; i < 4; ++i) {
-    text += static_cast<char>('a' + rest % 26);
-    rest /= 26;
-  }
-  return text;
-}
-
-double alternative_log_probability(double best, int rank) {
-  return best - 1.5 * rank;
-}
-
-// The legacy shape of /v1/completions: four lists of equal length.
-class CompletionLogprobs {
- public:
-  explicit CompletionLogprobs(int alternatives) : alternatives_(alternatives) {}
-
-  void add(Token token, std::uint64_t hash, bool known) {
-    const std::string text = valid_utf8(token_text(token));
-    tokens_.emplace_back(text);
-    offsets_.emplace_back(offset_);
-    offset_ += code_points(text);
-    if (!known) {  // nothing comes before the first token of a prompt
-      values_.emplace_back(nullptr);
-      top_.emplace_back(nullptr);
-      return;
-    }
-    const double value = log_probability(hash);
-    values_.emplace_back(value);
-    json::object top{{text, value}};
-    for (int rank = 1; rank < alternatives_; ++rank) {
-      top[alternative(hash, rank)] = alternative_log_probability(value, rank);
-    }
-    top_.emplace_back(std::move(top));
-  }
-
-  json::object take() {
-    return {{"text_offset", std::move(offsets_)},
-            {"token_logprobs", std::move(values_)},
-            {"tokens", std::move(tokens_)},
-            {"top_logprobs", std::move(top_)}};
-  }
-
- private:
-  const int alternatives_;
-  std::int64_t offset_ = 0;
-  json::array tokens_, values_, top_, offsets_;
-};
-
-json::object chat_token(const std::string& text, double value) {
-  json::array bytes;
-  for (const char c : text) bytes.emplace_back(static_cast<unsigned char>(c));
-  return {{"token", text}, {"logprob", value}, {"bytes", std::move(bytes)}};
-}
-
-json::object chat_logprob(Token token, std::uint64_t hash, int alternatives) {
-  const std::string text = token_text(token);
-  const double value = log_probability(hash);
-  json::array top;
-  for (int rank = 0; rank < alternatives; ++rank) {
-    top.emplace_back(chat_token(rank == 0 ? text : alternative(hash, rank),
-                                alternative_log_probability(value, rank)));
-  }
-  json::object entry = chat_token(text, value);
-  entry["top_logprobs"] = std::move(top);
-  return entry;
-}
-
 }  // namespace
 
-GenerationCall::GenerationCall(GenerationRequest request, CallIdentity identity, AnswerMode mode,
-                               int max_model_len)
-    : request_(std::move(request)), identity_(std::move(identity)) {
+GenerationCall::GenerationCall(GenerationRequest request, CallIdentity identity,
+                               const ApiOptions& options)
+    : request_(std::move(request)),
+      identity_(std::move(identity)),
+      knows_token_ids_(options.token_ids) {
   for (const Prompt& prompt : request_.prompts) {
     AnswerRequest ask;
     ask.prompt = prompt.question;
     ask.chat = request_.chat;
-    ask.max_tokens = request_.output_limit(prompt, max_model_len);
+    ask.max_tokens = request_.output_limit(prompt, options.max_model_len);
     ask.min_tokens = request_.min_tokens;
     ask.ignore_eos = request_.ignore_eos;
     ask.seed = request_.seed;
     ask.stop = request_.stop;
     for (ask.choice = 0; ask.choice < request_.n; ++ask.choice) {
-      answers_.push_back(answer(mode, ask));
-      progress_.push_back({0, hash_of(prompt.tokens)});
+      answers_.push_back(answer(options.answer_mode, ask));
+      progress_.push_back({0, 0, hash_of(prompt.tokens)});
     }
   }
 }
@@ -142,8 +54,29 @@ std::vector<Work> GenerationCall::work() const {
   return items;
 }
 
+RequestTally GenerationCall::tally() const {
+  RequestTally tally;
+  for (const Answer& answer : answers_) {
+    ++(answer.finish_reason == FinishReason::kStop ? tally.stop : tally.length);
+  }
+  return tally;
+}
+
 const Prompt& GenerationCall::prompt_of(std::size_t index) const {
   return request_.prompts[index / static_cast<std::size_t>(request_.n)];
+}
+
+// vLLM leaves the prompt out of the text when it gives the prompt's ids.
+std::string GenerationCall::echoed(const Prompt& prompt) const {
+  return request_.echo && !request_.return_token_ids ? valid_utf8(prompt.text) : "";
+}
+
+void GenerationCall::add_ids(json::object& to, std::string_view name, std::span<const Token> ids,
+                             bool wanted) const {
+  if (!knows_token_ids_) return;
+  json::value value = nullptr;
+  if (request_.return_token_ids && wanted) value = json::array(ids.begin(), ids.end());
+  to[name] = std::move(value);
 }
 
 std::string GenerationCall::body() const {
@@ -153,45 +86,40 @@ std::string GenerationCall::body() const {
     choices.emplace_back(request_.chat ? chat_choice(index) : completion_choice(index));
   }
   body["choices"] = std::move(choices);
+  body["service_tier"] = nullptr;
+  body["system_fingerprint"] = nullptr;
   body["usage"] = total_usage();
   if (request_.chat) {
     body["prompt_logprobs"] = nullptr;
-    if (request_.return_token_ids && request_.prompts.size() == 1) {
-      body["prompt_token_ids"] = to_json(request_.prompts.front().tokens);
-    }
+    // There is one place for the prompt's ids, so a batch of conversations gives none.
+    add_ids(body, "prompt_token_ids", request_.prompts.front().tokens,
+            request_.prompts.size() == 1);
   }
+  body["kv_transfer_params"] = nullptr;
   return json::serialize(body);
 }
 
 json::object GenerationCall::completion_choice(std::size_t index) const {
   const Answer& answer = answers_[index];
   const Prompt& prompt = prompt_of(index);
-  std::span<const Token> generated = answer.tokens;
-  if (echoes_only()) generated = {};
-
   json::object choice{{"index", index}};
-  choice["text"] = (request_.echo ? valid_utf8(prompt.text) : "") +
-                   (echoes_only() ? "" : valid_utf8(answer.text()));
+  choice["text"] = echoed(prompt) + (echoes_only() ? "" : valid_utf8(answer.text()));
   choice["logprobs"] = nullptr;
   if (request_.logprobs) {
-    CompletionLogprobs logprobs(*request_.logprobs);
-    std::uint64_t hash = kHashStart;
-    for (std::size_t i = 0; i < prompt.tokens.size(); ++i) {
-      hash = extend(hash, prompt.tokens[i]);
-      if (request_.echo) logprobs.add(prompt.tokens[i], hash, i > 0);
-    }
-    for (const Token token : generated) {
-      hash = extend(hash, token);
-      logprobs.add(token, hash, true);
+    CompletionLogprobs logprobs(*request_.logprobs, 0);
+    if (request_.echo) logprobs.add_prompt(prompt.tokens);
+    std::uint64_t hash = hash_of(prompt.tokens);
+    for (const Token token : answer.tokens) {
+      if (echoes_only()) break;
+      hash = extend_hash(hash, token);
+      logprobs.add(token, hash);
     }
     choice["logprobs"] = logprobs.take();
   }
   add_finish(choice, answer);
+  add_ids(choice, "token_ids", answer.tokens);
   choice["prompt_logprobs"] = nullptr;
-  if (request_.return_token_ids) {
-    choice["prompt_token_ids"] = to_json(prompt.tokens);
-    choice["token_ids"] = to_json(generated);
-  }
+  add_ids(choice, "prompt_token_ids", prompt.tokens);
   return choice;
 }
 
@@ -199,19 +127,21 @@ json::object GenerationCall::chat_choice(std::size_t index) const {
   const Answer& answer = answers_[index];
   json::object choice{{"index", index}};
   choice["message"] = {
-      {"role", "assistant"}, {"content", answer.text()}, {"tool_calls", json::array()}};
+      {"role", "assistant"},         {"content", answer.text()}, {"refusal", nullptr},
+      {"annotations", nullptr},      {"audio", nullptr},         {"function_call", nullptr},
+      {"tool_calls", json::array()}, {"reasoning", nullptr}};
   choice["logprobs"] = nullptr;
   if (request_.logprobs) {
     json::array content;
     std::uint64_t hash = hash_of(prompt_of(index).tokens);
     for (const Token token : answer.tokens) {
-      hash = extend(hash, token);
+      hash = extend_hash(hash, token);
       content.emplace_back(chat_logprob(token, hash, *request_.logprobs));
     }
     choice["logprobs"] = {{"content", std::move(content)}};
   }
   add_finish(choice, answer);
-  if (request_.return_token_ids) choice["token_ids"] = to_json(answer.tokens);
+  add_ids(choice, "token_ids", answer.tokens);
   return choice;
 }
 
@@ -230,6 +160,7 @@ std::string GenerationCall::opening() const {
                                     {"delta", {{"role", "assistant"}, {"content", ""}}},
                                     {"logprobs", nullptr},
                                     {"finish_reason", nullptr}}};
+    add_ids(chunk, "prompt_token_ids", prompt_of(index).tokens);
     if (request_.continuous_usage) chunk["usage"] = usage(prompt_of(index).tokens.size(), 0);
     events += event(chunk);
   }
@@ -239,49 +170,58 @@ std::string GenerationCall::opening() const {
 std::string GenerationCall::next_chunk(int choice_index) {
   const auto index = static_cast<std::size_t>(choice_index);
   Progress& progress = progress_[index];
+  const Answer& answer = answers_[index];
+  progress.sequence_hash = extend_hash(progress.sequence_hash, answer.tokens[progress.tokens]);
+  json::object choice =
+      request_.chat ? chat_delta(index, progress) : completion_delta(index, progress);
+  progress.text += code_points(answer.pieces[progress.tokens]);
+  ++progress.tokens;
+
   json::object chunk = envelope(request_.chat ? "chat.completion.chunk" : "text_completion");
-  chunk["choices"] = json::array{delta_choice(index, progress.sent, progress.sequence_hash)};
-  ++progress.sent;
+  chunk["choices"] = json::array{std::move(choice)};
   if (request_.continuous_usage) {
-    chunk["usage"] = usage(prompt_of(index).tokens.size(), progress.sent);
+    chunk["usage"] = usage(prompt_of(index).tokens.size(), progress.tokens);
   }
   return event(chunk);
 }
 
-json::object GenerationCall::delta_choice(std::size_t index, std::size_t position,
-                                          std::uint64_t& hash) const {
+json::object GenerationCall::completion_delta(std::size_t index, const Progress& progress) const {
   const Answer& answer = answers_[index];
   const Prompt& prompt = prompt_of(index);
-  const Token token = answer.tokens[position];
-  const bool first = position == 0;
-  const bool last = position + 1 == answer.tokens.size();
-  hash = extend(hash, token);
-
-  std::string text = echoes_only() ? "" : answer.pieces[position];
-  if (first && request_.echo) text = valid_utf8(prompt.text) + text;
+  const bool first = progress.tokens == 0;
+  const Token token = answer.tokens[progress.tokens];
   json::object choice{{"index", index}};
-  json::value logprobs = nullptr;
-  if (request_.chat) {
-    choice["delta"] = {{"content", text}};
-    if (request_.logprobs) {
-      logprobs = {{"content", json::array{chat_logprob(token, hash, *request_.logprobs)}}};
-    }
-  } else {
-    choice["text"] = text;
-    if (request_.logprobs) {
-      CompletionLogprobs one(*request_.logprobs);
-      one.add(token, hash, true);
-      logprobs = one.take();
-    }
+  choice["text"] = (first ? echoed(prompt) : "") +
+                   (echoes_only() ? "" : valid_utf8(answer.pieces[progress.tokens]));
+  choice["logprobs"] = nullptr;
+  if (request_.logprobs) {
+    CompletionLogprobs logprobs(*request_.logprobs, progress.text);
+    if (first && request_.echo) logprobs.add_prompt(prompt.tokens);
+    if (!echoes_only()) logprobs.add(token, progress.sequence_hash);
+    choice["logprobs"] = logprobs.take();
   }
-  choice["logprobs"] = std::move(logprobs);
   choice["finish_reason"] = nullptr;
   choice["stop_reason"] = nullptr;
-  if (last) add_finish(choice, answer);
-  if (request_.return_token_ids) {
-    choice["token_ids"] = json::array{token};
-    if (first && !request_.chat) choice["prompt_token_ids"] = to_json(prompt.tokens);
+  if (progress.tokens + 1 == answer.tokens.size()) add_finish(choice, answer);
+  add_ids(choice, "prompt_token_ids", prompt.tokens, first);
+  add_ids(choice, "token_ids", {&token, 1});
+  return choice;
+}
+
+json::object GenerationCall::chat_delta(std::size_t index, const Progress& progress) const {
+  const Answer& answer = answers_[index];
+  const Token token = answer.tokens[progress.tokens];
+  json::object choice{{"index", index}};
+  choice["delta"] = {{"content", answer.pieces[progress.tokens]}};
+  choice["logprobs"] = nullptr;
+  if (request_.logprobs) {
+    choice["logprobs"] = {
+        {"content", json::array{chat_logprob(token, progress.sequence_hash, *request_.logprobs)}}};
   }
+  choice["finish_reason"] = nullptr;
+  choice["stop_reason"] = nullptr;
+  if (progress.tokens + 1 == answer.tokens.size()) add_finish(choice, answer);
+  add_ids(choice, "token_ids", {&token, 1});
   return choice;
 }
 

@@ -1,5 +1,4 @@
-// backends/sim/api_render.h - GenerationCall: one accepted call, from the work it puts on the
-// engine to the bytes of its answer, whole or as server-sent events.
+// backends/sim/api_render.h - GenerationCall: one accepted call of an endpoint that generates text.
 //
 // Choices are numbered as vLLM does: index = prompt * n + k. Each choice is one item of work.
 //
@@ -7,61 +6,60 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
 #include <boost/json/object.hpp>
+#include <boost/json/value.hpp>
 
 #include "backends/sim/answers.h"
+#include "backends/sim/api_call.h"
+#include "backends/sim/api_options.h"
 #include "backends/sim/api_request.h"
-#include "backends/sim/server_model.h"
 
 namespace batchproxy {
 
-struct CallIdentity {
-  std::string id;  // "cmpl-..." or "chatcmpl-..."
-  std::string model;
-  std::int64_t created = 0;  // Unix time
-};
-
-class GenerationCall {
+class GenerationCall : public ApiCall {
  public:
-  GenerationCall(GenerationRequest request, CallIdentity identity, AnswerMode mode,
-                 int max_model_len);
+  GenerationCall(GenerationRequest request, CallIdentity identity, const ApiOptions& options);
 
-  // One item per choice.
-  std::vector<Work> work() const;
+  std::vector<Work> work() const override;
+  RequestTally tally() const override;
+  std::string body() const override;
 
-  bool stream() const { return request_.stream; }
-  const std::vector<Answer>& answers() const { return answers_; }
-
-  // The whole answer, as JSON.
-  std::string body() const;
-
-  // The parts of a streamed answer: what comes before the first token, the next token of choice
-  // `index`, and what follows the last token of all.
-  std::string opening() const;
-  std::string next_chunk(int index);
-  std::string closing() const;
+  bool stream() const override { return request_.stream; }
+  std::string opening() const override;
+  std::string next_chunk(int index) override;
+  std::string closing() const override;
 
  private:
+  // How far a choice of a stream has come.
   struct Progress {
-    std::size_t sent = 0;  // tokens of the answer
+    std::size_t tokens = 0;
+    std::int64_t text = 0;  // code points
     std::uint64_t sequence_hash = 0;
   };
 
   const Prompt& prompt_of(std::size_t index) const;
   bool echoes_only() const { return request_.echo && request_.max_tokens == 0; }
+  std::string echoed(const Prompt& prompt) const;
+  // The field is there, as null, when nobody has asked for it; an older vLLM has no such field.
+  void add_ids(boost::json::object& to, std::string_view name, std::span<const Token> ids,
+               bool wanted = true) const;
+
   boost::json::object envelope(std::string_view object) const;
   boost::json::object usage(std::size_t prompt_tokens, std::size_t completion_tokens) const;
   boost::json::object total_usage() const;
   boost::json::object completion_choice(std::size_t index) const;
   boost::json::object chat_choice(std::size_t index) const;
-  boost::json::object delta_choice(std::size_t index, std::size_t token, std::uint64_t& hash) const;
+  boost::json::object completion_delta(std::size_t index, const Progress& progress) const;
+  boost::json::object chat_delta(std::size_t index, const Progress& progress) const;
   void add_finish(boost::json::object& choice, const Answer& answer) const;
 
   const GenerationRequest request_;
   const CallIdentity identity_;
+  const bool knows_token_ids_;
   std::vector<Answer> answers_;     // one per choice
   std::vector<Progress> progress_;  // one per choice; used by streams
 };

@@ -1,11 +1,15 @@
-// backends/sim/api_request.cc - reading fields with vLLM's types, defaults and limits.
+// backends/sim/api_request.cc - the fields of the generation endpoints, and vLLM's limits on them.
 #include "backends/sim/api_request.h"
 
 #include <algorithm>
-#include <limits>
+#include <array>
+#include <charconv>
+#include <cmath>
 #include <utility>
 
-#include <boost/json/parse.hpp>
+#include <boost/json/array.hpp>
+
+#include "backends/sim/request_fields.h"
 
 namespace batchproxy {
 namespace {
@@ -13,156 +17,122 @@ namespace {
 namespace json = boost::json;
 
 constexpr int kDefaultCompletionTokens = 16;
-constexpr int kMostPrompts = 1024;     // VLLM_MAX_COMPLETION_PROMPTS
 constexpr int kMostSequences = 16384;  // VLLM_MAX_N_SEQUENCES
 constexpr int kMostLogprobs = 20;      // --max-logprobs
+constexpr double kGreedy = 1e-5;       // temperatures below sample greedily
 
-// The field, or nothing if it is absent or null.
-const json::value* field(const json::object& body, std::string_view name) {
-  const json::value* value = body.if_contains(name);
-  return value != nullptr && !value->is_null() ? value : nullptr;
+struct RealLimit {
+  std::string_view name;
+  bool (*holds)(double);
+  std::string_view demand;
+};
+
+constexpr RealLimit kRealLimits[] = {
+    {"temperature", [](double v) { return std::isfinite(v); }, "must be a finite number"},
+    {"temperature", [](double v) { return v >= 0; }, "must be non-negative"},
+    {"top_p", [](double v) { return v > 0 && v <= 1; }, "must be in (0, 1]"},
+    {"min_p", [](double v) { return v >= 0 && v <= 1; }, "must be in [0, 1]"},
+    {"presence_penalty", [](double v) { return v >= -2 && v <= 2; }, "must be in [-2, 2]"},
+    {"frequency_penalty", [](double v) { return v >= -2 && v <= 2; }, "must be in [-2, 2]"},
+    {"repetition_penalty", [](double v) { return v > 0; }, "must be greater than zero"},
+};
+
+std::string shortest(double value) {
+  std::array<char, 32> text{};
+  const auto [end, error] = std::to_chars(text.data(), text.data() + text.size(), value);
+  return {text.data(), end};
 }
 
-ApiError wrong_type(std::string_view name, std::string_view wanted) {
-  return schema_error(std::string(name) + ": Input should be a valid " + std::string(wanted));
-}
-
-bool bool_field(const json::object& body, std::string_view name) {
-  const json::value* value = field(body, name);
-  if (value == nullptr) return false;
-  if (!value->is_bool()) throw wrong_type(name, "boolean");
-  return value->get_bool();
-}
-
-std::optional<std::int64_t> integer_field(const json::object& body, std::string_view name) {
-  const json::value* value = field(body, name);
-  if (value == nullptr) return std::nullopt;
-  if (!value->is_int64()) throw wrong_type(name, "integer");
-  return value->get_int64();
-}
-
-std::optional<int> count_field(const json::object& body, std::string_view name, int least,
-                               int most) {
-  const std::optional<std::int64_t> value = integer_field(body, name);
-  if (!value) return std::nullopt;
-  if (*value < least) {
-    throw bad_request(std::string(name) + " must be at least " + std::to_string(least) + ", got " +
-                          std::to_string(*value) + ".",
-                      std::string(name));
+void check_sampling_fields(const json::object& body, int n) {
+  for (const RealLimit& limit : kRealLimits) {
+    const std::optional<double> value = real_field(body, limit.name);
+    if (!value || limit.holds(*value)) continue;
+    throw bad_value(std::string(limit.name) + " " + std::string(limit.demand) + ", got " +
+                        shortest(*value) + ".",
+                    limit.name, shortest(*value));
   }
-  if (*value > most) {
-    throw bad_request(std::string(name) + " must be at most " + std::to_string(most) + ", got " +
-                          std::to_string(*value) + ".",
-                      std::string(name));
+  if (const auto top_k = integer_field(body, "top_k"); top_k && top_k->value < -1) {
+    throw bad_request("top_k must be 0 (disable), or at least 1, got " + top_k->shown + ".");
   }
-  return static_cast<int>(*value);
+  if (n > 1 && real_field(body, "temperature").value_or(1) < kGreedy) {
+    throw bad_request("n must be 1 when using greedy sampling, got " + std::to_string(n) + ".");
+  }
+  if (const auto salt = field(body, "cache_salt");
+      salt != nullptr && (!salt->is_string() || salt->get_string().empty())) {
+    throw validator_error("Parameter 'cache_salt' must be a non-empty string if provided.",
+                          "cache_salt");
+  }
+  integer_field(body, "priority");
+}
+
+int sequences_field(const json::object& body) {
+  const std::optional<Integer> n = count_field(body, "n", 1);
+  if (!n) return 1;
+  if (n->value > kMostSequences) {
+    throw bad_value("n must be at most " + std::to_string(kMostSequences) + ", got " + n->shown +
+                        ". To increase this limit, set the VLLM_MAX_N_SEQUENCES environment "
+                        "variable.",
+                    "n", n->shown);
+  }
+  return static_cast<int>(n->value);
+}
+
+std::optional<std::int64_t> seed_field(const json::object& body) {
+  const std::optional<Integer> seed = integer_field(body, "seed");
+  if (!seed) return std::nullopt;
+  if (seed->shown != std::to_string(seed->value)) {  // does not fit into 64 bits
+    throw schema_error("less_than_equal", "seed",
+                       "Input should be less than or equal to 9223372036854775807");
+  }
+  return seed->value;
+}
+
+std::optional<int> output_field(const json::object& body, std::string_view name,
+                                int max_model_len) {
+  const std::optional<Integer> tokens = count_field(body, name, 1);
+  if (!tokens) return std::nullopt;
+  if (tokens->value > max_model_len) {
+    throw bad_value(std::string(name) + "=" + tokens->shown +
+                        " cannot be greater than max_model_len=max_total_tokens=" +
+                        std::to_string(max_model_len) + ". Please request fewer output tokens.",
+                    name, tokens->shown);
+  }
+  return static_cast<int>(tokens->value);
+}
+
+int min_tokens_field(const json::object& body, std::optional<int> max_tokens) {
+  const std::optional<Integer> least = integer_field(body, "min_tokens");
+  if (!least) return 0;
+  if (least->value < 0) {
+    throw bad_request("min_tokens must be greater than or equal to 0, got " + least->shown + ".");
+  }
+  if (max_tokens && least->value > *max_tokens) {
+    throw bad_request("min_tokens must be less than or equal to max_tokens=" +
+                      std::to_string(*max_tokens) + ", got " + least->shown + ".");
+  }
+  return static_cast<int>(std::min<std::int64_t>(least->value, 1 << 30));
+}
+
+std::optional<int> logprobs_field(const json::object& body, std::string_view name) {
+  const std::optional<Integer> logprobs = integer_field(body, name);
+  if (!logprobs) return std::nullopt;
+  if (logprobs->value < 0) {
+    throw validator_error("`" + std::string(name) + "` must be a positive value.", name);
+  }
+  if (logprobs->value > kMostLogprobs) {
+    throw bad_value("Requested sample logprobs of " + logprobs->shown +
+                        ", which is greater than max allowed: " + std::to_string(kMostLogprobs),
+                    name, logprobs->shown);
+  }
+  return static_cast<int>(logprobs->value);
 }
 
 std::vector<std::string> stop_field(const json::object& body) {
-  const json::value* value = field(body, "stop");
-  if (value == nullptr) return {};
-  if (value->is_string()) return {std::string(value->get_string())};
-  if (!value->is_array()) throw wrong_type("stop", "string or list of strings");
-  std::vector<std::string> stop;
-  for (const json::value& word : value->get_array()) {
-    if (!word.is_string()) throw wrong_type("stop", "string or list of strings");
-    stop.emplace_back(word.get_string());
+  std::vector<std::string> stop = strings_field(body, "stop");
+  if (std::ranges::find(stop, "") != stop.end()) {
+    throw bad_request("stop cannot contain an empty string.");
   }
   return stop;
-}
-
-Prompt text_prompt(std::string text) {
-  Prompt prompt;
-  prompt.tokens = tokenize(text);
-  prompt.question = text;
-  prompt.text = std::move(text);
-  return prompt;
-}
-
-Prompt token_prompt(const json::value& list) {
-  Prompt prompt;
-  prompt.tokens = parse_token_ids(list);
-  prompt.text = detokenize(prompt.tokens);
-  prompt.question = prompt.text;
-  return prompt;
-}
-
-std::vector<Prompt> completion_prompts(const json::object& body) {
-  const json::value* value = field(body, "prompt");
-  std::vector<Prompt> prompts;
-  if (value != nullptr && value->is_string()) {
-    prompts.push_back(text_prompt(std::string(value->get_string())));
-  } else if (value != nullptr && value->is_array() && !value->get_array().empty()) {
-    const json::array& list = value->get_array();
-    if (list.front().is_int64()) return {token_prompt(*value)};
-    if (std::ssize(list) > kMostPrompts) {
-      throw bad_request("prompt must hold at most " + std::to_string(kMostPrompts) + " prompts.",
-                        "prompt");
-    }
-    for (const json::value& one : list) {
-      if (one.is_string()) {
-        prompts.push_back(text_prompt(std::string(one.get_string())));
-      } else if (one.is_array()) {
-        prompts.push_back(token_prompt(one));
-      } else {
-        throw wrong_type("prompt",
-                         "string, list of strings, list of ints or list of lists of ints");
-      }
-    }
-  } else if (value == nullptr || value->is_array()) {
-    throw bad_request("Either prompt or prompt_embeds must be provided and non-empty.", "prompt");
-  } else {
-    throw wrong_type("prompt", "string, list of strings, list of ints or list of lists of ints");
-  }
-  return prompts;
-}
-
-std::string message_content(const json::object& message) {
-  const json::value* content = field(message, "content");
-  if (content == nullptr) return {};
-  if (content->is_string()) return std::string(content->get_string());
-  if (!content->is_array()) throw wrong_type("messages", "list of messages");
-  std::string text;
-  for (const json::value& part : content->get_array()) {
-    const json::value* type = part.is_object() ? field(part.get_object(), "type") : nullptr;
-    const json::value* words = part.is_object() ? field(part.get_object(), "text") : nullptr;
-    if (type == nullptr || *type != "text" || words == nullptr || !words->is_string()) {
-      throw bad_request("The simulated model takes parts of type 'text' only.", "messages");
-    }
-    text += std::string_view(words->get_string());
-  }
-  return text;
-}
-
-// The simulated model's chat template.
-Prompt chat_prompt(const json::value& messages) {
-  if (!messages.is_array()) throw wrong_type("messages", "list of messages");
-  if (messages.get_array().empty()) throw bad_request("messages must not be empty.", "messages");
-  std::string text;
-  std::string last;
-  for (const json::value& message : messages.get_array()) {
-    const json::value* role = message.is_object() ? field(message.get_object(), "role") : nullptr;
-    if (role == nullptr || !role->is_string()) throw wrong_type("messages", "list of messages");
-    last = message_content(message.get_object());
-    text += "<|" + std::string(role->get_string()) + "|>\n" + last + "\n";
-  }
-  Prompt prompt = text_prompt(text + "<|assistant|>\n");
-  prompt.question = std::move(last);
-  return prompt;
-}
-
-std::vector<Prompt> chat_prompts(Endpoint endpoint, const json::object& body) {
-  const json::value* messages = field(body, "messages");
-  if (messages == nullptr) throw schema_error("messages: Field required");
-  if (endpoint == Endpoint::kChat) return {chat_prompt(*messages)};
-  if (!messages->is_array() || messages->get_array().empty()) {
-    throw wrong_type("messages", "non-empty list of conversations");
-  }
-  std::vector<Prompt> prompts;
-  for (const json::value& conversation : messages->get_array()) {
-    prompts.push_back(chat_prompt(conversation));
-  }
-  return prompts;
 }
 
 void read_stream_fields(GenerationRequest& request, const json::object& body) {
@@ -170,125 +140,104 @@ void read_stream_fields(GenerationRequest& request, const json::object& body) {
   const json::value* options = field(body, "stream_options");
   if (options == nullptr) return;
   if (!request.stream) {
-    throw bad_request("Stream options can only be defined when `stream=True`.", "stream_options");
+    throw validator_error("Stream options can only be defined when `stream=True`.",
+                          "stream_options");
   }
-  if (!options->is_object()) throw wrong_type("stream_options", "dictionary");
+  if (!options->is_object()) {
+    throw schema_error("dict_type", "stream_options", "Input should be a valid dictionary");
+  }
   request.include_usage = bool_field(options->get_object(), "include_usage");
   request.continuous_usage = bool_field(options->get_object(), "continuous_usage_stats");
 }
 
-void read_completion_fields(GenerationRequest& request, const json::object& body) {
-  constexpr int kMost = std::numeric_limits<int>::max();
+void read_completion_fields(GenerationRequest& request, const json::object& body,
+                            int max_model_len) {
   request.echo = bool_field(body, "echo");
-  request.max_tokens = count_field(body, "max_tokens", request.echo ? 0 : 1, kMost)
-                           .value_or(kDefaultCompletionTokens);
-  request.logprobs = count_field(body, "logprobs", 0, kMostLogprobs);
-  if (const json::value* suffix = field(body, "suffix"); suffix != nullptr && *suffix != "") {
-    throw bad_request("suffix is not currently supported", "suffix");
+  const std::optional<Integer> most = integer_field(body, "max_tokens");
+  const bool only_echo = request.echo && most && most->value == 0;
+  request.max_tokens =
+      only_echo
+          ? 0
+          : output_field(body, "max_tokens", max_model_len).value_or(kDefaultCompletionTokens);
+  request.logprobs = logprobs_field(body, "logprobs");
+  if (string_field(body, "suffix").value_or("") != "") {
+    throw bad_request("suffix is not currently supported");
   }
+  const json::value* prompt = field(body, "prompt");
+  if (prompt == nullptr || *prompt == "") {
+    throw validator_error("Either prompt or prompt_embeds must be provided and non-empty.",
+                          "prompt");
+  }
+  request.prompts = prompt_list(*prompt, "prompt");
 }
 
-void read_chat_fields(GenerationRequest& request, const json::object& body) {
-  constexpr int kMost = std::numeric_limits<int>::max();
-  request.max_tokens = count_field(body, "max_completion_tokens", 1, kMost);
-  if (!request.max_tokens) request.max_tokens = count_field(body, "max_tokens", 1, kMost);
-  const std::optional<int> top = count_field(body, "top_logprobs", 0, kMostLogprobs);
+std::vector<Prompt> conversations(const json::value& messages) {
+  if (!messages.is_array() || messages.get_array().empty()) {
+    throw schema_error("too_short", "messages",
+                       "Input should be a valid list of at least one conversation");
+  }
+  std::vector<Prompt> prompts;
+  for (const json::value& one : messages.get_array()) prompts.push_back(chat_prompt(one));
+  return prompts;
+}
+
+void read_chat_fields(Endpoint endpoint, GenerationRequest& request, const json::object& body,
+                      int max_model_len) {
+  request.max_tokens = output_field(body, "max_completion_tokens", max_model_len);
+  if (!request.max_tokens) request.max_tokens = output_field(body, "max_tokens", max_model_len);
+  const std::optional<int> top = logprobs_field(body, "top_logprobs");
   if (bool_field(body, "logprobs")) {
     request.logprobs = top.value_or(0);
   } else if (top.value_or(0) > 0) {
-    throw bad_request("when using `top_logprobs`, `logprobs` must be set to true.", "top_logprobs");
+    throw validator_error("when using `top_logprobs`, `logprobs` must be set to true.",
+                          "top_logprobs");
   }
-}
-
-void check_length(const GenerationRequest& request, int max_model_len) {
-  for (const Prompt& prompt : request.prompts) {
-    if (prompt.tokens.empty()) throw bad_request("The decoder prompt cannot be empty", "prompt");
-    const std::int64_t length = std::ssize(prompt.tokens);
-    const std::int64_t output = std::max(request.max_tokens.value_or(1), 1);
-    if (length + output <= max_model_len) continue;
-    throw bad_request("This model's maximum context length is " + std::to_string(max_model_len) +
-                          " tokens. However, you requested " + std::to_string(output) +
-                          " output tokens and your prompt contains " + std::to_string(length) +
-                          " input tokens. Please reduce the length of the prompt or the number of "
-                          "requested output tokens.",
-                      "input_tokens");
+  const json::value& messages = required_field(body, "messages");
+  if (endpoint == Endpoint::kChatBatch) {
+    request.prompts = conversations(messages);
+    if (request.n > 1 || request.stream) {
+      throw bad_request("Batched chat completions support neither n > 1 nor streaming.");
+    }
+  } else {
+    request.prompts = {chat_prompt(messages)};
   }
 }
 
 }  // namespace
-
-ApiError schema_error(const std::string& message) {
-  return {400, "Bad Request", message};
-}
-
-ApiError bad_request(const std::string& message, std::string parameter) {
-  return {400, "BadRequestError", message, std::move(parameter)};
-}
 
 int GenerationRequest::output_limit(const Prompt& prompt, int max_model_len) const {
   const int room = max_model_len - static_cast<int>(prompt.tokens.size());
   return std::clamp(max_tokens.value_or(room), 1, room);
 }
 
-json::object parse_object(std::string_view body) {
-  boost::system::error_code error;
-  json::value value = json::parse(body, error);
-  if (error) throw schema_error("JSON decode error: " + error.message());
-  if (!value.is_object()) throw schema_error("body: Input should be a valid dictionary");
-  return std::move(value.get_object());
-}
-
-GenerationRequest parse_generation(Endpoint endpoint, const json::object& body, int max_model_len) {
+GenerationRequest parse_generation(Endpoint endpoint, const json::object& body,
+                                   const ApiOptions& options) {
   GenerationRequest request;
   request.chat = endpoint != Endpoint::kCompletions;
-  request.n = count_field(body, "n", 1, kMostSequences).value_or(1);
-  request.min_tokens = count_field(body, "min_tokens", 0, max_model_len).value_or(0);
+  request.n = sequences_field(body);
   request.ignore_eos = bool_field(body, "ignore_eos");
-  request.seed = integer_field(body, "seed");
+  request.seed = seed_field(body);
   request.stop = stop_field(body);
-  request.return_token_ids = bool_field(body, "return_token_ids");
+  if (options.token_ids) request.return_token_ids = bool_field(body, "return_token_ids");
+  check_sampling_fields(body, request.n);
   read_stream_fields(request, body);
   if (request.chat) {
-    read_chat_fields(request, body);
-    request.prompts = chat_prompts(endpoint, body);
+    read_chat_fields(endpoint, request, body, options.max_model_len);
   } else {
-    read_completion_fields(request, body);
-    request.prompts = completion_prompts(body);
+    read_completion_fields(request, body, options.max_model_len);
   }
-  if (endpoint == Endpoint::kChatBatch && (request.n > 1 || request.stream)) {
-    throw bad_request("Batched chat completions support neither n > 1 nor streaming.");
-  }
-  check_length(request, max_model_len);
+  request.min_tokens = min_tokens_field(body, request.max_tokens);
+  check_lengths(request.prompts, std::max(request.max_tokens.value_or(1), 1),
+                options.max_model_len);
   return request;
 }
 
 Prompt parse_tokenize(const json::object& body) {
   if (const json::value* messages = field(body, "messages")) return chat_prompt(*messages);
-  const json::value* prompt = field(body, "prompt");
-  if (prompt == nullptr) throw schema_error("prompt: Field required");
-  if (!prompt->is_string()) throw wrong_type("prompt", "string");
-  return text_prompt(std::string(prompt->get_string()));
-}
-
-std::vector<Token> parse_token_ids(const json::value& list) {
-  if (!list.is_array()) throw wrong_type("tokens", "list of ints");
-  std::vector<Token> tokens;
-  tokens.reserve(list.get_array().size());
-  for (const json::value& token : list.get_array()) {
-    if (!token.is_int64()) throw wrong_type("tokens", "list of ints");
-    if (token.get_int64() < 0 || token.get_int64() >= vocabulary_size()) {
-      throw bad_request("Token id " + std::to_string(token.get_int64()) + " is out of vocabulary");
-    }
-    tokens.push_back(token.get_int64());
+  if (std::optional<std::string> text = string_field(body, "prompt")) {
+    return text_prompt(*std::move(text));
   }
-  return tokens;
-}
-
-std::string parse_model(const json::object& body) {
-  const json::value* model = field(body, "model");
-  if (model == nullptr) return {};
-  if (!model->is_string()) throw wrong_type("model", "string");
-  return std::string(model->get_string());
+  throw schema_error("missing", "prompt", "Field required");
 }
 
 }  // namespace batchproxy

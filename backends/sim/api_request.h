@@ -6,41 +6,15 @@
 
 #include <cstdint>
 #include <optional>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
-#include <boost/json/value.hpp>
+#include <boost/json/object.hpp>
 
-#include "backends/sim/tokenizer.h"
+#include "backends/sim/api_options.h"
+#include "backends/sim/prompts.h"
 
 namespace batchproxy {
-
-// Ends the handling of a request with an error reply in vLLM's shape.
-struct ApiError : std::runtime_error {
-  ApiError(int status_code, std::string error_type, const std::string& message,
-           std::string parameter = {})
-      : std::runtime_error(message),
-        status(status_code),
-        type(std::move(error_type)),
-        param(std::move(parameter)) {}
-
-  int status;
-  std::string type;
-  std::string param;  // empty: null
-};
-
-// The body cannot be read as what the endpoint takes.
-ApiError schema_error(const std::string& message);
-
-// The body can be read, but asks for something impossible.
-ApiError bad_request(const std::string& message, std::string parameter = {});
-
-struct Prompt {
-  std::string text;
-  std::vector<Token> tokens;
-  std::string question;  // what the answer depends on: `text`, or the last message of a chat
-};
 
 struct GenerationRequest {
   bool chat = false;
@@ -64,18 +38,11 @@ struct GenerationRequest {
 
 enum class Endpoint : std::uint8_t { kCompletions, kChat, kChatBatch };
 
-boost::json::object parse_object(std::string_view body);
-
 // Throws ApiError for what vLLM would refuse, over-long prompts included.
 GenerationRequest parse_generation(Endpoint endpoint, const boost::json::object& body,
-                                   int max_model_len);
+                                   const ApiOptions& options);
 
 // "prompt" or "messages" of a /tokenize body.
 Prompt parse_tokenize(const boost::json::object& body);
-
-std::vector<Token> parse_token_ids(const boost::json::value& list);
-
-// The model that a request names; empty for none, which means the served one.
-std::string parse_model(const boost::json::object& body);
 
 }  // namespace batchproxy

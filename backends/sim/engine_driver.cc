@@ -8,9 +8,9 @@
 namespace batchproxy {
 
 PendingCall::PendingCall(const boost::asio::any_io_executor& executor, CallId call_id,
-                         std::unique_ptr<GenerationCall> generation_call)
+                         std::unique_ptr<ApiCall> api_call)
     : id(call_id),
-      call(std::move(generation_call)),
+      call(std::move(api_call)),
       changed(executor, boost::asio::steady_timer::time_point::max()) {}
 
 EngineDriver::EngineDriver(const boost::asio::any_io_executor& executor, ServerModel& model,
@@ -22,7 +22,7 @@ EngineDriver::EngineDriver(const boost::asio::any_io_executor& executor, ServerM
       timer_(executor),
       origin_(Clock::now()) {}
 
-std::shared_ptr<PendingCall> EngineDriver::start(std::unique_ptr<GenerationCall> call) {
+std::shared_ptr<PendingCall> EngineDriver::start(std::unique_ptr<ApiCall> call) {
   advance();
   const CallId id = next_call_++;
   if (!model_.begin_call(id, call->work(), call->stream(), virtual_now())) return nullptr;
@@ -70,7 +70,7 @@ void EngineDriver::deliver(const Delivery& delivery) {
   const auto found = pending_.find(delivery.call);
   if (found == pending_.end()) return;  // being cancelled
   const std::shared_ptr<PendingCall> pending = found->second;
-  GenerationCall& call = *pending->call;
+  ApiCall& call = *pending->call;
   if (call.stream()) {
     if (!std::exchange(pending->started, true)) pending->events += call.opening();
     pending->events += call.next_chunk(delivery.item);

@@ -23,12 +23,12 @@ namespace batchproxy {
 // A call that a session waits for. The session waits on `changed` until there is something to do.
 struct PendingCall {
   PendingCall(const boost::asio::any_io_executor& executor, CallId call_id,
-              std::unique_ptr<GenerationCall> generation_call);
+              std::unique_ptr<ApiCall> api_call);
 
   void wake() { changed.cancel(); }
 
   const CallId id;
-  const std::unique_ptr<GenerationCall> call;
+  const std::unique_ptr<ApiCall> call;
   std::string events;  // of a stream, not yet written
   bool started = false;
   bool done = false;  // answered in full
@@ -43,7 +43,7 @@ class EngineDriver {
                double real_seconds);
 
   // Puts the call on the engine; null if it could never fit into the KV cache.
-  std::shared_ptr<PendingCall> start(std::unique_ptr<GenerationCall> call);
+  std::shared_ptr<PendingCall> start(std::unique_ptr<ApiCall> call);
 
   // Takes a call off the engine because its client has gone.
   void cancel(PendingCall& pending);

@@ -110,6 +110,9 @@ constexpr Flag kFlags[] = {
      [](SimFlags& f, Values v) { f.costs.per_token = real(v[0], 0, 1e3); }},
     {"sim-answer", Takes::kOne, "letters (default) or sha256 of the prompt",
      [](SimFlags& f, Values v) { f.answer_mode = answer_mode(v[0]); }},
+    {"sim-without-token-ids", Takes::kNothing,
+     "ignore return_token_ids, as vLLM before 0.10.2 does",
+     [](SimFlags& f, Values) { f.token_ids = false; }},
     {"sim-crash-after", Takes::kOne, "end with code 1 at the n-th generation call",
      [](SimFlags& f, Values v) {
        f.crash_after = static_cast<std::uint64_t>(integer(v[0], 0, kMost));

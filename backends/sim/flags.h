@@ -39,6 +39,7 @@ struct SimFlags {
   double load_seconds = 0.3;
   FrontEndCosts costs;
   AnswerMode answer_mode = AnswerMode::kLetters;
+  bool token_ids = true;
   std::uint64_t crash_after = 0;  // at the n-th call; 0: never
   std::uint64_t hang_after = 0;
 

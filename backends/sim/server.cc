@@ -57,7 +57,7 @@ struct Engine {
   ServerModel model;
   Api api;
   EngineDriver driver;
-  std::uint64_t generation_calls = 0;
+  std::uint64_t engine_calls = 0;
 };
 
 // One client connection. Lives as long as run() or a pending watch_client().
@@ -88,7 +88,7 @@ class Session : public std::enable_shared_from_this<Session> {
     ApiOutcome outcome = engine_.api.handle(to_api_request(parser.release()));
     if (const Fault* fault = std::get_if<Fault>(&outcome)) co_return co_await apply(*fault);
     if (ApiReply* reply = std::get_if<ApiReply>(&outcome)) co_return co_await write_reply(*reply);
-    co_return co_await generate(std::get<std::unique_ptr<GenerationCall>>(std::move(outcome)));
+    co_return co_await compute(std::get<std::unique_ptr<ApiCall>>(std::move(outcome)));
   }
 
   asio::awaitable<bool> read_request(http::request_parser<http::string_body>& parser) {
@@ -138,13 +138,13 @@ class Session : public std::enable_shared_from_this<Session> {
     co_return co_await write_reply(reply);
   }
 
-  asio::awaitable<bool> generate(std::unique_ptr<GenerationCall> call) {
-    ++engine_.generation_calls;
-    if (engine_.generation_calls == engine_.options.crash_after) {
+  asio::awaitable<bool> compute(std::unique_ptr<ApiCall> call) {
+    ++engine_.engine_calls;
+    if (engine_.engine_calls == engine_.options.crash_after) {
       engine_.options.crash();
       co_return false;
     }
-    if (engine_.generation_calls == engine_.options.hang_after) engine_.driver.set_hanging(true);
+    if (engine_.engine_calls == engine_.options.hang_after) engine_.driver.set_hanging(true);
 
     const std::shared_ptr<PendingCall> pending = engine_.driver.start(std::move(call));
     if (pending == nullptr) {
@@ -232,6 +232,7 @@ class Session : public std::enable_shared_from_this<Session> {
   asio::awaitable<bool> write_reply(ApiReply& reply) {
     http::response<http::string_body> message{static_cast<http::status>(reply.status), version_};
     if (!reply.body.empty()) message.set(http::field::content_type, reply.content_type);
+    if (!reply.allow.empty()) message.set(http::field::allow, reply.allow);
     message.keep_alive(keep_alive_);
     message.body() = std::move(reply.body);
     message.prepare_payload();

@@ -56,8 +56,9 @@ SimServerOptions server_options(const SimFlags& flags, const Hardware& hardware,
   options.hardware = hardware;
   options.limits = limits_of(flags, hardware);
   options.costs = flags.costs;
-  options.api = {flags.model,   flags.served_names,           flags.api_keys,
-                 max_model_len, flags.gpu_memory_utilization, flags.answer_mode};
+  options.api = {flags.model,    flags.served_names,           flags.api_keys,
+                 max_model_len,  flags.gpu_memory_utilization, flags.answer_mode,
+                 flags.token_ids};
   options.time_scale = flags.time_scale;
   options.keep_alive = keep_alive();
   options.crash_after = flags.crash_after;

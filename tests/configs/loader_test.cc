@@ -181,7 +181,7 @@ TEST(Diagnostics, OfFlagsAndVariablesNameThemAndComeLast) {
             "did you mean 'sim'?\n"
             "--batch-size: error: batch_size: expected a whole number from 1 to 1024, found 'abc'\n"
             "--listen: error: listen: expected HOST:PORT, such as 127.0.0.1:8000 or [::1]:8000, "
-            "found 'nowhere'\n");
+            "with a port up to 65535, found 'nowhere'\n");
 }
 
 TEST(UnreadableFile, IsNamed) {

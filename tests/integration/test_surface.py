@@ -1,0 +1,231 @@
+"""The whole surface: every endpoint answers through the proxy as it does without, and nothing is re-written."""
+import base64
+import gzip
+import json
+import re
+import socket
+import struct
+
+import pytest
+from conftest import DEADLINE, MODEL, call, complete
+from scripted_backend import ScriptedBackend, answer
+
+CONVERSATION = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Größe?\nA. x\nB. y"}]
+TEXTS = ["DNA repair", "the harbour of Hamburg"]
+ENDPOINTS = {
+    "completion": ("/v1/completions", {"prompt": "once upon a time", "max_tokens": 9}),
+    "list": ("/v1/completions", {"prompt": TEXTS, "n": 2, "max_tokens": 5, "stop": ["zz"], "logprobs": 2}),
+    "token-ids": ("/v1/completions", {"prompt": [[72, 105], [72]], "max_tokens": 3, "return_token_ids": True}),
+    "scored": ("/v1/completions", {"prompt": TEXTS, "max_tokens": 0, "echo": True, "logprobs": 1}),
+    "streamed": ("/v1/completions", {"prompt": "once", "max_tokens": 6, "stream": True,
+                                     "stream_options": {"include_usage": True}}),
+    "chat": ("/v1/chat/completions", {"messages": CONVERSATION, "max_tokens": 4, "logprobs": True,
+                                      "top_logprobs": 2, "return_token_ids": True}),
+    "streamed-chat": ("/v1/chat/completions", {"messages": CONVERSATION, "max_tokens": 4, "stream": True}),
+    "chat-batch": ("/v1/chat/completions/batch", {"messages": [CONVERSATION, CONVERSATION[1:]], "max_tokens": 4}),
+    "embedding": ("/v1/embeddings", {"input": TEXTS}),
+    "embedding-base64": ("/v1/embeddings", {"input": [[72, 105], [72]], "encoding_format": "base64"}),
+    "pooling": ("/pooling", {"input": "DNA"}),
+    "classify": ("/classify", {"input": TEXTS}),
+    "score": ("/score", {"queries": "how is DNA repaired?", "documents": TEXTS}),
+    "rerank": ("/rerank", {"query": "how is DNA repaired?", "documents": TEXTS, "top_n": 1}),
+    "tokenize": ("/tokenize", {"prompt": "Größe: 3 µm", "return_token_strs": True}),
+    "tokenize-chat": ("/tokenize", {"messages": CONVERSATION}),
+    "detokenize": ("/detokenize", {"tokens": [72, 105]}),
+    "tokenizer-info": ("/tokenizer_info", None),
+}
+
+
+@pytest.fixture
+def served(start_proxy, start_engine):
+    engine = start_engine()
+    proxy = start_proxy("--backend", engine.url).ready(1)
+    proxy.engine = engine
+    return proxy
+
+
+@pytest.fixture
+def scripted(start_proxy):
+    """scripted(script) -> a proxy in front of a backend that shows the bytes it was sent."""
+    backends = []
+
+    def start(script=lambda *_: answer()):
+        backend = ScriptedBackend(script)
+        backends.append(backend)
+        proxy = start_proxy("--backend", backend.url).ready(1)
+        proxy.backend = backend
+        return proxy
+
+    yield start
+    for backend in backends:
+        backend.close()
+
+
+def without_ids_and_times(text):
+    text = re.sub(rb'"id":"(\w+)-[^"]*"', rb'"id":"\1-"', text)
+    return re.sub(rb'"created":\d+', b'"created":0', text)
+
+
+def head_of(request):
+    """The fields of a request that a backend has received, by name in lower case."""
+    lines = request.partition(b"\r\n\r\n")[0].decode().split("\r\n")[1:]
+    return {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+
+
+def body_of(request):
+    return request.partition(b"\r\n\r\n")[2]
+
+
+def raw(proxy, request):
+    """Sends bytes as they are; everything that comes back until the proxy closes."""
+    host, port = proxy.address.split(":")
+    with socket.create_connection((host, int(port)), timeout=DEADLINE) as connection:
+        connection.sendall(request)
+        data = b""
+        while more := connection.recv(65536):
+            data += more
+        return data
+
+
+def http10(body, *fields):
+    lines = ["POST /v1/completions HTTP/1.0", "Content-Type: application/json", f"Content-Length: {len(body)}",
+             *fields]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+# --- every endpoint ---------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_the_answer_is_the_one_of_a_direct_call(served, name):
+    path, body = ENDPOINTS[name]
+    direct, expected = call(served.engine.url, path, body and {"model": MODEL, **body})
+    response, text = call(served.url, path, body and {"model": MODEL, **body})
+    assert direct.status == response.status == 200, text
+    assert without_ids_and_times(text) == without_ids_and_times(expected)
+    assert response.headers["content-type"] == direct.headers["content-type"]
+    assert response.headers["x-batchproxy-backend"] == served.engine.url.removeprefix("http://")
+
+
+def test_the_two_formats_of_an_embedding_hold_the_same_vector(served):
+    def embedding(**fields):
+        return json.loads(call(served.url, "/v1/embeddings", {"input": "DNA", **fields})[1])["data"][0]["embedding"]
+    packed = base64.b64decode(embedding(encoding_format="base64"))
+    assert list(struct.unpack(f"<{len(packed) // 4}f", packed)) == pytest.approx(embedding(), rel=1e-6)
+
+
+def test_ranking_finds_the_document_that_answers(served):
+    _, body = ENDPOINTS["rerank"]
+    results = json.loads(call(served.url, "/rerank", body)[1])["results"]
+    assert [result["index"] for result in results] == [0]
+
+
+# --- bytes ------------------------------------------------------------------------------------------
+
+def test_a_compressed_body_passes_unchanged(scripted):
+    proxy = scripted()
+    body = gzip.compress(json.dumps({"model": "m", "prompt": "hello"}).encode())
+    response, _ = call(proxy.url, "/v1/completions", body, {"Content-Encoding": "gzip"})
+    assert response.status == 200
+    request = proxy.backend.requests[0]
+    assert body_of(request) == body and head_of(request)["content-encoding"] == "gzip"
+
+
+@pytest.mark.parametrize("path, body", [
+    ("/v1/completions", rb'{"model":"m","prompt":"caf\ud835 \udc00 \u00e9"}'),
+    ("/v1/completions", rb'{"model":"m","prompt":["\udfff","x\ud800"]}'),
+    ("/v1/chat/completions", rb'{"model":"m","messages":[{"role":"user","content":"\ud835"}]}'),
+    ("/v1/embeddings", rb'{"model":"m","input":"\ud835"}')])
+def test_lone_surrogates_pass_byte_for_byte(scripted, path, body):
+    reply = rb'{"choices":[{"index":0,"text":"\ud835"},{"index":1,"text":"\udfff"}]}'
+    proxy = scripted(lambda *_: answer(reply))
+    response, text = call(proxy.url, path, body)
+    assert response.status == 200 and text == reply
+    assert body_of(proxy.backend.requests[0]) == body
+
+
+def test_fields_that_are_not_ours_pass_byte_for_byte(scripted):
+    proxy = scripted()
+    body = (b'{"priority": -5, "cache_salt" :"s", "model":"m","prompt":"x", "guided_choice":["A","B"],'
+            b' "extra": {"deep": [1.0, 1e2, null, "\\/"]}, "seed": 18446744073709551615, "priority":-5 }')
+    assert call(proxy.url, "/v1/completions", body)[0].status == 200
+    assert body_of(proxy.backend.requests[0]) == body
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br"])
+def test_the_encoding_of_an_answer_is_the_clients_and_the_backends_business(scripted, encoding):
+    packed = gzip.compress(b'{"choices":[]}')
+    proxy = scripted(lambda *_: answer(packed, extra=b"content-encoding: %s\r\n" % encoding.encode()))
+    response, text = call(proxy.url, "/v1/completions", {"model": "m", "prompt": "x"},
+                          {"Accept-Encoding": f"{encoding}, identity;q=0.5"})
+    assert response.headers["content-encoding"] == encoding and text == packed
+    assert head_of(proxy.backend.requests[0])["accept-encoding"] == f"{encoding}, identity;q=0.5"
+
+
+def test_an_unasked_encoding_is_not_asked_for(scripted):
+    proxy = scripted()
+    request = b'{"model":"m","prompt":"x"}'
+    raw(proxy, b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+               b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(request), request))
+    assert "accept-encoding" not in head_of(proxy.backend.requests[0])
+
+
+# --- who asks ---------------------------------------------------------------------------------------
+
+def test_the_clients_request_id_comes_back_and_the_backend_gets_a_fresh_one(scripted):
+    proxy = scripted()
+    for _ in range(2):
+        response, _ = call(proxy.url, "/v1/completions", {"model": "m", "prompt": "x"}, {"X-Request-Id": "job-7"})
+        assert response.headers["x-request-id"] == "job-7"
+    sent = [head_of(request)["x-request-id"] for request in proxy.backend.requests]
+    assert all(one.startswith("job-7-") for one in sent) and sent[0] != sent[1]
+
+
+def test_every_attempt_has_an_id_of_its_own(scripted):
+    # vLLM refuses an id that is still running, and the first attempt may be.
+    proxy = scripted(lambda number, *_: None if number == 1 else answer())
+    response, _ = call(proxy.url, "/v1/completions", {"model": "m", "prompt": "x"}, {"X-Request-Id": "job-8"})
+    assert response.status == 200 and response.headers["x-batchproxy-attempts"] == "2"
+    first, second = (head_of(request)["x-request-id"] for request in proxy.backend.requests)
+    assert first != second
+
+
+@pytest.mark.parametrize("field, expected", [
+    ("", "Bearer mine"), (", api_key: theirs", "Bearer theirs")])
+def test_a_backends_key_replaces_the_clients(scripted, start_proxy, tmp_path, field, expected):
+    backend = ScriptedBackend(lambda *_: answer())
+    (tmp_path / "c.yaml").write_text(f"batchproxy: {{backends: [{{url: '{backend.url}'{field}}}]}}\n")
+    proxy = start_proxy("--config", tmp_path / "c.yaml").ready(1)
+    call(proxy.url, "/v1/completions", {"model": "m", "prompt": "x"}, {"Authorization": "Bearer mine"})
+    assert head_of(backend.requests[0])["authorization"] == expected
+    backend.close()
+
+
+def test_a_guarded_engine_is_reached_with_its_key(start_proxy, start_engine, tmp_path):
+    engine = start_engine("--api-key", "secret")
+    assert complete(engine.url, "x")[0].status == 401
+    (tmp_path / "c.yaml").write_text(f"batchproxy: {{backends: [{{url: '{engine.url}', api_key: secret}}]}}\n")
+    assert complete(start_proxy("--config", tmp_path / "c.yaml").ready(1).url, "x")[0].status == 200
+
+
+# --- HTTP/1.0 ---------------------------------------------------------------------------------------
+
+def test_an_http10_client_gets_one_whole_answer(served):
+    body = json.dumps({"model": MODEL, "prompt": "x", "max_tokens": 3}).encode()
+    head, _, text = raw(served, http10(body)).partition(b"\r\n\r\n")
+    assert b"connection: close" in head and b"transfer-encoding" not in head
+    assert b"content-length: %d" % len(text) in head and json.loads(text)["usage"]["completion_tokens"] == 3
+
+
+def test_an_http10_client_may_keep_its_connection(served):
+    body = json.dumps({"model": MODEL, "prompt": "x", "max_tokens": 3}).encode()
+    kept = http10(body, "Connection: keep-alive")
+    replies = raw(served, kept + kept + http10(body))
+    assert replies.count(b"HTTP/1.1 200") == 3 and replies.count(b"connection: keep-alive") == 2
+
+
+@pytest.mark.parametrize("fields", [[], ["Connection: keep-alive"]])
+def test_a_stream_to_http10_ends_with_the_connection_and_is_not_chunked(served, fields):
+    body = json.dumps({"model": MODEL, "prompt": "x", "max_tokens": 5, "stream": True}).encode()
+    head, _, text = raw(served, http10(body, *fields)).partition(b"\r\n\r\n")
+    assert b"transfer-encoding" not in head and b"content-length" not in head and b"connection: close" in head
+    assert text.startswith(b"data: {") and text.endswith(b"data: [DONE]\n\n")

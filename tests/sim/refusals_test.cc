@@ -1,0 +1,163 @@
+// tests/sim/refusals_test.cc - what vLLM refuses, with its status, type, param and words.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/sim/api_fixture.h"
+
+namespace batchproxy {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr const char* kChat = "/v1/chat/completions";
+
+TEST_F(ApiTest, BodiesThatAreNotWhatTheyShouldBe) {
+  EXPECT_EQ(refusal(R"({"prompt":)"), "400 Bad Request body.10");
+  EXPECT_EQ(refusal(R"({"prompt":"x"} {})"), "400 Bad Request body.15");
+  EXPECT_EQ(refusal(R"({"prompt":NaN})"), "400 Bad Request body.10");
+  EXPECT_EQ(refusal(""), "400 Bad Request body");
+  EXPECT_EQ(refusal("[]"), "400 Bad Request body");
+  EXPECT_EQ(refusal("7"), "400 Bad Request body");
+  EXPECT_THAT(refusal_message("/v1/completions", R"({"prompt" "x"})"),
+              HasSubstr("'msg': 'JSON decode error'"));
+}
+
+TEST_F(ApiTest, UnreadableBodiesAreRefusedWithoutAPlace) {
+  EXPECT_EQ(refusal("{\"prompt\":\"\xFF\"}"), "400 Bad Request");
+  EXPECT_EQ(refusal(R"({"x":)" + std::string(100000, '[')), "400 Bad Request");
+  EXPECT_EQ(refusal_message("/v1/completions", "{\"prompt\":\"\xFF\"}"),
+            "There was an error parsing the body");
+}
+
+TEST_F(ApiTest, OnlyJsonIsTaken) {
+  for (const char* type : {"", "text/plain", "application/jsonp"}) {
+    ApiRequest request = post("/v1/completions", R"({"prompt":"x"})");
+    request.content_type = type;
+    EXPECT_EQ(error_of(request).at("type"), "Bad Request") << type;
+  }
+  ApiRequest request = post("/v1/completions", R"({"prompt":"x"})");
+  request.content_type = "Application/JSON; charset=utf-8";
+  EXPECT_TRUE(std::holds_alternative<std::unique_ptr<ApiCall>>(api_.handle(request)));
+}
+
+TEST_F(ApiTest, WrongTypesNameTheField) {
+  EXPECT_EQ(refusal(R"({"prompt":7})"), "400 Bad Request body.prompt");
+  EXPECT_EQ(refusal(R"({"prompt":["a",1]})"), "400 Bad Request body.prompt");
+  EXPECT_EQ(refusal(R"({"prompt":[1,"a"]})"), "400 Bad Request body.prompt");
+  EXPECT_EQ(refusal(R"({"prompt":["a",[1]]})"), "400 Bad Request body.prompt");
+  EXPECT_EQ(refusal(R"({"prompt":[[1],[-1]]})"), "400 Bad Request body.prompt");
+  EXPECT_EQ(refusal(R"({"prompt":"x","max_tokens":"many"})"), "400 Bad Request body.max_tokens");
+  EXPECT_EQ(refusal(R"({"prompt":"x","max_tokens":1.5})"), "400 Bad Request body.max_tokens");
+  EXPECT_EQ(refusal(R"({"prompt":"x","n":[]})"), "400 Bad Request body.n");
+  EXPECT_EQ(refusal(R"({"prompt":"x","stream":"maybe"})"), "400 Bad Request body.stream");
+  EXPECT_EQ(refusal(R"({"prompt":"x","stop":[1]})"), "400 Bad Request body.stop");
+  EXPECT_EQ(refusal(R"({"prompt":"x","temperature":"warm"})"), "400 Bad Request body.temperature");
+  EXPECT_EQ(refusal(R"({"prompt":"x","model":7})"), "400 Bad Request body.model");
+  EXPECT_EQ(refusal(R"({"prompt":"x","return_token_ids":"?"})"),
+            "400 Bad Request body.return_token_ids");
+  EXPECT_EQ(refusal(R"({"prompt":"x","seed":100000000000000000000})"), "400 Bad Request body.seed");
+  EXPECT_EQ(refusal(kChat, R"({"messages":"hi"})"), "400 Bad Request body.messages");
+  EXPECT_EQ(refusal(kChat, R"({"messages":[{"content":"hi"}]})"), "400 Bad Request body.messages");
+  EXPECT_EQ(refusal(kChat, "{}"), "400 Bad Request body.messages");
+}
+
+TEST_F(ApiTest, NumbersInStringsAndWholeFractionsAreNumbers) {
+  EXPECT_EQ(complete(R"({"prompt":"x","max_tokens":"2","ignore_eos":"true"})")
+                .at("usage")
+                .at("completion_tokens"),
+            2);
+  EXPECT_EQ(complete(R"({"prompt":"x","max_tokens":3.0,"ignore_eos":1})")
+                .at("usage")
+                .at("completion_tokens"),
+            3);
+}
+
+TEST_F(ApiTest, NothingToReadIsRefused) {
+  EXPECT_EQ(refusal("{}"), "400 Bad Request prompt");
+  EXPECT_EQ(refusal(R"({"prompt":null})"), "400 Bad Request prompt");
+  EXPECT_EQ(refusal(R"({"prompt":""})"), "400 Bad Request prompt");
+  EXPECT_EQ(refusal(R"({"prompt":[]})"), "400 BadRequestError prompt");
+  EXPECT_EQ(refusal(R"({"prompt":["fine",""]})"), "400 BadRequestError");
+  EXPECT_EQ(refusal(R"({"prompt":[[72],[]]})"), "400 BadRequestError");
+  EXPECT_EQ(refusal(kChat, R"({"messages":[]})"), "400 BadRequestError messages");
+  EXPECT_EQ(refusal("/v1/chat/completions/batch", R"({"messages":[]})"),
+            "400 Bad Request body.messages");
+}
+
+TEST_F(ApiTest, NumbersOutOfRangeAreNamedWithTheirValue) {
+  EXPECT_EQ(refusal_message("/v1/completions", R"({"prompt":"x","max_tokens":-1})"),
+            "max_tokens must be at least 1, got -1. (parameter=max_tokens, value=-1)");
+  EXPECT_EQ(refusal_message("/v1/completions",
+                            R"({"prompt":"x","max_tokens":100000000000000000000,"echo":true})"),
+            "max_tokens=100000000000000000000 cannot be greater than "
+            "max_model_len=max_total_tokens=1000. Please request fewer output tokens. "
+            "(parameter=max_tokens, value=100000000000000000000)");
+  EXPECT_EQ(refusal_message("/v1/completions", R"({"prompt":"x","temperature":3e400})"),
+            "temperature must be a finite number, got inf. (parameter=temperature, value=inf)");
+  EXPECT_EQ(refusal(R"({"prompt":"x","max_tokens":0})"), "400 BadRequestError max_tokens");
+  EXPECT_EQ(refusal(R"({"prompt":"x","temperature":-1})"), "400 BadRequestError temperature");
+  EXPECT_EQ(refusal(R"({"prompt":"x","top_p":0})"), "400 BadRequestError top_p");
+  EXPECT_EQ(refusal(R"({"prompt":"x","n":0})"), "400 BadRequestError n");
+  EXPECT_EQ(refusal(R"({"prompt":"x","n":1e9})"), "400 BadRequestError n");
+  EXPECT_EQ(refusal(R"({"prompt":"x","n":2,"temperature":0})"), "400 BadRequestError");
+  EXPECT_EQ(refusal(R"({"prompt":"x","logprobs":21})"), "400 BadRequestError logprobs");
+  EXPECT_EQ(refusal(R"({"prompt":"x","logprobs":-1})"), "400 Bad Request logprobs");
+  EXPECT_EQ(refusal(R"({"prompt":"x","min_tokens":17})"), "400 BadRequestError");
+  EXPECT_EQ(refusal(R"({"prompt":"x","stop":["a",""]})"), "400 BadRequestError");
+  EXPECT_EQ(refusal(R"({"prompt":[123456789012345678]})"), "400 BadRequestError");
+  EXPECT_EQ(refusal(kChat, R"({"messages":[{"role":"user"}],"max_completion_tokens":0})"),
+            "400 BadRequestError max_completion_tokens");
+}
+
+TEST_F(ApiTest, AListHasAtMost1024Prompts) {
+  const auto list = [](int size) {
+    std::string body = R"({"max_tokens":1,"prompt":["x")";
+    for (int i = 1; i < size; ++i) body += R"(,"x")";
+    return body + "]}";
+  };
+  EXPECT_EQ(complete(list(1024)).at("choices").as_array().size(), 1024u);
+  EXPECT_EQ(refusal(list(1025)), "400 Bad Request prompt");
+}
+
+TEST_F(ApiTest, FieldsThatDoNotGoTogether) {
+  EXPECT_EQ(refusal(R"({"prompt":"x","suffix":"y"})"), "400 BadRequestError");
+  EXPECT_EQ(refusal(R"({"prompt":"x","stream_options":{}})"), "400 Bad Request stream_options");
+  EXPECT_EQ(refusal(R"({"prompt":"x","cache_salt":""})"), "400 Bad Request cache_salt");
+  EXPECT_EQ(refusal(kChat, R"({"messages":[{"role":"user"}],"top_logprobs":2})"),
+            "400 Bad Request top_logprobs");
+  EXPECT_EQ(refusal("/v1/chat/completions/batch", R"({"messages":[[{"role":"user"}]],"n":2})"),
+            "400 BadRequestError");
+}
+
+TEST_F(ApiTest, OverlongPromptsNameTheContextLength) {
+  EXPECT_EQ(refusal(R"({"prompt":"x","max_tokens":1000})"), "400 BadRequestError input_tokens");
+  EXPECT_EQ(refusal_message("/v1/completions", R"({"prompt":"x","max_tokens":1000})"),
+            "This model's maximum context length is 1000 tokens. However, you requested 1000 "
+            "output tokens and your prompt contains at least 1 input tokens, for a total of at "
+            "least 1001 tokens. Please reduce the length of the input prompt or the number of "
+            "requested output tokens. (parameter=input_tokens, value=1)");
+}
+
+TEST_F(ApiTest, AModelThatIsNotServed) {
+  EXPECT_EQ(refusal(R"({"prompt":"x","model":"other"})"), "404 NotFoundError model");
+  EXPECT_EQ(refusal_message("/v1/embeddings", R"({"input":"x","model":"other"})"),
+            "The model `other` does not exist.");
+}
+
+TEST_F(ApiTest, OneBadMemberSpoilsTheWholeCall) {
+  EXPECT_EQ(refusal(R"({"prompt":["fine","@@400@@"]})"), "400 BadRequestError prompt");
+  EXPECT_EQ(refusal(R"({"prompt":["@@500@@","fine"]})"), "500 InternalServerError");
+  EXPECT_EQ(refusal(R"({"prompt":["fine",")" + std::string(9000, 'x') + R"("]})"),
+            "400 BadRequestError input_tokens");
+  const auto batch = [](const std::string& text) {
+    return R"({"messages":[[{"role":"user","content":"fine"}],[{"role":"user","content":")" + text +
+           R"("}]]})";
+  };
+  EXPECT_EQ(refusal("/v1/chat/completions/batch", batch("@@400@@")), "400 BadRequestError prompt");
+  EXPECT_EQ(refusal("/v1/chat/completions/batch", batch("@@500@@")), "500 InternalServerError");
+  EXPECT_EQ(refusal("/v1/embeddings", R"({"input":["fine","@@500@@"]})"),
+            "500 InternalServerError");
+}
+
+}  // namespace
+}  // namespace batchproxy
