@@ -1,0 +1,77 @@
+"""docs/COMPATIBILITY.md as the tests declare it: a row exists exactly where a test exists.
+
+A test declares what it shows with `row(...)`. The table is made from the tests that were collected,
+and only if none of them failed; those of the full suite count by being there when it is not run."""
+import collections
+import dataclasses
+import os
+import pathlib
+import re
+
+import pytest
+
+FULL = os.environ.get("BATCHPROXY_FULL") == "1"
+HERE = pathlib.Path(__file__).resolve().parent
+DOCUMENT = HERE.parents[1] / "docs" / "COMPATIBILITY.md"
+REQUIREMENTS = [HERE / "requirements.txt", HERE / "requirements-full.txt"]
+PACKAGES = {"openai": "openai", "LangChain": "langchain-openai", "distllm's calls": "requests",
+            "lm-evaluation-harness": "lm_eval"}
+LLAMA, SIMULATED, SCRIPTED = "llama.cpp", "simulated", "scripted"
+
+HEADER = """\
+# Compatibility
+
+Foreign clients in front of batchproxy and engines behind it, as `tests/real` tries them. Every line is a test: the same
+calls go to an engine directly and through batchproxy, and the results and exceptions must be equal, but for the last
+column. This file is made by those tests (`UPDATE_GOLDEN=1` rewrites it), which fail when it is not what they show.
+
+Engines: **llama.cpp** is its own HTTP server (xllamacpp {xllamacpp}) with a tiny random model; **simulated** is
+`batchproxy sim-engine`; **scripted** is a socket that answers what the test tells it, for failures on demand.
+Lines marked *full* run in `scripts/test --full` only.
+"""
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Row:
+    client: str
+    endpoint: str
+    shows: str
+    engine: str
+    difference: str = ""
+
+
+def row(client, endpoint, shows, engine, difference=""):
+    """Declares what a test shows; `difference` is how batchproxy differs on purpose."""
+    return pytest.mark.compatibility(Row(client, endpoint, shows, engine, difference))
+
+
+def rows_of(item):
+    return [mark.args[0] for mark in item.iter_markers("compatibility")]
+
+
+def pinned_versions():
+    """{package: version} of every package that the tests install."""
+    text = "\n".join(path.read_text() for path in REQUIREMENTS)
+    return dict(re.findall(r"(?m)^([\w.-]+)(?:\[\w+\])?==(\S+)$", text))
+
+
+def render(full_rows, other_rows):
+    """The document. Rows that differ in the engine only become one."""
+    versions = pinned_versions()
+    engines = collections.defaultdict(set)
+    for one in [*full_rows, *other_rows]:
+        engines[one.client, one.endpoint, one.shows, one.difference].add(one.engine)
+    full = {(one.client, one.endpoint, one.shows, one.difference) for one in full_rows}
+    lines = [HEADER.format(**versions)]
+    for client, package in PACKAGES.items():
+        mine = sorted(key for key in engines if key[0] == client)
+        if not mine:
+            continue
+        lines += [f"## {client} ({package} {versions[package]})", "",
+                  "| Endpoint | What | Engines | Differs through batchproxy |", "|---|---|---|---|"]
+        for key in mine:
+            _, endpoint, shows, difference = key
+            what = shows + (" (*full*)" if key in full else "")
+            lines.append(f"| `{endpoint}` | {what} | {', '.join(sorted(engines[key]))} | {difference} |")
+        lines.append("")
+    return "\n".join(lines)

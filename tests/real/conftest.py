@@ -1,0 +1,103 @@
+"""Real engines behind batchproxy, and real clients in front of it.
+
+Runs in the virtual environment of scripts/python-tools:
+    BATCHPROXY_BUILD=build/release build/python/bin/python -m pytest tests/real
+BATCHPROXY_FULL=1 adds what takes minutes. Another Python finds no tests here."""
+import contextlib
+import importlib.util
+
+import pytest
+
+from . import compatibility, servers, tiny_model
+from .compatibility import FULL
+
+if not all(importlib.util.find_spec(name) for name in ["openai", "langchain_openai", "requests", "xllamacpp"]):
+    collect_ignore_glob = ["test_*.py"]
+
+
+class Ledger:
+    """Which tests declare rows, and which of them passed. A known failure (xfail) gives no row."""
+
+    def __init__(self, items):
+        self.files = {item.path.name for item in items}
+        self.items = [item for item in items
+                      if compatibility.rows_of(item) and not item.get_closest_marker("xfail")]
+        self.passed = set()
+
+    def pytest_runtest_logreport(self, report):
+        if report.when == "call" and report.passed:
+            self.passed.add(report.nodeid)
+
+    def rows(self, full):
+        return [row for item in self.items if bool(item.get_closest_marker("full")) == full
+                for row in compatibility.rows_of(item)]
+
+    def not_passed(self):
+        """Those that should have run and have not passed."""
+        return [item.nodeid for item in self.items if item.nodeid not in self.passed
+                and (FULL or not item.get_closest_marker("full"))]
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "full: takes minutes; runs with BATCHPROXY_FULL=1 only")
+    config.addinivalue_line("markers", "compatibility(row): a row of docs/COMPATIBILITY.md")
+
+
+@pytest.hookimpl(tryfirst=True)  # before -k and -m deselect
+def pytest_collection_modifyitems(config, items):
+    config.pluginmanager.register(Ledger(items), "ledger")
+    for item in items:
+        if item.get_closest_marker("full") and not FULL:
+            item.add_marker(pytest.mark.skip(reason="BATCHPROXY_FULL=1 runs it"))
+    items.sort(key=lambda item: item.path.name == "test_compatibility.py")  # stable: it goes last
+
+
+@pytest.fixture
+def ledger(request):
+    return request.config.pluginmanager.get_plugin("ledger")
+
+
+@pytest.fixture(scope="session")
+def model_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "tiny.gguf"
+    path.write_bytes(tiny_model.model_bytes())
+    return path
+
+
+@contextlib.contextmanager
+def pair_of_llama(cwd, model_file, *flags):
+    with servers.running_llama(cwd, model_file, *flags) as engine, servers.proxy_before(cwd, engine.url) as proxy:
+        yield servers.Pair(engine.url, proxy.url, servers.LLAMA_MODEL)
+
+
+@pytest.fixture(scope="session")
+def llama_pair(tmp_path_factory, model_file):
+    with pair_of_llama(tmp_path_factory.mktemp("llama"), model_file) as pair:
+        yield pair
+
+
+@pytest.fixture(scope="session")
+def wide_llama_pair(tmp_path_factory, model_file):
+    """With two slots, which n=2 needs."""
+    with pair_of_llama(tmp_path_factory.mktemp("wide"), model_file, "--max-num-seqs", "2") as pair:
+        yield pair
+
+
+@pytest.fixture(scope="session")
+def pooling_llama_pair(tmp_path_factory, model_file):
+    with pair_of_llama(tmp_path_factory.mktemp("pooling"), model_file, "--runner", "pooling") as pair:
+        yield pair
+
+
+@pytest.fixture(scope="session")
+def sim_pair(tmp_path_factory):
+    cwd = tmp_path_factory.mktemp("sim")
+    with servers.running_sim(cwd, "--max-model-len", "8192") as engine, servers.proxy_before(cwd, engine.url) as proxy:
+        yield servers.Pair(engine.url, proxy.url, servers.SIM_MODEL)
+
+
+@pytest.fixture(scope="session")
+def pairs(request):
+    """pairs(name): an engine and the two ways to it, by the name that the table gives it."""
+    fixtures = {compatibility.LLAMA: "llama_pair", compatibility.SIMULATED: "sim_pair"}
+    return lambda engine: request.getfixturevalue(fixtures.get(engine, engine))

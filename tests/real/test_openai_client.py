@@ -1,0 +1,130 @@
+"""The openai package, side by side: each call goes to an engine directly and through batchproxy."""
+import asyncio
+
+import openai
+import pytest
+
+from .compatibility import LLAMA, SIMULATED, row
+from .openai_calls import both, chat, complete, plain, streamed
+
+COMPLETIONS, CHAT = "/v1/completions", "/v1/chat/completions"
+USAGE = {"stream": True, "stream_options": {"include_usage": True}}
+TWO = {"n": 2, "temperature": 1, "seed": 7}  # vLLM refuses two greedy answers: they would be the same
+MANY = [f"question {i}" for i in range(100)]
+BOTH = (LLAMA, SIMULATED)
+
+
+def case(endpoint, shows, call, engines=BOTH, fixture=None):
+    """One parameter set of (engine, call) for each engine."""
+    return [pytest.param(fixture or engine, call, id=f"{endpoint} {shows} {engine}",
+                         marks=row("openai", endpoint, shows, engine)) for engine in engines]
+
+
+def embed(client, model):
+    packed = client.embeddings.create(model=model, input=["one", "two"])  # base64 unless asked otherwise
+    return packed, client.embeddings.create(model=model, input=["one", "two"], encoding_format="float")
+
+
+ANSWERED = [
+    *case(CHAT, "one answer", chat()),
+    *case(CHAT, "`stop`, `seed`, unknown fields",
+          chat(stop=["e"], seed=7, extra_body={"cache_salt": "x", "priority": 1})),
+    *case(CHAT, "`logprobs`", chat(logprobs=True, top_logprobs=3)),
+    *case(CHAT, "`n=2`", chat(**TWO), [LLAMA], "wide_llama_pair"),
+    *case(CHAT, "`n=2`", chat(**TWO), [SIMULATED]),
+    *case(CHAT, "stream with usage", streamed(chat(**USAGE))),
+    *case(CHAT, "stream with `logprobs`", streamed(chat(stream=True, logprobs=True, top_logprobs=2))),
+    *case(COMPLETIONS, "one prompt", complete()),
+    *case(COMPLETIONS, "list of prompts", complete(["one", "two", "three"])),
+    *case(COMPLETIONS, "list of 100 prompts", complete(MANY, max_tokens=2), [SIMULATED]),
+    *case(COMPLETIONS, "token ids", complete([70, 71, 72])),
+    *case(COMPLETIONS, "list of token ids", complete([[70, 71, 72], [80, 81]])),
+    *case(COMPLETIONS, "`logprobs`", complete(logprobs=2)),
+    *case(COMPLETIONS, "`echo` with `logprobs`", complete(echo=True, logprobs=1, max_tokens=1), [SIMULATED]),
+    *case(COMPLETIONS, "`n=2`", complete(**TWO), [LLAMA], "wide_llama_pair"),
+    *case(COMPLETIONS, "`n=2`", complete(**TWO), [SIMULATED]),
+    *case(COMPLETIONS, "stream with usage", streamed(complete(**USAGE))),
+    *case(COMPLETIONS, "stream of a list", streamed(complete(["one", "two"], stream=True)), [SIMULATED]),
+    *case("/v1/embeddings", "list of texts, as `base64` and as numbers", embed, [LLAMA], "pooling_llama_pair"),
+    *case("/v1/embeddings", "list of texts, as `base64` and as numbers", embed, [SIMULATED]),
+    *case("/v1/models", "list", lambda client, model: client.models.list().data),
+]
+
+
+@pytest.mark.parametrize("engine, call", ANSWERED)
+def test_answers_are_equal(pairs, engine, call):
+    direct, proxied = both(pairs(engine), call)
+    assert direct["error"] is None and direct["result"], direct
+    assert proxied == direct
+
+
+@row("openai", COMPLETIONS, "list of 100 prompts", LLAMA,
+     "`usage`: llama.cpp counts the first prompt of a call, batchproxy adds up the calls that it makes of the list")
+def test_a_long_list_is_split(llama_pair):
+    direct, proxied = both(llama_pair, complete(MANY, max_tokens=2))
+    assert len(direct["result"]["choices"]) == 100
+    counted = [answer["result"].pop("usage")["prompt_tokens"] for answer in (direct, proxied)]
+    assert proxied == direct
+    assert counted[0] < counted[1]
+
+
+REFUSED = [
+    *case(COMPLETIONS, "400: longer than the context", complete("word " * 20000, max_tokens=8)),
+    *case(COMPLETIONS, "400: a field has the wrong type", complete(temperature="hot"), [LLAMA]),
+    *case(COMPLETIONS, "400: a field is out of range", complete(max_tokens=-5), [SIMULATED]),
+    *case(COMPLETIONS, "400 instead of a stream", streamed(complete("word " * 20000, stream=True))),
+    *case(CHAT, "400: `messages` is no list", chat(messages="hello"), [LLAMA]),
+    *case(CHAT, "400: longer than the context", chat(messages=[{"role": "user", "content": "word " * 20000}])),
+]
+
+
+@pytest.mark.parametrize("engine, call", REFUSED)
+def test_refusals_are_equal(pairs, engine, call):
+    direct, proxied = both(pairs(engine), call)
+    assert direct["error"]["class"] == "BadRequestError" and direct["requests"] == 1, direct
+    assert proxied == direct
+
+
+def without_body(outcome):
+    return {**outcome, "error": {key: outcome["error"][key] for key in ("class", "status_code")}}
+
+
+@row("openai", COMPLETIONS, "404: unknown model", SIMULATED,
+     "the message lists the models that are served; `code` is `unknown_model`")
+def test_an_unknown_model_is_the_same_exception_with_our_body(sim_pair):
+    direct, proxied = both(sim_pair, complete(model="no-such"))
+    assert direct["error"]["class"] == "NotFoundError"
+    assert without_body(proxied) == without_body(direct)
+    assert proxied["error"]["param"] == direct["error"]["param"] == "model"
+    assert proxied["error"]["code"] == "unknown_model" and sim_pair.model in proxied["error"]["text"]
+
+
+@row("openai", COMPLETIONS, "404: unknown model", LLAMA, "llama.cpp answers to any name, batchproxy to those it serves")
+def test_a_name_that_the_engine_would_ignore_is_refused(llama_pair):
+    direct, proxied = both(llama_pair, complete(model="no-such"))
+    assert direct["error"] is None
+    assert proxied["error"]["code"] == "unknown_model"
+
+
+@row("openai", "/v1/moderations", "404: unknown route", SIMULATED,
+     "the body has OpenAI's shape; `code` is `unknown_route`")
+def test_an_unknown_route_is_the_same_exception_with_our_body(sim_pair):
+    direct, proxied = both(sim_pair, lambda client, _: client.moderations.create(input="x"))
+    assert direct["error"]["class"] == "NotFoundError"
+    assert without_body(proxied) == without_body(direct)
+    assert proxied["error"]["code"] == "unknown_route"
+
+
+@row("openai", CHAT, "AsyncOpenAI: 32 calls at once", LLAMA)
+@row("openai", CHAT, "AsyncOpenAI: 32 calls at once", SIMULATED)
+@pytest.mark.parametrize("engine", BOTH)
+def test_concurrent_calls_are_equal(pairs, engine):
+    pair = pairs(engine)
+
+    async def ask_all(url):
+        async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0) as client:
+            return plain(await asyncio.gather(*[
+                chat(messages=[{"role": "user", "content": f"question {i}"}])(client, pair.model) for i in range(32)]))
+
+    direct = asyncio.run(ask_all(pair.direct))
+    assert asyncio.run(ask_all(pair.proxied)) == direct
