@@ -142,10 +142,16 @@ Task<void> BackendMonitor::watch(Watched& watched) {
 
 Task<BackendMonitor::Reply> BackendMonitor::learn_models(Watched& watched) {
   Reply reply = co_await get(*watched.endpoint, "/v1/models", kPatience);
+  if (reply.status == 401 && watched.endpoint->api_key.empty()) {
+    // Its clients have the key, we have not: their requests tell what it serves.
+    models_->set_anything(watched.endpoint->id);
+    events_.on_models(std::make_shared<ModelTable>(*models_));
+    co_return Reply{ProbeResult::kOk, {}, {}, 200};
+  }
   if (reply.result != ProbeResult::kOk) co_return reply;
   const auto models = parse_models(reply.body);
   if (models.empty()) {
-    co_return Reply{ProbeResult::kNotReady, {}, "its /v1/models names no model"};
+    co_return Reply{ProbeResult::kNotReady, {}, "its /v1/models names no model", 200};
   }
   if (watched.retired) co_return reply;
   models_->set(watched.endpoint->id, models);
@@ -188,7 +194,8 @@ Task<BackendMonitor::Reply> BackendMonitor::get(const Endpoint& at, std::string 
     const bool silent = error == beast::error::timeout;
     return Reply{silent ? ProbeResult::kSilent : ProbeResult::kRefused,
                  {},
-                 "GET " + path + ": " + (silent ? "no answer in time" : error.message())};
+                 "GET " + path + ": " + (silent ? "no answer in time" : error.message()),
+                 0};
   };
   beast::basic_stream<asio::ip::tcp, IoExecutor> stream(io_.get_executor());
   stream.expires_after(patience);
@@ -209,10 +216,10 @@ Task<BackendMonitor::Reply> BackendMonitor::get(const Endpoint& at, std::string 
   co_await beast::http::async_read(stream, buffer, parser, asio::redirect_error(use_task, error));
   if (error) co_return failed(error);
   const unsigned status = parser.get().result_int();
-  if (status == 200) co_return Reply{ProbeResult::kOk, std::move(parser.get().body()), {}};
+  if (status == 200) co_return Reply{ProbeResult::kOk, std::move(parser.get().body()), {}, 200};
   std::string problem = "GET " + path + " answered " + std::to_string(status);
   if (status == 401) problem += "; give its key as `api_key`";
-  co_return Reply{ProbeResult::kNotReady, {}, std::move(problem)};
+  co_return Reply{ProbeResult::kNotReady, {}, std::move(problem), status};
 }
 
 }  // namespace batchproxy

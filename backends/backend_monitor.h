@@ -60,6 +60,8 @@ class BackendMonitor {
 
   Health health(BackendId backend) const { return watched_[backend]->tracker.health(); }
   std::size_t size() const { return watched_.size(); }
+  // Why it is not ready, in words; empty while it is.
+  const std::string& problem(BackendId backend) const { return watched_[backend]->problem; }
   const Endpoint& endpoint(BackendId backend) const { return *watched_[backend]->endpoint; }
   bool any_ready() const;
 
@@ -78,6 +80,7 @@ class BackendMonitor {
     ProbeResult result;
     std::string body;
     std::string problem;
+    unsigned status = 0;
   };
   Task<Reply> get(const Endpoint& at, std::string path, Duration patience);
   Task<void> watch(Watched& watched);

@@ -108,11 +108,11 @@ class Walk {
   }
 
   std::optional<Error> stream(ondemand::value value) {
-    bool null = false;
-    if (auto error = value.is_null().get(null)) return invalid_json(error);
-    if (!null && value.get_bool().get(scan_.streaming)) {
-      return wrong_type("stream", "true or false");
-    }
+    // vLLM takes these spellings for true; what it does not take is for it to refuse.
+    std::string_view raw;
+    if (auto error = raw_json(value, raw)) return invalid_json(error);
+    scan_.streaming = raw == "true" || raw == "1" || raw == "\"true\"" || raw == "\"1\"" ||
+                      raw == "\"True\"" || raw == "\"yes\"" || raw == "\"on\"";
     return std::nullopt;
   }
 

@@ -85,7 +85,7 @@ struct Choice {
 struct ListAnswer {
   Fields fields;
   std::vector<Choice> choices;  // by index
-  Fields usage;
+  std::optional<Fields> usage;  // absent, or not an object: passed on as it is
 };
 
 // The values are views into `answer`.
@@ -115,7 +115,7 @@ std::optional<ListAnswer> read_answer(ondemand::parser& parser, std::string_view
       }
     } else if (ondemand::object usage;
                key == "usage" && value.get_object().get(usage) == simdjson::SUCCESS) {
-      if (read_fields(usage, read.usage)) return std::nullopt;
+      if (read_fields(usage, read.usage.emplace())) return std::nullopt;
     } else if (raw_json(value, added.value)) {
       return std::nullopt;
     }
@@ -248,7 +248,7 @@ std::optional<std::vector<UnpackedAnswer>> ListReader::unpack(
     if (const auto usage = exact_usage(choice)) usages.push_back(*usage);
   }
   const bool exact = usages.size() == list->choices.size();
-  if (!exact) usages = shares_of(list->usage, prompt_bytes);
+  if (!exact) usages = shares_of(list->usage.value_or(Fields()), prompt_bytes);
 
   std::vector<UnpackedAnswer> answers(list->choices.size());
   for (std::size_t i = 0; i < answers.size(); ++i) {
@@ -262,8 +262,8 @@ std::optional<std::vector<UnpackedAnswer>> ListReader::unpack(
         value += '[';
         write_choice(value, list->choices[i], 0, true);
         value += ']';
-      } else if (field.key == "usage" && !list->usage.empty()) {
-        write_usage(value, list->usage, usages[i]);
+      } else if (field.key == "usage" && list->usage) {
+        write_usage(value, *list->usage, usages[i]);
       } else if (field.key == "id" && field.value.ends_with('"')) {
         // An answer's id is its own.
         value.append(field.value.substr(0, field.value.size() - 1));
@@ -299,13 +299,13 @@ std::optional<std::string> ListReader::gather(std::span<const Piece> pieces,
         }
       }
       value += ']';
-    } else if (field.key == "usage" && !answers.front().usage.empty()) {
+    } else if (field.key == "usage" && answers.front().usage) {
       ObjectWriter usage(value);
-      for (const Field& part : answers.front().usage) {
+      for (const Field& part : *answers.front().usage) {
         std::uint64_t sum = 0;
         bool countable = true;
         for (const ListAnswer& answer : answers) {
-          const auto n = number(find(answer.usage, part.key));
+          const auto n = number(find(answer.usage.value_or(Fields()), part.key));
           countable = countable && n.has_value();
           sum += n.value_or(0);
         }

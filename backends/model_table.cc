@@ -12,12 +12,18 @@ void ModelTable::set(BackendId backend, const std::vector<Served>& models) {
   std::erase_if(sets_, [](const auto& entry) { return entry.second.empty(); });
   all_.insert(backend);
   silent_.erase(backend);
+  anything_.erase(backend);
+}
+
+void ModelTable::set_anything(BackendId backend) {
+  set(backend, {});
+  anything_.insert(backend);
 }
 
 BackendSet ModelTable::find(std::string_view model) const {
   if (model.empty()) return all_;
   const auto it = sets_.find(model);
-  return it == sets_.end() ? BackendSet() : it->second;
+  return anything_ | (it == sets_.end() ? BackendSet() : it->second);
 }
 
 std::string ModelTable::names() const {

@@ -25,6 +25,8 @@ class ModelTable {
   // out to serve anything: see complete().
   void set(BackendId backend, const std::vector<Served>& models);
   void expect(BackendId backend) { silent_.insert(backend); }
+  // It will not say, to us: whatever a request names goes to it.
+  void set_anything(BackendId backend);
 
   // Backends for requests that name `model`; an empty name (the server's default) means all.
   BackendSet find(std::string_view model) const;
@@ -39,6 +41,7 @@ class ModelTable {
   std::map<std::string, std::string, std::less<>> json_;
   BackendSet all_;
   BackendSet silent_;
+  BackendSet anything_;
 };
 
 using ModelTablePtr = std::shared_ptr<const ModelTable>;

@@ -78,8 +78,12 @@ Task<CallFailure> UpstreamCall::read_head() {
       if (++interim > kMaxInterim || head.status == 101) co_return CallFailure::kBadAnswer;
       continue;
     }
-    head_ = {head.status, head.fields.get("content-type"), head.fields.get("content-encoding"),
-             head.fields.get("retry-after")};
+    head_ = {head.status,
+             head.fields.get("content-type"),
+             head.fields.get("content-encoding"),
+             head.fields.get("retry-after"),
+             head.fields.get("retry-after-ms"),
+             head.fields.get("x-should-retry")};
     const bool no_body = head.status == 204 || head.status == 304;
     const bool framed =
         no_body || head.fields.framing.chunked || head.fields.framing.content_length;

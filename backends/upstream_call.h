@@ -41,9 +41,11 @@ enum class CallFailure {
 // What of the answer's head is passed on. Views are valid while the call lives.
 struct AnswerHead {
   unsigned status = 0;
-  std::string_view content_type;
-  std::string_view content_encoding;
-  std::string_view retry_after;
+  std::string_view content_type{};
+  std::string_view content_encoding{};
+  std::string_view retry_after{};
+  std::string_view retry_after_ms{};  // these two: what the openai package goes by
+  std::string_view should_retry{};
 };
 
 class UpstreamCall {

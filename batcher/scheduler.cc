@@ -104,7 +104,7 @@ void Scheduler::take(TimePoint now, std::vector<Ticket*>& decided) {
       break;
     case FlushPolicy::kEager:
       take_eager();
-      for (auto& queue : queues_) take_overdue(*queue, now);
+      take_overdue(now);
       break;
   }
 }
@@ -271,29 +271,43 @@ bool Scheduler::wants(const Backend& backend, const Ticket& head) const {
   return backend.calls < kMergeCalls || !packs_now(head, backend);
 }
 
-void Scheduler::take_overdue(Queue& queue, TimePoint now) {
-  while (!queue.arrivals.empty() && any_below_max(queue.backends)) {
-    Ticket& oldest = *queue.arrivals.begin();
-    if (oldest.arrival + options_.batch_timeout > now) break;
-    if (oldest.affine && !backends_[*oldest.affine].below_max_inflight()) {
-      move(oldest, std::nullopt);
+void Scheduler::take_overdue(TimePoint now) {
+  while (Ticket* oldest = overdue(now)) {
+    if (oldest->affine && !backends_[*oldest->affine].below_max_inflight()) {
+      move(*oldest, std::nullopt);
     }
-    Ticket& next = next_turn(queue);
+    Ticket& next = next_turn();
     const auto id =
-        next.affine ? next.affine : least_loaded(queue.backends, &Backend::below_max_inflight);
+        next.affine ? next.affine : least_loaded(next.backends, &Backend::below_max_inflight);
     grant_with_mates(next, *id, FlushReason::kTimeout, backends_[*id].max_inflight());
   }
   close_batches(FlushReason::kTimeout);
 }
 
-// Whose turn it is among the tickets of `queue` that could leave at once: not necessarily the
-// oldest's, or a client with thousands of old tickets would keep all others out.
-Ticket& Scheduler::next_turn(Queue& queue) {
-  Ticket* next = queue.central.empty() ? nullptr : &*queue.central.begin();
+// A ticket that has waited batch_timeout and could leave at once.
+Ticket* Scheduler::overdue(TimePoint now) {
+  for (auto& queue : queues_) {
+    if (queue->arrivals.empty() || !any_below_max(queue->backends)) continue;
+    Ticket& oldest = *queue->arrivals.begin();
+    if (oldest.arrival + options_.batch_timeout <= now) return &oldest;
+  }
+  return nullptr;
+}
+
+// Whose turn it is among the tickets that could leave at once: not necessarily the oldest's, or a
+// client with thousands of old tickets would keep all others out.
+Ticket& Scheduler::next_turn() {
+  Ticket* next = nullptr;
+  const auto consider = [&next](Turns& turns) {
+    if (!turns.empty() && (next == nullptr || EarlierTurn()(*turns.begin(), *next))) {
+      next = &*turns.begin();
+    }
+  };
+  for (auto& queue : queues_) {
+    if (any_below_max(queue->backends)) consider(queue->central);
+  }
   for (Backend& backend : backends_) {
-    if (backend.affine.empty() || !backend.below_max_inflight()) continue;
-    Ticket& head = *backend.affine.begin();
-    if (next == nullptr || EarlierTurn()(head, *next)) next = &head;
+    if (backend.below_max_inflight()) consider(backend.affine);
   }
   return *next;  // the caller knows that there is one
 }

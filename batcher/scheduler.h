@@ -183,7 +183,8 @@ class Scheduler {
   bool is_immediate(const Ticket& ticket) const;
   void take_immediate(Queue& queue);
   void take_eager();
-  void take_overdue(Queue& queue, TimePoint now);
+  void take_overdue(TimePoint now);
+  Ticket* overdue(TimePoint now);
   void take_fixed(Queue& queue, TimePoint now);
   struct Due {
     TimePoint at;
@@ -191,7 +192,7 @@ class Scheduler {
   };
   Due fixed_due(const Queue& queue) const;
   Ticket* head_for(BackendId id);
-  Ticket& next_turn(Queue& queue);
+  Ticket& next_turn();
   bool wants(const Backend& backend, const Ticket& head) const;
 
   // Batches and calls (batching.cc).

@@ -1,8 +1,11 @@
 // bench/load.cc - see load.h.
 #include "bench/load.h"
 
+#include <algorithm>
 #include <chrono>
+#include <random>
 #include <stdexcept>
+#include <utility>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
@@ -45,6 +48,27 @@ std::string text_of(const Reply& reply, bool chat) {
   return text && text->is_string() ? json::value_to<std::string>(*text) : reply.body;
 }
 
+// The questions in file order, again and again, mixed within windows: always in the same way.
+void choose_questions(std::vector<Outcome>& outcomes, std::size_t questions, std::size_t window) {
+  for (std::size_t i = 0; i < outcomes.size(); ++i) {
+    outcomes[i].round = i / questions;
+    outcomes[i].question = i % questions;
+  }
+  if (window < 2) return;
+  std::mt19937_64 random(1);
+  for (std::size_t begin = 0; begin < outcomes.size(); begin += window) {
+    const std::size_t end = std::min(outcomes.size(), begin + window);
+    for (std::size_t i = end - 1; i > begin; --i) {
+      std::swap(outcomes[i], outcomes[begin + random() % (i - begin + 1)]);
+    }
+  }
+}
+
+std::string salt_of(const LoadOptions& options, const Outcome& outcome) {
+  if (!options.distinct_rounds) return options.salt;
+  return options.salt + "Round " + std::to_string(outcome.round);
+}
+
 struct Run {
   const std::vector<Question>& questions;
   const LoadOptions& options;
@@ -72,7 +96,7 @@ Task<void> work(asio::io_context& io, Run& run) {
     Outcome& outcome = run.result.outcomes[run.next++];
     const Question& question = run.questions[outcome.question];
     std::string body =
-        body_of(run.options, run.result.model, prompt_of(question, run.options.salt));
+        body_of(run.options, run.result.model, prompt_of(question, salt_of(run.options, outcome)));
     const auto start = Clock::now();
     const Reply reply = co_await client.request(
         run.options.chat ? "/v1/chat/completions" : "/v1/completions", std::move(body));
@@ -99,9 +123,7 @@ LoadResult run_load(const std::vector<Question>& questions, const LoadOptions& o
     io.restart();
   }
   run.result.outcomes.resize(options.requests == 0 ? questions.size() : options.requests);
-  for (std::size_t i = 0; i < run.result.outcomes.size(); ++i) {
-    run.result.outcomes[i].question = i % questions.size();
-  }
+  choose_questions(run.result.outcomes, questions.size(), options.shuffle);
   const auto start = Clock::now();
   for (std::size_t i = 0; i < options.workers; ++i) {
     asio::co_spawn(io.get_executor(), work(io, run), &end_on_error);

@@ -16,8 +16,10 @@ struct LoadOptions {
   std::size_t workers = 32;
   std::size_t requests = 0;  // 0: each question once; more go round again
   int max_tokens = 8;
-  bool chat = false;  // /v1/chat/completions instead of /v1/completions
-  std::string salt;   // see prompt_of()
+  bool chat = false;             // /v1/chat/completions instead of /v1/completions
+  std::string salt;              // see prompt_of()
+  std::size_t shuffle = 0;       // mix the order within windows of so many requests; 0: file order
+  bool distinct_rounds = false;  // each time round, the prompts begin with a line of their own
 };
 
 struct Outcome {
@@ -25,7 +27,8 @@ struct Outcome {
   unsigned status = 0;  // 0: no answer
   std::string answer;   // the text, or the error body
   std::string backend;
-  double seconds = 0;  // from sending to the last byte
+  double seconds = 0;     // from sending to the last byte
+  std::size_t round = 0;  // how often the questions had all been asked before
 };
 
 struct LoadResult {

@@ -56,6 +56,9 @@ std::string to_text(const Report& report) {
     text += fmt::format(" {} {:.0f} %", backend, 100 * share);
   }
   text += '\n';
+  if (report.prefix_hits) {
+    text += fmt::format("prefix hits {:.0f} % of prompt tokens\n", 100 * *report.prefix_hits);
+  }
   for (const auto& [status, count] : report.failures) {
     text += status == 0 ? fmt::format("no answer   {}\n", count)
                         : fmt::format("status {}  {}\n", status, count);
@@ -67,15 +70,13 @@ std::string to_json(const Report& report) {
   json::object share, failures;
   for (const auto& [backend, fraction] : report.share) share[backend] = fraction;
   for (const auto& [status, count] : report.failures) failures[std::to_string(status)] = count;
-  return json::serialize(json::object{{"asked", report.asked},
-                                      {"answered", report.answered},
-                                      {"correct", report.correct},
-                                      {"seconds", report.seconds},
-                                      {"per_second", report.per_second},
-                                      {"p50_seconds", report.p50},
-                                      {"p99_seconds", report.p99},
-                                      {"share", std::move(share)},
-                                      {"failures", std::move(failures)}});
+  json::object figures{{"asked", report.asked},           {"answered", report.answered},
+                       {"correct", report.correct},       {"seconds", report.seconds},
+                       {"per_second", report.per_second}, {"p50_seconds", report.p50},
+                       {"p99_seconds", report.p99},       {"share", std::move(share)},
+                       {"failures", std::move(failures)}};
+  if (report.prefix_hits) figures["prefix_hits"] = *report.prefix_hits;
+  return json::serialize(figures);
 }
 
 std::string answers_to_jsonl(const LoadResult& result) {

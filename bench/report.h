@@ -4,6 +4,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,7 @@ struct Report {
   double p50 = 0, p99 = 0;                   // seconds, of the answered
   std::map<std::string, double> share;       // of the answered, by backend
   std::map<unsigned, std::size_t> failures;  // by status; 0 is "no answer"
+  std::optional<double> prefix_hits;         // share of prompt tokens, if the engines tell
 };
 
 Report summarise(const std::vector<Question>& questions, const LoadResult& result);

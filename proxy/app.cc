@@ -162,6 +162,7 @@ Snapshot App::snapshot() const {
     backend.name = site.endpoint.name;
     backend.url = "http://" + site.endpoint.authority;
     backend.health = monitor_.health(site.endpoint.id);
+    if (backend.health == Health::kUnready) backend.problem = monitor_.problem(site.endpoint.id);
     if (!engines_.empty() && engines_[site.endpoint.id] == EngineState::kStarting) {
       backend.health = Health::kUnknown;  // it does not answer yet, and nobody expects it to
     }

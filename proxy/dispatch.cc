@@ -66,8 +66,9 @@ Task<Finish> Dispatch::serve() {
   if (auto error = describe(*scanned, like)) co_return co_await refuse(*std::move(error));
   client_.on_peer_gone([this] { on_client_gone(); });
   const std::uint32_t piece = thread_.settings.bodies.list_piece;
-  const bool list = piece > 0 && scanned->prompts > 1 && !scanned->streaming &&
-                    request_.route->body == BodyKind::kCompletion;
+  const bool list = request_.route->body == BodyKind::kCompletion && scanned->prompts > 1 &&
+                    !scanned->streaming && piece > 0 &&
+                    (like.backends.size() > 1 || scanned->prompts > piece);
   if (list) co_return co_await serve_list(*scanned, like);
   co_return co_await serve_whole(*scanned, like);
 }
@@ -141,9 +142,7 @@ Task<Finish> Dispatch::answer_whole(const Errand& errand) {
 
 Task<Finish> Dispatch::answer_with(const AnswerHead& from, std::string_view body,
                                    const Provenance& who, std::uint32_t prompts) {
-  const std::string head = compose_head(
-      {from.status, from.content_type, from.content_encoding, from.retry_after, body.size()},
-      context(), &who);
+  const std::string head = compose_head(from, body.size(), context(), &who);
   const std::array<asio::const_buffer, 2> answer{asio::const_buffer(head.data(), head.size()),
                                                  asio::const_buffer(body.data(), body.size())};
   client_.on_peer_gone(nullptr);
@@ -153,32 +152,34 @@ Task<Finish> Dispatch::answer_with(const AnswerHead& from, std::string_view body
   co_return finish;
 }
 
-// Every piece goes out as it comes in: clients measure the time between tokens.
+// Every event goes out as it comes in: clients measure the time between tokens.
 Task<Finish> Dispatch::answer_streaming(Errand& errand) {
   UpstreamCall& call = errand.stream();
   const AnswerHead& from = call.head();
   const bool chunked = request_.minor_version == 1;
   if (!chunked) keep_alive_ = false;  // only the connection's end can mark the body's
   const Provenance who = provenance(errand);
-  const std::string head = compose_head(
-      {from.status, from.content_type, from.content_encoding, {}, std::nullopt}, context(), &who);
+  const std::string head = compose_head(from, std::nullopt, context(), &who);
   if (const bool sent = co_await write_client(head); !sent) co_return Finish::kClientGone;
+  const bool is_events = from.content_type.starts_with("text/event-stream");
+  EventCutter events;
   while (true) {
     const auto piece = co_await call.next_piece(request_.timeout);
     if (client_gone_) co_return Finish::kClientGone;
     if (!piece) {
       thread_.report_failure(errand.ticket().verdict.backend, false);
-      co_await end_broken_stream(error_of(call.failure(), errand.backend_name()));
+      co_await end_broken_stream(error_of(call.failure(), errand.backend_name()), events);
       co_return Finish::kBackendError;
     }
-    if (piece->empty()) break;
-    std::array<char, 20> storage;
-    const std::string_view size = chunk_size_line(piece->size(), storage);
-    const std::array<asio::const_buffer, 3> chunk{
-        asio::const_buffer(size.data(), chunked ? size.size() : 0),
-        asio::const_buffer(piece->data(), piece->size()),
-        asio::const_buffer("\r\n", chunked ? 2 : 0)};
-    if (const bool sent = co_await write_client(chunk); !sent) co_return Finish::kClientGone;
+    const bool ended = piece->empty();
+    const std::string_view bytes = !is_events ? *piece
+                                   : ended    ? events.rest()
+                                              : events.take(*piece);
+    if (!bytes.empty()) {
+      const bool sent = co_await write_chunk(bytes);
+      if (!sent) co_return Finish::kClientGone;
+    }
+    if (ended) break;
   }
   if (chunked) {
     const bool sent = co_await write_client("0\r\n\r\n");
@@ -292,6 +293,17 @@ Task<Finish> Dispatch::answer_like(const Piece& failed) {
 
 // --- the client ---------------------------------------------------------------------------------
 
+// A part of a streamed body: a chunk, or plain bytes for an HTTP/1.0 client.
+Task<bool> Dispatch::write_chunk(std::string_view bytes) {
+  if (request_.minor_version == 0) co_return co_await write_client(bytes);
+  std::array<char, 20> storage;
+  const std::string_view size = chunk_size_line(bytes.size(), storage);
+  const std::array<asio::const_buffer, 3> chunk{asio::const_buffer(size.data(), size.size()),
+                                                asio::const_buffer(bytes.data(), bytes.size()),
+                                                asio::const_buffer("\r\n", 2)};
+  co_return co_await write_client(chunk);
+}
+
 // A client that does not read for idle_timeout is cut off; one that waits for us is not.
 Task<bool> Dispatch::write_client(std::string_view bytes) {
   const asio::const_buffer buffer(bytes.data(), bytes.size());
@@ -307,17 +319,13 @@ Task<bool> Dispatch::write_client(std::span<const asio::const_buffer> buffers) {
 }
 
 // A stream that cannot be finished must not look finished: it gets an error event, no `[DONE]`, no
-// last chunk.
-Task<void> Dispatch::end_broken_stream(const Error& error) {
+// last chunk. In the middle of an endless event there is no place for another: then it just ends.
+Task<void> Dispatch::end_broken_stream(const Error& error, const EventCutter& events) {
   keep_alive_ = false;
   thread_.metrics.count_error(error.code);
-  std::string event = "data: " + error_json(error) + "\n\n";
-  if (request_.minor_version == 1) {
-    std::array<char, 20> storage;
-    event.insert(0, chunk_size_line(event.size(), storage));
-    event += "\r\n";
-  }
-  co_await write_client(event);
+  if (!events.between_events()) co_return;
+  const std::string event = "data: " + error_json(error) + "\n\n";
+  co_await write_chunk(event);
 }
 
 Task<Finish> Dispatch::refuse(Error error) {

@@ -19,6 +19,7 @@
 #include "backends/http/waiter.h"
 #include "proxy/client_request.h"
 #include "proxy/errand.h"
+#include "proxy/event_cutter.h"
 #include "proxy/io_thread.h"
 #include "proxy/reply.h"
 
@@ -62,9 +63,10 @@ class Dispatch final {
   Task<Finish> answer_streaming(Errand& errand);
   Task<Finish> answer_with(const AnswerHead& from, std::string_view body, const Provenance& who,
                            std::uint32_t prompts);
+  Task<bool> write_chunk(std::string_view bytes);
   Task<bool> write_client(std::span<const asio::const_buffer> buffers);
   Task<bool> write_client(std::string_view bytes);
-  Task<void> end_broken_stream(const Error& error);
+  Task<void> end_broken_stream(const Error& error, const EventCutter& events);
   Task<Finish> refuse(Error error);
 
   ReplyContext context() const;

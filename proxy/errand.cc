@@ -22,6 +22,18 @@ void RequestPhase::end_call() {
   metrics_.queued.add();
 }
 
+SharedAnswer::SharedAnswer(const AnswerHead& head)
+    : status(head.status),
+      content_type(head.content_type),
+      content_encoding(head.content_encoding),
+      retry_after(head.retry_after),
+      retry_after_ms(head.retry_after_ms),
+      should_retry(head.should_retry) {}
+
+AnswerHead SharedAnswer::head() const {
+  return {status, content_type, content_encoding, retry_after, retry_after_ms, should_retry};
+}
+
 Errand::Errand(IoThread& thread, RequestPhase& phase, Load load)
     : thread_(thread), phase_(phase), load_(load) {
   ticket_.sink = this;
@@ -155,8 +167,7 @@ Task<CallFailure> Errand::share_call() {
   ++attempts_;
   if (!ticket_.verdict.is_mate) start_merged_call(thread_, *this);
   if (!shared_) co_await waiter_.wait();
-  shared_head_ = {shared_->status, shared_->content_type, shared_->content_encoding,
-                  shared_->retry_after};
+  shared_head_ = shared_->head();
   co_return shared_->failure;
 }
 

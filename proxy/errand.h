@@ -42,11 +42,14 @@ class RequestPhase {
 struct SharedAnswer {
   CallFailure failure = CallFailure::kNone;
   unsigned status = 0;
-  std::string content_type;
-  std::string content_encoding;
-  std::string retry_after;
+  std::string content_type, content_encoding, retry_after, retry_after_ms, should_retry;
   std::string body;
   bool exact_usage = true;
+
+  SharedAnswer() = default;
+  explicit SharedAnswer(CallFailure why) : failure(why) {}
+  explicit SharedAnswer(const AnswerHead& head);
+  AnswerHead head() const;  // views into this
 };
 
 class Errand final : public VerdictSink {

@@ -92,11 +92,7 @@ class MergedCall {
     UpstreamCall call(thread_.upstream_resources(), verdict_.backend, deadline());
     const CallFailure failure = co_await make_call(call, load.request->target, load.body);
     if (failure != CallFailure::kNone) co_return fail_all(failure);
-    SharedAnswer answer;
-    answer.status = call.head().status;
-    answer.content_type = call.head().content_type;
-    answer.content_encoding = call.head().content_encoding;
-    answer.retry_after = call.head().retry_after;
+    SharedAnswer answer(call.head());
     answer.body = call.body();
     deliver(0, std::move(answer));
     current_.clear();
@@ -126,9 +122,7 @@ class MergedCall {
       co_return scatter();
     }
     for (std::size_t i = 0; i < answers->size(); ++i) {
-      SharedAnswer answer;
-      answer.status = 200;
-      answer.content_type = call.head().content_type;
+      SharedAnswer answer(call.head());
       answer.body = std::move((*answers)[i].body);
       answer.exact_usage = (*answers)[i].exact_usage;
       deliver(i, std::move(answer));
@@ -150,11 +144,7 @@ class MergedCall {
   }
 
   void fail_all(CallFailure failure) {
-    for (std::size_t i = 0; i < current_.size(); ++i) {
-      SharedAnswer answer;
-      answer.failure = failure;
-      deliver(i, std::move(answer));
-    }
+    for (std::size_t i = 0; i < current_.size(); ++i) deliver(i, SharedAnswer(failure));
     current_.clear();
   }
 

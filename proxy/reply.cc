@@ -43,16 +43,18 @@ std::string_view retry_after(Errc code) {
 
 }  // namespace
 
-std::string compose_head(const ReplyHead& head, const ReplyContext& context,
-                         const Provenance* provenance) {
+std::string compose_head(const AnswerHead& head, std::optional<std::size_t> length,
+                         const ReplyContext& context, const Provenance* provenance) {
   std::string out;
   out.reserve(384);
   add_status_line(out, head.status);
   if (!head.content_type.empty()) add(out, "content-type", head.content_type);
   if (!head.content_encoding.empty()) add(out, "content-encoding", head.content_encoding);
   if (!head.retry_after.empty()) add(out, "retry-after", head.retry_after);
-  if (head.content_length) {
-    add(out, "content-length", std::to_string(*head.content_length));
+  if (!head.retry_after_ms.empty()) add(out, "retry-after-ms", head.retry_after_ms);
+  if (!head.should_retry.empty()) add(out, "x-should-retry", head.should_retry);
+  if (length) {
+    add(out, "content-length", std::to_string(*length));
   } else if (context.minor_version == 1) {
     add(out, "transfer-encoding", "chunked");
   }

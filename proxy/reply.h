@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "backends/upstream_call.h"
 #include "batcher/error.h"
 #include "batcher/ticket.h"
 
@@ -29,18 +30,10 @@ struct Provenance {
   bool apportioned_usage = false;  // `usage` is a share of a sum
 };
 
-struct ReplyHead {
-  unsigned status = 200;
-  std::string_view content_type;
-  std::string_view content_encoding{};
-  std::string_view retry_after{};
-  // Length of the body; nothing means that it follows in chunks, or until the connection's end for
-  // an HTTP/1.0 client.
-  std::optional<std::size_t> content_length;
-};
-
-std::string compose_head(const ReplyHead& head, const ReplyContext& context,
-                         const Provenance* provenance = nullptr);
+// `length` is the body's; nothing means that it follows in chunks, or until the connection's end
+// for an HTTP/1.0 client.
+std::string compose_head(const AnswerHead& head, std::optional<std::size_t> length,
+                         const ReplyContext& context, const Provenance* provenance = nullptr);
 
 // Head and body. `allow` is for 405 alone.
 std::string compose_error(const Error& error, const ReplyContext& context,

@@ -216,7 +216,9 @@ Task<bool> Session::reject(Error error, std::string request_id, std::string_view
 
 Task<bool> Session::reply_local(const Route& route, const ClientRequest& request) {
   std::string body;
-  ReplyHead head{200, "application/json", {}, {}, 0};
+  AnswerHead head;
+  head.status = 200;
+  head.content_type = "application/json";
   switch (route.action) {
     case Action::kModels:
       body = thread_.models->models_json();
@@ -232,10 +234,10 @@ Task<bool> Session::reply_local(const Route& route, const ClientRequest& request
     case Action::kForward:
       break;
   }
-  head.content_length = body.size();
   const bool keep_alive = request.keep_alive && !thread_.draining;
   const std::string answer =
-      compose_head(head, {request.request_id, request.minor_version, keep_alive}) + body;
+      compose_head(head, body.size(), {request.request_id, request.minor_version, keep_alive}) +
+      body;
   connection_->expire_in(thread_.settings.idle_timeout);
   const bool sent = co_await connection_->write(answer);
   co_return sent&& keep_alive;

@@ -128,6 +128,7 @@ json::object to_object(const BackendSnapshot& backend) {
                       {"inflight", backend.inflight},
                       {"room", backend.room},
                       {"answered", backend.answered}};
+  if (!backend.problem.empty()) object["problem"] = backend.problem;
   if (!backend.gpus.empty()) object["gpus"] = backend.gpus;
   return object;
 }

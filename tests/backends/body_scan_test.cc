@@ -32,6 +32,8 @@ TEST(BodyScan, CountsPromptsTheWayTheEndpointDoes) {
 TEST(BodyScan, TakesNullAndAbsenceForTheDefault) {
   EXPECT_EQ(scan(R"({"model":null,"stream":null})")->model, "");
   EXPECT_FALSE(scan(R"({})")->streaming);
+  EXPECT_FALSE(scan(R"({"stream":false})")->streaming);
+  EXPECT_TRUE(scan(R"({"stream":"true"})")->streaming) << "vLLM takes that for true";
 }
 
 TEST(BodyScan, LeavesLoneSurrogatesAndUnknownFieldsAlone) {
@@ -54,12 +56,63 @@ TEST(BodyScan, RefusesWhatIsNotJson) {
 
 TEST(BodyScan, NamesTheFieldWithTheWrongType) {
   EXPECT_EQ(scan(R"({"model":7})").error().param, "model");
-  EXPECT_EQ(scan(R"({"stream":"yes"})").error().param, "stream");
+  EXPECT_EQ(scan(R"({"prompt":"p","prompt":"q"})").error().param, "prompt");
   EXPECT_EQ(scan("[1]").error().code, Errc::kInvalidRequest);
 }
 
 TEST(BodyScan, RefusesAFieldGivenTwice) {
   EXPECT_EQ(scan(R"({"model":"a","model":"b"})").error().param, "model");
+}
+
+TEST(BodyScan, PointsToThePromptAsItStands) {
+  EXPECT_EQ(scan(R"({"prompt": "a\"\ud835" , "x":1})")->prompt, R"("a\"\ud835")");
+  EXPECT_EQ(scan(R"({"prompt":[1, 2]})")->prompt, "[1, 2]");
+  EXPECT_EQ(scan(R"({"prompt":[1, 2]})")->form, PromptForm::kTokens);
+  EXPECT_EQ(scan(R"({"prompt":["a"]})")->form, PromptForm::kList);
+  EXPECT_EQ(scan(R"({"messages":[{"role":"user"}],"n":3})", BodyKind::kChat)->prompt,
+            R"([{"role":"user"}])");
+  EXPECT_EQ(scan(R"({"messages":[[{}],[{}]]})", BodyKind::kChatBatch)->prompts, 2u);
+  EXPECT_TRUE(scan(R"({"input":"a"})", BodyKind::kOther)->prompt.empty());
+}
+
+TEST(BodyScan, LetsARequestShareACallUnlessItsAnswerWouldDiffer) {
+  for (const char* text :
+       {R"({"prompt":"p"})", R"({"prompt":[1]})", R"({"prompt":"p","n":1,"echo":false})",
+        R"({"prompt":"p","seed":7,"logprobs":1,"suffix":null,"stream":false})"}) {
+    EXPECT_EQ(scan(text)->packing, Packing::kCompletion) << text;
+  }
+  for (const char* text :
+       {R"({"prompt":"p","n":2})", R"({"prompt":"p","stream":true})", R"({"prompt":["p"]})",
+        R"({"prompt":"p","echo":true})", R"({"prompt":"p","return_token_ids":true})",
+        R"({"prompt":"p","best_of":2})", R"({"model":"m"})"}) {
+    EXPECT_EQ(scan(text)->packing, Packing::kNever) << text;
+  }
+  EXPECT_EQ(scan(R"({"messages":[{}]})", BodyKind::kChat)->packing, Packing::kChat);
+  EXPECT_EQ(scan(R"({"messages":[{}],"tools":[{}]})", BodyKind::kChat)->packing, Packing::kNever);
+  EXPECT_EQ(scan(R"({"prompt":"p"})", BodyKind::kOther)->packing, Packing::kNever);
+}
+
+TEST(BodyScan, TellsShortAnswersFromLongOnes) {
+  EXPECT_TRUE(scan(R"({"prompt":"p"})")->brief) << "16 tokens is the default";
+  EXPECT_TRUE(scan(R"({"prompt":"p","max_tokens":null})")->brief);
+  EXPECT_TRUE(scan(R"({"prompt":"p","max_tokens":16})")->brief);
+  EXPECT_FALSE(scan(R"({"prompt":"p","max_tokens":17})")->brief);
+  EXPECT_FALSE(scan(R"({"messages":[{}]})", BodyKind::kChat)->brief) << "to the context's end";
+  EXPECT_TRUE(scan(R"({"messages":[{}],"max_completion_tokens":1})", BodyKind::kChat)->brief);
+}
+
+TEST(BodyScan, TakesAListApart) {
+  BodyScanner scanner;
+  const std::string body = R"({"prompt":["a\ud835" , [1, 2],{"x":[3]}, 4 ],"n":1})";
+  std::string padded = body + std::string(BodyScanner::kPadding, '\0');
+  const std::string_view view = std::string_view(padded).substr(0, body.size());
+  const auto list = scanner.elements(view, scanner.scan(view, BodyKind::kCompletion)->prompt);
+  ASSERT_TRUE(list);
+  ASSERT_EQ(list->size(), 4u);
+  EXPECT_EQ((*list)[0], R"("a\ud835")");
+  EXPECT_EQ((*list)[1], "[1, 2]");
+  EXPECT_EQ((*list)[2], R"({"x":[3]})");
+  EXPECT_EQ((*list)[3], "4");
 }
 
 }  // namespace

@@ -2,9 +2,6 @@
 #include "batcher/scheduler.h"
 
 #include <deque>
-#include <map>
-#include <random>
-#include <set>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -304,104 +301,6 @@ TEST_F(OffScheduler, GrantsEverythingAtOnceWhateverTheRoom) {
   EXPECT_EQ(scheduler_->inflight(0), 5u);
   EXPECT_EQ(scheduler_->inflight(1), 5u);
 }
-
-// Random histories: whatever happens, every ticket ends exactly once, nothing is granted to a
-// backend that is down or full beyond the hard limit, and no batch is too large.
-class RandomHistory : public testing::TestWithParam<FlushPolicy> {};
-
-TEST_P(RandomHistory, EveryTicketEndsExactlyOnceWithinTheBounds) {
-  constexpr std::uint32_t kBackends = 3, kRoom = 4, kBatch = 5;
-  for (unsigned seed = 0; seed < 200; ++seed) {
-    SCOPED_TRACE(testing::Message() << "seed " << seed);
-    std::mt19937 engine(seed);
-    const auto random = [&engine] { return static_cast<std::uint32_t>(engine()); };
-    std::deque<Ticket> tickets;
-    Scheduler scheduler({.policy = GetParam(), .batch_size = kBatch, .max_queue = 50});
-    std::array<bool, kBackends> ready{};
-    for (BackendId id = 0; id < kBackends; ++id) scheduler.set_backend(id, {.max_num_seqs = kRoom});
-    std::set<Ticket*> open;
-    std::vector<Ticket*> flying;
-    Duration now = 0ms;
-    const auto settle = [&] {
-      std::vector<Ticket*> decided;
-      scheduler.take(at(now), decided);
-      std::map<std::uint64_t, std::uint32_t> batches;
-      for (Ticket* ticket : decided) {
-        ASSERT_EQ(open.erase(ticket), 1u) << "decided twice, or after its cancellation";
-        if (ticket->verdict.refused) continue;
-        ASSERT_TRUE(ready[ticket->verdict.backend]);
-        ASSERT_TRUE(ticket->backends.contains(ticket->verdict.backend));
-        batches[ticket->verdict.batch.id] += ticket->prompts;
-        ASSERT_LE(ticket->verdict.batch.prompts, std::max(kBatch, ticket->prompts));
-        flying.push_back(ticket);
-      }
-      for (const Ticket* ticket : flying) {
-        const auto it = batches.find(ticket->verdict.batch.id);
-        if (it != batches.end()) {
-          ASSERT_EQ(it->second, ticket->verdict.batch.prompts);
-        }
-      }
-      if (GetParam() == FlushPolicy::kEager) {
-        for (const Ticket* ticket : open) {
-          bool could_go = false;
-          for (BackendId id = 0; id < kBackends; ++id) {
-            could_go |=
-                ticket->backends.contains(id) && ready[id] && scheduler.inflight(id) < kRoom;
-          }
-          ASSERT_FALSE(could_go) << "a ticket waits although a backend has room";
-        }
-      }
-    };
-    for (int step = 0; step < 300; ++step) {
-      now += Duration(std::chrono::milliseconds(random() % 60));
-      switch (random() % 8) {
-        case 0: {
-          const BackendId id = random() % kBackends;
-          ready[id] = random() % 4 != 0;
-          scheduler.set_ready(id, ready[id]);
-          break;
-        }
-        case 1:
-        case 2:
-          if (!flying.empty()) {
-            const std::size_t i = random() % flying.size();
-            scheduler.complete(flying[i]->verdict.backend, flying[i]->prompts,
-                               flying[i]->verdict.holds_call);
-            flying.erase(flying.begin() + static_cast<std::ptrdiff_t>(i));
-          }
-          break;
-        case 3:
-          // Refused ones are still open here, but not queued any more: cancel() says which.
-          if (!open.empty() && scheduler.cancel(**open.begin())) open.erase(open.begin());
-          break;
-        default: {
-          Ticket& ticket = tickets.emplace_back();
-          ticket.arrival = at(now);
-          ticket.deadline = at(now + std::chrono::milliseconds(200 + random() % 3000));
-          ticket.backends = BackendSet::first(1 + random() % kBackends);
-          ticket.prompts = random() % 6 == 0 ? 1 + random() % 9 : 1;
-          ticket.streaming = random() % 10 == 0;
-          open.insert(&ticket);
-          scheduler.submit(ticket);
-        }
-      }
-      ASSERT_NO_FATAL_FAILURE(settle());
-    }
-    now += 1h;  // past every deadline
-    ASSERT_NO_FATAL_FAILURE(settle());
-    EXPECT_TRUE(open.empty());
-    EXPECT_EQ(scheduler.queued(), 0u);
-  }
-}
-
-INSTANTIATE_TEST_SUITE_P(Policies, RandomHistory,
-                         testing::Values(FlushPolicy::kEager, FlushPolicy::kFixed,
-                                         FlushPolicy::kOff),
-                         [](const auto& policy) {
-                           return policy.param == FlushPolicy::kEager   ? "Eager"
-                                  : policy.param == FlushPolicy::kFixed ? "Fixed"
-                                                                        : "Off";
-                         });
 
 }  // namespace
 }  // namespace batchproxy

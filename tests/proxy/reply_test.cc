@@ -15,7 +15,7 @@ using testing::StartsWith;
 TEST(Reply, SaysWhoAnsweredAndInWhichBatch) {
   const Provenance who{"engine-2", 17, 16, 2};
   const std::string head =
-      compose_head({200, "application/json", {}, {}, 5}, {"id-1", 1, true}, &who);
+      compose_head({.status = 200, .content_type = "application/json"}, 5, {"id-1", 1, true}, &who);
   EXPECT_THAT(head, StartsWith("HTTP/1.1 200 OK\r\n"));
   EXPECT_THAT(head, HasSubstr("x-batchproxy-backend: engine-2\r\n"));
   EXPECT_THAT(head, HasSubstr("x-batchproxy-batch: 17/16\r\n"));
@@ -27,16 +27,16 @@ TEST(Reply, SaysWhoAnsweredAndInWhichBatch) {
 }
 
 TEST(Reply, TellsHttp10ClientsThatTheConnectionStays) {
-  EXPECT_THAT(compose_head({200, "", {}, {}, 0}, {"i", 0, true}),
+  EXPECT_THAT(compose_head({.status = 200}, 0, {"i", 0, true}),
               HasSubstr("connection: keep-alive\r\n"));
-  EXPECT_THAT(compose_head({200, "", {}, {}, 0}, {"i", 1, false}),
+  EXPECT_THAT(compose_head({.status = 200}, 0, {"i", 1, false}),
               HasSubstr("connection: close\r\n"));
 }
 
 TEST(Reply, FramesAnUnknownLengthInChunksExceptForHttp10) {
-  EXPECT_THAT(compose_head({200, "", {}, {}, std::nullopt}, {"i", 1, true}),
+  EXPECT_THAT(compose_head({.status = 200}, std::nullopt, {"i", 1, true}),
               HasSubstr("transfer-encoding: chunked\r\n"));
-  EXPECT_THAT(compose_head({200, "", {}, {}, std::nullopt}, {"i", 0, false}),
+  EXPECT_THAT(compose_head({.status = 200}, std::nullopt, {"i", 0, false}),
               Not(HasSubstr("transfer-encoding")));
 }
 

@@ -20,7 +20,13 @@ Snapshot example() {
   now.latency[0] = 5;
   now.latency[2] = 1;
   now.latency_sum = 2.5;
-  now.backends.push_back({"engine-0", "http://a:1", Health::kReady, true, "0,1", 2, 6});
+  now.backends.push_back({.name = "engine-0",
+                          .url = "http://a:1",
+                          .health = Health::kReady,
+                          .simulated = true,
+                          .gpus = "0,1",
+                          .inflight = 2,
+                          .answered = 6});
   return now;
 }
 

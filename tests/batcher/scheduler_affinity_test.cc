@@ -1,0 +1,227 @@
+// tests/batcher/scheduler_affinity_test.cc - prompts that begin alike, clients that take turns, and
+// requests that share a call, in virtual time.
+#include <deque>
+#include <string>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "batcher/scheduler.h"
+
+namespace batchproxy {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+TimePoint at(Duration since_start) {
+  return TimePoint() + 1h + since_start;
+}
+
+class PolicyTest : public testing::Test {
+ protected:
+  void start(SchedulerOptions options, std::uint32_t backends, BackendTraits traits) {
+    scheduler_.emplace(options);
+    for (BackendId id = 0; id < backends; ++id) {
+      scheduler_->set_backend(id, traits);
+      scheduler_->set_ready(id, true);
+    }
+    all_ = BackendSet::first(backends);
+  }
+
+  Ticket& submit(Duration arrival, char passage = 0) {
+    Ticket& ticket = tickets_.emplace_back();
+    ticket.arrival = at(arrival);
+    ticket.deadline = at(arrival + 600s);
+    ticket.backends = all_;
+    ticket.tokens = 1000;
+    if (passage != 0) {
+      const std::string own = std::to_string(tickets_.size()) + std::string(400, 'q');
+      ticket.prefix = PrefixChain(std::string(4000, passage) + own, 0);
+    }
+    scheduler_->submit(ticket);
+    return ticket;
+  }
+  Ticket& submit_brief(Duration arrival, std::uint64_t client = 0, std::uint64_t identity = 7) {
+    Ticket& ticket = tickets_.emplace_back();
+    ticket.arrival = at(arrival);
+    ticket.deadline = at(arrival + 600s);
+    ticket.backends = all_;
+    ticket.packing = Packing::kCompletion;
+    ticket.brief = true;
+    ticket.identity = identity;
+    ticket.client = client;
+    scheduler_->submit(ticket);
+    return ticket;
+  }
+  std::vector<Ticket*> take(Duration now) {
+    std::vector<Ticket*> decided;
+    scheduler_->take(at(now), decided);
+    return decided;
+  }
+  void complete(const Ticket& done) {
+    scheduler_->complete(done.verdict.backend, done.prompts, done.verdict.holds_call);
+  }
+  // Makes backend 0 look as if its HTTP front end were the bottleneck.
+  void bind_front_end() {
+    for (int look = 1; look <= 2; ++look) {
+      scheduler_->observe(0, EngineSample{}, at(Duration(250ms) * look));
+    }
+    ASSERT_TRUE(scheduler_->front_end_bound(0));
+  }
+
+  std::deque<Ticket> tickets_;  // outlives the scheduler, which links them
+  std::optional<Scheduler> scheduler_;
+  BackendSet all_;
+};
+
+using Affinity = PolicyTest;
+using Turns = PolicyTest;
+using Merging = PolicyTest;
+
+TEST_F(Affinity, SendsWhatBeginsAlikeToTheBackendThatHasIt) {
+  start({}, 4, {.max_num_seqs = 64});
+  Ticket& first = submit(0ms, 'a');
+  take(0ms);
+  const BackendId home = first.verdict.backend;
+  for (int i = 0; i < 3; ++i)
+    EXPECT_EQ((submit(1ms, 'a'), take(1ms)).front()->verdict.backend, home);
+  EXPECT_NE((submit(2ms, 'b'), take(2ms)).front()->verdict.backend, home);
+  EXPECT_EQ(scheduler_->gains().affine, 3u);
+}
+
+TEST_F(Affinity, DoesNotLetAHotPassageOverloadItsBackend) {
+  start({}, 4, {.max_num_seqs = 64});
+  for (int i = 0; i < 40; ++i) {
+    submit(0ms, 'a');
+    take(0ms);
+  }
+  for (BackendId id = 0; id < 4; ++id) EXPECT_NEAR(scheduler_->inflight(id), 10, 4);
+}
+
+TEST_F(Affinity, WaitsForItsBackendButNotLongerThanBatchTimeout) {
+  start({.batch_timeout = 500ms}, 2, {.max_num_seqs = 4});
+  Ticket& holder = submit(0ms, 'a');
+  take(0ms);
+  const BackendId home = holder.verdict.backend;
+  for (int i = 0; i < 3; ++i) submit(0ms, 'a'), take(0ms);
+  ASSERT_EQ(scheduler_->inflight(home), 4u);
+  Ticket& waiting = submit(10ms, 'a');
+  EXPECT_THAT(take(10ms), IsEmpty());
+  EXPECT_THAT(take(509ms), IsEmpty());
+  EXPECT_THAT(take(510ms), ElementsAre(&waiting));
+  EXPECT_EQ(waiting.verdict.backend, home) << "beyond its room, since max_inflight allows it";
+}
+
+TEST_F(Affinity, GivesBackWhatWaitedForABackendThatFailed) {
+  start({}, 2, {.max_num_seqs = 4});
+  const BackendId home = (submit(0ms, 'a'), take(0ms)).front()->verdict.backend;
+  for (int i = 0; i < 3; ++i) submit(0ms, 'a'), take(0ms);
+  Ticket& waiting = submit(10ms, 'a');
+  EXPECT_THAT(take(10ms), IsEmpty());
+  scheduler_->set_ready(home, false);
+  EXPECT_THAT(take(11ms), ElementsAre(&waiting));
+  EXPECT_NE(waiting.verdict.backend, home);
+}
+
+TEST_F(Affinity, IsOffWhenItIsSwitchedOff) {
+  start({.affinity = false}, 4, {.max_num_seqs = 64});
+  for (int i = 0; i < 4; ++i) submit(0ms, 'a'), take(0ms);
+  for (BackendId id = 0; id < 4; ++id) EXPECT_EQ(scheduler_->inflight(id), 1u);
+}
+
+TEST_F(Turns, AClientWithThousandsWaitingDelaysAnothersFirstRequestByOneBatchAtMost) {
+  start({.batch_size = 16, .batch_timeout = 500ms}, 1, {.max_num_seqs = 8});
+  for (int i = 0; i < 10000; ++i) submit(0ms).client = 1;
+  std::vector<Ticket*> flying = take(0ms);
+  const auto grants_until_served = [&](Duration now, Ticket& newcomer) {
+    std::size_t granted = 0;
+    while (newcomer.verdict.batch.id == 0) {
+      complete(*flying.front());
+      flying.erase(flying.begin());
+      for (Ticket* ticket : take(now)) {
+        flying.push_back(ticket);
+        ++granted;
+      }
+    }
+    return granted;
+  };
+  Ticket& early = tickets_.emplace_back();
+  early.arrival = at(1ms), early.deadline = at(600s), early.backends = all_, early.client = 2;
+  scheduler_->submit(early);
+  EXPECT_LE(grants_until_served(2ms, early), 16u);
+  // And when all the old ones are overdue, which fills the backend to its limit.
+  for (Ticket* ticket : take(10s)) flying.push_back(ticket);
+  Ticket& late = tickets_.emplace_back();
+  late.arrival = at(10s), late.deadline = at(600s), late.backends = all_, late.client = 3;
+  scheduler_->submit(late);
+  EXPECT_LE(grants_until_served(10s, late), 16u);
+}
+
+TEST_F(Merging, PacksBriefRequestsWhileTheFrontEndIsTheBottleneck) {
+  start({.batch_size = 4}, 1, {.max_num_seqs = 64, .exact_usage = true});
+  std::vector<Ticket*> alone;
+  for (int i = 0; i < 20; ++i) {
+    submit_brief(0ms);
+    alone.push_back(take(0ms).front());
+    EXPECT_THAT(alone.back()->verdict.mates, IsEmpty());
+  }
+  bind_front_end();
+  for (int i = 0; i < 5; ++i) submit_brief(600ms);
+  EXPECT_THAT(take(600ms), IsEmpty()) << "enough calls are under way: others may join";
+  for (int i = 0; i < 5; ++i) complete(*alone[static_cast<std::size_t>(i)]);
+  const auto packed = take(601ms);
+  ASSERT_THAT(packed, SizeIs(4));
+  EXPECT_THAT(packed[0]->verdict.mates, ElementsAre(packed[1], packed[2], packed[3]));
+  EXPECT_FALSE(packed[0]->verdict.is_mate);
+  EXPECT_TRUE(packed[1]->verdict.is_mate);
+  EXPECT_EQ(packed[0]->verdict.batch.prompts, 4u);
+}
+
+TEST_F(Merging, NeedsAnEngineWhoseUsageCanBeToldApart) {
+  start({.batch_size = 4}, 1, {.max_num_seqs = 64, .exact_usage = false});
+  for (int i = 0; i < 20; ++i) submit_brief(0ms);
+  take(0ms);
+  bind_front_end();
+  for (int i = 0; i < 5; ++i) submit_brief(600ms);
+  for (Ticket* ticket : take(600ms)) EXPECT_THAT(ticket->verdict.mates, IsEmpty());
+}
+
+TEST_F(Merging, AlwaysPacksWhateverIsThere) {
+  start({.batch_size = 4, .merge = MergePolicy::kAlways}, 1, {.max_num_seqs = 64});
+  for (int i = 0; i < 6; ++i) submit_brief(0ms);
+  const auto granted = take(0ms);
+  ASSERT_THAT(granted, SizeIs(6));
+  EXPECT_THAT(granted[0]->verdict.mates, SizeIs(3));
+  EXPECT_THAT(granted[4]->verdict.mates, SizeIs(1));
+}
+
+TEST_F(Merging, NeverMixesRequestsThatDifferNorOvertakesWithinAClient) {
+  start({.batch_size = 8, .merge = MergePolicy::kAlways}, 1, {.max_num_seqs = 64});
+  Ticket& a1 = submit_brief(0ms, 1, 7);
+  Ticket& a2 = submit_brief(0ms, 1, 8);
+  Ticket& a3 = submit_brief(0ms, 1, 7);  // behind one that cannot join
+  Ticket& b1 = submit_brief(0ms, 2, 7);
+  const auto granted = take(0ms);
+  EXPECT_THAT(a1.verdict.mates, ElementsAre(&b1));
+  EXPECT_THAT(a2.verdict.mates, IsEmpty());
+  EXPECT_THAT(a3.verdict.mates, IsEmpty());
+  EXPECT_THAT(granted, ElementsAre(&a1, &b1, &a2, &a3));
+}
+
+TEST_F(Merging, FixedBatchesArePackedOnlyWhenAlways) {
+  for (const auto policy : {MergePolicy::kAuto, MergePolicy::kAlways}) {
+    start({.policy = FlushPolicy::kFixed, .batch_size = 4, .merge = policy}, 1,
+          {.max_num_seqs = 64, .exact_usage = true});
+    for (int i = 0; i < 4; ++i) submit_brief(0ms);
+    const auto batch = take(0ms);
+    ASSERT_THAT(batch, SizeIs(4));
+    EXPECT_EQ(batch[0]->verdict.mates.size(), policy == MergePolicy::kAlways ? 3u : 0u);
+    EXPECT_EQ(batch[0]->verdict.batch.id, batch[3]->verdict.batch.id);
+  }
+}
+
+}  // namespace
+}  // namespace batchproxy

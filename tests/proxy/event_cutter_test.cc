@@ -1,0 +1,51 @@
+// tests/proxy/event_cutter_test.cc - what of a stream passes when.
+#include "proxy/event_cutter.h"
+
+#include <gtest/gtest.h>
+
+namespace batchproxy {
+namespace {
+
+TEST(EventCutter, PassesWholeEventsAtOnce) {
+  EventCutter stream;
+  EXPECT_EQ(stream.take("data: 1\n\n"), "data: 1\n\n");
+  EXPECT_EQ(stream.take("data: 2\r\n\r\ndata: 3\r\n\r\n"), "data: 2\r\n\r\ndata: 3\r\n\r\n");
+  EXPECT_EQ(stream.rest(), "");
+}
+
+TEST(EventCutter, HoldsTheBeginningOfAnEventUntilItIsWhole) {
+  EventCutter stream;
+  EXPECT_EQ(stream.take("data: 1\n\nda"), "data: 1\n\n");
+  EXPECT_EQ(stream.take("ta: 2\n"), "");
+  EXPECT_EQ(stream.rest(), "data: 2\n");
+  EXPECT_EQ(stream.take("\nd"), "data: 2\n\n");
+  EXPECT_EQ(stream.rest(), "d");
+  EXPECT_TRUE(stream.between_events());
+}
+
+TEST(EventCutter, LosesNothingInAnyCut) {
+  const std::string text = "data: {\"a\":1}\n\n: ping\n\ndata: b\r\n\r\ndata: [DONE]\n\n";
+  for (std::size_t first = 0; first <= text.size(); ++first) {
+    for (std::size_t second = first; second <= text.size(); ++second) {
+      EventCutter stream;
+      std::string passed;
+      for (const auto& [begin, end] : {std::pair(std::size_t{0}, first), std::pair(first, second),
+                                       std::pair(second, text.size())}) {
+        passed += stream.take(std::string_view(text).substr(begin, end - begin));
+      }
+      EXPECT_EQ(passed, text);
+    }
+  }
+}
+
+TEST(EventCutter, LetsAnEndlessEventPassAndSaysSo) {
+  EventCutter stream;
+  const std::string much(EventCutter::kMaxEvent + 1, 'x');
+  EXPECT_EQ(stream.take(much), much);
+  EXPECT_FALSE(stream.between_events());
+  EXPECT_EQ(stream.take("\n\n"), "\n\n");
+  EXPECT_TRUE(stream.between_events());
+}
+
+}  // namespace
+}  // namespace batchproxy
