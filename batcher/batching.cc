@@ -94,7 +94,15 @@ bool Scheduler::packable(const Ticket& ticket, const Backend& backend) const {
 
 bool Scheduler::packs_now(const Ticket& ticket, const Backend& backend) const {
   return packable(ticket, backend) &&
-         (options_.merge == MergePolicy::kAlways || backend.room.front_end_bound());
+         (options_.merge == MergePolicy::kAlways || front_ends_bound(ticket.backends));
+}
+
+// Whether it is so with all of them: one that waits for its calls to fill while others take at once
+// would be left with too little.
+bool Scheduler::front_ends_bound(BackendSet among) const {
+  return std::ranges::all_of(backends_, [&](const Backend& backend) {
+    return !backend.ready || !among.contains(id_of(backend)) || backend.room.front_end_bound();
+  });
 }
 
 // Takes `ticket` out of its queue into the open batch of backend `id`.

@@ -10,6 +10,8 @@ namespace batchproxy {
 namespace {
 
 constexpr std::size_t kFirstCut = 256;  // bytes
+// What is shorter is computed anew sooner than it is worth a detour.
+constexpr std::size_t kLeastBeginning = 1024;
 
 constexpr std::size_t next_cut(std::size_t cut) {
   return cut + std::max(kFirstCut, cut / 8);
@@ -23,7 +25,7 @@ PrefixChain::PrefixChain(std::string_view prompt, std::uint64_t seed) {
   for (std::size_t cut = kFirstCut; cut <= prompt.size(); cut = next_cut(cut)) {
     hash = XXH3_64bits_withSeed(prompt.data() + begin, cut - begin, hash);
     begin = cut;
-    if (2 * cut >= prompt.size()) hashes_[count_++] = hash;
+    if (cut >= kLeastBeginning && 2 * cut >= prompt.size()) hashes_[count_++] = hash;
   }
 }
 

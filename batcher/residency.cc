@@ -11,13 +11,13 @@ void Residency::set_capacity(BackendId backend, std::uint64_t tokens) {
   caches_[backend].capacity = tokens;
 }
 
-BackendSet Residency::find(const PrefixChain& prefix) const {
+Residency::Match Residency::find(const PrefixChain& prefix) const {
   for (const std::uint64_t hash : prefix.hashes() | std::views::reverse) {
     for (const Entries* generation : {&young_, &old_}) {
       const auto found = generation->find(hash);
       if (found == generation->end()) continue;
       const BackendSet set = holders(found->second);
-      if (!set.empty()) return set;
+      if (!set.empty()) return {set, found->second.uses};
     }
   }
   return {};
@@ -28,7 +28,9 @@ void Residency::sent(const PrefixChain& prefix, std::uint32_t tokens, BackendId 
   Cache& cache = caches_[backend];
   cache.sent += tokens;
   for (const std::uint64_t hash : prefix.hashes()) {
-    Homes& homes = touch(hash);
+    Entry& entry = touch(hash);
+    ++entry.uses;
+    auto& homes = entry.homes;
     // Its own place, else a free or void one, else the one that was used longest ago.
     auto place = std::ranges::find_if(
         homes, [&](const Home& home) { return home.when != 0 && home.backend == backend; });
@@ -51,26 +53,26 @@ bool Residency::holds(const Home& home) const {
   return cache.capacity == 0 || cache.sent - home.when <= cache.capacity;
 }
 
-BackendSet Residency::holders(const Homes& homes) const {
+BackendSet Residency::holders(const Entry& entry) const {
   BackendSet set;
-  for (const Home& home : homes) {
+  for (const Home& home : entry.homes) {
     if (holds(home)) set.insert(home.backend);
   }
   return set;
 }
 
-Residency::Homes& Residency::touch(std::uint64_t hash) {
+Residency::Entry& Residency::touch(std::uint64_t hash) {
   if (const auto found = young_.find(hash); found != young_.end()) return found->second;
-  Homes homes{};
+  Entry entry;
   if (const auto found = old_.find(hash); found != old_.end()) {
-    homes = found->second;
+    entry = found->second;
     old_.erase(found);
   }
   if (young_.size() >= kGeneration) {
     old_.swap(young_);
     young_.clear();
   }
-  return young_.emplace(hash, homes).first->second;
+  return young_.emplace(hash, entry).first->second;
 }
 
 }  // namespace batchproxy

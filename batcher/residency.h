@@ -27,8 +27,12 @@ class Residency {
   // How many tokens `backend` keeps; 0 when that is unknown: then nothing expires by it.
   void set_capacity(BackendId backend, std::uint64_t tokens);
 
-  // The backends that hold the longest known beginning.
-  BackendSet find(const PrefixChain& prefix) const;
+  // The longest beginning that some backend holds: who, and how many prompts were sent with it.
+  struct Match {
+    BackendSet holders;
+    std::uint32_t uses = 0;
+  };
+  Match find(const PrefixChain& prefix) const;
 
   // A prompt of about `tokens` tokens was sent to `backend`.
   void sent(const PrefixChain& prefix, std::uint32_t tokens, BackendId backend);
@@ -42,8 +46,11 @@ class Residency {
     std::uint64_t when = 0;  // the backend's `sent` count then; 0 is a free place
   };
   static constexpr std::size_t kMaxHomes = 8;
-  using Homes = std::array<Home, kMaxHomes>;
-  using Entries = boost::unordered_flat_map<std::uint64_t, Homes>;
+  struct Entry {
+    std::array<Home, kMaxHomes> homes{};
+    std::uint32_t uses = 0;
+  };
+  using Entries = boost::unordered_flat_map<std::uint64_t, Entry>;
 
   struct Cache {
     std::uint64_t capacity = 0;
@@ -52,8 +59,8 @@ class Residency {
   };
 
   bool holds(const Home& home) const;
-  BackendSet holders(const Homes& homes) const;
-  Homes& touch(std::uint64_t hash);
+  BackendSet holders(const Entry& entry) const;
+  Entry& touch(std::uint64_t hash);
 
   std::vector<Cache> caches_;
   Entries young_;

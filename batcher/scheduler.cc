@@ -10,8 +10,11 @@ namespace batchproxy {
 namespace {
 
 // A backend that holds a prompt's beginning is preferred unless it is busier than this: the least
-// load of all plus kAffinitySlack, or times kAffinityRatio.
-constexpr double kAffinitySlack = 4;  // prompts
+// load of all plus a slack, or times kAffinityRatio. The slack is small for a beginning that many
+// have asked for: others will soon hold it too, and until then its backend must not be swamped.
+constexpr double kAffinitySlack = 16;  // prompts
+constexpr double kHotAffinitySlack = 3;
+constexpr std::uint32_t kHotUses = 4;
 constexpr double kAffinityRatio = 1.5;
 
 constexpr std::size_t kManyClients = 4096;  // then those without a claim are forgotten
@@ -304,7 +307,15 @@ Ticket& Scheduler::next_turn() {
     }
   };
   for (auto& queue : queues_) {
-    if (any_below_max(queue->backends)) consider(queue->central);
+    if (!any_below_max(queue->backends)) continue;
+    // What is better off with a backend that holds its beginning moves there, as in head_for().
+    while (!queue->central.empty()) {
+      Ticket& first = *queue->central.begin();
+      const auto home = affine_backend(first);
+      if (!home || !backends_[*home].below_max_inflight()) break;
+      move(first, home);
+    }
+    consider(queue->central);
   }
   for (Backend& backend : backends_) {
     if (backend.below_max_inflight()) consider(backend.affine);
@@ -350,7 +361,8 @@ std::optional<BackendId> Scheduler::affine_backend(const Ticket& ticket) const {
   }
   if (ready < 2) return std::nullopt;
   std::optional<BackendId> home;
-  const BackendSet holders = residency_.find(ticket.prefix) & ticket.backends;
+  const Residency::Match match = residency_.find(ticket.prefix);
+  const BackendSet holders = match.holders & ticket.backends;
   for (const Backend& backend : backends_) {
     const BackendId id = id_of(backend);
     if (!holders.contains(id) || !backend.ready) continue;
@@ -362,7 +374,8 @@ std::optional<BackendId> Scheduler::affine_backend(const Ticket& ticket) const {
       least += static_cast<double>(queue->central_prompts) / static_cast<double>(ready);
     }
   }
-  const double bound = std::max(least + kAffinitySlack, least * kAffinityRatio);
+  const double slack = match.uses < kHotUses ? kAffinitySlack : kHotAffinitySlack;
+  const double bound = std::max(least + slack, least * kAffinityRatio);
   if (backends_[*home].load() > bound) return std::nullopt;
   return home;
 }

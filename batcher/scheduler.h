@@ -202,6 +202,7 @@ class Scheduler {
   void find_mates(const Ticket& leader, BackendId id, std::uint32_t most);
   bool packable(const Ticket& ticket, const Backend& backend) const;
   bool packs_now(const Ticket& ticket, const Backend& backend) const;
+  bool front_ends_bound(BackendSet among) const;
   void grant(Ticket& ticket, BackendId id, FlushReason reason);
   void close_batch(Backend& backend, FlushReason reason);
   void close_batches(FlushReason reason);

@@ -1,7 +1,7 @@
 // bench/main.cc - the program `batchproxy-bench`: puts load on a proxy or an engine and prints what
-// came of it.
+// came of it, or compares scheduling policies in virtual time.
 //
-// Exit codes: 0 every question was answered, 1 some were not, 2 usage.
+// Exit codes: 0 every question was answered, or every promise kept; 1 some were not; 2 usage.
 #include <cstdio>
 #include <exception>
 #include <fstream>
@@ -13,6 +13,7 @@
 #include <fmt/format.h>
 
 #include "bench/load.h"
+#include "bench/policy_command.h"
 #include "bench/report.h"
 #include "bench/scrape.h"
 
@@ -29,11 +30,10 @@ struct CommandLine {
   bool json = false;
 };
 
-std::string prefix_hits(const EngineCounters& before, const EngineCounters& after) {
+std::optional<double> prefix_hits(const EngineCounters& before, const EngineCounters& after) {
   const double queries = after.prefix_queries - before.prefix_queries;
-  if (queries <= 0) return "prefix hits not reported by the engines\n";
-  return fmt::format("prefix hits {:.0f} % of prompt tokens\n",
-                     100 * (after.prefix_hits - before.prefix_hits) / queries);
+  if (queries <= 0) return std::nullopt;
+  return (after.prefix_hits - before.prefix_hits) / queries;
 }
 
 int run_questions(const CommandLine& line) {
@@ -41,23 +41,20 @@ int run_questions(const CommandLine& line) {
   std::optional<EngineCounters> before;
   if (!line.admin.empty()) before = scrape_engines(line.admin);
   const LoadResult result = run_load(questions, line.load);
-  const Report report = summarise(questions, result);
+  Report report = summarise(questions, result);
+  if (before) report.prefix_hits = prefix_hits(*before, scrape_engines(line.admin));
   if (!line.answers.empty()) {
     std::ofstream out(line.answers);
     out << answers_to_jsonl(result);
     if (!out) throw std::runtime_error("cannot write " + line.answers);
   }
-  if (line.json) {
-    std::cout << to_json(report) << '\n';
-  } else {
-    std::cout << to_text(report);
-    if (before) std::cout << prefix_hits(*before, scrape_engines(line.admin));
-  }
+  std::cout << (line.json ? to_json(report) + "\n" : to_text(report));
   return report.answered == report.asked ? 0 : 1;
 }
 
 int run(int argc, char** argv) {
   CommandLine line;
+  PolicyCommand policy;
   CLI::App app("Load for batchproxy: scores multiple-choice questions and times them.",
                "batchproxy-bench");
   app.require_subcommand(1);
@@ -75,16 +72,21 @@ int run(int argc, char** argv) {
   questions->add_flag("--chat", line.load.chat, "Ask through /v1/chat/completions");
   questions->add_option("--salt", line.load.salt,
                         "First line of every prompt, so that no earlier run's cache helps");
+  questions->add_option("--shuffle", line.load.shuffle,
+                        "Mix the order within windows of so many requests");
+  questions->add_flag("--distinct-rounds", line.load.distinct_rounds,
+                      "When questions are asked again, let their prompts begin differently");
   questions->add_option("--admin", line.admin,
                         "The proxy's admin address, to report the engines' prefix hits");
   questions->add_option("--answers", line.answers, "Write every answer to this file");
   questions->add_flag("--json", line.json, "Print the figures as JSON");
+  const auto* policies = add_policy_command(app, policy);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : kUsage;
   }
-  return run_questions(line);
+  return policies->parsed() ? run_policy_command(policy) : run_questions(line);
 }
 
 }  // namespace

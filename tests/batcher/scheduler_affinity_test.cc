@@ -102,12 +102,12 @@ TEST_F(Affinity, DoesNotLetAHotPassageOverloadItsBackend) {
 }
 
 TEST_F(Affinity, WaitsForItsBackendButNotLongerThanBatchTimeout) {
-  start({.batch_timeout = 500ms}, 2, {.max_num_seqs = 4});
+  start({.batch_timeout = 500ms}, 2, {.max_num_seqs = 3});
   Ticket& holder = submit(0ms, 'a');
   take(0ms);
   const BackendId home = holder.verdict.backend;
-  for (int i = 0; i < 3; ++i) submit(0ms, 'a'), take(0ms);
-  ASSERT_EQ(scheduler_->inflight(home), 4u);
+  for (int i = 0; i < 2; ++i) submit(0ms, 'a'), take(0ms);
+  ASSERT_EQ(scheduler_->inflight(home), 3u);
   Ticket& waiting = submit(10ms, 'a');
   EXPECT_THAT(take(10ms), IsEmpty());
   EXPECT_THAT(take(509ms), IsEmpty());
@@ -116,9 +116,9 @@ TEST_F(Affinity, WaitsForItsBackendButNotLongerThanBatchTimeout) {
 }
 
 TEST_F(Affinity, GivesBackWhatWaitedForABackendThatFailed) {
-  start({}, 2, {.max_num_seqs = 4});
+  start({}, 2, {.max_num_seqs = 3});
   const BackendId home = (submit(0ms, 'a'), take(0ms)).front()->verdict.backend;
-  for (int i = 0; i < 3; ++i) submit(0ms, 'a'), take(0ms);
+  for (int i = 0; i < 2; ++i) submit(0ms, 'a'), take(0ms);
   Ticket& waiting = submit(10ms, 'a');
   EXPECT_THAT(take(10ms), IsEmpty());
   scheduler_->set_ready(home, false);

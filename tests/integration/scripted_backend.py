@@ -14,11 +14,13 @@ def answer(body=b'{"choices":[{"text":"ok"}]}', status=b"200 OK", extra=b""):
 class ScriptedBackend:
     """Serves what the proxy asks of its own accord, and hands every other request to `script`.
 
+    page(path) -> the body of GET /openapi.json or /metrics, or None for 404.
+
     script(number, request, connection) -> bytes to send, or None to close without a word. `number`
     counts the requests from 1; `connection` is how many requests this connection has carried."""
 
-    def __init__(self, script):
-        self.script = script
+    def __init__(self, script, page=lambda path: None):
+        self.script, self.page = script, page
         self.requests = []
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -41,7 +43,8 @@ class ScriptedBackend:
                     client.sendall(answer(MODELS if b"/v1/models" in request[:20] else b""))
                     continue
                 if request.startswith((b"GET /openapi.json", b"GET /metrics")):
-                    client.sendall(answer(b"", b"404 Not Found"))
+                    found = self.page(request.split()[1].decode())
+                    client.sendall(answer(b"", b"404 Not Found") if found is None else answer(found))
                     continue
                 carried += 1
                 with self._lock:

@@ -1,0 +1,182 @@
+// tests/bench/policy_test.cc - the virtual world in which policies are compared, and what the
+// default policy must reach there.
+#include <cmath>
+#include <set>
+
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "bench/policy_bound.h"
+#include "bench/policy_grid.h"
+#include "bench/policy_report.h"
+
+namespace batchproxy::bench {
+namespace {
+
+using testing::DoubleNear;
+
+constexpr Policy kOnlyDefault[] = {Policy::kDefault};
+
+std::vector<PromptRequest> requests(Workload kind, int sharing, std::size_t count) {
+  WorkloadOptions options;
+  options.kind = kind;
+  options.sharing = sharing;
+  options.count = count;
+  return make_requests(options);
+}
+
+WorldOptions world(std::size_t servers, std::size_t workers) {
+  WorldOptions options;
+  options.servers = servers;
+  options.workers = workers;
+  return options;
+}
+
+Measurement run(const WorldOptions& options, const std::vector<PromptRequest>& asked,
+                Policy policy) {
+  const auto router = make_router(policy, asked, options.servers, traits_of(options));
+  return run_world(options, asked, *router);
+}
+
+bool begin_alike(const PromptRequest& a, const PromptRequest& b) {
+  for (const std::uint64_t hash : a.prefix.hashes()) {
+    for (const std::uint64_t other : b.prefix.hashes()) {
+      if (hash == other) return true;
+    }
+  }
+  return false;
+}
+
+TEST(PolicyWorkload, SharesPassagesInKeysAndBlocksAlike) {
+  const auto asked = requests(Workload::kChoices, 4, 64);
+  std::size_t pairs = 0;
+  for (std::size_t i = 0; i < asked.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j) {
+      const bool same = asked[i].passage == asked[j].passage;
+      pairs += same;
+      EXPECT_EQ(begin_alike(asked[i], asked[j]), same);
+      EXPECT_EQ(asked[i].blocks == asked[j].blocks, same);
+    }
+  }
+  EXPECT_EQ(pairs, 64u / 4 * 6);
+}
+
+TEST(PolicyWorkload, IsShuffledOnlyWithinItsWindow) {
+  WorkloadOptions options;
+  options.sharing = 4;
+  options.window = 16;
+  options.count = 64;
+  const auto asked = make_requests(options);
+  bool moved = false;
+  for (std::size_t i = 0; i < asked.size(); ++i) {
+    EXPECT_EQ(asked[i].passage / 4, i / 16);
+    moved |= asked[i].passage != i / 4;
+  }
+  EXPECT_TRUE(moved);
+}
+
+TEST(PolicyWorld, GivesALoneWorkerExactlyWhatTheBoundSays) {
+  const auto asked = requests(Workload::kChoices, 1, 500);
+  const WorldOptions options = world(1, 1);
+  EXPECT_THAT(run(options, asked, Policy::kDefault).throughput / throughput_bound(options, asked),
+              DoubleNear(1, 0.03));
+}
+
+TEST(PolicyWorld, ASlowServerTakesSoManyTimesAsLong) {
+  const auto asked = requests(Workload::kChoices, 1, 1000);
+  WorldOptions options = world(1, 32);
+  const double usual = run(options, asked, Policy::kDefault).throughput;
+  options.slowdown = 2;
+  EXPECT_THAT(run(options, asked, Policy::kDefault).throughput / usual, DoubleNear(0.5, 0.01));
+}
+
+TEST(PolicyWorld, ThinkingWorkersAskLess) {
+  const auto asked = requests(Workload::kChoices, 1, 1000);
+  WorldOptions options = world(4, 2);
+  const double lone = 2 / run(options, asked, Policy::kDefault).throughput;
+  options.think_seconds = 0.3;
+  EXPECT_THAT(2 / run(options, asked, Policy::kDefault).throughput, DoubleNear(lone + 0.3, 0.03));
+}
+
+// Two implementations of one policy, so each checks the other.
+TEST(PolicyWorld, PassThroughIsLeastOutstanding) {
+  const auto asked = requests(Workload::kChoices, 4, 2000);
+  for (const std::size_t workers : {4U, 64U}) {
+    const WorldOptions options = world(4, workers);
+    const double through = run(options, asked, Policy::kPassThrough).throughput;
+    const double plain = run(options, asked, Policy::kLeastOutstanding).throughput;
+    EXPECT_THAT(through / plain, DoubleNear(1, 0.02)) << workers;
+  }
+}
+
+TEST(PolicyWorld, TheClassicCollectorWaitsWhenWorkersAreFewerThanABatch) {
+  const auto asked = requests(Workload::kChoices, 1, 500);
+  EXPECT_LT(run(world(4, 8), asked, Policy::kFixed).throughput,
+            0.5 * run(world(4, 8), asked, Policy::kPassThrough).throughput);
+}
+
+TEST(PolicyGrid, HasAtLeastTwoHundredDifferentCells) {
+  std::vector<Row> rows;
+  for (const Cell& cell : default_grid())
+    rows.push_back({cell, Policy::kDefault, {}, 1, 1, {}, {}});
+  const boost::json::value parsed = boost::json::parse(to_json(rows));
+  std::set<std::string> different;
+  for (const auto& cell : parsed.at("cells").as_array())
+    different.insert(boost::json::serialize(cell));
+  EXPECT_GE(different.size(), 200u);
+  EXPECT_EQ(different.size(), rows.size());
+}
+
+TEST(PolicyGrid, DoesNotDependOnHowManyCellsRunAtATime) {
+  std::vector<Cell> cells = small_grid();
+  cells.resize(3);
+  for (Cell& cell : cells) cell.workload.count = 300;
+  const auto alone = run_grid(cells, kOnlyDefault, 1);
+  const auto together = run_grid(cells, kOnlyDefault, 3);
+  EXPECT_EQ(to_json(alone), to_json(together));
+}
+
+TEST(PolicyGrid, TheDefaultPolicyKeepsEveryPromiseInTheSmallGrid) {
+  const auto rows = run_grid(small_grid(), kOnlyDefault, 2);
+  const auto promises = check_promises(rows);
+  EXPECT_EQ(promises.size(), 9u);
+  for (const Promise& promise : promises) {
+    EXPECT_TRUE(promise.kept()) << to_text(std::span(&promise, 1));
+  }
+  for (const Row& row : rows)
+    EXPECT_LE(row.fraction_of_bound(), 1.05) << to_table(std::span(&row, 1));
+}
+
+TEST(PolicyReport, SeesABrokenPromise) {
+  Row row;
+  row.measured.throughput = 97;
+  row.pass_through = 100;
+  row.bound = 200;
+  const auto promises = check_promises(std::span(&row, 1));
+  ASSERT_EQ(promises.size(), 1u);
+  EXPECT_FALSE(promises[0].kept());
+  EXPECT_THAT(to_text(promises), testing::StartsWith("BROKEN"));
+}
+
+TEST(PolicyReport, GivesEveryFigureInJson) {
+  Row row;
+  row.measured.throughput = 50;
+  row.pass_through = 40;
+  row.bound = 100;
+  row.best_plain = 25;
+  const boost::json::value parsed = boost::json::parse(to_json(std::span(&row, 1)));
+  const auto& cell = parsed.at("cells").at(0).as_object();
+  EXPECT_EQ(cell.at("hardware"), "a100");
+  EXPECT_EQ(cell.at("shape"), "4xTP2");
+  EXPECT_EQ(cell.at("workload"), "mcqa");
+  EXPECT_EQ(cell.at("policy"), "default");
+  EXPECT_EQ(cell.at("ratio_to_passthrough"), 1.25);
+  EXPECT_EQ(cell.at("fraction_of_bound"), 0.5);
+  EXPECT_EQ(cell.at("ratio_to_best_plain"), 2.0);
+  EXPECT_FALSE(cell.contains("ratio_to_unmerged"));
+}
+
+}  // namespace
+}  // namespace batchproxy::bench
