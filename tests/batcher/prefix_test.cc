@@ -37,7 +37,7 @@ TEST(PrefixChain, DoesNotMatchOtherModelsOrOtherBeginnings) {
 }
 
 TEST(PrefixChain, StaysSmallForPromptsOfAnyLength) {
-  for (const std::size_t length : {0, 255, 256, 1000, 6000, 64000, 300000, 5000000}) {
+  for (const std::size_t length : {0u, 255u, 256u, 1000u, 6000u, 64000u, 300000u, 5000000u}) {
     const PrefixChain chain(std::string(length, 'x'), 0);
     EXPECT_LE(chain.hashes().size(), 8u);
     EXPECT_EQ(chain.empty(), length < 1024);
