@@ -19,7 +19,7 @@ struct BackendSnapshot {
   std::string name;
   std::string url;
   Health health = Health::kUnknown;
-  std::string problem;  // why it is not ready, if we know
+  std::string problem{};  // why it is not ready, if we know
   bool simulated = false;
   std::string gpus;            // "0,1"; empty for an engine that we did not start
   std::uint64_t inflight = 0;  // prompts
