@@ -179,16 +179,32 @@ simdjson::padded_string_view padded(std::string_view body) {
                                       body.size() + BodyScanner::kPadding);
 }
 
+// What is plain to see before parsing, in plainer words than the parser's.
+std::optional<Error> check_ends(std::string_view body) {
+  constexpr std::string_view kBlank = " \t\r\n";
+  const auto first = body.find_first_not_of(kBlank);
+  if (first == std::string_view::npos) return Error{Errc::kInvalidJson, "The request has no body."};
+  if (body[first] != '{') {
+    if (std::string_view("[\"-0123456789tfn").find(body[first]) != std::string_view::npos) {
+      return Error{Errc::kInvalidRequest, "The request body must be a JSON object."};
+    }
+    return Error{Errc::kInvalidJson, "The request body is not JSON: it does not begin with `{`."};
+  }
+  if (body[body.find_last_not_of(kBlank)] != '}') {
+    return Error{Errc::kInvalidJson,
+                 "The request body is not valid JSON: it is cut off, or goes on after its object."};
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 Result<BodyScan> BodyScanner::scan(std::string_view body, BodyKind kind) {
+  if (auto error = check_ends(body)) return *std::move(error);
   ondemand::document document;
   if (auto error = parser_.iterate(padded(body)).get(document)) return invalid_json(error);
   ondemand::object object;
-  if (auto error = document.get_object().get(object)) {
-    if (error != simdjson::INCORRECT_TYPE) return invalid_json(error);
-    return Error{Errc::kInvalidRequest, "The request body must be a JSON object."};
-  }
+  if (auto error = document.get_object().get(object)) return invalid_json(error);
   Walk walk(kind);
   for (auto field : object) {
     std::string_view key;

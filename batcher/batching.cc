@@ -7,7 +7,7 @@
 namespace batchproxy {
 
 namespace {
-constexpr std::size_t kMateWindow = 64;  // waiting tickets that are looked at for a leader's mates
+constexpr std::size_t kMateWindow = 4;  // batches of waiting tickets that are looked at for mates
 }
 
 // Sends the head of `queue`, up to batch_size prompts, as one batch to the least loaded backend.
@@ -61,7 +61,8 @@ void Scheduler::find_mates(const Ticket& leader, BackendId id, std::uint32_t mos
   Backend& backend = backends_[id];
   auto central = queue.central.begin();
   auto affine = backend.affine.begin();
-  for (std::size_t seen = 0; mates_.size() < most && seen < kMateWindow; ++seen) {
+  for (std::size_t seen = 0; mates_.size() < most && seen < kMateWindow * options_.batch_size;
+       ++seen) {
     const bool none_affine = affine == backend.affine.end();
     if (none_affine && central == queue.central.end()) break;
     const bool take_central =

@@ -168,7 +168,7 @@ std::string to_json(const Snapshot& now) {
   for (const BackendSnapshot& backend : now.backends) backends.push_back(to_object(backend));
   const json::object status{
       {"version", BATCHPROXY_VERSION},
-      {"uptime_seconds", now.uptime},
+      {"uptime_seconds", static_cast<std::uint64_t>(now.uptime)},
       {"state", now.draining      ? "draining"
                 : now.any_ready() ? "ready"
                                   : "no_backend"},

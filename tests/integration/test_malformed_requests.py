@@ -44,12 +44,12 @@ def spliced(name, text):
 
 CASES = [
     # --- not JSON, or not an object
-    Case("words", COMPLETIONS, b"model=x&prompt=hello", "JSON object", "invalid_request"),
+    Case("words", COMPLETIONS, b"model=x&prompt=hello", "does not begin with", "invalid_json"),
     Case("empty-body", COMPLETIONS, b"", "no body", "invalid_json"),
-    Case("only-blanks", COMPLETIONS, b"  \r\n ", "JSON", "invalid_json"),
+    Case("only-blanks", COMPLETIONS, b"  \r\n ", "no body", "invalid_json"),
     Case("truncated-json", COMPLETIONS, completion()[:-9], "JSON", "invalid_json"),
     Case("truncated-string", COMPLETIONS, b'{"model":"m","prompt":"hel', "JSON", "invalid_json"),
-    Case("trailing-garbage", COMPLETIONS, completion() + b" and more", "JSON", "invalid_json"),
+    Case("trailing-garbage", COMPLETIONS, completion() + b" and more", "goes on after its object", "invalid_json"),
     Case("two-objects", COMPLETIONS, completion() + completion(), "goes on", "invalid_json"),
     Case("no-colon", COMPLETIONS, b'{"model" "m"}', "JSON", "invalid_json"),
     Case("single-quotes", COMPLETIONS, b"{'model': 'm', 'prompt': 'x'}", "JSON", "invalid_json"),
