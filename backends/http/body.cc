@@ -120,6 +120,10 @@ std::optional<std::string_view> BodyReader::decode_available() {
       return std::nullopt;
     }
     pos_ += step->consumed;
+    if (chunks_.pending() > limit_) {  // announced: no need to read that far
+      status_ = BodyStatus::kTooLarge;
+      return std::nullopt;
+    }
     if (!step->data.empty()) return step->data;
   }
   return std::string_view();

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "backends/http/head.h"
+
 namespace batchproxy::http {
 
 namespace {
@@ -72,7 +74,7 @@ Result<ChunkDecoder::Step> ChunkDecoder::next(std::string_view input) {
 std::optional<Error> ChunkDecoder::size_byte(char c) {
   if (++line_ > kMaxLine) return bad("a chunk size line that is too long");
   if (const int digit = hex_value(c); digit >= 0) {
-    if (++digits_ > 8) return bad("a chunk size of more than 8 digits");
+    if (++digits_ > 15) return bad("a chunk size of more than 15 digits");
     remaining_ = remaining_ * 16 + static_cast<std::uint64_t>(digit);
     return std::nullopt;
   }
@@ -81,6 +83,7 @@ std::optional<Error> ChunkDecoder::size_byte(char c) {
     state_ = State::kSizeEnd;
   } else if (c == ';') {
     state_ = State::kExtension;
+    extension_ = Extension::kBegin;
   } else {
     return bad("a chunk size with a byte that is not a hex digit");
   }
@@ -89,10 +92,62 @@ std::optional<Error> ChunkDecoder::size_byte(char c) {
 
 std::optional<Error> ChunkDecoder::extension_byte(char c) {
   if (++line_ > kMaxLine || ++extensions_ > kMaxExtensions) return bad("too long an extension");
-  if (c == '\r') {
-    state_ = State::kSizeEnd;
-  } else if (is_control(c)) {
-    return bad("a control byte in a chunk extension");
+  if (c != '\r' && is_control(c)) return bad("a control byte in a chunk extension");
+  return extension_grammar(c);
+}
+
+// *( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] ), RFC 9112 7.1.1. What it says is
+// dropped, but where it ends must have one reading only.
+std::optional<Error> ChunkDecoder::extension_grammar(char c) {
+  const bool blank = c == ' ' || c == '\t';
+  const auto end_or_next = [&]() -> std::optional<Error> {
+    if (c == '\r') {
+      state_ = State::kSizeEnd;
+    } else if (c == ';') {
+      extension_ = Extension::kBegin;
+    } else {
+      return bad("a chunk extension that is not name=value");
+    }
+    return std::nullopt;
+  };
+  switch (extension_) {
+    case Extension::kBegin:
+      if (blank) return std::nullopt;
+      if (!is_token_byte(c)) return bad("a chunk extension without a name");
+      extension_ = Extension::kName;
+      return std::nullopt;
+    case Extension::kName:
+      if (is_token_byte(c)) return std::nullopt;
+      [[fallthrough]];
+    case Extension::kAfterName:
+      if (blank) {
+        extension_ = Extension::kAfterName;
+      } else if (c == '=') {
+        extension_ = Extension::kValue;
+      } else {
+        return end_or_next();
+      }
+      return std::nullopt;
+    case Extension::kValue:
+      if (blank) return std::nullopt;
+      if (c != '"' && !is_token_byte(c)) return bad("a chunk extension without a value");
+      extension_ = c == '"' ? Extension::kQuoted : Extension::kToken;
+      return std::nullopt;
+    case Extension::kToken:
+      if (is_token_byte(c)) return std::nullopt;
+      [[fallthrough]];
+    case Extension::kAfterValue:
+      extension_ = Extension::kAfterValue;
+      return blank ? std::nullopt : end_or_next();
+    case Extension::kQuoted:
+      if (c == '\r') return bad("an open quote in a chunk extension");
+      if (c == '"') extension_ = Extension::kAfterValue;
+      if (c == '\\') extension_ = Extension::kEscaped;
+      return std::nullopt;
+    case Extension::kEscaped:
+      if (c == '\r') return bad("an open quote in a chunk extension");
+      extension_ = Extension::kQuoted;
+      return std::nullopt;
   }
   return std::nullopt;
 }

@@ -32,14 +32,30 @@ class ChunkDecoder {
 
   bool done() const { return state_ == State::kDone; }
 
+  // Bytes that the current chunk has announced and not yet delivered.
+  std::uint64_t pending() const { return state_ == State::kData ? remaining_ : 0; }
+
  private:
   enum class State { kSize, kExtension, kSizeEnd, kData, kDataCr, kDataLf, kTrailer, kDone };
+  // Where in `;name=value` an extension stands.
+  enum class Extension {
+    kBegin,
+    kName,
+    kAfterName,
+    kValue,
+    kToken,
+    kQuoted,
+    kEscaped,
+    kAfterValue
+  };
 
   std::optional<Error> size_byte(char c);
   std::optional<Error> extension_byte(char c);
+  std::optional<Error> extension_grammar(char c);
   std::optional<Error> trailer_byte(char c);
 
   State state_ = State::kSize;
+  Extension extension_ = Extension::kBegin;
   std::uint64_t remaining_ = 0;  // of the current chunk's size or data
   std::size_t digits_ = 0;
   std::size_t line_ = 0;  // bytes in the current size line

@@ -33,6 +33,8 @@ constexpr std::array<bool, 256> make_value_table() {
   return table;
 }
 
+constexpr std::size_t kMaxMethod = 32;  // bytes
+
 constexpr auto kToken = make_token_table();
 constexpr auto kTarget = make_target_table();
 constexpr auto kValue = make_value_table();
@@ -173,6 +175,37 @@ std::optional<Error> parse_version(std::string_view version, int& minor) {
   return std::nullopt;
 }
 
+// Bare CR and bare LF are line ends to some and not to others.
+std::optional<Error> check_line_ends(std::string_view bytes) {
+  for (std::size_t i = bytes.find_first_of("\r\n"); i != std::string_view::npos;
+       i = bytes.find_first_of("\r\n", i + 2)) {
+    if (bytes[i] == '\n') return bad("a line ends in LF without CR");
+    if (i + 1 < bytes.size() && bytes[i + 1] != '\n') return bad("a CR without LF");
+  }
+  return std::nullopt;
+}
+
+// RFC 9112 3.2.2: a server must understand http://host/path, and go by that host.
+std::optional<Error> take_absolute_form(RequestHead& head) {
+  constexpr std::string_view kScheme = "http://";
+  if (!iequals(head.target.substr(0, kScheme.size()), kScheme)) return std::nullopt;
+  const std::string_view rest = head.target.substr(kScheme.size());
+  const std::size_t slash = rest.find_first_of("/?");
+  if (!valid_host(rest.substr(0, slash))) return bad("the target's host is not a host");
+  head.target = slash == std::string_view::npos ? std::string_view("/") : rest.substr(slash);
+  return std::nullopt;
+}
+
+// Of these a second one could be the one that the next hop goes by.
+std::optional<Error> check_singletons(const Fields& fields) {
+  for (const std::string_view name : {"authorization", "content-type", "content-encoding"}) {
+    const auto count = std::count_if(fields.begin(), fields.end(),
+                                     [&](const Field& field) { return iequals(field.name, name); });
+    if (count > 1) return bad("more than one " + std::string(name));
+  }
+  return std::nullopt;
+}
+
 std::optional<Error> check_host(const RequestHead& head) {
   std::size_t hosts = 0;
   for (const Field& field : head.fields) {
@@ -186,6 +219,10 @@ std::optional<Error> check_host(const RequestHead& head) {
 }
 
 }  // namespace
+
+bool is_token_byte(char c) {
+  return kToken[static_cast<unsigned char>(c)];
+}
 
 bool iequals(std::string_view a, std::string_view b) {
   if (a.size() != b.size()) return false;
@@ -222,7 +259,13 @@ std::optional<std::size_t> find_head_end(std::string_view bytes, std::size_t sea
   return end + 4;
 }
 
+// Errors that more bytes cannot mend are answered at once, not when the client stops waiting.
 std::optional<Error> check_partial_head(std::string_view bytes, const HeadLimits& limits) {
+  if (auto error = check_line_ends(bytes)) return error;
+  const std::string_view line = bytes.starts_with("\r\n") ? bytes.substr(2) : bytes;
+  const std::string_view method = line.substr(0, line.find(' '));
+  if (!all(method.substr(0, method.find('\r')), kToken)) return bad("the method is not a token");
+  if (method.size() > kMaxMethod) return bad("the method is too long");
   const bool line_ended = bytes.find("\r\n", 2) != std::string_view::npos;
   if (!line_ended && bytes.size() > limits.line) {
     return Error{Errc::kUriTooLong,
@@ -253,14 +296,19 @@ std::optional<Error> parse_request_head(std::string_view head, const HeadLimits&
   }
   out.method = line->substr(0, first);
   out.target = line->substr(first + 1, last - first - 1);
-  if (!is_token(out.method) || out.method.size() > 32) return bad("the method is not a token");
+  if (!is_token(out.method) || out.method.size() > kMaxMethod) {
+    return bad("the method is not a token");
+  }
+  if (out.method == "CONNECT") return Error{Errc::kMethodNotAllowed, "Tunnels are not made here."};
   if (!all(out.target, kTarget)) return bad("a byte in the target that is not allowed in it");
+  if (auto error = take_absolute_form(out)) return error;
   if (!out.target.starts_with('/') && out.target != "*") {
     return bad("the target does not start with a slash");
   }
   if (auto error = parse_version(line->substr(last + 1), out.minor_version)) return error;
   if (auto error = parse_fields(rest, limits, out.minor_version, out.fields)) return error;
   if (auto error = check_host(out)) return error;
+  if (auto error = check_singletons(out.fields)) return error;
   const std::string_view expect = out.fields.get("expect");
   out.expects_continue = iequals(expect, "100-continue");
   if (!expect.empty() && !out.expects_continue) {

@@ -59,7 +59,7 @@ struct Fields {
 
 struct RequestHead {
   std::string_view method;
-  std::string_view target;  // as sent: origin-form, or `*`
+  std::string_view target;  // origin-form, or `*`
   int minor_version = 1;    // HTTP/1.x
   bool expects_continue = false;
   Fields fields;
@@ -90,6 +90,9 @@ std::optional<Error> parse_request_head(std::string_view head, const HeadLimits&
                                         RequestHead& out);
 std::optional<Error> parse_response_head(std::string_view head, const HeadLimits& limits,
                                          ResponseHead& out);
+
+// Whether `c` may stand in a token (RFC 9110 5.6.2): a method, a field's name.
+bool is_token_byte(char c);
 
 // ASCII case-insensitive comparison, as HTTP compares names.
 bool iequals(std::string_view a, std::string_view b);

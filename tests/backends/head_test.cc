@@ -77,7 +77,7 @@ INSTANTIATE_TEST_SUITE_P(
         "GET /\r\nHost: a\r\n\r\n", "GET / http/1.1\r\nHost: a\r\n\r\n",
         "GET / HTTP/1.1 \r\nHost: a\r\n\r\n", "G(T / HTTP/1.1\r\nHost: a\r\n\r\n",
         "GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", "GET /\x80 HTTP/1.1\r\nHost: a\r\n\r\n",
-        "GET /#x HTTP/1.1\r\nHost: a\r\n\r\n", "GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /#x HTTP/1.1\r\nHost: a\r\n\r\n", "GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n",
         // Host.
         "GET / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a b\r\n\r\n", "GET / HTTP/1.1\r\nHost:\r\n\r\n",
@@ -116,7 +116,8 @@ TEST(RequestHead, LimitsLineHeadAndFields) {
 
 TEST(PartialHead, IsRefusedOnceItCannotBecomeAnAcceptableOne) {
   EXPECT_FALSE(check_partial_head("GET / HT", kRequestLimits));
-  EXPECT_EQ(check_partial_head(std::string(8193, 'a'), kRequestLimits)->code, Errc::kUriTooLong);
+  EXPECT_EQ(check_partial_head("GET /" + std::string(8190, 'a'), kRequestLimits)->code,
+            Errc::kUriTooLong);
   EXPECT_EQ(
       check_partial_head("GET / HTTP/1.1\r\n" + std::string(16384, 'a'), kRequestLimits)->code,
       Errc::kHeadTooLarge);
@@ -149,6 +150,48 @@ TEST(ResponseHead, RefusesWhatIsNoStatusLine) {
         "HTTP/1.1 200 x\r\nTransfer-Encoding: gzip\r\n\r\n"}) {
     EXPECT_TRUE(parse_response_head(text, kResponseLimits, *head)) << text;
   }
+}
+
+TEST(PartialHead, IsRefusedAtOnceWhenNothingCanMendIt) {
+  for (const std::string_view bytes :
+       {std::string_view("\x16\x03\x01"), std::string_view("GET / HTTP/1.1\n"),
+        std::string_view("GET / HTTP/1.1\rH"), std::string_view("GET / HTTP/1.1\r\nHost: a\nb"),
+        std::string_view("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")}) {
+    const auto error = check_partial_head(bytes, kRequestLimits);
+    ASSERT_TRUE(error) << bytes;
+    EXPECT_EQ(error->code, Errc::kBadHttp);
+  }
+  for (const std::string_view bytes :
+       {std::string_view("G"), std::string_view("\r\nGET"), std::string_view("GET / HTTP/1.1\r"),
+        std::string_view("\r"), std::string_view("")}) {
+    EXPECT_FALSE(check_partial_head(bytes, kRequestLimits)) << bytes;
+  }
+}
+
+TEST(RequestHead, UnderstandsTheAbsoluteForm) {
+  RequestHead head;
+  EXPECT_FALSE(parse_request_head("GET http://a:1/health?x HTTP/1.1\r\nHost: b\r\n\r\n",
+                                  kRequestLimits, head));
+  EXPECT_EQ(head.target, "/health?x");
+  EXPECT_FALSE(
+      parse_request_head("GET HTTP://a HTTP/1.1\r\nHost: b\r\n\r\n", kRequestLimits, head));
+  EXPECT_EQ(head.target, "/");
+  EXPECT_TRUE(
+      parse_request_head("GET http:///x HTTP/1.1\r\nHost: b\r\n\r\n", kRequestLimits, head));
+  EXPECT_TRUE(parse_request_head("GET ftp://a/ HTTP/1.1\r\nHost: b\r\n\r\n", kRequestLimits, head));
+}
+
+TEST(RequestHead, RefusesTunnelsAndDoubledSingletons) {
+  RequestHead head;
+  EXPECT_EQ(
+      parse_request_head("CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n", kRequestLimits, head)
+          ->code,
+      Errc::kMethodNotAllowed);
+  EXPECT_EQ(parse_request_head("GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer x\r\n"
+                               "authorization: Bearer y\r\n\r\n",
+                               kRequestLimits, head)
+                ->code,
+            Errc::kBadHttp);
 }
 
 }  // namespace
