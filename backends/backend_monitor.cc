@@ -68,7 +68,7 @@ BackendMonitor::BackendMonitor(asio::io_context& io, Intervals intervals, Events
 
 void BackendMonitor::add(const Endpoint* endpoint) {
   watched_.push_back(std::make_unique<Watched>(
-      Watched{endpoint, {}, asio::steady_timer(io_), asio::steady_timer(io_), {}, false}));
+      Watched{endpoint, {}, asio::steady_timer(io_), asio::steady_timer(io_), {}, false, false}));
   models_->expect(endpoint->id);
 }
 
@@ -127,12 +127,13 @@ Task<void> BackendMonitor::watch(Watched& watched) {
     // Without its models no request could be routed to it, so that comes before "ready".
     if (reply.result == ProbeResult::kOk && watched.tracker.health() != Health::kReady) {
       reply = co_await learn_models(watched);
-      co_await learn_abilities(watched);
+      watched.abilities_known = false;  // it may be another engine by now
     }
     if (stopped_ || watched.retired) break;
     watched.problem = std::move(reply.problem);
     if (watched.tracker.on_probe(reply.result)) tell_health(watched);
     const bool ready = watched.tracker.health() == Health::kReady;
+    if (ready && !watched.abilities_known) co_await learn_abilities(watched);
     // Eager to see it come up, in no hurry while all is well.
     watched.timer.expires_after(ready ? intervals_.health : std::min(intervals_.health, kEager));
     ErrorCode ignored;
@@ -142,7 +143,7 @@ Task<void> BackendMonitor::watch(Watched& watched) {
 
 Task<BackendMonitor::Reply> BackendMonitor::learn_models(Watched& watched) {
   Reply reply = co_await get(*watched.endpoint, "/v1/models", kPatience);
-  if (reply.status == 401 && watched.endpoint->api_key.empty()) {
+  if (reply.status == 401 && watched.endpoint->api_key.empty() && !watched.retired) {
     // Its clients have the key, we have not: their requests tell what it serves.
     models_->set_anything(watched.endpoint->id);
     events_.on_models(std::make_shared<ModelTable>(*models_));
@@ -162,7 +163,8 @@ Task<BackendMonitor::Reply> BackendMonitor::learn_models(Watched& watched) {
 // A server without /openapi.json is taken to have no such abilities.
 Task<void> BackendMonitor::learn_abilities(Watched& watched) {
   const Reply reply = co_await get(*watched.endpoint, "/openapi.json", kPatience);
-  if (watched.retired || stopped_) co_return;
+  if (watched.retired || stopped_ || reply.status == 0) co_return;  // no answer: ask again later
+  watched.abilities_known = true;
   events_.on_abilities(watched.endpoint->id, parse_abilities(reply.body));
 }
 

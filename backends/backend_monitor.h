@@ -73,6 +73,7 @@ class BackendMonitor {
     asio::steady_timer metrics_timer;
     std::string problem;
     bool retired = false;
+    bool abilities_known = false;
   };
 
   // One GET of `path`: the body of a 200, or why there is none.

@@ -20,22 +20,24 @@ namespace {
 namespace ondemand = simdjson::ondemand;
 using simdjson::error_code;
 
-// A field that changes what an answer looks like beyond its text, or that no list call takes: a
-// request in which one has another value than these stays alone.
-constexpr std::array kAlone = {std::string_view("best_of"),
-                               std::string_view("echo"),
-                               std::string_view("functions"),
-                               std::string_view("n"),
-                               std::string_view("prompt_embeds"),
-                               std::string_view("prompt_logprobs"),
-                               std::string_view("return_token_ids"),
-                               std::string_view("stream_options"),
-                               std::string_view("suffix"),
-                               std::string_view("tool_choice"),
-                               std::string_view("tools"),
-                               std::string_view("use_beam_search")};
-constexpr std::array kHarmless = {std::string_view("null"), std::string_view("false"),
-                                  std::string_view("1"), std::string_view("[]")};
+// A field that changes what an answer looks like beyond its text, or that no list call takes, and
+// the values at which it does not. A request with any other stays alone.
+struct Alone {
+  std::string_view key;
+  std::array<std::string_view, 3> harmless;
+};
+constexpr std::array kAlone = {Alone{"best_of", {"null", "1"}},
+                               Alone{"echo", {"null", "false"}},
+                               Alone{"functions", {"null", "[]"}},
+                               Alone{"n", {"null", "1"}},
+                               Alone{"prompt_embeds", {"null"}},
+                               Alone{"prompt_logprobs", {"null"}},
+                               Alone{"return_token_ids", {}},  // our own would be a second one
+                               Alone{"stream_options", {"null"}},
+                               Alone{"suffix", {"null"}},
+                               Alone{"tool_choice", {"null"}},
+                               Alone{"tools", {"null", "[]"}},
+                               Alone{"use_beam_search", {"null", "false"}}};
 
 Error invalid_json(error_code code) {
   return {Errc::kInvalidJson,
@@ -67,24 +69,19 @@ class Walk {
       if (value.get_int64().get(limit) == simdjson::SUCCESS) {
         brief_ = limit <= BodyScanner::kBriefTokens;
       }
-    } else if (std::ranges::binary_search(kAlone, key)) {
+    } else if (const auto alone = std::ranges::find(kAlone, key, &Alone::key);
+               alone != kAlone.end()) {
       std::string_view raw;
       if (auto error = raw_json(value, raw)) return invalid_json(error);
-      alone_ = alone_ || std::ranges::find(kHarmless, raw) == kHarmless.end();
-      if (key == "n") {
-        std::uint64_t n = 1;
-        const auto [end, error] = std::from_chars(raw.data(), raw.data() + raw.size(), n);
-        if (error == std::errc() && end == raw.data() + raw.size() && n > 0 && n < 1u << 16) {
-          scan_.choices = static_cast<std::uint32_t>(n);
-        }
-      }
+      alone_ = alone_ || std::ranges::find(alone->harmless, raw) == alone->harmless.end();
+      if (key == "n") choices(raw);
     }
     return std::nullopt;
   }
 
   BodyScan finish() {
-    const bool one = scan_.prompts == 1 && scan_.form != PromptForm::kList;
-    if (!alone_ && !scan_.streaming && one && saw_prompt_) {
+    const bool one = scan_.form == PromptForm::kText || scan_.form == PromptForm::kTokens;
+    if (!alone_ && !scan_.streaming && one) {
       if (kind_ == BodyKind::kCompletion) scan_.packing = Packing::kCompletion;
       if (kind_ == BodyKind::kChat) scan_.packing = Packing::kChat;
     }
@@ -98,6 +95,14 @@ class Walk {
   std::optional<Error> once(bool& seen, std::string_view key, Read read) {
     if (std::exchange(seen, true)) return wrong_type(std::string(key), "given once");
     return read();
+  }
+
+  void choices(std::string_view n) {
+    if (n == "null") return;
+    std::uint16_t value = 0;
+    const auto [end, error] = std::from_chars(n.data(), n.data() + n.size(), value);
+    const bool plain = error == std::errc() && end == n.data() + n.size();
+    scan_.choices = plain ? value : 0;
   }
 
   std::optional<Error> model(ondemand::value value) {
@@ -200,6 +205,7 @@ std::optional<Error> check_ends(std::string_view body) {
 }  // namespace
 
 Result<BodyScan> BodyScanner::scan(std::string_view body, BodyKind kind) {
+  if (body.starts_with("\xef\xbb\xbf")) body.remove_prefix(3);  // a mark that engines skip, too
   if (auto error = check_ends(body)) return *std::move(error);
   ondemand::document document;
   if (auto error = parser_.iterate(padded(body)).get(document)) return invalid_json(error);

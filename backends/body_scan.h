@@ -32,7 +32,7 @@ struct BodyScan {
   std::string_view model;  // empty if absent or null; valid until the next scan
   bool streaming = false;  // `"stream": true`
   std::uint32_t prompts = 1;
-  std::uint32_t choices = 1;  // answers asked for per prompt: `n`
+  std::uint32_t choices = 1;  // answers asked for per prompt, `n`; 0: not plain to see
 
   // The prompt's, or the messages', raw JSON within the body.
   std::string_view prompt;

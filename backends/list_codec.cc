@@ -227,18 +227,6 @@ std::string pack(std::span<const BodyParts> members, bool ask_token_ids) {
   return body;
 }
 
-std::string split(const BodyParts& whole, std::span<const std::string_view> prompts) {
-  std::string body(whole.before);
-  body += '[';
-  for (const std::string_view& prompt : prompts) {
-    if (&prompt != prompts.data()) body += ',';
-    body += prompt;
-  }
-  body += ']';
-  body += whole.after;
-  return body;
-}
-
 std::optional<std::vector<UnpackedAnswer>> ListReader::unpack(
     std::string_view answer, std::span<const std::size_t> prompt_bytes) {
   const auto list = read_answer(parser_, answer);
@@ -309,7 +297,12 @@ std::optional<std::string> ListReader::gather(std::span<const Piece> pieces,
           countable = countable && n.has_value();
           sum += n.value_or(0);
         }
-        usage.key(part.key) += countable ? std::to_string(sum) : std::string(part.value);
+        std::string& sum_or_value = usage.key(part.key);
+        if (countable) {
+          sum_or_value += std::to_string(sum);
+        } else {
+          sum_or_value += part.value.starts_with('{') ? std::string_view("null") : part.value;
+        }
       }
       usage.end();
     } else {

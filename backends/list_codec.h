@@ -2,7 +2,6 @@
 //
 //   pack      requests that differ in their prompt alone ─▶ one body with a list of prompts
 //   unpack    the answer to that ─▶ an answer for each, in the shape of a lone one
-//   split     a client's long list ─▶ bodies with a part of it each
 //   gather    the answers to those ─▶ one answer, as if one engine had given it
 //
 // Bytes are spliced, not rebuilt: whatever a client or an engine wrote is passed on as it stood.
@@ -37,9 +36,6 @@ struct BodyParts {
 // One body for all of `members`, which agree in `before` and `after`. With `ask_token_ids` the
 // engine is asked for what counting each member's usage takes.
 std::string pack(std::span<const BodyParts> members, bool ask_token_ids);
-
-// The body of a list request with only some of its prompts.
-std::string split(const BodyParts& whole, std::span<const std::string_view> prompts);
 
 struct UnpackedAnswer {
   std::string body;

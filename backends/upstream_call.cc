@@ -2,11 +2,18 @@
 #include "backends/upstream_call.h"
 
 #include <array>
+#include <span>
 
 namespace batchproxy {
 
 namespace {
 constexpr int kMaxInterim = 8;  // 1xx answers before a final one
+}
+
+std::size_t SplicedBody::size() const {
+  std::size_t size = 0;
+  for (const std::string_view part : parts) size += part.size();
+  return size;
 }
 
 UpstreamCall::UpstreamCall(Resources resources, BackendId backend, TimePoint deadline)
@@ -40,9 +47,12 @@ Task<CallFailure> UpstreamCall::attempt(const UpstreamRequest& request) {
   connection_->expire_at(deadline_);
   std::string head;
   compose(request, head);
-  const std::array<asio::const_buffer, 2> message{
-      asio::const_buffer(head.data(), head.size()),
-      asio::const_buffer(request.body.data(), request.body.size())};
+  std::array<asio::const_buffer, 6> buffers{asio::const_buffer(head.data(), head.size())};
+  std::size_t count = 1;
+  for (const std::string_view part : request.body.parts) {
+    if (!part.empty()) buffers[count++] = asio::const_buffer(part.data(), part.size());
+  }
+  const std::span<const asio::const_buffer> message(buffers.data(), count);
   if (const bool sent = co_await connection_->write(message); !sent) co_return broken(false);
   co_return co_await read_head();
 }
@@ -154,8 +164,8 @@ void UpstreamCall::compose(const UpstreamRequest& request, std::string& out) con
     out.append("authorization: ").append(request.authorization).append("\r\n");
   }
   out.append("x-request-id: ").append(request.request_id);
-  if (request.method != "GET" || !request.body.empty()) {
-    out.append("\r\ncontent-length: ").append(std::to_string(request.body.size()));
+  if (const std::size_t length = request.body.size(); request.method != "GET" || length > 0) {
+    out.append("\r\ncontent-length: ").append(std::to_string(length));
   }
   out.append("\r\n\r\n");
 }

@@ -6,6 +6,8 @@
 // Threading: confined to one I/O thread.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -17,13 +19,23 @@
 
 namespace batchproxy {
 
+// A body as the bytes that it is made of, wherever they are: sent in one gathered write.
+struct SplicedBody {
+  std::array<std::string_view, 5> parts{};
+
+  SplicedBody() = default;
+  SplicedBody(std::string_view whole) : parts{whole} {}
+  explicit SplicedBody(const std::array<std::string_view, 5>& from) : parts(from) {}
+  std::size_t size() const;
+};
+
 struct UpstreamRequest {
   std::string_view method;
   std::string_view target;
   std::string_view fields;         // ready field lines, each ending in CRLF
   std::string_view authorization;  // the client's; used when the backend has no key of its own
   std::string_view request_id;     // fresh for every attempt
-  std::string_view body;
+  SplicedBody body;
 };
 
 enum class CallFailure {

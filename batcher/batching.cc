@@ -69,13 +69,33 @@ void Scheduler::find_mates(const Ticket& leader, BackendId id, std::uint32_t mos
         none_affine || (central != queue.central.end() && EarlierTurn()(*central, *affine));
     Ticket& ticket = take_central ? *central++ : *affine++;
     const bool passed = std::ranges::find(passed_clients_, ticket.client) != passed_clients_.end();
-    if (!passed && ticket.identity == leader.identity && ticket.packing == leader.packing &&
-        packs_now(ticket, backend)) {
+    if (!passed && ticket.backends == leader.backends && ticket.identity == leader.identity &&
+        ticket.packing == leader.packing && packs_now(ticket, backend)) {
       mates_.push_back(&ticket);
     } else if (!passed) {
       passed_clients_.push_back(ticket.client);
     }
   }
+}
+
+// The first waiting ticket that `id` could send by itself, while those that share calls gather.
+Ticket* Scheduler::first_alone(BackendId id) {
+  Backend& backend = backends_[id];
+  Ticket* first = nullptr;
+  const auto look = [&](Turns& turns) {
+    std::size_t seen = 0;
+    for (Ticket& ticket : turns) {
+      if (++seen > kMateWindow * options_.batch_size) break;
+      if (packs_now(ticket, backend)) continue;
+      if (first == nullptr || EarlierTurn()(ticket, *first)) first = &ticket;
+      break;
+    }
+  };
+  look(backend.affine);
+  for (auto& queue : queues_) {
+    if (queue->backends.contains(id)) look(queue->central);
+  }
+  return first;
 }
 
 bool Scheduler::packable(const Ticket& ticket, const Backend& backend) const {

@@ -64,7 +64,7 @@ void Scheduler::submit(Ticket& ticket) {
   if (queued_ + ticket.prompts > options_.max_queue && queued_ > 0) {
     return refuse(ticket, Errc::kQueueFull);
   }
-  if (ticket.turn == 0) assign_turn(ticket);
+  assign_turn(ticket);
   Queue& queue = queue_for(ticket.backends);
   queue.arrivals.insert(queue.arrivals.end(), ticket);
   deadlines_.insert(deadlines_.end(), ticket);
@@ -75,7 +75,7 @@ void Scheduler::submit(Ticket& ticket) {
 
 bool Scheduler::cancel(Ticket& ticket) {
   if (!ticket.turn_hook.is_linked()) return false;
-  unlink(ticket);
+  drop(ticket);
   return true;
 }
 
@@ -93,8 +93,12 @@ void Scheduler::take(TimePoint now, std::vector<Ticket*>& decided) {
   refuse_unserved();
   decided.insert(decided.end(), refused_.begin(), refused_.end());
   refused_.clear();
-  if (queued_ == 0) return;
+  if (queued_ > 0) decide(now);
+  // With nothing left to wait for, everyone starts anew.
+  if (queued_ == 0) turn_ = latest_turn_;
+}
 
+void Scheduler::decide(TimePoint now) {
   switch (options_.policy) {
     case FlushPolicy::kOff:
       for (auto& queue : queues_) take_immediate(*queue);
@@ -143,12 +147,18 @@ Scheduler::Queue& Scheduler::queue_for(BackendSet backends) {
 // Start-time fair queueing: a client's tickets follow each other at the distance of their prompts,
 // and one that was idle starts at the turn that is being served.
 void Scheduler::assign_turn(Ticket& ticket) {
-  if (last_turn_.size() > kManyClients) {
-    std::erase_if(last_turn_, [this](const auto& entry) { return entry.second <= turn_; });
+  if (clients_.size() > sweep_at_) {
+    std::erase_if(clients_, [this](const auto& entry) {
+      return entry.second.waiting == 0 && entry.second.next_turn <= turn_;
+    });
+    sweep_at_ = std::max(kManyClients, 2 * clients_.size());
   }
-  std::uint64_t& last = last_turn_[ticket.client];
-  ticket.turn = std::max(turn_, last);
-  last = ticket.turn + ticket.prompts;
+  Client& client = clients_[ticket.client];
+  ++client.waiting;
+  if (ticket.turn != 0) return;  // it comes back, and takes its old place
+  ticket.turn = std::max(turn_, client.next_turn);
+  client.next_turn = ticket.turn + ticket.prompts;
+  latest_turn_ = std::max(latest_turn_, client.next_turn);
 }
 
 void Scheduler::put(Ticket& ticket, std::optional<BackendId> affine) {
@@ -189,6 +199,15 @@ void Scheduler::unlink(Ticket& ticket) {
   deadlines_.erase(deadlines_.iterator_to(ticket));
   queue.prompts -= ticket.prompts;
   queued_ -= ticket.prompts;
+  --clients_.find(ticket.client)->second.waiting;
+}
+
+// Takes out a ticket that will not be granted. When all of its client's have gone, so have its
+// claims: it shall not wait for turns that nobody took.
+void Scheduler::drop(Ticket& ticket) {
+  unlink(ticket);
+  const auto client = clients_.find(ticket.client);
+  if (client->second.waiting == 0) clients_.erase(client);
 }
 
 void Scheduler::refuse(Ticket& ticket, Errc why) {
@@ -199,7 +218,7 @@ void Scheduler::refuse(Ticket& ticket, Errc why) {
 void Scheduler::refuse_expired(TimePoint now) {
   while (!deadlines_.empty() && deadlines_.begin()->deadline <= now) {
     Ticket& ticket = *deadlines_.begin();
-    unlink(ticket);
+    drop(ticket);
     refuse(ticket, Errc::kQueueTimeout);
   }
 }
@@ -210,7 +229,7 @@ void Scheduler::refuse_unserved() {
     if (queue->arrivals.empty() || any_ready(queue->backends)) continue;
     while (!queue->arrivals.empty()) {
       Ticket& ticket = *queue->arrivals.begin();
-      unlink(ticket);
+      drop(ticket);
       refuse(ticket, Errc::kNoBackend);
     }
   }
@@ -240,7 +259,8 @@ void Scheduler::take_eager() {
     const auto id = least_loaded(all - idle_, &Backend::has_room);
     if (!id) break;
     Ticket* head = head_for(*id);
-    if (head == nullptr || !wants(backends_[*id], *head)) {
+    if (head != nullptr && !wants(backends_[*id], *head)) head = first_alone(*id);
+    if (head == nullptr) {
       idle_.insert(*id);
     } else {
       grant_with_mates(*head, *id, reason, backends_[*id].room.prompts());
@@ -248,8 +268,14 @@ void Scheduler::take_eager() {
   }
   close_batches(reason);
   for (Backend& backend : backends_) {
-    if (!backend.has_room()) backend.room.on_held_back();
+    if (backend.ready && !backend.has_room() && is_waited_for(backend)) backend.room.on_held_back();
   }
+}
+
+bool Scheduler::is_waited_for(const Backend& backend) const {
+  return !backend.affine.empty() || std::ranges::any_of(queues_, [&](const auto& queue) {
+    return !queue->central.empty() && queue->backends.contains(id_of(backend));
+  });
 }
 
 // The ticket that `id` would take next. What is better off with another backend moves there.
@@ -271,7 +297,7 @@ Ticket* Scheduler::head_for(BackendId id) {
 
 // A backend whose packable calls are many enough waits: meanwhile others join the head's call.
 bool Scheduler::wants(const Backend& backend, const Ticket& head) const {
-  return backend.calls < kMergeCalls || !packs_now(head, backend);
+  return draining_ || backend.calls < kMergeCalls || !packs_now(head, backend);
 }
 
 void Scheduler::take_overdue(TimePoint now) {
@@ -279,7 +305,7 @@ void Scheduler::take_overdue(TimePoint now) {
     if (oldest->affine && !backends_[*oldest->affine].below_max_inflight()) {
       move(*oldest, std::nullopt);
     }
-    Ticket& next = next_turn();
+    Ticket& next = next_turn(oldest->backends);
     const auto id =
         next.affine ? next.affine : least_loaded(next.backends, &Backend::below_max_inflight);
     grant_with_mates(next, *id, FlushReason::kTimeout, backends_[*id].max_inflight());
@@ -297,9 +323,9 @@ Ticket* Scheduler::overdue(TimePoint now) {
   return nullptr;
 }
 
-// Whose turn it is among the tickets that could leave at once: not necessarily the oldest's, or a
-// client with thousands of old tickets would keep all others out.
-Ticket& Scheduler::next_turn() {
+// Whose turn it is among the tickets that could leave at once to one of `among`: not necessarily
+// the oldest's, or a client with thousands of old tickets would keep all others out.
+Ticket& Scheduler::next_turn(BackendSet among) {
   Ticket* next = nullptr;
   const auto consider = [&next](Turns& turns) {
     if (!turns.empty() && (next == nullptr || EarlierTurn()(*turns.begin(), *next))) {
@@ -307,7 +333,7 @@ Ticket& Scheduler::next_turn() {
     }
   };
   for (auto& queue : queues_) {
-    if (!any_below_max(queue->backends)) continue;
+    if (!any_below_max(queue->backends & among)) continue;
     // What is better off with a backend that holds its beginning moves there, as in head_for().
     while (!queue->central.empty()) {
       Ticket& first = *queue->central.begin();
@@ -318,7 +344,7 @@ Ticket& Scheduler::next_turn() {
     consider(queue->central);
   }
   for (Backend& backend : backends_) {
-    if (backend.below_max_inflight()) consider(backend.affine);
+    if (backend.below_max_inflight() && among.contains(id_of(backend))) consider(backend.affine);
   }
   return *next;  // the caller knows that there is one
 }

@@ -59,7 +59,7 @@ struct BackendTraits {
 //  - A submitted ticket comes out of take() exactly once, granted or refused, unless cancel()
 //    returned true for it.
 //  - A ticket is not granted to a backend while an older one of its client waits that this backend
-//    could take.
+//    could take, unless that one waits for others to share its call.
 //  - No batch holds more than batch_size prompts, unless it is a single client's longer list.
 class Scheduler {
  public:
@@ -100,7 +100,8 @@ class Scheduler {
   // When take() may next decide something if nothing else happens; nothing means "not before".
   std::optional<TimePoint> next_due() const;
 
-  std::size_t queued() const { return queued_; }  // prompts
+  std::size_t queued() const { return queued_; }           // prompts
+  std::size_t clients() const { return clients_.size(); }  // that are remembered
   std::size_t backend_count() const { return backends_.size(); }
   std::uint32_t inflight(BackendId id) const { return backends_[id].inflight; }
   std::uint32_t room(BackendId id) const { return backends_[id].room.prompts(); }
@@ -168,6 +169,12 @@ class Scheduler {
     std::size_t central_prompts = 0;
   };
 
+  // Whose tickets take turns.
+  struct Client {
+    std::uint64_t next_turn = 0;
+    std::size_t waiting = 0;  // tickets
+  };
+
   // Queues.
   Queue& queue_for(BackendSet backends);
   void assign_turn(Ticket& ticket);
@@ -175,11 +182,14 @@ class Scheduler {
   void take_out(Ticket& ticket);
   void move(Ticket& ticket, std::optional<BackendId> affine);
   void unlink(Ticket& ticket);
+  void drop(Ticket& ticket);
   void refuse(Ticket& ticket, Errc why);
   void refuse_unserved();
   void refuse_expired(TimePoint now);
 
   // Decisions.
+  void decide(TimePoint now);
+  bool is_waited_for(const Backend& backend) const;
   bool is_immediate(const Ticket& ticket) const;
   void take_immediate(Queue& queue);
   void take_eager();
@@ -192,7 +202,8 @@ class Scheduler {
   };
   Due fixed_due(const Queue& queue) const;
   Ticket* head_for(BackendId id);
-  Ticket& next_turn();
+  Ticket& next_turn(BackendSet among);
+  Ticket* first_alone(BackendId id);
   bool wants(const Backend& backend, const Ticket& head) const;
 
   // Batches and calls (batching.cc).
@@ -222,9 +233,11 @@ class Scheduler {
   std::vector<std::unique_ptr<Queue>> queues_;  // one per distinct BackendSet seen
   Deadlines deadlines_;                         // every queued ticket
   Residency residency_;
-  std::unordered_map<std::uint64_t, std::uint64_t> last_turn_;  // by client
-  std::uint64_t turn_ = 1;                                      // of the latest grant
-  std::vector<Ticket*> refused_;                                // decided since the last take()
+  std::unordered_map<std::uint64_t, Client> clients_;
+  std::size_t sweep_at_ = 0;       // so many clients: then those without a claim are forgotten
+  std::uint64_t turn_ = 1;         // that is being served
+  std::uint64_t latest_turn_ = 1;  // behind all that were given
+  std::vector<Ticket*> refused_;   // decided since the last take()
 
   // Of the take() in progress.
   std::vector<Ticket*>* decided_ = nullptr;

@@ -110,6 +110,7 @@ DataPlane::Setup App::data_plane_setup() {
                     topology_.sites.size() > 1;
   bodies.packing = batches && setup.scheduler.merge != MergePolicy::kOff;
   bodies.list_piece = batches ? setup.scheduler.batch_size : 0;
+  bodies.max_list = setup.scheduler.max_queue;
   setup.threads = static_cast<std::size_t>(*proxy.io_threads);
   if (setup.threads == 0) setup.threads = std::max(1u, std::thread::hardware_concurrency());
   setup.report_failure = [this](BackendId backend, bool unreachable) {

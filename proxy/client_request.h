@@ -30,4 +30,7 @@ struct ClientRequest {
   bool keep_alive = true;
 };
 
+// `lines`, as in ClientRequest::fields, without those of field `name`.
+std::string without_field(std::string_view lines, std::string_view name);
+
 }  // namespace batchproxy

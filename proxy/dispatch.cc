@@ -67,7 +67,7 @@ Task<Finish> Dispatch::serve() {
   client_.on_peer_gone([this] { on_client_gone(); });
   const std::uint32_t piece = thread_.settings.bodies.list_piece;
   const bool list = request_.route->body == BodyKind::kCompletion && scanned->prompts > 1 &&
-                    !scanned->streaming && piece > 0 &&
+                    !scanned->streaming && scanned->choices > 0 && piece > 0 &&
                     (like.backends.size() > 1 || scanned->prompts > piece);
   if (list) co_return co_await serve_list(*scanned, like);
   co_return co_await serve_whole(*scanned, like);
@@ -122,7 +122,13 @@ Task<Finish> Dispatch::serve_whole(const BodyScan& scan, const Ticket& like) {
     case Errand::Outcome::kAnswer:
       co_return co_await answer_whole(*errand_);
     case Errand::Outcome::kStream: {
-      const Finish finish = co_await answer_streaming(*errand_);
+      Finish finish = Finish::kBackendError;
+      try {
+        finish = co_await answer_streaming(*errand_);
+      } catch (...) {
+        errand_->end_stream(false);
+        throw;
+      }
       errand_->end_stream(finish == Finish::kOk);
       co_return finish;
     }
@@ -161,14 +167,16 @@ Task<Finish> Dispatch::answer_streaming(Errand& errand) {
   const Provenance who = provenance(errand);
   const std::string head = compose_head(from, std::nullopt, context(), &who);
   if (const bool sent = co_await write_client(head); !sent) co_return Finish::kClientGone;
-  const bool is_events = from.content_type.starts_with("text/event-stream");
+  const bool is_events =
+      from.content_type.starts_with("text/event-stream") && from.content_encoding.empty();
   EventCutter events;
   while (true) {
     const auto piece = co_await call.next_piece(request_.timeout);
     if (client_gone_) co_return Finish::kClientGone;
     if (!piece) {
       thread_.report_failure(errand.ticket().verdict.backend, false);
-      co_await end_broken_stream(error_of(call.failure(), errand.backend_name()), events);
+      const Error error = error_of(call.failure(), errand.backend_name());
+      co_await end_broken_stream(error, is_events && events.between_events());
       co_return Finish::kBackendError;
     }
     const bool ended = piece->empty();
@@ -211,6 +219,11 @@ Result<Dispatch::Pieces> Dispatch::cut(const BodyScan& scan, const Ticket& like)
   if (!prompts) return prompts.error();
   const std::size_t count = prompts->size();
   const std::size_t most = thread_.settings.bodies.list_piece;
+  if (count > thread_.settings.bodies.max_list) {
+    return Error{Errc::kQueueFull, "The list holds " + std::to_string(count) +
+                                       " prompts, more than the whole queue "
+                                       "(batchproxy.max_queue)."};
+  }
   const std::size_t pieces =
       std::max((count + most - 1) / most, std::min(count, like.backends.size()));
   const BodyParts whole = BodyParts::cut(request_.body, scan.prompt);
@@ -220,8 +233,12 @@ Result<Dispatch::Pieces> Dispatch::cut(const BodyScan& scan, const Ticket& like)
     const std::size_t end = count * (i + 1) / pieces;
     auto& piece = *made.emplace_back(std::make_unique<Piece>());
     piece.first_prompt = static_cast<std::uint32_t>(begin);
-    piece.body = split(whole, std::span(*prompts).subspan(begin, end - begin));
-    const Errand::Load load{&request_, piece.body, {}, false};
+    // Its prompts stand next to each other in the client's body: nothing is copied.
+    const char* first = (*prompts)[begin].data();
+    const char* last = (*prompts)[end - 1].data() + (*prompts)[end - 1].size();
+    const std::string_view slice(first, static_cast<std::size_t>(last - first));
+    const SplicedBody body({whole.before, "[", slice, "]", whole.after});
+    const Errand::Load load{&request_, body, {}, false, static_cast<std::uint32_t>(i + 1)};
     piece.errand.emplace(thread_, phase_, load);
     Ticket& ticket = piece.errand->ticket();
     describe_prompt(thread_.settings.bodies, scan, model_key_, request_, like,
@@ -242,7 +259,7 @@ Task<void> Dispatch::run_piece(Piece& piece) {
     failed = true;
   }
   // One answer is wrong: then the whole list's is, and the others need not be waited for.
-  if (failed || !piece.is_good()) {
+  if ((failed || !piece.is_good()) && !std::exchange(list_failed_, true)) {
     for (auto& other : pieces_) {
       if (other.get() != &piece) other->errand->cancel();
     }
@@ -319,11 +336,11 @@ Task<bool> Dispatch::write_client(std::span<const asio::const_buffer> buffers) {
 }
 
 // A stream that cannot be finished must not look finished: it gets an error event, no `[DONE]`, no
-// last chunk. In the middle of an endless event there is no place for another: then it just ends.
-Task<void> Dispatch::end_broken_stream(const Error& error, const EventCutter& events) {
+// last chunk. Where there is no place for an event it just ends.
+Task<void> Dispatch::end_broken_stream(const Error& error, bool event_may_follow) {
   keep_alive_ = false;
   thread_.metrics.count_error(error.code);
-  if (!events.between_events()) co_return;
+  if (!event_may_follow) co_return;
   const std::string event = "data: " + error_json(error) + "\n\n";
   co_await write_chunk(event);
 }

@@ -37,7 +37,6 @@ class Dispatch final {
  private:
   // A part of a client's list, with its own errand.
   struct Piece {
-    std::string body;
     std::uint32_t first_prompt = 0;
     std::optional<Errand> errand;
     Errand::Outcome outcome = Errand::Outcome::kFailed;
@@ -66,7 +65,7 @@ class Dispatch final {
   Task<bool> write_chunk(std::string_view bytes);
   Task<bool> write_client(std::span<const asio::const_buffer> buffers);
   Task<bool> write_client(std::string_view bytes);
-  Task<void> end_broken_stream(const Error& error, const EventCutter& events);
+  Task<void> end_broken_stream(const Error& error, bool event_may_follow);
   Task<Finish> refuse(Error error);
 
   ReplyContext context() const;
@@ -80,6 +79,7 @@ class Dispatch final {
   std::optional<Errand> errand_;  // of a request that goes out whole
   Pieces pieces_;                 // of one that does not
   std::size_t pieces_left_ = 0;   // under way
+  bool list_failed_ = false;
   Waiter pieces_done_;
   bool began_answer_ = false;
   bool client_gone_ = false;

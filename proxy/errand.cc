@@ -86,7 +86,7 @@ Task<Errand::Outcome> Errand::attempt_until_done() {
 }
 
 void Errand::cancel() {
-  cancelled_ = true;
+  if (std::exchange(cancelled_, true)) return;
   if (calling_) {
     call_->abort();
   } else if (with_lane_ > 0) {
@@ -145,10 +145,16 @@ Task<CallFailure> Errand::call_alone() {
   call_.emplace(thread_.upstream_resources(), ticket_.verdict.backend, ticket_.deadline);
   calling_ = true;
   // Fresh for every attempt: some vLLM versions refuse an id that is still running.
-  std::string id = request.unique_id + "." + std::to_string(attempts_);
+  std::string id = request.unique_id;
+  if (load_.piece > 0) id += ".p" + std::to_string(load_.piece);
+  id += "." + std::to_string(attempts_);
   if (request.request_id != request.unique_id) id.insert(0, request.request_id + "-");
+  // What is to be put together with others must not come compressed.
+  std::string uncompressed;
+  if (load_.piece > 0) uncompressed = without_field(request.fields, "accept-encoding");
+  const std::string_view fields = load_.piece > 0 ? uncompressed : request.fields;
   const UpstreamRequest upstream{
-      request.route->method, request.target, request.fields, request.authorization, id, load_.body};
+      request.route->method, request.target, fields, request.authorization, id, load_.body};
   CallFailure failure = co_await call_->start(upstream);
   const bool relay = failure == CallFailure::kNone && ticket_.streaming &&
                      call_->head().status == 200 && !cancelled_;

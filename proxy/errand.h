@@ -59,9 +59,10 @@ class Errand final : public VerdictSink {
   // What a shared call needs to know of its member.
   struct Load {
     const ClientRequest* request = nullptr;
-    std::string_view body;  // as it goes out alone
-    BodyParts parts;        // and around its prompt, when it can be packed
-    bool tokens = false;    // the prompt is a list of token ids
+    SplicedBody body;         // as it goes out alone
+    BodyParts parts;          // and around its prompt, when it can be packed
+    bool tokens = false;      // the prompt is a list of token ids
+    std::uint32_t piece = 0;  // of the request's list, from 1; 0: it goes out whole
   };
 
   enum class Outcome {

@@ -71,11 +71,13 @@ class MergedCall {
   }
 
   // One call on behalf of current_; its answer is in `call`.
-  Task<CallFailure> make_call(UpstreamCall& call, std::string_view target, std::string_view body) {
+  Task<CallFailure> make_call(UpstreamCall& call, std::string_view target, SplicedBody body) {
     const ClientRequest& request = *current_.front()->load().request;
     const std::string id = id_prefix_ + std::to_string(++calls_);
-    const UpstreamRequest upstream{request.route->method, target, request.fields,
-                                   request.authorization, id,     body};
+    // What is to be taken apart must not come compressed.
+    const std::string fields = without_field(request.fields, "accept-encoding");
+    const UpstreamRequest upstream{request.route->method, target, fields,
+                                   request.authorization, id,     std::move(body)};
     CallFailure failure = co_await call.start(upstream);
     if (failure == CallFailure::kNone) failure = co_await call.read_whole();
     if (failure == CallFailure::kNone && call.head().status >= 500 && call.body().empty()) {
@@ -109,9 +111,10 @@ class MergedCall {
     const std::string_view target =
         chat_ ? kChatBatchTarget : current_.front()->load().request->target;
     UpstreamCall call(thread_.upstream_resources(), verdict_.backend, deadline());
-    const CallFailure failure = co_await make_call(call, target, body);
+    const CallFailure failure = co_await make_call(call, target, std::string_view(body));
     if (failure != CallFailure::kNone) co_return fail_all(failure);
-    if (call.head().status != 200) co_return halve();
+    if (is_about_one(call.head().status)) co_return halve();
+    if (call.head().status != 200) co_return deliver_to_all(call);
     std::optional<std::vector<UnpackedAnswer>> answers;
     if (call.head().content_encoding.empty()) {
       answers = thread_.list_reader.unpack(call.body(), sizes);
@@ -130,7 +133,21 @@ class MergedCall {
     current_.clear();
   }
 
-  // The engine says no to all for the sake of one: find out which.
+  // Whether the engine may say no to all for the sake of one.
+  static bool is_about_one(unsigned status) {
+    return status == 400 || status == 413 || status == 422 || status == 500;
+  }
+
+  void deliver_to_all(const UpstreamCall& call) {
+    for (std::size_t i = 0; i < current_.size(); ++i) {
+      SharedAnswer answer(call.head());
+      answer.body = call.body();
+      deliver(i, std::move(answer));
+    }
+    current_.clear();
+  }
+
+  // Finds out which.
   void halve() {
     const auto middle = current_.begin() + static_cast<std::ptrdiff_t>(current_.size() / 2);
     groups_.emplace_back(middle, current_.end());

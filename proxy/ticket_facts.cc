@@ -9,7 +9,8 @@ namespace batchproxy {
 
 namespace {
 
-constexpr std::size_t kBytesPerToken = 4;  // of English text, roughly
+constexpr std::size_t kBytesPerToken = 4;                 // of English text, roughly
+constexpr Duration kPatience = std::chrono::seconds(30);  // of a request that may share a call
 
 std::uint64_t hash_all(std::initializer_list<std::string_view> texts) {
   std::uint64_t hash = 0;
@@ -35,7 +36,9 @@ void describe_prompt(const BodyPolicy& policy, const BodyScan& scan, std::uint64
     ticket.prefix = PrefixChain(parts.prompt, model);
     ticket.tokens = static_cast<std::uint32_t>(1 + parts.prompt.size() / kBytesPerToken);
   }
-  if (policy.packing && scan.packing != Packing::kNever) {
+  // A shared call ends with its most impatient member.
+  const bool patient = request.timeout >= kPatience;
+  if (policy.packing && scan.packing != Packing::kNever && patient) {
     ticket.packing = scan.packing;
     ticket.brief = scan.brief;
     ticket.identity = hash_all(

@@ -84,12 +84,27 @@ TEST(BodyScan, LetsARequestShareACallUnlessItsAnswerWouldDiffer) {
   for (const char* text :
        {R"({"prompt":"p","n":2})", R"({"prompt":"p","stream":true})", R"({"prompt":["p"]})",
         R"({"prompt":"p","echo":true})", R"({"prompt":"p","return_token_ids":true})",
-        R"({"prompt":"p","best_of":2})", R"({"model":"m"})"}) {
+        R"({"prompt":"p","best_of":2})", R"({"model":"m"})", R"({"prompt":null})",
+        R"({"prompt":7})", R"({"prompt":"p","return_token_ids":false})",
+        R"({"prompt":"p","echo":1})"}) {
     EXPECT_EQ(scan(text)->packing, Packing::kNever) << text;
   }
   EXPECT_EQ(scan(R"({"messages":[{}]})", BodyKind::kChat)->packing, Packing::kChat);
   EXPECT_EQ(scan(R"({"messages":[{}],"tools":[{}]})", BodyKind::kChat)->packing, Packing::kNever);
   EXPECT_EQ(scan(R"({"prompt":"p"})", BodyKind::kOther)->packing, Packing::kNever);
+  EXPECT_EQ(scan(R"({"messages":"hello"})", BodyKind::kChat)->packing, Packing::kNever);
+}
+
+TEST(BodyScan, KnowsHowManyAnswersAPromptGetsOrThatItIsNotPlainToSee) {
+  EXPECT_EQ(scan(R"({"prompt":["p"]})")->choices, 1u);
+  EXPECT_EQ(scan(R"({"prompt":["p"],"n":null})")->choices, 1u);
+  EXPECT_EQ(scan(R"({"prompt":["p"],"n":3})")->choices, 3u);
+  EXPECT_EQ(scan(R"({"prompt":["p"],"n":2.0})")->choices, 0u);
+  EXPECT_EQ(scan(R"({"prompt":["p"],"n":"2"})")->choices, 0u);
+}
+
+TEST(BodyScan, SkipsAByteOrderMarkAsEnginesDo) {
+  EXPECT_EQ(scan("\xef\xbb\xbf{\"model\":\"m\"}")->model, "m");
 }
 
 TEST(BodyScan, TellsShortAnswersFromLongOnes) {

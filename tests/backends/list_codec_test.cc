@@ -90,13 +90,6 @@ TEST(Unpack, RefusesWhatIsNotOneChoiceForEach) {
   }
 }
 
-TEST(Split, KeepsTheBodyAroundTheList) {
-  const std::string body = R"({"prompt": ["a","b","c"] , "n": 2})";
-  const auto whole = parts(body, R"(["a","b","c"])");
-  const std::vector<std::string_view> some{R"("b")", R"("c")"};
-  EXPECT_EQ(split(whole, some), R"({"prompt": ["b","c"] , "n": 2})");
-}
-
 TEST(Gather, NumbersTheChoicesByPromptAndAddsUpTheUsage) {
   ListReader reader;
   // n = 2: the first call had two prompts, the second one.

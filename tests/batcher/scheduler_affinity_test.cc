@@ -31,8 +31,9 @@ class PolicyTest : public testing::Test {
     all_ = BackendSet::first(backends);
   }
 
-  Ticket& submit(Duration arrival, char passage = 0) {
+  Ticket& submit(Duration arrival, char passage = 0, std::uint64_t client = 0) {
     Ticket& ticket = tickets_.emplace_back();
+    ticket.client = client;
     ticket.arrival = at(arrival);
     ticket.deadline = at(arrival + 600s);
     ticket.backends = all_;
@@ -134,7 +135,7 @@ TEST_F(Affinity, IsOffWhenItIsSwitchedOff) {
 
 TEST_F(Turns, AClientWithThousandsWaitingDelaysAnothersFirstRequestByOneBatchAtMost) {
   start({.batch_size = 16, .batch_timeout = 500ms}, 1, {.max_num_seqs = 8});
-  for (int i = 0; i < 10000; ++i) submit(0ms).client = 1;
+  for (int i = 0; i < 10000; ++i) submit(0ms, 0, 1);
   std::vector<Ticket*> flying = take(0ms);
   const auto grants_until_served = [&](Duration now, Ticket& newcomer) {
     std::size_t granted = 0;
@@ -158,6 +159,45 @@ TEST_F(Turns, AClientWithThousandsWaitingDelaysAnothersFirstRequestByOneBatchAtM
   late.arrival = at(10s), late.deadline = at(600s), late.backends = all_, late.client = 3;
   scheduler_->submit(late);
   EXPECT_LE(grants_until_served(10s, late), 16u);
+}
+
+TEST_F(Turns, AreGivenBackByTicketsThatNobodyWaitsForAnyMore) {
+  start({.batch_size = 16, .batch_timeout = 1h}, 1, {.max_num_seqs = 1});
+  submit(0ms, 0, 9);
+  std::vector<Ticket*> flying = take(0ms);
+  std::vector<Ticket*> many;
+  for (int i = 0; i < 1000; ++i) many.push_back(&submit(0ms, 0, 1));
+  for (Ticket* ticket : many) ASSERT_TRUE(scheduler_->cancel(*ticket));
+  for (std::uint64_t other = 2; other < 5; ++other) submit(1ms, 0, other), submit(1ms, 0, other);
+  Ticket& again = submit(2ms, 0, 1);
+  int others = 0;
+  while (again.verdict.batch.id == 0) {
+    complete(*flying.front());
+    flying = take(3ms);
+    ++others;
+  }
+  EXPECT_LE(others, 4) << "one of each of the others, and its own";
+}
+
+TEST_F(Turns, OfClientsThatNeverComeBackAreForgotten) {
+  start({}, 1, {.max_num_seqs = 64});
+  for (std::uint64_t client = 0; client < 50000; ++client) {
+    submit(0ms, 0, client);
+    complete(*take(0ms).front());
+    tickets_.clear();
+  }
+  EXPECT_LT(scheduler_->clients(), 10000u);
+}
+
+TEST_F(Merging, LetsWhatGoesAlonePassWhileOthersGather) {
+  start({.batch_size = 4, .merge = MergePolicy::kAlways}, 1, {.max_num_seqs = 64});
+  for (std::uint32_t i = 0; i < Scheduler::kMergeCalls; ++i) submit_brief(0ms), take(0ms);
+  Ticket& gathers = submit_brief(1ms);
+  EXPECT_THAT(take(1ms), IsEmpty());
+  Ticket& alone = submit(2ms);
+  EXPECT_THAT(take(2ms), ElementsAre(&alone));
+  scheduler_->drain();
+  EXPECT_THAT(take(3ms), ElementsAre(&gathers));
 }
 
 TEST_F(Merging, PacksBriefRequestsWhileTheFrontEndIsTheBottleneck) {

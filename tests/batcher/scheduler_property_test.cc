@@ -177,11 +177,13 @@ class History {
   }
 
   // Nobody was overtaken by a later request of its own client that the same backends may serve, at
-  // the backend that took that one, unless it waits for another backend's cache, or has done so
-  // until it was overdue.
+  // the backend that took that one, unless it waits for others to share its call, for another
+  // backend's cache, or has done so until it was overdue.
   void check_order(const Ticket& granted) {
     for (const Ticket* waiting : open_) {
       if (waiting->client != granted.client || waiting->backends != granted.backends) continue;
+      const bool goes_alone = granted.packing == Packing::kNever || !granted.brief;
+      if (waiting->packing != Packing::kNever && goes_alone) continue;
       if (waiting->affine && *waiting->affine != granted.verdict.backend) continue;
       if (waiting->verdict.refused || waiting->arrival + kTimeout <= now_) continue;
       ASSERT_FALSE(waiting->turn < granted.turn && waiting->arrival < granted.arrival)

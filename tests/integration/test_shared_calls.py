@@ -17,6 +17,7 @@ class ListEngine:
     def __init__(self, poison=None, status=b"400 Bad Request", token_ids=True):
         self.poison, self.status, self.token_ids = poison, status, token_ids
         self.calls = []  # prompts of each
+        self.heads = []
         self.gate = threading.Event()
         self.gate.set()
         self.backend = ScriptedBackend(self.serve, self.page)
@@ -30,7 +31,9 @@ class ListEngine:
 
     def serve(self, number, request, carried):
         self.gate.wait(60)
-        body = json.loads(request.partition(b"\r\n\r\n")[2])
+        head, _, text = request.partition(b"\r\n\r\n")
+        body = json.loads(text)
+        self.heads.append(head.decode().lower())
         prompts = body["prompt"] if isinstance(body["prompt"], list) else [body["prompt"]]
         self.calls.append(prompts)
         if self.poison and any(self.poison in prompt for prompt in prompts):
@@ -167,6 +170,26 @@ def test_members_of_a_call_that_died_are_tried_again_elsewhere(start_proxy, tmp_
     prompts = [f"p{i}" for i in range(16)]
     for prompt, got in zip(prompts, ask_all(proxy, prompts)):
         check_lone(prompt, got)
+
+
+def test_a_call_that_an_overloaded_engine_refuses_is_not_halved(start_proxy, tmp_path, list_engine):
+    engine = list_engine(poison="p", status=b"503 Service Unavailable")
+    proxy = start(start_proxy, tmp_path, [engine], merge="always", flush="fixed", batch_size=8, batch_timeout=30)
+    answers = ask_all(proxy, [f"p{i}" for i in range(8)])
+    assert {response.status for response, _ in answers} == {503}
+    assert len(engine.calls) == 1
+
+
+def test_pieces_and_shared_calls_have_ids_of_their_own_and_ask_for_plain_answers(start_proxy, tmp_path, list_engine):
+    engine = list_engine()
+    proxy = start(start_proxy, tmp_path, [engine], merge="always", flush="fixed", batch_size=4, batch_timeout=0.1)
+    response, _ = call(proxy.url, "/v1/completions", {"model": "m", "prompt": [f"p{i}" for i in range(20)]},
+                       {"X-Request-Id": "mine", "Accept-Encoding": "gzip"})
+    assert response.status == 200 and response.headers["x-request-id"] == "mine"
+    ask_all(proxy, [f"p{i}" for i in range(8)])
+    ids = [line for head in engine.heads for line in head.splitlines() if line.startswith("x-request-id")]
+    assert len(engine.heads) == len(set(ids)) >= 7
+    assert not any("accept-encoding: gzip" in head for head in engine.heads)
 
 
 def test_a_long_list_is_spread_and_comes_back_as_one_answer(start_proxy, start_engine):
