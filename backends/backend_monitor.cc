@@ -67,8 +67,8 @@ BackendMonitor::BackendMonitor(asio::io_context& io, Intervals intervals, Events
     : io_(io), intervals_(intervals), events_(std::move(events)) {}
 
 void BackendMonitor::add(const Endpoint* endpoint) {
-  watched_.push_back(std::make_unique<Watched>(
-      Watched{endpoint, {}, asio::steady_timer(io_), asio::steady_timer(io_), {}, false, false}));
+  watched_.push_back(std::make_unique<Watched>(Watched{
+      endpoint, {}, asio::steady_timer(io_), asio::steady_timer(io_), {}, false, false, false}));
   models_->expect(endpoint->id);
 }
 
@@ -146,6 +146,7 @@ Task<BackendMonitor::Reply> BackendMonitor::learn_models(Watched& watched) {
   if (reply.status == 401 && watched.endpoint->api_key.empty() && !watched.retired) {
     // Its clients have the key, we have not: their requests tell what it serves.
     models_->set_anything(watched.endpoint->id);
+    watched.keyed = true;
     events_.on_models(std::make_shared<ModelTable>(*models_));
     co_return Reply{ProbeResult::kOk, {}, {}, 200};
   }
@@ -165,7 +166,9 @@ Task<void> BackendMonitor::learn_abilities(Watched& watched) {
   const Reply reply = co_await get(*watched.endpoint, "/openapi.json", kPatience);
   if (watched.retired || stopped_ || reply.status == 0) co_return;  // no answer: ask again later
   watched.abilities_known = true;
-  events_.on_abilities(watched.endpoint->id, parse_abilities(reply.body));
+  Abilities abilities = parse_abilities(reply.body);
+  abilities.keyed = watched.keyed;
+  events_.on_abilities(watched.endpoint->id, abilities);
 }
 
 Task<void> BackendMonitor::watch_metrics(Watched& watched) {

@@ -26,6 +26,7 @@ namespace batchproxy {
 struct Abilities {
   bool token_ids = false;     // `return_token_ids` for completions
   bool chat_batches = false;  // POST /v1/chat/completions/batch
+  bool keyed = false;         // it keeps its models to holders of a key that we have not
 };
 
 class BackendMonitor {
@@ -74,6 +75,7 @@ class BackendMonitor {
     std::string problem;
     bool retired = false;
     bool abilities_known = false;
+    bool keyed = false;
   };
 
   // One GET of `path`: the body of a 200, or why there is none.

@@ -60,7 +60,7 @@ struct WorkerOptions {
   Key<std::int64_t> port{"port", 8000, between(1, 65535),
                          "Port of a running engine when boot_local is false."};
   Key<std::string> api_key{"api_key", "", anything(),
-                           "Bearer token for a running engine; never a client key."};
+                           "Bearer token for running engines; never a client key."};
   Key<Seconds> server_startup_timeout{"server_startup_timeout", Seconds(900), between(1, 86400),
                                       "Seconds an engine may take until it is ready."};
   Key<Arguments> vllm_args{"vllm_args", {}, anything(), "Arguments for `vllm serve`."};

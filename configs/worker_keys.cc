@@ -82,8 +82,9 @@ void warn_of_near_misses(const WorkerHome& home, Findings& findings) {
 // Keys that are right in every letter, and in the wrong place, would be ignored in silence. Only
 // names that the workers hardly use for themselves are looked for.
 void warn_of_misplaced(const WorkerHome& home, Findings& findings) {
-  static const std::vector<std::string_view> kOurs{"listen",    "io_threads", "flush",
-                                                   "max_queue", "backends",   "launcher"};
+  static const std::vector<std::string_view> kOurs{
+      "listen",   "admin",    "io_threads", "flush",           "affinity",        "merge",
+      "backends", "launcher", "max_queue",  "request_timeout", "metrics_interval"};
   static const std::vector<std::string_view> kEngines{"boot_local", "hf_model_id", "vllm_args",
                                                       "server_startup_timeout"};
   const auto warn = [&](const YamlEntry& entry, std::string_view where) {

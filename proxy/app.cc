@@ -17,6 +17,7 @@ namespace {
 constexpr Duration kTick = std::chrono::seconds(1);
 constexpr Duration kDrainLook = std::chrono::milliseconds(20);
 constexpr auto kProbeInterval = std::chrono::milliseconds(50);
+constexpr Duration kAnnounceAnyway = std::chrono::seconds(10);
 constexpr int kNoEngineLeft = 4;  // exit code
 
 void end_on_error(std::exception_ptr error) {
@@ -73,6 +74,7 @@ App::App(const Options& options, Topology topology, const std::string& self)
                 },
                 [this](BackendId backend, const Abilities& abilities) {
                   data_.set_abilities(backend, abilities);
+                  if (abilities.keyed) warn_of_key(backend);
                 },
                 [this](BackendId backend, const std::optional<EngineMetrics>& metrics) {
                   data_.set_metrics(backend, metrics);
@@ -183,24 +185,31 @@ void App::on_health(BackendId backend, Health health, const std::string& why) {
   // While an engine of ours loads, and once it has ended, the launcher tells about it.
   const bool ours = !engines_.empty();
   if (health == Health::kReady) {
-    spdlog::debug("{} is ready", endpoint.name);
+    if (announced_) spdlog::info("{} is ready again", endpoint.name);
   } else if (state_ == State::kServing && (!ours || engines_[backend] == EngineState::kUp)) {
     spdlog::warn("{} (http://{}) is not ready: {}. No requests are sent to it until it is",
                  endpoint.name, endpoint.authority, why);
   }
-  if (!ours || engines_[backend] == EngineState::kUp) announce_when_complete();
+  if (!ours || engines_[backend] == EngineState::kUp) announce(true);
 }
 
-// Once every backend is up or known to be lost, says how to use them.
-void App::announce_when_complete() {
+// Says how to use the backends that are up, `complete` or not, once.
+void App::announce(bool complete_only) {
   const Snapshot now = snapshot();
   const auto ready = std::count_if(now.backends.begin(), now.backends.end(),
                                    [](const auto& b) { return b.health == Health::kReady; });
   const auto lost = std::count(engines_.begin(), engines_.end(), EngineState::kLost);
   const bool complete = static_cast<std::size_t>(ready + lost) == now.backends.size() && ready > 0;
-  if (announced_ || !complete) return;
+  if (announced_ || ready == 0 || (complete_only && !complete)) return;
   announced_ = true;
   console_.how_to_use(now, listen_url_);
+}
+
+void App::warn_of_key(BackendId backend) {
+  spdlog::warn(
+      "{} asks for an API key. It gets each client's own, and whatever model they name; "
+      "to send one for all, write it as backends[].api_key",
+      topology_.sites[backend].endpoint.name);
 }
 
 void App::on_batch_done(const BatchSummary& batch) {
@@ -212,6 +221,8 @@ void App::tick() {
   ticker_.async_wait([this](const ErrorCode& error) {
     if (error) return;
     console_.tick(snapshot());
+    // One that stays away must not keep the others' readiness from being told.
+    if (std::chrono::steady_clock::now() - started_ > kAnnounceAnyway) announce(false);
     tick();
   });
 }
@@ -302,7 +313,7 @@ void App::on_stage(int index, const std::string& text) {
 void App::on_ready(int index, double seconds) {
   show_engine(index, fmt::format("ready after {:.1f} s", seconds), true);
   engines_[static_cast<std::size_t>(index)] = EngineState::kUp;
-  announce_when_complete();
+  announce(true);
 }
 
 void App::show_engine(int index, const std::string& text, bool milestone) {
@@ -327,7 +338,7 @@ void App::on_exited(int index, const std::string& description) {
 void App::engine_lost(int index) {
   engines_[static_cast<std::size_t>(index)] = EngineState::kLost;
   monitor_.retire(static_cast<BackendId>(index));
-  announce_when_complete();
+  announce(true);
   const bool all_lost = std::all_of(engines_.begin(), engines_.end(),
                                     [](EngineState state) { return state == EngineState::kLost; });
   if (!all_lost || state_ != State::kServing) return;

@@ -40,7 +40,8 @@ class App final : private LauncherEvents {
   Snapshot snapshot() const;
 
   void on_health(BackendId backend, Health health, const std::string& why);
-  void announce_when_complete();
+  void announce(bool complete_only);
+  void warn_of_key(BackendId backend);
   void on_batch_done(const BatchSummary& batch);
   void wait_for_signal();
   void tick();

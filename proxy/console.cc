@@ -58,9 +58,11 @@ void Console::how_to_use(const Snapshot& now, const std::string& listen) {
   board_.reset();
   const auto ready = std::count_if(now.backends.begin(), now.backends.end(),
                                    [](const auto& b) { return b.health == Health::kReady; });
-  line(fmt::format("ready: {} of {} backends serve {}", ready, now.backends.size(), now.models));
+  line(fmt::format("ready: {} of {} backends serve {}", ready, now.backends.size(),
+                   now.models.empty() ? "whatever is asked for" : now.models));
   line(fmt::format("  point workers at {}/v1", listen));
-  if (!options_.file.empty()) {
+  const bool has_workers = !options_.worker.hf_model_id->empty() || !options_.worker.model->empty();
+  if (!options_.file.empty() && has_workers) {
     line(fmt::format("  or make their file: batchproxy worker-config {} > workers.yaml",
                      options_.file));
   }

@@ -88,7 +88,13 @@ std::optional<Error> Dispatch::describe(const BodyScan& scan, Ticket& ticket) {
   const ModelTable& models = *thread_.models;
   ticket.backends = models.find(scan.model);
   if (ticket.backends.empty()) {
-    if (!models.complete()) return error_of(Errc::kNoBackend);
+    if (!models.complete()) {
+      const std::string names = models.names();
+      return Error{Errc::kNoBackend,
+                   "No backend that is up serves `" + std::string(scan.model) + "`" +
+                       (names.empty() ? "." : " (served: " + names + ").") +
+                       " Others have not answered yet: see /status on the admin address."};
+    }
     return Error{Errc::kUnknownModel,
                  "The model `" + std::string(scan.model) +
                      "` does not exist. Served here: " + models.names() + ".",

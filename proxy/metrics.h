@@ -40,12 +40,13 @@ class Count {
   std::atomic<std::uint64_t> value_{0};
 };
 
-// Latencies in the buckets that vLLM uses for its own request latency, so that panels line up.
+// Latencies in the buckets that vLLM uses for its own request latency, so that panels line up, and
+// below them some for one-token answers.
 class LatencyHistogram {
  public:
-  static constexpr std::array kBounds = {0.3,  0.5,  0.8,  1.0,   1.5,   2.0,
-                                         2.5,  5.0,  10.0, 15.0,  20.0,  30.0,
-                                         40.0, 50.0, 60.0, 120.0, 240.0, 480.0};  // s
+  static constexpr std::array kBounds = {0.01, 0.025, 0.05, 0.1,  0.2,   0.3,   0.5,  0.8,
+                                         1.0,  1.5,   2.0,  2.5,  5.0,   10.0,  15.0, 20.0,
+                                         30.0, 40.0,  50.0, 60.0, 120.0, 240.0, 480.0};  // s
   void observe(Duration took);
   const Count& bucket(std::size_t i) const { return buckets_[i]; }  // not cumulative; last is +Inf
   std::uint64_t sum_us() const { return sum_us_.get(); }

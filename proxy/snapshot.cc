@@ -80,9 +80,11 @@ void add_requests(Families& families, const Snapshot& now) {
 }
 
 void add_latency(Families& families, const Snapshot& now) {
-  auto& family = families.add("batchproxy_request_duration_seconds",
-                              "From the arrival of a request to the end of its answer.",
-                              MetricType::Histogram);
+  auto& family =
+      families.add("batchproxy_request_duration_seconds",
+                   "From the arrival of a request to the end of its answer, for those that "
+                   "succeeded.",
+                   MetricType::Histogram);
   ClientMetric metric;
   std::uint64_t cumulative = 0;
   for (std::size_t i = 0; i < now.latency.size(); ++i) {

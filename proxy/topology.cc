@@ -40,11 +40,13 @@ void add_running_servers(const Options& options, Topology& topology) {
     const BackendUrl url = parse_backend_url(*backend.url);
     if (!url.address) throw std::runtime_error(*backend.url + ": " + url.problem);
     const std::string authority = to_string(*url.address);
-    topology.sites.push_back(
-        {make_endpoint(topology.sites.size(), authority, authority, *backend.api_key),
-         static_cast<std::uint32_t>(*backend.max_num_seqs),
-         {},
-         false});
+    // A file that boots its own engines has a key for show; any other's is for running ones.
+    const bool shared = backend.api_key->empty() && !*options.worker.boot_local;
+    const std::string& key = shared ? *options.worker.api_key : *backend.api_key;
+    topology.sites.push_back({make_endpoint(topology.sites.size(), authority, authority, key),
+                              static_cast<std::uint32_t>(*backend.max_num_seqs),
+                              {},
+                              false});
   }
 }
 

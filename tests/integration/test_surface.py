@@ -229,3 +229,25 @@ def test_a_stream_to_http10_ends_with_the_connection_and_is_not_chunked(served, 
     head, _, text = raw(served, http10(body, *fields)).partition(b"\r\n\r\n")
     assert b"transfer-encoding" not in head and b"content-length" not in head and b"connection: close" in head
     assert text.startswith(b"data: {") and text.endswith(b"data: [DONE]\n\n")
+
+
+@pytest.mark.parametrize("settings", [
+    {"batchproxy": {"backends": [{"url": "URL", "api_key": "k"}]}},
+    {"generator_settings": {"api_key": "k"}, "batchproxy": {"backends": [{"url": "URL"}]}}])
+def test_a_configured_key_opens_the_engine_to_every_client(start_proxy, start_engine, tmp_path, settings):
+    engine = start_engine("--api-key", "k")
+    (tmp_path / "k.yaml").write_text(json.dumps(settings).replace("URL", engine.url))
+    proxy = start_proxy("--config", tmp_path / "k.yaml").ready(1)
+    assert complete(proxy.url, "hello")[0].status == 200
+    assert MODEL in call(proxy.url, "/v1/models")[1].decode()
+
+
+def test_without_one_each_client_needs_the_engines_key(start_proxy, start_engine):
+    engine = start_engine("--api-key", "k")
+    proxy = start_proxy("--backend", engine.url).ready(1)
+    proxy.wait_for_line("serve whatever is asked for")
+    body = {"model": MODEL, "prompt": "hello", "max_tokens": 1}
+    asked = {key: call(proxy.url, "/v1/completions", body, {"Authorization": key})[0].status
+             for key in ("Bearer k", "Bearer wrong", "")}
+    assert asked == {"Bearer k": 200, "Bearer wrong": 401, "": 401}
+    assert any("asks for an API key" in line for line in proxy.lines + proxy.errors)
