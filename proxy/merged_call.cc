@@ -25,11 +25,11 @@ class MergedCall {
  public:
   MergedCall(IoThread& thread, Errand& leader)
       : thread_(thread),
-        verdict_(leader.ticket().verdict),
+        backend_(leader.ticket().verdict.backend),
         chat_(leader.ticket().packing == Packing::kChat),
         id_prefix_(leader.load().request->unique_id + ".m") {
     Group group{&leader};
-    for (Ticket* mate : verdict_.mates) {
+    for (Ticket* mate : leader.ticket().verdict.mates) {
       auto* member = static_cast<Errand*>(mate->sink);
       // Tickets carry a hash of what must be equal: here it is compared.
       if (fits(leader.load(), member->load())) {
@@ -84,14 +84,14 @@ class MergedCall {
       failure = CallFailure::kBareError;
     }
     if (failure != CallFailure::kNone && failure != CallFailure::kTimedOut) {
-      thread_.report_failure(verdict_.backend, failure == CallFailure::kRefused);
+      thread_.report_failure(backend_, failure == CallFailure::kRefused);
     }
     co_return failure;
   }
 
   Task<void> call_for_one() {
     const Errand::Load& load = current_.front()->load();
-    UpstreamCall call(thread_.upstream_resources(), verdict_.backend, deadline());
+    UpstreamCall call(thread_.upstream_resources(), backend_, deadline());
     const CallFailure failure = co_await make_call(call, load.request->target, load.body);
     if (failure != CallFailure::kNone) co_return fail_all(failure);
     SharedAnswer answer(call.head());
@@ -110,7 +110,7 @@ class MergedCall {
     const std::string body = pack(parts, !chat_);
     const std::string_view target =
         chat_ ? kChatBatchTarget : current_.front()->load().request->target;
-    UpstreamCall call(thread_.upstream_resources(), verdict_.backend, deadline());
+    UpstreamCall call(thread_.upstream_resources(), backend_, deadline());
     const CallFailure failure = co_await make_call(call, target, std::string_view(body));
     if (failure != CallFailure::kNone) co_return fail_all(failure);
     if (is_about_one(call.head().status)) co_return halve();
@@ -121,7 +121,7 @@ class MergedCall {
     }
     if (!answers) {
       spdlog::warn("a list answer of {} could not be taken apart; its members are sent alone",
-                   thread_.upstreams.endpoint(verdict_.backend).name);
+                   thread_.upstreams.endpoint(backend_).name);
       co_return scatter();
     }
     for (std::size_t i = 0; i < answers->size(); ++i) {
@@ -178,7 +178,7 @@ class MergedCall {
   }
 
   IoThread& thread_;
-  const Verdict verdict_;
+  const BackendId backend_;
   const bool chat_;
   const std::string id_prefix_;
   std::vector<Group> groups_;  // still to be called, the next one last

@@ -1,12 +1,11 @@
 // tests/batcher/scheduler_affinity_test.cc - prompts that begin alike, clients that take turns, and
 // requests that share a call, in virtual time.
-#include <deque>
 #include <string>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "batcher/scheduler.h"
+#include "tests/batcher/scheduler_fixture.h"
 
 namespace batchproxy {
 namespace {
@@ -16,54 +15,27 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::SizeIs;
 
-TimePoint at(Duration since_start) {
-  return TimePoint() + 1h + since_start;
-}
-
-class PolicyTest : public testing::Test {
+class PolicyTest : public SchedulerFixture {
  protected:
-  void start(SchedulerOptions options, std::uint32_t backends, BackendTraits traits) {
-    scheduler_.emplace(options);
-    for (BackendId id = 0; id < backends; ++id) {
-      scheduler_->set_backend(id, traits);
-      scheduler_->set_ready(id, true);
-    }
-    all_ = BackendSet::first(backends);
-  }
-
   Ticket& submit(Duration arrival, char passage = 0, std::uint64_t client = 0) {
-    Ticket& ticket = tickets_.emplace_back();
-    ticket.client = client;
-    ticket.arrival = at(arrival);
-    ticket.deadline = at(arrival + 600s);
-    ticket.backends = all_;
-    ticket.tokens = 1000;
+    Ticket& made = ticket(arrival);
+    made.client = client;
+    made.tokens = 1000;
     if (passage != 0) {
       const std::string own = std::to_string(tickets_.size()) + std::string(400, 'q');
-      ticket.prefix = PrefixChain(std::string(4000, passage) + own, 0);
+      made.prefix = PrefixChain(std::string(4000, passage) + own, 0);
     }
-    scheduler_->submit(ticket);
-    return ticket;
+    scheduler_->submit(made);
+    return made;
   }
   Ticket& submit_brief(Duration arrival, std::uint64_t client = 0, std::uint64_t identity = 7) {
-    Ticket& ticket = tickets_.emplace_back();
-    ticket.arrival = at(arrival);
-    ticket.deadline = at(arrival + 600s);
-    ticket.backends = all_;
-    ticket.packing = Packing::kCompletion;
-    ticket.brief = true;
-    ticket.identity = identity;
-    ticket.client = client;
-    scheduler_->submit(ticket);
-    return ticket;
-  }
-  std::vector<Ticket*> take(Duration now) {
-    std::vector<Ticket*> decided;
-    scheduler_->take(at(now), decided);
-    return decided;
-  }
-  void complete(const Ticket& done) {
-    scheduler_->complete(done.verdict.backend, done.prompts, done.verdict.holds_call);
+    Ticket& made = ticket(arrival);
+    made.packing = Packing::kCompletion;
+    made.brief = true;
+    made.identity = identity;
+    made.client = client;
+    scheduler_->submit(made);
+    return made;
   }
   // Makes backend 0 look as if its HTTP front end were the bottleneck.
   void bind_front_end() {
@@ -72,10 +44,6 @@ class PolicyTest : public testing::Test {
     }
     ASSERT_TRUE(scheduler_->front_end_bound(0));
   }
-
-  std::deque<Ticket> tickets_;  // outlives the scheduler, which links them
-  std::optional<Scheduler> scheduler_;
-  BackendSet all_;
 };
 
 using Affinity = PolicyTest;

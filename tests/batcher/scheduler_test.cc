@@ -1,10 +1,8 @@
 // tests/batcher/scheduler_test.cc - the Scheduler's policy, as sentences, in virtual time.
-#include "batcher/scheduler.h"
-
-#include <deque>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include "tests/batcher/scheduler_fixture.h"
 
 namespace batchproxy {
 namespace {
@@ -13,31 +11,18 @@ using namespace std::chrono_literals;
 using testing::ElementsAre;
 using testing::IsEmpty;
 
-TimePoint at(Duration since_start) {
-  return TimePoint() + 1h + since_start;
-}
-
-// A scheduler with backends, and a small language to drive it.
-class SchedulerTest : public testing::Test {
+class SchedulerTest : public SchedulerFixture {
  protected:
   void start(FlushPolicy policy, std::uint32_t backends = 1, std::uint32_t room = 4,
              std::uint32_t batch_size = 4, std::size_t max_queue = 1000) {
-    scheduler_.emplace(SchedulerOptions{.policy = policy,
-                                        .batch_size = batch_size,
-                                        .batch_timeout = 500ms,
-                                        .max_queue = max_queue});
-    for (BackendId id = 0; id < backends; ++id) {
-      scheduler_->set_backend(id, {.max_num_seqs = room});
-      scheduler_->set_ready(id, true);
-    }
-    all_ = BackendSet::first(backends);
+    SchedulerFixture::start({.policy = policy,
+                             .batch_size = batch_size,
+                             .batch_timeout = 500ms,
+                             .max_queue = max_queue},
+                            backends, {.max_num_seqs = room});
   }
-
   Ticket& ticket(Duration arrival, std::uint32_t prompts = 1) {
-    Ticket& made = tickets_.emplace_back();
-    made.arrival = at(arrival);
-    made.deadline = at(arrival + 600s);
-    made.backends = all_;
+    Ticket& made = SchedulerFixture::ticket(arrival);
     made.prompts = prompts;
     return made;
   }
@@ -46,18 +31,6 @@ class SchedulerTest : public testing::Test {
     scheduler_->submit(made);
     return made;
   }
-  std::vector<Ticket*> take(Duration now) {
-    std::vector<Ticket*> decided;
-    scheduler_->take(at(now), decided);
-    return decided;
-  }
-  void complete(const Ticket& done) {
-    scheduler_->complete(done.verdict.backend, done.prompts, done.verdict.holds_call);
-  }
-
-  std::deque<Ticket> tickets_;  // outlives the scheduler, which links them
-  std::optional<Scheduler> scheduler_;
-  BackendSet all_;
 };
 
 using EagerScheduler = SchedulerTest;

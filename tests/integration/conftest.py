@@ -179,6 +179,15 @@ def start_engine(tmp_path):
         engine.stop(signal.SIGTERM)
 
 
+@pytest.fixture
+def served(start_proxy, start_engine):
+    """A proxy in front of one simulated engine, `served.engine`."""
+    engine = start_engine()
+    proxy = start_proxy("--backend", engine.url).ready(1)
+    proxy.engine = engine
+    return proxy
+
+
 def write_config(path, servers=4, **launcher):
     """A configuration of simulated 2-GPU engines that run at twenty times their speed."""
     settings = {"engine": "sim", "servers": servers, "sim_time_scale": 0.05, "stagger": 0, **launcher}

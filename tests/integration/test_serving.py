@@ -96,14 +96,6 @@ def test_the_bench_scores_questions_through_the_proxy(start_proxy, tmp_path):
 
 # --- the edge -------------------------------------------------------------------------------------
 
-@pytest.fixture
-def served(start_proxy, start_engine):
-    engine = start_engine()
-    proxy = start_proxy("--backend", engine.url).ready(1)
-    proxy.engine = engine
-    return proxy
-
-
 def body_of(prompt="hello", **fields):
     return json.dumps({"model": MODEL, "prompt": prompt, "max_tokens": 2, **fields}).encode()
 

@@ -37,14 +37,6 @@ ENDPOINTS = {
 
 
 @pytest.fixture
-def served(start_proxy, start_engine):
-    engine = start_engine()
-    proxy = start_proxy("--backend", engine.url).ready(1)
-    proxy.engine = engine
-    return proxy
-
-
-@pytest.fixture
 def scripted(start_proxy):
     """scripted(script) -> a proxy in front of a backend that shows the bytes it was sent."""
     backends = []
