@@ -2,7 +2,6 @@
 #include "batcher/room.h"
 
 #include <algorithm>
-#include <cmath>
 
 namespace batchproxy {
 
