@@ -66,36 +66,47 @@ Abilities parse_abilities(const std::string& body) {
 BackendMonitor::BackendMonitor(asio::io_context& io, Intervals intervals, Events events)
     : io_(io), intervals_(intervals), events_(std::move(events)) {}
 
-void BackendMonitor::add(const Endpoint* endpoint) {
-  watched_.push_back(std::make_unique<Watched>(Watched{
-      endpoint, {}, asio::steady_timer(io_), asio::steady_timer(io_), {}, false, false, false}));
-  models_->expect(endpoint->id);
+void BackendMonitor::add(std::shared_ptr<const Endpoint> endpoint) {
+  const BackendId id = endpoint->id;
+  if (id >= watched_.size()) watched_.resize(id + 1);
+  watched_[id] = std::make_shared<Watched>(Watched{std::move(endpoint),
+                                                   {},
+                                                   asio::steady_timer(io_),
+                                                   asio::steady_timer(io_),
+                                                   {},
+                                                   false,
+                                                   false,
+                                                   false});
+  models_->expect(id);
+  if (!started_) return;
+  events_.on_models(std::make_shared<ModelTable>(*models_));
+  start_watching(watched_[id]);
 }
 
 void BackendMonitor::start() {
+  started_ = true;
   events_.on_models(std::make_shared<ModelTable>(*models_));
-  for (auto& watched : watched_) {
-    // A failure in here is a bug; let it end the process rather than leave a backend unwatched.
-    auto rethrow = [](std::exception_ptr error) {
-      if (error) std::rethrow_exception(error);
-    };
-    asio::co_spawn(io_.get_executor(), watch(*watched), rethrow);
-    asio::co_spawn(io_.get_executor(), watch_metrics(*watched), rethrow);
-  }
+  for (const WatchedPtr& watched : watched_) start_watching(watched);
+}
+
+void BackendMonitor::start_watching(const WatchedPtr& watched) {
+  // A failure in here is a bug; let it end the process rather than leave a backend unwatched.
+  auto rethrow = [](std::exception_ptr error) {
+    if (error) std::rethrow_exception(error);
+  };
+  asio::co_spawn(io_.get_executor(), watch(watched), rethrow);
+  asio::co_spawn(io_.get_executor(), watch_metrics(watched), rethrow);
 }
 
 void BackendMonitor::stop() {
   stopped_ = true;
-  for (auto& watched : watched_) {
-    watched->timer.cancel();
-    watched->metrics_timer.cancel();
-  }
+  for (const WatchedPtr& watched : watched_) end_watching(*watched);
 }
 
 void BackendMonitor::report_failure(BackendId backend, bool unreachable) {
   asio::post(io_, [this, backend, unreachable] {
-    if (stopped_) return;
     Watched& watched = *watched_[backend];
+    if (stopped_ || watched.retired) return;
     if (unreachable) {
       watched.problem = "it refuses connections";
       if (watched.tracker.on_unreachable()) tell_health(watched);
@@ -106,22 +117,35 @@ void BackendMonitor::report_failure(BackendId backend, bool unreachable) {
 
 void BackendMonitor::retire(BackendId backend) {
   Watched& watched = *watched_[backend];
-  watched.retired = true;
   watched.problem = "it has ended";
   if (watched.tracker.on_unreachable()) tell_health(watched);
   models_->set(backend, {});
   events_.on_models(std::make_shared<ModelTable>(*models_));
+  end_watching(watched);
+}
+
+void BackendMonitor::remove(BackendId backend) {
+  Watched& watched = *watched_[backend];
+  watched.tracker.on_unreachable();
+  models_->remove(backend);
+  events_.on_models(std::make_shared<ModelTable>(*models_));
+  end_watching(watched);
+}
+
+void BackendMonitor::end_watching(Watched& watched) {
+  watched.retired = true;
   watched.timer.cancel();
   watched.metrics_timer.cancel();
 }
 
 bool BackendMonitor::any_ready() const {
-  return std::any_of(watched_.begin(), watched_.end(), [](const auto& watched) {
-    return watched->tracker.health() == Health::kReady;
+  return std::any_of(watched_.begin(), watched_.end(), [](const WatchedPtr& watched) {
+    return !watched->retired && watched->tracker.health() == Health::kReady;
   });
 }
 
-Task<void> BackendMonitor::watch(Watched& watched) {
+Task<void> BackendMonitor::watch(WatchedPtr of) {
+  Watched& watched = *of;
   while (!stopped_ && !watched.retired) {
     Reply reply = co_await get(*watched.endpoint, "/health", kPatience);
     // Without its models no request could be routed to it, so that comes before "ready".
@@ -151,6 +175,7 @@ Task<BackendMonitor::Reply> BackendMonitor::learn_models(Watched& watched) {
     co_return Reply{ProbeResult::kOk, {}, {}, 200};
   }
   if (reply.result != ProbeResult::kOk) co_return reply;
+  watched.keyed = false;
   const auto models = parse_models(reply.body);
   if (models.empty()) {
     co_return Reply{ProbeResult::kNotReady, {}, "its /v1/models names no model", 200};
@@ -171,7 +196,8 @@ Task<void> BackendMonitor::learn_abilities(Watched& watched) {
   events_.on_abilities(watched.endpoint->id, abilities);
 }
 
-Task<void> BackendMonitor::watch_metrics(Watched& watched) {
+Task<void> BackendMonitor::watch_metrics(WatchedPtr of) {
+  Watched& watched = *of;
   int failures = 0;
   while (!stopped_ && !watched.retired) {
     if (watched.tracker.health() == Health::kReady) {

@@ -47,13 +47,17 @@ class BackendMonitor {
 
   BackendMonitor(asio::io_context& io, Intervals intervals, Events events);
 
-  // Start-up only; ids are dense from 0, endpoints outlive the monitor.
-  void add(const Endpoint* endpoint);
+  // Watches a backend from start(), or from now on if that was before. It may take the place of one
+  // that was removed.
+  void add(std::shared_ptr<const Endpoint> endpoint);
   void start();
   void stop();
+  void set_intervals(const Intervals& intervals) { intervals_ = intervals; }
 
   // It will not come back: its models are no longer waited for.
   void retire(BackendId backend);
+  // It is no backend any more; nothing is told about it from now on.
+  void remove(BackendId backend);
 
   // A call found nobody at home (`unreachable`), or lost its connection: look at once.
   // Threading: any thread.
@@ -68,7 +72,7 @@ class BackendMonitor {
 
  private:
   struct Watched {
-    const Endpoint* endpoint;
+    std::shared_ptr<const Endpoint> endpoint;
     HealthTracker tracker;
     asio::steady_timer timer;
     asio::steady_timer metrics_timer;
@@ -77,6 +81,7 @@ class BackendMonitor {
     bool abilities_known = false;
     bool keyed = false;
   };
+  using WatchedPtr = std::shared_ptr<Watched>;
 
   // One GET of `path`: the body of a 200, or why there is none.
   struct Reply {
@@ -86,17 +91,21 @@ class BackendMonitor {
     unsigned status = 0;
   };
   Task<Reply> get(const Endpoint& at, std::string path, Duration patience);
-  Task<void> watch(Watched& watched);
-  Task<void> watch_metrics(Watched& watched);
+  void start_watching(const WatchedPtr& watched);
+  // These two keep what they watch alive: its place may be another's by the time they end.
+  Task<void> watch(WatchedPtr of);
+  Task<void> watch_metrics(WatchedPtr of);
+  void end_watching(Watched& watched);
   Task<Reply> learn_models(Watched& watched);
   Task<void> learn_abilities(Watched& watched);
   void tell_health(const Watched& watched);
 
   asio::io_context& io_;
-  const Intervals intervals_;
+  Intervals intervals_;
   const Events events_;
-  std::vector<std::unique_ptr<Watched>> watched_;
+  std::vector<WatchedPtr> watched_;  // by BackendId
   std::shared_ptr<ModelTable> models_ = std::make_shared<ModelTable>();
+  bool started_ = false;
   bool stopped_ = false;
 };
 

@@ -12,8 +12,14 @@ ConnectionPool::ConnectionPool(asio::io_context& io, DeadlineQueue& deadlines,
                                Duration connect_timeout)
     : io_(io), deadlines_(deadlines), connect_timeout_(connect_timeout) {}
 
-void ConnectionPool::add(const Endpoint* endpoint) {
-  peers_.push_back({endpoint, {}});
+void ConnectionPool::set(std::shared_ptr<const Endpoint> endpoint) {
+  const BackendId id = endpoint->id;
+  if (id >= peers_.size()) peers_.resize(id + 1);
+  // Closing one makes it take itself off the list.
+  for (const auto idle = std::exchange(peers_[id].idle, {}); const auto& connection : idle) {
+    connection->close();
+  }
+  peers_[id].endpoint = std::move(endpoint);
 }
 
 Connection::Ptr ConnectionPool::take_idle(BackendId backend) {
@@ -54,8 +60,9 @@ void ConnectionPool::give_back(BackendId backend, Connection::Ptr connection) {
   if (!connection->is_open() || connection->has_unread()) return connection->close();
   Peer& peer = peers_[backend];
   Connection* raw = connection.get();
-  auto forget = [&idle = peer.idle, raw] {
-    std::erase_if(idle, [raw](const Connection::Ptr& other) { return other.get() == raw; });
+  auto forget = [this, backend, raw] {
+    std::erase_if(peers_[backend].idle,
+                  [raw](const Connection::Ptr& other) { return other.get() == raw; });
   };
   peer.idle.push_back(std::move(connection));
   raw->expire_in(peer.endpoint->idle_time_to_live);

@@ -3,6 +3,9 @@
 // Threading: confined to one I/O thread.
 #pragma once
 
+#include <atomic>
+#include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "backends/endpoint.h"
@@ -14,8 +17,8 @@ class ConnectionPool {
  public:
   ConnectionPool(asio::io_context& io, DeadlineQueue& deadlines, Duration connect_timeout);
 
-  // Start-up only. Endpoint ids are dense from 0.
-  void add(const Endpoint* endpoint);
+  // Introduces a backend, or puts another in the place of one that has no calls any more.
+  void set(std::shared_ptr<const Endpoint> endpoint);
 
   // The idle connection used last (it is the likeliest to be alive), or null. It has nothing unread
   // and its peer had not left a moment ago.
@@ -29,18 +32,30 @@ class ConnectionPool {
   // Keeps `connection` for the next call. It must be between two answers.
   void give_back(BackendId backend, Connection::Ptr connection);
 
-  const Endpoint& endpoint(BackendId backend) const { return *peers_[backend].endpoint; }
+  bool has(BackendId backend) const {
+    return backend < peers_.size() && peers_[backend].endpoint != nullptr;
+  }
+  void set_connect_timeout(Duration timeout) { connect_timeout_ = timeout; }
+  const std::shared_ptr<const Endpoint>& endpoint(BackendId backend) const {
+    return peers_[backend].endpoint;
+  }
+
+  // A kept connection turned out to be dead when it was used, and was replaced.
+  void count_stale() { stale_.store(stale() + 1, std::memory_order_relaxed); }
+  // Threading: any thread.
+  std::uint64_t stale() const { return stale_.load(std::memory_order_relaxed); }
 
  private:
   struct Peer {
-    const Endpoint* endpoint;
+    std::shared_ptr<const Endpoint> endpoint;
     std::vector<Connection::Ptr> idle;
   };
 
   asio::io_context& io_;
   DeadlineQueue& deadlines_;
-  const Duration connect_timeout_;
+  Duration connect_timeout_;
   std::vector<Peer> peers_;
+  std::atomic<std::uint64_t> stale_{0};
 };
 
 }  // namespace batchproxy

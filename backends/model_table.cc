@@ -3,7 +3,13 @@
 
 namespace batchproxy {
 
+void ModelTable::expect(BackendId backend) {
+  silent_.insert(backend);
+  ++version_;
+}
+
 void ModelTable::set(BackendId backend, const std::vector<Served>& models) {
+  ++version_;
   for (auto& [name, set] : sets_) set.erase(backend);
   for (const Served& model : models) {
     sets_[model.id].insert(backend);
@@ -18,6 +24,11 @@ void ModelTable::set(BackendId backend, const std::vector<Served>& models) {
 void ModelTable::set_anything(BackendId backend) {
   set(backend, {});
   anything_.insert(backend);
+}
+
+void ModelTable::remove(BackendId backend) {
+  set(backend, {});
+  all_.erase(backend);
 }
 
 BackendSet ModelTable::find(std::string_view model) const {

@@ -3,6 +3,7 @@
 // Threading: immutable once built; every I/O thread holds a pointer to the newest.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
@@ -24,12 +25,19 @@ class ModelTable {
   // Says what `backend` serves. A backend that has not said yet is in no name's set, but may turn
   // out to serve anything: see complete().
   void set(BackendId backend, const std::vector<Served>& models);
-  void expect(BackendId backend) { silent_.insert(backend); }
+  void expect(BackendId backend);
   // It will not say, to us: whatever a request names goes to it.
   void set_anything(BackendId backend);
+  // It is no backend any more.
+  void remove(BackendId backend);
 
   // Backends for requests that name `model`; an empty name (the server's default) means all.
   BackendSet find(std::string_view model) const;
+  const std::map<std::string, BackendSet, std::less<>>& by_name() const { return sets_; }
+  BackendSet all() const { return all_; }
+  BackendSet anything() const { return anything_; }
+  // Differs whenever something else does.
+  std::uint64_t version() const { return version_; }
   // False while some backend has not yet said what it serves: an unknown name may become known.
   bool complete() const { return silent_.empty(); }
 
@@ -42,6 +50,7 @@ class ModelTable {
   BackendSet all_;
   BackendSet silent_;
   BackendSet anything_;
+  std::uint64_t version_ = 0;
 };
 
 using ModelTablePtr = std::shared_ptr<const ModelTable>;

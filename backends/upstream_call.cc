@@ -1,7 +1,9 @@
 // backends/upstream_call.cc - see upstream_call.h.
 #include "backends/upstream_call.h"
 
+#include <algorithm>
 #include <array>
+#include <charconv>
 #include <span>
 
 namespace batchproxy {
@@ -14,6 +16,19 @@ std::size_t SplicedBody::size() const {
   std::size_t size = 0;
   for (const std::string_view part : parts) size += part.size();
   return size;
+}
+
+Duration wait_asked_for(const AnswerHead& head) {
+  if (head.status != 429 && head.status != 503) return {};
+  const auto number = [](std::string_view text) {
+    double value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    const bool whole = error == std::errc{} && end == text.data() + text.size();
+    return whole && value > 0 ? std::min(value, 1e6) : 0;
+  };
+  const double ms = number(head.retry_after_ms);
+  const double seconds = ms > 0 ? ms / 1000 : number(head.retry_after);
+  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));
 }
 
 UpstreamCall::UpstreamCall(Resources resources, BackendId backend, TimePoint deadline)
@@ -31,6 +46,7 @@ Task<CallFailure> UpstreamCall::start(const UpstreamRequest& request) {
   if (reused) {
     const CallFailure failure = co_await attempt(request);
     if (failure != CallFailure::kNoAnswer) co_return failure;
+    resources_.connections.count_stale();
   }
   connection_ = resources_.connections.make();
   const ErrorCode error =
@@ -154,7 +170,7 @@ void UpstreamCall::keep_connection_if_clean() {
 }
 
 void UpstreamCall::compose(const UpstreamRequest& request, std::string& out) const {
-  const Endpoint& endpoint = resources_.connections.endpoint(backend_);
+  const Endpoint& endpoint = *resources_.connections.endpoint(backend_);
   out.reserve(384 + request.fields.size());
   out.append(request.method).append(" ").append(request.target).append(" HTTP/1.1\r\nhost: ");
   out.append(endpoint.authority).append("\r\n").append(request.fields);

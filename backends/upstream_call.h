@@ -12,6 +12,7 @@
 #include <string>
 #include <string_view>
 
+#include "backends/call_failure.h"
 #include "backends/connection_pool.h"
 #include "backends/http/body.h"
 #include "backends/http/buffer.h"
@@ -38,18 +39,6 @@ struct UpstreamRequest {
   SplicedBody body;
 };
 
-enum class CallFailure {
-  kNone,
-  kRefused,      // nobody listens there: nothing was sent
-  kUnreachable,  // no connection for another reason, or not in time: nothing was sent
-  kNoAnswer,     // the connection died before the first byte of an answer
-  kCutAnswer,    // it died after that
-  kBareError,    // it answered 5xx without a word, as a dying vLLM does
-  kBadAnswer,    // not HTTP as we read it, or too large
-  kTimedOut,
-  kAborted,  // abort() was called
-};
-
 // What of the answer's head is passed on. Views are valid while the call lives.
 struct AnswerHead {
   unsigned status = 0;
@@ -59,6 +48,9 @@ struct AnswerHead {
   std::string_view retry_after_ms{};  // these two: what the openai package goes by
   std::string_view should_retry{};
 };
+
+// How long an answer asks its client to wait; nothing unless it is a 429 or a 503 that says so.
+Duration wait_asked_for(const AnswerHead& head);
 
 class UpstreamCall {
  public:

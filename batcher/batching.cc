@@ -30,7 +30,8 @@ void Scheduler::cut_batch(Queue& queue, FlushReason reason) {
 void Scheduler::grant_with_mates(Ticket& leader, BackendId id, FlushReason reason,
                                  std::uint32_t max_inflight) {
   Backend& backend = backends_[id];
-  const bool packs = packs_now(leader, backend);
+  // A probe goes alone.
+  const bool packs = packs_now(leader, backend) && backend.breaker.is_closed();
   if (packs && options_.policy == FlushPolicy::kEager) close_batch(backend, reason);
   grant(leader, id, reason);
   if (packable(leader, backend)) {
@@ -57,7 +58,7 @@ void Scheduler::grant_with_mates(Ticket& leader, BackendId id, FlushReason reaso
 void Scheduler::find_mates(const Ticket& leader, BackendId id, std::uint32_t most) {
   mates_.clear();
   passed_clients_.clear();
-  Queue& queue = queue_for(leader.backends);
+  Queue& queue = queue_for(leader.among);
   Backend& backend = backends_[id];
   auto central = queue.central.begin();
   auto affine = backend.affine.begin();
@@ -69,7 +70,7 @@ void Scheduler::find_mates(const Ticket& leader, BackendId id, std::uint32_t mos
         none_affine || (central != queue.central.end() && EarlierTurn()(*central, *affine));
     Ticket& ticket = take_central ? *central++ : *affine++;
     const bool passed = std::ranges::find(passed_clients_, ticket.client) != passed_clients_.end();
-    if (!passed && ticket.backends == leader.backends && ticket.identity == leader.identity &&
+    if (!passed && ticket.among == leader.among && ticket.identity == leader.identity &&
         ticket.packing == leader.packing && packs_now(ticket, backend)) {
       mates_.push_back(&ticket);
     } else if (!passed) {
@@ -115,7 +116,7 @@ bool Scheduler::packable(const Ticket& ticket, const Backend& backend) const {
 
 bool Scheduler::packs_now(const Ticket& ticket, const Backend& backend) const {
   return packable(ticket, backend) &&
-         (options_.merge == MergePolicy::kAlways || front_ends_bound(ticket.backends));
+         (options_.merge == MergePolicy::kAlways || front_ends_bound(ticket.among));
 }
 
 // Whether it is so with all of them: one that waits for its calls to fill while others take at once
@@ -129,6 +130,7 @@ bool Scheduler::front_ends_bound(BackendSet among) const {
 // Takes `ticket` out of its queue into the open batch of backend `id`.
 void Scheduler::grant(Ticket& ticket, BackendId id, FlushReason reason) {
   unlink(ticket);
+  --clients_.find(ticket.client)->second.waiting;
   Backend& backend = backends_[id];
   if (!backend.open.empty() && backend.open_prompts + ticket.prompts > options_.batch_size) {
     close_batch(backend, reason);
@@ -141,10 +143,15 @@ void Scheduler::grant(Ticket& ticket, BackendId id, FlushReason reason) {
   }
   turn_ = std::max(turn_, ticket.turn);
   ticket.verdict.backend = id;
+  ticket.verdict.generation = backend.breaker.generation();
   ticket.verdict.refused.reset();
   backend.open.push_back(&ticket);
   backend.open_prompts += ticket.prompts;
   backend.inflight += ticket.prompts;
+  if (!backend.breaker.is_closed()) {
+    backend.breaker.on_granted(now_);
+    refresh(backend, now_);
+  }
   if (backend.open_prompts >= options_.batch_size) close_batch(backend, FlushReason::kFull);
 }
 

@@ -41,6 +41,10 @@ ErrorTraits describe(Errc code) {
       return {"no_backend", 503, kBackend, true};
     case Errc::kCancelled:
       return {"cancelled", 503, kOverloaded, true};
+    case Errc::kRetryBudget:
+      return {"retry_budget", 503, kOverloaded, true};
+    case Errc::kShuttingDown:
+      return {"shutting_down", 503, kOverloaded, true};
     case Errc::kQueueTimeout:
       return {"queue_timeout", 504, kTimeout, true};
     case Errc::kInternal:
@@ -51,6 +55,12 @@ ErrorTraits describe(Errc code) {
       return {"bad_backend_response", 502, kBackend, true};
     case Errc::kBackendTimeout:
       return {"backend_timeout", 504, kTimeout, true};
+    case Errc::kChoiceCountMismatch:
+      return {"choice_count_mismatch", 502, kBackend, true};
+    case Errc::kPoisonPrompt:
+      return {"poison_prompt", 502, kBackend, false};
+    case Errc::kKnownPoison:
+      return {"known_poison", 422, kInvalid, false};
   }
   return {"internal_error", 500, "internal_error", true};
 }

@@ -32,35 +32,30 @@ enum class Errc {
   // Ours, or nobody's.
   kQueueFull,
   kNoBackend,
-  kCancelled,  // withdrawn because its client had left; nobody sees it
+  kCancelled,    // withdrawn because its client had left; nobody sees it
+  kRetryBudget,  // no retry now; the failure that asked for it is answered instead
   kQueueTimeout,
+  kShuttingDown,
   kInternal,
   // The backend's.
   kBackendLost,  // the connection died before the answer was whole, on every attempt
   kBadBackendResponse,
   kBackendTimeout,
+  kChoiceCountMismatch,  // it answered more, or less, than was asked for
+  kPoisonPrompt,         // three engines died with it, the last with nothing else on it
+  kKnownPoison,          // the same bytes as one of those, again
 };
 
-inline constexpr std::array kAllErrors = {Errc::kBadHttp,
-                                          Errc::kUnsupportedVersion,
-                                          Errc::kUriTooLong,
-                                          Errc::kHeadTooLarge,
-                                          Errc::kExpectationFailed,
-                                          Errc::kBodyTooLarge,
-                                          Errc::kRequestTimeout,
-                                          Errc::kInvalidJson,
-                                          Errc::kInvalidRequest,
-                                          Errc::kUnknownRoute,
-                                          Errc::kMethodNotAllowed,
-                                          Errc::kUnknownModel,
-                                          Errc::kQueueFull,
-                                          Errc::kNoBackend,
-                                          Errc::kCancelled,
-                                          Errc::kQueueTimeout,
-                                          Errc::kInternal,
-                                          Errc::kBackendLost,
-                                          Errc::kBadBackendResponse,
-                                          Errc::kBackendTimeout};
+inline constexpr std::array kAllErrors = {
+    Errc::kBadHttp,        Errc::kUnsupportedVersion,  Errc::kUriTooLong,
+    Errc::kHeadTooLarge,   Errc::kExpectationFailed,   Errc::kBodyTooLarge,
+    Errc::kRequestTimeout, Errc::kInvalidJson,         Errc::kInvalidRequest,
+    Errc::kUnknownRoute,   Errc::kMethodNotAllowed,    Errc::kUnknownModel,
+    Errc::kQueueFull,      Errc::kNoBackend,           Errc::kCancelled,
+    Errc::kRetryBudget,    Errc::kQueueTimeout,        Errc::kShuttingDown,
+    Errc::kInternal,       Errc::kBackendLost,         Errc::kBadBackendResponse,
+    Errc::kBackendTimeout, Errc::kChoiceCountMismatch, Errc::kPoisonPrompt,
+    Errc::kKnownPoison};
 
 struct ErrorTraits {
   std::string_view code;  // stable word, in the body and in x-batchproxy-code

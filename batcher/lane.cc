@@ -1,6 +1,8 @@
 // batcher/lane.cc - see lane.h.
 #include "batcher/lane.h"
 
+#include <utility>
+
 #include <boost/asio/post.hpp>
 
 namespace batchproxy {
@@ -20,16 +22,20 @@ LanePort::LanePort(Lane& lane, std::uint32_t index, boost::asio::io_context& io)
 
 void LanePort::submit(Ticket& ticket) {
   ticket.port = index_;
-  send({Kind::kSubmit, false, false, ticket.prompts, 0, 0, &ticket});
+  send({.kind = Kind::kSubmit, .ticket = &ticket});
 }
 
 void LanePort::cancel(Ticket& ticket) {
-  send({Kind::kCancel, false, false, 0, 0, 0, &ticket});
+  send({.kind = Kind::kCancel, .ticket = &ticket});
 }
 
-void LanePort::complete(const Verdict& verdict, std::uint32_t prompts, bool ok) {
-  send({Kind::kComplete, ok, verdict.holds_call, prompts, verdict.backend, verdict.batch.id,
-        nullptr});
+void LanePort::complete(const Ticket& ticket, Outcome outcome, Duration pause) {
+  send({.kind = Kind::kComplete,
+        .outcome = outcome,
+        .prompts = ticket.prompts,
+        .grant = ticket.verdict,
+        .batch = ticket.verdict.batch.id,
+        .pause = pause});
 }
 
 void LanePort::send(const Message& message) {
@@ -100,9 +106,25 @@ void Lane::observe(BackendId id, const std::optional<EngineSample>& sample) {
   });
 }
 
-void Lane::set_ready(BackendId id, bool ready) {
+void Lane::set_up(BackendId id, bool up) {
   boost::asio::post(io_, [=, this] {
-    scheduler_.set_ready(id, ready);
+    scheduler_.set_up(id, up);
+    decide();
+  });
+}
+
+void Lane::set_routes(Routes routes) {
+  boost::asio::post(io_, [this, routes = std::move(routes)]() mutable {
+    routes_ = std::move(routes);
+    const auto find = [this](std::uint64_t model) { return routes_.find(model); };
+    scheduler_.reroute(find, routes_.complete);
+    decide();
+  });
+}
+
+void Lane::set_options(const SchedulerOptions& options) {
+  boost::asio::post(io_, [=, this] {
+    scheduler_.set_options(options);
     decide();
   });
 }
@@ -131,6 +153,11 @@ void Lane::run() {
 void Lane::handle(const LanePort::Message& message) {
   switch (message.kind) {
     case LanePort::Kind::kSubmit:
+      // Made with another table of models than ours: who serves it may have changed.
+      if (message.ticket->routes != routes_.version) {
+        message.ticket->backends = routes_.find(message.ticket->model);
+        message.ticket->routes = routes_.version;
+      }
       scheduler_.submit(*message.ticket);
       break;
     case LanePort::Kind::kCancel:
@@ -141,9 +168,10 @@ void Lane::handle(const LanePort::Message& message) {
       by_port_[message.ticket->port].push_back(message.ticket);  // for the cancel() itself
       break;
     case LanePort::Kind::kComplete:
-      scheduler_.complete(message.backend, message.prompts, message.ends_call);
+      scheduler_.complete(message.grant, message.prompts, message.outcome, now(), message.pause);
       if (on_batch_done_) {
-        const auto done = ledger_.completed(message.batch, message.prompts, message.ok, now());
+        const bool ok = message.outcome == Outcome::kGood;
+        const auto done = ledger_.completed(message.batch, message.prompts, ok, now());
         if (done) on_batch_done_(*done);
       }
       break;
@@ -184,6 +212,7 @@ void Lane::publish() {
   for (BackendId id = 0; id < scheduler_.backend_count(); ++id) {
     stats_.inflight[id].store(scheduler_.inflight(id), std::memory_order_relaxed);
     stats_.room[id].store(scheduler_.room(id), std::memory_order_relaxed);
+    stats_.breaker_open[id].store(scheduler_.breaker_open(id), std::memory_order_relaxed);
   }
   const Scheduler::Gains& gains = scheduler_.gains();
   stats_.affine.store(gains.affine, std::memory_order_relaxed);

@@ -20,6 +20,7 @@
 #include <concurrentqueue/concurrentqueue.h>
 
 #include "batcher/batch_ledger.h"
+#include "batcher/routes.h"
 #include "batcher/scheduler.h"
 
 namespace batchproxy {
@@ -32,6 +33,7 @@ struct LaneStats {
   std::atomic<std::uint64_t> queued{0};                                 // prompts
   std::array<std::atomic<std::uint32_t>, BackendSet::kMax> inflight{};  // prompts, by BackendId
   std::array<std::atomic<std::uint32_t>, BackendSet::kMax> room{};      // prompts, by BackendId
+  std::array<std::atomic<bool>, BackendSet::kMax> breaker_open{};       // by BackendId
   std::atomic<std::uint64_t> affine{0};                                 // see Scheduler::Gains
   std::atomic<std::uint64_t> merged_calls{0};
   std::atomic<std::uint64_t> merged_tickets{0};
@@ -51,21 +53,23 @@ class LanePort {
   // back once for this too, in either case: until then the lane may still look at it.
   void cancel(Ticket& ticket);
 
-  // The call that `verdict` granted has ended. Call exactly once per granted ticket.
-  void complete(const Verdict& verdict, std::uint32_t prompts, bool ok);
+  // The call for `ticket` that its verdict granted has ended. Call exactly once per granted ticket.
+  // `pause`: how long the backend asked to be left alone.
+  void complete(const Ticket& ticket, Outcome outcome, Duration pause = {});
 
  private:
   friend class Lane;
 
   enum class Kind : std::uint8_t { kSubmit, kCancel, kComplete };
   struct Message {
-    Kind kind;
-    bool ok;
-    bool ends_call;
-    std::uint32_t prompts;
-    BackendId backend;
-    std::uint64_t batch;
-    Ticket* ticket;
+    Kind kind = Kind::kSubmit;
+    Ticket* ticket = nullptr;  // of kSubmit and kCancel
+    // Of kComplete, whose ticket may be gone when this arrives.
+    Outcome outcome = Outcome::kUnknown;
+    std::uint32_t prompts = 0;
+    Grant grant{};
+    std::uint64_t batch = 0;
+    Duration pause{};
   };
   using Inbox = moodycamel::ConcurrentQueue<Ticket*>;
 
@@ -100,7 +104,9 @@ class Lane {
 
   // Threading: any thread; takes effect on the lane.
   void set_backend(BackendId id, const BackendTraits& traits);
-  void set_ready(BackendId id, bool ready);
+  void set_up(BackendId id, bool up);
+  void set_routes(Routes routes);
+  void set_options(const SchedulerOptions& options);
   void observe(BackendId id, const std::optional<EngineSample>& sample);
   void drain();
 
@@ -119,6 +125,7 @@ class Lane {
 
   boost::asio::io_context& io_;
   Scheduler scheduler_;
+  Routes routes_;
   BatchLedger ledger_;
   OnBatchDone on_batch_done_;
   boost::asio::steady_timer timer_;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <utility>
 
 namespace batchproxy {
 
@@ -18,6 +19,10 @@ constexpr std::uint32_t kHotUses = 4;
 constexpr double kAffinityRatio = 1.5;
 
 constexpr std::size_t kManyClients = 4096;  // then those without a claim are forgotten
+constexpr std::size_t kManyQueues = 32;     // then those without tickets are forgotten
+
+// After an outage a backend's share doubles this often, from one batch on.
+constexpr Duration kSlowStartStep = std::chrono::seconds(1);
 
 }  // namespace
 
@@ -27,6 +32,7 @@ Scheduler::Scheduler(const SchedulerOptions& options) : options_(options) {
 
 Scheduler::~Scheduler() {
   deadlines_.clear();
+  suspects_.clear();
   for (Backend& backend : backends_) backend.affine.clear();
   for (auto& queue : queues_) {
     queue->central.clear();
@@ -45,12 +51,46 @@ void Scheduler::set_backend(BackendId id, const BackendTraits& traits) {
   residency_.set_capacity(id, traits.kv_tokens);
 }
 
-void Scheduler::set_ready(BackendId id, bool ready) {
+void Scheduler::set_options(const SchedulerOptions& options) {
+  options_ = options;
+  for (Backend& backend : backends_) {
+    while (!backend.affine.empty()) move(*backend.affine.begin(), std::nullopt);
+  }
+  stale_ = true;
+}
+
+void Scheduler::set_up(BackendId id, bool up) {
   Backend& backend = backends_.at(id);
-  backend.ready = ready;
-  if (ready) return;
-  residency_.forget(id);
-  while (!backend.affine.empty()) move(*backend.affine.begin(), std::nullopt);
+  if (backend.up == up) return;
+  backend.up = up;
+  stale_ = true;
+  if (!up) {
+    residency_.forget(id);
+    backend.starts_slowly = true;
+    return;
+  }
+  backend.breaker.on_ready(now_);
+  for (const auto& queue : queues_) {
+    const bool held = queue->down_since && queue->prompts > 0;
+    if (held && queue->backends.contains(id)) backend.starts_slowly = true;
+  }
+}
+
+void Scheduler::reroute(const std::function<BackendSet(std::uint64_t)>& find, bool complete) {
+  std::vector<Ticket*> moved;
+  for (Ticket& ticket : deadlines_) {
+    if (find(ticket.model) != ticket.backends) moved.push_back(&ticket);
+  }
+  for (Ticket* ticket : moved) {
+    ticket->backends = find(ticket->model);
+    if (ticket->backends.empty() && complete) {
+      drop(*ticket);
+      refuse(*ticket, Errc::kUnknownModel);
+    } else {
+      unlink(*ticket);
+      enter(*ticket);
+    }
+  }
 }
 
 void Scheduler::observe(BackendId id, const std::optional<EngineSample>& sample, TimePoint now) {
@@ -60,17 +100,14 @@ void Scheduler::observe(BackendId id, const std::optional<EngineSample>& sample,
 
 void Scheduler::submit(Ticket& ticket) {
   ticket.verdict = {};
-  if (!any_ready(ticket.backends)) return refuse(ticket, Errc::kNoBackend);
-  if (queued_ + ticket.prompts > options_.max_queue && queued_ > 0) {
+  if (ticket.costs_budget && !budget_.spend(now_)) return refuse(ticket, Errc::kRetryBudget);
+  // One that comes back has been let in already.
+  const bool comes_back = ticket.turn != 0;
+  if (!comes_back && queued_ + ticket.prompts > options_.max_queue && queued_ > 0) {
     return refuse(ticket, Errc::kQueueFull);
   }
   assign_turn(ticket);
-  Queue& queue = queue_for(ticket.backends);
-  queue.arrivals.insert(queue.arrivals.end(), ticket);
-  deadlines_.insert(deadlines_.end(), ticket);
-  queue.prompts += ticket.prompts;
-  queued_ += ticket.prompts;
-  put(ticket, affine_backend(ticket));
+  enter(ticket);
 }
 
 bool Scheduler::cancel(Ticket& ticket) {
@@ -79,18 +116,35 @@ bool Scheduler::cancel(Ticket& ticket) {
   return true;
 }
 
-void Scheduler::complete(BackendId id, std::uint32_t prompts, bool ends_call) {
-  Backend& backend = backends_.at(id);
-  assert(backend.inflight >= prompts && (!ends_call || backend.calls > 0));
+void Scheduler::complete(const Grant& grant, std::uint32_t prompts, Outcome outcome, TimePoint now,
+                         Duration pause) {
+  Backend& backend = backends_.at(grant.backend);
+  assert(backend.inflight >= prompts && (!grant.holds_call || backend.calls > 0));
   backend.inflight -= prompts;
-  if (ends_call) --backend.calls;
+  if (grant.holds_call) --backend.calls;
+  if (grant.alone) {
+    suspect_flies_ = false;
+    unreserve();
+  }
   backend.room.on_completed(prompts);
+  if (outcome == Outcome::kGood) budget_.on_success(now);
+  // The failure of a shared call is one failure, told by the one who made it.
+  const bool tells = !grant.is_mate || outcome == Outcome::kGood || outcome == Outcome::kRejected;
+  if (tells) backend.breaker.on_outcome(outcome, grant.generation, now);
+  if (!backend.breaker.is_closed() || backend.tripped) stale_ = true;
+  if (pause > Duration::zero()) {
+    backend.paused_until = std::max(backend.paused_until, now + std::min(pause, kMaxPause));
+    stale_ = true;
+  }
 }
 
 void Scheduler::take(TimePoint now, std::vector<Ticket*>& decided) {
   decided_ = &decided;
+  now_ = now;
+  if (suspects_.empty() && !suspect_flies_) unreserve();
+  refresh(now);
   refuse_expired(now);
-  refuse_unserved();
+  refuse_unserved(now);
   decided.insert(decided.end(), refused_.begin(), refused_.end());
   refused_.clear();
   if (queued_ > 0) decide(now);
@@ -99,6 +153,7 @@ void Scheduler::take(TimePoint now, std::vector<Ticket*>& decided) {
 }
 
 void Scheduler::decide(TimePoint now) {
+  if (!suspects_.empty()) place_suspects(now);
   switch (options_.policy) {
     case FlushPolicy::kOff:
       for (auto& queue : queues_) take_immediate(*queue);
@@ -121,10 +176,15 @@ std::optional<TimePoint> Scheduler::next_due() const {
   auto sooner = [&due](TimePoint at) { due = due ? std::min(*due, at) : at; };
   if (!refused_.empty()) return TimePoint::min();
   if (!deadlines_.empty()) sooner(deadlines_.begin()->deadline);
+  if (queued_ > 0) sooner(stale_ ? TimePoint::min() : refresh_at_);
   for (const auto& queue : queues_) {
     if (queue->arrivals.empty()) continue;
-    if (options_.policy == FlushPolicy::kFixed) {
-      sooner(fixed_due(*queue).at);
+    if (queue->down_since) {
+      sooner(std::max(queue->arrivals.begin()->arrival, *queue->down_since) +
+             options_.hold_timeout);
+    } else if (options_.policy == FlushPolicy::kFixed) {
+      // While nobody takes it a completion must come first, or a change that is looked for.
+      if (any_ready(queue->backends)) sooner(fixed_due(*queue).at);
     } else if (options_.policy == FlushPolicy::kEager && any_below_max(queue->backends)) {
       // Once every backend is at its limit only a completion can help, and that wakes us anyway.
       sooner(queue->arrivals.begin()->arrival + options_.batch_timeout);
@@ -139,9 +199,34 @@ Scheduler::Queue& Scheduler::queue_for(BackendSet backends) {
   for (auto& queue : queues_) {
     if (queue->backends == backends) return *queue;
   }
+  if (queues_.size() >= kManyQueues) {
+    std::erase_if(queues_, [](const auto& queue) { return queue->prompts == 0; });
+  }
   queues_.push_back(std::make_unique<Queue>());
   queues_.back()->backends = backends;
+  refresh(*queues_.back(), now_);
   return *queues_.back();
+}
+
+// Those that have failed it are left out, unless only they are up.
+BackendSet Scheduler::choose_among(const Ticket& ticket) const {
+  const BackendSet others = ticket.backends - ticket.avoid;
+  return any_up(others) ? others : ticket.backends;
+}
+
+// Puts a ticket that has its turn into the queue where it belongs.
+void Scheduler::enter(Ticket& ticket) {
+  ticket.among = choose_among(ticket);
+  deadlines_.insert(deadlines_.end(), ticket);
+  queued_ += ticket.prompts;
+  if (ticket.suspect) {
+    suspects_.insert(ticket);
+    return;
+  }
+  Queue& queue = queue_for(ticket.among);
+  queue.arrivals.insert(queue.arrivals.end(), ticket);
+  queue.prompts += ticket.prompts;
+  put(ticket, affine_backend(ticket));
 }
 
 // Start-time fair queueing: a client's tickets follow each other at the distance of their prompts,
@@ -169,7 +254,7 @@ void Scheduler::put(Ticket& ticket, std::optional<BackendId> affine) {
     backend.affine_prompts += ticket.prompts;
     idle_.erase(*affine);
   } else {
-    Queue& queue = queue_for(ticket.backends);
+    Queue& queue = queue_for(ticket.among);
     queue.central.insert(queue.central.end(), ticket);
     queue.central_prompts += ticket.prompts;
   }
@@ -181,7 +266,7 @@ void Scheduler::take_out(Ticket& ticket) {
     backend.affine.erase(backend.affine.iterator_to(ticket));
     backend.affine_prompts -= ticket.prompts;
   } else {
-    Queue& queue = queue_for(ticket.backends);
+    Queue& queue = queue_for(ticket.among);
     queue.central.erase(queue.central.iterator_to(ticket));
     queue.central_prompts -= ticket.prompts;
   }
@@ -193,13 +278,16 @@ void Scheduler::move(Ticket& ticket, std::optional<BackendId> affine) {
 }
 
 void Scheduler::unlink(Ticket& ticket) {
-  take_out(ticket);
-  Queue& queue = queue_for(ticket.backends);
-  queue.arrivals.erase(queue.arrivals.iterator_to(ticket));
   deadlines_.erase(deadlines_.iterator_to(ticket));
-  queue.prompts -= ticket.prompts;
   queued_ -= ticket.prompts;
-  --clients_.find(ticket.client)->second.waiting;
+  if (ticket.suspect) {
+    suspects_.erase(suspects_.iterator_to(ticket));
+    return;
+  }
+  take_out(ticket);
+  Queue& queue = queue_for(ticket.among);
+  queue.arrivals.erase(queue.arrivals.iterator_to(ticket));
+  queue.prompts -= ticket.prompts;
 }
 
 // Takes out a ticket that will not be granted. When all of its client's have gone, so have its
@@ -207,7 +295,7 @@ void Scheduler::unlink(Ticket& ticket) {
 void Scheduler::drop(Ticket& ticket) {
   unlink(ticket);
   const auto client = clients_.find(ticket.client);
-  if (client->second.waiting == 0) clients_.erase(client);
+  if (--client->second.waiting == 0) clients_.erase(client);
 }
 
 void Scheduler::refuse(Ticket& ticket, Errc why) {
@@ -218,21 +306,128 @@ void Scheduler::refuse(Ticket& ticket, Errc why) {
 void Scheduler::refuse_expired(TimePoint now) {
   while (!deadlines_.empty() && deadlines_.begin()->deadline <= now) {
     Ticket& ticket = *deadlines_.begin();
+    const bool outage = queue_for(ticket.among).down_since.has_value();
     drop(ticket);
-    refuse(ticket, Errc::kQueueTimeout);
+    refuse(ticket, outage ? Errc::kNoBackend : Errc::kQueueTimeout);
   }
 }
 
-// Its last backend has gone: answer at once rather than let clients wait without a prospect.
-void Scheduler::refuse_unserved() {
+// None of its backends has been up for too long: a client shall not wait without a prospect.
+void Scheduler::refuse_unserved(TimePoint now) {
+  const auto hopeless = [&](const Ticket& ticket, const Queue& queue) {
+    return queue.down_since &&
+           std::max(ticket.arrival, *queue.down_since) + options_.hold_timeout <= now;
+  };
   for (auto& queue : queues_) {
-    if (queue->arrivals.empty() || any_ready(queue->backends)) continue;
-    while (!queue->arrivals.empty()) {
+    while (!queue->arrivals.empty() && hopeless(*queue->arrivals.begin(), *queue)) {
       Ticket& ticket = *queue->arrivals.begin();
       drop(ticket);
       refuse(ticket, Errc::kNoBackend);
     }
   }
+  for (auto it = suspects_.begin(); it != suspects_.end();) {
+    Ticket& ticket = *it++;
+    if (!hopeless(ticket, queue_for(ticket.among))) continue;
+    drop(ticket);
+    refuse(ticket, Errc::kNoBackend);
+  }
+}
+
+// --- who takes requests -------------------------------------------------------------------------
+
+// Works out which backends are ready, and which queues have none that is up. Most of the time
+// nothing has changed, and nothing is looked at.
+void Scheduler::refresh(TimePoint now) {
+  if (!stale_ && now < refresh_at_) return;
+  stale_ = false;
+  refresh_at_ = TimePoint::max();
+  for (Backend& backend : backends_) refresh(backend, now);
+  for (auto& queue : queues_) refresh(*queue, now);
+  // Those that avoid a backend may have nobody else left.
+  std::vector<Ticket*> moved;
+  for (const auto& queue : queues_) {
+    if (!queue->down_since) continue;
+    for (Ticket& ticket : queue->arrivals) {
+      if (choose_among(ticket) != ticket.among) moved.push_back(&ticket);
+    }
+  }
+  for (Ticket* ticket : moved) {
+    unlink(*ticket);
+    enter(*ticket);
+  }
+}
+
+void Scheduler::refresh(Backend& backend, TimePoint now) {
+  backend.breaker.advance(now);
+  const bool tripped = !backend.breaker.is_closed();
+  if (std::exchange(backend.tripped, tripped) && !tripped) backend.starts_slowly = true;
+  if (backend.up) start_slowly(backend, now);
+  const bool was_ready =
+      std::exchange(backend.ready, backend.up && !backend.reserved && backend.breaker.admits(now) &&
+                                       now >= backend.paused_until);
+  if (was_ready && !backend.ready) {
+    while (!backend.affine.empty()) move(*backend.affine.begin(), std::nullopt);
+  }
+  if (!backend.up) return;
+  if (const auto at = backend.breaker.changes_at(now)) refresh_at_ = std::min(refresh_at_, *at);
+  if (now < backend.paused_until) refresh_at_ = std::min(refresh_at_, backend.paused_until);
+}
+
+// One batch, a second later two, then four, until that is no limit any more.
+void Scheduler::start_slowly(Backend& backend, TimePoint now) {
+  if (std::exchange(backend.starts_slowly, false)) backend.started = now;
+  if (!backend.started) return;
+  const auto steps = (now - *backend.started) / kSlowStartStep;
+  const auto most = std::uint64_t{options_.batch_size} << std::min<std::int64_t>(steps, 32);
+  if (most >= 2 * backend.traits.max_num_seqs) {
+    backend.started.reset();
+    backend.most = kUnlimited;
+  } else {
+    backend.most = static_cast<std::uint32_t>(most);
+    refresh_at_ = std::min(refresh_at_, *backend.started + (steps + 1) * kSlowStartStep);
+  }
+}
+
+void Scheduler::refresh(Queue& queue, TimePoint now) {
+  if (any_up(queue.backends)) {
+    queue.down_since.reset();
+  } else if (!queue.down_since) {
+    queue.down_since = now;
+  }
+}
+
+// Whether any of them is there and does its work; one that has asked for a pause does.
+bool Scheduler::any_up(BackendSet among) const {
+  return std::ranges::any_of(backends_, [&](const Backend& backend) {
+    return backend.up && backend.breaker.is_closed() && among.contains(id_of(backend));
+  });
+}
+
+// A suspect runs with nothing else on its backend, so that nobody suffers with it, and so that
+// there is no doubt if the engine dies again. One at a time: the other backends serve meanwhile.
+void Scheduler::place_suspects(TimePoint now) {
+  if (suspect_flies_) return;
+  Ticket& suspect = *suspects_.begin();
+  if (reserved_ && !(backends_[*reserved_].up && suspect.among.contains(*reserved_))) unreserve();
+  if (!reserved_) {
+    reserved_ = least_loaded(suspect.among, &Backend::is_ready);
+    if (!reserved_) return;
+    backends_[*reserved_].reserved = true;
+    refresh(backends_[*reserved_], now);
+  }
+  Backend& backend = backends_[*reserved_];
+  if (backend.inflight > 0) return;
+  suspect_flies_ = true;
+  grant(suspect, *reserved_, FlushReason::kRoom);
+  suspect.verdict.alone = true;
+  close_batch(backend, FlushReason::kRoom);
+}
+
+void Scheduler::unreserve() {
+  if (!reserved_) return;
+  backends_[*reserved_].reserved = false;
+  reserved_.reset();
+  stale_ = true;
 }
 
 // --- decisions ----------------------------------------------------------------------------------
@@ -246,7 +441,8 @@ void Scheduler::take_immediate(Queue& queue) {
     Ticket& ticket = *it++;
     if (!is_immediate(ticket)) continue;
     const auto backend = least_loaded(queue.backends, &Backend::is_ready);
-    grant(ticket, *backend, FlushReason::kRoom);  // refuse_unserved() has seen to it that one is
+    if (!backend) return;
+    grant(ticket, *backend, FlushReason::kRoom);
     close_batch(backends_[*backend], FlushReason::kRoom);
   }
 }
@@ -263,7 +459,7 @@ void Scheduler::take_eager() {
     if (head == nullptr) {
       idle_.insert(*id);
     } else {
-      grant_with_mates(*head, *id, reason, backends_[*id].room.prompts());
+      grant_with_mates(*head, *id, reason, backends_[*id].room_now());
     }
   }
   close_batches(reason);
@@ -305,9 +501,9 @@ void Scheduler::take_overdue(TimePoint now) {
     if (oldest->affine && !backends_[*oldest->affine].below_max_inflight()) {
       move(*oldest, std::nullopt);
     }
-    Ticket& next = next_turn(oldest->backends);
+    Ticket& next = next_turn(oldest->among);
     const auto id =
-        next.affine ? next.affine : least_loaded(next.backends, &Backend::below_max_inflight);
+        next.affine ? next.affine : least_loaded(next.among, &Backend::below_max_inflight);
     grant_with_mates(next, *id, FlushReason::kTimeout, backends_[*id].max_inflight());
   }
   close_batches(FlushReason::kTimeout);
@@ -350,8 +546,10 @@ Ticket& Scheduler::next_turn(BackendSet among) {
 }
 
 void Scheduler::take_fixed(Queue& queue, TimePoint now) {
-  while (queue.prompts >= options_.batch_size) cut_batch(queue, FlushReason::kFull);
-  if (queue.arrivals.empty()) return;
+  while (queue.prompts >= options_.batch_size && any_ready(queue.backends)) {
+    cut_batch(queue, FlushReason::kFull);
+  }
+  if (queue.arrivals.empty() || !any_ready(queue.backends)) return;
   const Due due = fixed_due(queue);
   if (draining_) {
     cut_batch(queue, FlushReason::kDrain);
@@ -382,13 +580,13 @@ std::optional<BackendId> Scheduler::affine_backend(const Ticket& ticket) const {
   double least = 0;
   std::size_t ready = 0;
   for (const Backend& backend : backends_) {
-    if (!backend.ready || !ticket.backends.contains(id_of(backend))) continue;
+    if (!backend.ready || !ticket.among.contains(id_of(backend))) continue;
     least = ready++ == 0 ? backend.load() : std::min(least, backend.load());
   }
   if (ready < 2) return std::nullopt;
   std::optional<BackendId> home;
   const Residency::Match match = residency_.find(ticket.prefix);
-  const BackendSet holders = match.holders & ticket.backends;
+  const BackendSet holders = match.holders & ticket.among;
   for (const Backend& backend : backends_) {
     const BackendId id = id_of(backend);
     if (!holders.contains(id) || !backend.ready) continue;
@@ -396,7 +594,7 @@ std::optional<BackendId> Scheduler::affine_backend(const Ticket& ticket) const {
   }
   if (!home) return std::nullopt;
   for (const auto& queue : queues_) {
-    if (queue->backends == ticket.backends) {
+    if (queue->backends == ticket.among) {
       least += static_cast<double>(queue->central_prompts) / static_cast<double>(ready);
     }
   }
@@ -420,7 +618,7 @@ std::optional<BackendId> Scheduler::least_loaded(BackendSet among, Condition con
 
 bool Scheduler::any_ready(BackendSet among) const {
   return std::ranges::any_of(backends_, [&](const Backend& backend) {
-    return backend.ready && among.contains(id_of(backend));
+    return backend.is_ready() && among.contains(id_of(backend));
   });
 }
 

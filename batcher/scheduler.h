@@ -15,11 +15,18 @@
 // Clients take turns: each ticket gets a place as if every client had a queue of its own and the
 // queues were served in rotation, prompt by prompt.
 //
+// A backend gets nothing while it is down, while its breaker is open, and for as long as it has
+// asked to be left alone. While that is so for all that serve a ticket, the ticket is held; after
+// such an outage a backend gets one batch, a second later two, then four, and so on. A ticket that
+// may have brought engines down gets a backend to itself.
+//
 // Threading: confined to the lane.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <unordered_map>
@@ -27,7 +34,9 @@
 
 #include <boost/intrusive/set.hpp>
 
+#include "batcher/breaker.h"
 #include "batcher/residency.h"
+#include "batcher/retry_budget.h"
 #include "batcher/room.h"
 #include "batcher/ticket.h"
 
@@ -44,6 +53,8 @@ struct SchedulerOptions {
   std::uint32_t batch_size = 16;  // prompts
   Duration batch_timeout = std::chrono::milliseconds(500);
   std::size_t max_queue = 100000;  // prompts
+  // How long a ticket waits while none of its backends is up.
+  Duration hold_timeout = std::chrono::seconds(110);
   bool affinity = true;
   MergePolicy merge = MergePolicy::kAuto;
 };
@@ -67,15 +78,26 @@ class Scheduler {
   // requests gather, so that the next call carries many.
   static constexpr std::uint32_t kMergeCalls = 16;
 
+  // Longest that a backend is left alone because it has asked for it.
+  static constexpr Duration kMaxPause = std::chrono::seconds(30);
+
   explicit Scheduler(const SchedulerOptions& options);
   ~Scheduler();
   Scheduler(const Scheduler&) = delete;
   Scheduler& operator=(const Scheduler&) = delete;
 
-  // Introduces backend `id`, or says more about it. New ones are not ready.
+  // Other rules from now on, also for what waits.
+  void set_options(const SchedulerOptions& options);
+
+  // Introduces backend `id`, or says more about it. New ones are not up.
   void set_backend(BackendId id, const BackendTraits& traits);
-  // Not ready: what waited for its cache goes elsewhere, and its cache is taken to be lost.
-  void set_ready(BackendId id, bool ready);
+  // Whether its server is there. When it goes, what waited for its cache goes elsewhere, and its
+  // cache is taken to be lost.
+  void set_up(BackendId id, bool up);
+
+  // Looks up anew who may serve each waiting ticket; `find` says it of a Ticket::model. Tickets
+  // that nobody will serve are refused if `complete`.
+  void reroute(const std::function<BackendSet(std::uint64_t)>& find, bool complete);
 
   // One look at the backend's metrics; nothing when they could not be read.
   void observe(BackendId id, const std::optional<EngineSample>& sample, TimePoint now);
@@ -87,9 +109,10 @@ class Scheduler {
   // Takes a ticket out of its queue; false when it has its verdict already.
   bool cancel(Ticket& ticket);
 
-  // `prompts` prompts granted to `backend` have been answered, or have failed. `ends_call`: their
-  // verdict had `holds_call`.
-  void complete(BackendId backend, std::uint32_t prompts, bool ends_call);
+  // `prompts` prompts that were granted with `grant` have been answered, or have failed. `pause`:
+  // how long the backend asked to be left alone.
+  void complete(const Grant& grant, std::uint32_t prompts, Outcome outcome, TimePoint now,
+                Duration pause = {});
 
   // Batches no longer wait to fill, now and later.
   void drain() { draining_ = true; }
@@ -104,8 +127,14 @@ class Scheduler {
   std::size_t clients() const { return clients_.size(); }  // that are remembered
   std::size_t backend_count() const { return backends_.size(); }
   std::uint32_t inflight(BackendId id) const { return backends_[id].inflight; }
+  // How many prompts the backend may have at most now; 0 while it is given none.
+  std::uint32_t max_inflight(BackendId id) const {
+    return backends_[id].ready ? backends_[id].max_inflight() : 0;
+  }
   std::uint32_t room(BackendId id) const { return backends_[id].room.prompts(); }
   bool front_end_bound(BackendId id) const { return backends_[id].room.front_end_bound(); }
+  // Whether calls to it fail so often that it is given next to none.
+  bool breaker_open(BackendId id) const { return !backends_[id].breaker.is_closed(); }
   // Batches so far, by FlushReason.
   std::uint64_t batches(FlushReason reason) const {
     return batches_[static_cast<std::size_t>(reason)];
@@ -139,23 +168,34 @@ class Scheduler {
   using Arrivals = TicketSet<&Ticket::arrival_hook, EarlierArrival>;
   using Deadlines = TicketSet<&Ticket::deadline_hook, EarlierDeadline>;
 
+  static constexpr std::uint32_t kUnlimited = ~std::uint32_t{0};
+
   struct Backend {
     explicit Backend(const BackendTraits& of, std::uint32_t batch_size)
         : traits(of), room(of.max_num_seqs, batch_size) {}
 
     BackendTraits traits;
     Room room;
-    bool ready = false;
-    std::uint32_t inflight = 0;  // prompts
-    std::uint32_t calls = 0;     // outstanding packable calls
-    Turns affine;                // tickets whose beginning it holds
+    Breaker breaker;
+    bool up = false;                            // its server is there
+    bool tripped = false;                       // its breaker was not closed when last looked at
+    bool reserved = false;                      // for a suspect
+    TimePoint paused_until = TimePoint::min();  // as it has asked for
+    bool starts_slowly = false;                 // from its next start on
+    std::optional<TimePoint> started;           // slowly, since then
+    std::uint32_t most = kUnlimited;            // prompts in flight, while it starts slowly
+    bool ready = false;                         // to be given requests: what all these amount to
+    std::uint32_t inflight = 0;                 // prompts
+    std::uint32_t calls = 0;                    // outstanding packable calls
+    Turns affine;                               // tickets whose beginning it holds
     std::size_t affine_prompts = 0;
     std::vector<Ticket*> open;  // granted in this take(), batch not closed yet
     std::uint32_t open_prompts = 0;
 
-    bool is_ready() const { return ready; }
-    bool has_room() const { return ready && inflight < room.prompts(); }
-    std::uint32_t max_inflight() const { return 2 * traits.max_num_seqs; }
+    bool is_ready() const { return ready && inflight < most; }
+    std::uint32_t room_now() const { return std::min(room.prompts(), most); }
+    bool has_room() const { return ready && inflight < room_now(); }
+    std::uint32_t max_inflight() const { return std::min(2 * traits.max_num_seqs, most); }
     bool below_max_inflight() const { return ready && inflight < max_inflight(); }
     double load() const { return static_cast<double>(inflight + affine_prompts); }
   };
@@ -167,6 +207,7 @@ class Scheduler {
     Arrivals arrivals;  // all, those in affinity queues too
     std::size_t prompts = 0;
     std::size_t central_prompts = 0;
+    std::optional<TimePoint> down_since;  // none of its backends is up
   };
 
   // Whose tickets take turns.
@@ -184,11 +225,22 @@ class Scheduler {
   void unlink(Ticket& ticket);
   void drop(Ticket& ticket);
   void refuse(Ticket& ticket, Errc why);
-  void refuse_unserved();
+  void enter(Ticket& ticket);
+  void refuse_unserved(TimePoint now);
   void refuse_expired(TimePoint now);
+  BackendSet choose_among(const Ticket& ticket) const;
+
+  // Who takes requests.
+  void refresh(TimePoint now);
+  void refresh(Backend& backend, TimePoint now);
+  void refresh(Queue& queue, TimePoint now);
+  bool any_up(BackendSet among) const;
+  void start_slowly(Backend& backend, TimePoint now);
 
   // Decisions.
   void decide(TimePoint now);
+  void place_suspects(TimePoint now);
+  void unreserve();
   bool is_waited_for(const Backend& backend) const;
   bool is_immediate(const Ticket& ticket) const;
   void take_immediate(Queue& queue);
@@ -228,10 +280,17 @@ class Scheduler {
   bool any_ready(BackendSet among) const;
   bool any_below_max(BackendSet among) const;
 
-  const SchedulerOptions options_;
+  SchedulerOptions options_;
   std::vector<Backend> backends_;
   std::vector<std::unique_ptr<Queue>> queues_;  // one per distinct BackendSet seen
-  Deadlines deadlines_;                         // every queued ticket
+  Turns suspects_;                              // wait for a backend to themselves, one at a time
+  std::optional<BackendId> reserved_;           // for the first of them, or the one under way
+  bool suspect_flies_ = false;
+  RetryBudget budget_;
+  TimePoint now_{};         // of the last take()
+  bool stale_ = true;       // something has happened that refresh() must look at
+  TimePoint refresh_at_{};  // when it must look anyway
+  Deadlines deadlines_;     // every queued ticket
   Residency residency_;
   std::unordered_map<std::uint64_t, Client> clients_;
   std::size_t sweep_at_ = 0;       // so many clients: then those without a claim are forgotten

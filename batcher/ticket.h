@@ -65,16 +65,22 @@ struct BatchInfo {
 
 class Ticket;
 
+// A backend's time, given to a request: what the lane must be told again when it has ended.
+struct Grant {
+  BackendId backend = 0;
+  std::uint32_t generation = 0;  // of the backend's breaker
+  bool is_mate = false;          // in a call that another ticket makes
+  bool holds_call = false;       // counts among the backend's outstanding packable calls
+  bool alone = false;            // nothing else was on the backend
+};
+
 // What the lane decided: send to `backend` now, or answer with `refused`.
 //
 // Tickets that leave in one merged call have one leader, which makes the call for its mates too;
 // a mate waits for its leader, and keeps its ticket and request as they are until then.
-struct Verdict {
-  BackendId backend = 0;
+struct Verdict : Grant {
   BatchInfo batch;
   std::optional<Errc> refused;
-  bool is_mate = false;
-  bool holds_call = false;     // counts among the backend's outstanding packable calls
   std::vector<Ticket*> mates;  // of a leader, by arrival
 };
 
@@ -99,7 +105,12 @@ class Ticket {
   // Set before submit().
   TimePoint arrival{};
   TimePoint deadline{};
-  BackendSet backends;        // who may serve it
+  std::uint64_t model = 0;    // which of Routes::models it asks for
+  std::uint64_t routes = 0;   // the version of Routes that `backends` is from
+  BackendSet backends;        // who may serve it; none while nobody knows who serves its model
+  BackendSet avoid;           // of these, who has failed it: only if no other is up
+  bool costs_budget = false;  // a retry that the retry budget must allow
+  bool suspect = false;       // may have brought engines down: runs alone on its backend
   std::uint32_t prompts = 1;  // a client's list counts as many
   bool streaming = false;
   std::uint64_t client = 0;  // whose it is: clients take turns
@@ -115,6 +126,7 @@ class Ticket {
   Verdict verdict;
 
   // The scheduler's own.
+  BackendSet among;                 // who may serve it now
   std::uint64_t turn = 0;           // place among the turns of all clients; 0: not given yet
   std::optional<BackendId> affine;  // whose affinity queue it waits in
   TicketHook turn_hook;

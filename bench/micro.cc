@@ -68,7 +68,7 @@ void EnqueueAndGrant(benchmark::State& state) {
   Scheduler scheduler({.batch_timeout = 1h, .max_queue = 10000000});
   for (BackendId id = 0; id < 4; ++id) {
     scheduler.set_backend(id, {.max_num_seqs = 16, .kv_tokens = 240000});
-    scheduler.set_ready(id, true);
+    scheduler.set_up(id, true);
   }
   const TimePoint now = TimePoint() + 1h;
   std::deque<Ticket> tickets(waiting + 256);
@@ -91,7 +91,7 @@ void EnqueueAndGrant(benchmark::State& state) {
   std::size_t next = 0;
   for (auto _ : state) {
     Ticket& done = *flying[next];
-    scheduler.complete(done.verdict.backend, 1, false);
+    scheduler.complete(done.verdict, 1, Outcome::kGood, now);
     submit(done);
     scheduler.take(now, decided);
     // Nearly always one; a backend may have to wait for its own.

@@ -20,7 +20,7 @@ class SchedulerRouter : public Router {
       : requests_(requests), tickets_(requests.size()), scheduler_(options) {
     for (BackendId id = 0; id < backends; ++id) {
       scheduler_.set_backend(id, traits);
-      scheduler_.set_ready(id, true);
+      scheduler_.set_up(id, true);
     }
   }
 
@@ -39,8 +39,8 @@ class SchedulerRouter : public Router {
   }
 
   void on_answered(const RoutedCall& call) override {
-    scheduler_.complete(call.backend, static_cast<std::uint32_t>(call.requests.size()),
-                        call.holds_call);
+    scheduler_.complete(call.grant, static_cast<std::uint32_t>(call.requests.size()),
+                        Outcome::kGood, now_);
   }
 
   void observe(BackendId backend, const EngineSample& sample, TimePoint now) override {
@@ -49,6 +49,7 @@ class SchedulerRouter : public Router {
 
   void take(TimePoint now, std::vector<RoutedCall>& calls) override {
     decided_.clear();
+    now_ = now;
     scheduler_.take(now, decided_);
     for (const Ticket* ticket : decided_) {
       const Verdict& verdict = ticket->verdict;
@@ -56,7 +57,7 @@ class SchedulerRouter : public Router {
       if (verdict.is_mate) continue;  // its leader names it
       RoutedCall& call = calls.emplace_back();
       call.backend = verdict.backend;
-      call.holds_call = verdict.holds_call;
+      call.grant = verdict;
       call.requests.push_back(index_of(*ticket));
       for (const Ticket* mate : verdict.mates) call.requests.push_back(index_of(*mate));
     }
@@ -73,6 +74,7 @@ class SchedulerRouter : public Router {
   std::vector<Ticket> tickets_;  // outlive the scheduler
   Scheduler scheduler_;
   std::vector<Ticket*> decided_;
+  TimePoint now_{};
 };
 
 // Decides at once, knowing only what is in flight where.

@@ -20,7 +20,7 @@ namespace batchproxy::bench {
 struct RoutedCall {
   BackendId backend = 0;
   std::vector<std::uint32_t> requests;  // positions in the workload
-  bool holds_call = false;              // see Verdict
+  Grant grant{};                        // of our own scheduler
 };
 
 // Sends each request of a workload to a backend, sooner or later. Time never decreases.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <map>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -216,6 +217,25 @@ std::string show_effective(const Options& options) {
   }
   return "# shared with the workers' file\n" + aligned(worker, names, values) + "\n# batchproxy\n" +
          aligned(proxy, names, values);
+}
+
+std::vector<Change> changes_between(const Options& from, const Options& to) {
+  std::map<std::string, Change> changes;
+  const auto note = [&](const Options& options, std::string Change::* side) {
+    for (const auto& rows : {rows_of(options.worker, ""), rows_of(options.proxy, "")}) {
+      for (const Row& row : rows) {
+        changes[row.name].key = row.name;
+        changes[row.name].*side = row.value;
+      }
+    }
+  };
+  note(from, &Change::from);
+  note(to, &Change::to);
+  std::vector<Change> different;
+  for (auto& [key, change] : changes) {
+    if (change.from != change.to) different.push_back(std::move(change));
+  }
+  return different;
 }
 
 std::string describe_keys() {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "configs/options.h"
 
@@ -12,6 +13,13 @@ namespace batchproxy {
 // Every key with its value and where that came from, for `check --show-effective`. Secrets are
 // masked.
 std::string show_effective(const Options& options);
+
+// What differs between two configurations.
+struct Change {
+  std::string key;  // as show_effective() names it
+  std::string from, to;
+};
+std::vector<Change> changes_between(const Options& from, const Options& to);
 
 // Every key with type, default, limits and meaning, as Markdown tables. docs/CONFIGURATION.md holds
 // this text; a test compares them.

@@ -146,6 +146,11 @@ struct ProxyOptions {
                               "Most prompts waiting; more are answered 503 queue_full."};
   Key<Seconds> request_timeout{"request_timeout", Seconds(600), between(0.01, 86400),
                                "Seconds from arrival to answer; then 504."};
+  Key<Seconds> attempt_timeout{"attempt_timeout", Seconds(0), between(0, 86400),
+                               "Seconds an engine may take for one answer before another is asked; "
+                               "0: all of request_timeout."};
+  Key<Seconds> hold_timeout{"hold_timeout", Seconds(110), between(0, 86400),
+                            "Seconds a request waits while no engine is up; then 503 no_backend."};
   Key<Seconds> connect_timeout{"connect_timeout", Seconds(2), between(0.01, 600),
                                "Seconds to reach an engine."};
   Key<Seconds> idle_timeout{"idle_timeout", Seconds(120), between(1, 86400),

@@ -24,37 +24,63 @@ using Stream = beast::basic_stream<asio::ip::tcp, IoExecutor>;
 constexpr Duration kIdle = std::chrono::seconds(30);
 constexpr std::size_t kMaxBuffer = 16 * 1024;  // a whole request; none of ours has a body
 
-Response answer(const Request& request, const TakeSnapshot& snapshot) {
-  Response response(http_::status::ok, request.version());
-  response.keep_alive(request.keep_alive());
-  response.set(http_::field::content_type, "text/plain; charset=utf-8");
-  const std::string_view path(request.target().data(), request.target().size());
-  if (request.method() != http_::verb::get) {
-    response.result(http_::status::method_not_allowed);
-    response.set(http_::field::allow, "GET");
-    response.body() = "The admin address takes GET.\n";
-  } else if (path == "/livez") {
+// Fills `response` for a path that only looks; false if there is no such path.
+bool show(std::string_view path, const Snapshot& now, Response& response) {
+  if (path == "/livez") {
     response.body() = "ok\n";
   } else if (path == "/readyz") {
-    const Snapshot now = snapshot();
     const bool ready = now.any_ready() && !now.draining;
     if (!ready) response.result(http_::status::service_unavailable);
     response.body() = ready ? "ready\n" : now.draining ? "draining\n" : "no backend is ready\n";
   } else if (path == "/status") {
     response.set(http_::field::content_type, "application/json");
-    response.body() = to_json(snapshot());
+    response.body() = to_json(now);
   } else if (path == "/metrics") {
     response.set(http_::field::content_type, "text/plain; version=0.0.4; charset=utf-8");
-    response.body() = to_prometheus(snapshot());
+    response.body() = to_prometheus(now);
   } else {
+    return false;
+  }
+  return true;
+}
+
+// The same for a path that does something.
+bool act(std::string_view path, const AdminHooks& hooks, Response& response) {
+  if (path == "/admin/reload") {
+    const ReloadReport report = hooks.reload();
+    if (!report.ok) response.result(http_::status::bad_request);
+    for (const std::string& line : report.lines) response.body() += line + "\n";
+  } else if (path == "/admin/drain") {
+    response.result(http_::status::accepted);
+    response.body() = "draining\n";
+    hooks.drain();
+  } else {
+    return false;
+  }
+  return true;
+}
+
+Response answer(const Request& request, const AdminHooks& hooks) {
+  Response response(http_::status::ok, request.version());
+  response.keep_alive(request.keep_alive());
+  response.set(http_::field::content_type, "text/plain; charset=utf-8");
+  const std::string_view path(request.target().data(), request.target().size());
+  const bool posts = path.starts_with("/admin/");
+  if (request.method() != (posts ? http_::verb::post : http_::verb::get)) {
+    response.result(http_::status::method_not_allowed);
+    response.set(http_::field::allow, posts ? "POST" : "GET");
+    response.body() = posts ? "Here it takes POST.\n" : "Here it takes GET.\n";
+  } else if (!(posts ? act(path, hooks, response) : show(path, hooks.snapshot(), response))) {
     response.result(http_::status::not_found);
-    response.body() = "Here are /status, /metrics, /livez and /readyz.\n";
+    response.body() =
+        "Here are /status, /metrics, /livez, /readyz, and for POST /admin/reload and "
+        "/admin/drain.\n";
   }
   response.prepare_payload();
   return response;
 }
 
-Task<void> serve_one(Stream stream, TakeSnapshot snapshot) {
+Task<void> serve_one(Stream stream, std::shared_ptr<const AdminHooks> hooks) {
   beast::flat_buffer buffer(kMaxBuffer);
   while (true) {
     stream.expires_after(kIdle);
@@ -62,7 +88,7 @@ Task<void> serve_one(Stream stream, TakeSnapshot snapshot) {
     ErrorCode error;
     co_await http_::async_read(stream, buffer, request, asio::redirect_error(use_task, error));
     if (error) break;
-    Response response = answer(request, snapshot);
+    Response response = answer(request, *hooks);
     co_await http_::async_write(stream, response, asio::redirect_error(use_task, error));
     if (error || !response.keep_alive()) break;
   }
@@ -79,7 +105,9 @@ void report(std::exception_ptr error) {
 
 }  // namespace
 
-Task<void> serve_admin(asio::io_context& io, Acceptor& acceptor, TakeSnapshot snapshot) {
+Task<void> serve_admin(asio::io_context& io, Acceptor& acceptor, AdminHooks hooks) {
+  // Sessions outlive this coroutine.
+  const auto shared = std::make_shared<const AdminHooks>(std::move(hooks));
   while (acceptor.is_open()) {
     Connection::Socket socket(io.get_executor());
     ErrorCode error;
@@ -89,7 +117,7 @@ Task<void> serve_admin(asio::io_context& io, Acceptor& acceptor, TakeSnapshot sn
       co_await pause_accepting(io);
       continue;
     }
-    asio::co_spawn(io.get_executor(), serve_one(Stream(std::move(socket)), snapshot), &report);
+    asio::co_spawn(io.get_executor(), serve_one(Stream(std::move(socket)), shared), &report);
   }
 }
 

@@ -1,4 +1,5 @@
-// proxy/admin.h - the admin listener: /metrics, /status, /livez, /readyz.
+// proxy/admin.h - the admin listener: /metrics, /status, /livez, /readyz; POST /admin/reload and
+// /admin/drain.
 //
 // Threading: confined to the control thread.
 #pragma once
@@ -7,13 +8,18 @@
 
 #include "backends/http/task.h"
 #include "proxy/listener.h"
+#include "proxy/reload.h"
 #include "proxy/snapshot.h"
 
 namespace batchproxy {
 
-using TakeSnapshot = std::function<Snapshot()>;
+struct AdminHooks {
+  std::function<Snapshot()> snapshot;
+  std::function<ReloadReport()> reload;
+  std::function<void()> drain;  // and exit
+};
 
 // Serves the admin port until the acceptor is closed.
-Task<void> serve_admin(asio::io_context& io, Acceptor& acceptor, TakeSnapshot snapshot);
+Task<void> serve_admin(asio::io_context& io, Acceptor& acceptor, AdminHooks hooks);
 
 }  // namespace batchproxy

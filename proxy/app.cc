@@ -3,12 +3,17 @@
 
 #include <algorithm>
 #include <csignal>
+#include <stdexcept>
 #include <thread>
+#include <utility>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
+
+#include "proxy/log_level.h"
+#include "proxy/settings.h"
 
 namespace batchproxy {
 
@@ -18,14 +23,11 @@ constexpr Duration kTick = std::chrono::seconds(1);
 constexpr Duration kDrainLook = std::chrono::milliseconds(20);
 constexpr auto kProbeInterval = std::chrono::milliseconds(50);
 constexpr Duration kAnnounceAnyway = std::chrono::seconds(10);
-constexpr int kNoEngineLeft = 4;  // exit code
+constexpr Duration kLastWords = std::chrono::seconds(2);  // for the errors of a shutdown
+constexpr int kNoEngineLeft = 4;                          // exit code
 
 void end_on_error(std::exception_ptr error) {
   if (error) std::rethrow_exception(error);
-}
-
-Duration to_duration(Seconds seconds) {
-  return std::chrono::duration_cast<Duration>(seconds);
 }
 
 std::string url(const asio::ip::tcp::endpoint& endpoint) {
@@ -34,33 +36,13 @@ std::string url(const asio::ip::tcp::endpoint& endpoint) {
   return fmt::format("http://{}:{}", host, endpoint.port());
 }
 
-FlushPolicy flush_policy(const Options& options) {
-  if (!*options.worker.enable_batching) return FlushPolicy::kOff;
-  return *options.proxy.flush == "fixed" ? FlushPolicy::kFixed : FlushPolicy::kEager;
-}
-
-MergePolicy merge_policy(std::string_view name) {
-  if (name == "always") return MergePolicy::kAlways;
-  return name == "off" ? MergePolicy::kOff : MergePolicy::kAuto;
-}
-
-std::string_view to_string(FlushPolicy policy) {
-  switch (policy) {
-    case FlushPolicy::kEager:
-      return "eager";
-    case FlushPolicy::kFixed:
-      return "fixed";
-    case FlushPolicy::kOff:
-      return "off";
-  }
-  return "unknown";
-}
-
 }  // namespace
 
-App::App(const Options& options, Topology topology, const std::string& self)
+App::App(const Options& options, Topology topology, const std::string& self, LoadAgain load_again)
     : options_(options),
       topology_(std::move(topology)),
+      sites_(topology_.sites),
+      load_again_(std::move(load_again)),
       console_(options_),
       monitor_(io_,
                {to_duration(*options.proxy.health_interval),
@@ -79,14 +61,17 @@ App::App(const Options& options, Topology topology, const std::string& self)
                 [this](BackendId backend, const std::optional<EngineMetrics>& metrics) {
                   data_.set_metrics(backend, metrics);
                 }}),
-      data_(data_plane_setup(), topology_.sites),
+      data_(data_plane_setup()),
       admin_(listen_on(io_, *options.proxy.admin, "--admin")),
-      signals_(io_, SIGINT, SIGTERM),
+      signals_(io_, SIGINT, SIGTERM, SIGHUP),
       ticker_(io_),
       drain_timer_(io_),
       listen_url_(url(data_.listen(*options.proxy.listen))),
       started_(std::chrono::steady_clock::now()) {
-  for (const BackendSite& site : topology_.sites) monitor_.add(&site.endpoint);
+  for (const BackendSite& site : sites_.all()) {
+    data_.set_backend(site);
+    monitor_.add(site.endpoint);
+  }
   if (!topology_.plans.empty()) make_launcher(self);
 }
 
@@ -94,26 +79,9 @@ App::~App() = default;
 
 DataPlane::Setup App::data_plane_setup() {
   DataPlane::Setup setup;
-  const ProxyOptions& proxy = options_.proxy;
-  setup.settings.max_body = static_cast<std::uint64_t>(*proxy.max_body_bytes);
-  setup.settings.request_timeout = to_duration(*proxy.request_timeout);
-  setup.settings.connect_timeout = to_duration(*proxy.connect_timeout);
-  setup.settings.idle_timeout = to_duration(*proxy.idle_timeout);
-  setup.scheduler.policy = flush_policy(options_);
-  setup.scheduler.batch_size = static_cast<std::uint32_t>(*options_.worker.batch_size);
-  setup.scheduler.batch_timeout = to_duration(*options_.worker.batch_timeout);
-  setup.scheduler.max_queue = static_cast<std::size_t>(*proxy.max_queue);
-  setup.scheduler.affinity = *proxy.affinity;
-  setup.scheduler.merge = merge_policy(*proxy.merge);
-  // Bodies are looked into for no more than the scheduler will use.
-  BodyPolicy& bodies = setup.settings.bodies;
-  const bool batches = setup.scheduler.policy != FlushPolicy::kOff;
-  bodies.prefixes = setup.scheduler.policy == FlushPolicy::kEager && setup.scheduler.affinity &&
-                    topology_.sites.size() > 1;
-  bodies.packing = batches && setup.scheduler.merge != MergePolicy::kOff;
-  bodies.list_piece = batches ? setup.scheduler.batch_size : 0;
-  bodies.max_list = setup.scheduler.max_queue;
-  setup.threads = static_cast<std::size_t>(*proxy.io_threads);
+  setup.settings = data_path_settings(options_, backend_count());
+  setup.scheduler = scheduler_options(options_);
+  setup.threads = static_cast<std::size_t>(*options_.proxy.io_threads);
   if (setup.threads == 0) setup.threads = std::max(1u, std::thread::hardware_concurrency());
   setup.report_failure = [this](BackendId backend, bool unreachable) {
     monitor_.report_failure(backend, unreachable);
@@ -124,6 +92,10 @@ DataPlane::Setup App::data_plane_setup() {
     };
   }
   return setup;
+}
+
+std::size_t App::backend_count() const {
+  return static_cast<std::size_t>(std::ranges::count(sites_.all(), false, &Sites::Site::removed));
 }
 
 void App::make_launcher(const std::string& self) {
@@ -143,8 +115,11 @@ void App::make_launcher(const std::string& self) {
 int App::run() {
   const std::string admin_url = url(admin_.local_endpoint());
   console_.banner(topology_, listen_url_, admin_url);
-  asio::co_spawn(io_.get_executor(), serve_admin(io_, admin_, [this] { return snapshot(); }),
-                 &end_on_error);
+  AdminHooks hooks;
+  hooks.snapshot = [this] { return snapshot(); };
+  hooks.reload = [this] { return reload(); };
+  hooks.drain = [this] { shut_down(0); };
+  asio::co_spawn(io_.get_executor(), serve_admin(io_, admin_, std::move(hooks)), &end_on_error);
   wait_for_signal();
   monitor_.start();
   data_.start();
@@ -160,13 +135,17 @@ Snapshot App::snapshot() const {
   now.draining = state_ != State::kServing;
   now.flush = to_string(flush_policy(options_));
   now.models = models_;
-  for (const BackendSite& site : topology_.sites) {
+  now.config_generation = generation_;
+  now.last_reload_failed = last_reload_failed_;
+  for (const Sites::Site& site : sites_.all()) {
+    if (site.removed) continue;
     BackendSnapshot backend;
-    backend.name = site.endpoint.name;
-    backend.url = "http://" + site.endpoint.authority;
-    backend.health = monitor_.health(site.endpoint.id);
-    if (backend.health == Health::kUnready) backend.problem = monitor_.problem(site.endpoint.id);
-    if (!engines_.empty() && engines_[site.endpoint.id] == EngineState::kStarting) {
+    backend.id = site.endpoint->id;
+    backend.name = site.endpoint->name;
+    backend.url = "http://" + site.endpoint->authority;
+    backend.health = monitor_.health(backend.id);
+    if (backend.health == Health::kUnready) backend.problem = monitor_.problem(backend.id);
+    if (!engines_.empty() && engines_[backend.id] == EngineState::kStarting) {
       backend.health = Health::kUnknown;  // it does not answer yet, and nobody expects it to
     }
     backend.simulated = site.simulated;
@@ -180,8 +159,8 @@ Snapshot App::snapshot() const {
 // --- what happens while serving -----------------------------------------------------------------
 
 void App::on_health(BackendId backend, Health health, const std::string& why) {
-  data_.set_ready(backend, health == Health::kReady, monitor_.any_ready());
-  const Endpoint& endpoint = topology_.sites[backend].endpoint;
+  data_.set_up(backend, health == Health::kReady, monitor_.any_ready());
+  const Endpoint& endpoint = *sites_[backend].endpoint;
   // While an engine of ours loads, and once it has ended, the launcher tells about it.
   const bool ours = !engines_.empty();
   if (health == Health::kReady) {
@@ -191,6 +170,51 @@ void App::on_health(BackendId backend, Health health, const std::string& why) {
                  endpoint.name, endpoint.authority, why);
   }
   if (!ours || engines_[backend] == EngineState::kUp) announce(true);
+  tell_outage();
+}
+
+void App::tell_outage() {
+  if (!announced_ || state_ != State::kServing || outage_ != monitor_.any_ready()) return;
+  outage_ = !outage_;
+  const Snapshot now = snapshot();
+  if (outage_) {
+    spdlog::error("no backend is ready; requests wait for one for up to {:g} s (hold_timeout)",
+                  options_.proxy.hold_timeout->count());
+  } else {
+    spdlog::info("a backend is ready again; {} requests have waited for it", now.queued);
+  }
+}
+
+// Once a second, so that a backend that dies with a hundred requests gets one line.
+void App::tell_failures(const Snapshot& now) {
+  for (const BackendSnapshot& backend : now.backends) {
+    const auto before = std::ranges::find(told_.backends, backend.name, &BackendSnapshot::name);
+    const BackendSnapshot none;
+    const BackendSnapshot& last = before == told_.backends.end() ? none : *before;
+    std::string reasons;
+    for (std::size_t i = 0; i < kCallFailures; ++i) {
+      const std::uint64_t failed = backend.failed_attempts[i] - last.failed_attempts[i];
+      if (failed == 0) continue;
+      reasons += fmt::format("{}{} {}", reasons.empty() ? "" : ", ", failed,
+                             to_string(static_cast<CallFailure>(i)));
+    }
+    if (!reasons.empty()) {
+      spdlog::warn("{}: calls failed: {}; what can be is sent again", backend.name, reasons);
+    }
+    if (backend.breaker_open && !last.breaker_open) {
+      spdlog::warn(
+          "{}: its calls keep failing: it gets one request now and then until one is "
+          "answered",
+          backend.name);
+    } else if (!backend.breaker_open && last.breaker_open) {
+      spdlog::info("{}: its calls are answered again", backend.name);
+    }
+  }
+  if (now.poisoned > told_.poisoned) {
+    spdlog::error("{} requests brought down three engines each and are not sent again",
+                  now.poisoned - told_.poisoned);
+  }
+  told_ = now;
 }
 
 // Says how to use the backends that are up, `complete` or not, once.
@@ -209,18 +233,20 @@ void App::warn_of_key(BackendId backend) {
   spdlog::warn(
       "{} asks for an API key. It gets each client's own, and whatever model they name; "
       "to send one for all, write it as backends[].api_key",
-      topology_.sites[backend].endpoint.name);
+      sites_[backend].endpoint->name);
 }
 
 void App::on_batch_done(const BatchSummary& batch) {
-  console_.batch_done(batch, topology_.sites[batch.backend].endpoint.name);
+  console_.batch_done(batch, sites_[batch.backend].endpoint->name);
 }
 
 void App::tick() {
   ticker_.expires_after(kTick);
   ticker_.async_wait([this](const ErrorCode& error) {
     if (error) return;
-    console_.tick(snapshot());
+    const Snapshot now = snapshot();
+    console_.tick(now);
+    tell_failures(now);
     // One that stays away must not keep the others' readiness from being told.
     if (std::chrono::steady_clock::now() - started_ > kAnnounceAnyway) announce(false);
     tick();
@@ -230,14 +256,82 @@ void App::tick() {
 // --- the end ------------------------------------------------------------------------------------
 
 void App::wait_for_signal() {
-  signals_.async_wait([this](const ErrorCode& error, int) {
+  signals_.async_wait([this](const ErrorCode& error, int number) {
     if (error) return;
-    shut_down(0);
+    if (number == SIGHUP) {
+      reload();
+    } else {
+      shut_down(0);
+    }
     wait_for_signal();
   });
 }
 
-// The first call drains; another one, from a second signal, stops waiting for whatever we wait for.
+// Everything is looked at before anything is changed: an unusable file changes nothing.
+ReloadReport App::reload() {
+  ReloadReport report;
+  const LoadResult loaded = load_again_();
+  for (const Diagnostic& diagnostic : loaded.diagnostics) {
+    report.lines.push_back(diagnostic.format());
+  }
+  std::optional<ReloadPlan> plan;
+  if (loaded.ok()) {
+    try {
+      plan = plan_reload(options_, loaded.options);
+      const Options before = std::exchange(options_, plan->options);
+      try {
+        replace_backends(plan->lines);
+      } catch (const std::runtime_error&) {
+        options_ = before;
+        throw;
+      }
+    } catch (const std::runtime_error& error) {
+      report.lines.push_back(std::string("error: ") + error.what());
+      plan.reset();
+    }
+  }
+  last_reload_failed_ = !plan.has_value();
+  if (!plan) {
+    for (const std::string& line : report.lines) spdlog::error("{}", line);
+    spdlog::error("the configuration was not reloaded; the one in force stays");
+    return report;
+  }
+  report.ok = true;
+  report.lines.insert(report.lines.end(), plan->lines.begin(), plan->lines.end());
+  if (report.lines.empty()) report.lines.push_back("nothing has changed");
+  data_.set_settings(data_path_settings(options_, backend_count()), scheduler_options(options_));
+  monitor_.set_intervals({to_duration(*options_.proxy.health_interval),
+                          to_duration(*options_.proxy.metrics_interval)});
+  set_log_level(*options_.proxy.log_level);
+  ++generation_;
+  for (const std::string& line : report.lines) spdlog::info("reload: {}", line);
+  return report;
+}
+
+// Adds and removes the servers that somebody else has started. Throws std::runtime_error, with
+// nothing done.
+void App::replace_backends(std::vector<std::string>& lines) {
+  if (launcher_) return;
+  const auto in_use = [this](BackendId id) { return data_.inflight(id) > 0; };
+  const auto changes = sites_.replace(running_servers(options_), in_use);
+  if (!changes) {
+    throw std::runtime_error(fmt::format(
+        "more than {} backends, counting those that still finish what they had", BackendSet::kMax));
+  }
+  for (const BackendId id : changes->removed) {
+    lines.push_back(sites_[id].endpoint->name + " gets no more requests");
+    data_.set_up(id, false, monitor_.any_ready());
+    monitor_.remove(id);
+  }
+  for (const BackendId id : changes->added) {
+    lines.push_back(sites_[id].endpoint->name + " is new");
+    data_.set_backend(sites_[id]);
+    monitor_.add(sites_[id].endpoint);
+  }
+  for (const BackendId id : changes->changed) data_.set_backend(sites_[id]);
+}
+
+// The first call drains; the second ends with an error what is not done yet, the third cuts it off.
 void App::shut_down(int exit_code) {
   switch (state_) {
     case State::kServing: {
@@ -246,15 +340,16 @@ void App::shut_down(int exit_code) {
       const Snapshot now = snapshot();
       const auto open = now.queued + now.inflight;
       console_.line(open == 0 ? std::string("stopping")
-                              : fmt::format("stopping: {} requests under way get up to {:.0f} s to "
-                                            "finish; Ctrl-C again to cut them off",
+                              : fmt::format("stopping: {} requests under way get up to {:g} s to "
+                                            "finish; Ctrl-C again to end them with an error",
                                             open, options_.proxy.drain_timeout->count()));
       data_.drain();
-      await_clients(std::chrono::steady_clock::now() + to_duration(*options_.proxy.drain_timeout));
+      drain_until_ = std::chrono::steady_clock::now() + to_duration(*options_.proxy.drain_timeout);
+      await_clients();
       break;
     }
     case State::kDraining:
-      data_.close_all();
+      drain_until_ = std::chrono::steady_clock::now();
       break;
     case State::kStopping:
       // A process that the kernel will not let go of must not keep us: a third signal ends the
@@ -271,12 +366,20 @@ void App::shut_down(int exit_code) {
   }
 }
 
-void App::await_clients(TimePoint until) {
+void App::await_clients() {
   if (data_.drained()) return stop_engines();
-  if (std::chrono::steady_clock::now() >= until) data_.close_all();
+  const TimePoint now = std::chrono::steady_clock::now();
+  if (now >= drain_until_) {
+    if (std::exchange(cut_short_, true)) {
+      data_.close_all();
+    } else {
+      data_.cut_short();
+      drain_until_ = now + kLastWords;
+    }
+  }
   drain_timer_.expires_after(kDrainLook);
-  drain_timer_.async_wait([this, until](const ErrorCode& error) {
-    if (!error) await_clients(until);
+  drain_timer_.async_wait([this](const ErrorCode& error) {
+    if (!error) await_clients();
   });
 }
 

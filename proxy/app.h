@@ -4,6 +4,7 @@
 // Threading: confined to the control thread (main's), which run() occupies.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -12,19 +13,25 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include "backends/backend_monitor.h"
+#include "configs/loader.h"
 #include "configs/options.h"
 #include "launcher/launcher.h"
 #include "proxy/admin.h"
 #include "proxy/console.h"
 #include "proxy/data_plane.h"
+#include "proxy/reload.h"
+#include "proxy/sites.h"
 #include "proxy/topology.h"
 
 namespace batchproxy {
 
 class App final : private LauncherEvents {
  public:
+  // Reads the configuration once more, from wherever it came.
+  using LoadAgain = std::function<LoadResult()>;
+
   // Takes both ports; throws std::runtime_error with a message for the operator.
-  App(const Options& options, Topology topology, const std::string& self);
+  App(const Options& options, Topology topology, const std::string& self, LoadAgain load_again);
   ~App() override;
 
   // Serves until a signal, or until no engine is left. Returns the exit code: 0 after a signal, 4
@@ -36,17 +43,23 @@ class App final : private LauncherEvents {
   enum class EngineState { kStarting, kUp, kLost };  // lost: did not start, or has ended
 
   DataPlane::Setup data_plane_setup();
+  std::size_t backend_count() const;
   void make_launcher(const std::string& self);
   Snapshot snapshot() const;
 
+  ReloadReport reload();
+  void replace_backends(std::vector<std::string>& lines);
+
   void on_health(BackendId backend, Health health, const std::string& why);
+  void tell_outage();
+  void tell_failures(const Snapshot& now);
   void announce(bool complete_only);
   void warn_of_key(BackendId backend);
   void on_batch_done(const BatchSummary& batch);
   void wait_for_signal();
   void tick();
   void shut_down(int exit_code);
-  void await_clients(TimePoint until);
+  void await_clients();
   void stop_engines();
 
   void on_started(int index, pid_t pid) override;
@@ -58,8 +71,10 @@ class App final : private LauncherEvents {
   void show_engine(int index, const std::string& text, bool milestone);
   void engine_lost(int index);
 
-  const Options& options_;
+  Options options_;
   Topology topology_;
+  Sites sites_;
+  const LoadAgain load_again_;
   asio::io_context io_{1};
   Console console_;
   BackendMonitor monitor_;
@@ -73,8 +88,14 @@ class App final : private LauncherEvents {
   std::string models_;
   TimePoint started_;
   std::vector<EngineState> engines_;  // by BackendId; empty when we start none
+  Snapshot told_;                     // what has been said about failures
+  std::uint64_t generation_ = 1;      // of the configuration
+  bool last_reload_failed_ = false;
+  bool outage_ = false;  // no backend is ready, after one was
   bool announced_ = false;
-  bool killed_ = false;  // the engines, by a second signal
+  TimePoint drain_until_{};
+  bool cut_short_ = false;  // what had not been answered by then, or by a second signal
+  bool killed_ = false;     // the engines, by another signal
   State state_ = State::kServing;
   int exit_code_ = 0;
 };

@@ -28,6 +28,9 @@ struct ClientRequest {
   Duration timeout{};  // how long its client, or we, give it
   int minor_version = 1;
   bool keep_alive = true;
+
+  // Equal for requests that ask the same.
+  std::uint64_t content_key() const;
 };
 
 // `lines`, as in ClientRequest::fields, without those of field `name`.

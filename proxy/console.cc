@@ -12,7 +12,7 @@ namespace batchproxy {
 namespace {
 
 std::string describe_engine(const BackendSite& site) {
-  std::string text = "http://" + site.endpoint.authority;
+  std::string text = "http://" + site.endpoint->authority;
   if (!site.gpus.empty()) text += (site.gpus.size() > 1 ? "  GPUs " : "  GPU ") + site.gpus;
   if (site.simulated) text += "  (simulated engine)";
   return text;
@@ -44,7 +44,7 @@ void Console::banner(const Topology& topology, const std::string& listen,
   line(fmt::format("  listening  {}", listen));
   line(fmt::format("  admin      {}/status  {}/metrics", admin, admin));
   for (const BackendSite& site : topology.sites) {
-    line(fmt::format("  {:<10} {}", site.endpoint.name, describe_engine(site)));
+    line(fmt::format("  {:<10} {}", site.endpoint->name, describe_engine(site)));
   }
   if (topology.plans.empty()) return;
   line(fmt::format("starting {} engine{}; logs in {}", topology.plans.size(),

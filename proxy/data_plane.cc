@@ -11,6 +11,8 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include "proxy/ticket_facts.h"
+
 namespace batchproxy {
 
 namespace {
@@ -38,25 +40,37 @@ void end_on_error(std::exception_ptr error) {
   if (error) std::rethrow_exception(error);
 }
 
+// A session may end by it.
+void for_each_session(IoThread& thread, void (Closable::*action)()) {
+  for (auto it = thread.sessions.begin(); it != thread.sessions.end();) ((*it++).*action)();
+}
+
+// Who serves what, by the keys that tickets name models with.
+Routes make_routes(const ModelTable& models) {
+  Routes routes;
+  routes.version = models.version();
+  routes.anything = models.anything();
+  routes.complete = models.complete();
+  for (const auto& [name, backends] : models.by_name()) routes.models[text_key(name)] = backends;
+  routes.models[text_key({})] = models.all();  // a request that names none
+  return routes;
+}
+
 }  // namespace
 
-DataPlane::DataPlane(Setup setup, const std::vector<BackendSite>& sites) {
+DataPlane::DataPlane(Setup setup) {
   for (std::size_t i = 0; i < setup.threads; ++i) {
     auto thread = std::make_unique<IoThread>(setup.settings);
     thread->id_prefix = random_prefix(i);
     thread->models = std::make_shared<ModelTable>();
     thread->report_failure = setup.report_failure;
-    for (const BackendSite& site : sites) thread->upstreams.add(&site.endpoint);
+    thread->poison = &poison_;
     threads_.push_back(std::move(thread));
   }
   if (setup.threads > 1) lane_io_ = std::make_unique<asio::io_context>(1);
   lane_ = std::make_unique<Lane>(lane_io_ ? *lane_io_ : threads_.front()->io, setup.scheduler);
   if (setup.on_batch_done) lane_->watch_batches(setup.on_batch_done);
   for (auto& thread : threads_) thread->lane = &lane_->add_port(thread->io);
-  for (const BackendSite& site : sites) {
-    traits_.push_back({.max_num_seqs = site.max_num_seqs});
-    lane_->set_backend(site.endpoint.id, traits_.back());
-  }
 }
 
 DataPlane::~DataPlane() {
@@ -80,8 +94,28 @@ void DataPlane::start() {
   if (lane_io_) running_.emplace_back([this] { run_forever(*lane_io_); });
 }
 
-void DataPlane::set_ready(BackendId backend, bool ready, bool any_ready) {
-  lane_->set_ready(backend, ready);
+void DataPlane::set_backend(const BackendSite& site) {
+  const BackendId id = site.endpoint->id;
+  on_every_thread([endpoint = site.endpoint](IoThread& thread) {
+    const bool is_new =
+        !thread.upstreams.has(endpoint->id) || thread.upstreams.endpoint(endpoint->id) != endpoint;
+    if (is_new) thread.upstreams.set(endpoint);
+  });
+  if (id >= traits_.size()) traits_.resize(id + 1);
+  traits_[id].max_num_seqs = site.max_num_seqs;
+  lane_->set_backend(id, traits_[id]);
+}
+
+void DataPlane::set_settings(const DataPathSettings& settings, const SchedulerOptions& scheduler) {
+  on_every_thread([settings](IoThread& thread) {
+    thread.settings = settings;
+    thread.upstreams.set_connect_timeout(settings.connect_timeout);
+  });
+  lane_->set_options(scheduler);
+}
+
+void DataPlane::set_up(BackendId backend, bool up, bool any_ready) {
+  lane_->set_up(backend, up);
   on_every_thread([any_ready](IoThread& thread) { thread.any_ready = any_ready; });
 }
 
@@ -102,7 +136,9 @@ void DataPlane::set_metrics(BackendId backend, const std::optional<EngineMetrics
 }
 
 void DataPlane::set_models(ModelTablePtr models) {
+  // The threads first: what the lane then grants, they know.
   on_every_thread([models](IoThread& thread) { thread.models = models; });
+  lane_->set_routes(make_routes(*models));
 }
 
 void DataPlane::drain() {
@@ -111,19 +147,23 @@ void DataPlane::drain() {
     asio::post(threads_[i]->io, [this, i] {
       IoThread& thread = *threads_[i];
       thread.draining = true;
+      accept_backlog(thread, acceptors_[i]);
       acceptors_[i].close();
       ++closed_acceptors_;
-      for (auto it = thread.sessions.begin(); it != thread.sessions.end();) {
-        (it++)->close_if_idle();
-      }
+      for_each_session(thread, &Closable::close_if_idle);
     });
   }
 }
 
-void DataPlane::close_all() {
+void DataPlane::cut_short() {
   on_every_thread([](IoThread& thread) {
-    for (auto it = thread.sessions.begin(); it != thread.sessions.end();) (it++)->close_now();
+    thread.shutting_down = true;
+    for_each_session(thread, &Closable::cut_short);
   });
+}
+
+void DataPlane::close_all() {
+  on_every_thread([](IoThread& thread) { for_each_session(thread, &Closable::close_now); });
 }
 
 bool DataPlane::drained() const {
@@ -132,6 +172,11 @@ bool DataPlane::drained() const {
                      [](const auto& thread) { return thread->metrics.connections.get() == 0; });
 }
 
+std::uint32_t DataPlane::inflight(BackendId backend) const {
+  return lane_->stats().inflight[backend].load(std::memory_order_relaxed);
+}
+
+// `into.backends` is there already, each with its id.
 void DataPlane::collect(Snapshot& into) const {
   for (const auto& thread : threads_) {
     const ThreadMetrics& from = thread->metrics;
@@ -149,8 +194,16 @@ void DataPlane::collect(Snapshot& into) const {
       into.latency[i] += from.latency.bucket(i).get();
     }
     into.latency_sum += static_cast<double>(from.latency.sum_us()) / 1e6;
-    for (std::size_t i = 0; i < into.backends.size(); ++i) {
-      into.backends[i].answered += from.answered[i].get();
+    into.poisoned += from.poisoned.get();
+    into.split_calls += from.split_calls.get();
+    into.mismatched_calls += from.mismatched_calls.get();
+    into.broken_streams += from.broken_streams.get();
+    into.stale_connections += thread->upstreams.stale();
+    for (BackendSnapshot& backend : into.backends) {
+      backend.answered += from.answered[backend.id].get();
+      for (std::size_t i = 0; i < kCallFailures; ++i) {
+        backend.failed_attempts[i] += from.failed_attempts[backend.id][i].get();
+      }
     }
   }
   const LaneStats& lane = lane_->stats();
@@ -158,9 +211,10 @@ void DataPlane::collect(Snapshot& into) const {
   for (std::size_t i = 0; i < into.batches.size(); ++i) {
     into.batches[i] = lane.batches[i].load(std::memory_order_relaxed);
   }
-  for (std::size_t i = 0; i < into.backends.size(); ++i) {
-    into.backends[i].inflight = lane.inflight[i].load(std::memory_order_relaxed);
-    into.backends[i].room = lane.room[i].load(std::memory_order_relaxed);
+  for (BackendSnapshot& backend : into.backends) {
+    backend.inflight = lane.inflight[backend.id].load(std::memory_order_relaxed);
+    backend.room = lane.room[backend.id].load(std::memory_order_relaxed);
+    backend.breaker_open = lane.breaker_open[backend.id].load(std::memory_order_relaxed);
   }
   into.affine = lane.affine.load(std::memory_order_relaxed);
   into.merged_calls = lane.merged_calls.load(std::memory_order_relaxed);

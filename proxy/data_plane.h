@@ -30,26 +30,36 @@ class DataPlane {
     Lane::OnBatchDone on_batch_done;  // called on the lane; may be empty
   };
 
-  // `sites` must outlive it.
-  DataPlane(Setup setup, const std::vector<BackendSite>& sites);
+  explicit DataPlane(Setup setup);
   ~DataPlane();  // stops and joins
 
   // Takes the port; throws std::runtime_error. Returns the address, with its real port.
   asio::ip::tcp::endpoint listen(const std::string& host_port);
   void start();
 
-  void set_ready(BackendId backend, bool ready, bool any_ready);
+  // Introduces a backend, or puts another in the place of one that has no calls any more. Nothing
+  // is sent to it before it is up.
+  void set_backend(const BackendSite& site);
+  void set_up(BackendId backend, bool up, bool any_ready);
   void set_models(ModelTablePtr models);
   void set_abilities(BackendId backend, const Abilities& abilities);
   void set_metrics(BackendId backend, const std::optional<EngineMetrics>& metrics);
 
-  // Takes no new clients, ends idle ones, and every other after the answer under way.
+  // Other settings from now on; what is under way goes by the old ones.
+  void set_settings(const DataPathSettings& settings, const SchedulerOptions& scheduler);
+
+  // Takes the clients that have connected already and no more, and ends each after the answer
+  // under way; one that might be about to ask has a moment to do so.
   void drain();
+  // Answers whatever is not done yet with an error.
+  void cut_short();
   // Cuts off the clients that are left.
   void close_all();
   // Whether drain() has taken effect everywhere and no client is left.
   bool drained() const;
 
+  // Prompts in flight to a backend.
+  std::uint32_t inflight(BackendId backend) const;
   void collect(Snapshot& into) const;
 
  private:
@@ -60,6 +70,7 @@ class DataPlane {
   std::unique_ptr<asio::io_context> lane_io_;  // null when the lane lives on the only I/O thread
   std::unique_ptr<Lane> lane_;
   std::vector<BackendTraits> traits_;  // as the lane has been told, by BackendId
+  PoisonList poison_;
   std::vector<Acceptor> acceptors_;
   std::atomic<std::size_t> closed_acceptors_{0};
   std::vector<std::thread> running_;

@@ -60,8 +60,12 @@ Task<bool> Dispatch::run() {
 }
 
 Task<Finish> Dispatch::serve() {
+  if (thread_.shutting_down) co_return co_await refuse(error_of(Errc::kShuttingDown));
   Result<BodyScan> scanned = scan();
   if (!scanned) co_return co_await refuse(scanned.error());
+  const bool known = !thread_.poison->empty() &&
+                     thread_.poison->contains(request_.content_key(), request_.arrival);
+  if (known) co_return co_await refuse(error_of(Errc::kKnownPoison));
   Ticket like;
   if (auto error = describe(*scanned, like)) co_return co_await refuse(*std::move(error));
   client_.on_peer_gone([this] { on_client_gone(); });
@@ -87,32 +91,43 @@ Result<BodyScan> Dispatch::scan() {
 std::optional<Error> Dispatch::describe(const BodyScan& scan, Ticket& ticket) {
   const ModelTable& models = *thread_.models;
   ticket.backends = models.find(scan.model);
-  if (ticket.backends.empty()) {
-    if (!models.complete()) {
-      const std::string names = models.names();
-      return Error{Errc::kNoBackend,
-                   "No backend that is up serves `" + std::string(scan.model) + "`" +
-                       (names.empty() ? "." : " (served: " + names + ").") +
-                       " Others have not answered yet: see /status on the admin address."};
-    }
+  // While a backend has not said what it serves, a name that nobody knows may still become known.
+  if (ticket.backends.empty() && models.complete()) {
     return Error{Errc::kUnknownModel,
                  "The model `" + std::string(scan.model) +
                      "` does not exist. Served here: " + models.names() + ".",
                  "model"};
   }
+  model_key_ = text_key(scan.model);
+  ticket.model = model_key_;
+  ticket.routes = models.version();
   ticket.arrival = request_.arrival;
   ticket.deadline = request_.arrival + request_.timeout;
   ticket.prompts = scan.prompts;
   ticket.streaming = scan.streaming;
   ticket.client = request_.client;
-  model_key_ = text_key(scan.model);
   return std::nullopt;
 }
 
 void Dispatch::on_client_gone() {
   client_gone_ = true;
+  cancel_errands();
+}
+
+void Dispatch::cut_short() {
+  keep_alive_ = false;
+  cancel_errands();
+}
+
+void Dispatch::cancel_errands() {
   if (errand_) errand_->cancel();
   for (auto& piece : pieces_) piece->errand->cancel();
+}
+
+// Its client has left, unless we are about to.
+Task<Finish> Dispatch::answer_cancelled() {
+  if (client_gone_) co_return Finish::kClientGone;
+  co_return co_await refuse(error_of(Errc::kShuttingDown));
 }
 
 // --- a request that goes out whole --------------------------------------------------------------
@@ -143,12 +158,12 @@ Task<Finish> Dispatch::serve_whole(const BodyScan& scan, const Ticket& like) {
     case Errand::Outcome::kCancelled:
       break;
   }
-  co_return Finish::kClientGone;
+  co_return co_await answer_cancelled();
 }
 
 Task<Finish> Dispatch::answer_whole(const Errand& errand) {
   const Provenance who = provenance(errand);
-  thread_.metrics.answered[errand.ticket().verdict.backend].add();
+  thread_.metrics.answered[errand.backend().id].add();
   co_return co_await answer_with(errand.answer(), errand.body(), who, errand.ticket().prompts);
 }
 
@@ -180,8 +195,13 @@ Task<Finish> Dispatch::answer_streaming(Errand& errand) {
     const auto piece = co_await call.next_piece(request_.timeout);
     if (client_gone_) co_return Finish::kClientGone;
     if (!piece) {
-      thread_.report_failure(errand.ticket().verdict.backend, false);
-      const Error error = error_of(call.failure(), errand.backend_name());
+      Error error = error_of(Errc::kShuttingDown);
+      if (!thread_.shutting_down) {
+        error = error_of(call.failure(), errand.backend().name);
+        thread_.metrics.broken_streams.add();
+        thread_.metrics.count_failed_attempt(errand.backend().id, call.failure());
+        thread_.report_failure(errand.backend().id, false);
+      }
       co_await end_broken_stream(error, is_events && events.between_events());
       co_return Finish::kBackendError;
     }
@@ -199,7 +219,7 @@ Task<Finish> Dispatch::answer_streaming(Errand& errand) {
     const bool sent = co_await write_client("0\r\n\r\n");
     if (!sent) co_return Finish::kClientGone;
   }
-  thread_.metrics.answered[errand.ticket().verdict.backend].add();
+  thread_.metrics.answered[errand.backend().id].add();
   thread_.metrics.prompts_answered.add(errand.ticket().prompts);
   co_return Finish::kOk;
 }
@@ -215,7 +235,7 @@ Task<Finish> Dispatch::serve_list(const BodyScan& scan, const Ticket& like) {
     asio::co_spawn(thread_.io.get_executor(), run_piece(*piece), asio::detached);
   }
   co_await pieces_done_.wait();
-  if (client_gone_) co_return Finish::kClientGone;
+  if (client_gone_ || thread_.shutting_down) co_return co_await answer_cancelled();
   co_return co_await answer_list(scan);
 }
 
@@ -244,7 +264,8 @@ Result<Dispatch::Pieces> Dispatch::cut(const BodyScan& scan, const Ticket& like)
     const char* last = (*prompts)[end - 1].data() + (*prompts)[end - 1].size();
     const std::string_view slice(first, static_cast<std::size_t>(last - first));
     const SplicedBody body({whole.before, "[", slice, "]", whole.after});
-    const Errand::Load load{&request_, body, {}, false, static_cast<std::uint32_t>(i + 1)};
+    const Errand::Load load{&request_,   body, {}, false, static_cast<std::uint32_t>(i + 1),
+                            scan.choices};
     piece.errand.emplace(thread_, phase_, load);
     Ticket& ticket = piece.errand->ticket();
     describe_prompt(thread_.settings.bodies, scan, model_key_, request_, like,
@@ -287,11 +308,11 @@ Task<Finish> Dispatch::answer_list(const BodyScan& scan) {
     }
     const Errand& errand = *piece->errand;
     answers.push_back({errand.body(), piece->first_prompt, errand.ticket().prompts});
-    thread_.metrics.answered[errand.ticket().verdict.backend].add();
+    thread_.metrics.answered[errand.backend().id].add();
     who.attempts = std::max(who.attempts, errand.attempts());
-    if (names.find(errand.backend_name()) == std::string::npos) {
+    if (names.find(errand.backend().name) == std::string::npos) {
       if (!names.empty()) names += ", ";
-      names += errand.backend_name();
+      names += errand.backend().name;
     }
   }
   std::optional<std::string> body;
@@ -299,7 +320,7 @@ Task<Finish> Dispatch::answer_list(const BodyScan& scan) {
     body = thread_.list_reader.gather(answers, scan.choices);
   }
   if (!body) {
-    Error error{Errc::kBadBackendResponse,
+    Error error{Errc::kChoiceCountMismatch,
                 "A backend's answer to a part of the list does not hold what was asked for."};
     co_return co_await refuse(std::move(error));
   }
@@ -359,13 +380,14 @@ Task<Finish> Dispatch::refuse(Error error) {
   co_return finish_of(error.code);
 }
 
-ReplyContext Dispatch::context() const {
-  return {request_.request_id, request_.minor_version, keep_alive_ && !thread_.draining};
+// What is told to the client here is what happens to its connection afterwards.
+ReplyContext Dispatch::context() {
+  if (thread_.draining) keep_alive_ = false;
+  return {request_.request_id, request_.minor_version, keep_alive_};
 }
 
 Provenance Dispatch::provenance(const Errand& errand) const {
-  const Verdict& verdict = errand.ticket().verdict;
-  return {errand.backend_name(), verdict.batch.id, verdict.batch.prompts, errand.attempts(),
+  return {errand.backend().name, errand.batch().id, errand.batch().prompts, errand.attempts(),
           !errand.exact_usage()};
 }
 

@@ -33,6 +33,8 @@ class Dispatch final {
 
   // Answers the request. True when the client's connection can be used again.
   Task<bool> run();
+  // Ends it with an error, because batchproxy itself does.
+  void cut_short();
 
  private:
   // A part of a client's list, with its own errand.
@@ -50,6 +52,8 @@ class Dispatch final {
   Result<BodyScan> scan();
   std::optional<Error> describe(const BodyScan& scan, Ticket& ticket);
   void on_client_gone();
+  void cancel_errands();
+  Task<Finish> answer_cancelled();
 
   Task<Finish> serve_whole(const BodyScan& scan, const Ticket& like);
   Task<Finish> serve_list(const BodyScan& scan, const Ticket& like);
@@ -68,7 +72,7 @@ class Dispatch final {
   Task<void> end_broken_stream(const Error& error, bool event_may_follow);
   Task<Finish> refuse(Error error);
 
-  ReplyContext context() const;
+  ReplyContext context();
   Provenance provenance(const Errand& errand) const;
 
   IoThread& thread_;

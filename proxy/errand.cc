@@ -1,6 +1,7 @@
 // proxy/errand.cc - see errand.h.
 #include "proxy/errand.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <boost/asio/dispatch.hpp>
@@ -44,49 +45,87 @@ Task<Errand::Outcome> Errand::run() {
     co_return co_await attempt_until_done();
   } catch (...) {
     calling_ = false;
-    if (granted_) release(false);
+    if (granted_) release(batchproxy::Outcome::kUnknown);
     throw;
   }
 }
 
 Task<Errand::Outcome> Errand::attempt_until_done() {
-  all_ = ticket_.backends;
   while (!cancelled_) {
     co_await verdict();
-    if (!granted_) {
-      if (const auto outcome = refused()) co_return *outcome;
-      continue;
-    }
-    const bool shares = shares_call();
-    CallFailure failure = CallFailure::kAborted;
-    phase_.begin_call();
-    if (shares) {
-      failure = co_await share_call();
-    } else if (!cancelled_) {
-      failure = co_await call_alone();
-    }
-    if (failure == CallFailure::kNone && !cancelled_ && ticket_.streaming &&
-        answer().status == 200) {
-      co_return Outcome::kStream;  // the backend is not free yet
-    }
-    // From here on it is, however long the client takes to read.
-    release(failure == CallFailure::kNone && answer().status < 400);
-    if (cancelled_) break;
-    if (failure == CallFailure::kNone) co_return Outcome::kAnswer;
-    if (!shares) {
-      thread_.report_failure(ticket_.verdict.backend, failure == CallFailure::kRefused);
-    }
-    if (!may_retry(failure, shares)) {
-      error_ = error_of(failure, backend_name());
-      co_return Outcome::kFailed;
-    }
-    prepare_retry(failure);
+    if (!granted_) co_return refused();
+    const CallFailure failure = co_await make_attempt();
+    const bool streams =
+        failure == CallFailure::kNone && ticket_.streaming && !cancelled_ && answer().status == 200;
+    if (streams) co_return Outcome::kStream;  // the backend is not free yet
+    if (const Ending ending = after(failure)) co_return *ending;
   }
   co_return Outcome::kCancelled;
 }
 
+Task<CallFailure> Errand::make_attempt() {
+  backend_ = thread_.upstreams.endpoint(ticket_.verdict.backend);
+  batch_ = ticket_.verdict.batch;
+  shared_.reset();
+  phase_.begin_call();
+  if (shares_call()) co_return co_await share_call();
+  if (cancelled_) co_return CallFailure::kAborted;
+  co_return co_await call_alone();
+}
+
+// The attempt has ended, and with it the grant. Nothing means that another one follows.
+Errand::Ending Errand::after(CallFailure failure) {
+  const bool shared = shares_call();
+  const bool answered = failure == CallFailure::kNone;
+  const unsigned status = answered ? answer().status : 0;
+  const Duration wait = answered ? wait_asked_for(answer()) : Duration::zero();
+  const TimePoint now = std::chrono::steady_clock::now();
+  const Attempt attempt{.backend = ticket_.verdict.backend,
+                        .failure = failure,
+                        .status = status,
+                        .asks_to_wait = wait > Duration::zero(),
+                        .alone = ticket_.verdict.alone,
+                        .time_left = now < ticket_.deadline};
+  last_ = failure;
+  // The backend is free of us, however long the client takes to read.
+  release(cancelled_ ? batchproxy::Outcome::kUnknown
+                     : outcome_of(failure, status, attempt.asks_to_wait),
+          wait);
+  if (cancelled_) return Outcome::kCancelled;
+  if (failure == CallFailure::kNone && status < 500 && !attempt.asks_to_wait) {
+    attempts_.after(attempt, ticket_.backends);
+    return Outcome::kAnswer;
+  }
+  thread_.metrics.count_failed_attempt(attempt.backend, failure);
+  if (!answered && !shared) {
+    thread_.report_failure(attempt.backend, failure == CallFailure::kRefused);
+  }
+  switch (attempts_.after(attempt, ticket_.backends)) {
+    case Attempts::Next::kDeliver:
+      return deliver(failure);
+    case Attempts::Next::kPoison:
+      thread_.poison->add(load_.request->content_key(), now);
+      thread_.metrics.poisoned.add();
+      error_ = error_of(Errc::kPoisonPrompt);
+      return Outcome::kFailed;
+    case Attempts::Next::kRetry:
+      prepare_retry(false);
+      break;
+    case Attempts::Next::kRetryInBudget:
+      prepare_retry(true);
+      break;
+  }
+  return std::nullopt;
+}
+
+Errand::Outcome Errand::deliver(CallFailure failure) {
+  if (failure == CallFailure::kNone) return Outcome::kAnswer;
+  error_ = error_of(failure, backend_->name);
+  return Outcome::kFailed;
+}
+
 void Errand::cancel() {
-  if (std::exchange(cancelled_, true)) return;
+  if (cancelled_.exchange(true)) return;
   if (calling_) {
     call_->abort();
   } else if (with_lane_ > 0) {
@@ -97,11 +136,10 @@ void Errand::cancel() {
 
 void Errand::end_stream(bool ok) {
   calling_ = false;
-  release(ok);
-}
-
-const std::string& Errand::backend_name() const {
-  return thread_.upstreams.endpoint(ticket_.verdict.backend).name;
+  const bool ours = cancelled_ || call_->failure() == CallFailure::kNone;
+  release(ok     ? batchproxy::Outcome::kGood
+          : ours ? batchproxy::Outcome::kUnknown
+                 : outcome_of(call_->failure(), 0, false));
 }
 
 // --- the lane -----------------------------------------------------------------------------------
@@ -118,36 +156,35 @@ void Errand::on_returned(Ticket&) {
   if (--with_lane_ == 0) waiter_.wake();
 }
 
-// What a refusal means; nothing when another try is worth it.
-std::optional<Errand::Outcome> Errand::refused() {
+// What a refusal means. A backend's own answer, bad as it may be, says more than that no retry was
+// to be had.
+Errand::Outcome Errand::refused() {
   if (cancelled_) return Outcome::kCancelled;
   const Errc why = *ticket_.verdict.refused;
-  if (why == Errc::kNoBackend && ticket_.backends != all_) {
-    ticket_.backends = all_;  // no other is up: then the one that failed may have another chance
-    return std::nullopt;
+  if (why == Errc::kRetryBudget || (backend_ && last_ == CallFailure::kNone)) {
+    return deliver(last_);
   }
   error_ = error_of(why);
   return Outcome::kFailed;
 }
 
 // The granted backend is free of this errand. Exactly once for every grant.
-void Errand::release(bool ok) {
+void Errand::release(batchproxy::Outcome outcome, Duration pause) {
   granted_ = false;
   phase_.end_call();
-  thread_.lane->complete(ticket_.verdict, ticket_.prompts, ok);
+  thread_.lane->complete(ticket_, outcome, pause);
 }
 
 // --- the backend --------------------------------------------------------------------------------
 
 Task<CallFailure> Errand::call_alone() {
-  ++attempts_;
   const ClientRequest& request = *load_.request;
-  call_.emplace(thread_.upstream_resources(), ticket_.verdict.backend, ticket_.deadline);
+  call_.emplace(thread_.upstream_resources(), ticket_.verdict.backend, attempt_deadline());
   calling_ = true;
   // Fresh for every attempt: some vLLM versions refuse an id that is still running.
   std::string id = request.unique_id;
   if (load_.piece > 0) id += ".p" + std::to_string(load_.piece);
-  id += "." + std::to_string(attempts_);
+  id += "." + std::to_string(++calls_);
   if (request.request_id != request.unique_id) id.insert(0, request.request_id + "-");
   // What is to be put together with others must not come compressed.
   std::string uncompressed;
@@ -161,16 +198,29 @@ Task<CallFailure> Errand::call_alone() {
   if (relay) co_return failure;
   if (failure == CallFailure::kNone) failure = co_await call_->read_whole();
   calling_ = false;
-  if (failure == CallFailure::kNone && call_->head().status >= 500 && call_->body().empty()) {
-    failure = CallFailure::kBareError;
+  co_return failure == CallFailure::kNone ? check_answer() : failure;
+}
+
+TimePoint Errand::attempt_deadline() const {
+  const Duration most = thread_.settings.attempt_timeout;
+  if (most == Duration::zero()) return ticket_.deadline;
+  return std::min(ticket_.deadline, std::chrono::steady_clock::now() + most);
+}
+
+// Whether the answer is one at all. What it says is the client's business, except where we put it
+// together with others.
+CallFailure Errand::check_answer() {
+  if (call_->head().status >= 500 && call_->body().empty()) return CallFailure::kBareError;
+  if (load_.piece > 0 && call_->head().status == 200) {
+    const ListReader::Piece piece{call_->body(), 0, ticket_.prompts};
+    if (!thread_.list_reader.gather({&piece, 1}, load_.choices)) return CallFailure::kWrongCount;
   }
-  co_return failure;
+  return CallFailure::kNone;
 }
 
 // Waits for the call that this errand shares with others. Not to be cut short: others read our
 // bytes meanwhile.
 Task<CallFailure> Errand::share_call() {
-  ++attempts_;
   if (!ticket_.verdict.is_mate) start_merged_call(thread_, *this);
   if (!shared_) co_await waiter_.wait();
   shared_head_ = shared_->head();
@@ -178,32 +228,21 @@ Task<CallFailure> Errand::share_call() {
 }
 
 void Errand::fill(SharedAnswer answer) {
-  auto deliver = [this, answer = std::move(answer)]() mutable {
+  auto hand_over = [this, answer = std::move(answer)]() mutable {
     shared_ = std::move(answer);
     // With the ticket still on its way back, the verdict is what the errand waits for.
     if (with_lane_ == 0) waiter_.wake();
   };
-  asio::dispatch(thread_.io, std::move(deliver));
+  asio::dispatch(thread_.io, std::move(hand_over));
 }
 
-bool Errand::may_retry(CallFailure failure, bool was_shared) const {
-  // A shared call ends with its most impatient member: the others still have time.
-  if (was_shared && failure == CallFailure::kTimedOut) {
-    return std::chrono::steady_clock::now() < ticket_.deadline;
-  }
-  if (attempts_ >= kMaxAttempts) return false;
-  return failure == CallFailure::kRefused || failure == CallFailure::kUnreachable ||
-         failure == CallFailure::kNoAnswer || failure == CallFailure::kCutAnswer ||
-         failure == CallFailure::kBareError;
-}
-
-// Elsewhere if there is an elsewhere, and alone: nobody else shall suffer from what it may do.
-void Errand::prepare_retry(CallFailure failure) {
-  shared_.reset();
+// To another backend if one is up, and not in a shared call: nobody else shall suffer from what the
+// request may do. It keeps its place in the queue.
+void Errand::prepare_retry(bool costs_budget) {
   ticket_.packing = Packing::kNever;
-  BackendSet others = ticket_.backends;
-  others.erase(ticket_.verdict.backend);
-  if (!others.empty() && failure != CallFailure::kTimedOut) ticket_.backends = others;
+  ticket_.avoid = attempts_.failed_by();
+  ticket_.costs_budget = costs_budget;
+  ticket_.suspect = attempts_.is_suspect();
   thread_.metrics.retried.add();
 }
 

@@ -3,16 +3,19 @@
 //
 //   ticket ─▶ wait for the verdict ─▶ call the backend, alone or in a shared call ─▶ answer
 //     ▲                                     │
-//     └── once more, elsewhere, if the backend died before its answer was whole
+//     └── again, elsewhere if possible, if Attempts (backends/attempts.h) says so
 //
 // Threading: confined to one I/O thread, except load() and fill(), which the thread of a shared
 // call uses (merged_call.h).
 #pragma once
 
+#include <atomic>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 
+#include "backends/attempts.h"
 #include "backends/http/waiter.h"
 #include "backends/list_codec.h"
 #include "backends/upstream_call.h"
@@ -54,15 +57,14 @@ struct SharedAnswer {
 
 class Errand final : public VerdictSink {
  public:
-  static constexpr unsigned kMaxAttempts = 2;
-
   // What a shared call needs to know of its member.
   struct Load {
     const ClientRequest* request = nullptr;
-    SplicedBody body;         // as it goes out alone
-    BodyParts parts;          // and around its prompt, when it can be packed
-    bool tokens = false;      // the prompt is a list of token ids
-    std::uint32_t piece = 0;  // of the request's list, from 1; 0: it goes out whole
+    SplicedBody body;           // as it goes out alone
+    BodyParts parts;            // and around its prompt, when it can be packed
+    bool tokens = false;        // the prompt is a list of token ids
+    std::uint32_t piece = 0;    // of the request's list, from 1; 0: it goes out whole
+    std::uint32_t choices = 1;  // asked for per prompt
   };
 
   enum class Outcome {
@@ -81,7 +83,7 @@ class Errand final : public VerdictSink {
   const Ticket& ticket() const { return ticket_; }
 
   Task<Outcome> run();
-  // Its client has left: comes to an end soon. May be called at any time.
+  // Nobody wants its answer any more: comes to an end soon. May be called at any time.
   void cancel();
   // The stream is done with; exactly once after kStream.
   void end_stream(bool ok);
@@ -91,38 +93,50 @@ class Errand final : public VerdictSink {
   bool exact_usage() const { return !shared_ || shared_->exact_usage; }
   UpstreamCall& stream() { return *call_; }
   const Error& error() const { return error_; }
-  unsigned attempts() const { return attempts_; }
-  const std::string& backend_name() const;
+  unsigned attempts() const { return attempts_.made(); }
+  // Who was last asked, and in which batch.
+  const Endpoint& backend() const { return *backend_; }
+  const BatchInfo& batch() const { return batch_; }
 
   // Threading: any thread, from the verdict until fill().
   const Load& load() const { return load_; }
   TimePoint deadline() const { return ticket_.deadline; }
+  bool is_cancelled() const { return cancelled_.load(std::memory_order_relaxed); }
   // Threading: any thread, exactly once per shared call; the errand may be gone afterwards.
   void fill(SharedAnswer answer);
 
  private:
+  using Ending = std::optional<Outcome>;
+
   Task<Outcome> attempt_until_done();
   Task<void> verdict();
+  Task<CallFailure> make_attempt();
+  Ending after(CallFailure failure);
+  Outcome deliver(CallFailure failure);
   void on_returned(Ticket& ticket) override;
   bool shares_call() const { return ticket_.verdict.is_mate || !ticket_.verdict.mates.empty(); }
   Task<CallFailure> call_alone();
   Task<CallFailure> share_call();
-  void release(bool ok);
-  std::optional<Outcome> refused();
-  bool may_retry(CallFailure failure, bool was_shared) const;
-  void prepare_retry(CallFailure failure);
+  CallFailure check_answer();
+  TimePoint attempt_deadline() const;
+  void release(batchproxy::Outcome outcome, Duration pause = {});
+  Outcome refused();
+  void prepare_retry(bool costs_budget);
 
   IoThread& thread_;
   RequestPhase& phase_;
   const Load load_;
   Ticket ticket_;
-  BackendSet all_;  // who could serve it at first
+  Attempts attempts_;
+  CallFailure last_ = CallFailure::kAborted;  // how the last attempt ended
+  std::shared_ptr<const Endpoint> backend_;
+  BatchInfo batch_;
   Waiter waiter_;
   unsigned with_lane_ = 0;  // how often the ticket has still to come back
   bool granted_ = false;    // and not released yet
-  bool cancelled_ = false;
+  std::atomic<bool> cancelled_{false};
   bool calling_ = false;  // a call of our own is under way
-  unsigned attempts_ = 0;
+  unsigned calls_ = 0;    // of our own, for their ids
   std::optional<UpstreamCall> call_;
   std::optional<SharedAnswer> shared_;
   AnswerHead shared_head_;

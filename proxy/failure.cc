@@ -20,6 +20,9 @@ Error error_of(CallFailure failure, std::string_view backend) {
     case CallFailure::kBadAnswer:
       return {Errc::kBadBackendResponse,
               "Backend " + name + " sent something that is not an answer."};
+    case CallFailure::kWrongCount:
+      return {Errc::kChoiceCountMismatch,
+              "Backend " + name + " did not answer with one choice for each that was asked for."};
     case CallFailure::kTimedOut:
       return {Errc::kBackendTimeout, "Backend " + name + " did not answer in time."};
     case CallFailure::kNone:
@@ -33,10 +36,22 @@ Error error_of(Errc refused) {
   switch (refused) {
     case Errc::kNoBackend:
       return {refused,
-              "No backend for this model is ready. Engines may still be loading: see "
-              "/status on the admin address."};
+              "No backend for this model is ready, nor was one within batchproxy.hold_timeout. "
+              "Engines may still be loading: see /status on the admin address."};
     case Errc::kQueueFull:
       return {refused, "The queue is full. Try again, or raise batchproxy.max_queue."};
+    case Errc::kUnknownModel:
+      return {refused, "No backend serves this model.", "model"};
+    case Errc::kShuttingDown:
+      return {refused, "batchproxy is shutting down."};
+    case Errc::kPoisonPrompt:
+      return {refused,
+              "Three times the engine's connection died while it worked on this request, the last "
+              "time on nothing else. It is not sent again."};
+    case Errc::kKnownPoison:
+      return {refused,
+              "This request has been the end of engines within the last ten minutes. It is not "
+              "sent again."};
     case Errc::kQueueTimeout:
       return {refused, "The request waited for a backend until its time was up."};
     default:

@@ -19,6 +19,7 @@
 #include "backends/upstream_call.h"
 #include "batcher/lane.h"
 #include "proxy/metrics.h"
+#include "proxy/poison_list.h"
 
 namespace batchproxy {
 
@@ -35,6 +36,7 @@ struct DataPathSettings {
   BodyPolicy bodies;
   std::uint64_t max_body = 64u << 20;  // bytes
   Duration request_timeout = std::chrono::seconds(600);
+  Duration attempt_timeout{};  // for one answer; zero: until the request's own deadline
   Duration connect_timeout = std::chrono::seconds(2);
   Duration idle_timeout = std::chrono::seconds(120);
   Duration head_timeout = std::chrono::seconds(10);  // a whole head, from its first byte
@@ -48,6 +50,8 @@ class Closable : public boost::intrusive::list_base_hook<
   virtual ~Closable() = default;
   // Ends it now if it waits for its next request; otherwise it ends after the answer under way.
   virtual void close_if_idle() = 0;
+  // Ends whatever is under way with an error.
+  virtual void cut_short() = 0;
   virtual void close_now() = 0;
 };
 
@@ -62,7 +66,7 @@ struct IoThread {
 
   UpstreamCall::Resources upstream_resources() { return {upstreams, buffers, response_head}; }
 
-  const DataPathSettings settings;
+  DataPathSettings settings;  // replaced from outside by posting to `io`
   // Before `io`: whatever is suspended when that is destroyed still gives back to these.
   BufferPool buffers;
   ThreadMetrics metrics;
@@ -79,9 +83,12 @@ struct IoThread {
   BodyScanner scanner;
   ListReader list_reader;
 
-  ModelTablePtr models;    // the newest; replaced from outside by posting to `io`
-  bool any_ready = false;  // for GET /health; likewise
-  bool draining = false;   // answer, then close; likewise
+  ModelTablePtr models;        // the newest; replaced from outside by posting to `io`
+  bool any_ready = false;      // for GET /health; likewise
+  bool draining = false;       // answer, then close; likewise
+  bool shutting_down = false;  // answer at once that it is over; likewise
+
+  PoisonList* poison = nullptr;  // shared by all threads
 
   // Tells the monitor that a call found its backend gone.
   std::function<void(BackendId, bool unreachable)> report_failure;

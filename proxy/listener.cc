@@ -23,6 +23,13 @@ Task<void> serve(IoThread& thread, Connection::Ptr connection) {
   co_await session.run();
 }
 
+void report(std::exception_ptr error);
+
+void start_session(IoThread& thread, Connection::Socket socket) {
+  auto connection = std::make_shared<Connection>(std::move(socket), thread.deadlines);
+  asio::co_spawn(thread.io.get_executor(), serve(thread, std::move(connection)), &report);
+}
+
 void report(std::exception_ptr error) {
   if (!error) return;
   try {
@@ -99,8 +106,18 @@ Task<void> accept_clients(IoThread& thread, Acceptor& acceptor) {
       co_await pause_accepting(thread.io);
       continue;
     }
-    auto connection = std::make_shared<Connection>(std::move(socket), thread.deadlines);
-    asio::co_spawn(thread.io.get_executor(), serve(thread, std::move(connection)), &report);
+    start_session(thread, std::move(socket));
+  }
+}
+
+void accept_backlog(IoThread& thread, Acceptor& acceptor) {
+  while (acceptor.is_open()) {
+    Connection::Socket socket(thread.io.get_executor());
+    ErrorCode error;
+    acceptor.accept(socket, error);
+    if (error == asio::error::connection_aborted || error == asio::error::interrupted) continue;
+    if (error) break;
+    start_session(thread, std::move(socket));
   }
 }
 

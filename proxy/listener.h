@@ -38,4 +38,7 @@ Task<void> pause_accepting(asio::io_context& io);
 // Accepts clients until the acceptor is closed, and serves each in a session of its own.
 Task<void> accept_clients(IoThread& thread, Acceptor& acceptor);
 
+// Accepts those that have connected already, without waiting for more.
+void accept_backlog(IoThread& thread, Acceptor& acceptor);
+
 }  // namespace batchproxy

@@ -30,6 +30,7 @@
 #include "launcher/command_line.h"
 #include "launcher/shim.h"
 #include "proxy/app.h"
+#include "proxy/log_level.h"
 
 namespace batchproxy {
 namespace {
@@ -85,12 +86,8 @@ void print(const std::vector<Diagnostic>& diagnostics) {
 void set_up_logging(const std::string& level) {
   auto logger = spdlog::stderr_color_mt("batchproxy");
   logger->set_pattern("%Y-%m-%d %H:%M:%S.%e %^%l%$ %v");
-  logger->set_level(level == "debug"     ? spdlog::level::debug
-                    : level == "warning" ? spdlog::level::warn
-                    : level == "error"   ? spdlog::level::err
-                    : level == "off"     ? spdlog::level::off
-                                         : spdlog::level::info);
   spdlog::set_default_logger(std::move(logger));
+  set_log_level(level);
 }
 
 LoadResult load_options(const CommandLine& arguments) {
@@ -131,7 +128,8 @@ int serve(const CommandLine& arguments) {
   if (!topology->missing.empty()) return kUsage;
   std::signal(SIGPIPE, SIG_IGN);
   raise_descriptor_limit();
-  App app(loaded.options, *std::move(topology), self);
+  App app(loaded.options, *std::move(topology), self,
+          [&arguments] { return load_options(arguments); });
   return app.run();
 }
 

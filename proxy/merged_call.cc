@@ -18,10 +18,13 @@ namespace {
 
 constexpr std::string_view kChatBatchTarget = "/v1/chat/completions/batch";
 
+// How often is looked whether anybody still waits for the answer.
+constexpr Duration kLookForMembers = std::chrono::milliseconds(250);
+
 // Members that go out together.
 using Group = std::vector<Errand*>;
 
-class MergedCall {
+class MergedCall final : private Deadline {
  public:
   MergedCall(IoThread& thread, Errand& leader)
       : thread_(thread),
@@ -39,6 +42,7 @@ class MergedCall {
       }
     }
     groups_.push_back(std::move(group));
+    thread_.deadlines.set(*this, kLookForMembers);
   }
 
   Task<void> run() {
@@ -78,12 +82,16 @@ class MergedCall {
     const std::string fields = without_field(request.fields, "accept-encoding");
     const UpstreamRequest upstream{request.route->method, target, fields,
                                    request.authorization, id,     std::move(body)};
+    call_ = &call;
     CallFailure failure = co_await call.start(upstream);
     if (failure == CallFailure::kNone) failure = co_await call.read_whole();
+    call_ = nullptr;
     if (failure == CallFailure::kNone && call.head().status >= 500 && call.body().empty()) {
       failure = CallFailure::kBareError;
     }
-    if (failure != CallFailure::kNone && failure != CallFailure::kTimedOut) {
+    const bool tells = failure != CallFailure::kNone && failure != CallFailure::kTimedOut &&
+                       failure != CallFailure::kAborted;
+    if (tells) {
       thread_.report_failure(backend_, failure == CallFailure::kRefused);
     }
     co_return failure;
@@ -121,7 +129,7 @@ class MergedCall {
     }
     if (!answers) {
       spdlog::warn("a list answer of {} could not be taken apart; its members are sent alone",
-                   thread_.upstreams.endpoint(backend_).name);
+                   thread_.upstreams.endpoint(backend_)->name);
       co_return scatter();
     }
     for (std::size_t i = 0; i < answers->size(); ++i) {
@@ -131,6 +139,19 @@ class MergedCall {
       deliver(i, std::move(answer));
     }
     current_.clear();
+  }
+
+  // Nobody left who wants an answer: then the engine need not go on.
+  void on_expired() override {
+    const auto left = [](const Errand* member) {
+      return member == nullptr || member->is_cancelled();
+    };
+    const auto all_left = [&](const Group& group) { return std::ranges::all_of(group, left); };
+    if (call_ != nullptr && all_left(current_) && std::ranges::all_of(groups_, all_left)) {
+      call_->abort();
+    } else {
+      thread_.deadlines.set(*this, kLookForMembers);
+    }
   }
 
   // Whether the engine may say no to all for the sake of one.
@@ -149,6 +170,7 @@ class MergedCall {
 
   // Finds out which.
   void halve() {
+    thread_.metrics.split_calls.add();
     const auto middle = current_.begin() + static_cast<std::ptrdiff_t>(current_.size() / 2);
     groups_.emplace_back(middle, current_.end());
     groups_.emplace_back(current_.begin(), middle);
@@ -156,6 +178,7 @@ class MergedCall {
   }
 
   void scatter() {
+    thread_.metrics.mismatched_calls.add();
     for (Errand* member : current_) groups_.push_back({member});
     current_.clear();
   }
@@ -181,8 +204,9 @@ class MergedCall {
   const BackendId backend_;
   const bool chat_;
   const std::string id_prefix_;
-  std::vector<Group> groups_;  // still to be called, the next one last
-  Group current_;              // being called; null where a member has its answer
+  std::vector<Group> groups_;     // still to be called, the next one last
+  Group current_;                 // being called; null where a member has its answer
+  UpstreamCall* call_ = nullptr;  // under way
   unsigned calls_ = 0;
 };
 

@@ -37,10 +37,13 @@ Finish finish_of(Errc code) {
     case Errc::kUnknownRoute:
     case Errc::kMethodNotAllowed:
     case Errc::kUnknownModel:
+    case Errc::kKnownPoison:
       return Finish::kClientError;
     case Errc::kQueueFull:
     case Errc::kNoBackend:
     case Errc::kCancelled:
+    case Errc::kRetryBudget:
+    case Errc::kShuttingDown:
       return Finish::kShed;
     case Errc::kQueueTimeout:
     case Errc::kBackendTimeout:
@@ -48,6 +51,8 @@ Finish finish_of(Errc code) {
     case Errc::kInternal:
     case Errc::kBackendLost:
     case Errc::kBadBackendResponse:
+    case Errc::kChoiceCountMismatch:
+    case Errc::kPoisonPrompt:
       return Finish::kBackendError;
   }
   return Finish::kBackendError;

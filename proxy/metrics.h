@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "backends/call_failure.h"
 #include "batcher/error.h"
 #include "batcher/ticket.h"
 
@@ -64,13 +65,23 @@ struct alignas(64) ThreadMetrics {
 
   std::array<Count, kAllErrors.size()> errors;   // answers of ours, by Errc
   std::array<Count, BackendSet::kMax> answered;  // requests answered by each backend
+  // Calls that failed, by backend and CallFailure; an answer 5xx, or one that asks to wait, counts
+  // as kNone.
+  std::array<std::array<Count, kCallFailures>, BackendSet::kMax> failed_attempts;
   Count prompts_answered;
   Count retried;
+  Count poisoned;          // requests that are never sent again
+  Count split_calls;       // shared calls that were refused and went out in halves
+  Count mismatched_calls;  // shared calls whose answer did not hold a choice for each
+  Count broken_streams;
   Count connections;         // clients connected now
   Count accepted;            // clients ever
   LatencyHistogram latency;  // of requests that ended in kOk
 
   void count_error(Errc code) { errors[static_cast<std::size_t>(code)].add(); }
+  void count_failed_attempt(BackendId backend, CallFailure how) {
+    failed_attempts[backend][static_cast<std::size_t>(how)].add();
+  }
   void count_finish(Finish finish) { finished[static_cast<std::size_t>(finish)].add(); }
 };
 

@@ -13,6 +13,9 @@ namespace {
 
 // How long a refused client may take to read our answer before its connection is cut.
 constexpr Duration kLinger = std::chrono::seconds(2);
+// While draining, a client that has asked within this time may be about to ask again: closing its
+// connection now could cross its next request on the way.
+constexpr Duration kDrainPatience = std::chrono::seconds(1);
 // A client that tells its read time-out should have our answer before it gives up.
 constexpr Duration kClientMargin = std::chrono::seconds(2);
 
@@ -69,10 +72,12 @@ Session::~Session() {
 
 Task<void> Session::run() {
   connection_->start();
-  while (!thread_.draining) {
+  while (true) {
     // An idle connection holds no buffer: it waits for its first byte with nothing in hand.
     if (in_.empty()) {
-      connection_->expire_in(thread_.settings.idle_timeout);
+      idle_since_ = std::chrono::steady_clock::now();
+      connection_->stop_reading_in(thread_.draining ? kDrainPatience
+                                                    : thread_.settings.idle_timeout);
       if (const bool open = co_await connection_->readable(); !open) break;
     }
     in_request_ = true;
@@ -92,7 +97,17 @@ Task<void> Session::run() {
 }
 
 void Session::close_if_idle() {
-  if (!in_request_) connection_->close();
+  if (in_request_) return;
+  const Duration idle = std::chrono::steady_clock::now() - idle_since_;
+  connection_->stop_reading_in(std::max(kDrainPatience - idle, Duration::zero()));
+}
+
+void Session::cut_short() {
+  if (dispatch_ != nullptr) {
+    dispatch_->cut_short();
+  } else {
+    connection_->close();
+  }
 }
 
 Task<bool> Session::serve_one() {
@@ -166,7 +181,10 @@ Task<bool> Session::serve_parsed() {
     co_return co_await reply_local(*request.route, request);
   }
   Dispatch dispatch(thread_, *connection_, request);
-  co_return co_await dispatch.run();
+  dispatch_ = &dispatch;
+  const bool again = co_await dispatch.run();
+  dispatch_ = nullptr;
+  co_return again;
 }
 
 ClientRequest Session::describe_request(const http::RequestHead& head) const {

@@ -20,6 +20,7 @@ class Session final : public Closable {
   Task<void> run();
 
   void close_if_idle() override;
+  void cut_short() override;
   void close_now() override { connection_->close(Connection::Closed::kByPeer); }
 
  private:
@@ -38,7 +39,9 @@ class Session final : public Closable {
   std::uint64_t address_key_ = 0;  // of the client: whose it is when it has no API key
   Buffer in_;
   std::size_t pos_ = 0;  // bytes of in_ dealt with
+  TimePoint idle_since_{};
   bool in_request_ = false;
+  Dispatch* dispatch_ = nullptr;  // of the request being answered
 };
 
 }  // namespace batchproxy

@@ -62,8 +62,22 @@ void add_requests(Families& families, const Snapshot& now) {
                now.queued_prompts);
   families.one("batchproxy_prompts_answered_total", "Prompts answered with success.",
                MetricType::Counter, now.prompts_answered);
-  families.one("batchproxy_requests_retried_total", "Attempts repeated after a backend died.",
+  families.one("batchproxy_requests_retried_total", "Attempts repeated after one had failed.",
                MetricType::Counter, now.retried);
+  families.one("batchproxy_poison_prompts_total",
+               "Requests that engines died with until they were not sent again.",
+               MetricType::Counter, now.poisoned);
+  families.one("batchproxy_batch_splits_total",
+               "Shared calls that an engine refused and that went out again in halves.",
+               MetricType::Counter, now.split_calls);
+  families.one("batchproxy_batch_mismatch_total",
+               "Shared calls whose answer did not hold one choice for each member.",
+               MetricType::Counter, now.mismatched_calls);
+  families.one("batchproxy_streams_aborted_total", "Streams that a backend did not finish.",
+               MetricType::Counter, now.broken_streams);
+  families.one("batchproxy_stale_connections_total",
+               "Kept connections to backends that were dead when they were used, and replaced.",
+               MetricType::Counter, now.stale_connections);
   families.one("batchproxy_requests_affine_total",
                "Requests sent to a backend that held the beginning of their prompt.",
                MetricType::Counter, now.affine);
@@ -120,6 +134,17 @@ void add_backends(Families& families, const Snapshot& now) {
        MetricType::Gauge, [](const BackendSnapshot& b) { return b.room; });
   each("batchproxy_backend_answered_total", "Requests that the backend has answered.",
        MetricType::Counter, [](const BackendSnapshot& b) { return b.answered; });
+  each("batchproxy_backend_breaker_open", "1 while its calls fail and it is given next to none.",
+       MetricType::Gauge, [](const BackendSnapshot& b) { return b.breaker_open ? 1 : 0; });
+  auto& failed = families.add("batchproxy_attempts_failed_total",
+                              "Calls that failed, by backend and reason.", MetricType::Counter);
+  for (const BackendSnapshot& backend : now.backends) {
+    for (std::size_t i = 0; i < kCallFailures; ++i) {
+      const auto how = static_cast<CallFailure>(i);
+      Families::sample(failed, {{"backend", backend.name}, {"reason", std::string(to_string(how))}},
+                       static_cast<double>(backend.failed_attempts[i]));
+    }
+  }
 }
 
 json::object to_object(const BackendSnapshot& backend) {
@@ -130,6 +155,7 @@ json::object to_object(const BackendSnapshot& backend) {
                       {"inflight", backend.inflight},
                       {"room", backend.room},
                       {"answered", backend.answered}};
+  if (backend.breaker_open) object["breaker"] = "open";
   if (!backend.problem.empty()) object["problem"] = backend.problem;
   if (!backend.gpus.empty()) object["gpus"] = backend.gpus;
   return object;
@@ -200,6 +226,10 @@ std::string to_prometheus(const Snapshot& now) {
   families.one("batchproxy_connections", "Clients connected.", MetricType::Gauge, now.connections);
   families.one("batchproxy_connections_accepted_total", "Clients accepted ever.",
                MetricType::Counter, now.accepted);
+  families.one("batchproxy_config_generation", "Grows with every reload that took effect.",
+               MetricType::Gauge, now.config_generation);
+  families.one("batchproxy_config_last_reload_success", "0 after a reload that was refused.",
+               MetricType::Gauge, now.last_reload_failed ? 0 : 1);
   auto& build = families.add("batchproxy_build_info", "Always 1.", MetricType::Gauge);
   Families::sample(build, {{"version", BATCHPROXY_VERSION}}, 1);
   return prometheus::TextSerializer().Serialize(families.list());

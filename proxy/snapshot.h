@@ -16,6 +16,7 @@
 namespace batchproxy {
 
 struct BackendSnapshot {
+  BackendId id = 0;
   std::string name;
   std::string url;
   Health health = Health::kUnknown;
@@ -25,6 +26,8 @@ struct BackendSnapshot {
   std::uint64_t inflight = 0;  // prompts
   std::uint64_t room = 0;      // prompts that it should have in flight, as learnt
   std::uint64_t answered = 0;  // requests
+  bool breaker_open = false;   // its calls fail: it is given next to none
+  std::array<std::uint64_t, kCallFailures> failed_attempts{};
 };
 
 struct Snapshot {
@@ -38,6 +41,10 @@ struct Snapshot {
   std::uint64_t queued_prompts = 0;
   std::uint64_t prompts_answered = 0;
   std::uint64_t retried = 0;
+  std::uint64_t poisoned = 0, split_calls = 0, mismatched_calls = 0, broken_streams = 0;
+  std::uint64_t stale_connections = 0;  // to backends, found dead when they were used
+  std::uint64_t config_generation = 1;
+  bool last_reload_failed = false;
   std::uint64_t affine = 0;  // requests sent where the beginning of their prompt was
   std::uint64_t merged_calls = 0, merged_requests = 0;
   std::uint64_t connections = 0, accepted = 0;

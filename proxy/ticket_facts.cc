@@ -28,6 +28,8 @@ void describe_prompt(const BodyPolicy& policy, const BodyScan& scan, std::uint64
                      Ticket& ticket) {
   ticket.arrival = like.arrival;
   ticket.deadline = like.deadline;
+  ticket.model = like.model;
+  ticket.routes = like.routes;
   ticket.backends = like.backends;
   ticket.prompts = like.prompts;
   ticket.streaming = like.streaming;

@@ -35,25 +35,12 @@ Endpoint make_endpoint(std::size_t id, std::string name, std::string authority,
   return endpoint;
 }
 
-void add_running_servers(const Options& options, Topology& topology) {
-  for (const BackendOptions& backend : *options.proxy.backends) {
-    const BackendUrl url = parse_backend_url(*backend.url);
-    if (!url.address) throw std::runtime_error(*backend.url + ": " + url.problem);
-    const std::string authority = to_string(*url.address);
-    // A file that boots its own engines has a key for show; any other's is for running ones.
-    const bool shared = backend.api_key->empty() && !*options.worker.boot_local;
-    const std::string& key = shared ? *options.worker.api_key : *backend.api_key;
-    topology.sites.push_back({make_endpoint(topology.sites.size(), authority, authority, key),
-                              static_cast<std::uint32_t>(*backend.max_num_seqs),
-                              {},
-                              false});
-  }
-}
-
-void add_server_and_port(const Options& options, Topology& topology) {
-  const std::string authority = *options.worker.server + ":" + std::to_string(*options.worker.port);
-  topology.sites.push_back(
-      {make_endpoint(0, authority, authority, *options.worker.api_key), 256, {}, false});
+BackendSite running_server(std::size_t id, const std::string& authority, const std::string& key,
+                           std::int64_t max_num_seqs) {
+  BackendSite site;
+  site.endpoint = std::make_shared<Endpoint>(make_endpoint(id, authority, authority, key));
+  site.max_num_seqs = static_cast<std::uint32_t>(max_num_seqs);
+  return site;
 }
 
 std::vector<std::string> add_engines(const Options& options, const std::string& self,
@@ -77,9 +64,10 @@ std::vector<std::string> add_engines(const Options& options, const std::string& 
   const bool keeps_alive = *options.proxy.launcher.engine != "command";
   for (const EnginePlan& plan : topology.plans) {
     BackendSite site;
-    site.endpoint = make_endpoint(topology.sites.size(), plan.name,
-                                  plan.host + ":" + std::to_string(plan.port), "");
-    if (keeps_alive) site.endpoint.idle_time_to_live = kOwnIdle;
+    Endpoint endpoint = make_endpoint(topology.sites.size(), plan.name,
+                                      plan.host + ":" + std::to_string(plan.port), "");
+    if (keeps_alive) endpoint.idle_time_to_live = kOwnIdle;
+    site.endpoint = std::make_shared<Endpoint>(std::move(endpoint));
     site.max_num_seqs = static_cast<std::uint32_t>(plan.max_num_seqs);
     site.gpus = join_gpus(plan.gpus);
     site.simulated = *options.proxy.launcher.engine == "sim";
@@ -101,21 +89,32 @@ Environment process_environment() {
   return all;
 }
 
+std::vector<BackendSite> running_servers(const Options& options) {
+  std::vector<BackendSite> sites;
+  if (backend_source(options) == BackendSource::kServerAndPort) {
+    const WorkerOptions& worker = options.worker;
+    const std::string authority = *worker.server + ":" + std::to_string(*worker.port);
+    sites.push_back(running_server(0, authority, *worker.api_key, BackendSite{}.max_num_seqs));
+  }
+  if (backend_source(options) != BackendSource::kList) return sites;
+  for (const BackendOptions& backend : *options.proxy.backends) {
+    const BackendUrl url = parse_backend_url(*backend.url);
+    if (!url.address) throw std::runtime_error(*backend.url + ": " + url.problem);
+    // A file that boots its own engines has a key for show; any other's is for running ones.
+    const bool shared = backend.api_key->empty() && !*options.worker.boot_local;
+    const std::string& key = shared ? *options.worker.api_key : *backend.api_key;
+    sites.push_back(
+        running_server(sites.size(), to_string(*url.address), key, *backend.max_num_seqs));
+  }
+  return sites;
+}
+
 TopologyOrErrors make_topology(const Options& options, const std::string& self) {
   Topology topology{{}, {}, PortAllocator(static_cast<int>(*options.proxy.launcher.port_base))};
   try {
-    switch (backend_source(options)) {
-      case BackendSource::kList:
-        add_running_servers(options, topology);
-        break;
-      case BackendSource::kServerAndPort:
-        add_server_and_port(options, topology);
-        break;
-      case BackendSource::kLauncher:
-        if (auto errors = add_engines(options, self, topology); !errors.empty()) return errors;
-        break;
-      case BackendSource::kNone:
-        break;
+    topology.sites = running_servers(options);
+    if (backend_source(options) == BackendSource::kLauncher) {
+      if (auto errors = add_engines(options, self, topology); !errors.empty()) return errors;
     }
   } catch (const std::runtime_error& error) {
     return std::vector<std::string>{error.what()};

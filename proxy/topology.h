@@ -4,6 +4,7 @@
 // Threading: start-up only.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -17,7 +18,7 @@ namespace batchproxy {
 
 // A backend and what people are told about it.
 struct BackendSite {
-  Endpoint endpoint;
+  std::shared_ptr<const Endpoint> endpoint;
   std::uint32_t max_num_seqs = 256;
   std::string gpus;  // "0,1"; empty when we did not start it
   bool simulated = false;
@@ -34,6 +35,9 @@ struct Topology {
 // run the engines' programs is in Topology::missing, since a dry run can do without.
 using TopologyOrErrors = boost::system::result<Topology, std::vector<std::string>>;
 TopologyOrErrors make_topology(const Options& options, const std::string& self);
+
+// The backends that run already, in the order of the options. Throws std::runtime_error.
+std::vector<BackendSite> running_servers(const Options& options);
 
 // Our own environment, as engines may inherit it.
 Environment process_environment();

@@ -31,7 +31,7 @@ class Client final : public VerdictSink {
       ++refused;
     } else {
       ++granted;
-      port_.complete(ticket.verdict, ticket.prompts, true);
+      port_.complete(ticket, Outcome::kGood);
     }
     --open_;
     submit(ticket);
@@ -67,7 +67,7 @@ SchedulerOptions eager() {
 void add_backends(Lane& lane) {
   for (BackendId id = 0; id < 2; ++id) {
     lane.set_backend(id, {.max_num_seqs = 8});
-    lane.set_ready(id, true);
+    lane.set_up(id, true);
   }
 }
 

@@ -90,7 +90,7 @@ TEST_F(Affinity, GivesBackWhatWaitedForABackendThatFailed) {
   for (int i = 0; i < 2; ++i) submit(0ms, 'a'), take(0ms);
   Ticket& waiting = submit(10ms, 'a');
   EXPECT_THAT(take(10ms), IsEmpty());
-  scheduler_->set_ready(home, false);
+  scheduler_->set_up(home, false);
   EXPECT_THAT(take(11ms), ElementsAre(&waiting));
   EXPECT_NE(waiting.verdict.backend, home);
 }

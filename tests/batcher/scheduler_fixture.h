@@ -25,7 +25,7 @@ class SchedulerFixture : public testing::Test {
     scheduler_.emplace(options);
     for (BackendId id = 0; id < backends; ++id) {
       scheduler_->set_backend(id, traits);
-      scheduler_->set_ready(id, true);
+      scheduler_->set_up(id, true);
     }
     all_ = BackendSet::first(backends);
   }
@@ -43,8 +43,8 @@ class SchedulerFixture : public testing::Test {
     scheduler_->take(at(now), decided);
     return decided;
   }
-  void complete(const Ticket& done) {
-    scheduler_->complete(done.verdict.backend, done.prompts, done.verdict.holds_call);
+  void complete(const Ticket& done, Outcome outcome = Outcome::kGood, Duration now = {}) {
+    scheduler_->complete(done.verdict, done.prompts, outcome, at(now));
   }
 
   std::deque<Ticket> tickets_;  // outlives the scheduler, which links them

@@ -38,13 +38,14 @@ class History {
                     .batch_size = kBatch,
                     .batch_timeout = kTimeout,
                     .max_queue = 30,
+                    .hold_timeout = std::chrono::milliseconds(any(2000)),
                     .affinity = any(4) != 0,
                     .merge = static_cast<MergePolicy>(any(3))}) {
     for (BackendId id = 0; id < kBackends; ++id) {
       scheduler_.set_backend(
           id, {.max_num_seqs = kSeqs, .kv_tokens = any(2) * 500, .exact_usage = any(2) == 0});
       ready_[id] = any(4) != 0;
-      scheduler_.set_ready(id, ready_[id]);
+      scheduler_.set_up(id, ready_[id]);
     }
   }
 
@@ -72,7 +73,7 @@ class History {
       case 0: {
         const BackendId id = any(kBackends);
         ready_[id] = any(3) != 0;
-        scheduler_.set_ready(id, ready_[id]);
+        scheduler_.set_up(id, ready_[id]);
         break;
       }
       case 1: {
@@ -94,9 +95,17 @@ class History {
           const auto it = flying_.begin() + any(static_cast<std::uint32_t>(flying_.size()));
           Ticket* ticket = *it;
           flying_.erase(it);
-          complete(*ticket);
+          const bool failed = any(4) == 0;
+          complete(*ticket, failed ? static_cast<Outcome>(any(6)) : Outcome::kGood,
+                   any(20) == 0 ? 200ms : 0ms);
           ++ended_;
-          if (any(8) == 0) submit(*ticket);  // it had failed: once more
+          if (failed && any(2) == 0) {  // once more
+            ticket->avoid.insert(ticket->verdict.backend);
+            ticket->costs_budget = any(2) == 0;
+            ticket->suspect = any(3) == 0;
+            if (ticket->suspect) ticket->packing = Packing::kNever;
+            submit(*ticket);
+          }
         }
         break;
       case 5:
@@ -136,8 +145,9 @@ class History {
     scheduler_.submit(ticket);
   }
 
-  void complete(const Ticket& ticket) {
-    scheduler_.complete(ticket.verdict.backend, ticket.prompts, ticket.verdict.holds_call);
+  void complete(const Ticket& ticket, Outcome outcome = Outcome::kGood, Duration pause = {}) {
+    scheduler_.complete(ticket.verdict, ticket.prompts, outcome, now_, pause);
+    if (ticket.verdict.alone) alone_ = nullptr;
   }
 
   void settle() {
@@ -158,6 +168,15 @@ class History {
       const Verdict& verdict = ticket->verdict;
       ASSERT_TRUE(ready_[verdict.backend]);
       ASSERT_TRUE(ticket->backends.contains(verdict.backend));
+      if (alone_ != nullptr) {
+        ASSERT_NE(verdict.backend, alone_->verdict.backend) << "a suspect has company";
+      }
+      ASSERT_EQ(verdict.alone, ticket->suspect);
+      if (ticket->suspect) {
+        ASSERT_EQ(alone_, nullptr) << "two suspects at a time";
+        ASSERT_EQ(scheduler_.inflight(verdict.backend), ticket->prompts) << "a suspect has company";
+        alone_ = ticket;
+      }
       ASSERT_LE(verdict.batch.prompts, std::max(kBatch, ticket->prompts));
       batches[verdict.batch.id] += ticket->prompts;
       flying_.push_back(ticket);
@@ -181,7 +200,8 @@ class History {
   // backend's cache, or has done so until it was overdue.
   void check_order(const Ticket& granted) {
     for (const Ticket* waiting : open_) {
-      if (waiting->client != granted.client || waiting->backends != granted.backends) continue;
+      if (waiting->client != granted.client || waiting->among != granted.among) continue;
+      if (waiting->suspect || granted.suspect) continue;
       const bool goes_alone = granted.packing == Packing::kNever || !granted.brief;
       if (waiting->packing != Packing::kNever && goes_alone) continue;
       if (waiting->affine && *waiting->affine != granted.verdict.backend) continue;
@@ -193,10 +213,10 @@ class History {
 
   void check_nothing_waits_needlessly() {
     for (const Ticket* ticket : open_) {
-      if (ticket->arrival + kTimeout > now_) continue;
+      if (ticket->arrival + kTimeout > now_ || ticket->suspect) continue;
       for (BackendId id = 0; id < kBackends; ++id) {
         const bool could_go =
-            ticket->backends.contains(id) && ready_[id] && scheduler_.inflight(id) < 2 * kSeqs;
+            ticket->among.contains(id) && scheduler_.inflight(id) < scheduler_.max_inflight(id);
         ASSERT_FALSE(could_go) << "an overdue ticket waits although backend " << id
                                << " is below its limit";
       }
@@ -208,8 +228,9 @@ class History {
   std::deque<Ticket> tickets_;  // outlives the scheduler, which links them
   Scheduler scheduler_;
   std::array<bool, kBackends> ready_{};
-  std::vector<Ticket*> open_;    // submitted, no verdict yet; by submission
-  std::vector<Ticket*> flying_;  // granted
+  std::vector<Ticket*> open_;      // submitted, no verdict yet; by submission
+  std::vector<Ticket*> flying_;    // granted
+  const Ticket* alone_ = nullptr;  // the suspect among them
   std::uint64_t submitted_ = 0, ended_ = 0, steps_ = 0;
   TimePoint now_ = TimePoint() + 1h;
 };

@@ -129,9 +129,9 @@ TEST_F(EagerScheduler, ServesTheOldestOfAllQueuesThatABackendCanServe) {
   older.backends = BackendSet::first(1);  // the first only
   scheduler_->submit(older);
   Ticket& shared = submit(5ms);  // either backend
-  scheduler_->complete(0, 1, false);
+  scheduler_->complete(Grant{.backend = 0}, 1, Outcome::kGood, at(5ms));
   EXPECT_THAT(take(6ms), ElementsAre(&older));
-  scheduler_->complete(1, 1, false);
+  scheduler_->complete(Grant{.backend = 1}, 1, Outcome::kGood, at(6ms));
   EXPECT_THAT(take(7ms), ElementsAre(&shared));
 }
 
@@ -143,26 +143,6 @@ TEST_F(EagerScheduler, PutsARetryBackByItsArrivalNotAtTheEnd) {
   complete(retried);
   scheduler_->submit(retried);
   EXPECT_THAT(take(3ms), ElementsAre(&retried));
-}
-
-TEST_F(SchedulerTest, RefusesAtOnceWhenNoBackendIsReady) {
-  start(FlushPolicy::kEager);
-  scheduler_->set_ready(0, false);
-  Ticket& refused = submit(0ms);
-  EXPECT_THAT(take(0ms), ElementsAre(&refused));
-  EXPECT_EQ(refused.verdict.refused, Errc::kNoBackend);
-}
-
-TEST_F(SchedulerTest, RefusesWhatIsQueuedWhenItsLastBackendGoes) {
-  start(FlushPolicy::kEager, 1, /*room=*/1);
-  submit(0ms);
-  take(0ms);
-  Ticket& waiting = submit(1ms);
-  take(1ms);
-  scheduler_->set_ready(0, false);
-  EXPECT_THAT(take(2ms), ElementsAre(&waiting));
-  EXPECT_EQ(waiting.verdict.refused, Errc::kNoBackend);
-  EXPECT_EQ(scheduler_->queued(), 0u);
 }
 
 TEST_F(SchedulerTest, RefusesWhatWouldOverfillTheQueueAndLeavesTheRest) {

@@ -1,0 +1,63 @@
+// backends/attempts.h - Attempts: what becomes of a request after each try to have it answered.
+//
+// Sans-io. Two kinds of failure:
+//  - no answer: the connection could not be made, or ended before the answer was whole. That tells
+//    nothing about the request, and it is sent again at once, to another backend if one is up.
+//    Where nothing had been sent yet the try does not even count.
+//  - a bad answer: 5xx, garbage, or nothing in time. Often the request is the cause, so it may go
+//    to another backend once more only if the retry budget (batcher/retry_budget.h) allows.
+// Anything else is the client's: 4xx above all.
+//
+// A request that was on an engine whose connection died is a suspect: perhaps it was the cause.
+// With two deaths it runs alone, so that the next one takes nobody with it and leaves no doubt.
+//
+// Threading: confined to one I/O thread.
+#pragma once
+
+#include <cstdint>
+
+#include "backends/call_failure.h"
+#include "batcher/breaker.h"
+#include "batcher/ticket.h"
+
+namespace batchproxy {
+
+// One try, as it ended.
+struct Attempt {
+  BackendId backend = 0;
+  CallFailure failure = CallFailure::kNone;
+  unsigned status = 0;        // of the answer, if failure is kNone
+  bool asks_to_wait = false;  // the answer says when to come again
+  bool alone = false;         // on a backend that did nothing else
+  bool time_left = true;      // until the request's own deadline
+};
+
+class Attempts {
+ public:
+  static constexpr unsigned kMax = 3;
+  static constexpr unsigned kDeathsBeforeAlone = 2;
+
+  enum class Next {
+    kDeliver,        // the answer, or the failure, is the client's
+    kRetry,          // send it again
+    kRetryInBudget,  // send it again, or deliver if the budget is used up
+    kPoison,         // never send it again
+  };
+
+  // `served_by`: who may serve the request.
+  Next after(const Attempt& attempt, BackendSet served_by);
+
+  unsigned made() const { return made_; }  // that reached a backend
+  BackendSet failed_by() const { return failed_by_; }
+  bool is_suspect() const { return deaths_ >= kDeathsBeforeAlone; }
+
+ private:
+  unsigned made_ = 0;
+  unsigned deaths_ = 0;
+  BackendSet failed_by_;
+};
+
+// What an attempt tells about its backend.
+Outcome outcome_of(CallFailure failure, unsigned status, bool asks_to_wait);
+
+}  // namespace batchproxy

@@ -1,0 +1,28 @@
+// backends/call_failure.h - how a call to a backend can fail.
+//
+// Threading: values, any thread.
+#pragma once
+
+#include <cstddef>
+#include <string_view>
+
+namespace batchproxy {
+
+enum class CallFailure {
+  kNone,
+  kRefused,      // nobody listens there: nothing was sent
+  kUnreachable,  // no connection for another reason, or not in time: nothing was sent
+  kNoAnswer,     // the connection died before the first byte of an answer
+  kCutAnswer,    // it died after that
+  kBareError,    // it answered 5xx without a word, as a dying vLLM does
+  kBadAnswer,    // not HTTP as we read it, too large, or not what was asked for
+  kWrongCount,   // fewer or more choices than prompts, or not one for each
+  kTimedOut,
+  kAborted,  // abort() was called
+};
+inline constexpr std::size_t kCallFailures = static_cast<std::size_t>(CallFailure::kAborted) + 1;
+
+// One word for it, for metrics; kNone stands for an answer that is an error.
+std::string_view to_string(CallFailure failure);
+
+}  // namespace batchproxy

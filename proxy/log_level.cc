@@ -1,0 +1,16 @@
+// proxy/log_level.cc - see log_level.h.
+#include "proxy/log_level.h"
+
+#include <spdlog/spdlog.h>
+
+namespace batchproxy {
+
+void set_log_level(std::string_view level) {
+  spdlog::set_level(level == "debug"     ? spdlog::level::debug
+                    : level == "warning" ? spdlog::level::warn
+                    : level == "error"   ? spdlog::level::err
+                    : level == "off"     ? spdlog::level::off
+                                         : spdlog::level::info);
+}
+
+}  // namespace batchproxy

@@ -1,0 +1,67 @@
+// proxy/settings.cc - see settings.h.
+#include "proxy/settings.h"
+
+namespace batchproxy {
+
+namespace {
+
+MergePolicy merge_policy(std::string_view name) {
+  if (name == "always") return MergePolicy::kAlways;
+  return name == "off" ? MergePolicy::kOff : MergePolicy::kAuto;
+}
+
+}  // namespace
+
+Duration to_duration(Seconds seconds) {
+  return std::chrono::duration_cast<Duration>(seconds);
+}
+
+FlushPolicy flush_policy(const Options& options) {
+  if (!*options.worker.enable_batching) return FlushPolicy::kOff;
+  return *options.proxy.flush == "fixed" ? FlushPolicy::kFixed : FlushPolicy::kEager;
+}
+
+std::string_view to_string(FlushPolicy policy) {
+  switch (policy) {
+    case FlushPolicy::kEager:
+      return "eager";
+    case FlushPolicy::kFixed:
+      return "fixed";
+    case FlushPolicy::kOff:
+      return "off";
+  }
+  return "unknown";
+}
+
+SchedulerOptions scheduler_options(const Options& options) {
+  SchedulerOptions scheduler;
+  scheduler.policy = flush_policy(options);
+  scheduler.batch_size = static_cast<std::uint32_t>(*options.worker.batch_size);
+  scheduler.batch_timeout = to_duration(*options.worker.batch_timeout);
+  scheduler.max_queue = static_cast<std::size_t>(*options.proxy.max_queue);
+  scheduler.hold_timeout = to_duration(*options.proxy.hold_timeout);
+  scheduler.affinity = *options.proxy.affinity;
+  scheduler.merge = merge_policy(*options.proxy.merge);
+  return scheduler;
+}
+
+DataPathSettings data_path_settings(const Options& options, std::size_t backends) {
+  const SchedulerOptions scheduler = scheduler_options(options);
+  const ProxyOptions& proxy = options.proxy;
+  DataPathSettings settings;
+  settings.max_body = static_cast<std::uint64_t>(*proxy.max_body_bytes);
+  settings.request_timeout = to_duration(*proxy.request_timeout);
+  settings.attempt_timeout = to_duration(*proxy.attempt_timeout);
+  settings.connect_timeout = to_duration(*proxy.connect_timeout);
+  settings.idle_timeout = to_duration(*proxy.idle_timeout);
+  // Bodies are looked into for no more than the scheduler will use.
+  BodyPolicy& bodies = settings.bodies;
+  const bool batches = scheduler.policy != FlushPolicy::kOff;
+  bodies.prefixes = scheduler.policy == FlushPolicy::kEager && scheduler.affinity && backends > 1;
+  bodies.packing = batches && scheduler.merge != MergePolicy::kOff;
+  bodies.list_piece = batches ? scheduler.batch_size : 0;
+  bodies.max_list = scheduler.max_queue;
+  return settings;
+}
+
+}  // namespace batchproxy

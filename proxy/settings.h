@@ -1,0 +1,23 @@
+// proxy/settings.h - from the options to what the data path and the scheduler go by.
+//
+// Threading: pure functions, any thread.
+#pragma once
+
+#include <string_view>
+
+#include "batcher/scheduler.h"
+#include "configs/options.h"
+#include "proxy/io_thread.h"
+
+namespace batchproxy {
+
+Duration to_duration(Seconds seconds);
+
+FlushPolicy flush_policy(const Options& options);
+std::string_view to_string(FlushPolicy policy);
+
+SchedulerOptions scheduler_options(const Options& options);
+// With `backends` backends.
+DataPathSettings data_path_settings(const Options& options, std::size_t backends);
+
+}  // namespace batchproxy

@@ -1,0 +1,62 @@
+// proxy/sites.cc - see sites.h.
+#include "proxy/sites.h"
+
+#include <algorithm>
+
+namespace batchproxy {
+
+namespace {
+
+bool same_server(const BackendSite& a, const BackendSite& b) {
+  return a.endpoint->authority == b.endpoint->authority &&
+         a.endpoint->api_key == b.endpoint->api_key;
+}
+
+}  // namespace
+
+Sites::Sites(std::vector<BackendSite> first) {
+  for (BackendSite& site : first) sites_.push_back({std::move(site)});
+}
+
+std::optional<Sites::Changes> Sites::replace(const std::vector<BackendSite>& wanted,
+                                             const std::function<bool(BackendId)>& in_use) {
+  std::vector<Site> next = sites_;
+  Changes changes;
+  std::vector<bool> found(wanted.size(), false);
+  for (BackendId id = 0; id < next.size(); ++id) {
+    Site& site = next[id];
+    if (site.removed) continue;
+    const auto match = std::ranges::find_if(
+        wanted, [&](const BackendSite& other) { return same_server(site, other); });
+    if (match == wanted.end()) {
+      site.removed = true;
+      changes.removed.push_back(id);
+      continue;
+    }
+    found[static_cast<std::size_t>(match - wanted.begin())] = true;
+    if (site.max_num_seqs != match->max_num_seqs) {
+      site.max_num_seqs = match->max_num_seqs;
+      changes.changed.push_back(id);
+    }
+  }
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    if (found[i]) continue;
+    BackendId id = 0;
+    const auto is_free = [&](BackendId candidate) {
+      const bool gone_before = candidate < sites_.size() && sites_[candidate].removed;
+      return gone_before && next[candidate].removed && !in_use(candidate);
+    };
+    while (id < next.size() && !is_free(id)) ++id;
+    if (id == BackendSet::kMax) return std::nullopt;
+    if (id == next.size()) next.emplace_back();
+    Endpoint endpoint = *wanted[i].endpoint;
+    endpoint.id = id;
+    next[id] = Site{wanted[i]};
+    next[id].endpoint = std::make_shared<Endpoint>(std::move(endpoint));
+    changes.added.push_back(id);
+  }
+  sites_ = std::move(next);
+  return changes;
+}
+
+}  // namespace batchproxy
