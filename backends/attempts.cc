@@ -21,10 +21,10 @@ Attempts::Next Attempts::after(const Attempt& attempt, BackendSet served_by) {
       return attempt.time_left ? Next::kRetry : Next::kDeliver;
     case CallFailure::kNoAnswer:
     case CallFailure::kCutAnswer:
-      ++deaths_;
-      if (attempt.alone) return Next::kPoison;
-      return may ? Next::kRetry : Next::kDeliver;
     case CallFailure::kBareError:
+      ++deaths_;
+      if (attempt.alone && attempt.went_down) return Next::kPoison;
+      return may ? Next::kRetry : Next::kDeliver;
     case CallFailure::kTimedOut:
       return may ? Next::kRetryInBudget : Next::kDeliver;
     case CallFailure::kBadAnswer:
@@ -34,6 +34,11 @@ Attempts::Next Attempts::after(const Attempt& attempt, BackendSet served_by) {
       break;
   }
   return Next::kDeliver;
+}
+
+bool is_death(CallFailure failure) {
+  return failure == CallFailure::kNoAnswer || failure == CallFailure::kCutAnswer ||
+         failure == CallFailure::kBareError;
 }
 
 Outcome outcome_of(CallFailure failure, unsigned status, bool asks_to_wait) {

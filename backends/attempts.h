@@ -29,6 +29,7 @@ struct Attempt {
   unsigned status = 0;        // of the answer, if failure is kNone
   bool asks_to_wait = false;  // the answer says when to come again
   bool alone = false;         // on a backend that did nothing else
+  bool went_down = false;     // and that was seen to be down afterwards
   bool time_left = true;      // until the request's own deadline
 };
 
@@ -56,6 +57,9 @@ class Attempts {
   unsigned deaths_ = 0;
   BackendSet failed_by_;
 };
+
+// Whether the engine may have died of it.
+bool is_death(CallFailure failure);
 
 // What an attempt tells about its backend.
 Outcome outcome_of(CallFailure failure, unsigned status, bool asks_to_wait);

@@ -159,7 +159,7 @@ Snapshot App::snapshot() const {
 // --- what happens while serving -----------------------------------------------------------------
 
 void App::on_health(BackendId backend, Health health, const std::string& why) {
-  data_.set_up(backend, health == Health::kReady, monitor_.any_ready());
+  data_.set_up(backend, health == Health::kReady);
   const Endpoint& endpoint = *sites_[backend].endpoint;
   // While an engine of ours loads, and once it has ended, the launcher tells about it.
   const bool ours = !engines_.empty();
@@ -320,7 +320,7 @@ void App::replace_backends(std::vector<std::string>& lines) {
   }
   for (const BackendId id : changes->removed) {
     lines.push_back(sites_[id].endpoint->name + " gets no more requests");
-    data_.set_up(id, false, monitor_.any_ready());
+    data_.set_up(id, false);
     monitor_.remove(id);
   }
   for (const BackendId id : changes->added) {

@@ -114,9 +114,15 @@ void DataPlane::set_settings(const DataPathSettings& settings, const SchedulerOp
   lane_->set_options(scheduler);
 }
 
-void DataPlane::set_up(BackendId backend, bool up, bool any_ready) {
+void DataPlane::set_up(BackendId backend, bool up) {
   lane_->set_up(backend, up);
-  on_every_thread([any_ready](IoThread& thread) { thread.any_ready = any_ready; });
+  on_every_thread([backend, up](IoThread& thread) {
+    if (up) {
+      thread.ready.insert(backend);
+    } else {
+      thread.ready.erase(backend);
+    }
+  });
 }
 
 void DataPlane::set_abilities(BackendId backend, const Abilities& abilities) {

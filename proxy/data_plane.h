@@ -40,7 +40,7 @@ class DataPlane {
   // Introduces a backend, or puts another in the place of one that has no calls any more. Nothing
   // is sent to it before it is up.
   void set_backend(const BackendSite& site);
-  void set_up(BackendId backend, bool up, bool any_ready);
+  void set_up(BackendId backend, bool up);
   void set_models(ModelTablePtr models);
   void set_abilities(BackendId backend, const Abilities& abilities);
   void set_metrics(BackendId backend, const std::optional<EngineMetrics>& metrics);

@@ -5,11 +5,18 @@
 #include <utility>
 
 #include <boost/asio/dispatch.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
 
 #include "proxy/failure.h"
 #include "proxy/merged_call.h"
 
 namespace batchproxy {
+
+namespace {
+constexpr Duration kLookAfter = std::chrono::seconds(3);  // longer than a health probe's patience
+constexpr Duration kLookAgain = std::chrono::milliseconds(20);
+}  // namespace
 
 void RequestPhase::begin_call() {
   if (calling_++ > 0) return;
@@ -58,6 +65,8 @@ Task<Errand::Outcome> Errand::attempt_until_done() {
     const bool streams =
         failure == CallFailure::kNone && ticket_.streaming && !cancelled_ && answer().status == 200;
     if (streams) co_return Outcome::kStream;  // the backend is not free yet
+    went_down_ = false;
+    if (is_death(failure) && ticket_.verdict.alone) co_await look_after(ticket_.verdict.backend);
     if (const Ending ending = after(failure)) co_return *ending;
   }
   co_return Outcome::kCancelled;
@@ -73,6 +82,19 @@ Task<CallFailure> Errand::make_attempt() {
   co_return co_await call_alone();
 }
 
+// A broken connection is no proof of a dead engine, so before a request is blamed for one its
+// health is looked at.
+Task<void> Errand::look_after(BackendId backend) {
+  thread_.report_failure(backend, false);
+  asio::steady_timer timer(thread_.io);
+  for (Duration waited{}; waited < kLookAfter && !went_down_; waited += kLookAgain) {
+    timer.expires_after(kLookAgain);
+    ErrorCode ignored;
+    co_await timer.async_wait(asio::redirect_error(use_task, ignored));
+    went_down_ = !thread_.ready.contains(backend);
+  }
+}
+
 // The attempt has ended, and with it the grant. Nothing means that another one follows.
 Errand::Ending Errand::after(CallFailure failure) {
   const bool shared = shares_call();
@@ -85,6 +107,7 @@ Errand::Ending Errand::after(CallFailure failure) {
                         .status = status,
                         .asks_to_wait = wait > Duration::zero(),
                         .alone = ticket_.verdict.alone,
+                        .went_down = went_down_,
                         .time_left = now < ticket_.deadline};
   last_ = failure;
   // The backend is free of us, however long the client takes to read.

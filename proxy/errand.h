@@ -111,6 +111,7 @@ class Errand final : public VerdictSink {
   Task<Outcome> attempt_until_done();
   Task<void> verdict();
   Task<CallFailure> make_attempt();
+  Task<void> look_after(BackendId backend);
   Ending after(CallFailure failure);
   Outcome deliver(CallFailure failure);
   void on_returned(Ticket& ticket) override;
@@ -129,6 +130,7 @@ class Errand final : public VerdictSink {
   Ticket ticket_;
   Attempts attempts_;
   CallFailure last_ = CallFailure::kAborted;  // how the last attempt ended
+  bool went_down_ = false;                    // the backend, after that
   std::shared_ptr<const Endpoint> backend_;
   BatchInfo batch_;
   Waiter waiter_;

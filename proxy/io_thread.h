@@ -84,7 +84,7 @@ struct IoThread {
   ListReader list_reader;
 
   ModelTablePtr models;        // the newest; replaced from outside by posting to `io`
-  bool any_ready = false;      // for GET /health; likewise
+  BackendSet ready;            // backends whose servers are there; likewise
   bool draining = false;       // answer, then close; likewise
   bool shutting_down = false;  // answer at once that it is over; likewise
 

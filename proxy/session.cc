@@ -245,9 +245,9 @@ Task<bool> Session::reply_local(const Route& route, const ClientRequest& request
       body = R"({"version":"batchproxy )" BATCHPROXY_VERSION R"("})";
       break;
     case Action::kHealth:
-      head.status = thread_.any_ready ? 200 : 503;
+      head.status = thread_.ready.empty() ? 503 : 200;
       head.content_type = {};
-      if (!thread_.any_ready) head.retry_after = "5";
+      if (thread_.ready.empty()) head.retry_after = "5";
       break;
     case Action::kForward:
       break;
