@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <memory>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -21,12 +22,14 @@
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
+#include <sys/prctl.h>
 
 #include "backends/sim/sim_engine.h"
 #include "configs/describe.h"
 #include "configs/host_port.h"
 #include "configs/loader.h"
 #include "configs/worker_config.h"
+#include "configs/printable.h"
 #include "launcher/command_line.h"
 #include "launcher/shim.h"
 #include "proxy/app.h"
@@ -84,9 +87,25 @@ void print(const std::vector<Diagnostic>& diagnostics) {
 
 void set_up_logging(const std::string& level) {
   auto logger = spdlog::stderr_color_mt("batchproxy");
-  logger->set_pattern("%Y-%m-%d %H:%M:%S.%e %^%l%$ %v");
+  auto formatter = std::make_unique<spdlog::pattern_formatter>();
+  formatter->add_flag<PrintableMessage>('*').set_pattern("%Y-%m-%d %H:%M:%S.%e %^%l%$ %*");
+  logger->set_formatter(std::move(formatter));
   logger->set_level(level == "debug"     ? spdlog::level::debug
                     : level == "warning" ? spdlog::level::warn
+// The message, whoever had a hand in it, as one line without control characters.
+class PrintableMessage final : public spdlog::custom_flag_formatter {
+ public:
+  void format(const spdlog::details::log_msg& message, const std::tm&,
+              spdlog::memory_buf_t& out) override {
+    const std::string text =
+        printable(std::string_view(message.payload.data(), message.payload.size()));
+    out.append(text.data(), text.data() + text.size());
+  }
+  std::unique_ptr<custom_flag_formatter> clone() const override {
+    return std::make_unique<PrintableMessage>();
+  }
+};
+
                     : level == "error"   ? spdlog::level::err
                     : level == "off"     ? spdlog::level::off
                                          : spdlog::level::info);
