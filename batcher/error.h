@@ -24,6 +24,7 @@ enum class Errc {
   kExpectationFailed,
   kBodyTooLarge,
   kRequestTimeout,  // the request did not arrive in time
+  kInvalidApiKey,   // none of ours, where keys are asked for
   kInvalidJson,
   kInvalidRequest,  // JSON, but not what the endpoint takes
   kUnknownRoute,
@@ -41,26 +42,14 @@ enum class Errc {
   kBackendTimeout,
 };
 
-inline constexpr std::array kAllErrors = {Errc::kBadHttp,
-                                          Errc::kUnsupportedVersion,
-                                          Errc::kUriTooLong,
-                                          Errc::kHeadTooLarge,
-                                          Errc::kExpectationFailed,
-                                          Errc::kBodyTooLarge,
-                                          Errc::kRequestTimeout,
-                                          Errc::kInvalidJson,
-                                          Errc::kInvalidRequest,
-                                          Errc::kUnknownRoute,
-                                          Errc::kMethodNotAllowed,
-                                          Errc::kUnknownModel,
-                                          Errc::kQueueFull,
-                                          Errc::kNoBackend,
-                                          Errc::kCancelled,
-                                          Errc::kQueueTimeout,
-                                          Errc::kInternal,
-                                          Errc::kBackendLost,
-                                          Errc::kBadBackendResponse,
-                                          Errc::kBackendTimeout};
+inline constexpr std::array kAllErrors = {
+    Errc::kBadHttp,        Errc::kUnsupportedVersion, Errc::kUriTooLong,
+    Errc::kHeadTooLarge,   Errc::kExpectationFailed,  Errc::kBodyTooLarge,
+    Errc::kRequestTimeout, Errc::kInvalidApiKey,      Errc::kInvalidJson,
+    Errc::kInvalidRequest, Errc::kUnknownRoute,       Errc::kMethodNotAllowed,
+    Errc::kUnknownModel,   Errc::kQueueFull,          Errc::kNoBackend,
+    Errc::kCancelled,      Errc::kQueueTimeout,       Errc::kInternal,
+    Errc::kBackendLost,    Errc::kBadBackendResponse, Errc::kBackendTimeout};
 
 struct ErrorTraits {
   std::string_view code;  // stable word, in the body and in x-batchproxy-code

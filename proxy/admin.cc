@@ -24,28 +24,39 @@ using Stream = beast::basic_stream<asio::ip::tcp, IoExecutor>;
 constexpr Duration kIdle = std::chrono::seconds(30);
 constexpr std::size_t kMaxBuffer = 16 * 1024;  // a whole request; none of ours has a body
 
-Response answer(const Request& request, const TakeSnapshot& snapshot) {
+bool may_ask(const Request& request, const AdminHooks& hooks) {
+  const ApiKeysPtr keys = hooks.keys();
+  if (!keys || request.target() == "/livez") return true;
+  const auto field = request[http_::field::authorization];
+  return keys->find({field.data(), field.size()}) != nullptr;
+}
+
+Response answer(const Request& request, const AdminHooks& hooks) {
   Response response(http_::status::ok, request.version());
   response.keep_alive(request.keep_alive());
   response.set(http_::field::content_type, "text/plain; charset=utf-8");
   const std::string_view path(request.target().data(), request.target().size());
-  if (request.method() != http_::verb::get) {
+  if (!may_ask(request, hooks)) {
+    response.result(http_::status::unauthorized);
+    response.set(http_::field::www_authenticate, "Bearer");
+    response.body() = "The admin address asks for an API key: Authorization: Bearer <key>.\n";
+  } else if (request.method() != http_::verb::get) {
     response.result(http_::status::method_not_allowed);
     response.set(http_::field::allow, "GET");
     response.body() = "The admin address takes GET.\n";
   } else if (path == "/livez") {
     response.body() = "ok\n";
   } else if (path == "/readyz") {
-    const Snapshot now = snapshot();
+    const Snapshot now = hooks.snapshot();
     const bool ready = now.any_ready() && !now.draining;
     if (!ready) response.result(http_::status::service_unavailable);
     response.body() = ready ? "ready\n" : now.draining ? "draining\n" : "no backend is ready\n";
   } else if (path == "/status") {
     response.set(http_::field::content_type, "application/json");
-    response.body() = to_json(snapshot());
+    response.body() = to_json(hooks.snapshot());
   } else if (path == "/metrics") {
     response.set(http_::field::content_type, "text/plain; version=0.0.4; charset=utf-8");
-    response.body() = to_prometheus(snapshot());
+    response.body() = to_prometheus(hooks.snapshot());
   } else {
     response.result(http_::status::not_found);
     response.body() = "Here are /status, /metrics, /livez and /readyz.\n";
@@ -54,7 +65,7 @@ Response answer(const Request& request, const TakeSnapshot& snapshot) {
   return response;
 }
 
-Task<void> serve_one(Stream stream, TakeSnapshot snapshot) {
+Task<void> serve_one(Stream stream, AdminHooks hooks) {
   beast::flat_buffer buffer(kMaxBuffer);
   while (true) {
     stream.expires_after(kIdle);
@@ -62,7 +73,7 @@ Task<void> serve_one(Stream stream, TakeSnapshot snapshot) {
     ErrorCode error;
     co_await http_::async_read(stream, buffer, request, asio::redirect_error(use_task, error));
     if (error) break;
-    Response response = answer(request, snapshot);
+    Response response = answer(request, hooks);
     co_await http_::async_write(stream, response, asio::redirect_error(use_task, error));
     if (error || !response.keep_alive()) break;
   }
@@ -79,7 +90,7 @@ void report(std::exception_ptr error) {
 
 }  // namespace
 
-Task<void> serve_admin(asio::io_context& io, Acceptor& acceptor, TakeSnapshot snapshot) {
+Task<void> serve_admin(asio::io_context& io, Acceptor& acceptor, AdminHooks hooks) {
   while (acceptor.is_open()) {
     Connection::Socket socket(io.get_executor());
     ErrorCode error;
@@ -89,7 +100,7 @@ Task<void> serve_admin(asio::io_context& io, Acceptor& acceptor, TakeSnapshot sn
       co_await pause_accepting(io);
       continue;
     }
-    asio::co_spawn(io.get_executor(), serve_one(Stream(std::move(socket)), snapshot), &report);
+    asio::co_spawn(io.get_executor(), serve_one(Stream(std::move(socket)), hooks), &report);
   }
 }
 

@@ -6,14 +6,19 @@
 #include <functional>
 
 #include "backends/http/task.h"
+#include "proxy/api_keys.h"
 #include "proxy/listener.h"
 #include "proxy/snapshot.h"
 
 namespace batchproxy {
 
-using TakeSnapshot = std::function<Snapshot()>;
+struct AdminHooks {
+  std::function<Snapshot()> snapshot;
+  // Who may ask; null: anyone. Not for /livez, which tells nothing.
+  std::function<ApiKeysPtr()> keys;
+};
 
 // Serves the admin port until the acceptor is closed.
-Task<void> serve_admin(asio::io_context& io, Acceptor& acceptor, TakeSnapshot snapshot);
+Task<void> serve_admin(asio::io_context& io, Acceptor& acceptor, AdminHooks hooks);
 
 }  // namespace batchproxy

@@ -58,9 +58,10 @@ std::string_view to_string(FlushPolicy policy) {
 
 }  // namespace
 
-App::App(const Options& options, Topology topology, const std::string& self)
+App::App(const Options& options, Topology topology, ApiKeysPtr keys, const std::string& self)
     : options_(options),
       topology_(std::move(topology)),
+      keys_(std::move(keys)),
       console_(options_),
       monitor_(io_,
                {to_duration(*options.proxy.health_interval),
@@ -113,6 +114,7 @@ DataPlane::Setup App::data_plane_setup() {
   bodies.packing = batches && setup.scheduler.merge != MergePolicy::kOff;
   bodies.list_piece = batches ? setup.scheduler.batch_size : 0;
   bodies.max_list = setup.scheduler.max_queue;
+  setup.keys = keys_;
   setup.threads = static_cast<std::size_t>(*proxy.io_threads);
   if (setup.threads == 0) setup.threads = std::max(1u, std::thread::hardware_concurrency());
   setup.report_failure = [this](BackendId backend, bool unreachable) {
@@ -143,8 +145,12 @@ void App::make_launcher(const std::string& self) {
 int App::run() {
   const std::string admin_url = url(admin_.local_endpoint());
   console_.banner(topology_, listen_url_, admin_url);
-  asio::co_spawn(io_.get_executor(), serve_admin(io_, admin_, [this] { return snapshot(); }),
-                 &end_on_error);
+  // On a loopback address whoever asks is on this machine already.
+  const bool guarded = !admin_.local_endpoint().address().is_loopback();
+  AdminHooks hooks;
+  hooks.snapshot = [this] { return snapshot(); };
+  hooks.keys = [this, guarded] { return guarded ? keys_ : nullptr; };
+  asio::co_spawn(io_.get_executor(), serve_admin(io_, admin_, std::move(hooks)), &end_on_error);
   wait_for_signal();
   monitor_.start();
   data_.start();
@@ -206,6 +212,13 @@ void App::announce(bool complete_only) {
 }
 
 void App::warn_of_key(BackendId backend) {
+  if (keys_) {
+    spdlog::warn(
+        "{} asks for an API key, and will refuse every request: clients' keys are not passed on. "
+        "Write its own as backends[].api_key",
+        topology_.sites[backend].endpoint.name);
+    return;
+  }
   spdlog::warn(
       "{} asks for an API key. It gets each client's own, and whatever model they name; "
       "to send one for all, write it as backends[].api_key",

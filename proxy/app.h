@@ -24,7 +24,8 @@ namespace batchproxy {
 class App final : private LauncherEvents {
  public:
   // Takes both ports; throws std::runtime_error with a message for the operator.
-  App(const Options& options, Topology topology, const std::string& self);
+  // `keys` may be null: then none are asked for.
+  App(const Options& options, Topology topology, ApiKeysPtr keys, const std::string& self);
   ~App() override;
 
   // Serves until a signal, or until no engine is left. Returns the exit code: 0 after a signal, 4
@@ -60,6 +61,7 @@ class App final : private LauncherEvents {
 
   const Options& options_;
   Topology topology_;
+  ApiKeysPtr keys_;
   asio::io_context io_{1};
   Console console_;
   BackendMonitor monitor_;

@@ -18,6 +18,7 @@
 #include "backends/model_table.h"
 #include "backends/upstream_call.h"
 #include "batcher/lane.h"
+#include "proxy/api_keys.h"
 #include "proxy/metrics.h"
 
 namespace batchproxy {
@@ -80,6 +81,7 @@ struct IoThread {
   ListReader list_reader;
 
   ModelTablePtr models;    // the newest; replaced from outside by posting to `io`
+  ApiKeysPtr keys;         // null: none are asked for; likewise
   bool any_ready = false;  // for GET /health; likewise
   bool draining = false;   // answer, then close; likewise
 

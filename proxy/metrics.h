@@ -56,6 +56,9 @@ class LatencyHistogram {
   Count sum_us_;
 };
 
+// API keys are counted one by one up to so many.
+inline constexpr std::size_t kMaxKeySlots = 256;
+
 struct alignas(64) ThreadMetrics {
   Count received;  // requests
   std::array<Count, kAllFinishes.size()> finished;
@@ -64,6 +67,7 @@ struct alignas(64) ThreadMetrics {
 
   std::array<Count, kAllErrors.size()> errors;   // answers of ours, by Errc
   std::array<Count, BackendSet::kMax> answered;  // requests answered by each backend
+  std::array<Count, kMaxKeySlots> by_key;        // requests by API key, see ApiKeys::Key::slot
   Count prompts_answered;
   Count retried;
   Count connections;         // clients connected now
