@@ -1,6 +1,8 @@
 """Client API keys: who gets in, what of a key goes where, and what may be reached from the network."""
 import concurrent.futures
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -208,3 +210,14 @@ def test_no_core_dump_holds_prompts_and_keys(tmp_path):
         if "admin" in line:
             break
     assert not dumps_core(proxy.pid)
+
+
+def test_the_program_is_hardened():
+    """What CMakeLists.txt asks for has reached the program: see SECURITY.md."""
+    readelf = shutil.which("readelf")
+    if not readelf:
+        pytest.skip("no readelf")
+    described = subprocess.run([readelf, "-hdlW", str(PROXY)], capture_output=True, text=True, check=True).stdout
+    assert "Position-Independent Executable" in described or "DYN (Shared object file)" in described
+    assert "BIND_NOW" in described and "GNU_RELRO" in described
+    assert re.search(r"GNU_STACK .* RW +0x", described)  # and not RWE
