@@ -221,7 +221,10 @@ LoadedApiKeys load_api_keys(const Options& options, const ApiKeys* previous) {
   Findings findings;
   auto keys = std::make_shared<ApiKeys>();
   if (!path.empty()) {
-    if (const auto text = read_secret_file(path, findings)) keys->add(*text, path, findings);
+    if (auto text = read_secret_file(path, findings)) {
+      keys->add(*text, path, findings);
+      OPENSSL_cleanse(text->data(), text->size());
+    }
   }
   keys->add(options.api_keys, std::string(kVariable), findings);
   loaded.diagnostics = std::move(findings).take();

@@ -2,8 +2,8 @@
 //
 // One entry per line: `name key`, `name: key` or `name sha256:<64 hex digits>`; `#` begins a
 // comment. The variable BATCHPROXY_API_KEYS has the same entries, with commas or line ends between
-// them. Only SHA-256 hashes are kept. A key is a random token of at least 16 characters, so a plain
-// hash is as good as a slow one.
+// them. Of a file only SHA-256 hashes are kept. A key is a random token of at least 16 characters,
+// so a plain hash is as good as a slow one.
 //
 // Threading: immutable once made, any thread.
 #pragma once
