@@ -201,7 +201,8 @@ int print_worker_config(const CommandLine& arguments) {
   print(made.diagnostics);
   if (!made.ok()) return kUsage;
   if (!loaded.options.proxy.api_keys_file->empty() || !loaded.options.api_keys.empty()) {
-    std::cerr << "notice: batchproxy asks for API keys: write one of them as api_key in this file\n";
+    std::cerr
+        << "notice: batchproxy asks for API keys: write one of them as api_key in this file\n";
   }
   std::cout << made.text;
   return 0;
