@@ -25,6 +25,8 @@ ErrorTraits describe(Errc code) {
       return {"body_too_large", 413, kInvalid, false};
     case Errc::kRequestTimeout:
       return {"request_timeout", 408, kTimeout, true};
+    case Errc::kInvalidApiKey:
+      return {"invalid_api_key", 401, "authentication_error", false};
     case Errc::kInvalidJson:
       return {"invalid_json", 400, kInvalid, false};
     case Errc::kInvalidRequest:

@@ -24,6 +24,7 @@ enum class Errc {
   kExpectationFailed,
   kBodyTooLarge,
   kRequestTimeout,  // the request did not arrive in time
+  kInvalidApiKey,   // none of ours, where keys are asked for
   kInvalidJson,
   kInvalidRequest,  // JSON, but not what the endpoint takes
   kUnknownRoute,
@@ -46,16 +47,19 @@ enum class Errc {
   kKnownPoison,          // the same bytes as one of those, again
 };
 
-inline constexpr std::array kAllErrors = {
-    Errc::kBadHttp,        Errc::kUnsupportedVersion,  Errc::kUriTooLong,
-    Errc::kHeadTooLarge,   Errc::kExpectationFailed,   Errc::kBodyTooLarge,
-    Errc::kRequestTimeout, Errc::kInvalidJson,         Errc::kInvalidRequest,
-    Errc::kUnknownRoute,   Errc::kMethodNotAllowed,    Errc::kUnknownModel,
-    Errc::kQueueFull,      Errc::kNoBackend,           Errc::kCancelled,
-    Errc::kRetryBudget,    Errc::kQueueTimeout,        Errc::kShuttingDown,
-    Errc::kInternal,       Errc::kBackendLost,         Errc::kBadBackendResponse,
-    Errc::kBackendTimeout, Errc::kChoiceCountMismatch, Errc::kPoisonPrompt,
-    Errc::kKnownPoison};
+inline constexpr std::array kAllErrors = {Errc::kBadHttp,           Errc::kUnsupportedVersion,
+                                          Errc::kUriTooLong,        Errc::kHeadTooLarge,
+                                          Errc::kExpectationFailed, Errc::kBodyTooLarge,
+                                          Errc::kRequestTimeout,    Errc::kInvalidApiKey,
+                                          Errc::kInvalidJson,       Errc::kInvalidRequest,
+                                          Errc::kUnknownRoute,      Errc::kMethodNotAllowed,
+                                          Errc::kUnknownModel,      Errc::kQueueFull,
+                                          Errc::kNoBackend,         Errc::kCancelled,
+                                          Errc::kRetryBudget,       Errc::kQueueTimeout,
+                                          Errc::kShuttingDown,      Errc::kInternal,
+                                          Errc::kBackendLost,       Errc::kBadBackendResponse,
+                                          Errc::kBackendTimeout,    Errc::kChoiceCountMismatch,
+                                          Errc::kPoisonPrompt,      Errc::kKnownPoison};
 
 struct ErrorTraits {
   std::string_view code;  // stable word, in the body and in x-batchproxy-code

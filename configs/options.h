@@ -132,6 +132,12 @@ struct ProxyOptions {
                           "HOST:PORT for workers; port 0 picks a free one and prints it."};
   Key<std::string> admin{"admin", "127.0.0.1:8001", anything(),
                          "HOST:PORT for /metrics, /status, /livez and /readyz."};
+  Key<std::string> api_keys_file{"api_keys_file", "", anything(),
+                                 "File of client keys, `name key` per line, mode 0600; with keys "
+                                 "every path but /health asks for one."};
+  Key<bool> allow_unauthenticated{"allow_unauthenticated", false, anything(),
+                                  "true: without keys, listen and admin may be addresses that "
+                                  "others on the network can reach."};
   Key<std::int64_t> io_threads{"io_threads", 0, between(0, 256),
                                "Threads that serve connections; 0 means one per core."};
   Key<std::string> flush{"flush", "eager", one_of({"eager", "fixed"}),
@@ -173,6 +179,8 @@ struct Options {
   WorkerOptions worker;
   ProxyOptions proxy;
   std::string file;  // the path it was loaded from; empty without --config
+  // BATCHPROXY_API_KEYS as it was given, so never to be printed; see proxy/api_keys.h.
+  std::string api_keys;
 };
 
 }  // namespace batchproxy

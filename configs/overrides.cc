@@ -32,6 +32,10 @@ constexpr std::array kSettings{
             set_key<[](Options& o) -> auto& { return o.proxy.admin; }>},
     Setting{"--backend", "BATCHPROXY_BACKENDS",
             set_key<[](Options& o) -> auto& { return o.proxy.backends; }>},
+    Setting{"--api-keys-file", "BATCHPROXY_API_KEYS_FILE",
+            set_key<[](Options& o) -> auto& { return o.proxy.api_keys_file; }>},
+    Setting{"--allow-unauthenticated", "BATCHPROXY_ALLOW_UNAUTHENTICATED",
+            set_key<[](Options& o) -> auto& { return o.proxy.allow_unauthenticated; }>},
     Setting{"--engine", "BATCHPROXY_ENGINE",
             set_key<[](Options& o) -> auto& { return o.proxy.launcher.engine; }>},
     Setting{"--io-threads", "BATCHPROXY_IO_THREADS",
@@ -47,6 +51,7 @@ constexpr std::array kSettings{
 };
 constexpr std::string_view kBackendFlag = "--backend";
 constexpr std::string_view kBackendsVariable = "BATCHPROXY_BACKENDS";
+constexpr std::string_view kKeysVariable = "BATCHPROXY_API_KEYS";  // no key of the file: a secret
 
 Yaml list_at(Place place) {
   Yaml list;
@@ -78,8 +83,13 @@ void apply_environment(const Environment& environment, Options& options, Finding
   Binder binder(Source::kEnvironment, findings);
   std::vector<std::string_view> names;
   for (const Setting& setting : kSettings) names.push_back(setting.variable);
+  names.push_back(kKeysVariable);
   for (const auto& [name, value] : environment) {
     if (!name.starts_with("BATCHPROXY_") || value.empty()) continue;
+    if (name == kKeysVariable) {
+      options.api_keys = value;
+      continue;
+    }
     const Place place{name};
     const auto setting = std::ranges::find(kSettings, name, &Setting::variable);
     if (setting == kSettings.end()) {

@@ -77,20 +77,28 @@ class Validator {
     return address;
   }
 
-  void warn_if_exposed(const Key<std::string>& key, const HostPort& address,
-                       const std::string& what) {
-    if (is_loopback(address.host)) return;
-    findings_.warning(place_of(key.origin), std::string(key.name) + ": " + key.value +
-                                                " is not a loopback address: anyone on the "
-                                                "network may " +
-                                                what);
+  bool has_client_keys() const {
+    return !proxy_.api_keys_file.value.empty() || !options_.api_keys.empty();
+  }
+
+  // Nobody shall be reachable from the network by accident.
+  void check_exposure(const Key<std::string>& key, const HostPort& address,
+                      const std::string& what) {
+    if (is_loopback(address.host) || has_client_keys() || refused(proxy_.api_keys_file)) return;
+    const std::string open = std::string(key.name) + ": " + key.value +
+                             " is not a loopback address: anyone on the network may " + what;
+    if (*proxy_.allow_unauthenticated) return findings_.notice(place_of(key.origin), open);
+    findings_.error(place_of(key.origin),
+                    open +
+                        ". Name a file of keys in batchproxy.api_keys_file, or, if you mean it, "
+                        "write batchproxy.allow_unauthenticated: true");
   }
 
   void check_listeners() {
     listen_ = check_address(proxy_.listen);
     admin_ = check_address(proxy_.admin);
-    if (listen_) warn_if_exposed(proxy_.listen, *listen_, "send requests");
-    if (admin_) warn_if_exposed(proxy_.admin, *admin_, "read the metrics and drain batchproxy");
+    if (listen_) check_exposure(proxy_.listen, *listen_, "send requests");
+    if (admin_) check_exposure(proxy_.admin, *admin_, "read the status and the metrics");
     if (!listen_ || !admin_ || !overlaps(*listen_, *admin_)) return;
     const auto& culprit = proxy_.admin.is_set() ? proxy_.admin : proxy_.listen;
     findings_.error(place_of(culprit.origin),

@@ -24,6 +24,13 @@ using Stream = beast::basic_stream<asio::ip::tcp, IoExecutor>;
 constexpr Duration kIdle = std::chrono::seconds(30);
 constexpr std::size_t kMaxBuffer = 16 * 1024;  // a whole request; none of ours has a body
 
+bool may_ask(const Request& request, const AdminHooks& hooks) {
+  const ApiKeysPtr keys = hooks.keys();
+  if (!keys || request.target() == "/livez") return true;
+  const auto field = request[http_::field::authorization];
+  return keys->find({field.data(), field.size()}) != nullptr;
+}
+
 // Fills `response` for a path that only looks; false if there is no such path.
 bool show(std::string_view path, const Snapshot& now, Response& response) {
   if (path == "/livez") {
@@ -66,7 +73,11 @@ Response answer(const Request& request, const AdminHooks& hooks) {
   response.set(http_::field::content_type, "text/plain; charset=utf-8");
   const std::string_view path(request.target().data(), request.target().size());
   const bool posts = path.starts_with("/admin/");
-  if (request.method() != (posts ? http_::verb::post : http_::verb::get)) {
+  if (!may_ask(request, hooks)) {
+    response.result(http_::status::unauthorized);
+    response.set(http_::field::www_authenticate, "Bearer");
+    response.body() = "The admin address asks for an API key: Authorization: Bearer <key>.\n";
+  } else if (request.method() != (posts ? http_::verb::post : http_::verb::get)) {
     response.result(http_::status::method_not_allowed);
     response.set(http_::field::allow, posts ? "POST" : "GET");
     response.body() = posts ? "Here it takes POST.\n" : "Here it takes GET.\n";

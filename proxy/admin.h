@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "backends/http/task.h"
+#include "proxy/api_keys.h"
 #include "proxy/listener.h"
 #include "proxy/reload.h"
 #include "proxy/snapshot.h"
@@ -17,6 +18,8 @@ struct AdminHooks {
   std::function<Snapshot()> snapshot;
   std::function<ReloadReport()> reload;
   std::function<void()> drain;  // and exit
+  // Who may ask; null: anyone. Not for /livez, which tells nothing.
+  std::function<ApiKeysPtr()> keys;
 };
 
 // Serves the admin port until the acceptor is closed.

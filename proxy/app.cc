@@ -38,10 +38,12 @@ std::string url(const asio::ip::tcp::endpoint& endpoint) {
 
 }  // namespace
 
-App::App(const Options& options, Topology topology, const std::string& self, LoadAgain load_again)
+App::App(const Options& options, Topology topology, ApiKeysPtr keys, const std::string& self,
+         LoadAgain load_again)
     : options_(options),
       topology_(std::move(topology)),
       sites_(topology_.sites),
+      keys_(std::move(keys)),
       load_again_(std::move(load_again)),
       console_(options_),
       monitor_(io_,
@@ -81,6 +83,7 @@ DataPlane::Setup App::data_plane_setup() {
   DataPlane::Setup setup;
   setup.settings = data_path_settings(options_, backend_count());
   setup.scheduler = scheduler_options(options_);
+  setup.keys = keys_;
   setup.threads = static_cast<std::size_t>(*options_.proxy.io_threads);
   if (setup.threads == 0) setup.threads = std::max(1u, std::thread::hardware_concurrency());
   setup.report_failure = [this](BackendId backend, bool unreachable) {
@@ -115,10 +118,13 @@ void App::make_launcher(const std::string& self) {
 int App::run() {
   const std::string admin_url = url(admin_.local_endpoint());
   console_.banner(topology_, listen_url_, admin_url);
+  // On a loopback address whoever asks is on this machine already.
+  const bool guarded = !admin_.local_endpoint().address().is_loopback();
   AdminHooks hooks;
   hooks.snapshot = [this] { return snapshot(); };
   hooks.reload = [this] { return reload(); };
   hooks.drain = [this] { shut_down(0); };
+  hooks.keys = [this, guarded] { return guarded ? keys_ : nullptr; };
   asio::co_spawn(io_.get_executor(), serve_admin(io_, admin_, std::move(hooks)), &end_on_error);
   wait_for_signal();
   monitor_.start();
@@ -230,6 +236,13 @@ void App::announce(bool complete_only) {
 }
 
 void App::warn_of_key(BackendId backend) {
+  if (keys_) {
+    spdlog::warn(
+        "{} asks for an API key, and will refuse every request: clients' keys are not passed on. "
+        "Write its own as backends[].api_key",
+        sites_[backend].endpoint->name);
+    return;
+  }
   spdlog::warn(
       "{} asks for an API key. It gets each client's own, and whatever model they name; "
       "to send one for all, write it as backends[].api_key",
@@ -274,30 +287,32 @@ ReloadReport App::reload() {
   for (const Diagnostic& diagnostic : loaded.diagnostics) {
     report.lines.push_back(diagnostic.format());
   }
-  std::optional<ReloadPlan> plan;
   if (loaded.ok()) {
+    ReloadPlan plan = plan_reload(options_, loaded.options);
+    const LoadedApiKeys keys = load_api_keys(plan.options, keys_.get());
+    for (const Diagnostic& diagnostic : keys.diagnostics) {
+      report.lines.push_back(diagnostic.format());
+    }
     try {
-      plan = plan_reload(options_, loaded.options);
-      const Options before = std::exchange(options_, plan->options);
-      try {
-        replace_backends(plan->lines);
-      } catch (const std::runtime_error&) {
-        options_ = before;
-        throw;
-      }
+      report.ok = keys.ok();
+      if (report.ok) replace_backends(plan);
     } catch (const std::runtime_error& error) {
+      report.ok = false;
       report.lines.push_back(std::string("error: ") + error.what());
-      plan.reset();
+    }
+    if (report.ok) {
+      keys_ = keys.keys;
+      data_.set_keys(keys_);
+      options_ = std::move(plan.options);
+      report.lines.insert(report.lines.end(), plan.lines.begin(), plan.lines.end());
     }
   }
-  last_reload_failed_ = !plan.has_value();
-  if (!plan) {
+  last_reload_failed_ = !report.ok;
+  if (!report.ok) {
     for (const std::string& line : report.lines) spdlog::error("{}", line);
     spdlog::error("the configuration was not reloaded; the one in force stays");
     return report;
   }
-  report.ok = true;
-  report.lines.insert(report.lines.end(), plan->lines.begin(), plan->lines.end());
   if (report.lines.empty()) report.lines.push_back("nothing has changed");
   data_.set_settings(data_path_settings(options_, backend_count()), scheduler_options(options_));
   monitor_.set_intervals({to_duration(*options_.proxy.health_interval),
@@ -310,10 +325,11 @@ ReloadReport App::reload() {
 
 // Adds and removes the servers that somebody else has started. Throws std::runtime_error, with
 // nothing done.
-void App::replace_backends(std::vector<std::string>& lines) {
+void App::replace_backends(ReloadPlan& plan) {
   if (launcher_) return;
+  std::vector<std::string>& lines = plan.lines;
   const auto in_use = [this](BackendId id) { return data_.inflight(id) > 0; };
-  const auto changes = sites_.replace(running_servers(options_), in_use);
+  const auto changes = sites_.replace(running_servers(plan.options), in_use);
   if (!changes) {
     throw std::runtime_error(fmt::format(
         "more than {} backends, counting those that still finish what they had", BackendSet::kMax));

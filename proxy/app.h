@@ -31,7 +31,9 @@ class App final : private LauncherEvents {
   using LoadAgain = std::function<LoadResult()>;
 
   // Takes both ports; throws std::runtime_error with a message for the operator.
-  App(const Options& options, Topology topology, const std::string& self, LoadAgain load_again);
+  // `keys` may be null: then none are asked for.
+  App(const Options& options, Topology topology, ApiKeysPtr keys, const std::string& self,
+      LoadAgain load_again);
   ~App() override;
 
   // Serves until a signal, or until no engine is left. Returns the exit code: 0 after a signal, 4
@@ -48,7 +50,7 @@ class App final : private LauncherEvents {
   Snapshot snapshot() const;
 
   ReloadReport reload();
-  void replace_backends(std::vector<std::string>& lines);
+  void replace_backends(ReloadPlan& plan);
 
   void on_health(BackendId backend, Health health, const std::string& why);
   void tell_outage();
@@ -74,6 +76,7 @@ class App final : private LauncherEvents {
   Options options_;
   Topology topology_;
   Sites sites_;
+  ApiKeysPtr keys_;
   const LoadAgain load_again_;
   asio::io_context io_{1};
   Console console_;

@@ -17,10 +17,11 @@ namespace batchproxy {
 struct ClientRequest {
   const Route* route = nullptr;
   std::string_view target;
-  std::string_view authorization;
+  std::string_view authorization;  // to be passed on: without API keys of ours, the client's
   std::string_view body;
   bool scannable = true;     // the body is plain JSON, not compressed
   std::string fields;        // what is passed on of its header, as ready lines
+  std::string key;           // name of its API key; empty where none is asked for
   std::string request_id;    // the client's own, if it gave one
   std::string unique_id;     // of this process, for the ids that backends see
   std::uint64_t client = 0;  // equal for requests of one client: clients take turns

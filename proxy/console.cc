@@ -7,6 +7,8 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "configs/printable.h"
+
 namespace batchproxy {
 
 namespace {
@@ -26,12 +28,13 @@ void Console::write(std::string_view text) {
 }
 
 void Console::line(std::string_view text) {
-  write(board_ ? board_->line(text) : fmt::format("{}\n", text));
+  const std::string shown = printable(text);
+  write(board_ ? board_->line(shown) : shown + "\n");
 }
 
 void Console::engine(std::size_t index, std::string_view text, bool milestone, TimePoint now) {
   if (board_) {
-    write(board_->update(index, text, milestone, now));
+    write(board_->update(index, printable(text), milestone, now));
   } else if (milestone) {
     line(fmt::format("engine-{}: {}", index, text));
   }

@@ -58,11 +58,12 @@ Routes make_routes(const ModelTable& models) {
 
 }  // namespace
 
-DataPlane::DataPlane(Setup setup) {
+DataPlane::DataPlane(Setup setup) : keys_(setup.keys) {
   for (std::size_t i = 0; i < setup.threads; ++i) {
     auto thread = std::make_unique<IoThread>(setup.settings);
     thread->id_prefix = random_prefix(i);
     thread->models = std::make_shared<ModelTable>();
+    thread->keys = keys_;
     thread->report_failure = setup.report_failure;
     thread->poison = &poison_;
     threads_.push_back(std::move(thread));
@@ -141,6 +142,11 @@ void DataPlane::set_metrics(BackendId backend, const std::optional<EngineMetrics
   lane_->observe(backend, sample);
 }
 
+void DataPlane::set_keys(ApiKeysPtr keys) {
+  keys_ = keys;
+  on_every_thread([keys](IoThread& thread) { thread.keys = keys; });
+}
+
 void DataPlane::set_models(ModelTablePtr models) {
   // The threads first: what the lane then grants, they know.
   on_every_thread([models](IoThread& thread) { thread.models = models; });
@@ -212,6 +218,7 @@ void DataPlane::collect(Snapshot& into) const {
       }
     }
   }
+  collect_keys(into);
   const LaneStats& lane = lane_->stats();
   into.queued_prompts = lane.queued.load(std::memory_order_relaxed);
   for (std::size_t i = 0; i < into.batches.size(); ++i) {
@@ -225,6 +232,18 @@ void DataPlane::collect(Snapshot& into) const {
   into.affine = lane.affine.load(std::memory_order_relaxed);
   into.merged_calls = lane.merged_calls.load(std::memory_order_relaxed);
   into.merged_requests = lane.merged_tickets.load(std::memory_order_relaxed);
+}
+
+void DataPlane::collect_keys(Snapshot& into) const {
+  if (!keys_) return;
+  const auto sum = [this](std::size_t slot) {
+    std::uint64_t requests = 0;
+    for (const auto& thread : threads_) requests += thread->metrics.by_key[slot].get();
+    return requests;
+  };
+  const std::vector<std::string>& names = keys_->slot_names();
+  for (std::size_t i = 0; i < names.size(); ++i) into.keys.push_back({names[i], sum(i)});
+  if (const auto rest = sum(kMaxKeySlots - 1)) into.keys.push_back({"(others)", rest});
 }
 
 void DataPlane::on_every_thread(const std::function<void(IoThread&)>& action) {

@@ -25,6 +25,7 @@ class DataPlane {
   struct Setup {
     DataPathSettings settings;
     SchedulerOptions scheduler;
+    ApiKeysPtr keys;  // null: none are asked for
     std::size_t threads = 1;
     std::function<void(BackendId, bool unreachable)> report_failure;  // called on any thread
     Lane::OnBatchDone on_batch_done;  // called on the lane; may be empty
@@ -41,6 +42,8 @@ class DataPlane {
   // is sent to it before it is up.
   void set_backend(const BackendSite& site);
   void set_up(BackendId backend, bool up);
+  // From the next request on.
+  void set_keys(ApiKeysPtr keys);
   void set_models(ModelTablePtr models);
   void set_abilities(BackendId backend, const Abilities& abilities);
   void set_metrics(BackendId backend, const std::optional<EngineMetrics>& metrics);
@@ -63,12 +66,14 @@ class DataPlane {
   void collect(Snapshot& into) const;
 
  private:
+  void collect_keys(Snapshot& into) const;
   void on_every_thread(const std::function<void(IoThread&)>& action);
   void stop();
 
   std::vector<std::unique_ptr<IoThread>> threads_;
   std::unique_ptr<asio::io_context> lane_io_;  // null when the lane lives on the only I/O thread
   std::unique_ptr<Lane> lane_;
+  ApiKeysPtr keys_;
   std::vector<BackendTraits> traits_;  // as the lane has been told, by BackendId
   PoisonList poison_;
   std::vector<Acceptor> acceptors_;

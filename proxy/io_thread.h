@@ -18,6 +18,7 @@
 #include "backends/model_table.h"
 #include "backends/upstream_call.h"
 #include "batcher/lane.h"
+#include "proxy/api_keys.h"
 #include "proxy/metrics.h"
 #include "proxy/poison_list.h"
 
@@ -84,6 +85,7 @@ struct IoThread {
   ListReader list_reader;
 
   ModelTablePtr models;        // the newest; replaced from outside by posting to `io`
+  ApiKeysPtr keys;             // null: none are asked for; likewise
   BackendSet ready;            // backends whose servers are there; likewise
   bool draining = false;       // answer, then close; likewise
   bool shutting_down = false;  // answer at once that it is over; likewise

@@ -12,23 +12,28 @@
 #include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <memory>
 #include <sstream>
 #include <string>
 #include <vector>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 
 #include "backends/sim/sim_engine.h"
 #include "configs/describe.h"
 #include "configs/host_port.h"
 #include "configs/loader.h"
+#include "configs/printable.h"
 #include "configs/worker_config.h"
 #include "launcher/command_line.h"
 #include "launcher/shim.h"
+#include "proxy/api_keys.h"
 #include "proxy/app.h"
 #include "proxy/log_level.h"
 
@@ -58,6 +63,9 @@ struct KeyFlags {
     flag("--listen", "HOST:PORT", "Address for workers (default 127.0.0.1:8000; port 0 picks one)");
     flag("--admin", "HOST:PORT", "Address for /status and /metrics (default 127.0.0.1:8001)");
     flag("--backend", "URL", "An engine that already runs; repeat for more");
+    flag("--api-keys-file", "FILE", "Client keys, `name key` per line; without, nobody is asked");
+    flag("--allow-unauthenticated", "BOOL",
+         "true: without keys, other addresses than loopback ones may be used");
     flag("--engine", "KIND", "What to start: vllm, sim or command");
     flag("--io-threads", "N", "Threads that serve connections (default: one per core)");
     flag("--batch-size", "N", "Most prompts in a batch");
@@ -83,9 +91,25 @@ void print(const std::vector<Diagnostic>& diagnostics) {
   for (const Diagnostic& diagnostic : diagnostics) std::cerr << diagnostic.format() << '\n';
 }
 
+// The message, whoever had a hand in it, as one line without control characters.
+class PrintableMessage final : public spdlog::custom_flag_formatter {
+ public:
+  void format(const spdlog::details::log_msg& message, const std::tm&,
+              spdlog::memory_buf_t& out) override {
+    const std::string text =
+        printable(std::string_view(message.payload.data(), message.payload.size()));
+    out.append(text.data(), text.data() + text.size());
+  }
+  std::unique_ptr<custom_flag_formatter> clone() const override {
+    return std::make_unique<PrintableMessage>();
+  }
+};
+
 void set_up_logging(const std::string& level) {
   auto logger = spdlog::stderr_color_mt("batchproxy");
-  logger->set_pattern("%Y-%m-%d %H:%M:%S.%e %^%l%$ %v");
+  auto formatter = std::make_unique<spdlog::pattern_formatter>();
+  formatter->add_flag<PrintableMessage>('*').set_pattern("%Y-%m-%d %H:%M:%S.%e %^%l%$ %*");
+  logger->set_formatter(std::move(formatter));
   spdlog::set_default_logger(std::move(logger));
   set_log_level(level);
 }
@@ -106,10 +130,19 @@ void raise_descriptor_limit() {
   ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+// No core dump of prompts and keys, and no debugger of another process of this user. Unlike
+// RLIMIT_CORE it is not inherited: engines, which are debugged by their dumps, keep theirs.
+void refuse_to_be_read() {
+  ::prctl(PR_SET_DUMPABLE, 0);
+}
+
 int serve(const CommandLine& arguments) {
   const LoadResult loaded = load_options(arguments);
   print(loaded.diagnostics);
   if (!loaded.ok()) return kUsage;
+  const LoadedApiKeys keys = load_api_keys(loaded.options);
+  print(keys.diagnostics);
+  if (!keys.ok()) return kUsage;
   set_up_logging(*loaded.options.proxy.log_level);
 
   const std::string self = self_executable();
@@ -128,16 +161,19 @@ int serve(const CommandLine& arguments) {
   if (!topology->missing.empty()) return kUsage;
   std::signal(SIGPIPE, SIG_IGN);
   raise_descriptor_limit();
-  App app(loaded.options, *std::move(topology), self,
+  refuse_to_be_read();
+  App app(loaded.options, *std::move(topology), keys.keys, self,
           [&arguments] { return load_options(arguments); });
   return app.run();
 }
 
 int check(const CommandLine& arguments) {
   const LoadResult loaded = load_options(arguments);
+  const LoadedApiKeys keys = load_api_keys(loaded.options);
   print(loaded.diagnostics);
+  print(keys.diagnostics);
   if (arguments.show_effective && loaded.ok()) std::cout << show_effective(loaded.options);
-  if (!loaded.ok() || (arguments.strict && loaded.has_warnings())) return kUsage;
+  if (!loaded.ok() || !keys.ok() || (arguments.strict && loaded.has_warnings())) return kUsage;
   std::cerr << (arguments.config.empty() ? "configuration" : arguments.config)
             << (loaded.has_warnings() ? ": usable; see the warnings above\n" : ": fine\n");
   return 0;
@@ -162,6 +198,10 @@ int print_worker_config(const CommandLine& arguments) {
   const WorkerConfig made = make_worker_config(text.str(), arguments.config, host, at->port);
   print(made.diagnostics);
   if (!made.ok()) return kUsage;
+  if (!loaded.options.proxy.api_keys_file->empty() || !loaded.options.api_keys.empty()) {
+    std::cerr
+        << "notice: batchproxy asks for API keys: write one of them as api_key in this file\n";
+  }
   std::cout << made.text;
   return 0;
 }

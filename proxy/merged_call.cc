@@ -71,7 +71,7 @@ class MergedCall final : private Deadline {
     return a.parts.before == b.parts.before && a.parts.after == b.parts.after &&
            a.tokens == b.tokens && a.request->target == b.request->target &&
            a.request->authorization == b.request->authorization &&
-           a.request->fields == b.request->fields;
+           a.request->key == b.request->key && a.request->fields == b.request->fields;
   }
 
   // One call on behalf of current_; its answer is in `call`.

@@ -32,6 +32,7 @@ Finish finish_of(Errc code) {
     case Errc::kExpectationFailed:
     case Errc::kBodyTooLarge:
     case Errc::kRequestTimeout:
+    case Errc::kInvalidApiKey:
     case Errc::kInvalidJson:
     case Errc::kInvalidRequest:
     case Errc::kUnknownRoute:

@@ -57,6 +57,9 @@ class LatencyHistogram {
   Count sum_us_;
 };
 
+// API keys are counted one by one up to so many.
+inline constexpr std::size_t kMaxKeySlots = 256;
+
 struct alignas(64) ThreadMetrics {
   Count received;  // requests
   std::array<Count, kAllFinishes.size()> finished;
@@ -68,6 +71,7 @@ struct alignas(64) ThreadMetrics {
   // Calls that failed, by backend and CallFailure; an answer 5xx, or one that asks to wait, counts
   // as kNone.
   std::array<std::array<Count, kCallFailures>, BackendSet::kMax> failed_attempts;
+  std::array<Count, kMaxKeySlots> by_key;  // requests by API key, see ApiKeys::Key::slot
   Count prompts_answered;
   Count retried;
   Count poisoned;          // requests that are never sent again

@@ -84,6 +84,7 @@ std::string compose_error(const Error& error, const ReplyContext& context, std::
     add(out, "retry-after", seconds);
   }
   if (!allow.empty()) add(out, "allow", allow);
+  if (error.code == Errc::kInvalidApiKey) add(out, "www-authenticate", "Bearer");
   add_common(out, context);
   return out.append("\r\n").append(body);
 }

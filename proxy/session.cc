@@ -25,6 +25,9 @@ constexpr std::array kPassedOn = {
     std::string_view("accept"),       std::string_view("accept-encoding"),
     std::string_view("traceparent"),  std::string_view("tracestate")};
 
+// What load balancers may ask without a key.
+constexpr std::string_view kOpenPath = "/health";
+
 bool is_request_id(std::string_view id) {
   return !id.empty() && id.size() <= 64 && std::all_of(id.begin(), id.end(), [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
@@ -35,6 +38,12 @@ bool is_request_id(std::string_view id) {
 Error body_too_large(std::uint64_t limit) {
   return {Errc::kBodyTooLarge, "The body is larger than " + std::to_string(limit) +
                                    " bytes (batchproxy.max_body_bytes)."};
+}
+
+Error no_key(bool given) {
+  return {Errc::kInvalidApiKey, given ? "The API key is not one that this proxy knows."
+                                      : "This proxy asks for an API key: send it as "
+                                        "`Authorization: Bearer <key>`."};
 }
 
 Error bad_chunks() {
@@ -145,6 +154,10 @@ Task<bool> Session::serve_parsed() {
   const http::RequestHead& head = thread_.request_head;  // not valid after the next co_await
   const auto route = find_route(head.method, head.path());
   ClientRequest request = describe_request(head);
+  const bool given = !request.authorization.empty();
+  if (!identify(head, request)) {
+    co_return co_await reject(no_key(given), request.request_id);
+  }
   if (!route) {
     const std::string_view allow = allowed_method(head.path());
     co_return co_await reject(route.error(), request.request_id, allow);
@@ -208,10 +221,25 @@ ClientRequest Session::describe_request(const http::RequestHead& head) const {
       request.timeout = client_timeout(field.value, request.timeout);
     }
   }
-  request.client = request.authorization.empty() ? address_key_ : text_key(request.authorization);
   request.unique_id = thread_.next_request_id();
   if (request.request_id.empty()) request.request_id = request.unique_id;
   return request;
+}
+
+// Tells whose request it is; false when it may not be served.
+bool Session::identify(const http::RequestHead& head, ClientRequest& request) {
+  if (thread_.keys == nullptr) {
+    // Nobody has checked the bearer: with it alone, one client could take the turns of another.
+    request.client = client_key(address_key_, request.authorization);
+    return true;
+  }
+  const ApiKeys::Key* key = thread_.keys->find(request.authorization);
+  request.authorization = {};  // it is for us, and no backend's business
+  if (key == nullptr) return head.path() == kOpenPath && !head.has_body();
+  request.key = key->name;
+  request.client = text_key(key->name);
+  thread_.metrics.by_key[key->slot].add();
+  return true;
 }
 
 // The client has left, or has taken too long to send its request.

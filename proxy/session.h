@@ -33,10 +33,11 @@ class Session final : public Closable {
   Task<bool> give_up_reading(std::string_view part);
   Task<bool> reply_local(const Route& route, const ClientRequest& request);
   ClientRequest describe_request(const http::RequestHead& head) const;
+  bool identify(const http::RequestHead& head, ClientRequest& request);
 
   IoThread& thread_;
   const Connection::Ptr connection_;
-  std::uint64_t address_key_ = 0;  // of the client: whose it is when it has no API key
+  std::uint64_t address_key_ = 0;  // of the client's address
   Buffer in_;
   std::size_t pos_ = 0;  // bytes of in_ dealt with
   TimePoint idle_since_{};

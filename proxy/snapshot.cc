@@ -223,6 +223,13 @@ std::string to_prometheus(const Snapshot& now) {
   add_requests(families, now);
   add_latency(families, now);
   add_backends(families, now);
+  if (!now.keys.empty()) {
+    auto& keys = families.add("batchproxy_key_requests_total", "Requests by the name of their key.",
+                              MetricType::Counter);
+    for (const KeySnapshot& key : now.keys) {
+      Families::sample(keys, {{"key", key.name}}, static_cast<double>(key.requests));
+    }
+  }
   families.one("batchproxy_connections", "Clients connected.", MetricType::Gauge, now.connections);
   families.one("batchproxy_connections_accepted_total", "Clients accepted ever.",
                MetricType::Counter, now.accepted);

@@ -30,6 +30,11 @@ struct BackendSnapshot {
   std::array<std::uint64_t, kCallFailures> failed_attempts{};
 };
 
+struct KeySnapshot {
+  std::string name;
+  std::uint64_t requests = 0;
+};
+
 struct Snapshot {
   double uptime = 0;  // seconds
   bool draining = false;
@@ -51,7 +56,8 @@ struct Snapshot {
   std::array<std::uint64_t, LatencyHistogram::kBounds.size() + 1> latency{};  // not cumulative
   double latency_sum = 0;                                                     // seconds
   std::vector<BackendSnapshot> backends;
-  std::string models;  // names, for people
+  std::vector<KeySnapshot> keys;  // empty when none are asked for
+  std::string models;             // names, for people
 
   bool any_ready() const;
   std::uint64_t finished_total() const;

@@ -2,6 +2,7 @@
 #include "proxy/ticket_facts.h"
 
 #include <initializer_list>
+#include <random>
 
 #include <xxhash.h>
 
@@ -44,9 +45,18 @@ void describe_prompt(const BodyPolicy& policy, const BodyScan& scan, std::uint64
     ticket.packing = scan.packing;
     ticket.brief = scan.brief;
     ticket.identity = hash_all(
-        {parts.before, parts.after, request.target, request.authorization, request.fields,
+        {parts.before, parts.after, request.target, request.authorization, request.key,
+         request.fields,
          scan.form == PromptForm::kTokens ? std::string_view("tokens") : std::string_view("text")});
   }
+}
+
+std::uint64_t client_key(std::uint64_t address, std::string_view bearer) {
+  static const std::uint64_t secret = [] {
+    std::random_device random;
+    return (std::uint64_t{random()} << 32) | random();
+  }();
+  return XXH3_64bits_withSeed(bearer.data(), bearer.size(), address ^ secret);
 }
 
 std::uint64_t text_key(std::string_view text) {

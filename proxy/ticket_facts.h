@@ -23,4 +23,8 @@ void describe_prompt(const BodyPolicy& policy, const BodyScan& scan, std::uint64
 // Tells texts apart: models, whose prompts share nothing even on one backend, and clients.
 std::uint64_t text_key(std::string_view text);
 
+// Tells clients apart that have shown no key of ours. Nobody can choose a `bearer` that makes them
+// another `address`: the hash has a secret of this process in it.
+std::uint64_t client_key(std::uint64_t address, std::string_view bearer);
+
 }  // namespace batchproxy

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "configs/arguments.h"
+#include "configs/describe.h"
 #include "tests/configs/load_text.h"
 
 namespace batchproxy {
@@ -17,6 +18,8 @@ TEST(Environment, SetsEveryKeyThatAFlagSets) {
       load_without_file({}, {{"BATCHPROXY_LISTEN", "127.0.0.1:9000"},
                              {"BATCHPROXY_ADMIN", "127.0.0.1:9001"},
                              {"BATCHPROXY_BACKENDS", "http://node1:8000, http://node2:8000,"},
+                             {"BATCHPROXY_API_KEYS_FILE", "keys.txt"},
+                             {"BATCHPROXY_ALLOW_UNAUTHENTICATED", "true"},
                              {"BATCHPROXY_ENGINE", "sim"},
                              {"BATCHPROXY_IO_THREADS", "2"},
                              {"BATCHPROXY_BATCH_SIZE", "8"},
@@ -28,12 +31,23 @@ TEST(Environment, SetsEveryKeyThatAFlagSets) {
   EXPECT_EQ(*proxy.listen, "127.0.0.1:9000");
   EXPECT_EQ(*proxy.admin, "127.0.0.1:9001");
   EXPECT_EQ(proxy.backends->size(), 2u);
+  EXPECT_EQ(*proxy.api_keys_file, "keys.txt");
+  EXPECT_TRUE(*proxy.allow_unauthenticated);
   EXPECT_EQ(*proxy.launcher.engine, "sim");
   EXPECT_EQ(*proxy.io_threads, 2);
   EXPECT_EQ(*result.options.worker.batch_size, 8);
   EXPECT_EQ(*result.options.worker.batch_timeout, Seconds(0.25));
   EXPECT_EQ(*proxy.flush, "fixed");
   EXPECT_EQ(*proxy.log_level, "debug");
+}
+
+TEST(Environment, TakesClientKeysWithoutShowingThem) {
+  const LoadResult result =
+      load_without_file({{"--listen", "0.0.0.0:9000"}, {"--backend", "http://node1:8000"}},
+                        {{"BATCHPROXY_API_KEYS", "alice alices-key-0123456789"}});
+  EXPECT_EQ(printed(result.diagnostics), "");  // with keys, that address is fine
+  EXPECT_EQ(result.options.api_keys, "alice alices-key-0123456789");
+  EXPECT_EQ(show_effective(result.options).find("alices-key"), std::string::npos);
 }
 
 TEST(Environment, TreatsAnEmptyVariableAsUnset) {

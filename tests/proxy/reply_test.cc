@@ -51,6 +51,13 @@ TEST(ErrorReply, HasOpenAisShapeAndTheHeadersThatSteerClients) {
                                "\"backend_error\",\"param\":null,\"code\":\"no_backend\"}}"));
 }
 
+TEST(ErrorReply, AsksForABearerWhereAKeyIsMissing) {
+  const std::string answer = compose_error({Errc::kInvalidApiKey, "m", ""}, {"i", 1, false});
+  EXPECT_THAT(answer, StartsWith("HTTP/1.1 401 Unauthorized\r\n"));
+  EXPECT_THAT(answer, HasSubstr("www-authenticate: Bearer\r\n"));
+  EXPECT_THAT(answer, HasSubstr("\"type\":\"authentication_error\""));
+}
+
 TEST(ErrorReply, NamesTheParameterAndTheAllowedMethod) {
   EXPECT_THAT(compose_error({Errc::kUnknownModel, "m", "model"}, {"i", 1, true}),
               HasSubstr("\"param\":\"model\""));
