@@ -15,26 +15,31 @@ namespace {
 // number = [ "-" ] int [ frac ] [ exp ], RFC 8259 6. By spelling, not by value: what is too large
 // for us may be fine for the client.
 bool is_number(std::string_view text) {
-  const auto digits = [&text] {
-    std::size_t count = text.find_first_not_of("0123456789");
-    if (count == std::string_view::npos) count = text.size();
-    text.remove_prefix(count);
-    return count;
+  std::size_t at = 0;
+  const auto is = [&](char c) { return at < text.size() && text[at] == c; };
+  const auto digits = [&] {
+    const std::size_t from = at;
+    while (at < text.size() && text[at] >= '0' && text[at] <= '9') ++at;
+    return at - from;
   };
-  if (text.starts_with('-')) text.remove_prefix(1);
-  const bool leading_zero = text.starts_with('0');
+  if (is('-')) ++at;
+  const bool leading_zero = is('0');
   const std::size_t whole = digits();
   if (whole == 0 || (leading_zero && whole > 1)) return false;
-  if (text.starts_with('.')) {
-    text.remove_prefix(1);
+  if (is('.')) {
+    ++at;
     if (digits() == 0) return false;
   }
-  if (text.starts_with('e') || text.starts_with('E')) {
-    text.remove_prefix(1);
-    if (text.starts_with('+') || text.starts_with('-')) text.remove_prefix(1);
+  if (is('e') || is('E')) {
+    ++at;
+    if (is('+') || is('-')) ++at;
     if (digits() == 0) return false;
   }
-  return text.empty();
+  return at == text.size();
+}
+
+bool is_blank(char c) {
+  return c == ' ' || c == '\n' || c == '\r' || c == '\t';
 }
 
 constexpr int kMaxDepth = 256;  // answers are a few levels deep; recursion must end
@@ -70,7 +75,7 @@ bool is_well_formed(ondemand::value value, int depth) {
     return !value.get_array().get(array) && is_well_formed(array, depth + 1);
   }
   std::string_view token = value.raw_json_token();  // up to the next one
-  token = token.substr(0, token.find_last_not_of(" \t\r\n") + 1);
+  while (!token.empty() && is_blank(token.back())) token.remove_suffix(1);
   if (type == ondemand::json_type::string) return token.size() > 1 && token.ends_with('"');
   if (type == ondemand::json_type::number) return is_number(token);
   return token == "true" || token == "false" || token == "null";

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -124,7 +125,7 @@ void check_answer(dom::parser& parser, ListReader& reader, std::uint8_t fault, s
       choices[at] = choice(std::to_string(count), at, true);
       break;
     case 4:
-      choices[at] = choice(std::to_string((at + 1) % count), at, false);
+      choices[at] = choice(at == 0 ? "1" : "0", at, false);
       break;
     case 5:
       choices[at] = choice("\"" + std::to_string(at) + "\"", at, false);
@@ -136,8 +137,8 @@ void check_answer(dom::parser& parser, ListReader& reader, std::uint8_t fault, s
       choices[at] = "{\"text\":\"x\"}";
       break;
   }
-  std::rotate(choices.begin(), choices.begin() + static_cast<std::ptrdiff_t>(order % choices.size()),
-              choices.end());
+  const auto first = static_cast<std::ptrdiff_t>(order % std::max<std::size_t>(choices.size(), 1));
+  std::rotate(choices.begin(), choices.begin() + first, choices.end());
   if (order & 1) std::ranges::reverse(choices);
   std::string answer = "{\"id\":\"c\",\"choices\":[";
   for (const std::string& each : choices) answer += (answer.ends_with('[') ? "" : ",") + each;
