@@ -147,8 +147,7 @@ def steps(case, split):
 
 
 def ask(proxy, prompt, headers=None):
-    response, text = call(proxy.url, "/v1/completions", completion(prompt), headers)
-    return response, text
+    return call(proxy.url, "/v1/completions", completion(prompt), headers)
 
 
 class Script:
