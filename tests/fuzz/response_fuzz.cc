@@ -52,11 +52,13 @@ struct Outcome {
 };
 
 struct World {
+  World() { endpoint.authority = "b:1"; }
+
   asio::io_context io;
   DeadlineQueue deadlines{io};
   BufferPool buffers;
   http::ResponseHead scratch;
-  Endpoint endpoint{.name = "b", .authority = "b:1"};  // nobody listens at its address
+  Endpoint endpoint;  // nobody listens at its address
 
   void run() {
     io.restart();
