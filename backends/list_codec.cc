@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <numeric>
+#include <utility>
 
 #include "backends/raw_json.h"
 
@@ -89,8 +90,12 @@ struct ListAnswer {
 };
 
 // The values are views into `answer`.
-std::optional<ListAnswer> read_answer(ondemand::parser& parser, std::string_view answer) {
+std::optional<ListAnswer> read_answer(AnswerChecker& checker, ondemand::parser& parser,
+                                      std::string_view answer) {
+  // Values are passed on as they stand: what is not JSON must not get that far.
+  if (!checker.is_whole_object(answer)) return std::nullopt;
   ListAnswer read;
+  bool saw_choices = false;
   const simdjson::padded_string_view text(answer.data(), answer.size(),
                                           answer.size() + simdjson::SIMDJSON_PADDING);
   ondemand::document document;
@@ -104,6 +109,7 @@ std::optional<ListAnswer> read_answer(ondemand::parser& parser, std::string_view
     ondemand::value& value = field.value();
     if (key == "choices") {
       ondemand::array choices;
+      if (std::exchange(saw_choices, true)) return std::nullopt;  // which ones would count?
       if (value.get_array().get(choices)) return std::nullopt;
       for (auto each : choices) {
         ondemand::object choice;
@@ -146,6 +152,7 @@ std::optional<Usage> exact_usage(const Choice& choice) {
 
 // Shares `sum` out in proportion to `weights`, to the last unit.
 std::vector<std::uint64_t> apportion(std::uint64_t sum, std::span<const std::size_t> weights) {
+  sum = std::min(sum, std::uint64_t{1} << 53);  // what a double counts exactly
   const double total = std::max(
       1.0, static_cast<double>(std::accumulate(weights.begin(), weights.end(), std::size_t{0})));
   std::vector<std::uint64_t> shares;
@@ -229,7 +236,7 @@ std::string pack(std::span<const BodyParts> members, bool ask_token_ids) {
 
 std::optional<std::vector<UnpackedAnswer>> ListReader::unpack(
     std::string_view answer, std::span<const std::size_t> prompt_bytes) {
-  const auto list = read_answer(parser_, answer);
+  const auto list = read_answer(checker_, parser_, answer);
   if (!list || !has_choices(*list, prompt_bytes.size())) return std::nullopt;
   std::vector<Usage> usages;
   for (const Choice& choice : list->choices) {
@@ -269,7 +276,7 @@ std::optional<std::string> ListReader::gather(std::span<const Piece> pieces,
                                               std::uint32_t choices) {
   std::vector<ListAnswer> answers;
   for (const Piece& piece : pieces) {
-    auto answer = read_answer(parser_, piece.answer);
+    auto answer = read_answer(checker_, parser_, piece.answer);
     if (!answer || !has_choices(*answer, std::size_t{piece.prompts} * choices)) return std::nullopt;
     answers.push_back(*std::move(answer));
   }

@@ -21,6 +21,8 @@
 
 #include <simdjson.h>
 
+#include "backends/answer_check.h"
+
 namespace batchproxy {
 
 // A request body around its prompt: `before` + prompt + `after`.
@@ -45,7 +47,7 @@ struct UnpackedAnswer {
 class ListReader {
  public:
   // The answer of each of the members whose prompts are `prompt_bytes` long. Nothing when `answer`
-  // does not hold exactly one choice for each.
+  // is not JSON, or does not hold exactly one choice for each.
   std::optional<std::vector<UnpackedAnswer>> unpack(std::string_view answer,
                                                     std::span<const std::size_t> prompt_bytes);
 
@@ -55,10 +57,11 @@ class ListReader {
     std::uint32_t prompts;
   };
   // One answer to the whole list. `choices` is what was asked for per prompt (`n`). Nothing when
-  // an answer does not hold the choices that it should.
+  // an answer is not JSON, or does not hold the choices that it should.
   std::optional<std::string> gather(std::span<const Piece> pieces, std::uint32_t choices);
 
  private:
+  AnswerChecker checker_;
   simdjson::ondemand::parser parser_;
 };
 

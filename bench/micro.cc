@@ -1,5 +1,6 @@
 // bench/micro.cc - micro-benchmarks of what every request costs: the head guard, the scan of a
-// body, the prefix key, a place in the queue and a grant, and taking a list answer apart.
+// body, the prefix key, a place in the queue and a grant, taking a list answer apart, and the check
+// that an answer is whole.
 //
 //   build/release/bench/batchproxy-microbench
 #include <deque>
@@ -8,6 +9,7 @@
 
 #include <benchmark/benchmark.h>
 
+#include "backends/answer_check.h"
 #include "backends/body_scan.h"
 #include "backends/http/head.h"
 #include "backends/list_codec.h"
@@ -134,6 +136,24 @@ void Demultiplex(benchmark::State& state) {
   }
 }
 BENCHMARK(Demultiplex);
+
+// One completion's answer: 500 bytes without, 20 kB with the log-probabilities that were asked for.
+void AnswerCheck(benchmark::State& state) {
+  std::string answer = R"({"id":"cmpl-1","object":"text_completion","created":1,"model":"m",)"
+                       R"("choices":[{"index":0,"text":" A","logprobs":{"token_logprobs":[-0.1)";
+  const auto size = static_cast<std::size_t>(state.range(0));
+  while (answer.size() + 220 < size) answer += R"(,-12.345678,{" the":-1.25,"\n\u00e9":-2e-5})";
+  answer += R"(]},"finish_reason":"length","stop_reason":null}],"usage":{"prompt_tokens":141,)"
+            R"("total_tokens":142,"completion_tokens":1,"prompt_tokens_details":null}})";
+  const std::string bytes = padded(answer);
+  AnswerChecker checker;
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(
+        checker.is_whole_object(std::string_view(bytes).substr(0, answer.size())));
+  }
+  state.SetBytesProcessed(static_cast<std::int64_t>(answer.size()) * state.iterations());
+}
+BENCHMARK(AnswerCheck)->Arg(500)->Arg(20000);
 
 }  // namespace
 }  // namespace batchproxy

@@ -19,6 +19,22 @@ std::string_view name_of(Severity severity) {
   return "";
 }
 
+// A key may hold what YAML's "\e" stands for: a terminal must not be steered by it.
+std::string without_control_bytes(std::string_view text) {
+  constexpr std::string_view kHex = "0123456789abcdef";
+  std::string shown;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte >= 0x20 && byte != 0x7f) {
+      shown += c;
+    } else {
+      shown.append("\\x") += kHex[byte / 16];
+      shown += kHex[byte % 16];
+    }
+  }
+  return shown;
+}
+
 }  // namespace
 
 std::string to_string(const Place& place) {
@@ -27,8 +43,8 @@ std::string to_string(const Place& place) {
 }
 
 std::string Diagnostic::format() const {
-  return to_string(Place{file, line, column}) + ": " + std::string(name_of(severity)) + ": " +
-         message;
+  return without_control_bytes(to_string(Place{file, line, column}) + ": " +
+                               std::string(name_of(severity)) + ": " + message);
 }
 
 void Findings::error(const Place& place, std::string message) {

@@ -142,6 +142,7 @@ class TreeBuilder : public YAML::EventHandler {
   }
 
   void add(Yaml node, YAML::anchor_t anchor) {
+    if (anchor != 0) nodes_ += count_nodes(node);  // the copy that is kept for its aliases
     if (++nodes_ > kMaxNodes) throw Refused(node.place, "too many values for a configuration file");
     if (anchor != 0) anchors_.insert_or_assign(anchor, node);
     if (open_.empty()) {

@@ -120,7 +120,8 @@ std::optional<std::string_view> BodyReader::decode_available() {
       return std::nullopt;
     }
     pos_ += step->consumed;
-    if (chunks_.pending() > limit_) {  // announced: no need to read that far
+    // Announced: no need to read that far. Part of it may have come already.
+    if (step->data.size() + chunks_.pending() > limit_) {
       status_ = BodyStatus::kTooLarge;
       return std::nullopt;
     }

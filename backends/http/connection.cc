@@ -41,16 +41,25 @@ void Connection::on_readable(const ErrorCode& error) {
     return arm();
   }
   if (reader_.is_waiting()) return reader_.wake();
-  if (gone_ && peer_has_left()) close(Closed::kByPeer);
+  if (gone_ && peek() == Peek::kEnd) close(Closed::kByPeer);
 }
 
 // Looks without taking: bytes may be the start of the client's next request, which is not ours yet.
-bool Connection::peer_has_left() {
+Connection::Peek Connection::peek() {
   char byte = 0;
   ErrorCode error;
   const std::size_t n =
       socket_.receive(asio::buffer(&byte, 1), asio::socket_base::message_peek, error);
-  return error != asio::error::would_block && (error || n == 0);
+  if (error == asio::error::would_block) return Peek::kNothing;
+  return error || n == 0 ? Peek::kEnd : Peek::kBytes;
+}
+
+bool Connection::has_unread() {
+  if (!is_open() || peek() != Peek::kNothing) return true;
+  // The last read took exactly what there was, and could not know that.
+  readable_ = false;
+  arm();
+  return false;
 }
 
 Task<bool> Connection::readable() {
@@ -119,7 +128,7 @@ Task<bool> Connection::write(std::string_view bytes) {
 
 void Connection::on_peer_gone(std::function<void()> gone) {
   gone_ = std::move(gone);
-  if (gone_ && readable_ && is_open() && peer_has_left()) close(Closed::kByPeer);
+  if (gone_ && readable_ && is_open() && peek() == Peek::kEnd) close(Closed::kByPeer);
 }
 
 void Connection::close(Closed why) {

@@ -74,16 +74,18 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
 
   Closed closed() const { return closed_; }
   bool is_open() const { return closed_ == Closed::kNo; }
-  // Whether there is something to read that nobody has read yet: on an idle pooled connection this
-  // means that it is of no use any more.
-  bool has_unread() const { return readable_; }
+  // Whether bytes, or the peer's end, have come that nobody has read yet: on an idle pooled
+  // connection this means that it is of no use any more. Asks the kernel: what came a moment ago
+  // may not have come to our notice.
+  bool has_unread();
   Socket& socket() { return socket_; }
 
  private:
   void on_expired() override;
   void arm();
   void on_readable(const ErrorCode& error);
-  bool peer_has_left();
+  enum class Peek { kNothing, kBytes, kEnd };
+  Peek peek();
 
   Socket socket_;
   DeadlineQueue& deadlines_;

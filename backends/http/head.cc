@@ -175,14 +175,29 @@ std::optional<Error> parse_version(std::string_view version, int& minor) {
   return std::nullopt;
 }
 
-// Bare CR and bare LF are line ends to some and not to others.
-std::optional<Error> check_line_ends(std::string_view bytes) {
-  for (std::size_t i = bytes.find_first_of("\r\n"); i != std::string_view::npos;
-       i = bytes.find_first_of("\r\n", i + 2)) {
-    if (bytes[i] == '\n') return bad("a line ends in LF without CR");
-    if (i + 1 < bytes.size() && bytes[i + 1] != '\n') return bad("a CR without LF");
+// Where bytes stop being a head that more bytes could complete, and why. npos: nowhere yet.
+struct Fault {
+  std::size_t at = std::string_view::npos;
+  Error error{Errc::kBadHttp, {}};
+
+  // The earlier one counts: then the verdict does not depend on how the bytes were cut.
+  void note(std::size_t where, Error why) {
+    if (where < at) *this = {where, std::move(why)};
   }
-  return std::nullopt;
+};
+
+// Bare CR and bare LF are line ends to some and not to others.
+void check_line_ends(std::string_view bytes, Fault& fault) {
+  for (std::size_t i = bytes.find('\n'); i != std::string_view::npos; i = bytes.find('\n', i + 1)) {
+    if (i > 0 && bytes[i - 1] == '\r') continue;
+    fault.note(i, bad("a line ends in LF without CR"));
+    break;
+  }
+  for (std::size_t i = bytes.find('\r'); i != std::string_view::npos; i = bytes.find('\r', i + 1)) {
+    if (i + 1 == bytes.size() || bytes[i + 1] == '\n') continue;
+    fault.note(i + 1, bad("a CR without LF"));
+    break;
+  }
 }
 
 // RFC 9112 3.2.2: a server must understand http://host/path, and go by that host.
@@ -215,6 +230,45 @@ std::optional<Error> check_host(const RequestHead& head) {
   }
   if (hosts > 1) return bad("more than one Host header");
   if (hosts == 0 && head.minor_version == 1) return bad("no Host header");
+  return std::nullopt;
+}
+
+std::optional<Error> read_request_head(std::string_view head, const HeadLimits& limits,
+                                       RequestHead& out) {
+  if (head.starts_with("\r\n")) head.remove_prefix(2);
+  if (head.size() > limits.head) return bad("the head is too long");
+  std::string_view rest = head;
+  const auto line = take_line(rest);
+  if (!line) return bad("no request line");
+  if (line->size() > limits.line) {
+    return Error{Errc::kUriTooLong,
+                 "The request line is longer than " + std::to_string(limits.line) + " bytes."};
+  }
+  const std::size_t first = line->find(' ');
+  const std::size_t last = line->rfind(' ');
+  if (first == std::string_view::npos || first == last) {
+    return bad("the request line is not `METHOD TARGET HTTP/1.1`");
+  }
+  out.method = line->substr(0, first);
+  out.target = line->substr(first + 1, last - first - 1);
+  if (!is_token(out.method) || out.method.size() > kMaxMethod) {
+    return bad("the method is not a token");
+  }
+  if (out.method == "CONNECT") return Error{Errc::kMethodNotAllowed, "Tunnels are not made here."};
+  if (!all(out.target, kTarget)) return bad("a byte in the target that is not allowed in it");
+  if (auto error = take_absolute_form(out)) return error;
+  if (!out.target.starts_with('/') && out.target != "*") {
+    return bad("the target does not start with a slash");
+  }
+  if (auto error = parse_version(line->substr(last + 1), out.minor_version)) return error;
+  if (auto error = parse_fields(rest, limits, out.minor_version, out.fields)) return error;
+  if (auto error = check_host(out)) return error;
+  if (auto error = check_singletons(out.fields)) return error;
+  const std::string_view expect = out.fields.get("expect");
+  out.expects_continue = iequals(expect, "100-continue");
+  if (!expect.empty() && !out.expects_continue) {
+    return Error{Errc::kExpectationFailed, "Only `Expect: 100-continue` can be met."};
+  }
   return std::nullopt;
 }
 
@@ -261,60 +315,35 @@ std::optional<std::size_t> find_head_end(std::string_view bytes, std::size_t sea
 
 // Errors that more bytes cannot mend are answered at once, not when the client stops waiting.
 std::optional<Error> check_partial_head(std::string_view bytes, const HeadLimits& limits) {
-  if (auto error = check_line_ends(bytes)) return error;
-  const std::string_view line = bytes.starts_with("\r\n") ? bytes.substr(2) : bytes;
-  const std::string_view method = line.substr(0, line.find(' '));
-  if (!all(method.substr(0, method.find('\r')), kToken)) return bad("the method is not a token");
-  if (method.size() > kMaxMethod) return bad("the method is too long");
-  const bool line_ended = bytes.find("\r\n", 2) != std::string_view::npos;
-  if (!line_ended && bytes.size() > limits.line) {
-    return Error{Errc::kUriTooLong,
-                 "The request line is longer than " + std::to_string(limits.line) + " bytes."};
+  if (bytes.starts_with("\r\n")) bytes.remove_prefix(2);
+  Fault fault;
+  check_line_ends(bytes, fault);
+  const std::size_t line = std::min(bytes.find('\r'), bytes.size());
+  const std::size_t method = std::min(bytes.find(' '), line);
+  const auto odd = std::find_if(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(method),
+                                [](char c) { return !is_token_byte(c); });
+  const auto token = static_cast<std::size_t>(odd - bytes.begin());
+  if (token < method) fault.note(token, bad("the method is not a token"));
+  if (method > kMaxMethod) fault.note(kMaxMethod, bad("the method is too long"));
+  if (line > limits.line) {
+    fault.note(limits.line, {Errc::kUriTooLong, "The request line is longer than " +
+                                                    std::to_string(limits.line) + " bytes."});
   }
   if (bytes.size() > limits.head) {
-    return Error{Errc::kHeadTooLarge,
-                 "The head is longer than " + std::to_string(limits.head) + " bytes."};
+    fault.note(limits.head, {Errc::kHeadTooLarge, "The head is longer than " +
+                                                      std::to_string(limits.head) + " bytes."});
   }
-  return std::nullopt;
+  if (fault.at == std::string_view::npos) return std::nullopt;
+  return std::move(fault.error);
 }
 
 std::optional<Error> parse_request_head(std::string_view head, const HeadLimits& limits,
                                         RequestHead& out) {
-  if (head.starts_with("\r\n")) head.remove_prefix(2);
-  if (head.size() > limits.head) return check_partial_head(head, limits);
-  std::string_view rest = head;
-  const auto line = take_line(rest);
-  if (!line) return bad("no request line");
-  if (line->size() > limits.line) {
-    return Error{Errc::kUriTooLong,
-                 "The request line is longer than " + std::to_string(limits.line) + " bytes."};
-  }
-  const std::size_t first = line->find(' ');
-  const std::size_t last = line->rfind(' ');
-  if (first == std::string_view::npos || first == last) {
-    return bad("the request line is not `METHOD TARGET HTTP/1.1`");
-  }
-  out.method = line->substr(0, first);
-  out.target = line->substr(first + 1, last - first - 1);
-  if (!is_token(out.method) || out.method.size() > kMaxMethod) {
-    return bad("the method is not a token");
-  }
-  if (out.method == "CONNECT") return Error{Errc::kMethodNotAllowed, "Tunnels are not made here."};
-  if (!all(out.target, kTarget)) return bad("a byte in the target that is not allowed in it");
-  if (auto error = take_absolute_form(out)) return error;
-  if (!out.target.starts_with('/') && out.target != "*") {
-    return bad("the target does not start with a slash");
-  }
-  if (auto error = parse_version(line->substr(last + 1), out.minor_version)) return error;
-  if (auto error = parse_fields(rest, limits, out.minor_version, out.fields)) return error;
-  if (auto error = check_host(out)) return error;
-  if (auto error = check_singletons(out.fields)) return error;
-  const std::string_view expect = out.fields.get("expect");
-  out.expects_continue = iequals(expect, "100-continue");
-  if (!expect.empty() && !out.expects_continue) {
-    return Error{Errc::kExpectationFailed, "Only `Expect: 100-continue` can be met."};
-  }
-  return std::nullopt;
+  auto error = read_request_head(head, limits, out);
+  if (!error) return std::nullopt;
+  // A client that sends slowly hears of the first thing wrong; one that sends all at once, too.
+  auto first = check_partial_head(head, limits);
+  return first ? std::move(first) : std::move(error);
 }
 
 std::optional<Error> parse_response_head(std::string_view head, const HeadLimits& limits,

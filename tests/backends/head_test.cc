@@ -123,6 +123,27 @@ TEST(PartialHead, IsRefusedOnceItCannotBecomeAnAcceptableOne) {
       Errc::kHeadTooLarge);
 }
 
+// What is wrong first is what is answered, whether the head came at once or byte by byte.
+TEST(RequestHead, HasOneVerdictHoweverItIsCut) {
+  const std::string exactly =
+      "GET /" + std::string(8192 - 14, 'a') + " HTTP/1.1\r\nHost: a\r\n\r\n";
+  for (const std::string& text :
+       {exactly, "\r\n" + exactly, std::string("GET / HTTP/2.0\r\nHost: a\nb\r\n\r\n"),
+        std::string("CONNECT a:1 HTTP/1.1\r\nHost: a\rb\r\n\r\n"),
+        "G@T /" + std::string(9000, 'a') + "\n\r\n\r\n",
+        "G /" + std::string(9000, 'a') + "\n\r\n\r\n"}) {
+    const Parsed whole = parse(text);
+    std::optional<Error> early;
+    for (std::size_t size = 0; size < text.size() && !early; ++size) {
+      early = check_partial_head(std::string_view(text).substr(0, size), kRequestLimits);
+    }
+    if (!early) continue;
+    ASSERT_TRUE(whole.error) << text;
+    EXPECT_EQ(whole.error->code, early->code) << text;
+  }
+  EXPECT_FALSE(parse(exactly).error);
+}
+
 TEST(FindHeadEnd, FindsItWhereverTheBytesWereCut) {
   const std::string text = "\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\nbody";
   for (std::size_t cut = 0; cut < text.size(); ++cut) {

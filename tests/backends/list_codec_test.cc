@@ -83,7 +83,11 @@ TEST(Unpack, RefusesWhatIsNotOneChoiceForEach) {
        {R"({"choices":[{"index":0,"text":"A"}],"usage":{}})",
         R"({"choices":[{"index":0},{"index":0}]})", R"({"choices":[{"index":0},{"index":2}]})",
         R"({"choices":[{"text":"A"},{"text":"B"}]})", R"({"choices":7})", R"({"error":{}})", "[]",
-        "{\"choices\":[{\"index\":0},{\"index\":1}", ""}) {
+        "{\"choices\":[{\"index\":0},{\"index\":1}", "",
+        // two lists, a value that is no JSON, bytes behind the object
+        R"({"choices":[{"index":0}],"choices":[{"index":1}]})",
+        R"({"choices":[{"index":0,"text":oops},{"index":1}]})",
+        R"({"choices":[{"index":0},{"index":1}]}})"}) {
     const std::vector<std::size_t> sizes{1, 1};
     const Padded padded(answer);
     EXPECT_FALSE(reader.unpack(padded.view(), sizes)) << answer;

@@ -246,5 +246,20 @@ TEST(BackendSource, IsNotJudgedAfterAMistakeInWhatDecidesIt) {
             "my.yaml:1:42: error: boot_local: expected true or false, found 'ture'\n");
 }
 
+TEST(Load, ShowsControlBytesOfAKeyInsteadOfSendingThemToTheTerminal) {
+  const std::string text = kComplete + "batchproxy: {\"\\e[31m\\n\": 1}\n";
+  const std::string shown = printed(load({"c.yaml", text, {}, {}}).diagnostics);
+  EXPECT_THAT(shown, HasSubstr("\\x1b[31m\\x0a"));
+  EXPECT_EQ(shown.find('\x1b'), std::string::npos);
+}
+
+TEST(Load, CountsWhatIsKeptForAliasesBeforeItFillsTheMemory) {
+  std::string text = "a: ";
+  for (int i = 0; i < 300; ++i) text += "&a" + std::to_string(i) + " [";
+  for (int i = 0; i < 1000; ++i) text += "x,";
+  text += std::string(300, ']') + "\n";
+  EXPECT_THAT(printed(load({"c.yaml", text, {}, {}}).diagnostics), HasSubstr("too many values"));
+}
+
 }  // namespace
 }  // namespace batchproxy

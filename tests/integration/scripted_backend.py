@@ -17,11 +17,13 @@ class ScriptedBackend:
     page(path) -> the body of GET /openapi.json or /metrics, or None for 404.
 
     script(number, request, connection) -> bytes to send, or None to close without a word. `number`
-    counts the requests from 1; `connection` is how many requests this connection has carried."""
+    counts the requests from 1; `connection` is how many requests this connection has carried. Also
+    a list of steps: bytes, each sent in a packet of its own; a callable, which is waited for; None,
+    which closes. `carriers` says which connection each of `requests` came over."""
 
     def __init__(self, script, page=lambda path: None):
         self.script, self.page = script, page
-        self.requests = []
+        self.requests, self.carriers = [], []
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = "http://127.0.0.1:%d" % self._listener.getsockname()[1]
@@ -37,6 +39,7 @@ class ScriptedBackend:
 
     def _serve(self, client):
         carried = 0
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with client:
             while request := self._read(client):
                 if request.startswith((b"GET /health", b"GET /v1/models")):
@@ -49,13 +52,33 @@ class ScriptedBackend:
                 carried += 1
                 with self._lock:
                     self.requests.append(request)
+                    self.carriers.append(client)
                     number = len(self.requests)
                 reply = self.script(number, request, carried)
+                if isinstance(reply, list):
+                    if not self._play(client, reply):
+                        return
+                    continue
                 if reply is None:
                     return
                 client.sendall(reply)
                 if b"connection: close" in reply.lower():
                     return
+
+    @staticmethod
+    def _play(client, steps):
+        """False when the connection is at its end."""
+        for step in steps:
+            if step is None:
+                return False
+            if callable(step):
+                step()
+                continue
+            try:
+                client.sendall(step)
+            except OSError:  # the proxy has seen enough
+                return False
+        return True
 
     @staticmethod
     def _read(client):

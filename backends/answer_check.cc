@@ -1,0 +1,102 @@
+// backends/answer_check.cc - see answer_check.h.
+#include "backends/answer_check.h"
+
+#include <cstddef>
+#include <utility>
+
+#include "backends/http/head.h"
+
+namespace batchproxy {
+
+namespace ondemand = simdjson::ondemand;
+
+namespace {
+
+// number = [ "-" ] int [ frac ] [ exp ], RFC 8259 6. By spelling, not by value: what is too large
+// for us may be fine for the client.
+bool is_number(std::string_view text) {
+  std::size_t at = 0;
+  const auto is = [&](char c) { return at < text.size() && text[at] == c; };
+  const auto digits = [&] {
+    const std::size_t from = at;
+    while (at < text.size() && text[at] >= '0' && text[at] <= '9') ++at;
+    return at - from;
+  };
+  if (is('-')) ++at;
+  const bool leading_zero = is('0');
+  const std::size_t whole = digits();
+  if (whole == 0 || (leading_zero && whole > 1)) return false;
+  if (is('.')) {
+    ++at;
+    if (digits() == 0) return false;
+  }
+  if (is('e') || is('E')) {
+    ++at;
+    if (is('+') || is('-')) ++at;
+    if (digits() == 0) return false;
+  }
+  return at == text.size();
+}
+
+bool is_blank(char c) {
+  return c == ' ' || c == '\n' || c == '\r' || c == '\t';
+}
+
+constexpr int kMaxDepth = 256;  // answers are a few levels deep; recursion must end
+
+// Scalars need not be stepped over: who iterates does that.
+bool is_well_formed(ondemand::value value, int depth);
+
+bool is_well_formed(ondemand::object object, int depth) {
+  for (auto element : object) {
+    ondemand::field field;
+    if (std::move(element).get(field) || !is_well_formed(field.value(), depth)) return false;
+  }
+  return true;
+}
+
+bool is_well_formed(ondemand::array array, int depth) {
+  for (auto element : array) {
+    ondemand::value value;
+    if (element.get(value) || !is_well_formed(value, depth)) return false;
+  }
+  return true;
+}
+
+bool is_well_formed(ondemand::value value, int depth) {
+  ondemand::json_type type;
+  if (depth == kMaxDepth || value.type().get(type)) return false;
+  if (type == ondemand::json_type::object) {
+    ondemand::object object;
+    return !value.get_object().get(object) && is_well_formed(object, depth + 1);
+  }
+  if (type == ondemand::json_type::array) {
+    ondemand::array array;
+    return !value.get_array().get(array) && is_well_formed(array, depth + 1);
+  }
+  std::string_view token = value.raw_json_token();  // up to the next one
+  while (!token.empty() && is_blank(token.back())) token.remove_suffix(1);
+  if (type == ondemand::json_type::string) return token.size() > 1 && token.ends_with('"');
+  if (type == ondemand::json_type::number) return is_number(token);
+  return token == "true" || token == "false" || token == "null";
+}
+
+}  // namespace
+
+bool is_json_type(std::string_view content_type) {
+  const std::string_view type = content_type.substr(0, content_type.find(';'));
+  const std::size_t last = type.find_last_not_of(" \t");
+  return http::iequals(type.substr(0, last + 1), "application/json");
+}
+
+bool AnswerChecker::is_whole_object(std::string_view body) {
+  const simdjson::padded_string_view text(body.data(), body.size(),
+                                          body.size() + simdjson::SIMDJSON_PADDING);
+  ondemand::document document;
+  ondemand::object object;
+  if (parser_.iterate(text).get(document) || document.get_object().get(object)) return false;
+  return is_well_formed(object, 1) &&
+         document.current_location().error() == simdjson::OUT_OF_BOUNDS;
+}
+
+}  // namespace batchproxy

@@ -1,0 +1,29 @@
+// backends/answer_check.h - AnswerChecker: is this answer the JSON that its client waits for?
+//
+// An engine that is dying, or something else on its port, may say 200 and send half an object, or a
+// page of HTML. Such a body is never relayed.
+//
+// Threading: confined to one I/O thread (it owns the parser's memory).
+#pragma once
+
+#include <string_view>
+
+#include <simdjson.h>
+
+namespace batchproxy {
+
+// Whether a `content-type` is JSON's: application/json, whatever its parameters.
+bool is_json_type(std::string_view content_type);
+
+class AnswerChecker {
+ public:
+  // Whether `body` is one JSON object from its first to its last byte, but for blanks around it.
+  // Strings are checked for their end, UTF-8 and control bytes; their escapes are the client's to
+  // read. `body` must be followed by simdjson::SIMDJSON_PADDING readable bytes.
+  bool is_whole_object(std::string_view body);
+
+ private:
+  simdjson::ondemand::parser parser_;
+};
+
+}  // namespace batchproxy

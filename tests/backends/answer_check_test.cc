@@ -1,0 +1,81 @@
+// tests/backends/answer_check_test.cc - what counts as an answer in JSON.
+#include "backends/answer_check.h"
+
+#include <string>
+
+#include <gtest/gtest.h>
+
+namespace batchproxy {
+namespace {
+
+bool is_whole(const std::string& body) {
+  static AnswerChecker checker;
+  std::string padded = body;
+  // What stands behind an answer must not count: here it would complete one.
+  padded.append(simdjson::SIMDJSON_PADDING, '}');
+  return checker.is_whole_object(std::string_view(padded).substr(0, body.size()));
+}
+
+const std::string kAnswer =
+    R"({"id":"cmpl-1","choices":[{"index":0,"text":"caf\u00e9 \ud83d } ]","logprobs":null}],)"
+    R"("usage":{"prompt_tokens":1,"x":[-0.5e-7,1E+2,0,true,false,[],{}]}})";
+
+TEST(AnswerCheck, TakesWholeObjects) {
+  for (const std::string& body :
+       {kAnswer, std::string("{}"), " \r\n\t" + kAnswer + "\n", std::string(R"({"a":"\\"})"),
+        std::string(R"({"a":123456789012345678901234567890,"b":1e999})"),
+        std::string("{\"a\" : \"\xc3\xa9\" , \"b\" : [ 1 , 2 ] }")}) {
+    EXPECT_TRUE(is_whole(body)) << body;
+  }
+}
+
+TEST(AnswerCheck, RefusesWhatIsCutOffAnywhere) {
+  for (std::size_t size = 0; size < kAnswer.size(); ++size) {
+    EXPECT_FALSE(is_whole(kAnswer.substr(0, size))) << "cut at " << size;
+  }
+}
+
+TEST(AnswerCheck, RefusesWhatGoesOn) {
+  for (const char* more : {"x", "}", "{}", ",", "0", "\"", "]", "{\"b\":1}"}) {
+    EXPECT_FALSE(is_whole(kAnswer + more)) << more;
+  }
+}
+
+TEST(AnswerCheck, RefusesWhatIsNoObject) {
+  for (const char* body : {"", " ", "[]", "null", "1", "\"text\"", "<html></html>", "data: {}\n\n",
+                           "upstream error", "\x1f\x8b\x08"}) {
+    EXPECT_FALSE(is_whole(body)) << body;
+  }
+}
+
+TEST(AnswerCheck, RefusesWhatOnlyLooksLikeOne) {
+  for (const char* body :
+       {"{garbage}", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{\"a\":1 2}", "{\"a\":[1}", "{\"a\":{]}",
+        "{\"a\":(1)}", "{\"a\":nul}", "{\"a\":nullx}", "{\"a\":truefalse}", "{\"a\":NaN}",
+        "{\"a\":-Infinity}", "{\"a\":01}", "{\"a\":1.}", "{\"a\":.5}", "{\"a\":-}", "{\"a\":1e}",
+        "{\"a\":+1}", "{\"a\":0x1}", "{'a':1}", "{\"a\"x:1}", "{\"a\":\"b\"x}", "{\"a\":[1,]}",
+        "{\"a\":[,1]}", "{\"a\":[1 \"b\"]}", "{\"a\":\"\xff\"}", "{\"a\":\"line\nbreak\"}", "{1:2}",
+        "{\"a\":1 \"b\":2}", "{,}", "{\"a\":\"open}"}) {
+    EXPECT_FALSE(is_whole(body)) << body;
+  }
+}
+
+TEST(AnswerCheck, RefusesWhatIsDeepInsteadOfOverflowingTheStack) {
+  const std::string open(100000, '['), close(100000, ']');
+  EXPECT_FALSE(is_whole("{\"a\":" + open + close + "}"));
+  EXPECT_TRUE(is_whole("{\"a\":" + open.substr(0, 200) + close.substr(0, 200) + "}"));
+}
+
+TEST(IsJsonType, GoesByTheTypeAlone) {
+  for (const char* type : {"application/json", "Application/JSON", "application/json;charset=utf-8",
+                           "application/json ; charset=utf-8"}) {
+    EXPECT_TRUE(is_json_type(type)) << type;
+  }
+  for (const char* type : {"", "text/html", "text/event-stream", "application/jsonl",
+                           "application/problem+json", "text/plain; application/json"}) {
+    EXPECT_FALSE(is_json_type(type)) << type;
+  }
+}
+
+}  // namespace
+}  // namespace batchproxy
