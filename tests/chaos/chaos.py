@@ -158,13 +158,7 @@ def play(arguments, seed, folder):
 
 def check_proxy(report, proxy, before, files, tally):
     harness.check_figures(report, before, harness.settle(proxy), tally)
-    def back():
-        return abs(harness.open_files(proxy.process.pid) - files) <= 2
-    try:
-        harness.support.wait_until(back, "file descriptors", 20)
-    except AssertionError:
-        pass
-    report.check(back(), "file descriptors are back", f"{files} -> {harness.open_files(proxy.process.pid)}")
+    harness.check_files(report, proxy, files)
 
 
 if __name__ == "__main__":
