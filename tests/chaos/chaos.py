@@ -13,14 +13,16 @@ import time
 
 from . import harness
 
-MODES = "kill hang garbage reset".split()
+LONGEST = {"kill": 3, "hang": 4}  # seconds; others 2
+ALL_AT_ONCE = 0.08  # share of misfortunes
+BURST = 0.05  # seconds: requests that are due within this time come together, so that some share a call
 
 
 class Chaos:
     """Misfortune, one backend at a time, and now and then all of them at once."""
 
-    def __init__(self, backends, rng, sigstop):
-        self.backends, self.rng, self.sigstop = backends, rng, sigstop
+    def __init__(self, backends, rng, modes, sigstop):
+        self.backends, self.rng, self.modes, self.sigstop = backends, rng, modes, sigstop
         self.busy = set()
         self.done = collections.Counter()
         self.strokes = set()
@@ -28,18 +30,17 @@ class Chaos:
     async def run(self):
         while True:
             await asyncio.sleep(self.rng.uniform(0.2, 1.2))
-            free = [b for b in self.backends if b not in self.busy]
-            if self.rng.random() < 0.05 and len(free) == len(self.backends):
-                mode, seconds = self.rng.choice(["kill", "hang", "reset"]), self.rng.uniform(1, 4)
+            if self.rng.random() < ALL_AT_ONCE:
+                if self.strokes:
+                    await asyncio.wait(self.strokes)
+                mode, seconds = self.rng.choice(self.modes), self.rng.uniform(1, 4)
                 self.done[f"{mode} all"] += 1
-                for backend in free:
+                for backend in self.backends:
                     self.strike(backend, mode, seconds * self.rng.uniform(0.7, 1))
-            elif free:
-                mode = self.rng.choices(MODES, [4, 2, 2, 2])[0]
-                seconds = {"kill": self.rng.uniform(0.2, 3), "hang": self.rng.uniform(0.5, 4)}.get(
-                    mode, self.rng.uniform(0.2, 2))
+            elif free := [b for b in self.backends if b not in self.busy]:
+                mode = self.rng.choice([*self.modes, *(["kill"] if "kill" in self.modes else [])])
                 self.done[mode] += 1
-                self.strike(self.rng.choice(free), mode, seconds)
+                self.strike(self.rng.choice(free), mode, self.rng.uniform(0.2, LONGEST.get(mode, 2)))
 
     def strike(self, backend, mode, seconds):
         self.busy.add(backend)
@@ -68,13 +69,16 @@ class Chaos:
 
 async def run(arguments, proxy, backends, seed):
     load = harness.Load(proxy.address, seed, arguments.workers, 1.02 * arguments.requests / arguments.seconds,
-                        arguments.marked, arguments.leaving)
-    chaos = Chaos(backends, random.Random(seed), arguments.sigstop)
-    misfortune = asyncio.create_task(chaos.run())
+                        arguments.marked, arguments.leaving, burst=BURST)
+    chaos = Chaos(backends, random.Random(seed), arguments.modes.split(","), arguments.sigstop)
+    misfortune = asyncio.create_task(chaos.run() if arguments.modes != "none" else asyncio.Event().wait())
     reviving = asyncio.create_task(harness.revive(backends, random.Random(seed + 1)))
     begun = said = time.monotonic()
     while True:
         await asyncio.sleep(0.1)
+        for task in (misfortune, reviving):
+            if task.done():
+                task.result()  # it raises
         seconds = time.monotonic() - begun
         if seconds >= arguments.seconds and load.tally.sent >= arguments.requests:
             break
@@ -100,6 +104,7 @@ def main():
     harness.add_common_options(parser)
     parser.add_argument("--merge", choices=["auto", "always", "off"], default="auto")
     parser.add_argument("--sigstop", action="store_true", help="hang backends with SIGSTOP")
+    parser.add_argument("--modes", default="kill,hang,garbage,reset", help="misfortunes; there is also 500; or none")
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--requests", type=int, default=50000)
     parser.add_argument("--workers", type=int, default=200)
@@ -147,8 +152,8 @@ def play(arguments, seed, folder):
             if proxy.process.poll() is None:
                 harness.stop_proxy(report, proxy)
             if report.failures:
-                log = proxy.errors + proxy.lines
-                print("\nthe proxy's last words:", *log[-15:], sep="\n  ")
+                words = [line for line in proxy.lines + proxy.errors if " answers/s" not in line and "/s  " not in line]
+                print("\nthe proxy's last words:", *words[-15:], sep="\n  ")
     finally:
         for backend in backends:
             backend.close()

@@ -347,7 +347,7 @@ class Request:
                 f"x-request-id: {self.id}\r\ncontent-length: {len(text)}\r\n\r\n").encode() + text
 
 
-def make_request(seed, number, marked=0.0, marks=MARKS):
+def make_request(seed, number, marked=0.0):
     """Request `number` of a run: the same whenever the seed is."""
     rng = random.Random(f"{seed}/{number}")
     words = " ".join(rng.choices("why does the sun set so late in june and not before".split(),
@@ -357,7 +357,7 @@ def make_request(seed, number, marked=0.0, marks=MARKS):
     prompts = [f"r{seed}-{number}.{i} {words}" for i in range(count)]
     mark = ""
     if count == 1 and rng.random() < marked:
-        mark = "cut" if "stream" in kind else rng.choices(list(marks), list(marks.values()))[0]
+        mark = "cut" if "stream" in kind else rng.choices(list(MARKS), list(MARKS.values()))[0]
         prompts[0] += f" @{mark}:{rng.choice([0, 1, 40, 150])}" if mark == "rst" else f" @{mark}"
     return Request(f"r{seed}-{number}", prompts, "chat" in kind, "stream" in kind, mark)
 
@@ -535,11 +535,11 @@ class Tally:
 class Load:
     """Workers that ask on keep-alive connections at a given rate until they are told to stop."""
 
-    def __init__(self, address, seed, workers, rate, marked=0.0, leaving=0.0, first=0, marks=MARKS):
-        self.address, self.seed, self.rate = address, seed, rate
-        self.marked, self.leaving, self.marks = marked, leaving, marks
+    def __init__(self, address, seed, workers, rate, marked=0.0, leaving=0.0, burst=0.0):
+        self.address, self.seed, self.rate, self.burst = address, seed, rate, burst
+        self.marked, self.leaving = marked, leaving
         self.tally = Tally()
-        self.next, self.first = first, first
+        self.next = 0
         self.stopped = False
         self.wires = set()
         self.begun = time.monotonic()
@@ -565,12 +565,13 @@ class Load:
         wire = None
         while not self.stopped:
             number, self.next = self.next, self.next + 1
-            due = self.begun + (number - self.first) / self.rate
+            due = number / self.rate
+            due = self.begun + due - (due % self.burst if self.burst else 0)
             while (pause := due - time.monotonic()) > 0 and not self.stopped:
                 await asyncio.sleep(min(pause, 0.5))
             if self.stopped:
                 break
-            request = make_request(self.seed, number, self.marked, self.marks)
+            request = make_request(self.seed, number, self.marked)
             if wire is not None and wire.closed:
                 self.forget(wire)
                 wire = None
