@@ -145,7 +145,7 @@ def play(arguments, seed, folder):
             report.check(share <= arguments.max_spent, f"at most {arguments.max_spent:.1%} of the unmarked spent",
                          f"{share:.2%}")
             if proxy.process.poll() is None:
-                check_proxy(report, proxy, before, files, tally)
+                check_proxy(report, proxy, before, files, tally, arguments.merge)
             harness.check_log(report, proxy)
             harness.check_journals(report, backends, tally)
         finally:
@@ -161,8 +161,12 @@ def play(arguments, seed, folder):
     return report.end()
 
 
-def check_proxy(report, proxy, before, files, tally):
-    harness.check_figures(report, before, harness.settle(proxy), tally)
+def check_proxy(report, proxy, before, files, tally, merge):
+    after = harness.settle(proxy)
+    harness.check_figures(report, before, after, tally)
+    if merge == "always":
+        report.check(after["batchproxy_merged_calls_total"] > 0, "some requests shared a call",
+                     round(after["batchproxy_merged_requests_total"]))
     harness.check_files(report, proxy, files)
 
 

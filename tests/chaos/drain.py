@@ -102,6 +102,7 @@ class Drain:
 
     async def one(self, what, mark=""):
         if wire := await self.connect():
+            self.seen[f"sent, {what}"] += 1  # the next line writes before anything else can run
             await self.ask(wire, self.request(mark), what)
             wire.close()
 
@@ -122,8 +123,11 @@ class Drain:
         if with_backlog:
             process.send_signal(signal.SIGSTOP)
             waiting = [asyncio.create_task(self.one("in the backlog")) for _ in range(BACKLOG)]
-            await asyncio.sleep(0.1)  # they connect and write: the kernel answers for the proxy
             tasks += waiting
+            # They connect and write: the kernel answers for the proxy.
+            async with asyncio.timeout(10):
+                while self.seen["sent, in the backlog"] < BACKLOG:
+                    await asyncio.sleep(0.01)
         self.signalled = True
         process.send_signal(signal.SIGTERM)
         begun = time.monotonic()

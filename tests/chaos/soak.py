@@ -29,6 +29,7 @@ class Sample:
     rss: int  # KiB
     files: int
     connections: int
+    backends: int
 
 
 class Soak:
@@ -80,30 +81,33 @@ class Soak:
             await self.reload_now(self.named + missing if missing else [b for b in self.named if b is not extra])
 
     async def watch(self, load):
-        print("\n  seconds  RSS KiB  files  clients      sent     spent  violations  reloads  kills")
+        print("\n  seconds  backends  RSS KiB  files  clients      sent     spent  violations  reloads  kills")
         while True:
             await asyncio.sleep(self.arguments.sample_every)
             pid, tally = self.proxy.process.pid, load.tally
             try:
                 connections = (await asyncio.to_thread(harness.metrics, self.proxy))["batchproxy_connections"]
                 sample = Sample(time.monotonic() - self.begun, harness.resident_kib(pid), harness.open_files(pid),
-                                round(connections))
+                                round(connections), len(self.named))
             except OSError:
                 continue  # it is gone, which is reported in the end
             self.samples.append(sample)
-            print(f"  {sample.seconds:7.0f}  {sample.rss:7}  {sample.files:5}  {sample.connections:7}  "
+            print(f"  {sample.seconds:7.0f}  {sample.backends:8}  {sample.rss:7}  {sample.files:5}  {sample.connections:7}  "
                   f"{tally.sent:8}  {tally.verdicts['spent']:8}  {tally.violations:10}  "
                   f"{self.seen['reloads']:7}  {self.seen['kills']:5}", flush=True)
 
     def growth(self):
-        """KiB between the first window after the warm-up and the last one; None if the run was too short."""
-        warm = [s for s in self.samples if s.seconds >= self.arguments.warm_up]
-        if not warm:
-            return None
-        window = self.arguments.window
-        first = [s.rss for s in warm if s.seconds < self.arguments.warm_up + window]
-        last = [s.rss for s in warm if s.seconds >= warm[-1].seconds - window]
-        return statistics.median(last) - statistics.median(first) if first and last else None
+        """[(backends, KiB)]: growth between the first window after the warm-up and the last one, apart
+        for each number of backends, as each of them costs memory. Empty if the run was too short."""
+        warm, window = [s for s in self.samples if s.seconds >= self.arguments.warm_up], self.arguments.window
+        found = []
+        for count in sorted({s.backends for s in warm}):
+            alike = [s for s in warm if s.backends == count]
+            first = [s.rss for s in alike if s.seconds < self.arguments.warm_up + window]
+            last = [s.rss for s in alike if s.seconds >= warm[-1].seconds - window]
+            if first and last and warm[-1].seconds >= self.arguments.warm_up + 2 * window:
+                found.append((count, round(statistics.median(last) - statistics.median(first))))
+        return found
 
     async def run(self, seed):
         load = harness.Load(self.proxy.address, seed, self.arguments.workers, self.arguments.rate, 0.002, 0.002)
@@ -155,11 +159,11 @@ def play(arguments, seed, folder):
                          "every reload took effect",
                          f"{soak.seen['reloads seen in /status']} of {soak.seen['reloads']}")
             growth = soak.growth()
-            report.check(growth is not None and growth <= arguments.max_growth,
+            report.check(growth and all(kib <= arguments.max_growth for _, kib in growth),
                          f"RSS grew by at most {arguments.max_growth} KiB after the warm-up",
-                         "too short to say" if growth is None else f"{growth:+.0f} KiB")
+                         ", ".join(f"{kib:+} with {count} backends" for count, kib in growth) or "too short to say")
             if soak.alive():
-                check_rest(report, proxy, before, files, tally)
+                check_rest(report, proxy, before, files, tally, soak.seen["reloads"])
             harness.check_log(report, proxy)
         finally:
             if proxy.process.poll() is None:
@@ -171,8 +175,11 @@ def play(arguments, seed, folder):
     return report.end()
 
 
-def check_rest(report, proxy, before, files, tally):
-    harness.check_figures(report, before, harness.settle(proxy), tally)
+def check_rest(report, proxy, before, files, tally, reloads):
+    after = harness.settle(proxy)
+    harness.check_figures(report, before, after, tally)
+    generation = after.get("batchproxy_config_generation", 0) - before.get("batchproxy_config_generation", 0)
+    report.check(generation == reloads, "config_generation counts the reloads", f"{generation:.0f} of {reloads}")
     harness.check_files(report, proxy, files)
 
 
