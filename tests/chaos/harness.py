@@ -727,22 +727,24 @@ def check_log(report, proxy):
 
 def check_journals(report, backends, tally):
     """Joins what the clients saw to what the backends wrote down."""
-    received, crashes, answered = collections.Counter(), collections.Counter(), 0
+    received, crashes, answered = collections.Counter(), collections.defaultdict(list), 0
     for backend in backends:
         keys = {}
-        for _, what, call, rest in backend.events():
+        for when, what, call, rest in backend.events():
             if what == "received":
                 keys[call] = rest.rsplit(" ", 1)[-1].split(",")
                 received.update(keys[call])
             elif what == "answered":
                 answered += 1
             elif what == "failed" and rest == "crash":
-                crashes.update(keys.get(call, ()))
+                for key in keys.get(call, ()):
+                    crashes[key].append(f"{when} at {backend.port} with {len(keys[call]) - 1} others")
     report.check(all(received[key] for key in tally.answered_keys), "every right answer stands in a backend's journal",
-                 f"{len(tally.answered_keys)} prompts; backends took {sum(received.values())}, in {answered} good calls")
-    worst = max(crashes.values(), default=0)
-    report.check(worst <= MAX_DEATHS, f"no prompt was there at more than {MAX_DEATHS} engine deaths through a mark",
-                 f"{worst}; {len(crashes)} prompts were there at one")
+                 f"{len(tally.answered_keys)} prompts; backends took {sum(received.values())} "
+                 f"and answered {answered} calls")
+    worst = max(crashes.values(), key=len, default=[])
+    report.check(len(worst) <= MAX_DEATHS, f"no prompt ended more than {MAX_DEATHS} engines by a call it was in",
+                 f"{len(worst)}; {len(crashes)} prompts ended one" if len(worst) <= MAX_DEATHS else sorted(worst))
     print_counter("how often a prompt was sent to a backend: times, prompts",
                   collections.Counter(f"{n} times" for n in received.values()))
 

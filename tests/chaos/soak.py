@@ -92,7 +92,8 @@ class Soak:
             except OSError:
                 continue  # it is gone, which is reported in the end
             self.samples.append(sample)
-            print(f"  {sample.seconds:7.0f}  {sample.backends:8}  {sample.rss:7}  {sample.files:5}  {sample.connections:7}  "
+            print(f"  {sample.seconds:7.0f}  {sample.backends:8}  {sample.rss:7}  {sample.files:5}  "
+                  f"{sample.connections:7}  "
                   f"{tally.sent:8}  {tally.verdicts['spent']:8}  {tally.violations:10}  "
                   f"{self.seen['reloads']:7}  {self.seen['kills']:5}", flush=True)
 
