@@ -15,7 +15,8 @@ from . import harness
 
 LONGEST = {"kill": 3, "hang": 4}  # seconds; others 2
 ALL_AT_ONCE = 0.08  # share of misfortunes
-BURST = 0.05  # seconds: requests that are due within this time come together, so that some share a call
+# Seconds: requests that are due within this time come together, so that some share a call.
+BURST = {"always": 0.3, "auto": 0.05, "off": 0.05}
 
 
 class Chaos:
@@ -69,7 +70,7 @@ class Chaos:
 
 async def run(arguments, proxy, backends, seed):
     load = harness.Load(proxy.address, seed, arguments.workers, 1.02 * arguments.requests / arguments.seconds,
-                        arguments.marked, arguments.leaving, burst=BURST)
+                        arguments.marked, arguments.leaving, burst=BURST[arguments.merge])
     chaos = Chaos(backends, random.Random(seed), arguments.modes.split(","), arguments.sigstop)
     misfortune = asyncio.create_task(chaos.run() if arguments.modes != "none" else asyncio.Event().wait())
     reviving = asyncio.create_task(harness.revive(backends, random.Random(seed + 1)))
