@@ -1,0 +1,778 @@
+"""What the chaos, drain and soak runs share: backends that die and return, a client that trusts nothing,
+a load of requests that tell whether their answers are right, and the proxy's own figures."""
+import asyncio
+import collections
+import contextlib
+import dataclasses
+import errno
+import json
+import os
+import pathlib
+import random
+import re
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+
+from .fake_backend import MARK, MODEL, text_of, usage_of
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "integration"))
+import conftest as support  # noqa: E402  (the integration tests' helpers)
+
+CLIENT_PATIENCE = 95.0  # seconds; what takes longer counts as never answered
+# Codes of answers for which every attempt was used up, or may not be repeated.
+SPENT = {"backend_lost", "backend_timeout", "bad_backend_response", "choice_count_mismatch", "poison_prompt"}
+ATTEMPTS = 3
+MAX_DEATHS = 3  # of engines, through one prompt
+
+
+# --- backends ------------------------------------------------------------------------------------
+
+class Backend:
+    """A fake backend that keeps its port while it is dead.
+
+    The port stays bound here without listening, so nobody else gets it, and a proxy that connects to
+    it from the same range of ports cannot meet itself."""
+
+    def __init__(self, index, folder, latency=0.02, slots=64):
+        self.folder, self.latency, self.slots = folder, latency, slots
+        self.reserve = socket.socket()
+        self.reserve.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.reserve.bind(("127.0.0.1", 0))
+        self.port = self.reserve.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.journal = folder / f"journal-{index}.txt"
+        self.log = folder / f"backend-{index}.txt"
+        self.process, self.wanted = None, False
+
+    def start(self):
+        self.wanted = True
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tests.chaos.fake_backend", "--port", str(self.port), "--journal",
+                 str(self.journal), "--latency", str(self.latency), "--slots", str(self.slots)],
+                cwd=ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+
+    def running(self):
+        return self.process is not None and self.process.poll() is None
+
+    def signal(self, number):
+        if self.running():
+            self.process.send_signal(number)
+
+    def kill(self):
+        self.wanted = False
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+
+    def listening(self):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+            return True
+        return False
+
+    async def fault(self, mode, seconds):
+        """Asks it to misbehave; true if it heard."""
+        body = json.dumps({"mode": mode, "for": seconds}).encode()
+        try:
+            async with asyncio.timeout(1):
+                reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+                writer.write(b"POST /fault HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+                heard = await reader.read(12)
+                writer.close()
+                return heard.endswith(b"200")
+        except (OSError, TimeoutError):
+            return False
+
+    def close(self):
+        self.kill()
+        self.reserve.close()
+
+    def events(self):
+        """(time, what, call, rest) of the journal; the last line of a killed backend may be cut."""
+        if self.journal.exists():
+            for line in self.journal.read_text().splitlines():
+                parts = line.split(" ", 3)
+                if len(parts) >= 3:
+                    yield parts[0], parts[1], parts[2], parts[3] if len(parts) > 3 else ""
+
+
+def start_backends(count, folder, **how):
+    backends = [Backend(i, folder, **how) for i in range(count)]
+    for backend in backends:
+        backend.start()
+    for backend in backends:
+        support.wait_until(backend.listening, f"backend at {backend.url}")
+    return backends
+
+
+async def revive(backends, rng):
+    """Restarts those that ended by themselves (`@crash`), as a supervisor would."""
+    while True:
+        await asyncio.sleep(0.05)
+        for backend in backends:
+            if backend.wanted and not backend.running():
+                await asyncio.sleep(rng.uniform(0.2, 1.0))
+                if backend.wanted and not backend.running():
+                    backend.start()
+
+
+# --- the proxy -----------------------------------------------------------------------------------
+
+left_out = set()  # keys that were
+
+
+def write_config(path, binary, backends, keys, worker=None):
+    """A configuration for `backends`. Keys that this binary does not know yet are left out, and named."""
+    keys = {**keys, "backends": [{"url": b.url, "max_num_seqs": b.slots} for b in backends]}
+    while True:
+        # Replaced in one step: the proxy may read it at any moment.
+        fresh = path.with_suffix(".new")
+        fresh.write_text(json.dumps({**(worker or {}), "batchproxy": keys}))
+        check = subprocess.run([str(binary), "check", str(fresh)], capture_output=True, text=True)
+        unknown = re.search(r"unknown key '(\w+)' in batchproxy", check.stdout + check.stderr)
+        if unknown is None:
+            break
+        if unknown[1] not in left_out:
+            print(f"NOTE: this batchproxy has no key batchproxy.{unknown[1]}; it is left out", flush=True)
+            left_out.add(unknown[1])
+        del keys[unknown[1]]
+    if check.returncode != 0:
+        raise SystemExit(f"batchproxy refuses the configuration:\n{check.stdout}{check.stderr}")
+    os.replace(fresh, path)
+
+
+def start_proxy(binary, config, folder, backends):
+    support.PROXY = binary
+    return support.Proxy(["--config", config], folder).ready(backends)
+
+
+def metrics(proxy):
+    """{name or name{labels}: value} of /metrics."""
+    _, text = support.call(proxy.admin, "/metrics")
+    samples = {}
+    for line in text.decode().splitlines():
+        if line and not line.startswith("#"):
+            name, _, value = line.rpartition(" ")
+            samples[name] = float(value)
+    return samples
+
+
+def labelled(samples, name):
+    """{label value: sample} of a metric with one label."""
+    found = ((re.fullmatch(re.escape(name) + r'\{\w+="([^"]*)"\}', key), value) for key, value in samples.items())
+    return {match[1]: value for match, value in found if match}
+
+
+def open_files(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def resident_kib(pid):
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+)", status)[1])
+
+
+# --- a client that trusts nothing ----------------------------------------------------------------
+
+class Lost(Exception):
+    """The connection ended without a whole answer. `partial`: bytes of one had come.
+    `refused`: nobody listened."""
+
+    def __init__(self, how, partial=b"", refused=False):
+        super().__init__(how)
+        self.how, self.partial, self.refused = how, partial, refused
+
+
+@dataclasses.dataclass
+class Response:
+    status: int
+    headers: dict
+    body: bytes
+    cut: bool = False  # the end of the connection came before the end of the body
+    extra: bytes = b""  # what came behind it
+
+    @property
+    def code(self):
+        return self.headers.get("x-batchproxy-code")
+
+    @property
+    def last(self):
+        return self.cut or self.headers.get("connection", "").lower() == "close"
+
+
+def parse(data, eof):
+    """A Response once `data` holds one, else None."""
+    while True:
+        end = data.find(b"\r\n\r\n")
+        if end < 0:
+            return None
+        lines = data[:end].decode("latin-1").split("\r\n")
+        status = int(lines[0].split(" ", 2)[1])
+        rest = data[end + 4:]
+        if status >= 200:
+            break
+        data = rest  # 1xx
+    headers = {}
+    for line in lines[1:]:
+        name, _, value = line.partition(":")
+        name = name.lower()
+        if name in headers:
+            raise ValueError(f"{name} stands twice")
+        headers[name] = value.strip()
+    if "content-length" in headers:
+        size = int(headers["content-length"])
+        if len(rest) >= size:
+            return Response(status, headers, rest[:size], extra=rest[size:])
+        return Response(status, headers, rest, cut=True) if eof else None
+    if headers.get("transfer-encoding") == "chunked":
+        body = b""
+        while True:
+            line_end = rest.find(b"\r\n")
+            size = int(rest[:line_end].split(b";")[0], 16) if line_end >= 0 else None
+            if size is None or len(rest) < line_end + 4 + size:
+                return Response(status, headers, body, cut=True) if eof else None
+            piece, rest = rest[line_end + 2:line_end + 2 + size], rest[line_end + 4 + size:]
+            if size == 0:
+                return Response(status, headers, body, extra=rest)
+            body += piece
+    return Response(status, headers, rest) if eof else None
+
+
+class Wire(asyncio.Protocol):
+    """One connection, one exchange at a time. `unasked` counts bytes that nobody had asked for."""
+
+    def __init__(self):
+        self.transport, self.data, self.waiter = None, b"", None
+        self.closed, self.why, self.unasked = False, "", 0
+
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def data_received(self, data):
+        if self.waiter is None:
+            self.unasked += len(data)
+        else:
+            self.data += data
+            self.look(False)
+
+    def eof_received(self):
+        self.finish("EOF")
+
+    def connection_lost(self, error):
+        self.finish(type(error).__name__ if error else "EOF")
+
+    def finish(self, why):
+        if not self.closed:
+            self.closed, self.why = True, why
+            if self.waiter:
+                self.look(True)
+
+    def look(self, eof):
+        if self.waiter.done():
+            return
+        try:
+            response = parse(self.data, eof)
+        except ValueError as error:
+            self.waiter.set_exception(Lost(f"not HTTP: {error}", self.data))
+            return
+        if response:
+            self.waiter.set_result(response)
+        elif eof:
+            self.waiter.set_exception(Lost(self.why, self.data))
+
+    async def exchange(self, request):
+        if self.closed:
+            raise Lost(self.why)
+        self.data, self.waiter = b"", asyncio.get_running_loop().create_future()
+        self.transport.write(request)
+        try:
+            return await self.waiter
+        finally:
+            self.waiter = None
+
+    def close(self, reset=False):
+        if reset:
+            with contextlib.suppress(OSError):
+                self.transport.get_extra_info("socket").setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
+
+
+async def connect(address):
+    host, port = address.rsplit(":", 1)
+    try:
+        _, wire = await asyncio.get_running_loop().create_connection(Wire, host, int(port))
+    except OSError as error:
+        name = errno.errorcode.get(error.errno, type(error).__name__)
+        raise Lost(f"connect: {name}", refused=error.errno == errno.ECONNREFUSED) from None
+    return wire
+
+
+# --- requests that can tell right answers from wrong ones ----------------------------------------
+
+# How often each mark is drawn. `cut` is the one that a stream may carry too.
+MARKS = {"500": 4, "400": 6, "hang": 1, "drip": 1, "crash": 0.4, "short": 3, "extra": 3, "dup": 3, "reorder": 6,
+         "garbage": 3, "rst": 3, "cut": 4}
+# What a lone prompt with the mark may be answered with, besides what any request may (see judge()).
+# A backend that gives a single call too few or too many choices is passed on, if it says so itself.
+MARKED = {"500": {500}, "400": {400}, "hang": {504}, "drip": {504}, "crash": {502, 422}, "short": {200, 502},
+          "extra": {200, 502}, "dup": {200, 502}, "reorder": {200}, "garbage": {502}, "rst": {502}, "cut": {502},
+          "slow": {200}}
+
+
+@dataclasses.dataclass
+class Request:
+    id: str
+    prompts: list
+    chat: bool = False
+    stream: bool = False
+    mark: str = ""
+
+    def bytes(self):
+        body = {"model": MODEL, "max_tokens": 8}
+        if self.chat:
+            body["messages"] = [{"role": "user", "content": self.prompts[0]}]
+        else:
+            body["prompt"] = self.prompts if len(self.prompts) > 1 else self.prompts[0]
+        if self.stream:
+            body["stream"] = True
+        text = json.dumps(body).encode()
+        path = "/v1/chat/completions" if self.chat else "/v1/completions"
+        return (f"POST {path} HTTP/1.1\r\nhost: proxy\r\ncontent-type: application/json\r\n"
+                f"x-request-id: {self.id}\r\ncontent-length: {len(text)}\r\n\r\n").encode() + text
+
+
+def make_request(seed, number, marked=0.0):
+    """Request `number` of a run: the same whenever the seed is."""
+    rng = random.Random(f"{seed}/{number}")
+    words = " ".join(rng.choices("why does the sun set so late in june and not before".split(),
+                                 k=rng.choice([3, 8, 30, 120])))
+    kind = rng.choices(["plain", "list", "chat", "stream", "chat stream"], [70, 5, 10, 10, 5])[0]
+    count = rng.randint(2, 6) if kind == "list" else 1
+    prompts = [f"r{seed}-{number}.{i} {words}" for i in range(count)]
+    mark = ""
+    if count == 1 and rng.random() < marked:
+        mark = "cut" if "stream" in kind else rng.choices(list(MARKS), list(MARKS.values()))[0]
+        prompts[0] += f" @{mark}:{rng.choice([0, 1, 40, 150])}" if mark == "rst" else f" @{mark}"
+    return Request(f"r{seed}-{number}", prompts, "chat" in kind, "stream" in kind, mark)
+
+
+def texts_of(request, body):
+    """The texts of a whole answer by index; ValueError if it is not one."""
+    answer = json.loads(body)
+    if not isinstance(answer, dict) or not isinstance(answer.get("choices"), list):
+        raise ValueError("no choices")
+    texts = {}
+    for choice in answer["choices"]:
+        if choice["index"] in texts:
+            raise ValueError("an index stands twice")
+        texts[choice["index"]] = choice["message"]["content"] if request.chat else choice["text"]
+    return [texts[i] for i in range(len(texts))], answer.get("usage")
+
+
+def read_events(request, body):
+    """(text, whether [DONE] came, code of an error event or None) of an event stream."""
+    text, done, code = "", False, None
+    for event in body.decode().split("\n\n"):
+        if not event.startswith("data: "):
+            continue
+        if event == "data: [DONE]":
+            done = True
+            continue
+        data = json.loads(event[6:])
+        if "error" in data:
+            code = str(data["error"].get("code"))
+        for choice in data.get("choices", []):
+            text += (choice["delta"].get("content") or "") if request.chat else choice["text"]
+    return text, done, code
+
+
+def judge(request, response):
+    """(verdict, details). Verdicts: "right", "spent" (all attempts used up), "marked" (an error as its
+    mark calls for), "stream lost" (told in the stream), and the violations: "misrouted", "invented",
+    "cut", "wrong status", "wrong headers", "wrong usage", "extra bytes"."""
+    headers = response.headers
+    seen = f"{response.status} {response.code or ''} attempts={headers.get('x-batchproxy-attempts')}"
+    if response.extra:
+        return "extra bytes", repr(response.extra[:80])
+    if headers.get("x-request-id") != request.id:
+        return "wrong headers", f"{seen} x-request-id={headers.get('x-request-id')!r}"
+    if response.status == 200:
+        verdict, details = judge_success(request, response)
+        attempts = headers.get("x-batchproxy-attempts", "")
+        if verdict in ("right", "marked") and (not attempts.isdigit() or not 1 <= int(attempts) <= ATTEMPTS):
+            return "wrong headers", f"attempts={attempts or 'none'}{' of a stream' if request.stream else ''}"
+        return verdict, details
+    if response.cut:
+        return "cut", seen
+    try:
+        error = json.loads(response.body)["error"]
+    except (ValueError, KeyError, TypeError):
+        return "invented", f"{seen}: not an error object: {response.body[:80]!r}"
+    if response.code and error.get("code") != response.code:
+        return "wrong headers", f"{seen}, but the body says {error.get('code')}"
+    if response.status in MARKED.get(request.mark, ()):
+        return "marked", seen
+    if response.code in SPENT or headers.get("x-batchproxy-attempts") == str(ATTEMPTS):
+        return "spent", seen
+    return "wrong status", f"{seen} {error.get('message')!r}"
+
+
+def judge_success(request, response):
+    expected = [text_of(prompt) for prompt in request.prompts]
+    if request.stream:
+        if not response.headers.get("content-type", "").startswith("text/event-stream"):
+            return "invented", f"200 with {response.body[:120]!r} for a stream"
+        try:
+            text, done, code = read_events(request, response.body)
+        except (ValueError, KeyError, TypeError):
+            return "invented", repr(response.body[:120])
+        if not expected[0].startswith(text):
+            return "misrouted", f"{text!r} for {expected[0]!r}"
+        if code is not None:
+            return ("invented", "[DONE] behind an error") if done else ("stream lost", code)
+        if response.cut or not done:
+            return "cut", "a stream without [DONE] and without an error"
+        return ("right", "") if text == expected[0] else ("invented", f"{text!r} and [DONE]")
+    if response.cut:
+        return "cut", "200"
+    try:
+        texts, usage = texts_of(request, response.body)
+    except (ValueError, KeyError, TypeError):
+        # The backend's own wrong list, passed on as it was.
+        if request.mark == "dup" and response.body.count(expected[0].encode()) == 2:
+            return "marked", "200"
+        return "invented", f"200 with {response.body[:120]!r}"
+    if request.mark in ("short", "extra") and texts in ([], expected * 2):
+        return "marked", "200"
+    if texts != expected:
+        return "misrouted", f"{texts} for {expected}"
+    sums = [sum(column) for column in zip(*map(usage_of, request.prompts))]
+    if ("x-batchproxy-usage" not in response.headers
+            and (usage["prompt_tokens"], usage["completion_tokens"]) != tuple(sums)):
+        return "wrong usage", f"{usage} for {sums}"
+    if request.mark not in ("", "reorder", "slow"):
+        return "marked", "200"
+    return "right", ""
+
+
+HARMLESS = {"right", "spent", "marked", "stream lost"}
+
+
+def finish_of(response):
+    """The class that the proxy should have counted the answer in."""
+    if response.status < 400:
+        return "ok"
+    if response.status < 500:
+        return "client_error"
+    if response.code and response.status in (503, 504):
+        return "shed" if response.status == 503 else "timeout"
+    return "backend_error"
+
+
+# --- load ----------------------------------------------------------------------------------------
+
+class Tally:
+    """What the clients saw."""
+
+    def __init__(self):
+        self.verdicts = collections.Counter()
+        self.details = collections.Counter()  # (verdict, details without the request's own)
+        self.examples = []
+        self.statuses = collections.Counter()
+        self.codes = collections.Counter()
+        self.attempts = collections.Counter()
+        self.finishes = collections.Counter()
+        self.marks = collections.Counter()  # (mark, status)
+        self.clean = self.sent = self.left = self.unclear = 0
+        self.answered_keys = []  # texts of right answers
+        self.slowest = 0.0
+        self.times = []
+
+    def count(self, request, response, seconds):
+        verdict, details = judge(request, response)
+        self.statuses[response.status] += 1
+        self.finishes[finish_of(response)] += 1
+        if response.code:
+            self.codes[response.code] += 1
+        if verdict == "stream lost" or (response.code == "poison_prompt" and response.status < 500):
+            self.unclear += 1  # as what the proxy counts it is not said
+        self.attempts[response.headers.get("x-batchproxy-attempts", "-")] += 1
+        if request.mark:
+            self.marks[request.mark, response.status] += 1
+        if verdict == "right":
+            self.answered_keys += map(text_of, request.prompts)
+        self.times.append(seconds)
+        self.slowest = max(self.slowest, seconds)
+        self.note(verdict, details, request)
+
+    def lost(self, request, verdict, details):
+        self.note(verdict, details, request)
+
+    def note(self, verdict, details, request):
+        self.verdicts[verdict] += 1
+        self.clean += not request.mark
+        if verdict != "right":
+            kind = re.sub(r"\br\d+-\d+\S*|127\.0\.0\.1:\d+|'[0-9a-f]{1,16}'", "…", details)[:110]
+            self.details[verdict, f"{'@' + request.mark + ' ' if request.mark else ''}{kind}"] += 1
+        if verdict not in HARMLESS and len(self.examples) < 10:
+            self.examples.append(f"{verdict}: {request.id} {'@' + request.mark if request.mark else ''} "
+                                 f"{'stream ' if request.stream else ''}{details}"[:240])
+
+    @property
+    def answers(self):
+        return sum(self.statuses.values())
+
+    @property
+    def violations(self):
+        return sum(count for verdict, count in self.verdicts.items() if verdict not in HARMLESS)
+
+
+class Load:
+    """Workers that ask on keep-alive connections at a given rate until they are told to stop."""
+
+    def __init__(self, address, seed, workers, rate, marked=0.0, leaving=0.0, burst=0.0):
+        self.address, self.seed, self.rate, self.burst = address, seed, rate, burst
+        self.marked, self.leaving = marked, leaving
+        self.tally = Tally()
+        self.next = 0
+        self.stopped = False
+        self.wires = set()
+        self.begun = time.monotonic()
+        self.tasks = [asyncio.create_task(self.work()) for _ in range(workers)]
+
+    async def stop(self):
+        """Lets every request come to its end, then listens for bytes that nobody asked for."""
+        self.stopped = True
+        await asyncio.gather(*self.tasks)
+        await asyncio.sleep(0.5)
+        for wire in list(self.wires):
+            self.forget(wire)
+
+    def forget(self, wire, reset=False):
+        if wire in self.wires:
+            self.wires.discard(wire)
+            if wire.unasked:
+                self.tally.verdicts["extra bytes"] += 1
+                self.tally.details["extra bytes", "on an idle connection"] += 1
+            wire.close(reset)
+
+    async def work(self):
+        wire = None
+        while not self.stopped:
+            number, self.next = self.next, self.next + 1
+            due = number / self.rate
+            due = self.begun + due - (due % self.burst if self.burst else 0)
+            while (pause := due - time.monotonic()) > 0 and not self.stopped:
+                await asyncio.sleep(min(pause, 0.5))
+            if self.stopped:
+                break
+            request = make_request(self.seed, number, self.marked)
+            if wire is not None and wire.closed:
+                self.forget(wire)
+                wire = None
+            try:
+                if wire is None:
+                    wire = await connect(self.address)
+                    self.wires.add(wire)
+            except Lost as lost:
+                self.tally.lost(request, "no connection", lost.how)
+                await asyncio.sleep(0.1)
+                continue
+            self.tally.sent += 1
+            rng = random.Random(f"{self.seed}/leave/{number}")
+            if rng.random() < self.leaving:
+                await self.leave(wire, request, rng)
+                wire = None
+            elif not await self.ask(wire, request):
+                self.forget(wire)
+                wire = None
+
+    async def ask(self, wire, request):
+        begun = time.monotonic()
+        try:
+            async with asyncio.timeout(CLIENT_PATIENCE):
+                response = await wire.exchange(request.bytes())
+        except TimeoutError:
+            self.tally.lost(request, "never answered", "")
+            return False
+        except Lost as lost:
+            self.tally.lost(request, "lost", f"{lost.how} after {len(lost.partial)} bytes")
+            return False
+        self.tally.count(request, response, time.monotonic() - begun)
+        return not response.last and not response.extra
+
+    async def leave(self, wire, request, rng):
+        """Sends a request and goes before, or just as, its answer comes."""
+        self.tally.left += 1
+        asking = asyncio.create_task(wire.exchange(request.bytes()))
+        await asyncio.sleep(rng.choice([0, rng.uniform(0, 0.05)]))
+        asking.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Lost):
+            await asking
+        wire.unasked = 0
+        self.forget(wire, reset=rng.random() < 0.5)
+
+
+# --- the end of a run ----------------------------------------------------------------------------
+
+class Report:
+    """A table of what was checked; `failures` decides the exit code."""
+
+    def __init__(self):
+        self.failures = []
+
+    def check(self, good, what, value=""):
+        print(f"  {'ok  ' if good else 'FAIL'}  {what}{': ' if value != '' else ''}{value}", flush=True)
+        if not good:
+            self.failures.append(what)
+
+    def end(self):
+        print(f"\n{'FAILED: ' + '; '.join(self.failures) if self.failures else 'PASSED'}", flush=True)
+        return 1 if self.failures else 0
+
+
+def print_counter(title, counter, limit=40):
+    print(f"{title}")
+    for key, count in counter.most_common(limit):
+        name = "  ".join(map(str, key)) if isinstance(key, tuple) else key
+        print(f"  {count:>8}  {name}")
+
+
+def print_tally(tally, seconds):
+    times = sorted(tally.times) or [0.0]
+    print(f"\n{tally.sent} requests sent in {seconds:.1f} s ({tally.sent / seconds:.0f}/s), {tally.answers} answers, "
+          f"{tally.left} clients left early; p50 {times[len(times) // 2] * 1e3:.0f} ms, "
+          f"p99 {times[int(len(times) * 0.99)] * 1e3:.0f} ms, slowest {tally.slowest:.1f} s")
+    print_counter("verdicts", tally.verdicts)
+    print_counter("statuses", tally.statuses)
+    print_counter("attempts", tally.attempts)
+    print_counter("marked requests: mark, status", tally.marks)
+    print_counter("other than right", tally.details)
+    for example in tally.examples:
+        print(f"  e.g. {example}")
+
+
+def settle(proxy):
+    """The samples once nothing is queued or in flight, or those after the patience of a request."""
+    def still():
+        now = metrics(proxy)
+        return now if now["batchproxy_requests_queued"] == now["batchproxy_requests_inflight"] == 0 else None
+    try:
+        return support.wait_until(still, "rest", CLIENT_PATIENCE)
+    except AssertionError:
+        return metrics(proxy)
+
+
+COUNTED_TROUBLE = re.compile(
+    r"retri|attempt|requeue|merged|mismatch|poison|stale|late_|split|held|aborted|exception")
+
+
+def check_figures(report, before, after, tally):
+    """The conservation law, within the proxy and against what the clients saw."""
+    def grown(name):
+        return round(after.get(name, 0) - before.get(name, 0))
+    finished = {result: round(value - labelled(before, "batchproxy_requests_finished_total")[result])
+                for result, value in labelled(after, "batchproxy_requests_finished_total").items()}
+    received, queued = grown("batchproxy_requests_received_total"), round(after["batchproxy_requests_queued"])
+    inflight = round(after["batchproxy_requests_inflight"])
+    report.check(queued == inflight == 0, "nothing queued or in flight", f"{queued} + {inflight}")
+    report.check(received == sum(finished.values()) + queued + inflight, "received = finished + queued + in flight",
+                 f"{received} = {sum(finished.values())} + {queued} + {inflight}")
+    report.check(tally.answers <= received <= tally.answers + tally.left,
+                 "received = answered + left early (those may have gone unread)",
+                 f"{received} = {tally.answers} + 0…{tally.left}")
+    print(f"          {'result':<16}{'proxy':>10}{'clients':>10}")
+    slack = tally.left + tally.unclear
+    for result, count in finished.items():
+        seen = tally.finishes.get(result, 0)
+        print(f"          {result:<16}{count:>10}{seen:>10}")
+        if result != "client_gone":
+            report.check(seen - tally.unclear <= count <= seen + slack, f"finished {result} as the clients saw it")
+    report.check(finished["client_gone"] <= tally.left, "no more clients gone than left",
+                 f"{finished['client_gone']} of {tally.left}")
+    for code, value in labelled(after, "batchproxy_errors_total").items():
+        count = round(value - labelled(before, "batchproxy_errors_total").get(code, 0))
+        seen = tally.codes.get(code, 0)
+        if code != "cancelled" and not seen <= count <= seen + slack:
+            report.check(False, f"errors {code} as the clients saw them", f"{count}, clients saw {seen}")
+    gains = collections.Counter()
+    for name in after:
+        if COUNTED_TROUBLE.search(name) and "bucket" not in name and not name.startswith("batchproxy_errors"):
+            gains[re.sub(r'backend="[^"]*",?', "", name).replace("{}", "")] += grown(name)
+    for name, gain in sorted(gains.items()):
+        if gain:
+            print(f"          {name} +{gain}")
+
+
+def check_files(report, proxy, base):
+    """Connections that idle to a backend live a few seconds longer than the load."""
+    def back():
+        return abs(open_files(proxy.process.pid) - base) <= 2
+    with contextlib.suppress(AssertionError):
+        support.wait_until(back, "file descriptors", 20)
+    report.check(back(), "file descriptors are back", f"{base} -> {open_files(proxy.process.pid)}")
+
+
+def check_log(report, proxy):
+    bad = [line for line in proxy.lines + proxy.errors
+           if re.search(r"internal.?(error|exception)|sanitizer|runtime error|assertion", line, re.I)]
+    report.check(not bad, "no internal error in the log", bad[:3] if bad else "")
+
+
+def check_journals(report, backends, tally):
+    """Joins what the clients saw to what the backends wrote down."""
+    received, crashes, answered = collections.Counter(), collections.defaultdict(list), 0
+    for backend in backends:
+        keys = {}
+        for when, what, call, rest in backend.events():
+            if what == "received":
+                keys[call] = rest.rsplit(" ", 1)[-1].split(",")
+                received.update(keys[call])
+            elif what == "answered":
+                answered += 1
+            elif what == "failed" and rest == "crash":
+                for key in keys.get(call, ()):
+                    crashes[key].append(f"{when} at {backend.port} with {len(keys[call]) - 1} others")
+    report.check(all(received[key] for key in tally.answered_keys), "every right answer stands in a backend's journal",
+                 f"{len(tally.answered_keys)} prompts; backends took {sum(received.values())} "
+                 f"and answered {answered} calls")
+    worst = max(crashes.values(), key=len, default=[])
+    report.check(len(worst) <= MAX_DEATHS, f"no prompt ended more than {MAX_DEATHS} engines by a call it was in",
+                 f"{len(worst)}; {len(crashes)} prompts ended one" if len(worst) <= MAX_DEATHS else sorted(worst))
+    print_counter("how often a prompt was sent to a backend: times, prompts",
+                  collections.Counter(f"{n} times" for n in received.values()))
+
+
+def stop_proxy(report, proxy):
+    report.check(proxy.process.poll() is None, "the proxy is alive")
+    code = proxy.stop(signal.SIGTERM)
+    report.check(code == 0, "it ends with 0 on SIGTERM", code)
+
+
+def add_common_options(parser):
+    parser.add_argument("--binary", type=pathlib.Path, default=support.PROXY, help="the batchproxy to test")
+    parser.add_argument("--seed", type=int, default=None, help="of all that is random; printed")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
+                        help="a key under batchproxy:, with a JSON value or a word")
+
+
+def settings_of(arguments, **defaults):
+    for pair in arguments.set:
+        key, _, value = pair.partition("=")
+        try:
+            defaults[key] = json.loads(value)
+        except ValueError:
+            defaults[key] = value
+    return defaults
+
+
+def seed_of(arguments):
+    seed = random.SystemRandom().randrange(10**6) if arguments.seed is None else arguments.seed
+    print(f"seed {seed}", flush=True)
+    return seed
