@@ -29,6 +29,8 @@ ErrorTraits describe(Errc code) {
       return {"invalid_json", 400, kInvalid, false};
     case Errc::kInvalidRequest:
       return {"invalid_request", 400, kInvalid, false};
+    case Errc::kTooManyPrompts:
+      return {"too_many_prompts", 400, kInvalid, false};
     case Errc::kUnknownRoute:
       return {"unknown_route", 404, kInvalid, false};
     case Errc::kMethodNotAllowed:

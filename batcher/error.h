@@ -26,6 +26,7 @@ enum class Errc {
   kRequestTimeout,  // the request did not arrive in time
   kInvalidJson,
   kInvalidRequest,  // JSON, but not what the endpoint takes
+  kTooManyPrompts,
   kUnknownRoute,
   kMethodNotAllowed,
   kUnknownModel,
@@ -50,6 +51,7 @@ inline constexpr std::array kAllErrors = {Errc::kBadHttp,
                                           Errc::kRequestTimeout,
                                           Errc::kInvalidJson,
                                           Errc::kInvalidRequest,
+                                          Errc::kTooManyPrompts,
                                           Errc::kUnknownRoute,
                                           Errc::kMethodNotAllowed,
                                           Errc::kUnknownModel,

@@ -99,6 +99,8 @@ DataPlane::Setup App::data_plane_setup() {
   setup.settings.request_timeout = to_duration(*proxy.request_timeout);
   setup.settings.connect_timeout = to_duration(*proxy.connect_timeout);
   setup.settings.idle_timeout = to_duration(*proxy.idle_timeout);
+  setup.settings.body_pace.stall = to_duration(*proxy.stall_timeout);
+  setup.settings.write_stall = to_duration(*proxy.stall_timeout);
   setup.scheduler.policy = flush_policy(options_);
   setup.scheduler.batch_size = static_cast<std::uint32_t>(*options_.worker.batch_size);
   setup.scheduler.batch_timeout = to_duration(*options_.worker.batch_timeout);
@@ -113,6 +115,7 @@ DataPlane::Setup App::data_plane_setup() {
   bodies.packing = batches && setup.scheduler.merge != MergePolicy::kOff;
   bodies.list_piece = batches ? setup.scheduler.batch_size : 0;
   bodies.max_list = setup.scheduler.max_queue;
+  bodies.limits.prompts = static_cast<std::uint32_t>(*proxy.max_prompts);
   setup.threads = static_cast<std::size_t>(*proxy.io_threads);
   if (setup.threads == 0) setup.threads = std::max(1u, std::thread::hardware_concurrency());
   setup.report_failure = [this](BackendId backend, bool unreachable) {

@@ -18,6 +18,7 @@
 #include "backends/model_table.h"
 #include "backends/upstream_call.h"
 #include "batcher/lane.h"
+#include "proxy/body_pace.h"
 #include "proxy/metrics.h"
 
 namespace batchproxy {
@@ -28,6 +29,7 @@ struct BodyPolicy {
   bool packing = false;          // and whether it may share a call
   std::uint32_t list_piece = 0;  // a client's list goes out in pieces of so many prompts; 0: whole
   std::size_t max_list = 0;      // most prompts of a list that goes out in pieces
+  BodyLimits limits;
 };
 
 // The options that the data path looks at, resolved once.
@@ -38,7 +40,8 @@ struct DataPathSettings {
   Duration connect_timeout = std::chrono::seconds(2);
   Duration idle_timeout = std::chrono::seconds(120);
   Duration head_timeout = std::chrono::seconds(10);  // a whole head, from its first byte
-  Duration body_timeout = std::chrono::seconds(60);  // a whole body, from its head
+  PaceLimits body_pace;
+  Duration write_stall = std::chrono::seconds(30);  // a client that takes no byte of its answer
 };
 
 // What a thread can do to the clients that it serves, all at once: for shutting down.
@@ -53,7 +56,9 @@ class Closable : public boost::intrusive::list_base_hook<
 
 struct IoThread {
   explicit IoThread(const DataPathSettings& with)
-      : settings(with), upstreams(io, deadlines, with.connect_timeout) {}
+      : settings(with),
+        upstreams(io, deadlines, with.connect_timeout),
+        scanner(with.bodies.limits) {}
   IoThread(const IoThread&) = delete;
   IoThread& operator=(const IoThread&) = delete;
 

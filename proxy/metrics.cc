@@ -34,6 +34,7 @@ Finish finish_of(Errc code) {
     case Errc::kRequestTimeout:
     case Errc::kInvalidJson:
     case Errc::kInvalidRequest:
+    case Errc::kTooManyPrompts:
     case Errc::kUnknownRoute:
     case Errc::kMethodNotAllowed:
     case Errc::kUnknownModel:

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <optional>
 
 #include "backends/http/body.h"
 #include "proxy/ticket_facts.h"
@@ -48,6 +49,25 @@ Duration client_timeout(std::string_view seconds, Duration ours) {
   // With next to no time there is no margin to take off.
   return std::min(ours, theirs > 2 * kClientMargin ? theirs - kClientMargin : theirs);
 }
+
+// Gives a body up when it comes too slowly.
+class BodyIntake final : public http::BodyWatch {
+ public:
+  BodyIntake(Connection& connection, const PaceLimits& limits)
+      : connection_(connection), limits_(limits) {}
+
+  Task<bool> before_wait(std::uint64_t received) override {
+    const TimePoint now = std::chrono::steady_clock::now();
+    if (!pace_) pace_.emplace(limits_, now);
+    connection_.stop_reading_at(pace_->deadline(received, now));
+    co_return true;
+  }
+
+ private:
+  Connection& connection_;
+  const PaceLimits& limits_;
+  std::optional<BodyPace> pace_;  // from the first wait on: most bodies come with their heads
+};
 
 }  // namespace
 
@@ -145,9 +165,9 @@ Task<bool> Session::serve_parsed() {
     const bool sent = co_await connection_->write("HTTP/1.1 100 Continue\r\n\r\n");
     if (!sent) co_return false;
   }
-  connection_->stop_reading_in(thread_.settings.body_timeout);
+  BodyIntake intake(*connection_, thread_.settings.body_pace);
   http::BodyReader body(*connection_, thread_.buffers, in_, pos_, framing, http::NoFraming::kEmpty,
-                        thread_.settings.max_body);
+                        thread_.settings.max_body, &intake);
   const http::BodyStatus status = co_await body.read_whole();
   switch (status) {
     case http::BodyStatus::kWhole:
@@ -209,8 +229,7 @@ Task<bool> Session::reject(Error error, std::string request_id, std::string_view
   thread_.metrics.count_error(error.code);
   if (request_id.empty()) request_id = thread_.next_request_id();
   const std::string answer = compose_error(error, {request_id, 1, false}, allow);
-  connection_->expire_in(thread_.settings.idle_timeout);
-  co_await connection_->write(answer);
+  co_await connection_->write(answer, thread_.settings.write_stall);
   co_return false;
 }
 
@@ -238,8 +257,7 @@ Task<bool> Session::reply_local(const Route& route, const ClientRequest& request
   const std::string answer =
       compose_head(head, body.size(), {request.request_id, request.minor_version, keep_alive}) +
       body;
-  connection_->expire_in(thread_.settings.idle_timeout);
-  const bool sent = co_await connection_->write(answer);
+  const bool sent = co_await connection_->write(answer, thread_.settings.write_stall);
   co_return sent&& keep_alive;
 }
 
