@@ -39,6 +39,8 @@ ErrorTraits describe(Errc code) {
       return {"unknown_model", 404, kInvalid, false};
     case Errc::kQueueFull:
       return {"queue_full", 503, kOverloaded, true};
+    case Errc::kOverloaded:
+      return {"overloaded", 503, kOverloaded, true};
     case Errc::kNoBackend:
       return {"no_backend", 503, kBackend, true};
     case Errc::kCancelled:

@@ -32,6 +32,7 @@ enum class Errc {
   kUnknownModel,
   // Ours, or nobody's.
   kQueueFull,
+  kOverloaded,  // no memory, or no descriptor, for another request
   kNoBackend,
   kCancelled,  // withdrawn because its client had left; nobody sees it
   kQueueTimeout,
@@ -56,6 +57,7 @@ inline constexpr std::array kAllErrors = {Errc::kBadHttp,
                                           Errc::kMethodNotAllowed,
                                           Errc::kUnknownModel,
                                           Errc::kQueueFull,
+                                          Errc::kOverloaded,
                                           Errc::kNoBackend,
                                           Errc::kCancelled,
                                           Errc::kQueueTimeout,

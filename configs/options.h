@@ -144,6 +144,12 @@ struct ProxyOptions {
                                    "Largest request body; more is answered 413."};
   Key<std::int64_t> max_prompts{"max_prompts", 4096, between(1, 1000000),
                                 "Most prompts in one request; more are answered 400."};
+  Key<std::int64_t> max_buffered_bytes{
+      "max_buffered_bytes", 1 << 30, between(1 << 16, 1LL << 40),
+      "Request bodies in memory; reading pauses from 80 %, new ones are answered 503 from 95 %."};
+  Key<std::int64_t> max_connections{
+      "max_connections", 0, between(0, 1000000),
+      "Most clients connected; 0: 0.8 of the file descriptors less 16, at most 16384."};
   Key<std::int64_t> max_queue{"max_queue", 100000, between(1, 10000000),
                               "Most prompts waiting; more are answered 503 queue_full."};
   Key<Seconds> request_timeout{"request_timeout", Seconds(600), between(0.01, 86400),

@@ -99,6 +99,10 @@ DataPlane::Setup App::data_plane_setup() {
   setup.settings.request_timeout = to_duration(*proxy.request_timeout);
   setup.settings.connect_timeout = to_duration(*proxy.connect_timeout);
   setup.settings.idle_timeout = to_duration(*proxy.idle_timeout);
+  setup.settings.max_buffered = static_cast<std::uint64_t>(*proxy.max_buffered_bytes);
+  setup.settings.descriptors = descriptor_limit();
+  setup.settings.max_clients =
+      client_limit(static_cast<std::uint64_t>(*proxy.max_connections), descriptor_limit());
   setup.settings.body_pace.stall = to_duration(*proxy.stall_timeout);
   setup.settings.write_stall = to_duration(*proxy.stall_timeout);
   setup.scheduler.policy = flush_policy(options_);

@@ -40,9 +40,10 @@ void end_on_error(std::exception_ptr error) {
 
 }  // namespace
 
-DataPlane::DataPlane(Setup setup, const std::vector<BackendSite>& sites) {
+DataPlane::DataPlane(Setup setup, const std::vector<BackendSite>& sites)
+    : limits_(setup.settings, setup.threads) {
   for (std::size_t i = 0; i < setup.threads; ++i) {
-    auto thread = std::make_unique<IoThread>(setup.settings);
+    auto thread = std::make_unique<IoThread>(setup.settings, limits_, i);
     thread->id_prefix = random_prefix(i);
     thread->models = std::make_shared<ModelTable>();
     thread->report_failure = setup.report_failure;
@@ -142,6 +143,12 @@ void DataPlane::collect(Snapshot& into) const {
     into.prompts_answered += from.prompts_answered.get();
     into.connections += from.connections.get();
     into.accepted += from.accepted.get();
+    into.idle += from.idle.get();
+    into.evicted += from.evicted.get();
+    into.buffered += thread->intakes.held();
+    for (std::size_t i = 0; i < into.accept_errors.size(); ++i) {
+      into.accept_errors[i] += from.accept_errors[i].get();
+    }
     for (std::size_t i = 0; i < into.finished.size(); ++i)
       into.finished[i] += from.finished[i].get();
     for (std::size_t i = 0; i < into.errors.size(); ++i) into.errors[i] += from.errors[i].get();

@@ -18,7 +18,8 @@
 #include "backends/model_table.h"
 #include "backends/upstream_call.h"
 #include "batcher/lane.h"
-#include "proxy/body_pace.h"
+#include "proxy/body_intake.h"
+#include "proxy/client_cap.h"
 #include "proxy/metrics.h"
 
 namespace batchproxy {
@@ -41,6 +42,9 @@ struct DataPathSettings {
   Duration idle_timeout = std::chrono::seconds(120);
   Duration head_timeout = std::chrono::seconds(10);  // a whole head, from its first byte
   PaceLimits body_pace;
+  std::uint64_t max_buffered = 1u << 30;            // bytes of request bodies, all threads together
+  std::uint64_t max_clients = 16384;                // all threads together
+  std::uint64_t descriptors = 1024;                 // that the process may have open
   Duration write_stall = std::chrono::seconds(30);  // a client that takes no byte of its answer
 };
 
@@ -54,9 +58,21 @@ class Closable : public boost::intrusive::list_base_hook<
   virtual void close_now() = 0;
 };
 
+// What all I/O threads have in common.
+struct SharedLimits {
+  SharedLimits(const DataPathSettings& settings, std::size_t threads)
+      : bytes(settings.max_buffered, threads), clients(settings.max_clients, threads) {}
+  ByteBudget bytes;
+  ClientCap clients;
+};
+
 struct IoThread {
-  explicit IoThread(const DataPathSettings& with)
+  // `limits` must outlive it; `index` counts the threads from 0.
+  IoThread(const DataPathSettings& with, SharedLimits& limits, std::size_t index)
       : settings(with),
+        clients(limits.clients),
+        idle(limits.clients, index),
+        intakes(limits.bytes, deadlines),
         upstreams(io, deadlines, with.connect_timeout),
         scanner(with.bodies.limits) {}
   IoThread(const IoThread&) = delete;
@@ -71,6 +87,9 @@ struct IoThread {
   // Before `io`: whatever is suspended when that is destroyed still gives back to these.
   BufferPool buffers;
   ThreadMetrics metrics;
+  ClientCap& clients;
+  IdleClients idle;
+  IntakeQueue intakes;
   boost::intrusive::list<Closable, boost::intrusive::constant_time_size<false>> sessions;
 
   asio::io_context io{1};

@@ -40,6 +40,7 @@ Finish finish_of(Errc code) {
     case Errc::kUnknownModel:
       return Finish::kClientError;
     case Errc::kQueueFull:
+    case Errc::kOverloaded:
     case Errc::kNoBackend:
     case Errc::kCancelled:
       return Finish::kShed;

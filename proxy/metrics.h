@@ -56,6 +56,10 @@ class LatencyHistogram {
   Count sum_us_;
 };
 
+// Why a client could not be taken, as labels.
+inline constexpr std::array kAcceptErrors = {std::string_view("EMFILE"), std::string_view("ENFILE"),
+                                             std::string_view("other")};
+
 struct alignas(64) ThreadMetrics {
   Count received;  // requests
   std::array<Count, kAllFinishes.size()> finished;
@@ -66,8 +70,11 @@ struct alignas(64) ThreadMetrics {
   std::array<Count, BackendSet::kMax> answered;  // requests answered by each backend
   Count prompts_answered;
   Count retried;
-  Count connections;         // clients connected now
-  Count accepted;            // clients ever
+  Count connections;  // clients connected now
+  Count accepted;     // clients ever
+  Count idle;         // of those connected: between two requests
+  Count evicted;      // idle ones closed to make room
+  std::array<Count, kAcceptErrors.size()> accept_errors;
   LatencyHistogram latency;  // of requests that ended in kOk
 
   void count_error(Errc code) { errors[static_cast<std::size_t>(code)].add(); }

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <optional>
 
 #include "backends/http/body.h"
 #include "proxy/ticket_facts.h"
@@ -50,24 +49,11 @@ Duration client_timeout(std::string_view seconds, Duration ours) {
   return std::min(ours, theirs > 2 * kClientMargin ? theirs - kClientMargin : theirs);
 }
 
-// Gives a body up when it comes too slowly.
-class BodyIntake final : public http::BodyWatch {
- public:
-  BodyIntake(Connection& connection, const PaceLimits& limits)
-      : connection_(connection), limits_(limits) {}
-
-  Task<bool> before_wait(std::uint64_t received) override {
-    const TimePoint now = std::chrono::steady_clock::now();
-    if (!pace_) pace_.emplace(limits_, now);
-    connection_.stop_reading_at(pace_->deadline(received, now));
-    co_return true;
-  }
-
- private:
-  Connection& connection_;
-  const PaceLimits& limits_;
-  std::optional<BodyPace> pace_;  // from the first wait on: most bodies come with their heads
-};
+Error overloaded() {
+  return {Errc::kOverloaded,
+          "The requests in hand take all the memory that they may (batchproxy.max_buffered_bytes). "
+          "Try again."};
+}
 
 }  // namespace
 
@@ -82,6 +68,7 @@ Session::Session(IoThread& thread, Connection::Ptr connection)
 
 Session::~Session() {
   thread_.metrics.connections.sub();
+  thread_.clients.give();
   thread_.buffers.give_back(std::move(in_));
   // A client must be able to read our last answer although we read no more of what it sends.
   connection_->close_lingering(kLinger);
@@ -92,8 +79,7 @@ Task<void> Session::run() {
   while (!thread_.draining) {
     // An idle connection holds no buffer: it waits for its first byte with nothing in hand.
     if (in_.empty()) {
-      connection_->expire_in(thread_.settings.idle_timeout);
-      if (const bool open = co_await connection_->readable(); !open) break;
+      if (const bool open = co_await wait_for_request(); !open) break;
     }
     in_request_ = true;
     const bool again = co_await serve_one();
@@ -109,6 +95,24 @@ Task<void> Session::run() {
     }
     pos_ = 0;
   }
+}
+
+Task<bool> Session::wait_for_request() {
+  const TimePoint now = std::chrono::steady_clock::now();
+  connection_->expire_at(now + thread_.settings.idle_timeout);
+  thread_.idle.add(*this, now);
+  thread_.metrics.idle.add();
+  const bool open = co_await connection_->readable();
+  thread_.idle.remove(*this);
+  thread_.metrics.idle.sub();
+  co_return open;
+}
+
+void Session::close_idle() {
+  ErrorCode ignored;
+  if (connection_->socket().available(ignored) > 0) return;  // its next request has come
+  thread_.metrics.evicted.add();
+  connection_->close();
 }
 
 void Session::close_if_idle() {
@@ -161,11 +165,14 @@ Task<bool> Session::serve_parsed() {
   if (framing.content_length > thread_.settings.max_body) {
     co_return co_await reject(body_too_large(thread_.settings.max_body), request.request_id);
   }
+  if (head.has_body() && !thread_.intakes.may_admit()) {
+    co_return co_await reject(overloaded(), request.request_id);
+  }
   if (wants_continue && pos_ == in_.size()) {
     const bool sent = co_await connection_->write("HTTP/1.1 100 Continue\r\n\r\n");
     if (!sent) co_return false;
   }
-  BodyIntake intake(*connection_, thread_.settings.body_pace);
+  BodyIntake intake(thread_.intakes, *connection_, thread_.settings.body_pace);
   http::BodyReader body(*connection_, thread_.buffers, in_, pos_, framing, http::NoFraming::kEmpty,
                         thread_.settings.max_body, &intake);
   const http::BodyStatus status = co_await body.read_whole();
@@ -173,6 +180,7 @@ Task<bool> Session::serve_parsed() {
     case http::BodyStatus::kWhole:
       break;
     case http::BodyStatus::kCut:
+      if (intake.overloaded()) co_return co_await reject(overloaded(), request.request_id);
       co_return co_await give_up_reading("body");
     case http::BodyStatus::kTooLarge:
       co_return co_await reject(body_too_large(thread_.settings.max_body), request.request_id);
@@ -180,6 +188,7 @@ Task<bool> Session::serve_parsed() {
       co_return co_await reject(bad_chunks(), request.request_id);
   }
   request.body = body.view();
+  intake.settle(request.body.size());
   request.arrival = std::chrono::steady_clock::now();
   connection_->never_expire();
   if (request.route->action != Action::kForward) {
