@@ -44,14 +44,71 @@ Error invalid_json(error_code code) {
           std::string("The request body is not valid JSON: ") + simdjson::error_message(code)};
 }
 
+Error nested_too_deep(std::size_t limit) {
+  return {Errc::kInvalidJson, "The request body nests arrays and objects more than " +
+                                  std::to_string(limit) + " deep."};
+}
+
 Error wrong_type(std::string param, std::string expected) {
   return {Errc::kInvalidRequest, "`" + param + "` must be " + std::move(expected) + ".", param};
+}
+
+Error too_many(std::uint32_t limit, std::string param) {
+  return {Errc::kTooManyPrompts,
+          "The request holds more than " + std::to_string(limit) +
+              " prompts (batchproxy.max_prompts). Send them in several requests.",
+          std::move(param)};
+}
+
+constexpr bool is_opener(char c) {
+  return (c | 0x20) == '{';  // `[` and `{` differ in that bit alone
+}
+
+// Whether `text` has more than `limit` openers, in strings or out of them.
+bool has_more_openers(std::string_view text, std::size_t limit) {
+  constexpr std::size_t kBlock = 128;
+  std::size_t openers = 0;
+  while (text.size() >= kBlock && openers <= limit) {
+    std::uint8_t here = 0;  // a narrow sum over a fixed run: the compiler makes vectors of it
+    for (std::size_t i = 0; i < kBlock; ++i) {
+      here = static_cast<std::uint8_t>(here + static_cast<std::uint8_t>(is_opener(text[i])));
+    }
+    openers += here;
+    text.remove_prefix(kBlock);
+  }
+  openers += static_cast<std::size_t>(std::count_if(text.begin(), text.end(), is_opener));
+  return openers > limit;
+}
+
+// Whether the arrays and objects at the start of `text`, which is JSON as far as the parser has
+// looked at it, go more than `limit` deep. Most bodies are let through by the first two looks.
+bool is_too_deep(std::string_view text, std::size_t limit) {
+  if (text.size() <= limit) return false;
+  if (!has_more_openers(text, limit)) return false;
+  std::size_t depth = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '"') {
+      do {  // to the end of the string: a quote behind an even number of backslashes
+        i = text.find('"', i + 1);
+        if (i == std::string_view::npos) return false;
+        std::size_t slashes = 0;
+        while (text[i - 1 - slashes] == '\\') ++slashes;
+        if (slashes % 2 == 0) break;
+      } while (true);
+    } else if (is_opener(c)) {
+      if (++depth > limit) return true;
+    } else if ((c | 0x20) == '}') {
+      if (--depth == 0) return false;
+    }
+  }
+  return false;
 }
 
 // Walks the body's fields once and notes what matters.
 class Walk {
  public:
-  explicit Walk(BodyKind kind) : kind_(kind) {}
+  Walk(BodyKind kind, const BodyLimits& limits) : kind_(kind), limits_(limits) {}
 
   std::optional<Error> field(std::string_view key, ondemand::value value) {
     if (key == "model") return once(saw_model_, key, [&] { return model(value); });
@@ -130,6 +187,7 @@ class Walk {
       ondemand::array prompts;
       if (auto error = value.get_array().get(prompts)) return invalid_json(error);
       if (auto error = count(prompts)) return invalid_json(error);
+      if (scan_.prompts > limits_.prompts) return too_many(limits_.prompts, "prompt");
       if (auto error = prompts.raw_json().get(scan_.prompt)) return invalid_json(error);
       return std::nullopt;
     }
@@ -148,7 +206,7 @@ class Walk {
         count = 1;
         break;
       }
-      ++count;
+      if (++count > limits_.prompts) break;
     }
     scan_.prompts = std::max(count, 1u);  // an empty list is the engine's to refuse
     return prompts.reset().error();
@@ -163,6 +221,7 @@ class Walk {
     if (kind_ == BodyKind::kChatBatch) {
       std::size_t conversations = 0;
       if (auto error = array.count_elements().get(conversations)) return invalid_json(error);
+      if (conversations > limits_.prompts) return too_many(limits_.prompts, "messages");
       scan_.prompts = static_cast<std::uint32_t>(std::max<std::size_t>(conversations, 1));
       scan_.form = PromptForm::kList;
     } else {
@@ -173,6 +232,7 @@ class Walk {
   }
 
   const BodyKind kind_;
+  const BodyLimits& limits_;
   BodyScan scan_;
   bool saw_model_ = false, saw_stream_ = false, saw_prompt_ = false;
   bool alone_ = false;
@@ -211,17 +271,27 @@ Result<BodyScan> BodyScanner::scan(std::string_view body, BodyKind kind) {
   if (auto error = parser_.iterate(padded(body)).get(document)) return invalid_json(error);
   ondemand::object object;
   if (auto error = document.get_object().get(object)) return invalid_json(error);
-  Walk walk(kind);
+  Walk walk(kind, limits_);
+  const char* last = nullptr;  // where the last array or object began
+  const auto too_deep = [&](const char* end) {
+    const std::size_t size = last == nullptr ? 0 : static_cast<std::size_t>(end - last);
+    // The body itself is one level.
+    return is_too_deep({last, size}, limits_.depth - 1);
+  };
   for (auto field : object) {
     std::string_view key;
     if (auto error = field.unescaped_key().get(key)) return invalid_json(error);
     ondemand::value value;
     if (auto error = field.value().get(value)) return invalid_json(error);
+    const std::string_view token = value.raw_json_token();
+    if (too_deep(token.data())) return nested_too_deep(limits_.depth);
+    last = token.starts_with('[') || token.starts_with('{') ? token.data() : nullptr;
     if (auto error = walk.field(key, value)) return *std::move(error);
   }
   if (document.current_location().error() != simdjson::OUT_OF_BOUNDS) {
     return Error{Errc::kInvalidJson, "The request body goes on after its JSON object."};
   }
+  if (too_deep(body.data() + body.size())) return nested_too_deep(limits_.depth);
   return walk.finish();
 }
 

@@ -44,8 +44,15 @@ struct BodyScan {
   bool brief = false;
 };
 
+struct BodyLimits {
+  std::size_t depth = 64;        // arrays and objects within each other, the body's own counted
+  std::uint32_t prompts = 4096;  // of a list, or a batch of chats
+};
+
 class BodyScanner {
  public:
+  explicit BodyScanner(const BodyLimits& limits = {}) : limits_(limits) {}
+
   static constexpr std::size_t kPadding = simdjson::SIMDJSON_PADDING;
   static constexpr std::int64_t kBriefTokens = 16;
 
@@ -56,6 +63,7 @@ class BodyScanner {
   Result<std::vector<std::string_view>> elements(std::string_view body, std::string_view list);
 
  private:
+  const BodyLimits limits_;
   simdjson::ondemand::parser parser_;
 };
 

@@ -2,11 +2,19 @@
 #include "backends/connection_pool.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 #include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
 
 namespace batchproxy {
+
+namespace {
+
+constexpr Duration kDescriptorPause = std::chrono::milliseconds(20);
+
+}  // namespace
 
 ConnectionPool::ConnectionPool(asio::io_context& io, DeadlineQueue& deadlines,
                                Duration connect_timeout)
@@ -43,8 +51,19 @@ Task<ErrorCode> ConnectionPool::connect(BackendId backend, Connection& connectio
                                         TimePoint not_after) {
   connection.expire_at(std::min(not_after, std::chrono::steady_clock::now() + connect_timeout_));
   ErrorCode error;
-  co_await connection.socket().async_connect(peers_[backend].endpoint->address,
-                                             asio::redirect_error(use_task, error));
+  const asio::ip::tcp::endpoint& address = peers_[backend].endpoint->address;
+  while (true) {
+    co_await connection.socket().async_connect(address, asio::redirect_error(use_task, error));
+    // Without descriptors: that is not the backend's fault, and passes.
+    if (error.value() != EMFILE && error.value() != ENFILE) break;
+    close_idle();
+    connection.expire_at(not_after);
+    asio::steady_timer pause(io_, kDescriptorPause);
+    ErrorCode ignored;
+    co_await pause.async_wait(asio::redirect_error(use_task, ignored));
+    if (!connection.is_open()) break;
+    connection.expire_at(std::min(not_after, std::chrono::steady_clock::now() + connect_timeout_));
+  }
   if (!error && !connection.is_open()) error = asio::error::timed_out;
   if (error) {
     connection.close();
@@ -53,6 +72,15 @@ Task<ErrorCode> ConnectionPool::connect(BackendId backend, Connection& connectio
     connection.start();
   }
   co_return error;
+}
+
+std::size_t ConnectionPool::close_idle() {
+  std::size_t closed = 0;
+  for (Peer& peer : peers_) {
+    closed += peer.idle.size();
+    for (const Connection::Ptr& connection : std::exchange(peer.idle, {})) connection->close();
+  }
+  return closed;
 }
 
 void ConnectionPool::give_back(BackendId backend, Connection::Ptr connection) {

@@ -29,6 +29,9 @@ class ConnectionPool {
   Connection::Ptr make() const;
   Task<ErrorCode> connect(BackendId backend, Connection& connection, TimePoint not_after);
 
+  // Gives their descriptors back. Returns how many there were.
+  std::size_t close_idle();
+
   // Keeps `connection` for the next call. It must be between two answers.
   void give_back(BackendId backend, Connection::Ptr connection);
 

@@ -31,6 +31,8 @@ ErrorTraits describe(Errc code) {
       return {"invalid_json", 400, kInvalid, false};
     case Errc::kInvalidRequest:
       return {"invalid_request", 400, kInvalid, false};
+    case Errc::kTooManyPrompts:
+      return {"too_many_prompts", 400, kInvalid, false};
     case Errc::kUnknownRoute:
       return {"unknown_route", 404, kInvalid, false};
     case Errc::kMethodNotAllowed:
@@ -39,6 +41,8 @@ ErrorTraits describe(Errc code) {
       return {"unknown_model", 404, kInvalid, false};
     case Errc::kQueueFull:
       return {"queue_full", 503, kOverloaded, true};
+    case Errc::kOverloaded:
+      return {"overloaded", 503, kOverloaded, true};
     case Errc::kNoBackend:
       return {"no_backend", 503, kBackend, true};
     case Errc::kCancelled:

@@ -27,11 +27,13 @@ enum class Errc {
   kInvalidApiKey,   // none of ours, where keys are asked for
   kInvalidJson,
   kInvalidRequest,  // JSON, but not what the endpoint takes
+  kTooManyPrompts,
   kUnknownRoute,
   kMethodNotAllowed,
   kUnknownModel,
   // Ours, or nobody's.
   kQueueFull,
+  kOverloaded,  // no memory, or no descriptor, for another request
   kNoBackend,
   kCancelled,    // withdrawn because its client had left; nobody sees it
   kRetryBudget,  // no retry now; the failure that asked for it is answered instead
@@ -47,19 +49,17 @@ enum class Errc {
   kKnownPoison,          // the same bytes as one of those, again
 };
 
-inline constexpr std::array kAllErrors = {Errc::kBadHttp,           Errc::kUnsupportedVersion,
-                                          Errc::kUriTooLong,        Errc::kHeadTooLarge,
-                                          Errc::kExpectationFailed, Errc::kBodyTooLarge,
-                                          Errc::kRequestTimeout,    Errc::kInvalidApiKey,
-                                          Errc::kInvalidJson,       Errc::kInvalidRequest,
-                                          Errc::kUnknownRoute,      Errc::kMethodNotAllowed,
-                                          Errc::kUnknownModel,      Errc::kQueueFull,
-                                          Errc::kNoBackend,         Errc::kCancelled,
-                                          Errc::kRetryBudget,       Errc::kQueueTimeout,
-                                          Errc::kShuttingDown,      Errc::kInternal,
-                                          Errc::kBackendLost,       Errc::kBadBackendResponse,
-                                          Errc::kBackendTimeout,    Errc::kChoiceCountMismatch,
-                                          Errc::kPoisonPrompt,      Errc::kKnownPoison};
+inline constexpr std::array kAllErrors = {
+    Errc::kBadHttp,        Errc::kUnsupportedVersion,  Errc::kUriTooLong,
+    Errc::kHeadTooLarge,   Errc::kExpectationFailed,   Errc::kBodyTooLarge,
+    Errc::kRequestTimeout, Errc::kInvalidApiKey,       Errc::kInvalidJson,
+    Errc::kInvalidRequest, Errc::kTooManyPrompts,      Errc::kOverloaded,
+    Errc::kUnknownRoute,   Errc::kMethodNotAllowed,    Errc::kUnknownModel,
+    Errc::kQueueFull,      Errc::kNoBackend,           Errc::kCancelled,
+    Errc::kRetryBudget,    Errc::kQueueTimeout,        Errc::kShuttingDown,
+    Errc::kInternal,       Errc::kBackendLost,         Errc::kBadBackendResponse,
+    Errc::kBackendTimeout, Errc::kChoiceCountMismatch, Errc::kPoisonPrompt,
+    Errc::kKnownPoison};
 
 struct ErrorTraits {
   std::string_view code;  // stable word, in the body and in x-batchproxy-code

@@ -148,6 +148,14 @@ struct ProxyOptions {
                          "Pack like requests into one call: auto does it while it pays."};
   Key<std::int64_t> max_body_bytes{"max_body_bytes", 64 << 20, between(1024, 1 << 30),
                                    "Largest request body; more is answered 413."};
+  Key<std::int64_t> max_prompts{"max_prompts", 4096, between(1, 1000000),
+                                "Most prompts in one request; more are answered 400."};
+  Key<std::int64_t> max_buffered_bytes{
+      "max_buffered_bytes", 1 << 30, between(1 << 16, 1LL << 40),
+      "Request bodies in memory; reading pauses from 80 %, new ones are answered 503 from 95 %."};
+  Key<std::int64_t> max_connections{
+      "max_connections", 0, between(0, 1000000),
+      "Most clients connected; 0: 0.8 of the file descriptors less 16, at most 16384."};
   Key<std::int64_t> max_queue{"max_queue", 100000, between(1, 10000000),
                               "Most prompts waiting; more are answered 503 queue_full."};
   Key<Seconds> request_timeout{"request_timeout", Seconds(600), between(0.01, 86400),
@@ -161,6 +169,9 @@ struct ProxyOptions {
                                "Seconds to reach an engine."};
   Key<Seconds> idle_timeout{"idle_timeout", Seconds(120), between(1, 86400),
                             "Seconds after which a client's idle connection is closed."};
+  Key<Seconds> stall_timeout{"stall_timeout", Seconds(30), between(0.1, 86400),
+                             "Seconds in which a client may send no byte of its body, or take none "
+                             "of its answer."};
   Key<Seconds> drain_timeout{"drain_timeout", Seconds(60), between(0, 86400),
                              "Seconds to finish open requests after SIGTERM or Ctrl-C."};
   Key<Seconds> health_interval{"health_interval", Seconds(2), between(0.05, 600),

@@ -58,9 +58,9 @@ Routes make_routes(const ModelTable& models) {
 
 }  // namespace
 
-DataPlane::DataPlane(Setup setup) : keys_(setup.keys) {
+DataPlane::DataPlane(Setup setup) : limits_(setup.settings, setup.threads), keys_(setup.keys) {
   for (std::size_t i = 0; i < setup.threads; ++i) {
-    auto thread = std::make_unique<IoThread>(setup.settings);
+    auto thread = std::make_unique<IoThread>(setup.settings, limits_, i);
     thread->id_prefix = random_prefix(i);
     thread->models = std::make_shared<ModelTable>();
     thread->keys = keys_;
@@ -199,6 +199,12 @@ void DataPlane::collect(Snapshot& into) const {
     into.prompts_answered += from.prompts_answered.get();
     into.connections += from.connections.get();
     into.accepted += from.accepted.get();
+    into.idle += from.idle.get();
+    into.evicted += from.evicted.get();
+    into.buffered += thread->intakes.held();
+    for (std::size_t i = 0; i < into.accept_errors.size(); ++i) {
+      into.accept_errors[i] += from.accept_errors[i].get();
+    }
     for (std::size_t i = 0; i < into.finished.size(); ++i)
       into.finished[i] += from.finished[i].get();
     for (std::size_t i = 0; i < into.errors.size(); ++i) into.errors[i] += from.errors[i].get();

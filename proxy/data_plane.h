@@ -70,6 +70,7 @@ class DataPlane {
   void on_every_thread(const std::function<void(IoThread&)>& action);
   void stop();
 
+  SharedLimits limits_;
   std::vector<std::unique_ptr<IoThread>> threads_;
   std::unique_ptr<asio::io_context> lane_io_;  // null when the lane lives on the only I/O thread
   std::unique_ptr<Lane> lane_;

@@ -348,7 +348,7 @@ Task<bool> Dispatch::write_chunk(std::string_view bytes) {
   co_return co_await write_client(chunk);
 }
 
-// A client that does not read for idle_timeout is cut off; one that waits for us is not.
+// A client that does not read for `write_stall` is cut off; one that waits for us is not.
 Task<bool> Dispatch::write_client(std::string_view bytes) {
   const asio::const_buffer buffer(bytes.data(), bytes.size());
   co_return co_await write_client(std::span(&buffer, 1));
@@ -356,10 +356,7 @@ Task<bool> Dispatch::write_client(std::string_view bytes) {
 
 Task<bool> Dispatch::write_client(std::span<const asio::const_buffer> buffers) {
   began_answer_ = true;
-  client_.expire_in(thread_.settings.idle_timeout);
-  const bool written = co_await client_.write(buffers);
-  client_.never_expire();
-  co_return written;
+  co_return co_await client_.write(buffers, thread_.settings.write_stall);
 }
 
 // A stream that cannot be finished must not look finished: it gets an error event, no `[DONE]`, no

@@ -19,6 +19,8 @@
 #include "backends/upstream_call.h"
 #include "batcher/lane.h"
 #include "proxy/api_keys.h"
+#include "proxy/body_intake.h"
+#include "proxy/client_cap.h"
 #include "proxy/metrics.h"
 #include "proxy/poison_list.h"
 
@@ -30,6 +32,7 @@ struct BodyPolicy {
   bool packing = false;          // and whether it may share a call
   std::uint32_t list_piece = 0;  // a client's list goes out in pieces of so many prompts; 0: whole
   std::size_t max_list = 0;      // most prompts of a list that goes out in pieces
+  BodyLimits limits;
 };
 
 // The options that the data path looks at, resolved once.
@@ -41,7 +44,11 @@ struct DataPathSettings {
   Duration connect_timeout = std::chrono::seconds(2);
   Duration idle_timeout = std::chrono::seconds(120);
   Duration head_timeout = std::chrono::seconds(10);  // a whole head, from its first byte
-  Duration body_timeout = std::chrono::seconds(60);  // a whole body, from its head
+  PaceLimits body_pace;
+  std::uint64_t max_buffered = 1u << 30;            // bytes of request bodies, all threads together
+  std::uint64_t max_clients = 16384;                // all threads together
+  std::uint64_t descriptors = 1024;                 // that the process may have open
+  Duration write_stall = std::chrono::seconds(30);  // a client that takes no byte of its answer
 };
 
 // What a thread can do to the clients that it serves, all at once: for shutting down.
@@ -56,9 +63,23 @@ class Closable : public boost::intrusive::list_base_hook<
   virtual void close_now() = 0;
 };
 
+// What all I/O threads have in common.
+struct SharedLimits {
+  SharedLimits(const DataPathSettings& settings, std::size_t threads)
+      : bytes(settings.max_buffered, threads), clients(settings.max_clients, threads) {}
+  ByteBudget bytes;
+  ClientCap clients;
+};
+
 struct IoThread {
-  explicit IoThread(const DataPathSettings& with)
-      : settings(with), upstreams(io, deadlines, with.connect_timeout) {}
+  // `limits` must outlive it; `index` counts the threads from 0.
+  IoThread(const DataPathSettings& with, SharedLimits& limits, std::size_t index)
+      : settings(with),
+        clients(limits.clients),
+        idle(limits.clients, index),
+        intakes(limits.bytes, deadlines),
+        upstreams(io, deadlines, with.connect_timeout),
+        scanner(with.bodies.limits) {}
   IoThread(const IoThread&) = delete;
   IoThread& operator=(const IoThread&) = delete;
 
@@ -71,6 +92,9 @@ struct IoThread {
   // Before `io`: whatever is suspended when that is destroyed still gives back to these.
   BufferPool buffers;
   ThreadMetrics metrics;
+  ClientCap& clients;
+  IdleClients idle;
+  IntakeQueue intakes;
   boost::intrusive::list<Closable, boost::intrusive::constant_time_size<false>> sessions;
 
   asio::io_context io{1};

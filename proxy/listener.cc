@@ -1,6 +1,7 @@
 // proxy/listener.cc - see listener.h.
 #include "proxy/listener.h"
 
+#include <cerrno>
 #include <stdexcept>
 
 #include <boost/asio/co_spawn.hpp>
@@ -9,6 +10,9 @@
 #include <fcntl.h>
 #include <spdlog/spdlog.h>
 
+#include "proxy/accept_trouble.h"
+#include "proxy/port_holder.h"
+#include "proxy/reply.h"
 #include "proxy/session.h"
 
 namespace batchproxy {
@@ -17,17 +21,39 @@ namespace {
 
 constexpr int kBacklog = 4096;
 constexpr Duration kAcceptPause = std::chrono::milliseconds(100);
+constexpr Duration kCapPause = std::chrono::milliseconds(50);  // while no more clients may come
+constexpr Duration kLinger = std::chrono::seconds(1);
 
 Task<void> serve(IoThread& thread, Connection::Ptr connection) {
   Session session(thread, std::move(connection));
   co_await session.run();
 }
 
-void report(std::exception_ptr error);
+Task<void> sleep(asio::io_context& io, Duration time) {
+  asio::steady_timer timer(io, time);
+  ErrorCode ignored;
+  co_await timer.async_wait(asio::redirect_error(use_task, ignored));
+}
 
-void start_session(IoThread& thread, Connection::Socket socket) {
-  auto connection = std::make_shared<Connection>(std::move(socket), thread.deadlines);
-  asio::co_spawn(thread.io.get_executor(), serve(thread, std::move(connection)), &report);
+// Frees descriptors of those who rest. False: nobody does.
+bool make_room(IoThread& thread) {
+  const std::size_t backends = thread.upstreams.close_idle();
+  const bool client = thread.idle.close_oldest(std::chrono::steady_clock::now());
+  return client || backends > 0;
+}
+
+// Tells a client no and lets it go.
+Task<void> turn_away(IoThread& thread, Connection::Ptr connection) {
+  const Error error{Errc::kOverloaded,
+                    "batchproxy is out of file descriptors. Try again, or raise its limit "
+                    "(ulimit -n)."};
+  thread.metrics.count_error(error.code);
+  const std::string id = thread.next_request_id();
+  const ReplyContext context{id, 1, false};
+  const std::string answer = compose_error(error, context);
+  connection->start();
+  co_await connection->write(answer, kLinger);
+  connection->close_lingering(kLinger);
 }
 
 void report(std::exception_ptr error) {
@@ -73,7 +99,10 @@ Acceptor listen_on(asio::io_context& io, const std::string& host_port, const std
     acceptor.listen(kBacklog);
     acceptor.non_blocking(true);
   } catch (const boost::system::system_error& error) {
+    const bool taken = error.code() == asio::error::address_in_use;
+    const std::string holder = taken ? port_holder(endpoint.port()) : std::string();
     throw std::runtime_error("cannot listen on " + host_port + ": " + error.code().message() +
+                             (holder.empty() ? "" : " by " + holder) +
                              ". Choose another address with " + flag +
                              " (port 0 picks a free one).");
   }
@@ -90,34 +119,78 @@ Acceptor duplicate(Acceptor& acceptor, asio::io_context& io) {
 }
 
 Task<void> pause_accepting(asio::io_context& io) {
-  asio::steady_timer pause(io, kAcceptPause);
-  ErrorCode ignored;
-  co_await pause.async_wait(asio::redirect_error(use_task, ignored));
+  co_await sleep(io, kAcceptPause);
 }
 
 Task<void> accept_clients(IoThread& thread, Acceptor& acceptor) {
+  AcceptTrouble trouble;
+  const auto now = [] { return std::chrono::steady_clock::now(); };
+  const auto count = [&](int number) {
+    const std::size_t which = number == EMFILE ? 0 : number == ENFILE ? 1 : 2;
+    thread.metrics.accept_errors[which].add();
+  };
+  const auto serve_client = [&](Connection::Ptr connection) {
+    asio::co_spawn(thread.io.get_executor(), serve(thread, std::move(connection)), &report);
+  };
+  const auto refuse_client = [&](Connection::Ptr connection) {
+    asio::co_spawn(thread.io.get_executor(), turn_away(thread, std::move(connection)), &report);
+  };
   while (acceptor.is_open()) {
-    Connection::Socket socket(thread.io.get_executor());
+    // Waits first and takes then: who may not come in stays in the backlog.
     ErrorCode error;
-    co_await acceptor.async_accept(socket, asio::redirect_error(use_task, error));
+    co_await acceptor.async_wait(Acceptor::wait_read, asio::redirect_error(use_task, error));
     if (error == asio::error::operation_aborted || !acceptor.is_open()) break;
-    if (error) {
-      spdlog::warn("cannot accept a client: {}", error.message());
-      co_await pause_accepting(thread.io);
+    if (!thread.clients.take()) {
+      const bool made_room = thread.idle.close_oldest_of_all(now());
+      // Not at all long when there is room: the one that was closed has to end first.
+      co_await sleep(thread.io, made_room ? Duration::zero() : kCapPause);
       continue;
     }
-    start_session(thread, std::move(socket));
+    Connection::Socket socket(thread.io.get_executor());
+    if (!error) acceptor.accept(socket, error);
+    if (error) thread.clients.give();
+    // Another thread was faster, or the client has left again.
+    if (error == asio::error::would_block || error == asio::error::connection_aborted) continue;
+    const bool scarce =
+        !error && static_cast<std::uint64_t>(socket.native_handle()) + kReservedDescriptors >=
+                      thread.settings.descriptors;
+    if (!error && !scarce) {
+      trouble.over();
+      serve_client(std::make_shared<Connection>(std::move(socket), thread.deadlines));
+      continue;
+    }
+    count(scarce ? EMFILE : error.value());
+    if (trouble.may_log(now())) {
+      spdlog::warn(
+          "cannot accept a client: {}",
+          scarce ? "nearly all file descriptors are in use; raise `ulimit -n`" : error.message());
+    }
+    const bool made_room = make_room(thread);
+    if (scarce) {
+      auto connection = std::make_shared<Connection>(std::move(socket), thread.deadlines);
+      if (made_room) {
+        serve_client(std::move(connection));
+      } else {
+        thread.clients.give();
+        refuse_client(std::move(connection));
+      }
+    }
+    co_await sleep(thread.io, made_room ? Duration::zero() : trouble.pause());
   }
 }
 
 void accept_backlog(IoThread& thread, Acceptor& acceptor) {
-  while (acceptor.is_open()) {
+  while (acceptor.is_open() && thread.clients.take()) {
     Connection::Socket socket(thread.io.get_executor());
     ErrorCode error;
     acceptor.accept(socket, error);
-    if (error == asio::error::connection_aborted || error == asio::error::interrupted) continue;
-    if (error) break;
-    start_session(thread, std::move(socket));
+    if (!error) {
+      auto connection = std::make_shared<Connection>(std::move(socket), thread.deadlines);
+      asio::co_spawn(thread.io.get_executor(), serve(thread, std::move(connection)), &report);
+      continue;
+    }
+    thread.clients.give();
+    if (error != asio::error::connection_aborted) break;
   }
 }
 

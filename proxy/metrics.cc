@@ -35,12 +35,14 @@ Finish finish_of(Errc code) {
     case Errc::kInvalidApiKey:
     case Errc::kInvalidJson:
     case Errc::kInvalidRequest:
+    case Errc::kTooManyPrompts:
     case Errc::kUnknownRoute:
     case Errc::kMethodNotAllowed:
     case Errc::kUnknownModel:
     case Errc::kKnownPoison:
       return Finish::kClientError;
     case Errc::kQueueFull:
+    case Errc::kOverloaded:
     case Errc::kNoBackend:
     case Errc::kCancelled:
     case Errc::kRetryBudget:

@@ -59,6 +59,9 @@ class LatencyHistogram {
 
 // API keys are counted one by one up to so many.
 inline constexpr std::size_t kMaxKeySlots = 256;
+// Why a client could not be taken, as labels.
+inline constexpr std::array kAcceptErrors = {std::string_view("EMFILE"), std::string_view("ENFILE"),
+                                             std::string_view("other")};
 
 struct alignas(64) ThreadMetrics {
   Count received;  // requests
@@ -78,8 +81,11 @@ struct alignas(64) ThreadMetrics {
   Count split_calls;       // shared calls that were refused and went out in halves
   Count mismatched_calls;  // shared calls whose answer did not hold a choice for each
   Count broken_streams;
-  Count connections;         // clients connected now
-  Count accepted;            // clients ever
+  Count connections;  // clients connected now
+  Count accepted;     // clients ever
+  Count idle;         // of those connected: between two requests
+  Count evicted;      // idle ones closed to make room
+  std::array<Count, kAcceptErrors.size()> accept_errors;
   LatencyHistogram latency;  // of requests that ended in kOk
 
   void count_error(Errc code) { errors[static_cast<std::size_t>(code)].add(); }

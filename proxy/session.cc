@@ -61,6 +61,12 @@ Duration client_timeout(std::string_view seconds, Duration ours) {
   return std::min(ours, theirs > 2 * kClientMargin ? theirs - kClientMargin : theirs);
 }
 
+Error overloaded() {
+  return {Errc::kOverloaded,
+          "The requests in hand take all the memory that they may (batchproxy.max_buffered_bytes). "
+          "Try again."};
+}
+
 }  // namespace
 
 Session::Session(IoThread& thread, Connection::Ptr connection)
@@ -74,6 +80,7 @@ Session::Session(IoThread& thread, Connection::Ptr connection)
 
 Session::~Session() {
   thread_.metrics.connections.sub();
+  thread_.clients.give();
   thread_.buffers.give_back(std::move(in_));
   // A client must be able to read our last answer although we read no more of what it sends.
   connection_->close_lingering(kLinger);
@@ -84,10 +91,7 @@ Task<void> Session::run() {
   while (true) {
     // An idle connection holds no buffer: it waits for its first byte with nothing in hand.
     if (in_.empty()) {
-      idle_since_ = std::chrono::steady_clock::now();
-      connection_->stop_reading_in(thread_.draining ? kDrainPatience
-                                                    : thread_.settings.idle_timeout);
-      if (const bool open = co_await connection_->readable(); !open) break;
+      if (const bool open = co_await wait_for_request(); !open) break;
     }
     in_request_ = true;
     const bool again = co_await serve_one();
@@ -103,6 +107,25 @@ Task<void> Session::run() {
     }
     pos_ = 0;
   }
+}
+
+Task<bool> Session::wait_for_request() {
+  const TimePoint now = std::chrono::steady_clock::now();
+  idle_since_ = now;
+  connection_->stop_reading_in(thread_.draining ? kDrainPatience : thread_.settings.idle_timeout);
+  thread_.idle.add(*this, now);
+  thread_.metrics.idle.add();
+  const bool open = co_await connection_->readable();
+  thread_.idle.remove(*this);
+  thread_.metrics.idle.sub();
+  co_return open;
+}
+
+void Session::close_idle() {
+  ErrorCode ignored;
+  if (connection_->socket().available(ignored) > 0) return;  // its next request has come
+  thread_.metrics.evicted.add();
+  connection_->close();
 }
 
 void Session::close_if_idle() {
@@ -169,18 +192,22 @@ Task<bool> Session::serve_parsed() {
   if (framing.content_length > thread_.settings.max_body) {
     co_return co_await reject(body_too_large(thread_.settings.max_body), request.request_id);
   }
+  if (head.has_body() && !thread_.intakes.may_admit()) {
+    co_return co_await reject(overloaded(), request.request_id);
+  }
   if (wants_continue && pos_ == in_.size()) {
     const bool sent = co_await connection_->write("HTTP/1.1 100 Continue\r\n\r\n");
     if (!sent) co_return false;
   }
-  connection_->stop_reading_in(thread_.settings.body_timeout);
+  BodyIntake intake(thread_.intakes, *connection_, thread_.settings.body_pace);
   http::BodyReader body(*connection_, thread_.buffers, in_, pos_, framing, http::NoFraming::kEmpty,
-                        thread_.settings.max_body);
+                        thread_.settings.max_body, &intake);
   const http::BodyStatus status = co_await body.read_whole();
   switch (status) {
     case http::BodyStatus::kWhole:
       break;
     case http::BodyStatus::kCut:
+      if (intake.overloaded()) co_return co_await reject(overloaded(), request.request_id);
       co_return co_await give_up_reading("body");
     case http::BodyStatus::kTooLarge:
       co_return co_await reject(body_too_large(thread_.settings.max_body), request.request_id);
@@ -188,6 +215,7 @@ Task<bool> Session::serve_parsed() {
       co_return co_await reject(bad_chunks(), request.request_id);
   }
   request.body = body.view();
+  intake.settle(request.body.size());
   request.arrival = std::chrono::steady_clock::now();
   connection_->never_expire();
   if (request.route->action != Action::kForward) {
@@ -255,8 +283,7 @@ Task<bool> Session::reject(Error error, std::string request_id, std::string_view
   thread_.metrics.count_error(error.code);
   if (request_id.empty()) request_id = thread_.next_request_id();
   const std::string answer = compose_error(error, {request_id, 1, false}, allow);
-  connection_->expire_in(thread_.settings.idle_timeout);
-  co_await connection_->write(answer);
+  co_await connection_->write(answer, thread_.settings.write_stall);
   co_return false;
 }
 
@@ -284,8 +311,7 @@ Task<bool> Session::reply_local(const Route& route, const ClientRequest& request
   const std::string answer =
       compose_head(head, body.size(), {request.request_id, request.minor_version, keep_alive}) +
       body;
-  connection_->expire_in(thread_.settings.idle_timeout);
-  const bool sent = co_await connection_->write(answer);
+  const bool sent = co_await connection_->write(answer, thread_.settings.write_stall);
   co_return sent&& keep_alive;
 }
 

@@ -9,8 +9,9 @@
 
 namespace batchproxy {
 
-class Session final : public Closable {
+class Session final : public Closable, private IdleClient {
  public:
+  // Takes over a place that the client has got from the thread's ClientCap.
   Session(IoThread& thread, Connection::Ptr connection);
   ~Session() override;
   Session(const Session&) = delete;
@@ -24,6 +25,8 @@ class Session final : public Closable {
   void close_now() override { connection_->close(Connection::Closed::kByPeer); }
 
  private:
+  void close_idle() override;
+  Task<bool> wait_for_request();
   Task<bool> serve_one();
   // Reads one head; false means that the connection is done with. On success the head is in the
   // thread's scratch and pos_ is behind it.

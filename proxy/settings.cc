@@ -54,6 +54,12 @@ DataPathSettings data_path_settings(const Options& options, std::size_t backends
   settings.attempt_timeout = to_duration(*proxy.attempt_timeout);
   settings.connect_timeout = to_duration(*proxy.connect_timeout);
   settings.idle_timeout = to_duration(*proxy.idle_timeout);
+  settings.max_buffered = static_cast<std::uint64_t>(*proxy.max_buffered_bytes);
+  settings.descriptors = descriptor_limit();
+  settings.max_clients =
+      client_limit(static_cast<std::uint64_t>(*proxy.max_connections), descriptor_limit());
+  settings.body_pace.stall = to_duration(*proxy.stall_timeout);
+  settings.write_stall = to_duration(*proxy.stall_timeout);
   // Bodies are looked into for no more than the scheduler will use.
   BodyPolicy& bodies = settings.bodies;
   const bool batches = scheduler.policy != FlushPolicy::kOff;
@@ -61,6 +67,7 @@ DataPathSettings data_path_settings(const Options& options, std::size_t backends
   bodies.packing = batches && scheduler.merge != MergePolicy::kOff;
   bodies.list_piece = batches ? scheduler.batch_size : 0;
   bodies.max_list = scheduler.max_queue;
+  bodies.limits.prompts = static_cast<std::uint32_t>(*proxy.max_prompts);
   return settings;
 }
 

@@ -230,7 +230,22 @@ std::string to_prometheus(const Snapshot& now) {
       Families::sample(keys, {{"key", key.name}}, static_cast<double>(key.requests));
     }
   }
-  families.one("batchproxy_connections", "Clients connected.", MetricType::Gauge, now.connections);
+  auto& connections =
+      families.add("batchproxy_connections",
+                   "Clients connected: idle between two requests, or active.", MetricType::Gauge);
+  const std::uint64_t idle = std::min(now.idle, now.connections);  // counted a moment apart
+  Families::sample(connections, {{"state", "idle"}}, static_cast<double>(idle));
+  Families::sample(connections, {{"state", "active"}}, static_cast<double>(now.connections - idle));
+  families.one("batchproxy_connections_evicted_total", "Idle clients closed to make room.",
+               MetricType::Counter, now.evicted);
+  families.one("batchproxy_buffered_bytes", "Bytes of request bodies in memory.", MetricType::Gauge,
+               now.buffered);
+  auto& failed = families.add("batchproxy_accept_errors_total",
+                              "Times that a client could not be taken.", MetricType::Counter);
+  for (std::size_t i = 0; i < kAcceptErrors.size(); ++i) {
+    Families::sample(failed, {{"errno", std::string(kAcceptErrors[i])}},
+                     static_cast<double>(now.accept_errors[i]));
+  }
   families.one("batchproxy_connections_accepted_total", "Clients accepted ever.",
                MetricType::Counter, now.accepted);
   families.one("batchproxy_config_generation", "Grows with every reload that took effect.",

@@ -53,6 +53,10 @@ struct Snapshot {
   std::uint64_t affine = 0;  // requests sent where the beginning of their prompt was
   std::uint64_t merged_calls = 0, merged_requests = 0;
   std::uint64_t connections = 0, accepted = 0;
+  std::uint64_t idle = 0;      // of the connections: between two requests
+  std::uint64_t evicted = 0;   // closed to make room for others
+  std::uint64_t buffered = 0;  // bytes of request bodies
+  std::array<std::uint64_t, kAcceptErrors.size()> accept_errors{};
   std::array<std::uint64_t, LatencyHistogram::kBounds.size() + 1> latency{};  // not cumulative
   double latency_sum = 0;                                                     // seconds
   std::vector<BackendSnapshot> backends;

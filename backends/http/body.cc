@@ -7,7 +7,8 @@
 namespace batchproxy::http {
 
 BodyReader::BodyReader(Connection& connection, BufferPool& buffers, Buffer& in, std::size_t& pos,
-                       const Framing& framing, NoFraming otherwise, std::uint64_t limit)
+                       const Framing& framing, NoFraming otherwise, std::uint64_t limit,
+                       BodyWatch* watch)
     : connection_(connection),
       buffers_(buffers),
       in_(in),
@@ -15,7 +16,9 @@ BodyReader::BodyReader(Connection& connection, BufferPool& buffers, Buffer& in, 
       start_(pos),
       framing_(framing),
       otherwise_(otherwise),
-      limit_(limit) {}
+      limit_(limit),
+      watch_(watch),
+      received_(in.size() - pos) {}
 
 Task<BodyStatus> BodyReader::read_whole() {
   if (!framing_.chunked && framing_.content_length) {
@@ -25,14 +28,25 @@ Task<BodyStatus> BodyReader::read_whole() {
   co_return status_ = co_await read_until_end();
 }
 
+Task<std::optional<std::size_t>> BodyReader::read_more(Buffer& into, std::size_t most) {
+  if (watch_ != nullptr) {
+    if (const bool go_on = co_await watch_->before_wait(received_); !go_on) co_return std::nullopt;
+  }
+  if (const bool open = co_await connection_.readable(); !open) co_return std::nullopt;
+  const auto n = connection_.read_some(into.spare().first(most));
+  if (n) {
+    into.commit(*n);
+    received_ += *n;
+  }
+  co_return n;
+}
+
 Task<BodyStatus> BodyReader::read_counted(std::uint64_t length) {
   const auto size = static_cast<std::size_t>(length);
   if (in_.capacity() - pos_ >= size) {
     while (in_.size() - pos_ < size) {
-      if (const bool open = co_await connection_.readable(); !open) co_return BodyStatus::kCut;
-      const auto n = connection_.read_some(in_.spare());
+      const auto n = co_await read_more(in_, in_.spare().size());
       if (!n) co_return BodyStatus::kCut;
-      in_.commit(*n);
     }
     view_ = in_.view().substr(pos_, size);
     pos_ += size;
@@ -42,11 +56,9 @@ Task<BodyStatus> BodyReader::read_counted(std::uint64_t length) {
   own_.append(in_.view().substr(pos_));
   pos_ = in_.size();
   while (own_.size() < size) {
-    if (const bool open = co_await connection_.readable(); !open) co_return BodyStatus::kCut;
     // Never past the message: what follows is the next one's.
-    const auto n = connection_.read_some(own_.spare().first(size - own_.size()));
+    const auto n = co_await read_more(own_, size - own_.size());
     if (!n) co_return BodyStatus::kCut;
-    own_.commit(*n);
   }
   view_ = own_.view();
   co_return BodyStatus::kWhole;
@@ -79,8 +91,7 @@ Task<std::optional<std::string_view>> BodyReader::next_piece() {
     // All that was there has been handed out: read over it.
     in_.truncate(start_);
     pos_ = start_;
-    const bool open = co_await connection_.readable();
-    const auto n = open ? connection_.read_some(in_.spare()) : std::nullopt;
+    const auto n = co_await read_more(in_, in_.spare().size());
     if (!n) {
       const bool end_is_fine = !framing_.chunked && !framing_.content_length &&
                                connection_.closed() == Connection::Closed::kByPeer;
@@ -88,7 +99,6 @@ Task<std::optional<std::string_view>> BodyReader::next_piece() {
       status_ = BodyStatus::kCut;
       co_return std::nullopt;
     }
-    in_.commit(*n);
   }
 }
 

@@ -17,13 +17,22 @@ namespace batchproxy::http {
 
 enum class BodyStatus {
   kWhole,      // it is all there
-  kCut,        // the connection ended first
+  kCut,        // the connection ended first, or the watch ended the wait
   kTooLarge,   // more than the limit
   kMalformed,  // chunked coding with an error in it
 };
 
 // Where a message's body ends: nowhere to be seen (the connection's end), or as the head says.
 enum class NoFraming { kEmpty, kUntilClose };
+
+// Has a say in how long a body is waited for.
+class BodyWatch {
+ public:
+  virtual ~BodyWatch() = default;
+  // Awaited before every wait for more, when `received` bytes have come from the wire; false ends
+  // the reading with kCut. It may set the connection's deadline, and take its time.
+  virtual Task<bool> before_wait(std::uint64_t received) = 0;
+};
 
 // Reads bodies without copying where it can: `in` holds the head and whatever came with it, and has
 // room for at least one byte more (it is not moved: others hold views into the head); `pos`
@@ -32,7 +41,8 @@ enum class NoFraming { kEmpty, kUntilClose };
 class BodyReader {
  public:
   BodyReader(Connection& connection, BufferPool& buffers, Buffer& in, std::size_t& pos,
-             const Framing& framing, NoFraming otherwise, std::uint64_t limit);
+             const Framing& framing, NoFraming otherwise, std::uint64_t limit,
+             BodyWatch* watch = nullptr);
   ~BodyReader() { buffers_.give_back(std::move(own_)); }
   BodyReader(const BodyReader&) = delete;
   BodyReader& operator=(const BodyReader&) = delete;
@@ -48,6 +58,8 @@ class BodyReader {
   BodyStatus status() const { return status_; }
 
  private:
+  // Reads what has arrived, at most `most` bytes, when something has; nothing: it is cut.
+  Task<std::optional<std::size_t>> read_more(Buffer& into, std::size_t most);
   Task<BodyStatus> read_counted(std::uint64_t length);
   Task<BodyStatus> read_until_end();
   std::optional<std::string_view> decode_available();
@@ -62,6 +74,8 @@ class BodyReader {
   const Framing framing_;
   const NoFraming otherwise_;
   const std::uint64_t limit_;
+  BodyWatch* const watch_;
+  std::uint64_t received_;  // bytes from the wire, for the watch
   ChunkDecoder chunks_;
   std::uint64_t taken_ = 0;  // body bytes handed out so far
   Buffer own_;

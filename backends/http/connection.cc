@@ -5,8 +5,9 @@
 #include <utility>
 
 #include <boost/asio/redirect_error.hpp>
-#include <boost/asio/write.hpp>
 #include <fcntl.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 
 namespace batchproxy {
 
@@ -62,6 +63,12 @@ bool Connection::has_unread() {
   return false;
 }
 
+int Connection::unsent() {
+  int bytes = 0;
+  ::ioctl(socket_.native_handle(), SIOCOUTQ, &bytes);
+  return bytes;
+}
+
 Task<bool> Connection::readable() {
   if (!readable_ && is_open()) {
     arm();
@@ -72,6 +79,12 @@ Task<bool> Connection::readable() {
 }
 
 void Connection::on_expired() {
+  // The socket takes more only when a good part of its buffer is free: that a slow peer reads at
+  // all shows in what is left of it.
+  if (write_stall_ > Duration::zero()) {
+    const int left = unsent();
+    if (std::exchange(unsent_, left) > left) return expire_in(write_stall_);
+  }
   if (!only_reading_expires_) return close(Closed::kTimedOut);
   reading_expired_ = reader_.is_waiting();
   reader_.wake();
@@ -98,8 +111,10 @@ std::optional<std::size_t> Connection::read_some(std::span<char> into) {
   return n;
 }
 
-Task<bool> Connection::write(std::span<const asio::const_buffer> buffers) {
+Task<bool> Connection::write(std::span<const asio::const_buffer> buffers,
+                             std::optional<Duration> stall) {
   if (!is_open()) co_return false;
+  if (stall) never_expire();
   ErrorCode error;
   std::size_t sent = socket_.write_some(buffers, error);
   if (error && error != asio::error::would_block) {
@@ -110,20 +125,30 @@ Task<bool> Connection::write(std::span<const asio::const_buffer> buffers) {
     const std::size_t skipped = std::min(sent, rest.size());
     rest += skipped;
     sent -= skipped;
-    if (rest.size() == 0) continue;
-    ErrorCode failed;
-    co_await asio::async_write(socket_, rest, asio::redirect_error(use_task, failed));
-    if (failed) {
-      close(Closed::kByPeer);
-      co_return false;
+    while (rest.size() > 0) {
+      if (stall) {
+        unsent_ = unsent();
+        write_stall_ = *stall;
+        expire_in(*stall);
+      }
+      ErrorCode failed;
+      const std::size_t n =
+          co_await socket_.async_write_some(rest, asio::redirect_error(use_task, failed));
+      rest += n;
+      write_stall_ = {};
+      if (failed) {
+        close(Closed::kByPeer);
+        co_return false;
+      }
     }
   }
+  if (stall) never_expire();
   co_return is_open();
 }
 
-Task<bool> Connection::write(std::string_view bytes) {
+Task<bool> Connection::write(std::string_view bytes, std::optional<Duration> stall) {
   const asio::const_buffer buffer(bytes.data(), bytes.size());
-  co_return co_await write(std::span(&buffer, 1));
+  co_return co_await write(std::span(&buffer, 1), stall);
 }
 
 void Connection::on_peer_gone(std::function<void()> gone) {

@@ -11,6 +11,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include <boost/asio/buffer.hpp>
@@ -43,9 +44,11 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   // has ended or the connection is broken. 0 bytes means "wait again".
   std::optional<std::size_t> read_some(std::span<char> into);
 
-  // Writes all of `buffers`; false when the connection broke.
-  Task<bool> write(std::span<const asio::const_buffer> buffers);
-  Task<bool> write(std::string_view bytes);
+  // Writes all of `buffers`; false when the connection broke. With `stall`, a peer that takes no
+  // byte for so long is cut off, and no other deadline is left afterwards.
+  Task<bool> write(std::span<const asio::const_buffer> buffers,
+                   std::optional<Duration> stall = std::nullopt);
+  Task<bool> write(std::string_view bytes, std::optional<Duration> stall = std::nullopt);
 
   // Calls `gone` once if the peer leaves while nobody waits in readable(). Null to stop.
   void on_peer_gone(std::function<void()> gone);
@@ -65,6 +68,10 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   void stop_reading_in(Duration in) {
     only_reading_expires_ = true;
     deadlines_.set(*this, in);
+  }
+  void stop_reading_at(TimePoint at) {
+    only_reading_expires_ = true;
+    deadlines_.set(*this, at);
   }
 
   void close(Closed why = Closed::kByUs);
@@ -86,6 +93,7 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   void on_readable(const ErrorCode& error);
   enum class Peek { kNothing, kBytes, kEnd };
   Peek peek();
+  int unsent();
 
   Socket socket_;
   DeadlineQueue& deadlines_;
@@ -96,6 +104,8 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   bool lingering_ = false;
   bool only_reading_expires_ = false;
   bool reading_expired_ = false;
+  int unsent_ = 0;          // bytes that the peer had not taken when write_stall_ began to run
+  Duration write_stall_{};  // 0 unless a write with one waits
   Closed closed_ = Closed::kNo;
 };
 

@@ -330,8 +330,8 @@ std::optional<Error> check_partial_head(std::string_view bytes, const HeadLimits
                                                     std::to_string(limits.line) + " bytes."});
   }
   if (bytes.size() > limits.head) {
-    fault.note(limits.head, {Errc::kHeadTooLarge, "The head is longer than " +
-                                                      std::to_string(limits.head) + " bytes."});
+    fault.note(limits.head, {Errc::kHeadTooLarge,
+                             "The head is longer than " + std::to_string(limits.head) + " bytes."});
   }
   if (fault.at == std::string_view::npos) return std::nullopt;
   return std::move(fault.error);

@@ -116,6 +116,59 @@ TEST(BodyScan, TellsShortAnswersFromLongOnes) {
   EXPECT_TRUE(scan(R"({"messages":[{}],"max_completion_tokens":1})", BodyKind::kChat)->brief);
 }
 
+std::string nested(std::size_t levels, const std::string& core = "") {
+  return std::string(levels, '[') + core + std::string(levels, ']');
+}
+
+TEST(BodyScan, RefusesNestingBeyondTheLimitWhereverItStands) {
+  for (const char* key : {"x", "prompt", "messages", "stream", "stop", "echo"}) {
+    for (const BodyKind kind : {BodyKind::kCompletion, BodyKind::kChat, BodyKind::kOther}) {
+      const std::string name = '"' + std::string(key) + "\":";
+      for (const std::string& rest : {std::string(), std::string(R"(,"y":[{}],"z":1)")}) {
+        EXPECT_TRUE(scan("{" + name + nested(63, "1") + rest + "}", kind)) << key << rest;
+        const auto refused = scan("{" + name + nested(64) + rest + "}", kind);
+        ASSERT_FALSE(refused) << key << rest;
+        EXPECT_EQ(refused.error().code, Errc::kInvalidJson);
+        EXPECT_NE(refused.error().message.find("64"), std::string::npos);
+      }
+    }
+  }
+  EXPECT_FALSE(scan(R"({"a":[)" + nested(2) + "," + nested(63) + "]}"));
+  EXPECT_FALSE(scan(R"({"a":{"b":"\\")" + std::string(R"(,"c":)") + nested(63) + "}}"));
+  EXPECT_FALSE(scan("{\"x\":" + nested(100000) + "}"));
+}
+
+TEST(BodyScan, CountsNoBracketsInStringsNorNeighbours) {
+  EXPECT_TRUE(scan(R"({"messages":[{"content":")" + std::string(500, '[') + R"("}]})",
+                   BodyKind::kChat));
+  EXPECT_TRUE(scan(R"({"messages":["\"[\\\"[)" + std::string(500, '{') + R"(\\"]})",
+                   BodyKind::kChat));
+  std::string wide = "[[1]";
+  for (int i = 0; i < 500; ++i) wide += ",[{}]";
+  EXPECT_TRUE(scan("{\"x\":" + wide + "]}"));
+  EXPECT_TRUE(scan(R"({"prompt":")" + std::string(500, '[') + "\"}"));
+}
+
+TEST(BodyScan, RefusesMorePromptsThanTheLimit) {
+  const auto list = [](std::size_t prompts, const std::string& one) {
+    std::string text = "[" + one;
+    for (std::size_t i = 1; i < prompts; ++i) text += "," + one;
+    return text + "]";
+  };
+  EXPECT_EQ(scan("{\"prompt\":" + list(4096, "\"a\"") + "}")->prompts, 4096u);
+  EXPECT_EQ(scan("{\"prompt\":" + list(5000, "1") + "}")->prompts, 1u) << "tokens of one prompt";
+  for (const char* one : {"\"a\"", "[1]"}) {
+    const auto refused = scan("{\"prompt\":" + list(4097, one) + "}");
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, Errc::kTooManyPrompts);
+    EXPECT_EQ(refused.error().param, "prompt");
+    EXPECT_NE(refused.error().message.find("4096"), std::string::npos);
+  }
+  EXPECT_EQ(scan("{\"messages\":" + list(4097, "[]") + "}", BodyKind::kChatBatch).error().code,
+            Errc::kTooManyPrompts);
+  EXPECT_TRUE(scan("{\"messages\":" + list(4097, "{}") + "}", BodyKind::kChat)) << "one chat";
+}
+
 TEST(BodyScan, TakesAListApart) {
   BodyScanner scanner;
   const std::string body = R"({"prompt":["a\ud835" , [1, 2],{"x":[3]}, 4 ],"n":1})";

@@ -58,7 +58,7 @@ CASES = [
     Case("a-number", COMPLETIONS, b"7", "object", "invalid_request"),
     Case("null", CHAT, b"null", "object", "invalid_request"),
     Case("deep-nesting", COMPLETIONS, spliced("x", b"[" * 100_000), "", "invalid_json"),
-    Case("deep-but-closed", COMPLETIONS, spliced("x", b"[" * 5_000 + b"]" * 5_000), "parsing the body"),
+    Case("deep-but-closed", COMPLETIONS, spliced("x", b"[" * 5_000 + b"]" * 5_000), "more than 64 deep", "invalid_json"),
     Case("not-a-number", COMPLETIONS, spliced("temperature", b"NaN"), "JSON decode error"),
     # --- fields of the wrong type
     Case("model-is-a-number", COMPLETIONS, completion(model=7), "`model` must be a string", "invalid_request",

@@ -1,0 +1,85 @@
+// proxy/body_intake.h - BodyIntake: a request's body while it is read and for as long as it is
+// held.
+//
+// It keeps the body's pace (body_pace.h) and its bytes in the budget (byte_budget.h). When reading
+// has stopped for want of memory, nothing may wait for ever, even if half-read bodies hold it all:
+//  - the oldest body on each thread is read on regardless, so there is always one that ends, by
+//    being whole or by being too slow; the next oldest follows it. This can exceed the budget by
+//    one body a thread.
+//  - a paused body waits for the stall time at most, and is then refused with 503 `overloaded`,
+//    which frees its bytes. So what half-read bodies hold is free again after that time.
+//  - a body that is whole never waits for memory: its bytes go when its answer has, or its time is
+//    up, or its client leaves.
+// A pause is our doing and does not count against the client's pace.
+//
+// Threading: confined to one I/O thread.
+#pragma once
+
+#include <optional>
+
+#include <boost/intrusive/list.hpp>
+
+#include "backends/http/body.h"
+#include "backends/http/deadline.h"
+#include "backends/http/waiter.h"
+#include "proxy/body_pace.h"
+#include "proxy/byte_budget.h"
+
+namespace batchproxy {
+
+class IntakeQueue;
+
+class BodyIntake final : public http::BodyWatch,
+                         public boost::intrusive::list_base_hook<
+                             boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+ public:
+  BodyIntake(IntakeQueue& queue, Connection& connection, const PaceLimits& limits)
+      : queue_(queue), connection_(connection), limits_(limits) {}
+  ~BodyIntake() override { hold(0); }
+  BodyIntake(const BodyIntake&) = delete;
+  BodyIntake& operator=(const BodyIntake&) = delete;
+
+  Task<bool> before_wait(std::uint64_t received) override;
+  // The body is whole: its `size` stays in the budget for as long as this lives.
+  void settle(std::uint64_t size) {
+    unlink();
+    hold(size);
+  }
+  // Whether the reading was ended for want of memory.
+  bool overloaded() const { return overloaded_; }
+
+ private:
+  friend class IntakeQueue;
+  bool may_read();
+  void hold(std::uint64_t bytes);
+
+  IntakeQueue& queue_;
+  Connection& connection_;
+  const PaceLimits& limits_;
+  std::optional<BodyPace> pace_;  // from the first wait on: most bodies come with their heads
+  std::uint64_t held_ = 0;
+  Waiter paused_;
+  TimePoint paused_until_{};
+  bool overloaded_ = false;
+};
+
+// The bodies being read on one thread, oldest first.
+class IntakeQueue final : private Deadline {
+ public:
+  IntakeQueue(ByteBudget& budget, DeadlineQueue& deadlines)
+      : share_(budget), deadlines_(deadlines) {}
+
+  bool may_admit() const { return share_.may_admit(); }
+  std::uint64_t held() const { return share_.held(); }  // any thread
+
+ private:
+  friend class BodyIntake;
+  void on_expired() override;
+  void look_again_soon();
+
+  ByteShare share_;
+  DeadlineQueue& deadlines_;
+  boost::intrusive::list<BodyIntake, boost::intrusive::constant_time_size<false>> bodies_;
+};
+
+}  // namespace batchproxy

@@ -1,0 +1,49 @@
+// proxy/body_pace.h - BodyPace: how long a client may take to send a body.
+//
+// Not a fixed time for the whole of it: a large body on a slow line is welcome, one that stands
+// still, or drips, is not. It holds memory and a descriptor for as long as it likes to.
+//
+// Threading: a value, confined to its owner's thread.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+
+#include "batcher/ticket.h"
+
+namespace batchproxy {
+
+struct PaceLimits {
+  Duration stall = std::chrono::seconds(30);  // without a byte
+  Duration grace = std::chrono::seconds(10);  // before the average counts
+  std::uint64_t rate = 1024;                  // bytes per second, on average
+};
+
+class BodyPace {
+ public:
+  BodyPace(const PaceLimits& limits, TimePoint start)
+      : limits_(limits), start_(start), last_(start) {}
+
+  // `received` bytes are there `now`: when it will be too late for the next one.
+  TimePoint deadline(std::uint64_t received, TimePoint now) {
+    if (received > received_) last_ = now;
+    received_ = received;
+    const auto whole = std::chrono::seconds(static_cast<std::int64_t>(received / limits_.rate));
+    return std::min(last_ + limits_.stall,
+                    start_ + std::max<Duration>(limits_.grace, Duration(whole)));
+  }
+
+  // It was not read for so long by our own choice: that does not count.
+  void excuse(Duration pause) {
+    start_ += pause;
+    last_ += pause;
+  }
+
+ private:
+  PaceLimits limits_;
+  TimePoint start_, last_;
+  std::uint64_t received_ = 0;
+};
+
+}  // namespace batchproxy

@@ -1,0 +1,32 @@
+// tests/proxy/accept_trouble_test.cc - pauses and log lines when accepting fails.
+#include "proxy/accept_trouble.h"
+
+#include <gtest/gtest.h>
+
+namespace batchproxy {
+namespace {
+
+using namespace std::chrono_literals;
+
+TEST(AcceptTrouble, DoublesItsPauseUpToASecondAndStartsAgain) {
+  AcceptTrouble trouble;
+  EXPECT_EQ(trouble.pause(), 100ms);
+  EXPECT_EQ(trouble.pause(), 200ms);
+  EXPECT_EQ(trouble.pause(), 400ms);
+  EXPECT_EQ(trouble.pause(), 800ms);
+  EXPECT_EQ(trouble.pause(), 1s);
+  EXPECT_EQ(trouble.pause(), 1s);
+  trouble.over();
+  EXPECT_EQ(trouble.pause(), 100ms);
+}
+
+TEST(AcceptTrouble, SaysSoOnceInTenSeconds) {
+  AcceptTrouble trouble;
+  const TimePoint now = TimePoint() + 1h;
+  EXPECT_TRUE(trouble.may_log(now));
+  EXPECT_FALSE(trouble.may_log(now + 9s));
+  EXPECT_TRUE(trouble.may_log(now + 10s));
+}
+
+}  // namespace
+}  // namespace batchproxy
