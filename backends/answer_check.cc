@@ -42,6 +42,11 @@ bool is_blank(char c) {
   return c == ' ' || c == '\n' || c == '\r' || c == '\t';
 }
 
+std::string_view without_parameters(std::string_view content_type) {
+  const std::string_view type = content_type.substr(0, content_type.find(';'));
+  return type.substr(0, type.find_last_not_of(" \t") + 1);
+}
+
 constexpr int kMaxDepth = 256;  // answers are a few levels deep; recursion must end
 
 // Scalars need not be stepped over: who iterates does that.
@@ -84,9 +89,20 @@ bool is_well_formed(ondemand::value value, int depth) {
 }  // namespace
 
 bool is_json_type(std::string_view content_type) {
-  const std::string_view type = content_type.substr(0, content_type.find(';'));
-  const std::size_t last = type.find_last_not_of(" \t");
-  return http::iequals(type.substr(0, last + 1), "application/json");
+  return http::iequals(without_parameters(content_type), "application/json");
+}
+
+bool is_event_stream(std::string_view content_type) {
+  return http::iequals(without_parameters(content_type), "text/event-stream");
+}
+
+CallFailure AnswerChecker::judge(const AnswerHead& head, std::string_view body,
+                                 bool expects_object) {
+  if (head.status >= 500 && body.empty()) return CallFailure::kBareError;
+  const bool looked_into = expects_object && head.status < 300 && head.content_encoding.empty();
+  if (!looked_into) return CallFailure::kNone;
+  const bool good = is_json_type(head.content_type) && is_whole_object(body);
+  return good ? CallFailure::kNone : CallFailure::kBadAnswer;
 }
 
 bool AnswerChecker::is_whole_object(std::string_view body) {

@@ -10,13 +10,23 @@
 
 #include <simdjson.h>
 
+#include "backends/answer_head.h"
+#include "backends/call_failure.h"
+
 namespace batchproxy {
 
 // Whether a `content-type` is JSON's: application/json, whatever its parameters.
 bool is_json_type(std::string_view content_type);
 
+// Whether it is that of a stream of server-sent events.
+bool is_event_stream(std::string_view content_type);
+
 class AnswerChecker {
  public:
+  // What is wrong with an answer, if anything: kBareError or kBadAnswer. Its status and what it
+  // says are the client's business. `expects_object`: success means a JSON object here.
+  CallFailure judge(const AnswerHead& head, std::string_view body, bool expects_object);
+
   // Whether `body` is one JSON object from its first to its last byte, but for blanks around it.
   // Strings are checked for their end, UTF-8 and control bytes; their escapes are the client's to
   // read. `body` must be followed by simdjson::SIMDJSON_PADDING readable bytes.

@@ -48,6 +48,9 @@ class Attempts {
   // `served_by`: who may serve the request.
   Next after(const Attempt& attempt, BackendSet served_by);
 
+  // An answer has begun that is passed on as it comes: there is no way back from here.
+  void on_stream() { ++made_; }
+
   unsigned made() const { return made_; }  // that reached a backend
   BackendSet failed_by() const { return failed_by_; }
   bool is_suspect() const { return deaths_ >= kDeathsBeforeAlone; }

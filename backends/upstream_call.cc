@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <span>
 
 namespace batchproxy {
@@ -16,19 +15,6 @@ std::size_t SplicedBody::size() const {
   std::size_t size = 0;
   for (const std::string_view part : parts) size += part.size();
   return size;
-}
-
-Duration wait_asked_for(const AnswerHead& head) {
-  if (head.status != 429 && head.status != 503) return {};
-  const auto number = [](std::string_view text) {
-    double value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    const bool whole = error == std::errc{} && end == text.data() + text.size();
-    return whole && value > 0 ? std::min(value, 1e6) : 0;
-  };
-  const double ms = number(head.retry_after_ms);
-  const double seconds = ms > 0 ? ms / 1000 : number(head.retry_after);
-  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));
 }
 
 UpstreamCall::UpstreamCall(Resources resources, BackendId backend, TimePoint deadline)
@@ -53,7 +39,8 @@ Task<CallFailure> UpstreamCall::start(const UpstreamRequest& request) {
       co_await resources_.connections.connect(backend_, *connection_, deadline_);
   if (aborted_) co_return CallFailure::kAborted;
   if (error == asio::error::connection_refused || error == asio::error::host_unreachable) {
-    co_return CallFailure::kRefused;
+    // The kept connection may have died because its server did, perhaps of this very request.
+    co_return reused ? CallFailure::kNoAnswer : CallFailure::kRefused;
   }
   if (error) co_return CallFailure::kUnreachable;
   co_return co_await attempt(request);

@@ -12,6 +12,7 @@
 #include <string>
 #include <string_view>
 
+#include "backends/answer_head.h"
 #include "backends/call_failure.h"
 #include "backends/connection_pool.h"
 #include "backends/http/body.h"
@@ -38,19 +39,6 @@ struct UpstreamRequest {
   std::string_view request_id;     // fresh for every attempt
   SplicedBody body;
 };
-
-// What of the answer's head is passed on. Views are valid while the call lives.
-struct AnswerHead {
-  unsigned status = 0;
-  std::string_view content_type{};
-  std::string_view content_encoding{};
-  std::string_view retry_after{};
-  std::string_view retry_after_ms{};  // these two: what the openai package goes by
-  std::string_view should_retry{};
-};
-
-// How long an answer asks its client to wait; nothing unless it is a 429 or a 503 that says so.
-Duration wait_asked_for(const AnswerHead& head);
 
 class UpstreamCall {
  public:

@@ -124,7 +124,10 @@ void Scheduler::complete(const Grant& grant, std::uint32_t prompts, Outcome outc
   if (grant.holds_call) --backend.calls;
   if (grant.alone) {
     suspect_flies_ = false;
-    unreserve();
+    // The next suspect would have to wait for it to become empty again; but with no other backend
+    // those without blame must have their turn.
+    const bool others = std::ranges::any_of(backends_, &Backend::is_ready);
+    if (suspects_.empty() || !others) unreserve();
   }
   backend.room.on_completed(prompts);
   if (outcome == Outcome::kGood) budget_.on_success(now);

@@ -62,9 +62,10 @@ Task<Errand::Outcome> Errand::attempt_until_done() {
     co_await verdict();
     if (!granted_) co_return refused();
     const CallFailure failure = co_await make_attempt();
-    const bool streams =
-        failure == CallFailure::kNone && ticket_.streaming && !cancelled_ && answer().status == 200;
-    if (streams) co_return Outcome::kStream;  // the backend is not free yet
+    if (streams_ && !cancelled_) {
+      attempts_.on_stream();
+      co_return Outcome::kStream;  // the backend is not free yet
+    }
     went_down_ = false;
     if (is_death(failure) && ticket_.verdict.alone) co_await look_after(ticket_.verdict.backend);
     if (const Ending ending = after(failure)) co_return *ending;
@@ -216,9 +217,9 @@ Task<CallFailure> Errand::call_alone() {
   const UpstreamRequest upstream{
       request.route->method, request.target, fields, request.authorization, id, load_.body};
   CallFailure failure = co_await call_->start(upstream);
-  const bool relay = failure == CallFailure::kNone && ticket_.streaming &&
-                     call_->head().status == 200 && !cancelled_;
-  if (relay) co_return failure;
+  streams_ = failure == CallFailure::kNone && ticket_.streaming && call_->head().status == 200 &&
+             is_event_stream(call_->head().content_type) && !cancelled_;
+  if (streams_) co_return failure;
   if (failure == CallFailure::kNone) failure = co_await call_->read_whole();
   calling_ = false;
   co_return failure == CallFailure::kNone ? check_answer() : failure;
@@ -233,7 +234,9 @@ TimePoint Errand::attempt_deadline() const {
 // Whether the answer is one at all. What it says is the client's business, except where we put it
 // together with others.
 CallFailure Errand::check_answer() {
-  if (call_->head().status >= 500 && call_->body().empty()) return CallFailure::kBareError;
+  const CallFailure failure = thread_.answer_checker.judge(call_->head(), call_->body(),
+                                                           load_.request->route->expects_object());
+  if (failure != CallFailure::kNone) return failure;
   if (load_.piece > 0 && call_->head().status == 200) {
     const ListReader::Piece piece{call_->body(), 0, ticket_.prompts};
     if (!thread_.list_reader.gather({&piece, 1}, load_.choices)) return CallFailure::kWrongCount;

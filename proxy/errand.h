@@ -130,6 +130,7 @@ class Errand final : public VerdictSink {
   Ticket ticket_;
   Attempts attempts_;
   CallFailure last_ = CallFailure::kAborted;  // how the last attempt ended
+  bool streams_ = false;                      // the answer under way is passed on as it comes
   bool went_down_ = false;                    // the backend, after that
   std::shared_ptr<const Endpoint> backend_;
   BatchInfo batch_;

@@ -9,6 +9,7 @@
 
 #include <boost/intrusive/list.hpp>
 
+#include "backends/answer_check.h"
 #include "backends/body_scan.h"
 #include "backends/connection_pool.h"
 #include "backends/http/buffer.h"
@@ -107,6 +108,7 @@ struct IoThread {
   http::ResponseHead response_head;
   BodyScanner scanner;
   ListReader list_reader;
+  AnswerChecker answer_checker;
 
   ModelTablePtr models;        // the newest; replaced from outside by posting to `io`
   ApiKeysPtr keys;             // null: none are asked for; likewise

@@ -86,8 +86,8 @@ class MergedCall final : private Deadline {
     CallFailure failure = co_await call.start(upstream);
     if (failure == CallFailure::kNone) failure = co_await call.read_whole();
     call_ = nullptr;
-    if (failure == CallFailure::kNone && call.head().status >= 500 && call.body().empty()) {
-      failure = CallFailure::kBareError;
+    if (failure == CallFailure::kNone) {
+      failure = thread_.answer_checker.judge(call.head(), call.body(), true);
     }
     const bool tells = failure != CallFailure::kNone && failure != CallFailure::kTimedOut &&
                        failure != CallFailure::kAborted;

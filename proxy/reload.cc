@@ -15,11 +15,13 @@ namespace {
 // Where a process listens and what it has started stays.
 bool needs_restart(std::string_view key) {
   constexpr std::array kKeys = {
-      std::string_view("listen"),      std::string_view("admin"),
-      std::string_view("io_threads"),  std::string_view("flush"),
-      std::string_view("boot_local"),  std::string_view("enable_batching"),
-      std::string_view("hf_model_id"), std::string_view("model"),
-      std::string_view("vllm_args"),   std::string_view("server_startup_timeout")};
+      std::string_view("listen"),         std::string_view("admin"),
+      std::string_view("io_threads"),     std::string_view("flush"),
+      std::string_view("boot_local"),     std::string_view("enable_batching"),
+      std::string_view("hf_model_id"),    std::string_view("model"),
+      std::string_view("vllm_args"),      std::string_view("server_startup_timeout"),
+      std::string_view("max_prompts"),    std::string_view("max_buffered_bytes"),
+      std::string_view("max_connections")};
   return key.starts_with("launcher.") || key.starts_with("vllm_args.") ||
          std::ranges::find(kKeys, key) != kKeys.end();
 }
@@ -36,6 +38,9 @@ ReloadPlan plan_reload(const Options& current, const Options& wanted) {
   next.proxy.admin = current.proxy.admin;
   next.proxy.io_threads = current.proxy.io_threads;
   next.proxy.flush = current.proxy.flush;
+  next.proxy.max_prompts = current.proxy.max_prompts;
+  next.proxy.max_buffered_bytes = current.proxy.max_buffered_bytes;
+  next.proxy.max_connections = current.proxy.max_connections;
   next.proxy.launcher = current.proxy.launcher;
   next.worker.boot_local = current.worker.boot_local;
   next.worker.enable_batching = current.worker.enable_batching;

@@ -22,6 +22,9 @@ struct Route {
   std::string_view path;
   Action action;
   BodyKind body = BodyKind::kOther;
+
+  // Whether success is a JSON object here, unless it is a stream.
+  bool expects_object() const { return body != BodyKind::kOther; }
 };
 
 // The route of `method` and `path`, or kUnknownRoute, or kMethodNotAllowed (then allowed_method()
