@@ -297,9 +297,8 @@ Task<void> Dispatch::run_piece(Piece& piece) {
 
 Task<Finish> Dispatch::answer_list(const BodyScan& scan) {
   std::vector<ListReader::Piece> answers;
-  const Errand& first = *pieces_.front()->errand;
-  Provenance who = provenance(first);
   std::string names;
+  unsigned attempts = 0;
   for (auto& piece : pieces_) {
     if (!piece->is_good()) {
       // A cancelled one is only the consequence of another's failure.
@@ -309,7 +308,7 @@ Task<Finish> Dispatch::answer_list(const BodyScan& scan) {
     const Errand& errand = *piece->errand;
     answers.push_back({errand.body(), piece->first_prompt, errand.ticket().prompts});
     thread_.metrics.answered[errand.backend().id].add();
-    who.attempts = std::max(who.attempts, errand.attempts());
+    attempts = std::max(attempts, errand.attempts());
     if (names.find(errand.backend().name) == std::string::npos) {
       if (!names.empty()) names += ", ";
       names += errand.backend().name;
@@ -324,7 +323,10 @@ Task<Finish> Dispatch::answer_list(const BodyScan& scan) {
                 "A backend's answer to a part of the list does not hold what was asked for."};
     co_return co_await refuse(std::move(error));
   }
+  const Errand& first = *pieces_.front()->errand;
+  Provenance who = provenance(first);
   who.backend = names;
+  who.attempts = attempts;
   co_return co_await answer_with(first.answer(), *body, who, scan.prompts);
 }
 

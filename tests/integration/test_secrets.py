@@ -31,7 +31,8 @@ class Canary:
     def __init__(self, start_proxy, tmp_path, fault, keyed):
         self.marks = {place: "canary" + secrets.token_hex(12) for place in PLACES}
         self.backend = ScriptedBackend(lambda *_: FAULTS[fault](self.marks))
-        settings = {"backends": [{"url": self.backend.url, "api_key": self.marks["backend_key"]}], "log_level": "debug"}
+        settings = {"backends": [{"url": self.backend.url, "api_key": self.marks["backend_key"]}], "log_level": "debug",
+                    "hold_timeout": 0.2}
         if keyed:
             keys = tmp_path / "keys.txt"
             keys.touch(0o600)
@@ -142,7 +143,7 @@ def test_a_configured_key_is_not_told_by_the_configuration_either(tmp_path, star
     marker = "canary" + secrets.token_hex(12)
     (tmp_path / "c.yaml").write_text(json.dumps(
         {"generator_settings": {"api_key": marker, "server": "127.0.0.1", "port": 9},
-         "batchproxy": {"log_level": "debug", "drain_timeout": 0}}))
+         "batchproxy": {"log_level": "debug", "drain_timeout": 0, "hold_timeout": 0}}))
     proxy = start_proxy("--config", tmp_path / "c.yaml")
     call(proxy.url, "/v1/completions", {"prompt": "x"})
     shown = call(proxy.admin, "/status")[1].decode() + call(proxy.admin, "/metrics")[1].decode()
