@@ -5,13 +5,19 @@
 
 namespace batchproxy {
 
-bool Breaker::admits(TimePoint now) const {
-  return state_ == State::kClosed || (state_ == State::kOpen && now >= until_);
+// When the state may change by itself.
+TimePoint Breaker::due(bool last_resort) const {
+  if (state_ != State::kOpen || !last_resort) return until_;
+  return std::min(until_, since_ + kLastResort);
 }
 
-std::optional<TimePoint> Breaker::changes_at(TimePoint now) const {
-  if (state_ == State::kClosed || until_ <= now) return std::nullopt;
-  return until_;
+bool Breaker::admits(TimePoint now, bool last_resort) const {
+  return state_ == State::kClosed || (state_ == State::kOpen && now >= due(last_resort));
+}
+
+std::optional<TimePoint> Breaker::changes_at(TimePoint now, bool last_resort) const {
+  if (state_ == State::kClosed || due(last_resort) <= now) return std::nullopt;
+  return due(last_resort);
 }
 
 void Breaker::advance(TimePoint now) {
@@ -37,7 +43,7 @@ void Breaker::on_outcome(Outcome outcome, std::uint32_t generation, TimePoint no
       // The probe was called off: the next request is one.
       if (probing) {
         state_ = State::kOpen;
-        until_ = now;
+        since_ = until_ = now;
       }
       break;
     case Outcome::kServerError:
@@ -56,7 +62,7 @@ void Breaker::on_ready(TimePoint now) {
     losses_ = server_errors_ = 0;
   } else {
     state_ = State::kOpen;
-    until_ = now;
+    since_ = until_ = now;
   }
   ++generation_;
 }
@@ -64,6 +70,7 @@ void Breaker::on_ready(TimePoint now) {
 void Breaker::open(TimePoint now) {
   state_ = State::kOpen;
   ++openings_;
+  since_ = now;
   until_ = now + std::min(kMaxPause, openings_ * kPause);
   losses_ = server_errors_ = 0;
   ++generation_;

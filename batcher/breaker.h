@@ -7,6 +7,9 @@
 //     └── the probe is answered, or has lasted 5 s ── half-open: one request, the probe
 //                                                           └── it fails: open again, for longer
 //
+// When no other backend is up either, waiting for the end of the pause helps nobody: then a probe
+// may go a second after the opening.
+//
 // A refusal of the request (4xx) is a sign of life. Results of requests from before the last change
 // say nothing about now and are ignored: each grant carries the breaker's generation.
 //
@@ -36,13 +39,14 @@ class Breaker {
   static constexpr int kServerErrors = 5;
   static constexpr Duration kPause = std::chrono::seconds(5);  // times the openings in a row
   static constexpr Duration kMaxPause = std::chrono::seconds(60);
+  static constexpr Duration kLastResort = std::chrono::seconds(1);
   static constexpr Duration kProbeLasts = std::chrono::seconds(5);
 
   bool is_closed() const { return state_ == State::kClosed; }
-  // Whether a request may be granted now.
-  bool admits(TimePoint now) const;
+  // Whether a request may be granted now. `last_resort`: no other backend is up.
+  bool admits(TimePoint now, bool last_resort = false) const;
   // When admits() or is_closed() will next change by itself.
-  std::optional<TimePoint> changes_at(TimePoint now) const;
+  std::optional<TimePoint> changes_at(TimePoint now, bool last_resort = false) const;
   std::uint32_t generation() const { return generation_; }
 
   // Time has passed.
@@ -59,8 +63,10 @@ class Breaker {
 
   void open(TimePoint now);
   void close();
+  TimePoint due(bool last_resort) const;
 
   State state_ = State::kClosed;
+  TimePoint since_{};      // of kOpen: when it opened
   TimePoint until_{};      // of kOpen: the end of the pause; of kProbing: when it has lasted enough
   int losses_ = 0;         // in a row
   int server_errors_ = 0;  // in a row

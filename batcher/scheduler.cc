@@ -220,6 +220,7 @@ BackendSet Scheduler::choose_among(const Ticket& ticket) const {
 // Puts a ticket that has its turn into the queue where it belongs.
 void Scheduler::enter(Ticket& ticket) {
   ticket.among = choose_among(ticket);
+  if (!any_up(ticket.among)) stale_ = true;
   deadlines_.insert(deadlines_.end(), ticket);
   queued_ += ticket.prompts;
   if (ticket.suspect) {
@@ -344,8 +345,16 @@ void Scheduler::refresh(TimePoint now) {
   if (!stale_ && now < refresh_at_) return;
   stale_ = false;
   refresh_at_ = TimePoint::max();
-  for (Backend& backend : backends_) refresh(backend, now);
-  for (auto& queue : queues_) refresh(*queue, now);
+  for (Backend& backend : backends_) backend.breaker.advance(now);
+  BackendSet last_resort;
+  for (auto& queue : queues_) {
+    refresh(*queue, now);
+    if (queue->down_since && queue->prompts > 0) last_resort = last_resort | queue->backends;
+  }
+  for (const Ticket& suspect : suspects_) {
+    if (!any_up(suspect.among)) last_resort = last_resort | suspect.among;
+  }
+  for (Backend& backend : backends_) refresh(backend, now, last_resort.contains(id_of(backend)));
   // Those that avoid a backend may have nobody else left.
   std::vector<Ticket*> moved;
   for (const auto& queue : queues_) {
@@ -360,19 +369,19 @@ void Scheduler::refresh(TimePoint now) {
   }
 }
 
-void Scheduler::refresh(Backend& backend, TimePoint now) {
-  backend.breaker.advance(now);
+void Scheduler::refresh(Backend& backend, TimePoint now, bool last_resort) {
   const bool tripped = !backend.breaker.is_closed();
   if (std::exchange(backend.tripped, tripped) && !tripped) backend.starts_slowly = true;
   if (backend.up) start_slowly(backend, now);
-  const bool was_ready =
-      std::exchange(backend.ready, backend.up && !backend.reserved && backend.breaker.admits(now) &&
-                                       now >= backend.paused_until);
+  const bool was_ready = std::exchange(
+      backend.ready, backend.up && !backend.reserved && backend.breaker.admits(now, last_resort) &&
+                         now >= backend.paused_until);
   if (was_ready && !backend.ready) {
     while (!backend.affine.empty()) move(*backend.affine.begin(), std::nullopt);
   }
   if (!backend.up) return;
-  if (const auto at = backend.breaker.changes_at(now)) refresh_at_ = std::min(refresh_at_, *at);
+  if (const auto at = backend.breaker.changes_at(now, last_resort))
+    refresh_at_ = std::min(refresh_at_, *at);
   if (now < backend.paused_until) refresh_at_ = std::min(refresh_at_, backend.paused_until);
 }
 

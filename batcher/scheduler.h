@@ -232,7 +232,7 @@ class Scheduler {
 
   // Who takes requests.
   void refresh(TimePoint now);
-  void refresh(Backend& backend, TimePoint now);
+  void refresh(Backend& backend, TimePoint now, bool last_resort = false);
   void refresh(Queue& queue, TimePoint now);
   bool any_up(BackendSet among) const;
   void start_slowly(Backend& backend, TimePoint now);
