@@ -192,6 +192,7 @@ class Scheduler {
     std::vector<Ticket*> open;  // granted in this take(), batch not closed yet
     std::uint32_t open_prompts = 0;
 
+    bool takes(TimePoint now) const { return up && breaker.admits(now) && now >= paused_until; }
     bool is_ready() const { return ready && inflight < most; }
     std::uint32_t room_now() const { return std::min(room.prompts(), most); }
     bool has_room() const { return ready && inflight < room_now(); }
@@ -286,6 +287,7 @@ class Scheduler {
   Turns suspects_;                              // wait for a backend to themselves, one at a time
   std::optional<BackendId> reserved_;           // for the first of them, or the one under way
   bool suspect_flies_ = false;
+  bool others_first_ = false;  // before the next suspect
   RetryBudget budget_;
   TimePoint now_{};         // of the last take()
   bool stale_ = true;       // something has happened that refresh() must look at
