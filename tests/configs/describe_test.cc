@@ -105,6 +105,11 @@ TEST(ChangesBetween, GiveWhatIsOnOneSideOnlyAndNothingTwice) {
                                             "backends[1].max_num_seqs:  -> 256"));
 }
 
+TEST(ChangesBetween, DoNotNameAListBesidesItsParts) {
+  EXPECT_THAT(changes("model: {server: node1}", "model: {server: node1, vllm_args: {seed: 1}}"),
+              testing::ElementsAre("vllm_args.seed:  -> 1"));
+}
+
 TEST(ChangesBetween, SeeTheEndOfALongValue) {
   const std::string start = "model: {server: node1, hf_model_id: " + std::string(100, 'x');
   EXPECT_THAT(changes(start + "a}", start + "b}"), testing::SizeIs(1));
