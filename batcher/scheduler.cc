@@ -486,7 +486,9 @@ void Scheduler::take_eager() {
   }
   close_batches(reason);
   for (Backend& backend : backends_) {
-    if (backend.ready && !backend.has_room() && is_waited_for(backend)) backend.room.on_held_back();
+    // A slow start holds back too, but says nothing about the room.
+    const bool full = backend.ready && backend.inflight >= backend.room.prompts();
+    if (full && is_waited_for(backend)) backend.room.on_held_back();
   }
 }
 

@@ -208,6 +208,18 @@ TEST_F(SchedulerOutage, GivesABackendOneBatchAfterAnOutageThenTwoThenFour) {
   EXPECT_EQ(scheduler_->next_due(), at(600s)) << "that is no limit any more";
 }
 
+TEST_F(SchedulerOutage, DoesNotTakeASlowStartForALackOfRoom) {
+  start(1, usual(), /*room=*/100);
+  set_up(0, false, 0s);
+  submit_many(60, 0s);
+  ASSERT_EQ(set_up(0, true, 1s).size(), 4u);
+  for (int look = 0; look < 3; ++look) {
+    scheduler_->observe(0, EngineSample{.running = 4}, at(1100ms));
+    take(1100ms);
+  }
+  EXPECT_EQ(scheduler_->room(0), 100u);
+}
+
 TEST_F(SchedulerOutage, ReplacesDuringASlowStartOnlyWhatIsAnswered) {
   for (const auto policy : {FlushPolicy::kEager, FlushPolicy::kFixed, FlushPolicy::kOff}) {
     start(1, with(policy));
