@@ -155,8 +155,16 @@ void Lane::handle(const LanePort::Message& message) {
     case LanePort::Kind::kSubmit:
       // Made with another table of models than ours: who serves it may have changed.
       if (message.ticket->routes != routes_.version) {
+        const bool is_older = message.ticket->routes < routes_.version;
         message.ticket->backends = routes_.find(message.ticket->model);
         message.ticket->routes = routes_.version;
+        // One with a newer table waits until we have that too.
+        if (is_older && message.ticket->backends.empty() && routes_.complete) {
+          message.ticket->verdict = {};
+          message.ticket->verdict.refused = Errc::kUnknownModel;
+          by_port_[message.ticket->port].push_back(message.ticket);
+          break;
+        }
       }
       scheduler_.submit(*message.ticket);
       break;

@@ -79,7 +79,8 @@ void Scheduler::set_up(BackendId id, bool up) {
 void Scheduler::reroute(const std::function<BackendSet(std::uint64_t)>& find, bool complete) {
   std::vector<Ticket*> moved;
   for (Ticket& ticket : deadlines_) {
-    if (find(ticket.model) != ticket.backends) moved.push_back(&ticket);
+    const BackendSet backends = find(ticket.model);
+    if (backends != ticket.backends || (backends.empty() && complete)) moved.push_back(&ticket);
   }
   for (Ticket* ticket : moved) {
     ticket->backends = find(ticket->model);
@@ -126,8 +127,8 @@ void Scheduler::complete(const Grant& grant, std::uint32_t prompts, Outcome outc
     suspect_flies_ = false;
     // The next suspect would have to wait for it to become empty again; but with no other backend
     // those without blame must have their turn.
-    const bool others = std::ranges::any_of(backends_, &Backend::is_ready);
-    if (suspects_.empty() || !others) unreserve();
+    others_first_ = std::ranges::none_of(backends_, &Backend::is_ready);
+    if (suspects_.empty() || others_first_) unreserve();
   }
   backend.room.on_completed(prompts);
   if (outcome == Outcome::kGood) budget_.on_success(now);
@@ -156,7 +157,8 @@ void Scheduler::take(TimePoint now, std::vector<Ticket*>& decided) {
 }
 
 void Scheduler::decide(TimePoint now) {
-  if (!suspects_.empty()) place_suspects(now);
+  const bool others_first = std::exchange(others_first_, false);
+  if (!others_first) place_suspects(now);
   switch (options_.policy) {
     case FlushPolicy::kOff:
       for (auto& queue : queues_) take_immediate(*queue);
@@ -172,6 +174,7 @@ void Scheduler::decide(TimePoint now) {
       take_overdue(now);
       break;
   }
+  if (others_first) place_suspects(now);
 }
 
 std::optional<TimePoint> Scheduler::next_due() const {
@@ -191,6 +194,12 @@ std::optional<TimePoint> Scheduler::next_due() const {
     } else if (options_.policy == FlushPolicy::kEager && any_below_max(queue->backends)) {
       // Once every backend is at its limit only a completion can help, and that wakes us anyway.
       sooner(queue->arrivals.begin()->arrival + options_.batch_timeout);
+    }
+  }
+  for (const Ticket& suspect : suspects_) {
+    for (const auto& queue : queues_) {
+      if (queue->backends != suspect.among || !queue->down_since) continue;
+      sooner(std::max(suspect.arrival, *queue->down_since) + options_.hold_timeout);
     }
   }
   return due;
@@ -354,7 +363,10 @@ void Scheduler::refresh(TimePoint now) {
   for (const Ticket& suspect : suspects_) {
     if (!any_up(suspect.among)) last_resort = last_resort | suspect.among;
   }
-  for (Backend& backend : backends_) refresh(backend, now, last_resort.contains(id_of(backend)));
+  for (Backend& backend : backends_) {
+    backend.last_resort = last_resort.contains(id_of(backend));
+    refresh(backend, now);
+  }
   // Those that avoid a backend may have nobody else left.
   std::vector<Ticket*> moved;
   for (const auto& queue : queues_) {
@@ -363,24 +375,26 @@ void Scheduler::refresh(TimePoint now) {
       if (choose_among(ticket) != ticket.among) moved.push_back(&ticket);
     }
   }
+  for (Ticket& suspect : suspects_) {
+    if (any_up(suspect.among)) continue;
+    if (choose_among(suspect) != suspect.among) moved.push_back(&suspect);
+  }
   for (Ticket* ticket : moved) {
     unlink(*ticket);
     enter(*ticket);
   }
 }
 
-void Scheduler::refresh(Backend& backend, TimePoint now, bool last_resort) {
+void Scheduler::refresh(Backend& backend, TimePoint now) {
   const bool tripped = !backend.breaker.is_closed();
   if (std::exchange(backend.tripped, tripped) && !tripped) backend.starts_slowly = true;
   if (backend.up) start_slowly(backend, now);
-  const bool was_ready = std::exchange(
-      backend.ready, backend.up && !backend.reserved && backend.breaker.admits(now, last_resort) &&
-                         now >= backend.paused_until);
+  const bool was_ready = std::exchange(backend.ready, backend.takes(now) && !backend.reserved);
   if (was_ready && !backend.ready) {
     while (!backend.affine.empty()) move(*backend.affine.begin(), std::nullopt);
   }
   if (!backend.up) return;
-  if (const auto at = backend.breaker.changes_at(now, last_resort))
+  if (const auto at = backend.breaker.changes_at(now, backend.last_resort))
     refresh_at_ = std::min(refresh_at_, *at);
   if (now < backend.paused_until) refresh_at_ = std::min(refresh_at_, backend.paused_until);
 }
@@ -418,12 +432,20 @@ bool Scheduler::any_up(BackendSet among) const {
 // A suspect runs with nothing else on its backend, so that nobody suffers with it, and so that
 // there is no doubt if the engine dies again. One at a time: the other backends serve meanwhile.
 void Scheduler::place_suspects(TimePoint now) {
-  if (suspect_flies_) return;
-  Ticket& suspect = *suspects_.begin();
-  if (reserved_ && !(backends_[*reserved_].up && suspect.among.contains(*reserved_))) unreserve();
-  if (!reserved_) {
+  if (suspect_flies_ || suspects_.empty()) return;
+  if (reserved_ && !backends_[*reserved_].takes(now)) unreserve();
+  const auto has_reserved = [this](const Ticket& ticket) {
+    return reserved_ && ticket.among.contains(*reserved_);
+  };
+  // One that nobody can take now does not keep up those behind it.
+  const auto first = std::ranges::find_if(suspects_, [&](const Ticket& ticket) {
+    return has_reserved(ticket) || any_ready(ticket.among);
+  });
+  if (first == suspects_.end()) return unreserve();
+  Ticket& suspect = *first;
+  if (!has_reserved(suspect)) {
+    unreserve();
     reserved_ = least_loaded(suspect.among, &Backend::is_ready);
-    if (!reserved_) return;
     backends_[*reserved_].reserved = true;
     refresh(backends_[*reserved_], now);
   }
@@ -476,7 +498,9 @@ void Scheduler::take_eager() {
   }
   close_batches(reason);
   for (Backend& backend : backends_) {
-    if (backend.ready && !backend.has_room() && is_waited_for(backend)) backend.room.on_held_back();
+    // A slow start holds back too, but says nothing about the room.
+    const bool full = backend.ready && backend.inflight >= backend.room.prompts();
+    if (full && is_waited_for(backend)) backend.room.on_held_back();
   }
 }
 

@@ -179,6 +179,7 @@ class Scheduler {
     Breaker breaker;
     bool up = false;                            // its server is there
     bool tripped = false;                       // its breaker was not closed when last looked at
+    bool last_resort = false;                   // no other is up for some that wait
     bool reserved = false;                      // for a suspect
     TimePoint paused_until = TimePoint::min();  // as it has asked for
     bool starts_slowly = false;                 // from its next start on
@@ -192,6 +193,9 @@ class Scheduler {
     std::vector<Ticket*> open;  // granted in this take(), batch not closed yet
     std::uint32_t open_prompts = 0;
 
+    bool takes(TimePoint now) const {
+      return up && breaker.admits(now, last_resort) && now >= paused_until;
+    }
     bool is_ready() const { return ready && inflight < most; }
     std::uint32_t room_now() const { return std::min(room.prompts(), most); }
     bool has_room() const { return ready && inflight < room_now(); }
@@ -232,7 +236,7 @@ class Scheduler {
 
   // Who takes requests.
   void refresh(TimePoint now);
-  void refresh(Backend& backend, TimePoint now, bool last_resort = false);
+  void refresh(Backend& backend, TimePoint now);
   void refresh(Queue& queue, TimePoint now);
   bool any_up(BackendSet among) const;
   void start_slowly(Backend& backend, TimePoint now);
@@ -286,6 +290,7 @@ class Scheduler {
   Turns suspects_;                              // wait for a backend to themselves, one at a time
   std::optional<BackendId> reserved_;           // for the first of them, or the one under way
   bool suspect_flies_ = false;
+  bool others_first_ = false;  // before the next suspect
   RetryBudget budget_;
   TimePoint now_{};         // of the last take()
   bool stale_ = true;       // something has happened that refresh() must look at

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <map>
+#include <type_traits>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -17,6 +18,7 @@ namespace batchproxy {
 namespace {
 
 constexpr std::size_t kLongestValue = 60;
+constexpr const char* kMask = "********";
 
 std::string shortened(std::string text) {
   const bool cut = text.size() > kLongestValue;
@@ -43,10 +45,10 @@ std::string text_of(Seconds value) {
   return number_text(value.count());
 }
 std::string text_of(const std::string& value) {
-  return value.empty() ? "\"\"" : shortened(value);
+  return value.empty() ? "\"\"" : value;
 }
 std::string text_of(const std::vector<std::string>& value) {
-  return shortened("[" + join({value.begin(), value.end()}) + "]");
+  return "[" + join({value.begin(), value.end()}) + "]";
 }
 std::string text_of(const Arguments& value) {
   return value.empty() ? "{}" : "";
@@ -61,7 +63,7 @@ std::string text_of(const Servers& value) {
 std::string text_of(const ArgumentValue& value) {
   if (const auto* flag = std::get_if<bool>(&value)) return text_of(*flag);
   if (const auto* text = std::get_if<std::string>(&value)) return text_of(*text);
-  if (const auto* json = std::get_if<JsonText>(&value)) return shortened(json->text);
+  if (const auto* json = std::get_if<JsonText>(&value)) return json->text;
   const auto* list = std::get_if<std::vector<std::string>>(&value);
   return list ? text_of(*list) : "null";
 }
@@ -70,8 +72,10 @@ std::string text_of(const ArgumentValue& value) {
 
 struct Row {
   std::string name;
-  std::string value;
+  std::string value;  // as it is shown
   std::string origin;
+  std::string whole;       // nothing cut or masked: never to be shown
+  bool has_parts = false;  // which have rows of their own
 };
 
 std::string origin_text(const Origin& origin) {
@@ -92,8 +96,12 @@ class EffectiveRows {
  private:
   template <class T>
   void add_member(const Key<T>& key, const std::string& name) {
-    const bool masked = is_secret(name) && text_of(key.value) != "\"\"";
-    rows_.push_back({name, masked ? "********" : text_of(key.value), origin_text(key.origin)});
+    constexpr bool kHasParts =
+        std::is_same_v<T, Arguments> || std::is_same_v<T, std::vector<BackendOptions>>;
+    const std::string whole = text_of(key.value);
+    const bool masked = is_secret(name) && whole != "\"\"";
+    rows_.push_back(
+        {name, masked ? kMask : shortened(whole), origin_text(key.origin), whole, kHasParts});
     add_parts(key.value, name);
   }
   void add_member(const LauncherOptions& launcher, const std::string& name) {
@@ -105,8 +113,9 @@ class EffectiveRows {
   void add_parts(const Arguments& arguments, const std::string& name) {
     for (const Argument& argument : arguments) {
       const bool masked = is_secret(with_underscores(argument.name));
+      const std::string whole = text_of(argument.value);
       rows_.push_back(
-          {name + "." + argument.name, masked ? "********" : text_of(argument.value), ""});
+          {name + "." + argument.name, masked ? kMask : shortened(whole), "", whole, false});
     }
   }
   void add_parts(const std::vector<BackendOptions>& backends, const std::string& name) {
@@ -220,20 +229,27 @@ std::string show_effective(const Options& options) {
 }
 
 std::vector<Change> changes_between(const Options& from, const Options& to) {
-  std::map<std::string, Change> changes;
+  struct Both {
+    Change shown;
+    Change whole;
+  };
+  std::map<std::string, Both> changes;
   const auto note = [&](const Options& options, std::string Change::* side) {
     for (const auto& rows : {rows_of(options.worker, ""), rows_of(options.proxy, "")}) {
       for (const Row& row : rows) {
-        changes[row.name].key = row.name;
-        changes[row.name].*side = row.value;
+        if (row.has_parts) continue;
+        Both& both = changes[row.name];
+        both.shown.key = row.name;
+        both.shown.*side = row.value;
+        both.whole.*side = row.whole;
       }
     }
   };
   note(from, &Change::from);
   note(to, &Change::to);
   std::vector<Change> different;
-  for (auto& [key, change] : changes) {
-    if (change.from != change.to) different.push_back(std::move(change));
+  for (auto& [key, both] : changes) {
+    if (both.whole.from != both.whole.to) different.push_back(std::move(both.shown));
   }
   return different;
 }

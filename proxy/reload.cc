@@ -42,7 +42,8 @@ ReloadPlan plan_reload(const Options& current, const Options& wanted) {
   next.proxy.max_buffered_bytes = current.proxy.max_buffered_bytes;
   next.proxy.max_connections = current.proxy.max_connections;
   next.proxy.launcher = current.proxy.launcher;
-  next.worker.boot_local = current.worker.boot_local;
+  // With servers of somebody else's this only says whose key there is.
+  if (starts || would_start) next.worker.boot_local = current.worker.boot_local;
   next.worker.enable_batching = current.worker.enable_batching;
   next.worker.hf_model_id = current.worker.hf_model_id;
   next.worker.model = current.worker.model;
@@ -50,6 +51,9 @@ ReloadPlan plan_reload(const Options& current, const Options& wanted) {
   next.worker.server_startup_timeout = current.worker.server_startup_timeout;
   if (starts != would_start) {
     next.proxy.backends = current.proxy.backends;
+    next.worker.server = current.worker.server;
+    next.worker.port = current.worker.port;
+    next.worker.api_key = current.worker.api_key;
     plan.lines.push_back(
         "engines that are started and servers that run already cannot take each other's place "
         "without a restart");

@@ -49,13 +49,38 @@ TEST(AnswerCheck, RefusesWhatIsNoObject) {
 }
 
 TEST(AnswerCheck, RefusesWhatOnlyLooksLikeOne) {
-  for (const char* body :
-       {"{garbage}", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{\"a\":1 2}", "{\"a\":[1}", "{\"a\":{]}",
-        "{\"a\":(1)}", "{\"a\":nul}", "{\"a\":nullx}", "{\"a\":truefalse}", "{\"a\":NaN}",
-        "{\"a\":-Infinity}", "{\"a\":01}", "{\"a\":1.}", "{\"a\":.5}", "{\"a\":-}", "{\"a\":1e}",
-        "{\"a\":+1}", "{\"a\":0x1}", "{'a':1}", "{\"a\"x:1}", "{\"a\":\"b\"x}", "{\"a\":[1,]}",
-        "{\"a\":[,1]}", "{\"a\":[1 \"b\"]}", "{\"a\":\"\xff\"}", "{\"a\":\"line\nbreak\"}", "{1:2}",
-        "{\"a\":1 \"b\":2}", "{,}", "{\"a\":\"open}"}) {
+  for (const char* body : {"{garbage}",
+                           "{\"a\"}",
+                           "{\"a\":}",
+                           "{\"a\":1,}",
+                           "{\"a\":1 2}",
+                           "{\"a\":[1}",
+                           "{\"a\":{]}",
+                           "{\"a\":(1)}",
+                           "{\"a\":nul}",
+                           "{\"a\":nullx}",
+                           "{\"a\":truefalse}",
+                           "{\"a\":NaN}",
+                           "{\"a\":-Infinity}",
+                           "{\"a\":01}",
+                           "{\"a\":1.}",
+                           "{\"a\":.5}",
+                           "{\"a\":-}",
+                           "{\"a\":1e}",
+                           "{\"a\":+1}",
+                           "{\"a\":0x1}",
+                           "{'a':1}",
+                           "{\"a\"x:1}",
+                           "{\"a\":\"b\"x}",
+                           "{\"a\":[1,]}",
+                           "{\"a\":[,1]}",
+                           "{\"a\":[1 \"b\"]}",
+                           "{\"a\":\"\xff\"}",
+                           "{\"a\":\"line\nbreak\"}",
+                           "{1:2}",
+                           "{\"a\":1 \"b\":2}",
+                           "{,}",
+                           "{\"a\":\"open}"}) {
     EXPECT_FALSE(is_whole(body)) << body;
   }
 }
@@ -74,6 +99,58 @@ TEST(IsJsonType, GoesByTheTypeAlone) {
   for (const char* type : {"", "text/html", "text/event-stream", "application/jsonl",
                            "application/problem+json", "text/plain; application/json"}) {
     EXPECT_FALSE(is_json_type(type)) << type;
+  }
+}
+
+TEST(IsEventStream, GoesByTheTypeAlone) {
+  for (const char* type : {"text/event-stream", "Text/Event-Stream; charset=utf-8"}) {
+    EXPECT_TRUE(is_event_stream(type)) << type;
+  }
+  for (const char* type : {"", "text/event-streams", "application/json", "text/plain"}) {
+    EXPECT_FALSE(is_event_stream(type)) << type;
+  }
+}
+
+CallFailure judged(const AnswerHead& head, const std::string& body, bool expects_object = true) {
+  static AnswerChecker checker;
+  std::string padded = body;
+  padded.append(simdjson::SIMDJSON_PADDING, ' ');
+  return checker.judge(head, std::string_view(padded).substr(0, body.size()), expects_object);
+}
+
+TEST(Judge, FindsNothingWrongWithAnObjectOfJson) {
+  EXPECT_EQ(judged({.status = 200, .content_type = "application/json"}, kAnswer),
+            CallFailure::kNone);
+}
+
+TEST(Judge, RefusesASuccessThatIsNoObjectOfJson) {
+  EXPECT_EQ(judged({.status = 200, .content_type = "text/html"}, kAnswer), CallFailure::kBadAnswer);
+  EXPECT_EQ(judged({.status = 200}, kAnswer), CallFailure::kBadAnswer);
+  for (const char* body : {"", "[]", "{\"choices\":[", "<html>"}) {
+    EXPECT_EQ(judged({.status = 299, .content_type = "application/json"}, body),
+              CallFailure::kBadAnswer)
+        << body;
+  }
+}
+
+TEST(Judge, LooksIntoNothingElse) {
+  EXPECT_EQ(judged({.status = 200, .content_type = "text/html"}, "<html>", false),
+            CallFailure::kNone);
+  EXPECT_EQ(judged({.status = 200, .content_type = "application/json", .content_encoding = "gzip"},
+                   "\x1f\x8b"),
+            CallFailure::kNone);
+  for (const unsigned status : {302u, 400u, 404u, 429u, 500u, 503u}) {
+    EXPECT_EQ(judged({.status = status, .content_type = "text/plain"}, "no"), CallFailure::kNone)
+        << status;
+  }
+}
+
+TEST(Judge, TakesAServerErrorWithoutAWordForADyingEngine) {
+  for (const bool expects_object : {false, true}) {
+    EXPECT_EQ(judged({.status = 500}, "", expects_object), CallFailure::kBareError);
+    EXPECT_EQ(judged({.status = 503, .content_type = "application/json"}, "", expects_object),
+              CallFailure::kBareError);
+    EXPECT_EQ(judged({.status = 499}, "", expects_object), CallFailure::kNone);
   }
 }
 

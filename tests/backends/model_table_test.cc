@@ -1,6 +1,9 @@
 // tests/backends/model_table_test.cc - ModelTable: names to backends.
 #include "backends/model_table.h"
 
+#include <cstdint>
+#include <utility>
+
 #include <gtest/gtest.h>
 
 namespace batchproxy {
@@ -28,6 +31,57 @@ TEST(ModelTable, ForgetsWhatABackendNoLongerServes) {
   table.set(0, {{"new", "{}"}});
   EXPECT_TRUE(table.find("old").empty());
   EXPECT_FALSE(table.find("new").empty());
+}
+
+TEST(ModelTable, ForgetsABackendThatIsNoneAnyMore) {
+  ModelTable table;
+  table.set(0, {{"a", R"({"id":"a"})"}, {"b", R"({"id":"b"})"}});
+  table.set(1, {{"a", R"({"id":"a"})"}});
+  table.set_anything(2);
+  table.expect(3);
+  table.remove(0);
+  EXPECT_EQ(table.find("a") - table.anything(), BackendSet::first(2) - BackendSet::first(1));
+  EXPECT_EQ(table.names(), "a") << "nobody serves b any more";
+  EXPECT_EQ(table.models_json(), R"({"object":"list","data":[{"id":"a"}]})");
+  EXPECT_FALSE(table.all().contains(0));
+  table.remove(2);
+  EXPECT_TRUE(table.anything().empty());
+  EXPECT_TRUE(table.find("b").empty());
+  EXPECT_FALSE(table.complete());
+  table.remove(3);
+  EXPECT_TRUE(table.complete()) << "it need not say any more";
+  table.remove(1);
+  EXPECT_TRUE(table.all().empty());
+  EXPECT_TRUE(table.by_name().empty());
+}
+
+TEST(ModelTable, SendsAnythingToABackendThatWillNotSayUntilItDoes) {
+  ModelTable table;
+  table.expect(0);
+  table.set_anything(0);
+  EXPECT_TRUE(table.complete());
+  EXPECT_EQ(table.find("whatever"), BackendSet::first(1));
+  EXPECT_EQ(table.find(""), BackendSet::first(1));
+  EXPECT_EQ(table.names(), "");
+  table.set(0, {{"a", "{}"}});
+  EXPECT_TRUE(table.find("whatever").empty());
+  EXPECT_EQ(table.find("a"), BackendSet::first(1));
+}
+
+TEST(ModelTable, HasAnotherVersionAfterEveryChangeAlsoOfACopy) {
+  ModelTable table;
+  std::uint64_t last = table.version();
+  const auto grows = [&] { return table.version() > std::exchange(last, table.version()); };
+  table.expect(0);
+  EXPECT_TRUE(grows());
+  table.set(0, {{"a", "{}"}});
+  EXPECT_TRUE(grows());
+  table.set_anything(1);
+  EXPECT_TRUE(grows());
+  table.remove(1);
+  EXPECT_TRUE(grows());
+  table = ModelTable(table);
+  EXPECT_EQ(table.version(), last);
 }
 
 }  // namespace

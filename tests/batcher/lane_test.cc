@@ -193,5 +193,99 @@ TEST(Lane, ReportsAFixedBatchOnceItsLastMemberIsAnswered) {
   EXPECT_EQ(done[0].batch.reason, FlushReason::kFull);
 }
 
+// A lane on its own thread's io_context, whose second backend alone serves model 5 in version 2.
+class RoutesTest : public testing::Test {
+ protected:
+  RoutesTest() {
+    add_backends(lane_);
+    lane_.set_routes(routes(2));
+    io_.poll();
+  }
+  static Routes routes(std::uint64_t version) {
+    BackendSet second;
+    second.insert(1);
+    Routes made;
+    made.version = version;
+    made.models[5] = second;
+    return made;
+  }
+  // Made with `version`, by which the first backend served its model.
+  Ticket& submit(std::uint64_t version, std::uint64_t model = 5) {
+    Ticket& made = *tickets_.emplace_back(std::make_unique<Ticket>());
+    made.arrival = std::chrono::steady_clock::now();
+    made.deadline = made.arrival + 1h;
+    made.model = model;
+    made.routes = version;
+    made.backends = BackendSet::first(version == 1 ? 1 : 0);
+    made.sink = &waiter_;
+    port_.submit(made);
+    io_.poll();
+    return made;
+  }
+
+  asio::io_context io_{1};
+  asio::executor_work_guard<asio::io_context::executor_type> keep_ = asio::make_work_guard(io_);
+  std::vector<std::unique_ptr<Ticket>> tickets_;
+  Waiter waiter_;
+  Lane lane_{io_, eager()};
+  LanePort& port_ = lane_.add_port(io_);
+};
+
+TEST_F(RoutesTest, ATicketOfAnEarlierVersionIsLookedUpAnew) {
+  const Ticket& ticket = submit(1);
+  EXPECT_EQ(waiter_.returns, 1);
+  EXPECT_FALSE(ticket.verdict.refused);
+  EXPECT_EQ(ticket.verdict.backend, 1u);
+  EXPECT_EQ(ticket.routes, 2u);
+}
+
+TEST_F(RoutesTest, ATicketOfTheSameVersionIsTakenAtItsWord) {
+  Ticket& ticket = submit(2);
+  EXPECT_EQ(waiter_.returns, 0) << "nobody is known to serve it, it says";
+  port_.cancel(ticket);
+  io_.poll();
+}
+
+TEST_F(RoutesTest, ATicketOfAnEarlierVersionWhoseModelHasGoneIsRefused) {
+  const Ticket& ticket = submit(1, 6);
+  EXPECT_EQ(waiter_.returns, 1);
+  EXPECT_EQ(ticket.verdict.refused, Errc::kUnknownModel);
+}
+
+TEST_F(RoutesTest, ATicketOfALaterVersionWaitsUntilTheLaneKnowsThatToo) {
+  const Ticket& ticket = submit(3, 6);
+  EXPECT_EQ(waiter_.returns, 0);
+  Routes later = routes(3);
+  later.models[6] = BackendSet::first(1);
+  lane_.set_routes(later);
+  io_.poll();
+  EXPECT_EQ(waiter_.returns, 1);
+  EXPECT_FALSE(ticket.verdict.refused);
+  EXPECT_EQ(ticket.verdict.backend, 0u);
+}
+
+TEST_F(RoutesTest, ATicketWhoseModelSomebodyMayYetServeWaits) {
+  Routes incomplete = routes(3);
+  incomplete.complete = false;
+  lane_.set_routes(incomplete);
+  io_.poll();
+  const Ticket& ticket = submit(2, 6);
+  EXPECT_EQ(waiter_.returns, 0);
+  lane_.set_routes(routes(4));
+  io_.poll();
+  EXPECT_EQ(waiter_.returns, 1);
+  EXPECT_EQ(ticket.verdict.refused, Errc::kUnknownModel);
+}
+
+TEST_F(RoutesTest, ATicketOfAnyModelGoesToABackendThatServesAnything) {
+  Routes with_anything = routes(3);
+  with_anything.anything = BackendSet::first(1);
+  lane_.set_routes(with_anything);
+  io_.poll();
+  EXPECT_EQ(submit(2, 6).verdict.backend, 0u);
+  EXPECT_EQ(waiter_.returns, 1);
+  EXPECT_EQ(with_anything.find(5), BackendSet::first(2));
+}
+
 }  // namespace
 }  // namespace batchproxy

@@ -71,5 +71,55 @@ TEST(DescribeKeys, IsWhatTheDocumentationHolds) {
   EXPECT_EQ(read_whole_file(path), wanted);
 }
 
+std::vector<std::string> changes(const std::string& from, const std::string& to) {
+  std::vector<std::string> lines;
+  for (const Change& change : changes_between(load_text(from).options, load_text(to).options)) {
+    lines.push_back(change.key + ": " + change.from + " -> " + change.to);
+  }
+  return lines;
+}
+
+TEST(ChangesBetween, AreNoneWhereOnlyTheSpellingOrTheOriginDiffers) {
+  EXPECT_THAT(
+      changes("model: {server: node1, batch_size: 16}", "# the default\nmodel: {server: node1}"),
+      testing::IsEmpty());
+}
+
+TEST(ChangesBetween, GiveEachKeyWithBothValues) {
+  EXPECT_THAT(changes("model: {server: node1}\nbatchproxy: {max_queue: 5}",
+                      "model: {server: node2, batch_timeout: 2}\n"
+                      "batchproxy: {max_queue: 5, launcher: {stagger: 7}}"),
+              testing::UnorderedElementsAre("server: node1 -> node2", "batch_timeout: 0.5 -> 2",
+                                            "launcher.stagger: 2 -> 7"));
+}
+
+TEST(ChangesBetween, GiveWhatIsOnOneSideOnlyAndNothingTwice) {
+  EXPECT_THAT(
+      changes("model: {server: node1, vllm_args: {max_num_seqs: 64, seed: 1}}",
+              "model: {server: node1, vllm_args: {max_num_seqs: 32}}"),
+      testing::UnorderedElementsAre("vllm_args.max_num_seqs: 64 -> 32", "vllm_args.seed: 1 -> "));
+  EXPECT_THAT(changes("batchproxy: {backends: [http://node1:8000]}",
+                      "batchproxy: {backends: [http://node1:8000, http://node2:8000]}"),
+              testing::UnorderedElementsAre("backends[1].url:  -> http://node2:8000",
+                                            "backends[1].api_key:  -> \"\"",
+                                            "backends[1].max_num_seqs:  -> 256"));
+}
+
+TEST(ChangesBetween, DoNotNameAListBesidesItsParts) {
+  EXPECT_THAT(changes("model: {server: node1}", "model: {server: node1, vllm_args: {seed: 1}}"),
+              testing::ElementsAre("vllm_args.seed:  -> 1"));
+}
+
+TEST(ChangesBetween, SeeTheEndOfALongValue) {
+  const std::string start = "model: {server: node1, hf_model_id: " + std::string(100, 'x');
+  EXPECT_THAT(changes(start + "a}", start + "b}"), testing::SizeIs(1));
+}
+
+TEST(ChangesBetween, SeeAnotherSecretButDoNotTellIt) {
+  EXPECT_THAT(changes("model: {server: node1, api_key: hunter2}",
+                      "model: {server: node1, api_key: hunter3}"),
+              testing::ElementsAre("api_key: ******** -> ********"));
+}
+
 }  // namespace
 }  // namespace batchproxy
