@@ -181,12 +181,12 @@ Task<bool> Session::read_head() {
     if (const auto end = http::find_head_end(bytes, searched)) {
       auto error = http::parse_request_head(bytes.substr(0, *end), http::kRequestLimits,
                                             thread_.request_head);
-      if (error) co_return co_await reject(*std::move(error));
+      if (error) co_return co_await reject(*error);
       pos_ = *end;
       co_return true;
     }
     if (auto error = http::check_partial_head(bytes, http::kRequestLimits)) {
-      co_return co_await reject(*std::move(error));
+      co_return co_await reject(*error);
     }
     searched = bytes.size();
     if (const bool open = co_await connection_->readable(); !open) {
@@ -220,7 +220,7 @@ Task<bool> Session::serve_parsed() {
   if (fault) {
     const bool wrong_method = fault->code == Errc::kMethodNotAllowed;
     const std::string_view allow = wrong_method ? allowed_method(head.path()) : std::string_view();
-    co_return co_await reject(*std::move(fault), request.request_id, allow);
+    co_return co_await reject(*fault, request.request_id, allow);
   }
   const http::Framing framing = head.fields.framing;
   const bool wants_continue = head.expects_continue && head.minor_version == 1 && head.has_body();
@@ -237,7 +237,7 @@ Task<bool> Session::serve_parsed() {
     co_return false;
   }
   fault = fault_of(status, intake.overloaded(), thread_.settings.max_body);
-  if (fault) co_return co_await reject(*std::move(fault), request.request_id);
+  if (fault) co_return co_await reject(*fault, request.request_id);
   if (thread_.metrics.queued.get() >= kLongQueue) fit_buffers(body, request);
   request.body = body.view();
   intake.settle(request.body.size());
@@ -320,10 +320,15 @@ Task<bool> Session::give_up_reading() {
 }
 
 // Answers and closes: after a request that we did not read to its end there is no next one.
-Task<bool> Session::reject(Error error, std::string request_id, std::string_view allow) {
+Task<bool> Session::reject(const Error& error, std::string_view request_id,
+                           std::string_view allow) {
   thread_.metrics.count_error(error.code);
-  if (request_id.empty()) request_id = thread_.next_request_id();
-  const std::string answer = compose_error(error, {request_id, 1, false}, allow);
+  std::string own_id;
+  if (request_id.empty()) request_id = own_id = thread_.next_request_id();
+  return write_last(compose_error(error, {request_id, 1, false}, allow));
+}
+
+Task<bool> Session::write_last(std::string answer) {
   co_await connection_->write(answer, thread_.settings.write_stall);
   co_return false;
 }

@@ -40,7 +40,9 @@ class Session final : public Closable, private IdleClient {
   // thread's scratch and pos_ is behind it.
   Task<bool> read_head();
   Task<bool> serve_parsed();
-  Task<bool> reject(Error error, std::string request_id = {}, std::string_view allow = {});
+  Task<bool> reject(const Error& error, std::string_view request_id = {},
+                    std::string_view allow = {});
+  Task<bool> write_last(std::string answer);
   Task<bool> give_up_reading();
   Task<bool> reply_local(const Route& route, const ClientRequest& request);
   ClientRequest describe_request(const http::RequestHead& head) const;
