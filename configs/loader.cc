@@ -2,6 +2,7 @@
 #include "configs/loader.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
@@ -37,9 +38,13 @@ std::optional<std::string> read_file(const std::string& path, Findings& findings
     return std::nullopt;
   }
   // Read rather than ask for the size: `<(...)` and /dev/stdin have none.
-  std::string text(kLargestFile + 1, '\0');
-  stream.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<std::size_t>(stream.gcount()));
+  // In small pieces: memory for the largest would stay with the process after a reload.
+  std::string text;
+  std::array<char, 4096> piece;
+  while (text.size() <= kLargestFile && stream) {
+    stream.read(piece.data(), piece.size());
+    text.append(piece.data(), static_cast<std::size_t>(stream.gcount()));
+  }
   if (stream.bad() || text.size() > kLargestFile) {
     findings.error({path}, stream.bad() ? "cannot be read to its end"
                                         : "larger than 16 MiB; this is no configuration file");

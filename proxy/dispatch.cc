@@ -46,8 +46,9 @@ Task<bool> Dispatch::run() {
     failed = true;
   }
   if (failed && !began_answer_) {
-    Error error{Errc::kInternal, "An internal error of batchproxy. Its log says more."};
-    finish = co_await refuse(std::move(error));
+    static const Error broken{Errc::kInternal,
+                              "An internal error of batchproxy. Its log says more."};
+    finish = co_await refuse(broken);
   } else if (failed) {
     keep_alive_ = false;
   }
@@ -59,22 +60,29 @@ Task<bool> Dispatch::run() {
   co_return client_.is_open() && keep_alive_;
 }
 
+// No coroutine: nothing of what it looks at is kept while the request waits.
 Task<Finish> Dispatch::serve() {
-  if (thread_.shutting_down) co_return co_await refuse(error_of(Errc::kShuttingDown));
-  Result<BodyScan> scanned = scan();
-  if (!scanned) co_return co_await refuse(scanned.error());
+  if (thread_.shutting_down) return refuse(Errc::kShuttingDown);
+  const Result<BodyScan> scanned = scan();
+  if (!scanned) return refuse(scanned.error());
   const bool known = !thread_.poison->empty() &&
                      thread_.poison->contains(request_.content_key(), request_.arrival);
-  if (known) co_return co_await refuse(error_of(Errc::kKnownPoison));
+  if (known) return refuse(Errc::kKnownPoison);
   Ticket like;
-  if (auto error = describe(*scanned, like)) co_return co_await refuse(*std::move(error));
+  if (const auto error = describe(*scanned, like)) return refuse(*error);
   client_.on_peer_gone([this] { on_client_gone(); });
   const std::uint32_t piece = thread_.settings.bodies.list_piece;
   const bool list = request_.route->body == BodyKind::kCompletion && scanned->prompts > 1 &&
                     !scanned->streaming && scanned->choices > 0 && piece > 0 &&
                     (like.backends.size() > 1 || scanned->prompts > piece);
-  if (list) co_return co_await serve_list(*scanned, like);
-  co_return co_await serve_whole(*scanned, like);
+  if (!list) {
+    prepare_whole(*scanned, like);
+    return serve_whole();
+  }
+  Result<Pieces> pieces = cut(*scanned, like);
+  if (!pieces) return refuse(pieces.error());
+  pieces_ = *std::move(pieces);
+  return serve_list(scanned->prompts, scanned->choices);
 }
 
 Result<BodyScan> Dispatch::scan() {
@@ -127,17 +135,20 @@ void Dispatch::cancel_errands() {
 // Its client has left, unless we are about to.
 Task<Finish> Dispatch::answer_cancelled() {
   if (client_gone_) co_return Finish::kClientGone;
-  co_return co_await refuse(error_of(Errc::kShuttingDown));
+  co_return co_await refuse(Errc::kShuttingDown);
 }
 
 // --- a request that goes out whole --------------------------------------------------------------
 
-Task<Finish> Dispatch::serve_whole(const BodyScan& scan, const Ticket& like) {
+void Dispatch::prepare_whole(const BodyScan& scan, const Ticket& like) {
   Errand::Load load{&request_, request_.body, {}, scan.form == PromptForm::kTokens};
   if (!scan.prompt.empty()) load.parts = BodyParts::cut(request_.body, scan.prompt);
   errand_.emplace(thread_, phase_, load);
   describe_prompt(thread_.settings.bodies, scan, model_key_, request_, like, load.parts,
                   errand_->ticket());
+}
+
+Task<Finish> Dispatch::serve_whole() {
   const Errand::Outcome outcome = co_await errand_->run();
   switch (outcome) {
     case Errand::Outcome::kAnswer:
@@ -226,17 +237,14 @@ Task<Finish> Dispatch::answer_streaming(Errand& errand) {
 
 // --- a list that goes out in pieces -------------------------------------------------------------
 
-Task<Finish> Dispatch::serve_list(const BodyScan& scan, const Ticket& like) {
-  Result<Pieces> pieces = cut(scan, like);
-  if (!pieces) co_return co_await refuse(pieces.error());
-  pieces_ = *std::move(pieces);
+Task<Finish> Dispatch::serve_list(std::uint32_t prompts, std::uint32_t choices) {
   pieces_left_ = pieces_.size();
   for (auto& piece : pieces_) {
     asio::co_spawn(thread_.io.get_executor(), run_piece(*piece), asio::detached);
   }
   co_await pieces_done_.wait();
   if (client_gone_ || thread_.shutting_down) co_return co_await answer_cancelled();
-  co_return co_await answer_list(scan);
+  co_return co_await answer_list(prompts, choices);
 }
 
 // Contiguous, as even as can be, none longer than the bound, and enough to keep all backends busy.
@@ -295,7 +303,7 @@ Task<void> Dispatch::run_piece(Piece& piece) {
   if (--pieces_left_ == 0) pieces_done_.wake_later(thread_.io.get_executor());
 }
 
-Task<Finish> Dispatch::answer_list(const BodyScan& scan) {
+Task<Finish> Dispatch::answer_list(std::uint32_t prompts, std::uint32_t choices) {
   std::vector<ListReader::Piece> answers;
   std::string names;
   unsigned attempts = 0;
@@ -316,7 +324,7 @@ Task<Finish> Dispatch::answer_list(const BodyScan& scan) {
   }
   std::optional<std::string> body;
   if (answers.size() == pieces_.size()) {
-    body = thread_.list_reader.gather(answers, scan.choices);
+    body = thread_.list_reader.gather(answers, choices);
   }
   if (!body) {
     Error error{Errc::kChoiceCountMismatch,
@@ -327,7 +335,7 @@ Task<Finish> Dispatch::answer_list(const BodyScan& scan) {
   Provenance who = provenance(first);
   who.backend = names;
   who.attempts = attempts;
-  co_return co_await answer_with(first.answer(), *body, who, scan.prompts);
+  co_return co_await answer_with(first.answer(), *body, who, prompts);
 }
 
 Task<Finish> Dispatch::answer_like(const Piece& failed) {
@@ -371,12 +379,19 @@ Task<void> Dispatch::end_broken_stream(const Error& error, bool event_may_follow
   co_await write_chunk(event);
 }
 
-Task<Finish> Dispatch::refuse(Error error) {
+Task<Finish> Dispatch::refuse(const Error& error) {
   thread_.metrics.count_error(error.code);
   client_.on_peer_gone(nullptr);
-  const std::string answer = compose_error(error, context());
-  if (const bool sent = co_await write_client(answer); !sent) co_return Finish::kClientGone;
-  co_return finish_of(error.code);
+  return write_refusal(compose_error(error, context()), finish_of(error.code));
+}
+
+Task<Finish> Dispatch::refuse(Errc why) {
+  return refuse(error_of(why));
+}
+
+Task<Finish> Dispatch::write_refusal(std::string answer, Finish finish) {
+  const bool sent = co_await write_client(answer);
+  co_return sent ? finish : Finish::kClientGone;
 }
 
 // What is told to the client here is what happens to its connection afterwards.

@@ -55,11 +55,12 @@ class Dispatch final {
   void cancel_errands();
   Task<Finish> answer_cancelled();
 
-  Task<Finish> serve_whole(const BodyScan& scan, const Ticket& like);
-  Task<Finish> serve_list(const BodyScan& scan, const Ticket& like);
+  void prepare_whole(const BodyScan& scan, const Ticket& like);
+  Task<Finish> serve_whole();
+  Task<Finish> serve_list(std::uint32_t prompts, std::uint32_t choices);
   Result<Pieces> cut(const BodyScan& scan, const Ticket& like);
   Task<void> run_piece(Piece& piece);
-  Task<Finish> answer_list(const BodyScan& scan);
+  Task<Finish> answer_list(std::uint32_t prompts, std::uint32_t choices);
   Task<Finish> answer_like(const Piece& failed);
 
   Task<Finish> answer_whole(const Errand& errand);
@@ -70,7 +71,9 @@ class Dispatch final {
   Task<bool> write_client(std::span<const asio::const_buffer> buffers);
   Task<bool> write_client(std::string_view bytes);
   Task<void> end_broken_stream(const Error& error, bool event_may_follow);
-  Task<Finish> refuse(Error error);
+  Task<Finish> refuse(const Error& error);
+  Task<Finish> refuse(Errc why);
+  Task<Finish> write_refusal(std::string answer, Finish finish);
 
   ReplyContext context();
   Provenance provenance(const Errand& errand) const;

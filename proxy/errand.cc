@@ -203,7 +203,9 @@ void Errand::release(batchproxy::Outcome outcome, Duration pause) {
 
 Task<CallFailure> Errand::call_alone() {
   const ClientRequest& request = *load_.request;
-  call_.emplace(thread_.upstream_resources(), ticket_.verdict.backend, attempt_deadline());
+  call_.reset();  // the last attempt's ends before the next one begins
+  call_ = std::make_unique<UpstreamCall>(thread_.upstream_resources(), ticket_.verdict.backend,
+                                         attempt_deadline());
   calling_ = true;
   // Fresh for every attempt: some vLLM versions refuse an id that is still running.
   std::string id = request.unique_id;
@@ -249,13 +251,12 @@ CallFailure Errand::check_answer() {
 Task<CallFailure> Errand::share_call() {
   if (!ticket_.verdict.is_mate) start_merged_call(thread_, *this);
   if (!shared_) co_await waiter_.wait();
-  shared_head_ = shared_->head();
-  co_return shared_->failure;
+  co_return shared_->answer.failure;
 }
 
 void Errand::fill(SharedAnswer answer) {
   auto hand_over = [this, answer = std::move(answer)]() mutable {
-    shared_ = std::move(answer);
+    shared_ = std::make_unique<const Shared>(std::move(answer));
     // With the ticket still on its way back, the verdict is what the errand waits for.
     if (with_lane_ == 0) waiter_.wake();
   };

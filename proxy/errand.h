@@ -14,6 +14,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "backends/attempts.h"
 #include "backends/http/waiter.h"
@@ -88,9 +89,9 @@ class Errand final : public VerdictSink {
   // The stream is done with; exactly once after kStream.
   void end_stream(bool ok);
 
-  const AnswerHead& answer() const { return shared_ ? shared_head_ : call_->head(); }
-  std::string_view body() const { return shared_ ? shared_->body : call_->body(); }
-  bool exact_usage() const { return !shared_ || shared_->exact_usage; }
+  const AnswerHead& answer() const { return shared_ ? shared_->head : call_->head(); }
+  std::string_view body() const { return shared_ ? shared_->answer.body : call_->body(); }
+  bool exact_usage() const { return !shared_ || shared_->answer.exact_usage; }
   UpstreamCall& stream() { return *call_; }
   const Error& error() const { return error_; }
   unsigned attempts() const { return attempts_.made(); }
@@ -107,6 +108,12 @@ class Errand final : public VerdictSink {
 
  private:
   using Ending = std::optional<Outcome>;
+
+  struct Shared {
+    explicit Shared(SharedAnswer from) : answer(std::move(from)), head(answer.head()) {}
+    const SharedAnswer answer;
+    const AnswerHead head;
+  };
 
   Task<Outcome> attempt_until_done();
   Task<void> verdict();
@@ -140,9 +147,9 @@ class Errand final : public VerdictSink {
   std::atomic<bool> cancelled_{false};
   bool calling_ = false;  // a call of our own is under way
   unsigned calls_ = 0;    // of our own, for their ids
-  std::optional<UpstreamCall> call_;
-  std::optional<SharedAnswer> shared_;
-  AnswerHead shared_head_;
+  // Apart from the rest, which is all that a hundred thousand waiting requests should cost.
+  std::unique_ptr<UpstreamCall> call_;
+  std::unique_ptr<const Shared> shared_;
   Error error_;
 };
 

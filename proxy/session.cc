@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <functional>
+#include <optional>
 
 #include "backends/http/body.h"
 #include "proxy/ticket_facts.h"
@@ -18,6 +20,10 @@ constexpr Duration kLinger = std::chrono::seconds(2);
 constexpr Duration kDrainPatience = std::chrono::seconds(1);
 // A client that tells its read time-out should have our answer before it gives up.
 constexpr Duration kClientMargin = std::chrono::seconds(2);
+
+// So many requests of a thread that wait make a queue in which the next one waits too: its buffers
+// are made to fit. With fewer, a copy would cost more than the memory is worth.
+constexpr std::uint64_t kLongQueue = 64;
 
 // The client's fields that a backend gets to see. Everything about the connection is ours.
 constexpr std::array kPassedOn = {
@@ -65,6 +71,25 @@ Error overloaded() {
   return {Errc::kOverloaded,
           "The requests in hand take all the memory that they may (batchproxy.max_buffered_bytes). "
           "Try again."};
+}
+
+Error too_late(std::string_view part) {
+  return {Errc::kRequestTimeout, "The request's " + std::string(part) + " did not arrive in time."};
+}
+
+// What is wrong with a request whose body was read to this end.
+std::optional<Error> fault_of(http::BodyStatus status, bool no_memory, std::uint64_t limit) {
+  switch (status) {
+    case http::BodyStatus::kWhole:
+      break;
+    case http::BodyStatus::kCut:
+      return no_memory ? overloaded() : too_late("body");
+    case http::BodyStatus::kTooLarge:
+      return body_too_large(limit);
+    case http::BodyStatus::kMalformed:
+      return bad_chunks();
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -156,16 +181,16 @@ Task<bool> Session::read_head() {
     if (const auto end = http::find_head_end(bytes, searched)) {
       auto error = http::parse_request_head(bytes.substr(0, *end), http::kRequestLimits,
                                             thread_.request_head);
-      if (error) co_return co_await reject(*std::move(error));
+      if (error) co_return co_await reject(*error);
       pos_ = *end;
       co_return true;
     }
     if (auto error = http::check_partial_head(bytes, http::kRequestLimits)) {
-      co_return co_await reject(*std::move(error));
+      co_return co_await reject(*error);
     }
     searched = bytes.size();
     if (const bool open = co_await connection_->readable(); !open) {
-      co_return co_await give_up_reading("head");
+      co_return co_await give_up_reading();
     }
     const auto n = connection_->read_some(in_.spare());
     if (!n) co_return false;
@@ -173,28 +198,33 @@ Task<bool> Session::read_head() {
   }
 }
 
+std::optional<Error> Session::examine(const http::RequestHead& head, ClientRequest& request) {
+  const bool given = !request.authorization.empty();
+  if (!identify(head, request)) return no_key(given);
+  const auto route = find_route(head.method, head.path());
+  if (!route) return route.error();
+  request.route = *route;
+  if (head.fields.framing.content_length > thread_.settings.max_body) {
+    return body_too_large(thread_.settings.max_body);
+  }
+  if (head.has_body() && !thread_.intakes.may_admit()) return overloaded();
+  return std::nullopt;
+}
+
+// Its frame lives for as long as the request waits: what is needed once is in functions that are no
+// coroutines.
 Task<bool> Session::serve_parsed() {
   const http::RequestHead& head = thread_.request_head;  // not valid after the next co_await
-  const auto route = find_route(head.method, head.path());
   ClientRequest request = describe_request(head);
-  const bool given = !request.authorization.empty();
-  if (!identify(head, request)) {
-    co_return co_await reject(no_key(given), request.request_id);
+  std::optional<Error> fault = examine(head, request);
+  if (fault) {
+    const bool wrong_method = fault->code == Errc::kMethodNotAllowed;
+    const std::string_view allow = wrong_method ? allowed_method(head.path()) : std::string_view();
+    co_return co_await reject(*fault, request.request_id, allow);
   }
-  if (!route) {
-    const std::string_view allow = allowed_method(head.path());
-    co_return co_await reject(route.error(), request.request_id, allow);
-  }
-  request.route = *route;
   const http::Framing framing = head.fields.framing;
   const bool wants_continue = head.expects_continue && head.minor_version == 1 && head.has_body();
 
-  if (framing.content_length > thread_.settings.max_body) {
-    co_return co_await reject(body_too_large(thread_.settings.max_body), request.request_id);
-  }
-  if (head.has_body() && !thread_.intakes.may_admit()) {
-    co_return co_await reject(overloaded(), request.request_id);
-  }
   if (wants_continue && pos_ == in_.size()) {
     const bool sent = co_await connection_->write("HTTP/1.1 100 Continue\r\n\r\n");
     if (!sent) co_return false;
@@ -203,17 +233,12 @@ Task<bool> Session::serve_parsed() {
   http::BodyReader body(*connection_, thread_.buffers, in_, pos_, framing, http::NoFraming::kEmpty,
                         thread_.settings.max_body, &intake);
   const http::BodyStatus status = co_await body.read_whole();
-  switch (status) {
-    case http::BodyStatus::kWhole:
-      break;
-    case http::BodyStatus::kCut:
-      if (intake.overloaded()) co_return co_await reject(overloaded(), request.request_id);
-      co_return co_await give_up_reading("body");
-    case http::BodyStatus::kTooLarge:
-      co_return co_await reject(body_too_large(thread_.settings.max_body), request.request_id);
-    case http::BodyStatus::kMalformed:
-      co_return co_await reject(bad_chunks(), request.request_id);
+  if (status == http::BodyStatus::kCut && !intake.overloaded() && !connection_->is_open()) {
+    co_return false;
   }
+  fault = fault_of(status, intake.overloaded(), thread_.settings.max_body);
+  if (fault) co_return co_await reject(*fault, request.request_id);
+  if (thread_.metrics.queued.get() >= kLongQueue) fit_buffers(body, request);
   request.body = body.view();
   intake.settle(request.body.size());
   request.arrival = std::chrono::steady_clock::now();
@@ -254,6 +279,24 @@ ClientRequest Session::describe_request(const http::RequestHead& head) const {
   return request;
 }
 
+// Gives the common buffers back for ones made to measure. Views into the head move along.
+void Session::fit_buffers(http::BodyReader& body, ClientRequest& request) {
+  const std::string_view old = in_.view();
+  const auto place_of = [old](std::string_view part) -> std::optional<std::size_t> {
+    const bool inside = !part.empty() && !std::less<>{}(part.data(), old.data()) &&
+                        std::less<>{}(part.data(), old.data() + old.size());
+    if (!inside) return std::nullopt;  // some are literals
+    return static_cast<std::size_t>(part.data() - old.data());
+  };
+  const auto target = place_of(request.target);
+  const auto authorization = place_of(request.authorization);
+  body.fit();
+  if (target) request.target = in_.view().substr(*target, request.target.size());
+  if (authorization) {
+    request.authorization = in_.view().substr(*authorization, request.authorization.size());
+  }
+}
+
 // Tells whose request it is; false when it may not be served.
 bool Session::identify(const http::RequestHead& head, ClientRequest& request) {
   if (thread_.keys == nullptr) {
@@ -270,19 +313,22 @@ bool Session::identify(const http::RequestHead& head, ClientRequest& request) {
   return true;
 }
 
-// The client has left, or has taken too long to send its request.
-Task<bool> Session::give_up_reading(std::string_view part) {
+// The client has left, or has taken too long to send its head.
+Task<bool> Session::give_up_reading() {
   if (!connection_->is_open()) co_return false;
-  Error error{Errc::kRequestTimeout,
-              "The request's " + std::string(part) + " did not arrive in time."};
-  co_return co_await reject(std::move(error));
+  co_return co_await reject(too_late("head"));
 }
 
 // Answers and closes: after a request that we did not read to its end there is no next one.
-Task<bool> Session::reject(Error error, std::string request_id, std::string_view allow) {
+Task<bool> Session::reject(const Error& error, std::string_view request_id,
+                           std::string_view allow) {
   thread_.metrics.count_error(error.code);
-  if (request_id.empty()) request_id = thread_.next_request_id();
-  const std::string answer = compose_error(error, {request_id, 1, false}, allow);
+  std::string own_id;
+  if (request_id.empty()) request_id = own_id = thread_.next_request_id();
+  return write_last(compose_error(error, {request_id, 1, false}, allow));
+}
+
+Task<bool> Session::write_last(std::string answer) {
   co_await connection_->write(answer, thread_.settings.write_stall);
   co_return false;
 }

@@ -3,8 +3,16 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 namespace batchproxy::http {
+
+namespace {
+
+// Unused bytes of a buffer that are worth a copy, which is of no more than the common size.
+constexpr std::size_t kWorthACopy = 1024;
+
+}  // namespace
 
 BodyReader::BodyReader(Connection& connection, BufferPool& buffers, Buffer& in, std::size_t& pos,
                        const Framing& framing, NoFraming otherwise, std::uint64_t limit,
@@ -26,6 +34,29 @@ Task<BodyStatus> BodyReader::read_whole() {
     co_return status_ = co_await read_counted(*framing_.content_length);
   }
   co_return status_ = co_await read_until_end();
+}
+
+void BodyReader::fit() {
+  const bool apart = own_.capacity() > 0;
+  // What is needed behind the head: the body, unless it lies apart, and the next message's bytes.
+  const std::size_t from = apart ? pos_ : start_;
+  const std::size_t size = start_ + in_.size() - from;
+  if (in_.capacity() - size >= kWorthACopy) {
+    Buffer fitting(size);
+    fitting.append(in_.view().substr(0, start_));
+    fitting.append(in_.view().substr(from));
+    if (!apart) view_ = fitting.view().substr(start_, view_.size());
+    pos_ -= from - start_;
+    std::swap(in_, fitting);
+    buffers_.give_back(std::move(fitting));
+  }
+  if (own_.capacity() - own_.size() >= kWorthACopy && own_.size() <= BufferPool::kCommon) {
+    Buffer fitting(own_.size());
+    fitting.append(own_.view());
+    view_ = fitting.view();
+    std::swap(own_, fitting);
+    buffers_.give_back(std::move(fitting));
+  }
 }
 
 Task<std::optional<std::size_t>> BodyReader::read_more(Buffer& into, std::size_t most) {
