@@ -2,6 +2,7 @@
 #include "backends/answer_check.h"
 
 #include <cstddef>
+#include <new>
 #include <utility>
 
 #include "backends/http/head.h"
@@ -110,7 +111,9 @@ bool AnswerChecker::is_whole_object(std::string_view body) {
                                           body.size() + simdjson::SIMDJSON_PADDING);
   ondemand::document document;
   ondemand::object object;
-  if (parser_.iterate(text).get(document) || document.get_object().get(object)) return false;
+  const auto error = parser_.iterate(text).get(document);
+  if (error == simdjson::MEMALLOC) throw std::bad_alloc();  // no fault of the backend
+  if (error || document.get_object().get(object)) return false;
   return is_well_formed(object, 1) &&
          document.current_location().error() == simdjson::OUT_OF_BOUNDS;
 }

@@ -24,7 +24,8 @@ bool is_event_stream(std::string_view content_type);
 class AnswerChecker {
  public:
   // What is wrong with an answer, if anything: kBareError or kBadAnswer. Its status and what it
-  // says are the client's business. `expects_object`: success means a JSON object here.
+  // says are the client's business. `expects_object`: success means a JSON object here. Throws
+  // std::bad_alloc.
   CallFailure judge(const AnswerHead& head, std::string_view body, bool expects_object);
 
   // Whether `body` is one JSON object from its first to its last byte, but for blanks around it.

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <new>
 #include <optional>
 #include <string>
 #include <utility>
@@ -40,6 +41,8 @@ constexpr std::array kAlone = {Alone{"best_of", {"null", "1"}},
                                Alone{"use_beam_search", {"null", "false"}}};
 
 Error invalid_json(error_code code) {
+  // The parser does not throw, but that it found no memory is not the client's fault.
+  if (code == simdjson::MEMALLOC) throw std::bad_alloc();
   return {Errc::kInvalidJson,
           std::string("The request body is not valid JSON: ") + simdjson::error_message(code)};
 }

@@ -56,7 +56,7 @@ class BodyScanner {
   static constexpr std::size_t kPadding = simdjson::SIMDJSON_PADDING;
   static constexpr std::int64_t kBriefTokens = 16;
 
-  // `body` must be followed by kPadding readable bytes.
+  // `body` must be followed by kPadding readable bytes. Throws std::bad_alloc.
   Result<BodyScan> scan(std::string_view body, BodyKind kind);
 
   // The raw JSON of each element of `list`, a JSON array inside `body` (as above).

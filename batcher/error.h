@@ -7,6 +7,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -49,17 +50,24 @@ enum class Errc {
   kKnownPoison,          // the same bytes as one of those, again
 };
 
+// In the order of the enumerators: counts are kept by their numbers, and shown by this list.
 inline constexpr std::array kAllErrors = {
-    Errc::kBadHttp,        Errc::kUnsupportedVersion,  Errc::kUriTooLong,
-    Errc::kHeadTooLarge,   Errc::kExpectationFailed,   Errc::kBodyTooLarge,
-    Errc::kRequestTimeout, Errc::kInvalidApiKey,       Errc::kInvalidJson,
-    Errc::kInvalidRequest, Errc::kTooManyPrompts,      Errc::kOverloaded,
-    Errc::kUnknownRoute,   Errc::kMethodNotAllowed,    Errc::kUnknownModel,
-    Errc::kQueueFull,      Errc::kNoBackend,           Errc::kCancelled,
-    Errc::kRetryBudget,    Errc::kQueueTimeout,        Errc::kShuttingDown,
-    Errc::kInternal,       Errc::kBackendLost,         Errc::kBadBackendResponse,
-    Errc::kBackendTimeout, Errc::kChoiceCountMismatch, Errc::kPoisonPrompt,
+    Errc::kBadHttp,          Errc::kUnsupportedVersion,  Errc::kUriTooLong,
+    Errc::kHeadTooLarge,     Errc::kExpectationFailed,   Errc::kBodyTooLarge,
+    Errc::kRequestTimeout,   Errc::kInvalidApiKey,       Errc::kInvalidJson,
+    Errc::kInvalidRequest,   Errc::kTooManyPrompts,      Errc::kUnknownRoute,
+    Errc::kMethodNotAllowed, Errc::kUnknownModel,        Errc::kQueueFull,
+    Errc::kOverloaded,       Errc::kNoBackend,           Errc::kCancelled,
+    Errc::kRetryBudget,      Errc::kQueueTimeout,        Errc::kShuttingDown,
+    Errc::kInternal,         Errc::kBackendLost,         Errc::kBadBackendResponse,
+    Errc::kBackendTimeout,   Errc::kChoiceCountMismatch, Errc::kPoisonPrompt,
     Errc::kKnownPoison};
+static_assert([] {
+  for (std::size_t i = 0; i < kAllErrors.size(); ++i) {
+    if (static_cast<std::size_t>(kAllErrors[i]) != i) return false;
+  }
+  return true;
+}());
 
 struct ErrorTraits {
   std::string_view code;  // stable word, in the body and in x-batchproxy-code
