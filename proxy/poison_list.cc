@@ -8,7 +8,7 @@ namespace batchproxy {
 void PoisonList::add(std::uint64_t content_key, TimePoint now) {
   const std::lock_guard lock(mutex_);
   forget(now);
-  if (until_.size() >= kMax) {
+  if (until_.size() >= kMax && !until_.contains(content_key)) {
     until_.erase(
         std::ranges::min_element(until_, {}, [](const auto& entry) { return entry.second; }));
   }

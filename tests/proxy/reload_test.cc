@@ -88,7 +88,7 @@ TEST(PlanReload, LeavesForARestartWhatItSaysItDoes) {
 TEST(PlanReload, KeepsServersThatRunWhenEnginesShallBeStarted) {
   const std::string launched = "model: {boot_local: true, hf_model_id: org/m}\n";
   for (const std::string& running :
-       {kRunning, std::string("model: {server: node1, port: 8005, api_key: secret}\n"),
+       {kRunning, std::string("model: {server: 127.0.0.1, port: 8005, api_key: secret}\n"),
         std::string("model: {api_key: secret}\nbatchproxy: {backends: [http://10.0.0.1:8000]}\n"),
         "model: {boot_local: true, hf_model_id: org/m}\n" + kRunning}) {
     const ReloadPlan plan = plan_reload(options_of(running), options_of(launched));
@@ -99,7 +99,8 @@ TEST(PlanReload, KeepsServersThatRunWhenEnginesShallBeStarted) {
 
 TEST(PlanReload, KeepsEnginesThatWereStartedWhenServersThatRunAreGiven) {
   const Options current = options_of("model: {boot_local: true, hf_model_id: org/m}\n");
-  for (const std::string& running : {kRunning, std::string("model: {server: node1}\n")}) {
+  for (const std::string& running :
+       {kRunning, std::string("model: {server: 127.0.0.1, port: 8005}\n")}) {
     const ReloadPlan plan = plan_reload(current, options_of(running));
     EXPECT_THAT(plan.lines, Contains(HasSubstr("cannot take each other's place")));
     EXPECT_EQ(backend_source(plan.options), BackendSource::kLauncher);
@@ -108,19 +109,20 @@ TEST(PlanReload, KeepsEnginesThatWereStartedWhenServersThatRunAreGiven) {
 }
 
 TEST(PlanReload, GoesFromAListOfServersToASingleOneAndBack) {
-  const std::string single = "model: {server: node1, port: 8005}\n";
+  const std::string single = "model: {server: 127.0.0.1, port: 8005}\n";
   // A list wins over boot_local, so that may be true for show.
   for (const std::string& list : {kRunning, "model: {boot_local: true}\n" + kRunning}) {
     const ReloadPlan to_single = plan_reload(options_of(list), options_of(single));
-    EXPECT_THAT(servers_of(to_single.options), ElementsAre("node1:8005 "));
+    EXPECT_THAT(servers_of(to_single.options), ElementsAre("127.0.0.1:8005 "));
     const ReloadPlan to_list = plan_reload(options_of(single), options_of(list));
     EXPECT_THAT(servers_of(to_list.options), ElementsAre("10.0.0.1:8000 "));
   }
 }
 
 TEST(PlanReload, TellsNoSecrets) {
-  const ReloadPlan plan = plan_reload(options_of("model: {api_key: hunter2}\n"),
-                                      options_of("model: {server: node1}\n"));
+  const ReloadPlan plan =
+      plan_reload(options_of("model: {server: 127.0.0.1, port: 8005, api_key: hunter2}\n"),
+                  options_of("model: {server: 127.0.0.1, port: 8005}\n"));
   for (const std::string& line : plan.lines) EXPECT_THAT(line, testing::Not(HasSubstr("hunter2")));
   EXPECT_THAT(plan.lines, Contains(testing::StartsWith("api_key: ")));
 }
