@@ -4,8 +4,9 @@
 //  - no answer: the connection could not be made, or ended before the answer was whole. That tells
 //    nothing about the request, and it is sent again at once, to another backend if one is up.
 //    Where nothing had been sent yet the try does not even count.
-//  - a bad answer: 5xx, garbage, or nothing in time. Often the request is the cause, so it may go
-//    to another backend once more only if the retry budget (batcher/retry_budget.h) allows.
+//  - a bad answer: 5xx, garbage, or nothing in time. Often the request is the cause, so it is sent
+//    again only if the retry budget (batcher/retry_budget.h) allows: garbage once, 5xx only to a
+//    backend that has not failed it.
 // Anything else is the client's: 4xx above all.
 //
 // A request that was on an engine whose connection died is a suspect: perhaps it was the cause.

@@ -1,7 +1,7 @@
 // batcher/breaker.h - Breaker: keeps requests away from a backend whose calls fail, and lets one
 // through now and then to see whether it is well again.
 //
-//            3 connections lost in a row, or 5 answers 5xx
+//            3 calls lost in a row, or 5 answers 5xx without a success
 //   closed ─────────────────────────────────────────────▶ open, for 5 s, then 10, 15 … 60 s
 //     ▲                                                     │ time is up, or its server came back
 //     └── the probe is answered, or has lasted 5 s ── half-open: one request, the probe

@@ -67,6 +67,7 @@ void Scheduler::set_up(BackendId id, bool up) {
   if (!up) {
     residency_.forget(id);
     backend.starts_slowly = true;
+    backend.paused_until = TimePoint::min();  // whoever asked for it has gone
     return;
   }
   backend.breaker.on_ready(now_);

@@ -100,8 +100,10 @@ def test_a_poisoned_member_costs_itself_alone(start_proxy, tmp_path, list_engine
         # Sixteen calls are under way, and all the others wait to share the next ones.
         engine.gate.clear()
         with concurrent.futures.ThreadPoolExecutor(16) as pool:
-            first = [pool.submit(complete, proxy.url, f"first {i}", model="m") for i in range(16)]
-            wait_until(lambda: proxy.status()["backends"][0]["inflight"] >= 16, "sixteen under way")
+            first = []
+            for i in range(16):  # one after the other, or they would share calls themselves
+                first.append(pool.submit(complete, proxy.url, f"first {i}", model="m"))
+                wait_until(lambda: proxy.status()["backends"][0]["inflight"] == i + 1, "one more under way")
             with concurrent.futures.ThreadPoolExecutor(1) as asking:
                 answers = asking.submit(ask_all, proxy, prompts)
                 wait_until(lambda: sum(proxy.status()["requests"][k] for k in ("queued", "inflight")) == 80, "all in")
