@@ -334,15 +334,17 @@ void App::replace_backends(ReloadPlan& plan) {
     throw std::runtime_error(fmt::format(
         "more than {} backends, counting those that still finish what they had", BackendSet::kMax));
   }
-  for (const BackendId id : changes->removed) {
-    lines.push_back(sites_[id].endpoint->name + " gets no more requests");
-    data_.set_up(id, false);
-    monitor_.remove(id);
-  }
+  // The new ones first: while they are expected to say what they serve, nothing that waits is told
+  // that nobody does.
   for (const BackendId id : changes->added) {
     lines.push_back(sites_[id].endpoint->name + " is new");
     data_.set_backend(sites_[id]);
     monitor_.add(sites_[id].endpoint);
+  }
+  for (const BackendId id : changes->removed) {
+    lines.push_back(sites_[id].endpoint->name + " gets no more requests");
+    data_.set_up(id, false);
+    monitor_.remove(id);
   }
   for (const BackendId id : changes->changed) data_.set_backend(sites_[id]);
 }
