@@ -120,6 +120,7 @@ void Scheduler::complete(const Grant& grant, std::uint32_t prompts, Outcome outc
                          Duration pause) {
   Backend& backend = backends_.at(grant.backend);
   assert(backend.inflight >= prompts && (!grant.holds_call || backend.calls > 0));
+  now_ = now;  // for the retry that comes with it: the last take() may be long ago
   backend.inflight -= prompts;
   if (grant.holds_call) --backend.calls;
   if (grant.alone) {

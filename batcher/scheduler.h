@@ -287,7 +287,7 @@ class Scheduler {
   std::optional<BackendId> reserved_;           // for the first of them, or the one under way
   bool suspect_flies_ = false;
   RetryBudget budget_;
-  TimePoint now_{};         // of the last take()
+  TimePoint now_{};         // of the last take() or complete()
   bool stale_ = true;       // something has happened that refresh() must look at
   TimePoint refresh_at_{};  // when it must look anyway
   Deadlines deadlines_;     // every queued ticket
