@@ -181,11 +181,18 @@ std::optional<TimePoint> Scheduler::next_due() const {
   if (!refused_.empty()) return TimePoint::min();
   if (!deadlines_.empty()) sooner(deadlines_.begin()->deadline);
   if (queued_ > 0) sooner(stale_ ? TimePoint::min() : refresh_at_);
+  const auto hold = [&](const Ticket& oldest, const Queue& queue) {
+    sooner(std::max(oldest.arrival, *queue.down_since) + options_.hold_timeout);
+  };
   for (const auto& queue : queues_) {
+    if (queue->down_since) {
+      for (const Ticket& suspect : suspects_) {
+        if (suspect.among == queue->backends) hold(suspect, *queue);
+      }
+    }
     if (queue->arrivals.empty()) continue;
     if (queue->down_since) {
-      sooner(std::max(queue->arrivals.begin()->arrival, *queue->down_since) +
-             options_.hold_timeout);
+      hold(*queue->arrivals.begin(), *queue);
     } else if (options_.policy == FlushPolicy::kFixed) {
       // While nobody takes it a completion must come first, or a change that is looked for.
       if (any_ready(queue->backends)) sooner(fixed_due(*queue).at);
@@ -355,6 +362,11 @@ void Scheduler::refresh(TimePoint now) {
       if (choose_among(ticket) != ticket.among) moved.push_back(&ticket);
     }
   }
+  for (Ticket& suspect : suspects_) {
+    if (!any_up(suspect.among) && choose_among(suspect) != suspect.among) {
+      moved.push_back(&suspect);
+    }
+  }
   for (Ticket* ticket : moved) {
     unlink(*ticket);
     enter(*ticket);
@@ -366,9 +378,7 @@ void Scheduler::refresh(Backend& backend, TimePoint now) {
   const bool tripped = !backend.breaker.is_closed();
   if (std::exchange(backend.tripped, tripped) && !tripped) backend.starts_slowly = true;
   if (backend.up) start_slowly(backend, now);
-  const bool was_ready =
-      std::exchange(backend.ready, backend.up && !backend.reserved && backend.breaker.admits(now) &&
-                                       now >= backend.paused_until);
+  const bool was_ready = std::exchange(backend.ready, backend.admits(now) && !backend.reserved);
   if (was_ready && !backend.ready) {
     while (!backend.affine.empty()) move(*backend.affine.begin(), std::nullopt);
   }
@@ -411,20 +421,31 @@ bool Scheduler::any_up(BackendSet among) const {
 // there is no doubt if the engine dies again. One at a time: the other backends serve meanwhile.
 void Scheduler::place_suspects(TimePoint now) {
   if (suspect_flies_) return;
-  Ticket& suspect = *suspects_.begin();
-  if (reserved_ && !(backends_[*reserved_].up && suspect.among.contains(*reserved_))) unreserve();
-  if (!reserved_) {
-    reserved_ = least_loaded(suspect.among, &Backend::is_ready);
-    if (!reserved_) return;
-    backends_[*reserved_].reserved = true;
-    refresh(backends_[*reserved_], now);
+  // It may have begun to fail since, or have asked to be left alone.
+  if (reserved_ && !backends_[*reserved_].admits(now)) unreserve();
+  BackendSet busy;  // for whom no suspect need be looked at any more
+  for (Ticket& suspect : suspects_) {
+    if (!reserved_ || !suspect.among.contains(*reserved_)) {
+      if ((suspect.among - busy).empty()) continue;
+      const auto id = least_loaded(suspect.among, &Backend::is_ready);
+      if (!id) {
+        busy = busy | suspect.among;
+        continue;  // it must not keep those waiting that have one
+      }
+      unreserve();
+      reserved_ = id;
+      backends_[*id].reserved = true;
+      refresh(backends_[*id], now);
+    }
+    Backend& backend = backends_[*reserved_];
+    if (backend.inflight > 0) return;
+    suspect_flies_ = true;
+    grant(suspect, *reserved_, FlushReason::kRoom);
+    suspect.verdict.alone = true;
+    close_batch(backend, FlushReason::kRoom);
+    return;
   }
-  Backend& backend = backends_[*reserved_];
-  if (backend.inflight > 0) return;
-  suspect_flies_ = true;
-  grant(suspect, *reserved_, FlushReason::kRoom);
-  suspect.verdict.alone = true;
-  close_batch(backend, FlushReason::kRoom);
+  unreserve();
 }
 
 void Scheduler::unreserve() {

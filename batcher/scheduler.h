@@ -192,6 +192,8 @@ class Scheduler {
     std::vector<Ticket*> open;  // granted in this take(), batch not closed yet
     std::uint32_t open_prompts = 0;
 
+    // But for a reservation.
+    bool admits(TimePoint now) const { return up && breaker.admits(now) && now >= paused_until; }
     bool is_ready() const { return ready && inflight < most; }
     std::uint32_t room_now() const { return std::min(room.prompts(), most); }
     bool has_room() const { return ready && inflight < room_now(); }
