@@ -22,6 +22,7 @@ void Scheduler::cut_batch(Queue& queue, FlushReason reason) {
         options_.batch_size - std::min(options_.batch_size, target.open_prompts);
     grant_with_mates(ticket, *id, reason, target.inflight + left);
     if (last_batch_ != batches_before) return;  // it was full
+    if (!target.ready) break;                   // that was the one request that it is probed with
   }
   close_batch(target, reason);
 }

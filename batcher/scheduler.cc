@@ -122,6 +122,7 @@ void Scheduler::complete(const Grant& grant, std::uint32_t prompts, Outcome outc
                          Duration pause) {
   Backend& backend = backends_.at(grant.backend);
   assert(backend.inflight >= prompts && (!grant.holds_call || backend.calls > 0));
+  now_ = now;  // for the retry that comes with it: the last take() may be long ago
   backend.inflight -= prompts;
   if (grant.holds_call) --backend.calls;
   if (grant.alone) {
@@ -184,23 +185,24 @@ std::optional<TimePoint> Scheduler::next_due() const {
   if (!refused_.empty()) return TimePoint::min();
   if (!deadlines_.empty()) sooner(deadlines_.begin()->deadline);
   if (queued_ > 0) sooner(stale_ ? TimePoint::min() : refresh_at_);
+  const auto hold = [&](const Ticket& oldest, const Queue& queue) {
+    sooner(std::max(oldest.arrival, *queue.down_since) + options_.hold_timeout);
+  };
   for (const auto& queue : queues_) {
+    if (queue->down_since) {
+      for (const Ticket& suspect : suspects_) {
+        if (suspect.among == queue->backends) hold(suspect, *queue);
+      }
+    }
     if (queue->arrivals.empty()) continue;
     if (queue->down_since) {
-      sooner(std::max(queue->arrivals.begin()->arrival, *queue->down_since) +
-             options_.hold_timeout);
+      hold(*queue->arrivals.begin(), *queue);
     } else if (options_.policy == FlushPolicy::kFixed) {
       // While nobody takes it a completion must come first, or a change that is looked for.
       if (any_ready(queue->backends)) sooner(fixed_due(*queue).at);
     } else if (options_.policy == FlushPolicy::kEager && any_below_max(queue->backends)) {
       // Once every backend is at its limit only a completion can help, and that wakes us anyway.
       sooner(queue->arrivals.begin()->arrival + options_.batch_timeout);
-    }
-  }
-  for (const Ticket& suspect : suspects_) {
-    for (const auto& queue : queues_) {
-      if (queue->backends != suspect.among || !queue->down_since) continue;
-      sooner(std::max(suspect.arrival, *queue->down_since) + options_.hold_timeout);
     }
   }
   return due;

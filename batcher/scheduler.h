@@ -292,7 +292,7 @@ class Scheduler {
   bool suspect_flies_ = false;
   bool others_first_ = false;  // before the next suspect
   RetryBudget budget_;
-  TimePoint now_{};         // of the last take()
+  TimePoint now_{};         // of the last take() or complete()
   bool stale_ = true;       // something has happened that refresh() must look at
   TimePoint refresh_at_{};  // when it must look anyway
   Deadlines deadlines_;     // every queued ticket

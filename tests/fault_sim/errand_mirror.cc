@@ -1,0 +1,249 @@
+// tests/fault_sim/errand_mirror.cc - see errand_mirror.h.
+#include "tests/fault_sim/errand_mirror.h"
+
+#include <utility>
+
+#include "proxy/failure.h"
+
+namespace batchproxy::fault_sim {
+
+namespace {
+constexpr Duration kLookAfter = 3s;  // as in proxy/errand.cc
+constexpr Duration kLookAgain = 20ms;
+}  // namespace
+
+ErrandMirror::ErrandMirror(ThreadMirror& thread, RequestPhase& phase, Marker marker,
+                           std::uint64_t content_key)
+    : thread_(thread), phase_(phase), marker_(marker), content_key_(content_key) {
+  ticket_.sink = this;
+}
+
+// The loop of Errand::attempt_until_done(), whose steps are the members below.
+void ErrandMirror::run(std::function<void(Outcome)> done, std::function<void(bool)> stream_done) {
+  done_ = std::move(done);
+  stream_done_ = std::move(stream_done);
+  if (cancelled_) return end(Outcome::kCancelled);
+  verdict();
+}
+
+void ErrandMirror::verdict() {
+  ++with_lane_;
+  thread_.lane.submit(ticket_, deaths_);
+}
+
+void ErrandMirror::on_returned(Ticket&) {
+  if (--with_lane_ > 0) return;
+  granted_ = !ticket_.verdict.refused;
+  if (!granted_) return end(refused());
+  make_attempt();
+}
+
+void ErrandMirror::make_attempt() {
+  backend_ = thread_.upstreams.at(ticket_.verdict.backend);
+  phase_.begin_call();
+  if (cancelled_) return attempt_ended(CallFailure::kAborted);
+  call_alone();
+}
+
+void ErrandMirror::call_alone() {
+  calling_ = true;
+  const std::uint64_t call = ++calls_;
+  thread_.time.after(thread_.dice.between(Duration(20us), Duration(1ms)), [this, call] {
+    if (!calling_ || call != calls_) return;
+    if (!backend_->take({call, this, marker_, ticket_.streaming})) {
+      return on_reply(call, {.failure = CallFailure::kRefused});
+    }
+    thread_.time.note("request {} reaches {}", content_key_, backend_->name());
+    if (++reached_ > Attempts::kMax) throw Violation("a fourth attempt");
+  });
+  thread_.time.at(attempt_deadline(), [this, call] {
+    if (!calling_ || call != calls_ || streams_) return;
+    backend_->hang_up(this, call);
+    on_reply(call, {.failure = CallFailure::kTimedOut});
+  });
+}
+
+TimePoint ErrandMirror::attempt_deadline() const {
+  const Duration most = thread_.attempt_timeout;
+  if (most == Duration::zero()) return ticket_.deadline;
+  return std::min(ticket_.deadline, thread_.time.now() + most);
+}
+
+void ErrandMirror::on_head(std::uint64_t call) {
+  if (!calling_ || call != calls_ || cancelled_) return;
+  streams_ = true;
+  attempts_.on_stream();
+  end(Outcome::kStream);
+}
+
+void ErrandMirror::on_reply(std::uint64_t call, const Reply& reply) {
+  if (!calling_ || call != calls_) return;
+  calling_ = false;
+  reply_ = reply;
+  if (reply.failure != CallFailure::kNone || reply.status >= 400) {
+    failed_by_.insert(ticket_.verdict.backend);
+    if (is_death(reply.failure)) ++deaths_;
+  }
+  if (streams_) return end_stream(reply.failure == CallFailure::kNone);
+  attempt_ended(reply.failure);
+}
+
+void ErrandMirror::attempt_ended(CallFailure failure) {
+  went_down_ = false;
+  if (is_death(failure) && ticket_.verdict.alone) {
+    thread_.report_failure(ticket_.verdict.backend, false);
+    return look_after(Duration::zero());
+  }
+  after(failure);
+}
+
+void ErrandMirror::look_after(Duration waited) {
+  if (waited >= kLookAfter || went_down_) return after(reply_.failure);
+  thread_.time.after(kLookAgain, [this, waited] {
+    went_down_ = !thread_.ready.contains(ticket_.verdict.backend);
+    look_after(waited + kLookAgain);
+  });
+}
+
+void ErrandMirror::after(CallFailure failure) {
+  const bool answered = failure == CallFailure::kNone;
+  const unsigned status = answered ? reply_.status : 0;
+  const Duration wait = answered ? reply_.wait : Duration::zero();
+  const TimePoint now = thread_.time.now();
+  const Attempt attempt{.backend = ticket_.verdict.backend,
+                        .failure = failure,
+                        .status = status,
+                        .asks_to_wait = wait > Duration::zero(),
+                        .alone = ticket_.verdict.alone,
+                        .went_down = went_down_,
+                        .time_left = now < ticket_.deadline};
+  last_ = failure;
+  release(cancelled_ ? batchproxy::Outcome::kUnknown
+                     : outcome_of(failure, status, attempt.asks_to_wait),
+          wait);
+  if (cancelled_) return end(Outcome::kCancelled);
+  if (answered && status < 500 && !attempt.asks_to_wait) {
+    attempts_.after(attempt, ticket_.backends);
+    return end(Outcome::kAnswer);
+  }
+  thread_.time.note("request {}: attempt at backend {} fails: {} {}", content_key_, attempt.backend,
+                    to_string(failure), status);
+  if (!answered) thread_.report_failure(attempt.backend, failure == CallFailure::kRefused);
+  switch (attempts_.after(attempt, ticket_.backends)) {
+    case Attempts::Next::kDeliver:
+      return end(deliver(failure));
+    case Attempts::Next::kPoison:
+      thread_.poison->add(content_key_, now);
+      error_ = Errc::kPoisonPrompt;
+      return end(Outcome::kFailed);
+    case Attempts::Next::kRetry:
+      prepare_retry(false);
+      break;
+    case Attempts::Next::kRetryInBudget:
+      prepare_retry(true);
+      break;
+  }
+  verdict();
+}
+
+ErrandMirror::Outcome ErrandMirror::deliver(CallFailure failure) {
+  if (failure == CallFailure::kNone) return Outcome::kAnswer;
+  error_ = error_of(failure, backend_->name()).code;
+  return Outcome::kFailed;
+}
+
+void ErrandMirror::cancel() {
+  if (std::exchange(cancelled_, true)) return;
+  if (calling_) {
+    backend_->hang_up(this, calls_);
+    on_reply(calls_, {.failure = CallFailure::kAborted});
+  } else if (with_lane_ > 0) {
+    ++with_lane_;
+    thread_.lane.cancel(ticket_);
+  }
+}
+
+void ErrandMirror::end_stream(bool ok) {
+  const bool ours = cancelled_ || reply_.failure == CallFailure::kNone;
+  release(ok     ? batchproxy::Outcome::kGood
+          : ours ? batchproxy::Outcome::kUnknown
+                 : outcome_of(reply_.failure, 0, false));
+  stream_done_(ok);
+}
+
+ErrandMirror::Outcome ErrandMirror::refused() {
+  if (cancelled_) return Outcome::kCancelled;
+  const Errc why = *ticket_.verdict.refused;
+  if (why == Errc::kRetryBudget || (backend_ && last_ == CallFailure::kNone)) {
+    return deliver(last_);
+  }
+  error_ = error_of(why).code;
+  return Outcome::kFailed;
+}
+
+void ErrandMirror::release(batchproxy::Outcome outcome, Duration pause) {
+  granted_ = false;
+  phase_.end_call();
+  thread_.lane.complete(ticket_, outcome, pause);
+}
+
+void ErrandMirror::prepare_retry(bool costs_budget) {
+  ticket_.packing = Packing::kNever;
+  ticket_.avoid = attempts_.failed_by();
+  ticket_.costs_budget = costs_budget;
+  ticket_.suspect = attempts_.is_suspect();
+  thread_.metrics.retried.add();
+}
+
+// --- not in Errand ------------------------------------------------------------------------------
+
+void ErrandMirror::end(Outcome outcome) {
+  if (std::exchange(ended_, true)) throw Violation("an errand ends twice");
+  done_(outcome);
+}
+
+void ErrandMirror::on_killed_engine() {
+  if (++engines_killed_ > 3) throw Violation("a poison kills a fourth engine");
+}
+
+void ErrandMirror::check_ending(Outcome outcome, bool patient) const {
+  const auto require = [&](bool holds, const char* otherwise) {
+    if (holds) return;
+    throw Violation(fmt::format("request {}: {} (status {}, {}, {} attempts, {} deaths)",
+                                content_key_, otherwise, reply_.status, to_string(reply_.failure),
+                                reached_, deaths_));
+  };
+  const bool late = thread_.time.now() >= ticket_.deadline;
+  const bool used_up = reached_ >= Attempts::kMax;
+  // By the lane, after some attempt: its oracle has looked at why.
+  const bool refused = ticket_.verdict.refused.has_value();
+  require(!patient || !late, "a patient request waits until its deadline");
+  if (outcome == Outcome::kAnswer && reply_.status < 500 && reply_.wait == Duration::zero()) {
+    const bool bad = marker_ == Marker::kAlways400 || marker_ == Marker::kPoison;
+    require(reply_.status == (bad ? 400u : 200u), "an answer out of nowhere");
+    return;
+  }
+  if (outcome == Outcome::kAnswer) {
+    const bool elsewhere = !(ticket_.backends - failed_by_).empty();
+    require(used_up || late || refused || !elsewhere, "a bad answer is delivered too early");
+    return;
+  }
+  switch (*error_) {
+    case Errc::kPoisonPrompt:
+      require(deaths_ >= 3, "called a poison without three deaths");
+      break;
+    case Errc::kBackendLost:
+      require(used_up || late, "lost before its attempts are used up");
+      break;
+    case Errc::kBackendTimeout:
+      require(used_up || late || refused, "timed out before its attempts are used up");
+      break;
+    case Errc::kBadBackendResponse:
+      require(reached_ >= 2 || late || refused, "a bad answer is believed at once");
+      break;
+    default:
+      require(refused, "failed for no reason");
+  }
+}
+
+}  // namespace batchproxy::fault_sim

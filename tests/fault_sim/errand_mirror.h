@@ -1,0 +1,109 @@
+// tests/fault_sim/errand_mirror.h - ErrandMirror: what Errand (proxy/errand.cc) does with a ticket
+// and its Attempts, with events instead of coroutines.
+//
+// Every member is named like the one that it mirrors. It decides nothing: that is for Scheduler and
+// Attempts. What it does besides is to count for itself what the checks need.
+//
+// Threading: test code, one thread.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+
+#include "backends/attempts.h"
+#include "proxy/errand.h"
+#include "proxy/metrics.h"
+#include "proxy/poison_list.h"
+#include "tests/fault_sim/fake_server.h"
+#include "tests/fault_sim/lane_mirror.h"
+
+namespace batchproxy::fault_sim {
+
+// What an errand finds on its thread: IoThread (proxy/io_thread.h), as far as it matters here.
+struct ThreadMirror {
+  ThreadMirror(VirtualTime& its_time, Dice& its_dice, PortMirror& port)
+      : time(its_time), dice(its_dice), lane(port), to_control(its_time, its_dice) {}
+
+  VirtualTime& time;
+  Dice& dice;
+  PortMirror& lane;
+  Channel to_control;
+  ThreadMetrics metrics{};
+  ModelTablePtr models = std::make_shared<ModelTable>();
+  std::map<BackendId, FakeServer*> upstreams{};
+  BackendSet ready{};
+  Duration attempt_timeout{};
+  bool shutting_down = false;
+  PoisonList* poison = nullptr;
+  std::function<void(BackendId, bool)> report_failure{};
+};
+
+class ErrandMirror final : public VerdictSink, public Caller {
+ public:
+  using Outcome = Errand::Outcome;
+
+  ErrandMirror(ThreadMirror& thread, RequestPhase& phase, Marker marker, std::uint64_t content_key);
+  ErrandMirror(const ErrandMirror&) = delete;
+  ErrandMirror& operator=(const ErrandMirror&) = delete;
+
+  Ticket& ticket() { return ticket_; }
+
+  // `done` is told the outcome; after kStream, `stream_done` whether it ended well.
+  void run(std::function<void(Outcome)> done, std::function<void(bool)> stream_done);
+  void cancel();
+
+  unsigned status() const { return reply_.status; }
+  std::optional<Errc> error() const { return error_; }
+  // Throws if an end without success was not called for.
+  void check_ending(Outcome outcome, bool patient) const;
+  unsigned engines_killed() const { return engines_killed_; }
+
+ private:
+  void verdict();
+  void on_returned(Ticket& ticket) override;
+  void make_attempt();
+  void call_alone();
+  void on_head(std::uint64_t call) override;
+  void on_reply(std::uint64_t call, const Reply& reply) override;
+  void attempt_ended(CallFailure failure);
+  void look_after(Duration waited);
+  void after(CallFailure failure);
+  Outcome deliver(CallFailure failure);
+  Outcome refused();
+  void release(batchproxy::Outcome outcome, Duration pause = {});
+  void prepare_retry(bool costs_budget);
+  void end_stream(bool ok);
+  TimePoint attempt_deadline() const;
+  void end(Outcome outcome);
+  void on_killed_engine() override;
+
+  ThreadMirror& thread_;
+  RequestPhase& phase_;
+  const Marker marker_;
+  const std::uint64_t content_key_;
+  Ticket ticket_;
+  Attempts attempts_;
+  CallFailure last_ = CallFailure::kAborted;
+  bool streams_ = false;
+  bool went_down_ = false;
+  FakeServer* backend_ = nullptr;
+  unsigned with_lane_ = 0;
+  bool granted_ = false;
+  bool cancelled_ = false;
+  bool calling_ = false;
+  std::uint64_t calls_ = 0;
+  Reply reply_;
+  std::optional<Errc> error_;
+  std::function<void(Outcome)> done_;
+  std::function<void(bool)> stream_done_;
+
+  // For the checks, counted apart from Attempts.
+  unsigned reached_ = 0;  // servers that took it
+  unsigned deaths_ = 0;
+  unsigned engines_killed_ = 0;
+  BackendSet failed_by_;
+  bool ended_ = false;
+};
+
+}  // namespace batchproxy::fault_sim

@@ -1,0 +1,654 @@
+// tests/fault_sim/world.cc - see world.h.
+#include "tests/fault_sim/world.h"
+
+#include <algorithm>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "backends/health_tracker.h"
+#include "backends/model_table.h"
+#include "proxy/sites.h"
+#include "proxy/ticket_facts.h"
+#include "tests/fault_sim/errand_mirror.h"
+
+namespace batchproxy::fault_sim {
+
+namespace {
+
+constexpr Duration kLong = 600s;      // the patience of most clients
+constexpr Duration kSettling = 150s;  // in which all must end once nothing goes wrong any more
+constexpr Duration kLastWords = 4s;   // in which all must end once it is cut short
+constexpr Duration kPatience = 2s;    // of a probe, as in backends/backend_monitor.cc
+constexpr Duration kEager = 500ms;    // between probes while not ready, likewise
+constexpr std::size_t kServers = 6;   // that reloads choose from
+
+double seconds(Duration duration) {
+  return std::chrono::duration<double>(duration).count();
+}
+
+const std::string& passage(std::uint32_t which) {
+  static const std::vector<std::string> passages{std::string(2000, 'a'), std::string(2000, 'b'),
+                                                 std::string(2000, 'c')};
+  return passages[which];
+}
+
+// What a client asks for, and how it behaves.
+struct Ask {
+  std::uint64_t number = 0;
+  Marker marker = Marker::kInnocent;
+  std::string model;
+  Duration timeout = kLong;
+  std::vector<std::uint32_t> pieces;  // prompts of each errand
+  bool streaming = false;
+  std::uint64_t client = 0;
+  std::optional<std::uint32_t> passage;
+};
+
+// What Dispatch (proxy/dispatch.cc) does with a request: one errand, or one for each piece of a
+// list, and one end.
+class DispatchMirror {
+ public:
+  DispatchMirror(ThreadMirror& thread, Ask ask, std::function<void(Finish)> ended)
+      : thread_(thread),
+        ask_(std::move(ask)),
+        arrival_(thread.time.now()),
+        ended_(std::move(ended)) {
+    thread_.metrics.received.add();
+    phase_.emplace(thread_.metrics);
+  }
+
+  void serve() {
+    if (thread_.shutting_down) return finish(Finish::kShed);
+    if (!thread_.poison->empty() && thread_.poison->contains(ask_.number, arrival_)) {
+      return finish(finish_of(Errc::kKnownPoison));
+    }
+    const ModelTable& models = *thread_.models;
+    const BackendSet backends = models.find(ask_.model);
+    if (backends.empty() && models.complete()) {
+      check_unknown_model();
+      return finish(finish_of(Errc::kUnknownModel));
+    }
+    for (const std::uint32_t prompts : ask_.pieces) {
+      ErrandMirror& errand = errands_.emplace_back(thread_, *phase_, ask_.marker, ask_.number);
+      Ticket& ticket = errand.ticket();
+      ticket.arrival = arrival_;
+      ticket.deadline = arrival_ + ask_.timeout;
+      ticket.model = text_key(ask_.model);
+      ticket.routes = models.version();
+      ticket.backends = backends;
+      ticket.prompts = prompts;
+      ticket.streaming = ask_.streaming;
+      ticket.client = ask_.client;
+      ticket.tokens = 500 * prompts;
+      if (ask_.passage) ticket.prefix = PrefixChain(passage(*ask_.passage), ticket.model);
+    }
+    left_ = errands_.size();
+    for (ErrandMirror& errand : errands_) {
+      errand.run([this, &errand](Errand::Outcome outcome) { on_done(errand, outcome); },
+                 [this](bool ok) { finish(ok ? Finish::kOk : Finish::kBackendError); });
+    }
+  }
+
+  void on_client_gone() {
+    client_gone_ = true;
+    cancel_errands();
+  }
+  void cut_short() { cancel_errands(); }
+
+  bool is_finished() const { return finished_; }
+  const Ask& ask() const { return ask_; }
+
+ private:
+  void cancel_errands() {
+    if (finished_) return;
+    cancelled_ = true;
+    for (ErrandMirror& errand : errands_) errand.cancel();
+  }
+
+  // run_piece() and what follows it; a request that goes out whole is a list of one.
+  void on_done(ErrandMirror& errand, Errand::Outcome outcome) {
+    if (outcome == Errand::Outcome::kStream) return;  // its end ends the request
+    const bool good = outcome == Errand::Outcome::kAnswer && errand.status() == 200;
+    if (outcome != Errand::Outcome::kCancelled) errand.check_ending(outcome, ask_.timeout == kLong);
+    if (errand.error() == Errc::kUnknownModel) check_unknown_model();
+    if (outcome == Errand::Outcome::kCancelled && !cancelled_ && !list_failed_) {
+      throw Violation("cancelled by nobody");
+    }
+    if (!good && !list_failed_) {
+      list_failed_ = true;
+      verdict_ = outcome == Errand::Outcome::kAnswer   ? finish_of_status(errand.status())
+                 : outcome == Errand::Outcome::kFailed ? finish_of(*errand.error())
+                                                       : Finish::kShed;
+      for (ErrandMirror& other : errands_) {
+        if (&other != &errand) other.cancel();
+      }
+    }
+    if (--left_ > 0) return;
+    // From the event loop, as the errands of a list do.
+    thread_.time.after(Duration::zero(), [this] {
+      finish(client_gone_ ? Finish::kClientGone : cancelled_ ? Finish::kShed : verdict_);
+    });
+  }
+
+  void check_unknown_model() const {
+    if (ask_.model != "b") throw Violation("the model of all servers is called unknown");
+  }
+
+  void finish(Finish how) {
+    if (std::exchange(finished_, true)) throw Violation("a request ends twice");
+    if (client_gone_) how = Finish::kClientGone;
+    unsigned killed = 0;
+    for (const ErrandMirror& errand : errands_) killed += errand.engines_killed();
+    if (killed > 3 * std::max<std::size_t>(errands_.size(), 1)) throw Violation("too many deaths");
+    thread_.metrics.count_finish(how);
+    phase_.reset();
+    thread_.time.note("request {} ends: {}", ask_.number, to_string(how));
+    ended_(how);
+  }
+
+  ThreadMirror& thread_;
+  const Ask ask_;
+  const TimePoint arrival_;
+  const std::function<void(Finish)> ended_;
+  std::optional<RequestPhase> phase_;
+  std::deque<ErrandMirror> errands_;
+  std::size_t left_ = 0;
+  Finish verdict_ = Finish::kOk;
+  bool list_failed_ = false, client_gone_ = false, cancelled_ = false, finished_ = false;
+};
+
+// As DataPlane's (proxy/data_plane.cc).
+Routes make_routes(const ModelTable& models) {
+  Routes routes;
+  routes.version = models.version();
+  routes.anything = models.anything();
+  routes.complete = models.complete();
+  for (const auto& [name, backends] : models.by_name()) routes.models[text_key(name)] = backends;
+  routes.models[text_key({})] = models.all();
+  return routes;
+}
+
+class World {
+ public:
+  World(std::uint64_t seed, bool trace);
+  Tally run();
+
+ private:
+  // What App and BackendMonitor know of a backend.
+  struct Watched {
+    BackendId id = 0;
+    FakeServer* server = nullptr;
+    HealthTracker tracker;
+    bool retired = false;
+    bool waiting = false;  // for the next probe
+    unsigned probe = 0;    // which one
+  };
+  using WatchedPtr = std::shared_ptr<Watched>;
+
+  SchedulerOptions any_options();
+  std::vector<BackendSite> any_sites();
+  void everywhere(std::function<void(ThreadMirror&)> what);
+
+  // Backends.
+  void introduce(const BackendSite& site, bool is_new);
+  void watch(const BackendSite& site);
+  void probe(const WatchedPtr& watched);
+  void on_probe(const WatchedPtr& watched, ProbeResult result);
+  void probe_later(const WatchedPtr& watched, Duration wait);
+  void report_failure(BackendId id, bool unreachable);
+  void tell_health(const Watched& watched);
+  void set_models();
+  void look_at_metrics();
+  void reload(const std::vector<BackendSite>& sites);
+
+  // Clients.
+  void start_client(std::uint64_t client);
+  void burst();
+  Ask any_ask(std::uint64_t client);
+  void send(Ask ask, std::function<void()> ended);
+
+  // Trouble.
+  void trouble();
+  void outage();
+  void calm();
+  void drain();
+  void check() const;
+  void check_holding();
+  void check_end() const;
+
+  FakeServer& any_server() { return *servers_[dice_.below(kServers)]; }
+  Duration pause() { return dice_.between(Duration(100ms), Duration(8s)); }
+
+  Dice dice_;
+  VirtualTime time_;
+  std::vector<std::unique_ptr<FakeServer>> servers_;
+  std::vector<bool> serves_b_;
+  std::deque<ThreadMirror> threads_;
+  std::deque<DispatchMirror> requests_;  // outlive the lane, which links their tickets
+  SchedulerOptions options_;
+  LaneMirror lane_;
+  PoisonList poison_;
+  Sites sites_;
+  std::map<BackendId, WatchedPtr> watched_;
+  ModelTable models_;
+
+  // Of this history.
+  bool drains_ = false, reloads_ = false, looks_ = false;
+  Duration active_{}, think_{}, health_interval_{}, attempt_timeout_{}, trouble_every_{};
+  std::uint32_t poisons_ = 0, leavers_ = 0, hurried_ = 0, burst_size_ = 0;  // percent; requests
+  std::vector<int> troubles_;
+  bool over_ = false;  // no new requests
+  bool calm_ = false;
+  std::uint64_t numbers_ = 0, steps_ = 0;
+  Tally tally_;
+};
+
+World::World(std::uint64_t seed, bool trace)
+    : dice_(seed),
+      time_(trace),
+      options_(any_options()),
+      lane_(time_, dice_, options_),
+      sites_({}) {
+  for (std::size_t i = 0; i < kServers; ++i) {
+    servers_.push_back(std::make_unique<FakeServer>(time_, dice_, "server-" + std::to_string(i)));
+    serves_b_.push_back(i == 0 || dice_.chance(50));
+  }
+  // Each history has its own weather: not everything goes wrong in every one.
+  drains_ = dice_.chance(30);
+  reloads_ = dice_.chance(50);
+  looks_ = dice_.chance(30);
+  active_ = dice_.between(Duration(5s), Duration(40s));
+  think_ = dice_.between(Duration(20ms), Duration(1s));
+  health_interval_ = dice_.between(Duration(200ms), Duration(5s));
+  if (dice_.chance(60)) attempt_timeout_ = dice_.between(Duration(500ms), Duration(8s));
+  trouble_every_ = dice_.between(Duration(200ms), Duration(8s));
+  poisons_ = dice_.chance(50) ? dice_.between(1u, 4u) : 0;
+  leavers_ = dice_.chance(60) ? dice_.between(1u, 20u) : 0;
+  hurried_ = dice_.chance(60) ? dice_.between(1u, 20u) : 0;
+  burst_size_ = dice_.chance(10) ? 500 : 30;
+  for (int kind = 0; kind < 10; ++kind) {
+    if (dice_.chance(35)) troubles_.push_back(kind);
+  }
+  const std::uint32_t threads = dice_.between(1u, 2u);
+  for (std::uint32_t i = 0; i < threads; ++i) {
+    ThreadMirror& thread = threads_.emplace_back(time_, dice_, lane_.add_port());
+    thread.attempt_timeout = attempt_timeout_;
+    thread.poison = &poison_;
+    thread.report_failure = [this, &thread](BackendId id, bool unreachable) {
+      thread.to_control.send([=, this] { report_failure(id, unreachable); });
+    };
+  }
+  time_.after_each([this] { check(); });
+}
+
+SchedulerOptions World::any_options() {
+  SchedulerOptions options;
+  const std::uint32_t policy = dice_.below(10);
+  options.policy = policy < 7   ? FlushPolicy::kEager
+                   : policy < 9 ? FlushPolicy::kFixed
+                                : FlushPolicy::kOff;
+  options.batch_size = dice_.between(1u, 8u);
+  options.batch_timeout = dice_.between(Duration(10ms), Duration(1s));
+  options.max_queue = dice_.chance(10) ? 150 : 100000;
+  options.hold_timeout = dice_.between(Duration(500ms), Duration(30s));
+  options.affinity = dice_.chance(70);
+  return options;
+}
+
+std::vector<BackendSite> World::any_sites() {
+  std::vector<BackendSite> sites;
+  const std::uint32_t most = dice_.between(1u, 5u);
+  for (std::size_t i = 0; i < kServers && sites.size() < most; ++i) {
+    const bool needed = kServers - i <= most - sites.size();
+    if (!needed && dice_.chance(40)) continue;
+    Endpoint endpoint;
+    endpoint.name = endpoint.authority = servers_[i]->name();
+    endpoint.id = static_cast<BackendId>(sites.size());
+    BackendSite& site = sites.emplace_back();
+    site.endpoint = std::make_shared<Endpoint>(endpoint);
+    site.max_num_seqs = dice_.between(1u, 16u);
+  }
+  return sites;
+}
+
+void World::everywhere(std::function<void(ThreadMirror&)> what) {
+  for (ThreadMirror& thread : threads_) {
+    thread.lane.to_thread().send([&thread, what] { what(thread); });
+  }
+}
+
+Tally World::run() {
+  static constexpr std::array kPolicies = {"eager", "fixed", "off"};
+  time_.note("{}, batches of {} or {:.3f} s, hold {:.3f} s, attempts of {:.3f} s{}{}{}",
+             kPolicies[static_cast<std::size_t>(options_.policy)], options_.batch_size,
+             seconds(options_.batch_timeout), seconds(options_.hold_timeout),
+             seconds(attempt_timeout_), drains_ ? ", drains" : "", reloads_ ? ", reloads" : "",
+             looks_ ? ", looks" : "");
+  reload(any_sites());
+  time_.run_until(time_.now() + 1ms);  // the threads know who is expected before they listen
+  const std::uint32_t clients = dice_.between(1u, 12u);
+  for (std::uint32_t client = 0; client < clients; ++client) {
+    time_.after(dice_.between(Duration(1us), Duration(1s)),
+                [this, client] { start_client(client); });
+  }
+  time_.after(pause(), [this] { burst(); });
+  if (!troubles_.empty()) time_.after(pause(), [this] { trouble(); });
+  if (reloads_) {
+    time_.after(pause(), [this] { reload(any_sites()); });
+  }
+  if (looks_) look_at_metrics();
+  check_holding();
+  if (drains_) {
+    time_.run_until(time_.now() + dice_.between(Duration(1s), active_));
+    drain();
+  } else {
+    time_.run_until(time_.now() + active_);
+    calm();
+    time_.run_until(time_.now() + kSettling);
+  }
+  check_end();
+  tally_.suspects = lane_.oracle().suspects();
+  for (const ThreadMirror& thread : threads_) {
+    tally_.requests += thread.metrics.received.get();
+    tally_.ok += thread.metrics.finished[static_cast<std::size_t>(Finish::kOk)].get();
+    tally_.cancelled +=
+        thread.metrics.finished[static_cast<std::size_t>(Finish::kClientGone)].get();
+    tally_.retried += thread.metrics.retried.get();
+  }
+  return tally_;
+}
+
+// --- backends: App, Sites and BackendMonitor ----------------------------------------------------
+
+// App::replace_backends().
+void World::reload(const std::vector<BackendSite>& wanted) {
+  const auto in_use = [this](BackendId id) { return lane_.inflight(id) > 0; };
+  const auto changes = sites_.replace(wanted, in_use);
+  if (!changes) throw Violation("no room for six backends");
+  for (const BackendId id : changes->added) {
+    time_.note("reload: {} comes as backend {}", sites_[id].endpoint->name, id);
+    introduce(sites_[id], true);
+    watch(sites_[id]);
+  }
+  for (const BackendId id : changes->removed) {
+    time_.note("reload: backend {} goes", id);
+    lane_.set_up(id, false);
+    everywhere([id](ThreadMirror& thread) { thread.ready.erase(id); });
+    Watched& gone = *watched_[id];  // BackendMonitor::remove()
+    gone.tracker.on_unreachable();
+    gone.retired = true;
+    models_.remove(id);
+    set_models();
+  }
+  for (const BackendId id : changes->changed) introduce(sites_[id], false);
+  ++tally_.reloads;
+  if (tally_.reloads == 1) return;
+  const FlushPolicy policy = options_.policy;
+  options_ = any_options();
+  options_.policy = policy;  // as plan_reload() has it
+  lane_.set_options(options_);
+  if (!over_) {
+    time_.after(pause(), [this] {
+      if (!over_) reload(any_sites());
+    });
+  }
+}
+
+// DataPlane::set_backend().
+void World::introduce(const BackendSite& site, bool is_new) {
+  const BackendId id = site.endpoint->id;
+  const auto named = [&](const auto& server) { return server->name() == site.endpoint->name; };
+  FakeServer* server = std::ranges::find_if(servers_, named)->get();
+  everywhere([id, server](ThreadMirror& thread) { thread.upstreams[id] = server; });
+  lane_.set_backend(id, {.max_num_seqs = site.max_num_seqs, .kv_tokens = 20000}, is_new);
+}
+
+// BackendMonitor::add().
+void World::watch(const BackendSite& site) {
+  const auto named = [&](const auto& server) { return server->name() == site.endpoint->name; };
+  const BackendId id = site.endpoint->id;
+  const auto watched = std::make_shared<Watched>();
+  watched->id = id;
+  watched->server = std::ranges::find_if(servers_, named)->get();
+  watched_[id] = watched;
+  models_.expect(id);
+  set_models();
+  probe(watched);
+}
+
+// One round of BackendMonitor::watch(). What the probe saw is told later, and may be wrong by then.
+void World::probe(const WatchedPtr& watched) {
+  if (watched->retired) return;
+  watched->waiting = false;
+  const ProbeResult result = watched->server->probe();
+  const Duration took =
+      result == ProbeResult::kSilent ? kPatience : dice_.between(Duration(200us), Duration(1s));
+  time_.after(took, [=, this] { on_probe(watched, result); });
+}
+
+void World::on_probe(const WatchedPtr& watched, ProbeResult result) {
+  if (watched->retired) return;
+  if (result == ProbeResult::kOk && watched->tracker.health() != Health::kReady) {
+    std::vector<ModelTable::Served> serves{{"a", "{}"}};
+    for (std::size_t i = 0; i < kServers; ++i) {
+      if (servers_[i].get() == watched->server && serves_b_[i]) serves.push_back({"b", "{}"});
+    }
+    models_.set(watched->id, serves);
+    set_models();
+  }
+  if (watched->tracker.on_probe(result)) tell_health(*watched);
+  const bool ready = watched->tracker.health() == Health::kReady;
+  probe_later(watched, ready ? health_interval_ : std::min(health_interval_, kEager));
+}
+
+void World::probe_later(const WatchedPtr& watched, Duration wait) {
+  watched->waiting = true;
+  time_.after(wait, [=, this, which = ++watched->probe] {
+    if (which == watched->probe) probe(watched);
+  });
+}
+
+void World::report_failure(BackendId id, bool unreachable) {
+  const WatchedPtr& watched = watched_.at(id);
+  if (watched->retired) return;
+  if (unreachable && watched->tracker.on_unreachable()) tell_health(*watched);
+  if (watched->waiting) probe_later(watched, Duration::zero());
+}
+
+// DataPlane::set_up().
+void World::tell_health(const Watched& watched) {
+  const bool up = watched.tracker.health() == Health::kReady;
+  const BackendId id = watched.id;
+  lane_.set_up(id, up);
+  everywhere([id, up](ThreadMirror& thread) {
+    if (up) {
+      thread.ready.insert(id);
+    } else {
+      thread.ready.erase(id);
+    }
+  });
+}
+
+// DataPlane::set_models().
+void World::set_models() {
+  const auto models = std::make_shared<const ModelTable>(models_);
+  everywhere([models](ThreadMirror& thread) { thread.models = models; });
+  lane_.set_routes(make_routes(*models));
+}
+
+// Without it nothing wakes the scheduler but its own timer, which is what most histories are for.
+void World::look_at_metrics() {
+  for (const auto& [id, watched] : watched_) {
+    if (watched->retired || watched->tracker.health() != Health::kReady) continue;
+    std::optional<EngineSample> sample;
+    if (!dice_.chance(10)) {
+      sample = EngineSample{.running = static_cast<double>(dice_.below(16)),
+                            .waiting = static_cast<double>(dice_.below(4)),
+                            .preemptions = 0,
+                            .steps = steps_ += dice_.below(20)};
+    }
+    lane_.observe(id, sample);
+  }
+  time_.after(250ms, [this] { look_at_metrics(); });
+}
+
+// --- clients ------------------------------------------------------------------------------------
+
+void World::start_client(std::uint64_t client) {
+  if (over_) return;
+  send(any_ask(client), [this, client] {
+    const Duration thinks = dice_.between(Duration(1ms), think_);
+    time_.after(thinks, [this, client] { start_client(client); });
+  });
+}
+
+void World::burst() {
+  if (over_) return;
+  const std::uint32_t size = dice_.between(1u, burst_size_);
+  for (std::uint32_t i = 0; i < size; ++i) send(any_ask(1000 + dice_.below(3)), [] {});
+  time_.after(dice_.between(Duration(1s), Duration(10s)), [this] { burst(); });
+}
+
+Ask World::any_ask(std::uint64_t client) {
+  Ask ask;
+  ask.number = ++numbers_;
+  ask.client = client;
+  ask.model = dice_.chance(20) ? "" : dice_.chance(30) ? "b" : "a";
+  if (dice_.chance(poisons_)) {
+    ask.marker = Marker::kPoison;
+  } else if (dice_.chance(5)) {
+    ask.marker = dice_.chance(50) ? Marker::kAlways400 : Marker::kAlways500;
+  }
+  if (dice_.chance(hurried_)) ask.timeout = dice_.between(Duration(10ms), Duration(5s));
+  ask.pieces = {1};
+  if (dice_.chance(10)) {
+    ask.pieces.assign(dice_.between(1u, 3u), dice_.between(1u, 4u));
+  } else {
+    ask.streaming = dice_.chance(15);
+  }
+  if (dice_.chance(40)) ask.passage = dice_.below(3);
+  return ask;
+}
+
+void World::send(Ask ask, std::function<void()> ended) {
+  ThreadMirror& thread = threads_[ask.client % threads_.size()];
+  const bool leaves = dice_.chance(leavers_);
+  DispatchMirror& request = requests_.emplace_back(thread, std::move(ask),
+                                                   [ended = std::move(ended)](Finish) { ended(); });
+  time_.note("request {} for `{}` of client {}{}", request.ask().number, request.ask().model,
+             request.ask().client, request.ask().marker == Marker::kPoison ? ", a poison" : "");
+  request.serve();
+  if (!leaves) return;
+  time_.after(dice_.between(Duration(10us), Duration(2s)), [&request] {
+    if (!request.is_finished()) request.on_client_gone();
+  });
+}
+
+// --- trouble ------------------------------------------------------------------------------------
+
+void World::trouble() {
+  if (calm_) return;
+  const int kind = troubles_[dice_.below(static_cast<std::uint32_t>(troubles_.size()))];
+  FakeServer& server = any_server();
+  static constexpr std::array kMoods = {Mood::kSlow,    Mood::kHangs, Mood::kServerErrors,
+                                        Mood::kGarbage, Mood::kBusy,  Mood::kBareErrors,
+                                        Mood::kNotReady};
+  if (kind < 7) {
+    const bool all = dice_.chance(15);
+    for (auto& each : servers_) {
+      if (!all && each.get() != &server) continue;
+      FakeServer& moody = *each;
+      time_.note("{}: mood {}", moody.name(), kind);
+      moody.set_mood(kMoods[static_cast<std::size_t>(kind)]);
+      time_.after(pause(), [&moody] { moody.set_mood(Mood::kWell); });
+    }
+  } else if (kind < 9) {
+    ++tally_.crashes;
+    server.crash(pause());
+  } else {
+    outage();
+  }
+  time_.after(dice_.between(Duration(50ms), trouble_every_), [this] { trouble(); });
+}
+
+void World::outage() {
+  const Duration away = dice_.between(Duration(500ms), Duration(40s));
+  for (auto& server : servers_) server->crash(away + dice_.between(Duration(1ms), Duration(2s)));
+}
+
+// Nothing goes wrong any more.
+void World::calm() {
+  time_.note("calm");
+  over_ = calm_ = true;
+  for (auto& server : servers_) {
+    server->make_immune();
+    server->start();
+    server->set_mood(Mood::kWell);
+  }
+}
+
+// App::shut_down() and App::await_clients(). Trouble goes on.
+void World::drain() {
+  time_.note("drain");
+  ++tally_.drains;
+  over_ = true;
+  lane_.drain();
+  time_.run_until(time_.now() + dice_.between(Duration(100ms), Duration(10s)));
+  time_.note("cut short");
+  everywhere([](ThreadMirror& thread) { thread.shutting_down = true; });
+  time_.run_until(time_.now() + 1ms);
+  for (DispatchMirror& request : requests_) request.cut_short();
+  time_.run_until(time_.now() + kLastWords);
+}
+
+// --- checks -------------------------------------------------------------------------------------
+
+void World::check() const {
+  for (const ThreadMirror& thread : threads_) {
+    const ThreadMetrics& metrics = thread.metrics;
+    std::uint64_t sum = metrics.queued.get() + metrics.inflight.get();
+    for (const Count& finished : metrics.finished) sum += finished.get();
+    if (sum != metrics.received.get()) throw Violation("a request is lost, or counted twice");
+  }
+}
+
+void World::check_holding() {
+  lane_.oracle().check_holding();
+  time_.after(1s, [this] { check_holding(); });
+}
+
+void World::check_end() const {
+  for (const DispatchMirror& request : requests_) {
+    if (request.is_finished()) continue;
+    throw Violation(fmt::format("request {} has not ended", request.ask().number));
+  }
+  for (const ThreadMirror& thread : threads_) {
+    const bool none = thread.metrics.queued.get() == 0 && thread.metrics.inflight.get() == 0;
+    if (!none) throw Violation("requests are counted as under way at the end");
+  }
+  lane_.oracle().check_empty();
+}
+
+}  // namespace
+
+Tally live_through(std::uint64_t seed, bool trace) {
+  World world(seed, trace);
+  return world.run();
+}
+
+void Tally::add(const Tally& other) {
+  requests += other.requests;
+  ok += other.ok;
+  retried += other.retried;
+  cancelled += other.cancelled;
+  reloads += other.reloads;
+  crashes += other.crashes;
+  drains += other.drains;
+  suspects += other.suspects;
+}
+
+}  // namespace batchproxy::fault_sim
