@@ -1,5 +1,5 @@
 // tests/batcher/scheduler_suspects_test.cc - requests that may have brought engines down, and other
-// cases that the fault simulation (tests/fault_sim) has found.
+// cases that the fault simulation (tests/fault_sim) has found; seeds are of its first version.
 #include "tests/batcher/scheduler_fixture.h"
 
 namespace batchproxy {
@@ -113,11 +113,10 @@ TEST_F(FoundBySimulation, TheRetryBudgetCountsAtTheTimeOfTheFailure) {
 TEST_F(FoundBySimulation, ARetryAfterASilenceIsHeldForTheWholeHoldTimeout) {
   start({.policy = FlushPolicy::kOff, .hold_timeout = 10s}, 1, {.max_num_seqs = 8});
   for (int i = 0; i < 3; ++i) scheduler_->submit(ticket(0s));
-  for (Ticket* lost : take(0s)) {
-    complete(*lost, Outcome::kLost, 60s);
-    lost->backends.insert(5);  // another set, so that it gets a queue of its own
-    scheduler_->submit(*lost);
-  }
+  const auto lost = take(0s);
+  for (const Ticket* each : lost) complete(*each, Outcome::kLost, 60s);
+  lost[0]->backends.insert(5);  // another set, so that it gets a queue of its own
+  scheduler_->submit(*lost[0]);
   EXPECT_TRUE(take(60s).empty());
 }
 

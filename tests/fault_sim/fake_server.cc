@@ -87,9 +87,9 @@ void FakeServer::crash(Duration away) {
   time_.note("{} crashes with {} calls", name_, calls_.size());
   listens_ = false;
   const unsigned life = ++lives_;
-  for (const auto& [id, call] : std::exchange(calls_, {})) {
-    const auto failure = call.began ? CallFailure::kCutAnswer : CallFailure::kNoAnswer;
-    time_.after(dice_.between(Duration(1us), Duration(200us)), [call = call, failure] {
+  for (const auto& [id, lost] : std::exchange(calls_, {})) {
+    const auto failure = lost.began ? CallFailure::kCutAnswer : CallFailure::kNoAnswer;
+    time_.after(dice_.between(Duration(1us), Duration(200us)), [call = lost, failure] {
       call.caller->on_reply(call.number, {.failure = failure});
     });
   }

@@ -237,9 +237,9 @@ class World {
   ModelTable models_;
 
   // Of this history.
-  bool drains_ = false, reloads_ = false, looks_ = false;
+  bool storms_ = false, drains_ = false, reloads_ = false, looks_ = false;
   Duration active_{}, think_{}, health_interval_{}, attempt_timeout_{}, trouble_every_{};
-  std::uint32_t poisons_ = 0, leavers_ = 0, hurried_ = 0, burst_size_ = 0;  // percent; requests
+  std::uint32_t poisons_ = 0, leavers_ = 0, hurried_ = 0;  // percent
   std::vector<int> troubles_;
   bool over_ = false;  // no new requests
   bool calm_ = false;
@@ -269,10 +269,12 @@ World::World(std::uint64_t seed, bool trace)
   poisons_ = dice_.chance(50) ? dice_.between(1u, 4u) : 0;
   leavers_ = dice_.chance(60) ? dice_.between(1u, 20u) : 0;
   hurried_ = dice_.chance(60) ? dice_.between(1u, 20u) : 0;
-  burst_size_ = dice_.chance(10) ? 500 : 30;
+  storms_ = dice_.chance(10);
   for (int kind = 0; kind < 10; ++kind) {
     if (dice_.chance(35)) troubles_.push_back(kind);
   }
+  // Many requests, and errors from everyone: what the retry budget is for.
+  if (storms_) troubles_ = {2, 3};
   const std::uint32_t threads = dice_.between(1u, 2u);
   for (std::uint32_t i = 0; i < threads; ++i) {
     ThreadMirror& thread = threads_.emplace_back(time_, dice_, lane_.add_port());
@@ -508,7 +510,7 @@ void World::start_client(std::uint64_t client) {
 
 void World::burst() {
   if (over_) return;
-  const std::uint32_t size = dice_.between(1u, burst_size_);
+  const std::uint32_t size = dice_.between(1u, storms_ ? 500u : 30u);
   for (std::uint32_t i = 0; i < size; ++i) send(any_ask(1000 + dice_.below(3)), [] {});
   time_.after(dice_.between(Duration(1s), Duration(10s)), [this] { burst(); });
 }
@@ -558,7 +560,7 @@ void World::trouble() {
                                         Mood::kGarbage, Mood::kBusy,  Mood::kBareErrors,
                                         Mood::kNotReady};
   if (kind < 7) {
-    const bool all = dice_.chance(15);
+    const bool all = dice_.chance(storms_ ? 70 : 15);
     for (auto& each : servers_) {
       if (!all && each.get() != &server) continue;
       FakeServer& moody = *each;
