@@ -38,11 +38,14 @@ Task<CallFailure> UpstreamCall::start(const UpstreamRequest& request) {
   const ErrorCode error =
       co_await resources_.connections.connect(backend_, *connection_, deadline_);
   if (aborted_) co_return CallFailure::kAborted;
-  if (error == asio::error::connection_refused || error == asio::error::host_unreachable) {
-    // The kept connection may have died because its server did, perhaps of this very request.
-    co_return reused ? CallFailure::kNoAnswer : CallFailure::kRefused;
+  if (error) {
+    // The kept connection has carried the request, and may have died because its server did,
+    // perhaps of this very request: whatever keeps us from connecting now, it has been sent.
+    if (reused) co_return CallFailure::kNoAnswer;
+    const bool refused =
+        error == asio::error::connection_refused || error == asio::error::host_unreachable;
+    co_return refused ? CallFailure::kRefused : CallFailure::kUnreachable;
   }
-  if (error) co_return CallFailure::kUnreachable;
   co_return co_await attempt(request);
 }
 

@@ -165,6 +165,8 @@ Snapshot App::snapshot() const {
 // --- what happens while serving -----------------------------------------------------------------
 
 void App::on_health(BackendId backend, Health health, const std::string& why) {
+  // Looked at first: once it is up, the first of them leave at once.
+  const std::uint64_t held = outage_ ? snapshot().queued : 0;
   data_.set_up(backend, health == Health::kReady);
   const Endpoint& endpoint = *sites_[backend].endpoint;
   // While an engine of ours loads, and once it has ended, the launcher tells about it.
@@ -176,18 +178,17 @@ void App::on_health(BackendId backend, Health health, const std::string& why) {
                  endpoint.name, endpoint.authority, why);
   }
   if (!ours || engines_[backend] == EngineState::kUp) announce(true);
-  tell_outage();
+  tell_outage(held);
 }
 
-void App::tell_outage() {
+void App::tell_outage(std::uint64_t held) {
   if (!announced_ || state_ != State::kServing || outage_ != monitor_.any_ready()) return;
   outage_ = !outage_;
-  const Snapshot now = snapshot();
   if (outage_) {
     spdlog::error("no backend is ready; requests wait for one for up to {:g} s (hold_timeout)",
                   options_.proxy.hold_timeout->count());
   } else {
-    spdlog::info("a backend is ready again; {} requests have waited for it", now.queued);
+    spdlog::info("a backend is ready again; {} requests have waited for it", held);
   }
 }
 

@@ -53,7 +53,7 @@ class App final : private LauncherEvents {
   void replace_backends(ReloadPlan& plan);
 
   void on_health(BackendId backend, Health health, const std::string& why);
-  void tell_outage();
+  void tell_outage(std::uint64_t held);
   void tell_failures(const Snapshot& now);
   void announce(bool complete_only);
   void warn_of_key(BackendId backend);
