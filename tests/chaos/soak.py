@@ -86,7 +86,8 @@ class Soak:
             await asyncio.sleep(self.arguments.sample_every)
             pid, tally = self.proxy.process.pid, load.tally
             try:
-                connections = (await asyncio.to_thread(harness.metrics, self.proxy))["batchproxy_connections"]
+                counts = await asyncio.to_thread(harness.metrics, self.proxy)
+                connections = sum(counts[f'batchproxy_connections{{state="{state}"}}'] for state in ("idle", "active"))
                 sample = Sample(time.monotonic() - self.begun, harness.resident_kib(pid), harness.open_files(pid),
                                 round(connections), len(self.named))
             except OSError:
