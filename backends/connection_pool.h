@@ -35,9 +35,6 @@ class ConnectionPool {
   // Keeps `connection` for the next call. It must be between two answers.
   void give_back(BackendId backend, Connection::Ptr connection);
 
-  bool has(BackendId backend) const {
-    return backend < peers_.size() && peers_[backend].endpoint != nullptr;
-  }
   void set_connect_timeout(Duration timeout) { connect_timeout_ = timeout; }
   const std::shared_ptr<const Endpoint>& endpoint(BackendId backend) const {
     return peers_[backend].endpoint;

@@ -86,7 +86,7 @@ class PlainRouter : public Router {
   void submit(std::uint32_t request, TimePoint) override {
     const BackendId backend = choose(requests_[request]);
     ++inflight_[backend];
-    calls_.push_back({backend, {request}, false});
+    calls_.push_back({backend, {request}, {}});
   }
   void on_answered(const RoutedCall& call) override { --inflight_[call.backend]; }
   void observe(BackendId, const EngineSample&, TimePoint) override {}

@@ -71,7 +71,7 @@ App::App(const Options& options, Topology topology, ApiKeysPtr keys, const std::
       listen_url_(url(data_.listen(*options.proxy.listen))),
       started_(std::chrono::steady_clock::now()) {
   for (const BackendSite& site : sites_.all()) {
-    data_.set_backend(site);
+    data_.add_backend(site);
     monitor_.add(site.endpoint);
   }
   if (!topology_.plans.empty()) make_launcher(self);
@@ -123,7 +123,10 @@ int App::run() {
   AdminHooks hooks;
   hooks.snapshot = [this] { return snapshot(); };
   hooks.reload = [this] { return reload(); };
-  hooks.drain = [this] { shut_down(0); };
+  // Asked again, it does not hasten: only a signal does.
+  hooks.drain = [this] {
+    if (state_ == State::kServing) shut_down(0);
+  };
   hooks.keys = [this, guarded] { return guarded ? keys_ : nullptr; };
   asio::co_spawn(io_.get_executor(), serve_admin(io_, admin_, std::move(hooks)), &end_on_error);
   wait_for_signal();
@@ -195,9 +198,15 @@ void App::tell_outage(std::uint64_t held) {
 // Once a second, so that a backend that dies with a hundred requests gets one line.
 void App::tell_failures(const Snapshot& now) {
   for (const BackendSnapshot& backend : now.backends) {
-    const auto before = std::ranges::find(told_.backends, backend.name, &BackendSnapshot::name);
+    const auto before = std::ranges::find_if(told_.backends, [&](const BackendSnapshot& other) {
+      return other.id == backend.id && other.name == backend.name;
+    });
+    // The counts of one that is new are those of the one whose id it has.
+    const bool is_new = before == told_.backends.end() && !told_.backends.empty();
     const BackendSnapshot none;
-    const BackendSnapshot& last = before == told_.backends.end() ? none : *before;
+    const BackendSnapshot& last = is_new                           ? backend
+                                  : before == told_.backends.end() ? none
+                                                                   : *before;
     std::string reasons;
     for (std::size_t i = 0; i < kCallFailures; ++i) {
       const std::uint64_t failed = backend.failed_attempts[i] - last.failed_attempts[i];
@@ -339,7 +348,7 @@ void App::replace_backends(ReloadPlan& plan) {
   // refused as one for an unknown model.
   for (const BackendId id : changes->added) {
     lines.push_back(sites_[id].endpoint->name + " is new");
-    data_.set_backend(sites_[id]);
+    data_.add_backend(sites_[id]);
     monitor_.add(sites_[id].endpoint);
   }
   for (const BackendId id : changes->removed) {
@@ -347,7 +356,7 @@ void App::replace_backends(ReloadPlan& plan) {
     data_.set_up(id, false);
     monitor_.remove(id);
   }
-  for (const BackendId id : changes->changed) data_.set_backend(sites_[id]);
+  for (const BackendId id : changes->changed) data_.resize_backend(id, sites_[id].max_num_seqs);
 }
 
 // The first call drains; the second ends with an error what is not done yet, the third cuts it off.

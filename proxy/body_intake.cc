@@ -20,7 +20,7 @@ void IntakeQueue::on_expired() {
   bool some_wait = false;
   for (BodyIntake& body : bodies_) {
     if (!body.paused_.is_waiting()) continue;
-    if (body.may_read() || now >= body.paused_until_) {
+    if (body.may_read() || now >= body.paused_until_ || !body.connection_.is_open()) {
       body.paused_.wake_later(body.connection_.socket().get_executor());
     } else {
       some_wait = true;

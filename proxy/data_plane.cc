@@ -95,16 +95,17 @@ void DataPlane::start() {
   if (lane_io_) running_.emplace_back([this] { run_forever(*lane_io_); });
 }
 
-void DataPlane::set_backend(const BackendSite& site) {
+void DataPlane::add_backend(const BackendSite& site) {
   const BackendId id = site.endpoint->id;
-  on_every_thread([endpoint = site.endpoint](IoThread& thread) {
-    const bool is_new =
-        !thread.upstreams.has(endpoint->id) || thread.upstreams.endpoint(endpoint->id) != endpoint;
-    if (is_new) thread.upstreams.set(endpoint);
-  });
+  on_every_thread([endpoint = site.endpoint](IoThread& thread) { thread.upstreams.set(endpoint); });
   if (id >= traits_.size()) traits_.resize(id + 1);
-  traits_[id].max_num_seqs = site.max_num_seqs;
+  traits_[id] = {.max_num_seqs = site.max_num_seqs};
   lane_->set_backend(id, traits_[id]);
+}
+
+void DataPlane::resize_backend(BackendId backend, std::uint32_t max_num_seqs) {
+  traits_[backend].max_num_seqs = max_num_seqs;
+  lane_->set_backend(backend, traits_[backend]);
 }
 
 void DataPlane::set_settings(const DataPathSettings& settings, const SchedulerOptions& scheduler) {

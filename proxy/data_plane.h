@@ -40,7 +40,8 @@ class DataPlane {
 
   // Introduces a backend, or puts another in the place of one that has no calls any more. Nothing
   // is sent to it before it is up.
-  void set_backend(const BackendSite& site);
+  void add_backend(const BackendSite& site);
+  void resize_backend(BackendId backend, std::uint32_t max_num_seqs);
   void set_up(BackendId backend, bool up);
   // From the next request on.
   void set_keys(ApiKeysPtr keys);

@@ -71,6 +71,7 @@ Task<Finish> Dispatch::serve() {
   Ticket like;
   if (const auto error = describe(*scanned, like)) return refuse(*error);
   client_.on_peer_gone([this] { on_client_gone(); });
+  if (client_gone_) return answer_cancelled();  // it had left before we looked
   const std::uint32_t piece = thread_.settings.bodies.list_piece;
   const bool list = request_.route->body == BodyKind::kCompletion && scanned->prompts > 1 &&
                     !scanned->streaming && scanned->choices > 0 && piece > 0 &&

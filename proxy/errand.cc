@@ -76,9 +76,10 @@ Task<Errand::Outcome> Errand::attempt_until_done() {
 Task<CallFailure> Errand::make_attempt() {
   backend_ = thread_.upstreams.endpoint(ticket_.verdict.backend);
   batch_ = ticket_.verdict.batch;
-  shared_.reset();
   phase_.begin_call();
+  // Its answer may be here before the verdict is. A retry never shares: none is left from before.
   if (shares_call()) co_return co_await share_call();
+  shared_.reset();
   if (cancelled_) co_return CallFailure::kAborted;
   co_return co_await call_alone();
 }

@@ -49,7 +49,9 @@ class MergedCall final : private Deadline {
     while (!groups_.empty()) {
       current_ = std::move(groups_.back());
       groups_.pop_back();
-      if (current_.size() == 1) {
+      if (all_left(current_)) {
+        fail_all(CallFailure::kAborted);
+      } else if (current_.size() == 1) {
         co_await call_for_one();
       } else {
         co_await call_for_many();
@@ -143,15 +145,12 @@ class MergedCall final : private Deadline {
 
   // Nobody left who wants an answer: then the engine need not go on.
   void on_expired() override {
-    const auto left = [](const Errand* member) {
-      return member == nullptr || member->is_cancelled();
-    };
-    const auto all_left = [&](const Group& group) { return std::ranges::all_of(group, left); };
-    if (call_ != nullptr && all_left(current_) && std::ranges::all_of(groups_, all_left)) {
-      call_->abort();
-    } else {
-      thread_.deadlines.set(*this, kLookForMembers);
-    }
+    if (call_ != nullptr && all_left(current_)) call_->abort();
+    thread_.deadlines.set(*this, kLookForMembers);
+  }
+  static bool all_left(const Group& group) {
+    return std::ranges::all_of(
+        group, [](const Errand* member) { return member == nullptr || member->is_cancelled(); });
   }
 
   // Whether the engine may say no to all for the sake of one.

@@ -153,7 +153,18 @@ Task<bool> Connection::write(std::string_view bytes, std::optional<Duration> sta
 
 void Connection::on_peer_gone(std::function<void()> gone) {
   gone_ = std::move(gone);
-  if (gone_ && readable_ && is_open() && peek() == Peek::kEnd) close(Closed::kByPeer);
+  if (!gone_ || !readable_ || !is_open()) return;
+  switch (peek()) {
+    case Peek::kEnd:
+      close(Closed::kByPeer);
+      break;
+    case Peek::kNothing:  // the last read took exactly what there was
+      readable_ = false;
+      arm();
+      break;
+    case Peek::kBytes:
+      break;
+  }
 }
 
 void Connection::close(Closed why) {

@@ -193,3 +193,16 @@ def test_a_backend_with_a_key_gets_its_own_and_one_without_the_clients(start_pro
     proxy = start_proxy("--backend", plain.url).ready(1)
     call(proxy.url, "/v1/completions", BODY, {"Authorization": "Bearer of-client"})
     assert b"authorization: Bearer of-client" in plain.requests[0]
+
+
+def test_a_client_that_leaves_after_a_large_body_is_noticed(start_proxy, backend):
+    over = threading.Event()
+    hanging = backend(lambda *_: over.wait(60) and None)
+    proxy = start_proxy("--backend", hanging.url, "--io-threads", "1").ready(1)
+    host, port = proxy.address.split(":")
+    body = json.dumps({**BODY, "prompt": "x" * 200_000}).encode()
+    with socket.create_connection((host, int(port)), timeout=30) as client:
+        client.sendall(b"POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+        wait_until(lambda: hanging.requests, "the request to arrive")
+    wait_until(lambda: proxy.status()["requests"]["finished"]["client_gone"] == 1, "its leaving to be seen")
+    over.set()
