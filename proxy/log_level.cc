@@ -6,11 +6,11 @@
 namespace batchproxy {
 
 void set_log_level(std::string_view level) {
-  spdlog::set_level(level == "debug"     ? spdlog::level::debug
-                    : level == "warning" ? spdlog::level::warn
-                    : level == "error"   ? spdlog::level::err
-                    : level == "off"     ? spdlog::level::off
-                                         : spdlog::level::info);
+  spdlog::default_logger_raw()->set_level(level == "debug"     ? spdlog::level::debug
+                                          : level == "warning" ? spdlog::level::warn
+                                          : level == "error"   ? spdlog::level::err
+                                          : level == "off"     ? spdlog::level::off
+                                                               : spdlog::level::info);
 }
 
 }  // namespace batchproxy
