@@ -7,9 +7,9 @@ Attempts::Next Attempts::after(const Attempt& attempt, BackendSet served_by) {
   const bool sent =
       attempt.failure != CallFailure::kRefused && attempt.failure != CallFailure::kUnreachable;
   if (sent) ++made_;
-  failed_by_.insert(attempt.backend);
+  asked_.insert(attempt.backend);
   const bool may = made_ < kMax && attempt.time_left;
-  const bool elsewhere = !(served_by - failed_by_).empty();
+  const bool elsewhere = !(served_by - asked_).empty();
   switch (attempt.failure) {
     case CallFailure::kNone:
       if (attempt.status < 500 && !attempt.asks_to_wait) return Next::kDeliver;
@@ -34,6 +34,13 @@ Attempts::Next Attempts::after(const Attempt& attempt, BackendSet served_by) {
       break;
   }
   return Next::kDeliver;
+}
+
+void Attempts::prepare_retry(Ticket& ticket, bool costs_budget) const {
+  ticket.packing = Packing::kNever;
+  ticket.avoid = asked_;
+  ticket.costs_budget = costs_budget;
+  ticket.suspect = deaths_ >= kDeathsBeforeAlone;
 }
 
 bool is_death(CallFailure failure) {

@@ -49,17 +49,19 @@ class Attempts {
   // `served_by`: who may serve the request.
   Next after(const Attempt& attempt, BackendSet served_by);
 
+  // Makes `ticket` one for the next try: not in a shared call, since nobody else shall suffer from
+  // what the request may do; elsewhere if anybody else is up. It keeps its place in the queue.
+  void prepare_retry(Ticket& ticket, bool costs_budget) const;
+
   // An answer has begun that is passed on as it comes: there is no way back from here.
   void on_stream() { ++made_; }
 
   unsigned made() const { return made_; }  // that reached a backend
-  BackendSet failed_by() const { return failed_by_; }
-  bool is_suspect() const { return deaths_ >= kDeathsBeforeAlone; }
 
  private:
   unsigned made_ = 0;
   unsigned deaths_ = 0;
-  BackendSet failed_by_;
+  BackendSet asked_;
 };
 
 // Whether the engine may have died of it.

@@ -76,7 +76,9 @@ void BackendMonitor::add(std::shared_ptr<const Endpoint> endpoint) {
                                                    {},
                                                    false,
                                                    false,
-                                                   false});
+                                                   false,
+                                                   {},
+                                                   {}});
   models_->expect(id);
   if (!started_) return;
   events_.on_models(std::make_shared<ModelTable>(*models_));
@@ -115,6 +117,19 @@ void BackendMonitor::report_failure(BackendId backend, bool unreachable) {
   });
 }
 
+void BackendMonitor::look_at(BackendId backend, Tell tell) {
+  asio::post(io_, [this, backend, tell = std::move(tell)]() mutable {
+    Watched& watched = *watched_[backend];
+    if (stopped_ || watched.retired) return tell(watched.is_ready());
+    watched.asking.push_back(std::move(tell));
+    watched.timer.cancel();
+  });
+}
+
+void BackendMonitor::Watched::answer(std::vector<Tell>& asked) const {
+  for (const Tell& tell : std::exchange(asked, {})) tell(is_ready());
+}
+
 void BackendMonitor::retire(BackendId backend) {
   Watched& watched = *watched_[backend];
   watched.problem = "it has ended";
@@ -134,6 +149,8 @@ void BackendMonitor::remove(BackendId backend) {
 
 void BackendMonitor::end_watching(Watched& watched) {
   watched.retired = true;
+  watched.answer(watched.awaiting);
+  watched.answer(watched.asking);
   watched.timer.cancel();
   watched.metrics_timer.cancel();
 }
@@ -147,6 +164,7 @@ bool BackendMonitor::any_ready() const {
 Task<void> BackendMonitor::watch(WatchedPtr of) {
   Watched& watched = *of;
   while (!stopped_ && !watched.retired) {
+    watched.awaiting.swap(watched.asking);
     Reply reply = co_await get(*watched.endpoint, "/health", kPatience);
     // Without its models no request could be routed to it, so that comes before "ready".
     if (reply.result == ProbeResult::kOk && watched.tracker.health() != Health::kReady) {
@@ -156,8 +174,10 @@ Task<void> BackendMonitor::watch(WatchedPtr of) {
     if (stopped_ || watched.retired) break;
     watched.problem = std::move(reply.problem);
     if (watched.tracker.on_probe(reply.result)) tell_health(watched);
-    const bool ready = watched.tracker.health() == Health::kReady;
+    const bool ready = watched.is_ready();
+    watched.answer(watched.awaiting);
     if (ready && !watched.abilities_known) co_await learn_abilities(watched);
+    if (!watched.asking.empty()) continue;
     // Eager to see it come up, in no hurry while all is well.
     watched.timer.expires_after(ready ? intervals_.health : std::min(intervals_.health, kEager));
     ErrorCode ignored;

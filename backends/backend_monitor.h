@@ -4,7 +4,7 @@
 // a backend comes up; GET /metrics on a timer while it is up. HealthTracker decides what /health
 // means.
 //
-// Threading: confined to the control thread's io_context, except report_failure().
+// Threading: confined to the control thread's io_context, except report_failure() and look_at().
 #pragma once
 
 #include <functional>
@@ -63,6 +63,11 @@ class BackendMonitor {
   // Threading: any thread.
   void report_failure(BackendId backend, bool unreachable);
 
+  // Looks at once, by a probe that begins after this call, and tells on the control thread whether
+  // it is ready; it is not once nobody watches it any more. Threading: any thread.
+  using Tell = std::function<void(bool is_ready)>;
+  void look_at(BackendId backend, Tell tell);
+
   Health health(BackendId backend) const { return watched_[backend]->tracker.health(); }
   std::size_t size() const { return watched_.size(); }
   // Why it is not ready, in words; empty while it is.
@@ -72,6 +77,10 @@ class BackendMonitor {
 
  private:
   struct Watched {
+    bool is_ready() const { return tracker.health() == Health::kReady; }
+    // To those who asked before the probe.
+    void answer(std::vector<Tell>& asked) const;
+
     std::shared_ptr<const Endpoint> endpoint;
     HealthTracker tracker;
     asio::steady_timer timer;
@@ -80,6 +89,8 @@ class BackendMonitor {
     bool retired = false;
     bool abilities_known = false;
     bool keyed = false;
+    std::vector<Tell> asking;    // to be told by the next probe
+    std::vector<Tell> awaiting;  // by the one under way
   };
   using WatchedPtr = std::shared_ptr<Watched>;
 
@@ -95,7 +106,7 @@ class BackendMonitor {
   // These two keep what they watch alive: its place may be another's by the time they end.
   Task<void> watch(WatchedPtr of);
   Task<void> watch_metrics(WatchedPtr of);
-  void end_watching(Watched& watched);
+  static void end_watching(Watched& watched);
   Task<Reply> learn_models(Watched& watched);
   Task<void> learn_abilities(Watched& watched);
   void tell_health(const Watched& watched);

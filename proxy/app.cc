@@ -89,6 +89,9 @@ DataPlane::Setup App::data_plane_setup() {
   setup.report_failure = [this](BackendId backend, bool unreachable) {
     monitor_.report_failure(backend, unreachable);
   };
+  setup.look_at = [this](BackendId backend, BackendMonitor::Tell tell) {
+    monitor_.look_at(backend, std::move(tell));
+  };
   if (setup.scheduler.policy == FlushPolicy::kFixed) {
     setup.on_batch_done = [this](const BatchSummary& batch) {
       asio::post(io_, [this, batch] { on_batch_done(batch); });

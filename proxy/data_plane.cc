@@ -65,6 +65,7 @@ DataPlane::DataPlane(Setup setup) : limits_(setup.settings, setup.threads), keys
     thread->models = std::make_shared<ModelTable>();
     thread->keys = keys_;
     thread->report_failure = setup.report_failure;
+    thread->look_at = setup.look_at;
     thread->poison = &poison_;
     threads_.push_back(std::move(thread));
   }

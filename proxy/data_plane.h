@@ -27,7 +27,9 @@ class DataPlane {
     SchedulerOptions scheduler;
     ApiKeysPtr keys;  // null: none are asked for
     std::size_t threads = 1;
-    std::function<void(BackendId, bool unreachable)> report_failure;  // called on any thread
+    // These two are called on any thread.
+    std::function<void(BackendId, bool unreachable)> report_failure;
+    std::function<void(BackendId, BackendMonitor::Tell)> look_at;
     Lane::OnBatchDone on_batch_done;  // called on the lane; may be empty
   };
 

@@ -150,11 +150,11 @@ void Dispatch::prepare_whole(const BodyScan& scan, const Ticket& like) {
 }
 
 Task<Finish> Dispatch::serve_whole() {
-  const Errand::Outcome outcome = co_await errand_->run();
+  const Errand::Ending outcome = co_await errand_->run();
   switch (outcome) {
-    case Errand::Outcome::kAnswer:
+    case Errand::Ending::kAnswer:
       co_return co_await answer_whole(*errand_);
-    case Errand::Outcome::kStream: {
+    case Errand::Ending::kStream: {
       Finish finish = Finish::kBackendError;
       try {
         finish = co_await answer_streaming(*errand_);
@@ -165,9 +165,9 @@ Task<Finish> Dispatch::serve_whole() {
       errand_->end_stream(finish == Finish::kOk);
       co_return finish;
     }
-    case Errand::Outcome::kFailed:
+    case Errand::Ending::kFailed:
       co_return co_await refuse(errand_->error());
-    case Errand::Outcome::kCancelled:
+    case Errand::Ending::kCancelled:
       break;
   }
   co_return co_await answer_cancelled();
@@ -311,7 +311,7 @@ Task<Finish> Dispatch::answer_list(std::uint32_t prompts, std::uint32_t choices)
   for (auto& piece : pieces_) {
     if (!piece->is_good()) {
       // A cancelled one is only the consequence of another's failure.
-      if (piece->outcome == Errand::Outcome::kCancelled) continue;
+      if (piece->outcome == Errand::Ending::kCancelled) continue;
       co_return co_await answer_like(*piece);
     }
     const Errand& errand = *piece->errand;
@@ -340,7 +340,7 @@ Task<Finish> Dispatch::answer_list(std::uint32_t prompts, std::uint32_t choices)
 }
 
 Task<Finish> Dispatch::answer_like(const Piece& failed) {
-  if (failed.outcome == Errand::Outcome::kFailed) {
+  if (failed.outcome == Errand::Ending::kFailed) {
     co_return co_await refuse(failed.errand->error());
   }
   co_return co_await answer_whole(*failed.errand);

@@ -41,9 +41,9 @@ class Dispatch final {
   struct Piece {
     std::uint32_t first_prompt = 0;
     std::optional<Errand> errand;
-    Errand::Outcome outcome = Errand::Outcome::kFailed;
+    Errand::Ending outcome = Errand::Ending::kFailed;
     bool is_good() const {
-      return outcome == Errand::Outcome::kAnswer && errand->answer().status == 200;
+      return outcome == Errand::Ending::kAnswer && errand->answer().status == 200;
     }
   };
   using Pieces = std::vector<std::unique_ptr<Piece>>;

@@ -5,18 +5,12 @@
 #include <utility>
 
 #include <boost/asio/dispatch.hpp>
-#include <boost/asio/redirect_error.hpp>
-#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/post.hpp>
 
 #include "proxy/failure.h"
 #include "proxy/merged_call.h"
 
 namespace batchproxy {
-
-namespace {
-constexpr Duration kLookAfter = std::chrono::seconds(3);  // longer than a health probe's patience
-constexpr Duration kLookAgain = std::chrono::milliseconds(20);
-}  // namespace
 
 void RequestPhase::begin_call() {
   if (calling_++ > 0) return;
@@ -47,30 +41,30 @@ Errand::Errand(IoThread& thread, RequestPhase& phase, Load load)
   ticket_.sink = this;
 }
 
-Task<Errand::Outcome> Errand::run() {
+Task<Errand::Ending> Errand::run() {
   try {
     co_return co_await attempt_until_done();
   } catch (...) {
     calling_ = false;
-    if (granted_) release(batchproxy::Outcome::kUnknown);
+    if (granted_) release(Outcome::kUnknown);
     throw;
   }
 }
 
-Task<Errand::Outcome> Errand::attempt_until_done() {
+Task<Errand::Ending> Errand::attempt_until_done() {
   while (!cancelled_) {
     co_await verdict();
     if (!granted_) co_return refused();
     const CallFailure failure = co_await make_attempt();
     if (streams_ && !cancelled_) {
       attempts_.on_stream();
-      co_return Outcome::kStream;  // the backend is not free yet
+      co_return Ending::kStream;  // the backend is not free yet
     }
     went_down_ = false;
     if (is_death(failure) && ticket_.verdict.alone) co_await look_after(ticket_.verdict.backend);
-    if (const Ending ending = after(failure)) co_return *ending;
+    if (const std::optional<Ending> ending = after(failure)) co_return *ending;
   }
-  co_return Outcome::kCancelled;
+  co_return Ending::kCancelled;
 }
 
 Task<CallFailure> Errand::make_attempt() {
@@ -87,18 +81,17 @@ Task<CallFailure> Errand::make_attempt() {
 // A broken connection is no proof of a dead engine, so before a request is blamed for one its
 // health is looked at.
 Task<void> Errand::look_after(BackendId backend) {
-  thread_.report_failure(backend, false);
-  asio::steady_timer timer(thread_.io);
-  for (Duration waited{}; waited < kLookAfter && !went_down_; waited += kLookAgain) {
-    timer.expires_after(kLookAgain);
-    ErrorCode ignored;
-    co_await timer.async_wait(asio::redirect_error(use_task, ignored));
-    went_down_ = !thread_.ready.contains(backend);
-  }
+  thread_.look_at(backend, [this](bool is_ready) {
+    asio::post(thread_.io, [this, is_ready] {
+      went_down_ = !is_ready;
+      waiter_.wake();
+    });
+  });
+  co_await waiter_.wait();
 }
 
 // The attempt has ended, and with it the grant. Nothing means that another one follows.
-Errand::Ending Errand::after(CallFailure failure) {
+std::optional<Errand::Ending> Errand::after(CallFailure failure) {
   const bool shared = shares_call();
   const bool answered = failure == CallFailure::kNone;
   const unsigned status = answered ? answer().status : 0;
@@ -113,15 +106,10 @@ Errand::Ending Errand::after(CallFailure failure) {
                         .time_left = now < ticket_.deadline};
   last_ = failure;
   // The backend is free of us, however long the client takes to read.
-  release(cancelled_ ? batchproxy::Outcome::kUnknown
-                     : outcome_of(failure, status, attempt.asks_to_wait),
-          wait);
-  if (cancelled_) return Outcome::kCancelled;
-  if (failure == CallFailure::kNone && status < 500 && !attempt.asks_to_wait) {
-    attempts_.after(attempt, ticket_.backends);
-    return Outcome::kAnswer;
-  }
-  thread_.metrics.count_failed_attempt(attempt.backend, failure);
+  release(cancelled_ ? Outcome::kUnknown : outcome_of(failure, status, attempt.asks_to_wait), wait);
+  if (cancelled_) return Ending::kCancelled;
+  const bool good = answered && status < 500 && !attempt.asks_to_wait;
+  if (!good) thread_.metrics.count_failed_attempt(attempt.backend, failure);
   if (!answered && !shared) {
     thread_.report_failure(attempt.backend, failure == CallFailure::kRefused);
   }
@@ -132,21 +120,22 @@ Errand::Ending Errand::after(CallFailure failure) {
       thread_.poison->add(load_.request->content_key(), now);
       thread_.metrics.poisoned.add();
       error_ = error_of(Errc::kPoisonPrompt);
-      return Outcome::kFailed;
+      return Ending::kFailed;
     case Attempts::Next::kRetry:
-      prepare_retry(false);
+      attempts_.prepare_retry(ticket_, /*costs_budget=*/false);
       break;
     case Attempts::Next::kRetryInBudget:
-      prepare_retry(true);
+      attempts_.prepare_retry(ticket_, /*costs_budget=*/true);
       break;
   }
+  thread_.metrics.retried.add();
   return std::nullopt;
 }
 
-Errand::Outcome Errand::deliver(CallFailure failure) {
-  if (failure == CallFailure::kNone) return Outcome::kAnswer;
+Errand::Ending Errand::deliver(CallFailure failure) {
+  if (failure == CallFailure::kNone) return Ending::kAnswer;
   error_ = error_of(failure, backend_->name);
-  return Outcome::kFailed;
+  return Ending::kFailed;
 }
 
 void Errand::cancel() {
@@ -162,9 +151,7 @@ void Errand::cancel() {
 void Errand::end_stream(bool ok) {
   calling_ = false;
   const bool ours = cancelled_ || call_->failure() == CallFailure::kNone;
-  release(ok     ? batchproxy::Outcome::kGood
-          : ours ? batchproxy::Outcome::kUnknown
-                 : outcome_of(call_->failure(), 0, false));
+  release(ok ? Outcome::kGood : ours ? Outcome::kUnknown : outcome_of(call_->failure(), 0, false));
 }
 
 // --- the lane -----------------------------------------------------------------------------------
@@ -183,18 +170,18 @@ void Errand::on_returned(Ticket&) {
 
 // What a refusal means. A backend's own answer, bad as it may be, says more than that no retry was
 // to be had.
-Errand::Outcome Errand::refused() {
-  if (cancelled_) return Outcome::kCancelled;
+Errand::Ending Errand::refused() {
+  if (cancelled_) return Ending::kCancelled;
   const Errc why = *ticket_.verdict.refused;
   if (why == Errc::kRetryBudget || (backend_ && last_ == CallFailure::kNone)) {
     return deliver(last_);
   }
   error_ = error_of(why);
-  return Outcome::kFailed;
+  return Ending::kFailed;
 }
 
 // The granted backend is free of this errand. Exactly once for every grant.
-void Errand::release(batchproxy::Outcome outcome, Duration pause) {
+void Errand::release(Outcome outcome, Duration pause) {
   granted_ = false;
   phase_.end_call();
   thread_.lane->complete(ticket_, outcome, pause);
@@ -206,7 +193,7 @@ Task<CallFailure> Errand::call_alone() {
   const ClientRequest& request = *load_.request;
   call_.reset();  // the last attempt's ends before the next one begins
   call_ = std::make_unique<UpstreamCall>(thread_.upstream_resources(), ticket_.verdict.backend,
-                                         attempt_deadline());
+                                         thread_.attempt_deadline(ticket_.deadline));
   calling_ = true;
   // Fresh for every attempt: some vLLM versions refuse an id that is still running.
   std::string id = request.unique_id;
@@ -226,12 +213,6 @@ Task<CallFailure> Errand::call_alone() {
   if (failure == CallFailure::kNone) failure = co_await call_->read_whole();
   calling_ = false;
   co_return failure == CallFailure::kNone ? check_answer() : failure;
-}
-
-TimePoint Errand::attempt_deadline() const {
-  const Duration most = thread_.settings.attempt_timeout;
-  if (most == Duration::zero()) return ticket_.deadline;
-  return std::min(ticket_.deadline, std::chrono::steady_clock::now() + most);
 }
 
 // Whether the answer is one at all. What it says is the client's business, except where we put it
@@ -262,16 +243,6 @@ void Errand::fill(SharedAnswer answer) {
     if (with_lane_ == 0) waiter_.wake();
   };
   asio::dispatch(thread_.io, std::move(hand_over));
-}
-
-// To another backend if one is up, and not in a shared call: nobody else shall suffer from what the
-// request may do. It keeps its place in the queue.
-void Errand::prepare_retry(bool costs_budget) {
-  ticket_.packing = Packing::kNever;
-  ticket_.avoid = attempts_.failed_by();
-  ticket_.costs_budget = costs_budget;
-  ticket_.suspect = attempts_.is_suspect();
-  thread_.metrics.retried.add();
 }
 
 }  // namespace batchproxy

@@ -68,7 +68,7 @@ class Errand final : public VerdictSink {
     std::uint32_t choices = 1;  // asked for per prompt
   };
 
-  enum class Outcome {
+  enum class Ending {
     kAnswer,     // answer() and body()
     kStream,     // the head has come, the rest is to be read from stream()
     kFailed,     // error()
@@ -83,7 +83,7 @@ class Errand final : public VerdictSink {
   Ticket& ticket() { return ticket_; }
   const Ticket& ticket() const { return ticket_; }
 
-  Task<Outcome> run();
+  Task<Ending> run();
   // Nobody wants its answer any more: comes to an end soon. May be called at any time.
   void cancel();
   // The stream is done with; exactly once after kStream.
@@ -107,29 +107,25 @@ class Errand final : public VerdictSink {
   void fill(SharedAnswer answer);
 
  private:
-  using Ending = std::optional<Outcome>;
-
   struct Shared {
     explicit Shared(SharedAnswer from) : answer(std::move(from)), head(answer.head()) {}
     const SharedAnswer answer;
     const AnswerHead head;
   };
 
-  Task<Outcome> attempt_until_done();
+  Task<Ending> attempt_until_done();
   Task<void> verdict();
   Task<CallFailure> make_attempt();
   Task<void> look_after(BackendId backend);
-  Ending after(CallFailure failure);
-  Outcome deliver(CallFailure failure);
+  std::optional<Ending> after(CallFailure failure);
+  Ending deliver(CallFailure failure);
   void on_returned(Ticket& ticket) override;
   bool shares_call() const { return ticket_.verdict.is_mate || !ticket_.verdict.mates.empty(); }
   Task<CallFailure> call_alone();
   Task<CallFailure> share_call();
   CallFailure check_answer();
-  TimePoint attempt_deadline() const;
-  void release(batchproxy::Outcome outcome, Duration pause = {});
-  Outcome refused();
-  void prepare_retry(bool costs_budget);
+  void release(Outcome outcome, Duration pause = {});
+  Ending refused();
 
   IoThread& thread_;
   RequestPhase& phase_;

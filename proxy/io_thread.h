@@ -4,6 +4,7 @@
 // `metrics` (for reading).
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <string>
 
@@ -87,6 +88,12 @@ struct IoThread {
   // An id that no other request of this process has had.
   std::string next_request_id() { return id_prefix + std::to_string(++last_id); }
 
+  // How long a call that begins now may take, for a request that must end by `deadline`.
+  TimePoint attempt_deadline(TimePoint deadline) const {
+    if (settings.attempt_timeout == Duration::zero()) return deadline;
+    return std::min(deadline, std::chrono::steady_clock::now() + settings.attempt_timeout);
+  }
+
   UpstreamCall::Resources upstream_resources() { return {upstreams, buffers, response_head}; }
 
   DataPathSettings settings;  // replaced from outside by posting to `io`
@@ -120,6 +127,8 @@ struct IoThread {
 
   // Tells the monitor that a call found its backend gone.
   std::function<void(BackendId, bool unreachable)> report_failure;
+  // Has the monitor look at a backend now, and tell on the control thread whether it is ready.
+  std::function<void(BackendId, std::function<void(bool is_ready)>)> look_at;
 
   std::string id_prefix;
   std::uint64_t last_id = 0;

@@ -196,7 +196,7 @@ class MergedCall final : private Deadline {
   TimePoint deadline() const {
     const auto soonest = std::ranges::min_element(
         current_, {}, [](const Errand* member) { return member->deadline(); });
-    return (*soonest)->deadline();
+    return thread_.attempt_deadline((*soonest)->deadline());
   }
 
   IoThread& thread_;

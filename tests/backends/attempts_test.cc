@@ -20,6 +20,16 @@ Attempt answered(unsigned status, BackendId backend = 0) {
 Attempt asked_to_wait(unsigned status, BackendId backend = 0) {
   return {.backend = backend, .status = status, .asks_to_wait = true};
 }
+// What the next try would be like.
+Ticket next_ticket(const Attempts& attempts) {
+  Ticket ticket;
+  attempts.prepare_retry(ticket, false);
+  return ticket;
+}
+bool is_suspect(const Attempts& attempts) {
+  return next_ticket(attempts).suspect;
+}
+
 Attempt late(Attempt attempt) {
   attempt.time_left = false;
   return attempt;
@@ -44,7 +54,7 @@ TEST(Attempts, AskAnotherBackendAboutAServerErrorIfTheBudgetAllows) {
     EXPECT_EQ(attempts.after(answered(status, 0), kThree), Next::kRetryInBudget) << status;
     EXPECT_EQ(attempts.after(answered(status, 1), kThree), Next::kRetryInBudget) << status;
     EXPECT_EQ(attempts.after(answered(status, 2), kThree), Next::kDeliver) << status;
-    EXPECT_FALSE(attempts.is_suspect());
+    EXPECT_FALSE(is_suspect(attempts));
   }
 }
 
@@ -78,8 +88,8 @@ TEST(Attempts, DoNotCountATryThatSentNothing) {
       EXPECT_EQ(attempts.after(failed(failure, 1), kThree), Next::kRetry);
     }
     EXPECT_EQ(attempts.made(), 0u);
-    EXPECT_FALSE(attempts.is_suspect());
-    EXPECT_EQ(attempts.failed_by(), BackendSet::first(2) - BackendSet::first(1));
+    EXPECT_FALSE(is_suspect(attempts));
+    EXPECT_EQ(next_ticket(attempts).avoid, BackendSet::first(2) - BackendSet::first(1));
     EXPECT_EQ(attempts.after(late(failed(failure)), kThree), Next::kDeliver);
   }
 }
@@ -99,11 +109,11 @@ TEST(Attempts, SuspectARequestFromItsSecondDeathOn) {
   for (const CallFailure failure : kDeaths) {
     Attempts attempts;
     attempts.after(failed(failure, 0), kThree);
-    EXPECT_FALSE(attempts.is_suspect());
+    EXPECT_FALSE(is_suspect(attempts));
     attempts.after(failed(CallFailure::kRefused, 1), kThree);
-    EXPECT_FALSE(attempts.is_suspect());
+    EXPECT_FALSE(is_suspect(attempts));
     attempts.after(failed(failure, 2), kThree);
-    EXPECT_TRUE(attempts.is_suspect());
+    EXPECT_TRUE(is_suspect(attempts));
   }
 }
 
@@ -114,7 +124,7 @@ TEST(Attempts, SuspectNobodyForOtherFailures) {
         CallFailure::kAborted}) {
     Attempts attempts;
     for (int i = 0; i < 3; ++i) attempts.after(failed(failure), kThree);
-    EXPECT_FALSE(attempts.is_suspect()) << to_string(failure);
+    EXPECT_FALSE(is_suspect(attempts)) << to_string(failure);
     EXPECT_FALSE(is_death(failure));
   }
 }
@@ -193,13 +203,20 @@ TEST(Attempts, CountAStreamThatHasBegun) {
   EXPECT_EQ(attempts.made(), 1u);
 }
 
-TEST(Attempts, RememberWhoHasFailed) {
+TEST(Attempts, SendTheNextTryElsewhereAndInNoSharedCall) {
   Attempts attempts;
   attempts.after(failed(CallFailure::kNoAnswer, 0), kThree);
   attempts.after(failed(CallFailure::kRefused, 2), kThree);
-  EXPECT_TRUE(attempts.failed_by().contains(0));
-  EXPECT_FALSE(attempts.failed_by().contains(1));
-  EXPECT_TRUE(attempts.failed_by().contains(2));
+  for (const bool costs_budget : {false, true}) {
+    Ticket ticket;
+    ticket.packing = Packing::kCompletion;
+    attempts.prepare_retry(ticket, costs_budget);
+    EXPECT_TRUE(ticket.avoid.contains(0));
+    EXPECT_FALSE(ticket.avoid.contains(1));
+    EXPECT_TRUE(ticket.avoid.contains(2));
+    EXPECT_EQ(ticket.packing, Packing::kNever);
+    EXPECT_EQ(ticket.costs_budget, costs_budget);
+  }
 }
 
 TEST(OutcomeOf, TellsTheBreakerWhatAnAnswerSaysAboutItsBackend) {

@@ -7,11 +7,6 @@
 
 namespace batchproxy::fault_sim {
 
-namespace {
-constexpr Duration kLookAfter = 3s;  // as in proxy/errand.cc
-constexpr Duration kLookAgain = 20ms;
-}  // namespace
-
 ErrandMirror::ErrandMirror(ThreadMirror& thread, RequestPhase& phase, Marker marker,
                            std::uint64_t content_key)
     : thread_(thread), phase_(phase), marker_(marker), content_key_(content_key) {
@@ -19,10 +14,10 @@ ErrandMirror::ErrandMirror(ThreadMirror& thread, RequestPhase& phase, Marker mar
 }
 
 // The loop of Errand::attempt_until_done(), whose steps are the members below.
-void ErrandMirror::run(std::function<void(Outcome)> done, std::function<void(bool)> stream_done) {
+void ErrandMirror::run(std::function<void(Ending)> done, std::function<void(bool)> stream_done) {
   done_ = std::move(done);
   stream_done_ = std::move(stream_done);
-  if (cancelled_) return end(Outcome::kCancelled);
+  if (cancelled_) return end(Ending::kCancelled);
   verdict();
 }
 
@@ -73,7 +68,7 @@ void ErrandMirror::on_head(std::uint64_t call) {
   if (!calling_ || call != calls_ || cancelled_) return;
   streams_ = true;
   attempts_.on_stream();
-  end(Outcome::kStream);
+  end(Ending::kStream);
 }
 
 void ErrandMirror::on_reply(std::uint64_t call, const Reply& reply) {
@@ -91,17 +86,17 @@ void ErrandMirror::on_reply(std::uint64_t call, const Reply& reply) {
 void ErrandMirror::attempt_ended(CallFailure failure) {
   went_down_ = false;
   if (is_death(failure) && ticket_.verdict.alone) {
-    thread_.report_failure(ticket_.verdict.backend, false);
-    return look_after(Duration::zero());
+    return look_after(ticket_.verdict.backend);
   }
   after(failure);
 }
 
-void ErrandMirror::look_after(Duration waited) {
-  if (waited >= kLookAfter || went_down_) return after(reply_.failure);
-  thread_.time.after(kLookAgain, [this, waited] {
-    went_down_ = !thread_.ready.contains(ticket_.verdict.backend);
-    look_after(waited + kLookAgain);
+void ErrandMirror::look_after(BackendId backend) {
+  thread_.look_at(backend, [this](bool is_ready) {
+    thread_.lane.to_thread().send([this, is_ready] {
+      went_down_ = !is_ready;
+      after(reply_.failure);
+    });
   });
 }
 
@@ -118,16 +113,13 @@ void ErrandMirror::after(CallFailure failure) {
                         .went_down = went_down_,
                         .time_left = now < ticket_.deadline};
   last_ = failure;
-  release(cancelled_ ? batchproxy::Outcome::kUnknown
-                     : outcome_of(failure, status, attempt.asks_to_wait),
-          wait);
-  if (cancelled_) return end(Outcome::kCancelled);
-  if (answered && status < 500 && !attempt.asks_to_wait) {
-    attempts_.after(attempt, ticket_.backends);
-    return end(Outcome::kAnswer);
+  release(cancelled_ ? Outcome::kUnknown : outcome_of(failure, status, attempt.asks_to_wait), wait);
+  if (cancelled_) return end(Ending::kCancelled);
+  const bool good = answered && status < 500 && !attempt.asks_to_wait;
+  if (!good) {
+    thread_.time.note("request {}: attempt at backend {} fails: {} {}", content_key_,
+                      attempt.backend, to_string(failure), status);
   }
-  thread_.time.note("request {}: attempt at backend {} fails: {} {}", content_key_, attempt.backend,
-                    to_string(failure), status);
   if (!answered) thread_.report_failure(attempt.backend, failure == CallFailure::kRefused);
   switch (attempts_.after(attempt, ticket_.backends)) {
     case Attempts::Next::kDeliver:
@@ -135,21 +127,22 @@ void ErrandMirror::after(CallFailure failure) {
     case Attempts::Next::kPoison:
       thread_.poison->add(content_key_, now);
       error_ = Errc::kPoisonPrompt;
-      return end(Outcome::kFailed);
+      return end(Ending::kFailed);
     case Attempts::Next::kRetry:
-      prepare_retry(false);
+      attempts_.prepare_retry(ticket_, /*costs_budget=*/false);
       break;
     case Attempts::Next::kRetryInBudget:
-      prepare_retry(true);
+      attempts_.prepare_retry(ticket_, /*costs_budget=*/true);
       break;
   }
+  thread_.metrics.retried.add();
   verdict();
 }
 
-ErrandMirror::Outcome ErrandMirror::deliver(CallFailure failure) {
-  if (failure == CallFailure::kNone) return Outcome::kAnswer;
+ErrandMirror::Ending ErrandMirror::deliver(CallFailure failure) {
+  if (failure == CallFailure::kNone) return Ending::kAnswer;
   error_ = error_of(failure, backend_->name()).code;
-  return Outcome::kFailed;
+  return Ending::kFailed;
 }
 
 void ErrandMirror::cancel() {
@@ -165,39 +158,29 @@ void ErrandMirror::cancel() {
 
 void ErrandMirror::end_stream(bool ok) {
   const bool ours = cancelled_ || reply_.failure == CallFailure::kNone;
-  release(ok     ? batchproxy::Outcome::kGood
-          : ours ? batchproxy::Outcome::kUnknown
-                 : outcome_of(reply_.failure, 0, false));
+  release(ok ? Outcome::kGood : ours ? Outcome::kUnknown : outcome_of(reply_.failure, 0, false));
   stream_done_(ok);
 }
 
-ErrandMirror::Outcome ErrandMirror::refused() {
-  if (cancelled_) return Outcome::kCancelled;
+ErrandMirror::Ending ErrandMirror::refused() {
+  if (cancelled_) return Ending::kCancelled;
   const Errc why = *ticket_.verdict.refused;
   if (why == Errc::kRetryBudget || (backend_ && last_ == CallFailure::kNone)) {
     return deliver(last_);
   }
   error_ = error_of(why).code;
-  return Outcome::kFailed;
+  return Ending::kFailed;
 }
 
-void ErrandMirror::release(batchproxy::Outcome outcome, Duration pause) {
+void ErrandMirror::release(Outcome outcome, Duration pause) {
   granted_ = false;
   phase_.end_call();
   thread_.lane.complete(ticket_, outcome, pause);
 }
 
-void ErrandMirror::prepare_retry(bool costs_budget) {
-  ticket_.packing = Packing::kNever;
-  ticket_.avoid = attempts_.failed_by();
-  ticket_.costs_budget = costs_budget;
-  ticket_.suspect = attempts_.is_suspect();
-  thread_.metrics.retried.add();
-}
-
 // --- not in Errand ------------------------------------------------------------------------------
 
-void ErrandMirror::end(Outcome outcome) {
+void ErrandMirror::end(Ending outcome) {
   if (std::exchange(ended_, true)) throw Violation("an errand ends twice");
   done_(outcome);
 }
@@ -206,7 +189,7 @@ void ErrandMirror::on_killed_engine() {
   if (++engines_killed_ > 3) throw Violation("a poison kills a fourth engine");
 }
 
-void ErrandMirror::check_ending(Outcome outcome, bool patient) const {
+void ErrandMirror::check_ending(Ending outcome, bool patient) const {
   const auto require = [&](bool holds, const char* otherwise) {
     if (holds) return;
     throw Violation(fmt::format("request {}: {} (status {}, {}, {} attempts, {} deaths)",
@@ -218,12 +201,12 @@ void ErrandMirror::check_ending(Outcome outcome, bool patient) const {
   // By the lane, after some attempt: its oracle has looked at why.
   const bool refused = ticket_.verdict.refused.has_value();
   require(!patient || !late, "a patient request waits until its deadline");
-  if (outcome == Outcome::kAnswer && reply_.status < 500 && reply_.wait == Duration::zero()) {
+  if (outcome == Ending::kAnswer && reply_.status < 500 && reply_.wait == Duration::zero()) {
     const bool bad = marker_ == Marker::kAlways400 || marker_ == Marker::kPoison;
     require(reply_.status == (bad ? 400u : 200u), "an answer out of nowhere");
     return;
   }
-  if (outcome == Outcome::kAnswer) {
+  if (outcome == Ending::kAnswer) {
     const bool elsewhere = !(ticket_.backends - failed_by_).empty();
     require(used_up || late || refused || !elsewhere, "a bad answer is delivered too early");
     return;

@@ -37,11 +37,12 @@ struct ThreadMirror {
   bool shutting_down = false;
   PoisonList* poison = nullptr;
   std::function<void(BackendId, bool)> report_failure{};
+  std::function<void(BackendId, std::function<void(bool is_ready)>)> look_at{};
 };
 
 class ErrandMirror final : public VerdictSink, public Caller {
  public:
-  using Outcome = Errand::Outcome;
+  using Ending = Errand::Ending;
 
   ErrandMirror(ThreadMirror& thread, RequestPhase& phase, Marker marker, std::uint64_t content_key);
   ErrandMirror(const ErrandMirror&) = delete;
@@ -50,13 +51,13 @@ class ErrandMirror final : public VerdictSink, public Caller {
   Ticket& ticket() { return ticket_; }
 
   // `done` is told the outcome; after kStream, `stream_done` whether it ended well.
-  void run(std::function<void(Outcome)> done, std::function<void(bool)> stream_done);
+  void run(std::function<void(Ending)> done, std::function<void(bool)> stream_done);
   void cancel();
 
   unsigned status() const { return reply_.status; }
   std::optional<Errc> error() const { return error_; }
   // Throws if an end without success was not called for.
-  void check_ending(Outcome outcome, bool patient) const;
+  void check_ending(Ending outcome, bool patient) const;
   unsigned engines_killed() const { return engines_killed_; }
 
  private:
@@ -67,15 +68,14 @@ class ErrandMirror final : public VerdictSink, public Caller {
   void on_head(std::uint64_t call) override;
   void on_reply(std::uint64_t call, const Reply& reply) override;
   void attempt_ended(CallFailure failure);
-  void look_after(Duration waited);
+  void look_after(BackendId backend);
   void after(CallFailure failure);
-  Outcome deliver(CallFailure failure);
-  Outcome refused();
-  void release(batchproxy::Outcome outcome, Duration pause = {});
-  void prepare_retry(bool costs_budget);
+  Ending deliver(CallFailure failure);
+  Ending refused();
+  void release(Outcome outcome, Duration pause = {});
   void end_stream(bool ok);
   TimePoint attempt_deadline() const;
-  void end(Outcome outcome);
+  void end(Ending outcome);
   void on_killed_engine() override;
 
   ThreadMirror& thread_;
@@ -95,7 +95,7 @@ class ErrandMirror final : public VerdictSink, public Caller {
   std::uint64_t calls_ = 0;
   Reply reply_;
   std::optional<Errc> error_;
-  std::function<void(Outcome)> done_;
+  std::function<void(Ending)> done_;
   std::function<void(bool)> stream_done_;
 
   // For the checks, counted apart from Attempts.

@@ -108,8 +108,8 @@ void LaneOracle::check_grant(const Ticket& ticket, const Waiting& waiting, const
   }
   if (breaker.open) {
     require(!breaker.probing, "backend {} gets a second probe", id);
-    // A second is enough while no other backend is up; whether that was so when the scheduler looked
-    // is left to the unit tests.
+    // A second is enough while no other backend is up; whether that was so when the scheduler
+    // looked is left to the unit tests.
     require(now >= std::min(breaker.until, breaker.since + 1s),
             "backend {} gets a probe before its pause is over", id);
     breaker.probing = true;

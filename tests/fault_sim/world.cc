@@ -88,7 +88,7 @@ class DispatchMirror {
     }
     left_ = errands_.size();
     for (ErrandMirror& errand : errands_) {
-      errand.run([this, &errand](Errand::Outcome outcome) { on_done(errand, outcome); },
+      errand.run([this, &errand](Errand::Ending outcome) { on_done(errand, outcome); },
                  [this](bool ok) { finish(ok ? Finish::kOk : Finish::kBackendError); });
     }
   }
@@ -110,19 +110,19 @@ class DispatchMirror {
   }
 
   // run_piece() and what follows it; a request that goes out whole is a list of one.
-  void on_done(ErrandMirror& errand, Errand::Outcome outcome) {
-    if (outcome == Errand::Outcome::kStream) return;  // its end ends the request
-    const bool good = outcome == Errand::Outcome::kAnswer && errand.status() == 200;
-    if (outcome != Errand::Outcome::kCancelled) errand.check_ending(outcome, ask_.timeout == kLong);
+  void on_done(ErrandMirror& errand, Errand::Ending outcome) {
+    if (outcome == Errand::Ending::kStream) return;  // its end ends the request
+    const bool good = outcome == Errand::Ending::kAnswer && errand.status() == 200;
+    if (outcome != Errand::Ending::kCancelled) errand.check_ending(outcome, ask_.timeout == kLong);
     if (errand.error() == Errc::kUnknownModel) check_unknown_model();
-    if (outcome == Errand::Outcome::kCancelled && !cancelled_ && !list_failed_) {
+    if (outcome == Errand::Ending::kCancelled && !cancelled_ && !list_failed_) {
       throw Violation("cancelled by nobody");
     }
     if (!good && !list_failed_) {
       list_failed_ = true;
-      verdict_ = outcome == Errand::Outcome::kAnswer   ? finish_of_status(errand.status())
-                 : outcome == Errand::Outcome::kFailed ? finish_of(*errand.error())
-                                                       : Finish::kShed;
+      verdict_ = outcome == Errand::Ending::kAnswer   ? finish_of_status(errand.status())
+                 : outcome == Errand::Ending::kFailed ? finish_of(*errand.error())
+                                                      : Finish::kShed;
       for (ErrandMirror& other : errands_) {
         if (&other != &errand) other.cancel();
       }
@@ -178,6 +178,8 @@ class World {
   Tally run();
 
  private:
+  using Tell = std::function<void(bool is_ready)>;
+
   // What App and BackendMonitor know of a backend.
   struct Watched {
     BackendId id = 0;
@@ -186,6 +188,12 @@ class World {
     bool retired = false;
     bool waiting = false;  // for the next probe
     unsigned probe = 0;    // which one
+    std::vector<Tell> asking{}, awaiting{};
+
+    bool is_ready() const { return tracker.health() == Health::kReady; }
+    void answer(std::vector<Tell>& asked) const {
+      for (const Tell& tell : std::exchange(asked, {})) tell(is_ready());
+    }
   };
   using WatchedPtr = std::shared_ptr<Watched>;
 
@@ -200,6 +208,7 @@ class World {
   void on_probe(const WatchedPtr& watched, ProbeResult result);
   void probe_later(const WatchedPtr& watched, Duration wait);
   void report_failure(BackendId id, bool unreachable);
+  void look_at(BackendId id, Tell tell);
   void tell_health(const Watched& watched);
   void set_models();
   void look_at_metrics();
@@ -282,6 +291,9 @@ World::World(std::uint64_t seed, bool trace)
     thread.poison = &poison_;
     thread.report_failure = [this, &thread](BackendId id, bool unreachable) {
       thread.to_control.send([=, this] { report_failure(id, unreachable); });
+    };
+    thread.look_at = [this, &thread](BackendId id, Tell tell) {
+      thread.to_control.send([=, this] { look_at(id, tell); });
     };
   }
   time_.after_each([this] { check(); });
@@ -383,6 +395,8 @@ void World::reload(const std::vector<BackendSite>& wanted) {
     Watched& gone = *watched_[id];  // BackendMonitor::remove()
     gone.tracker.on_unreachable();
     gone.retired = true;
+    gone.answer(gone.awaiting);
+    gone.answer(gone.asking);
     models_.remove(id);
     set_models();
   }
@@ -426,6 +440,7 @@ void World::watch(const BackendSite& site) {
 void World::probe(const WatchedPtr& watched) {
   if (watched->retired) return;
   watched->waiting = false;
+  watched->awaiting.swap(watched->asking);
   const ProbeResult result = watched->server->probe();
   const Duration took =
       result == ProbeResult::kSilent ? kPatience : dice_.between(Duration(200us), Duration(1s));
@@ -444,6 +459,8 @@ void World::on_probe(const WatchedPtr& watched, ProbeResult result) {
   }
   if (watched->tracker.on_probe(result)) tell_health(*watched);
   const bool ready = watched->tracker.health() == Health::kReady;
+  watched->answer(watched->awaiting);
+  if (!watched->asking.empty()) return probe_later(watched, Duration::zero());
   probe_later(watched, ready ? health_interval_ : std::min(health_interval_, kEager));
 }
 
@@ -458,6 +475,13 @@ void World::report_failure(BackendId id, bool unreachable) {
   const WatchedPtr& watched = watched_.at(id);
   if (watched->retired) return;
   if (unreachable && watched->tracker.on_unreachable()) tell_health(*watched);
+  if (watched->waiting) probe_later(watched, Duration::zero());
+}
+
+void World::look_at(BackendId id, Tell tell) {
+  const WatchedPtr& watched = watched_.at(id);
+  if (watched->retired) return tell(watched->is_ready());
+  watched->asking.push_back(std::move(tell));
   if (watched->waiting) probe_later(watched, Duration::zero());
 }
 

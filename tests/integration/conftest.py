@@ -34,6 +34,14 @@ def wait_until(condition, what, deadline=None):
     raise AssertionError(f"timed out: {what}")
 
 
+def assert_never(condition, seconds, what):
+    """Fails with `what` if `condition` comes true within `seconds`."""
+    end = time.monotonic() + seconds
+    with contextlib.suppress(AssertionError):
+        wait_until(condition, what, seconds)
+    assert time.monotonic() >= end, what
+
+
 def alive(pid):
     try:
         state = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]

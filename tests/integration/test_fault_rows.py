@@ -3,6 +3,9 @@
 Every test ends with the conservation law, read from /metrics: received = finished + queued + in flight, with
 nothing queued and nothing in flight.
 
+One file, long as it is, because it is one table: whoever adds a row, or looks for the test of one, finds all of them in
+order, and the helpers below serve nothing else.
+
   row  fault                                   test
     1  backend killed in mid-batch             here
     2  backend killed in mid-stream            here
@@ -59,7 +62,7 @@ import time
 
 import conftest
 import pytest
-from conftest import DEADLINE, PROXY, ROOT, call, wait_until
+from conftest import DEADLINE, PROXY, ROOT, assert_never, call, wait_until
 from scripted_backend import MODELS, ScriptedBackend, answer
 
 sys.path.insert(0, str(ROOT / "tests"))
@@ -425,6 +428,24 @@ def test_row_03_backend_that_hangs_is_left_for_another(serve, scripted):
     assert figure(proxy, "batchproxy_requests_retried_total") == 3
 
 
+def test_row_03_shared_call_that_hangs_is_given_up_in_time(serve, scripted):
+    """An attempt's time is limited in company, too; afterwards each goes alone."""
+    def hang_on_lists(number, request, carried):
+        if len(prompts_of(request)) == 1:
+            return completion(prompts_of(request))
+        with contextlib.suppress(OSError):
+            backend.carriers[number - 1].recv(1)
+
+    backend = scripted(hang_on_lists)
+    proxy = serve([backend], merge="always", flush="fixed", batch_size=4, batch_timeout=30, attempt_timeout=0.3)
+    begin = time.monotonic()
+    for response in ask_all(proxy, [f"p{number}" for number in range(4)]):
+        assert response.status == 200 and response.headers["x-batchproxy-attempts"] == "2"
+    assert 0.3 <= time.monotonic() - begin < DEADLINE / 2
+    assert [len(prompts_of(request)) for request in backend.requests] == [4, 1, 1, 1, 1]
+    assert failures(proxy) == {(name_of(backend), "timeout"): 4}
+
+
 def test_row_03_backend_that_hangs_alone_costs_a_504(serve, scripted):
     hanging = Hanging(scripted)
     proxy = serve([hanging], request_timeout=0.5)
@@ -595,15 +616,18 @@ def test_row_09_query_of_death(serve, engines, merge):
 
 
 def test_row_10_answer_that_drips(serve, scripted):
+    over = threading.Event()
+
     def drip(*_):
         whole = answer(b'{"choices":[{"text":"slow"}]}' + b" " * 1000)
-        return [step for byte in whole for step in (bytes([byte]), lambda: time.sleep(0.01))]
+        return [step for byte in whole for step in (bytes([byte]), lambda: over.wait(0.01))]
 
     dripping, healthy = scripted(drip), scripted(lambda *_: answer())
     proxy = serve([dripping, healthy], attempt_timeout=0.3)
     while not dripping.requests:
         response, body = ask(proxy, "p")
         assert response.status == 200 and body == {"choices": [{"text": "ok"}]}
+    over.set()
     assert response.headers["x-batchproxy-attempts"] == "2"
     assert failures_told(proxy) == {(name_of(dripping), "timeout"): 1}
     assert figure(proxy, "batchproxy_requests_retried_total") == 1
@@ -681,10 +705,7 @@ def test_row_13_clients_leave_a_shared_call(serve, scripted):
     for client in clients[:3]:
         client.close()
     # Who has left is looked for four times a second.
-    end = time.monotonic() + 0.8
-    while time.monotonic() < end:
-        assert not hanging.closed, "one of them still waits"
-        time.sleep(0.05)
+    assert_never(lambda: hanging.closed, 0.8, "given up although one of them still waits")
     clients[3].close()
     wait_until(lambda: hanging.closed == [1], "the call to be given up")
     wait_until(lambda: finished(proxy, "client_gone") == 4, "all to be counted")
@@ -717,8 +738,8 @@ def test_row_14_disconnect_storm(serve, engines):
         prompts, times, leave = [f"{name} {number}" for number in range(1000)], [], asyncio.Event()
         gone = [asyncio.create_task(one(f"{name} gone {number}", leave, times)) for number in range(leavers)]
         staying = [asyncio.create_task(one(prompt, None, times)) for prompt in prompts]
-        while leavers and (await asyncio.to_thread(figure, proxy, "batchproxy_requests_inflight")) < leavers:
-            await asyncio.sleep(0.01)
+        await asyncio.to_thread(wait_until, lambda: figure(proxy, "batchproxy_requests_inflight") >= leavers,
+                                "all that will leave to be under way")
         leave.set()
         assert_all_right(await asyncio.wait_for(asyncio.gather(*staying), DEADLINE), prompts)
         await asyncio.gather(*gone)
@@ -1037,11 +1058,11 @@ def test_row_24_clock_jump(start_proxy, scripted, tmp_path):
         pytest.skip("no C compiler")
     (tmp_path / "clock.c").write_text(CLOCK)
     subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", tmp_path / "clock.so", tmp_path / "clock.c"], check=True)
-    jump, release = tmp_path / "jump", threading.Event()
+    jump, release, late_over = tmp_path / "jump", threading.Event(), threading.Event()
 
     def script(number, request, carried):
         if b"hang" in request:
-            time.sleep(2)
+            late_over.wait(DEADLINE)
             return None
         release.wait(DEADLINE)
         return None if b"dies" in request and number % 2 else answer()
@@ -1055,10 +1076,11 @@ def test_row_24_clock_jump(start_proxy, scripted, tmp_path):
         wait_until(lambda: len(backend.requests) == 9, "all to be under way")
         begin = time.monotonic()
         jump.touch()
-        time.sleep(0.3)  # for timers to go off, should any do
+        assert_never(asked.done, 0.3, "a timer went off with the wall clock")
         release.set()
         assert {response.status for response in asked.result()} == {200}
         [response] = late.result()
+        late_over.set()
         assert response.status == 504 and 0.9 < time.monotonic() - begin < DEADLINE / 2, "in its own time"
     stamp = logged(proxy, "calls failed: 1 timeout").split(" ")[0]
     tomorrow = time.strftime("%Y-%m-%d", time.localtime(time.time() + 86400))

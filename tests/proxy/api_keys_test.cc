@@ -7,6 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 namespace batchproxy {
 namespace {
@@ -140,7 +141,7 @@ class ApiKeysFile : public testing::Test {
   }
   ~ApiKeysFile() override { std::remove(path_.c_str()); }
 
-  const std::string path_ = testing::TempDir() + "api_keys_test.txt";
+  const std::string path_ = testing::TempDir() + "api_keys_test." + std::to_string(getpid());
   Options options_;
 };
 
