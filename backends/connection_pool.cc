@@ -37,6 +37,7 @@ Connection::Ptr ConnectionPool::take_idle(BackendId backend) {
     idle.pop_back();
     connection->on_peer_gone(nullptr);
     connection->never_expire();
+    // Bytes that nobody asked for would be taken for the next answer.
     if (!connection->has_unread()) return connection;
     connection->close();
   }
@@ -84,17 +85,18 @@ std::size_t ConnectionPool::close_idle() {
 }
 
 void ConnectionPool::give_back(BackendId backend, Connection::Ptr connection) {
-  // Bytes that nobody asked for would be taken for the next answer.
-  if (!connection->is_open() || connection->has_unread()) return connection->close();
+  if (!connection->is_open()) return;
   Peer& peer = peers_[backend];
   Connection* raw = connection.get();
-  auto forget = [this, backend, raw] {
-    std::erase_if(peers_[backend].idle,
-                  [raw](const Connection::Ptr& other) { return other.get() == raw; });
-  };
   peer.idle.push_back(std::move(connection));
   raw->expire_in(peer.endpoint->idle_time_to_live);
-  raw->on_peer_gone(forget);
+  raw->on_peer_gone([this, raw] { forget(raw); });
+}
+
+void ConnectionPool::forget(const Connection* gone) {
+  for (Peer& peer : peers_) {
+    std::erase_if(peer.idle, [gone](const Connection::Ptr& other) { return other.get() == gone; });
+  }
 }
 
 }  // namespace batchproxy

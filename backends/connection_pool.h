@@ -51,6 +51,8 @@ class ConnectionPool {
     std::vector<Connection::Ptr> idle;
   };
 
+  void forget(const Connection* gone);
+
   asio::io_context& io_;
   DeadlineQueue& deadlines_;
   Duration connect_timeout_;

@@ -8,8 +8,31 @@
 namespace batchproxy {
 
 namespace {
+
 constexpr int kMaxInterim = 8;  // 1xx answers before a final one
-}
+
+// Head and body as what a gathered write takes.
+class Message {
+ public:
+  Message(std::string_view head, const SplicedBody& body) {
+    add(head);
+    for (const std::string_view part : body.parts) add(part);
+  }
+  std::span<const asio::const_buffer> buffers() const { return {buffers_.data(), count_}; }
+  std::size_t size() const { return size_; }
+
+ private:
+  void add(std::string_view part) {
+    if (part.empty()) return;
+    buffers_[count_++] = asio::const_buffer(part.data(), part.size());
+    size_ += part.size();
+  }
+  std::array<asio::const_buffer, 6> buffers_;
+  std::size_t count_ = 0;
+  std::size_t size_ = 0;
+};
+
+}  // namespace
 
 std::size_t SplicedBody::size() const {
   std::size_t size = 0;
@@ -28,70 +51,88 @@ UpstreamCall::~UpstreamCall() {
 
 Task<CallFailure> UpstreamCall::start(const UpstreamRequest& request) {
   connection_ = resources_.connections.take_idle(backend_);
-  const bool reused = connection_ != nullptr;
-  if (reused) {
-    const CallFailure failure = co_await attempt(request);
-    if (failure != CallFailure::kNoAnswer) co_return failure;
+  bool reused = connection_ != nullptr;
+  bool sent_before = false;
+  while (true) {
+    if (!reused) {
+      const CallFailure failure = co_await connect(sent_before);
+      if (failure != CallFailure::kNone) co_return failure;
+    }
+    connection_->expire_at(deadline_);
+    if (const auto sent = send(request)) co_await send_rest(request, *sent);
+    in_.clear();
+    pos_ = 0;
+    HeadProgress progress;
+    std::optional<CallFailure> result;
+    while (!result) {
+      if (connection_->must_wait()) co_await connection_->wait();
+      result = read_some() ? take_head(progress) : broken(!in_.empty());
+    }
+    if (!reused || *result != CallFailure::kNoAnswer) co_return *result;
     resources_.connections.count_stale();
+    reused = false;
+    sent_before = true;
   }
+}
+
+// A fresh connection. `sent_before`: a kept one has carried the request, and may have died because
+// its server did, perhaps of this very request: whatever keeps us from connecting now, it has been
+// sent.
+Task<CallFailure> UpstreamCall::connect(bool sent_before) {
   connection_ = resources_.connections.make();
   const ErrorCode error =
       co_await resources_.connections.connect(backend_, *connection_, deadline_);
   if (aborted_) co_return CallFailure::kAborted;
-  if (error) {
-    // The kept connection has carried the request, and may have died because its server did,
-    // perhaps of this very request: whatever keeps us from connecting now, it has been sent.
-    if (reused) co_return CallFailure::kNoAnswer;
-    const bool refused =
-        error == asio::error::connection_refused || error == asio::error::host_unreachable;
-    co_return refused ? CallFailure::kRefused : CallFailure::kUnreachable;
-  }
-  co_return co_await attempt(request);
+  if (!error) co_return CallFailure::kNone;
+  if (sent_before) co_return CallFailure::kNoAnswer;
+  const bool refused =
+      error == asio::error::connection_refused || error == asio::error::host_unreachable;
+  co_return refused ? CallFailure::kRefused : CallFailure::kUnreachable;
+}
+// Nothing when all of it has been sent; otherwise how many bytes, with the head in the scratch.
+std::optional<std::size_t> UpstreamCall::send(const UpstreamRequest& request) {
+  compose(request, resources_.text);
+  const Message message(resources_.text, request.body);
+  const std::size_t sent = connection_->try_write(message.buffers());
+  if (sent == message.size()) return std::nullopt;
+  return sent;
 }
 
-Task<CallFailure> UpstreamCall::attempt(const UpstreamRequest& request) {
-  connection_->expire_at(deadline_);
-  std::string head;
-  compose(request, head);
-  std::array<asio::const_buffer, 6> buffers{asio::const_buffer(head.data(), head.size())};
-  std::size_t count = 1;
-  for (const std::string_view part : request.body.parts) {
-    if (!part.empty()) buffers[count++] = asio::const_buffer(part.data(), part.size());
-  }
-  const std::span<const asio::const_buffer> message(buffers.data(), count);
-  if (const bool sent = co_await connection_->write(message); !sent) co_return broken(false);
-  co_return co_await read_head();
+Task<void> UpstreamCall::send_rest(const UpstreamRequest& request, std::size_t sent) {
+  const std::string head = resources_.text;
+  const Message message(head, request.body);
+  co_await connection_->write(message.buffers(), std::nullopt, sent);
 }
 
-Task<CallFailure> UpstreamCall::read_head() {
+bool UpstreamCall::read_some() {
+  if (!connection_->may_read()) return false;
   if (in_.capacity() == 0) in_ = resources_.buffers.take();
-  in_.clear();
-  pos_ = 0;
-  std::size_t searched = 0;
-  int interim = 0;
+  if (in_.spare().empty()) in_.reserve(pos_ + http::kResponseLimits.head + 1);
+  const auto n = connection_->read_some(in_.spare());
+  if (n) in_.commit(*n);
+  return n.has_value();
+}
+
+// Nothing when more must be read first.
+std::optional<CallFailure> UpstreamCall::take_head(HeadProgress& progress) {
   while (true) {
     const std::string_view unread = in_.view().substr(pos_);
-    const auto length = http::find_head_end(unread, searched);
+    const auto length = http::find_head_end(unread, progress.searched);
     if (!length) {
-      if (unread.size() > http::kResponseLimits.head) co_return CallFailure::kBadAnswer;
-      searched = unread.size();
-      if (in_.spare().empty()) in_.reserve(pos_ + http::kResponseLimits.head + 1);
-      if (const bool open = co_await connection_->readable(); !open) co_return broken(!in_.empty());
-      const auto n = connection_->read_some(in_.spare());
-      if (!n) co_return broken(!in_.empty());
-      in_.commit(*n);
-      continue;
+      if (unread.size() > http::kResponseLimits.head) return CallFailure::kBadAnswer;
+      progress.searched = unread.size();
+      return std::nullopt;
     }
-    if (*length > http::kResponseLimits.head) co_return CallFailure::kBadAnswer;
+    if (*length > http::kResponseLimits.head) return CallFailure::kBadAnswer;
     in_.reserve(pos_ + *length + 1);  // views into the head are taken now: it must not move again
-    http::ResponseHead& head = resources_.scratch;
+    http::ResponseHead& head = resources_.head;
     if (http::parse_response_head(in_.view().substr(pos_, *length), http::kResponseLimits, head)) {
-      co_return CallFailure::kBadAnswer;
+      return CallFailure::kBadAnswer;
     }
     pos_ += *length;
-    searched = 0;
+    progress.searched = 0;
     if (head.status < 200) {
-      if (++interim > kMaxInterim || head.status == 101) co_return CallFailure::kBadAnswer;
+      if (++progress.interim > kMaxInterim || head.status == 101) return CallFailure::kBadAnswer;
       continue;
     }
     head_ = {head.status,
@@ -107,8 +148,14 @@ Task<CallFailure> UpstreamCall::read_head() {
     reader_.emplace(*connection_, resources_.buffers, in_, pos_,
                     no_body ? http::Framing{} : head.fields.framing,
                     no_body ? http::NoFraming::kEmpty : http::NoFraming::kUntilClose, kMaxAnswer);
-    co_return CallFailure::kNone;
+    return CallFailure::kNone;
   }
+}
+
+bool UpstreamCall::take_whole() {
+  if (!reader_->take_whole()) return false;
+  keep_connection_if_clean();
+  return true;
 }
 
 Task<CallFailure> UpstreamCall::read_whole() {
@@ -161,7 +208,7 @@ void UpstreamCall::keep_connection_if_clean() {
 
 void UpstreamCall::compose(const UpstreamRequest& request, std::string& out) const {
   const Endpoint& endpoint = *resources_.connections.endpoint(backend_);
-  out.reserve(384 + request.fields.size());
+  out.clear();
   out.append(request.method).append(" ").append(request.target).append(" HTTP/1.1\r\nhost: ");
   out.append(endpoint.authority).append("\r\n").append(request.fields);
   if (!endpoint.api_key.empty()) {

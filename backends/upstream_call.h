@@ -45,7 +45,9 @@ class UpstreamCall {
   struct Resources {
     ConnectionPool& connections;
     BufferPool& buffers;
-    http::ResponseHead& scratch;  // shared by the thread's calls; not held across a suspension
+    // Shared by the thread's calls, and not held across a suspension.
+    http::ResponseHead& head;
+    std::string& text;
   };
   static constexpr std::uint64_t kMaxAnswer = 256u << 20;  // bytes
 
@@ -61,9 +63,10 @@ class UpstreamCall {
   Task<CallFailure> start(const UpstreamRequest& request);
   const AnswerHead& head() const { return head_; }
 
-  // The whole body into body().
+  // The whole body into body(): if it has come with the head; by waiting for it.
+  bool take_whole();
   Task<CallFailure> read_whole();
-  std::string_view body() const { return reader_->view(); }
+  std::string_view body() const { return reader_->body().view; }
 
   // The next piece of the body, which may take up to `patience` to come; an empty one is its end,
   // nothing is a failure: see failure().
@@ -74,8 +77,16 @@ class UpstreamCall {
   void abort();
 
  private:
-  Task<CallFailure> attempt(const UpstreamRequest& request);
-  Task<CallFailure> read_head();
+  // How far the reading of an answer's head has come.
+  struct HeadProgress {
+    std::size_t searched = 0;  // bytes from pos_ on in which it does not end
+    int interim = 0;           // 1xx answers so far
+  };
+  Task<CallFailure> connect(bool sent_before);
+  std::optional<std::size_t> send(const UpstreamRequest& request);
+  Task<void> send_rest(const UpstreamRequest& request, std::size_t sent);
+  std::optional<CallFailure> take_head(HeadProgress& progress);
+  bool read_some();
   CallFailure broken(bool answer_began) const;
   void compose(const UpstreamRequest& request, std::string& out) const;
   void keep_connection_if_clean();

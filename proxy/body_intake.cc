@@ -35,7 +35,7 @@ Task<bool> BodyIntake::before_wait(std::uint64_t received) {
     pace_.emplace(limits_, asked);
     queue_.bodies_.push_back(*this);
   }
-  hold(received);
+  hold_.set(received);
   TimePoint now = asked;
   if (!may_read()) {
     paused_until_ = asked + limits_.stall;
@@ -59,13 +59,13 @@ bool BodyIntake::may_read() {
   return queue_.share_.may_read() || this == &queue_.bodies_.front();
 }
 
-void BodyIntake::hold(std::uint64_t bytes) {
-  if (bytes > held_) {
-    queue_.share_.take(bytes - held_);
+void ByteHold::set(std::uint64_t bytes) {
+  if (bytes > bytes_) {
+    queue_.share_.take(bytes - bytes_);
   } else {
-    queue_.share_.give(held_ - bytes);
+    queue_.share_.give(bytes_ - bytes);
   }
-  held_ = bytes;
+  bytes_ = bytes;
 }
 
 }  // namespace batchproxy

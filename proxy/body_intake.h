@@ -29,35 +29,44 @@ namespace batchproxy {
 
 class IntakeQueue;
 
+// A request's bytes in the budget, for as long as it lives.
+class ByteHold {
+ public:
+  explicit ByteHold(IntakeQueue& queue) : queue_(queue) {}
+  ~ByteHold() { set(0); }
+  ByteHold(const ByteHold&) = delete;
+  ByteHold& operator=(const ByteHold&) = delete;
+
+  void set(std::uint64_t bytes);
+
+ private:
+  IntakeQueue& queue_;
+  std::uint64_t bytes_ = 0;
+};
+
+// While it is read.
 class BodyIntake final : public http::BodyWatch,
                          public boost::intrusive::list_base_hook<
                              boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
  public:
-  BodyIntake(IntakeQueue& queue, Connection& connection, const PaceLimits& limits)
-      : queue_(queue), connection_(connection), limits_(limits) {}
-  ~BodyIntake() override { hold(0); }
+  BodyIntake(IntakeQueue& queue, ByteHold& hold, Connection& connection, const PaceLimits& limits)
+      : queue_(queue), hold_(hold), connection_(connection), limits_(limits) {}
   BodyIntake(const BodyIntake&) = delete;
   BodyIntake& operator=(const BodyIntake&) = delete;
 
   Task<bool> before_wait(std::uint64_t received) override;
-  // The body is whole: its `size` stays in the budget for as long as this lives.
-  void settle(std::uint64_t size) {
-    unlink();
-    hold(size);
-  }
   // Whether the reading was ended for want of memory.
   bool overloaded() const { return overloaded_; }
 
  private:
   friend class IntakeQueue;
   bool may_read();
-  void hold(std::uint64_t bytes);
 
   IntakeQueue& queue_;
+  ByteHold& hold_;
   Connection& connection_;
   const PaceLimits& limits_;
-  std::optional<BodyPace> pace_;  // from the first wait on: most bodies come with their heads
-  std::uint64_t held_ = 0;
+  std::optional<BodyPace> pace_;  // from the first wait on
   Waiter paused_;
   TimePoint paused_until_{};
   bool overloaded_ = false;
@@ -74,6 +83,7 @@ class IntakeQueue final : private Deadline {
 
  private:
   friend class BodyIntake;
+  friend class ByteHold;
   void on_expired() override;
   void look_again_soon();
 

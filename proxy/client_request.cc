@@ -1,11 +1,34 @@
 // proxy/client_request.cc - see client_request.h.
 #include "proxy/client_request.h"
 
+#include <array>
+#include <charconv>
+
 #include <xxhash.h>
 
 #include "backends/http/head.h"
 
 namespace batchproxy {
+
+void RequestId::append_to(std::string& out) const {
+  std::array<char, 20> digits;
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number_).ptr;
+  out.append(*prefix_).append(digits.data(), end);
+}
+
+std::string RequestId::text() const {
+  std::string text;
+  append_to(text);
+  return text;
+}
+
+void ClientRequest::append_shown_id(std::string& out) const {
+  if (given_id.empty()) {
+    id.append_to(out);
+  } else {
+    out.append(given_id);
+  }
+}
 
 std::uint64_t ClientRequest::content_key() const {
   return XXH3_64bits_withSeed(body.data(), body.size(), XXH3_64bits(target.data(), target.size()));

@@ -13,6 +13,22 @@
 
 namespace batchproxy {
 
+// An id that no other request of this process has: as numbers, since most are written once or
+// never.
+class RequestId {
+ public:
+  RequestId() = default;
+  // `prefix`, the thread's own, must outlive it.
+  RequestId(const std::string& prefix, std::uint64_t number) : prefix_(&prefix), number_(number) {}
+
+  void append_to(std::string& out) const;
+  std::string text() const;
+
+ private:
+  const std::string* prefix_ = nullptr;
+  std::uint64_t number_ = 0;
+};
+
 // Views stay valid while it is being answered.
 struct ClientRequest {
   const Route* route = nullptr;
@@ -22,14 +38,16 @@ struct ClientRequest {
   bool scannable = true;     // the body is plain JSON, not compressed
   std::string fields;        // what is passed on of its header, as ready lines
   std::string key;           // name of its API key; empty where none is asked for
-  std::string request_id;    // the client's own, if it gave one
-  std::string unique_id;     // of this process, for the ids that backends see
+  std::string given_id;      // the client's own, if it gave one
+  RequestId id;              // for the ids that backends see
   std::uint64_t client = 0;  // equal for requests of one client: clients take turns
   TimePoint arrival{};
   Duration timeout{};  // how long its client, or we, give it
   int minor_version = 1;
   bool keep_alive = true;
 
+  // What the client's answer is marked with.
+  void append_shown_id(std::string& out) const;
   // Equal for requests that ask the same.
   std::uint64_t content_key() const;
 };

@@ -40,9 +40,15 @@ Task<bool> Dispatch::run() {
   Finish finish = Finish::kBackendError;
   bool failed = false;
   try {
-    finish = co_await serve();
+    std::optional<Task<Finish>> otherwise = prepare();
+    if (otherwise) {
+      finish = co_await *std::move(otherwise);
+    } else {
+      const Errand::Ending ending = co_await errand_->run();
+      finish = co_await answer(ending);
+    }
   } catch (const std::exception& exception) {
-    spdlog::error("internal error in request {}: {}", request_.unique_id, exception.what());
+    spdlog::error("internal error in request {}: {}", request_.id.text(), exception.what());
     failed = true;
   }
   if (failed && !began_answer_) {
@@ -60,8 +66,9 @@ Task<bool> Dispatch::run() {
   co_return client_.is_open() && keep_alive_;
 }
 
-// No coroutine: nothing of what it looks at is kept while the request waits.
-Task<Finish> Dispatch::serve() {
+// Makes the errand of a request that goes out whole, or says what is to be done instead. No
+// coroutine: nothing of what it looks at is kept while the request waits.
+std::optional<Task<Finish>> Dispatch::prepare() {
   if (thread_.shutting_down) return refuse(Errc::kShuttingDown);
   const Result<BodyScan> scanned = scan();
   if (!scanned) return refuse(scanned.error());
@@ -78,12 +85,10 @@ Task<Finish> Dispatch::serve() {
                     (like.backends.size() > 1 || scanned->prompts > piece);
   if (!list) {
     prepare_whole(*scanned, like);
-    return serve_whole();
+    return std::nullopt;
   }
-  Result<Pieces> pieces = cut(*scanned, like);
-  if (!pieces) return refuse(pieces.error());
-  pieces_ = *std::move(pieces);
-  return serve_list(scanned->prompts, scanned->choices);
+  if (const auto error = prepare_list(*scanned, like)) return refuse(*error);
+  return serve_list();
 }
 
 Result<BodyScan> Dispatch::scan() {
@@ -130,7 +135,8 @@ void Dispatch::cut_short() {
 
 void Dispatch::cancel_errands() {
   if (errand_) errand_->cancel();
-  for (auto& piece : pieces_) piece->errand->cancel();
+  if (!list_) return;
+  for (auto& piece : list_->pieces) piece->errand->cancel();
 }
 
 // Its client has left, unless we are about to.
@@ -142,53 +148,75 @@ Task<Finish> Dispatch::answer_cancelled() {
 // --- a request that goes out whole --------------------------------------------------------------
 
 void Dispatch::prepare_whole(const BodyScan& scan, const Ticket& like) {
-  Errand::Load load{&request_, request_.body, {}, scan.form == PromptForm::kTokens};
+  Errand::Load load{&request_, {}, scan.form == PromptForm::kTokens};
   if (!scan.prompt.empty()) load.parts = BodyParts::cut(request_.body, scan.prompt);
   errand_.emplace(thread_, phase_, load);
   describe_prompt(thread_.settings.bodies, scan, model_key_, request_, like, load.parts,
                   errand_->ticket());
 }
 
-Task<Finish> Dispatch::serve_whole() {
-  const Errand::Ending outcome = co_await errand_->run();
-  switch (outcome) {
+Task<Finish> Dispatch::answer(Errand::Ending ending) {
+  switch (ending) {
     case Errand::Ending::kAnswer:
-      co_return co_await answer_whole(*errand_);
-    case Errand::Ending::kStream: {
-      Finish finish = Finish::kBackendError;
-      try {
-        finish = co_await answer_streaming(*errand_);
-      } catch (...) {
-        errand_->end_stream(false);
-        throw;
-      }
-      errand_->end_stream(finish == Finish::kOk);
-      co_return finish;
-    }
+      return answer_with(*errand_);
+    case Errand::Ending::kStream:
+      return answer_stream();
     case Errand::Ending::kFailed:
-      co_return co_await refuse(errand_->error());
+      return refuse(errand_->error());
     case Errand::Ending::kCancelled:
       break;
   }
-  co_return co_await answer_cancelled();
+  return answer_cancelled();
 }
 
-Task<Finish> Dispatch::answer_whole(const Errand& errand) {
-  const Provenance who = provenance(errand);
+Task<Finish> Dispatch::answer_with(const Errand& errand) {
   thread_.metrics.answered[errand.backend().id].add();
-  co_return co_await answer_with(errand.answer(), errand.body(), who, errand.ticket().prompts);
+  const Provenance who = provenance(errand);
+  const std::unique_ptr<Unsent> unsent = send_answer(errand.answer(), errand.body(), who);
+  if (unsent) co_await write_rest(*unsent);
+  co_return finish_answered(errand.answer(), errand.ticket().prompts);
 }
 
-Task<Finish> Dispatch::answer_with(const AnswerHead& from, std::string_view body,
-                                   const Provenance& who, std::uint32_t prompts) {
-  const std::string head = compose_head(from, body.size(), context(), &who);
+Task<Finish> Dispatch::answer_stream() {
+  Finish finish = Finish::kBackendError;
+  try {
+    finish = co_await answer_streaming(*errand_);
+  } catch (...) {
+    errand_->end_stream(false);
+    throw;
+  }
+  errand_->end_stream(finish == Finish::kOk);
+  co_return finish;
+}
+
+// Nothing is left when the socket has taken all at once, as it nearly always does.
+std::unique_ptr<Dispatch::Unsent> Dispatch::send_answer(const AnswerHead& from,
+                                                        std::string_view body,
+                                                        const Provenance& who) {
+  compose_head_into(thread_.text, from, body.size(), context(), &who);
+  const std::string_view head = thread_.text;
   const std::array<asio::const_buffer, 2> answer{asio::const_buffer(head.data(), head.size()),
                                                  asio::const_buffer(body.data(), body.size())};
   client_.on_peer_gone(nullptr);
-  if (const bool sent = co_await write_client(answer); !sent) co_return Finish::kClientGone;
-  const Finish finish = finish_of_status(from.status);
+  began_answer_ = true;
+  const std::size_t sent = client_.try_write(answer);
+  if (sent == head.size() + body.size()) return nullptr;
+  return std::make_unique<Unsent>(Unsent{std::string(head), body, sent});
+}
+
+Task<void> Dispatch::write_rest(const Unsent& unsent) {
+  const std::array<asio::const_buffer, 2> answer{
+      asio::const_buffer(unsent.head.data(), unsent.head.size()),
+      asio::const_buffer(unsent.body.data(), unsent.body.size())};
+  co_await client_.write(answer, thread_.settings.write_stall, unsent.sent);
+}
+
+// How a request ends whose answer has been written, or could not be.
+Finish Dispatch::finish_answered(const AnswerHead& answer, std::uint32_t prompts) {
+  if (!client_.is_open()) return Finish::kClientGone;
+  const Finish finish = finish_of_status(answer.status);
   if (finish == Finish::kOk) thread_.metrics.prompts_answered.add(prompts);
-  co_return finish;
+  return finish;
 }
 
 // Every event goes out as it comes in: clients measure the time between tokens.
@@ -238,18 +266,18 @@ Task<Finish> Dispatch::answer_streaming(Errand& errand) {
 
 // --- a list that goes out in pieces -------------------------------------------------------------
 
-Task<Finish> Dispatch::serve_list(std::uint32_t prompts, std::uint32_t choices) {
-  pieces_left_ = pieces_.size();
-  for (auto& piece : pieces_) {
+Task<Finish> Dispatch::serve_list() {
+  list_->left = list_->pieces.size();
+  for (auto& piece : list_->pieces) {
     asio::co_spawn(thread_.io.get_executor(), run_piece(*piece), asio::detached);
   }
-  co_await pieces_done_.wait();
+  co_await list_->done.wait();
   if (client_gone_ || thread_.shutting_down) co_return co_await answer_cancelled();
-  co_return co_await answer_list(prompts, choices);
+  co_return co_await answer_list();
 }
 
 // Contiguous, as even as can be, none longer than the bound, and enough to keep all backends busy.
-Result<Dispatch::Pieces> Dispatch::cut(const BodyScan& scan, const Ticket& like) {
+std::optional<Error> Dispatch::prepare_list(const BodyScan& scan, const Ticket& like) {
   const auto prompts = thread_.scanner.elements(request_.body, scan.prompt);
   if (!prompts) return prompts.error();
   const std::size_t count = prompts->size();
@@ -262,18 +290,18 @@ Result<Dispatch::Pieces> Dispatch::cut(const BodyScan& scan, const Ticket& like)
   const std::size_t pieces =
       std::max((count + most - 1) / most, std::min(count, like.backends.size()));
   const BodyParts whole = BodyParts::cut(request_.body, scan.prompt);
-  Pieces made;
+  auto list = std::make_unique<List>(List{scan.prompts, scan.choices});
   for (std::size_t i = 0; i < pieces; ++i) {
     const std::size_t begin = count * i / pieces;
     const std::size_t end = count * (i + 1) / pieces;
-    auto& piece = *made.emplace_back(std::make_unique<Piece>());
+    auto& piece = *list->pieces.emplace_back(std::make_unique<Piece>());
     piece.first_prompt = static_cast<std::uint32_t>(begin);
     // Its prompts stand next to each other in the client's body: nothing is copied.
     const char* first = (*prompts)[begin].data();
     const char* last = (*prompts)[end - 1].data() + (*prompts)[end - 1].size();
     const std::string_view slice(first, static_cast<std::size_t>(last - first));
-    const SplicedBody body({whole.before, "[", slice, "]", whole.after});
-    const Errand::Load load{&request_,   body, {}, false, static_cast<std::uint32_t>(i + 1),
+    const BodyParts parts{whole.before, slice, whole.after};
+    const Errand::Load load{&request_, parts, false, static_cast<std::uint32_t>(i + 1),
                             scan.choices};
     piece.errand.emplace(thread_, phase_, load);
     Ticket& ticket = piece.errand->ticket();
@@ -283,7 +311,8 @@ Result<Dispatch::Pieces> Dispatch::cut(const BodyScan& scan, const Ticket& like)
     ticket.tokens *= ticket.prompts;
     ticket.packing = Packing::kNever;
   }
-  return made;
+  list_ = std::move(list);
+  return std::nullopt;
 }
 
 Task<void> Dispatch::run_piece(Piece& piece) {
@@ -291,24 +320,24 @@ Task<void> Dispatch::run_piece(Piece& piece) {
   try {
     piece.outcome = co_await piece.errand->run();
   } catch (const std::exception& exception) {
-    spdlog::error("internal error in request {}: {}", request_.unique_id, exception.what());
+    spdlog::error("internal error in request {}: {}", request_.id.text(), exception.what());
     failed = true;
   }
   // One answer is wrong: then the whole list's is, and the others need not be waited for.
-  if ((failed || !piece.is_good()) && !std::exchange(list_failed_, true)) {
-    for (auto& other : pieces_) {
+  if ((failed || !piece.is_good()) && !std::exchange(list_->failed, true)) {
+    for (auto& other : list_->pieces) {
       if (other.get() != &piece) other->errand->cancel();
     }
   }
   // From the event loop: this coroutine must have ended before what it uses does.
-  if (--pieces_left_ == 0) pieces_done_.wake_later(thread_.io.get_executor());
+  if (--list_->left == 0) list_->done.wake_later(thread_.io.get_executor());
 }
 
-Task<Finish> Dispatch::answer_list(std::uint32_t prompts, std::uint32_t choices) {
+Task<Finish> Dispatch::answer_list() {
   std::vector<ListReader::Piece> answers;
   std::string names;
   unsigned attempts = 0;
-  for (auto& piece : pieces_) {
+  for (auto& piece : list_->pieces) {
     if (!piece->is_good()) {
       // A cancelled one is only the consequence of another's failure.
       if (piece->outcome == Errand::Ending::kCancelled) continue;
@@ -324,26 +353,26 @@ Task<Finish> Dispatch::answer_list(std::uint32_t prompts, std::uint32_t choices)
     }
   }
   std::optional<std::string> body;
-  if (answers.size() == pieces_.size()) {
-    body = thread_.list_reader.gather(answers, choices);
+  if (answers.size() == list_->pieces.size()) {
+    body = thread_.list_reader.gather(answers, list_->choices);
   }
   if (!body) {
     Error error{Errc::kChoiceCountMismatch,
                 "A backend's answer to a part of the list does not hold what was asked for."};
     co_return co_await refuse(std::move(error));
   }
-  const Errand& first = *pieces_.front()->errand;
+  const Errand& first = *list_->pieces.front()->errand;
   Provenance who = provenance(first);
   who.backend = names;
   who.attempts = attempts;
-  co_return co_await answer_with(first.answer(), *body, who, prompts);
+  const std::unique_ptr<Unsent> unsent = send_answer(first.answer(), *body, who);
+  if (unsent) co_await write_rest(*unsent);
+  co_return finish_answered(first.answer(), list_->prompts);
 }
 
 Task<Finish> Dispatch::answer_like(const Piece& failed) {
-  if (failed.outcome == Errand::Ending::kFailed) {
-    co_return co_await refuse(failed.errand->error());
-  }
-  co_return co_await answer_whole(*failed.errand);
+  if (failed.outcome == Errand::Ending::kFailed) return refuse(failed.errand->error());
+  return answer_with(*failed.errand);
 }
 
 // --- the client ---------------------------------------------------------------------------------
@@ -398,7 +427,9 @@ Task<Finish> Dispatch::write_refusal(std::string answer, Finish finish) {
 // What is told to the client here is what happens to its connection afterwards.
 ReplyContext Dispatch::context() {
   if (thread_.draining) keep_alive_ = false;
-  return {request_.request_id, request_.minor_version, keep_alive_};
+  thread_.id_text.clear();
+  request_.append_shown_id(thread_.id_text);
+  return {thread_.id_text, request_.minor_version, keep_alive_};
 }
 
 Provenance Dispatch::provenance(const Errand& errand) const {

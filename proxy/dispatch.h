@@ -46,9 +46,17 @@ class Dispatch final {
       return outcome == Errand::Ending::kAnswer && errand->answer().status == 200;
     }
   };
-  using Pieces = std::vector<std::unique_ptr<Piece>>;
+  // A list that goes out in pieces.
+  struct List {
+    std::uint32_t prompts = 0;
+    std::uint32_t choices = 1;  // asked for per prompt
+    std::vector<std::unique_ptr<Piece>> pieces{};
+    std::size_t left = 0;  // under way
+    bool failed = false;
+    Waiter done{};
+  };
 
-  Task<Finish> serve();
+  std::optional<Task<Finish>> prepare();
   Result<BodyScan> scan();
   std::optional<Error> describe(const BodyScan& scan, Ticket& ticket);
   void on_client_gone();
@@ -56,17 +64,26 @@ class Dispatch final {
   Task<Finish> answer_cancelled();
 
   void prepare_whole(const BodyScan& scan, const Ticket& like);
-  Task<Finish> serve_whole();
-  Task<Finish> serve_list(std::uint32_t prompts, std::uint32_t choices);
-  Result<Pieces> cut(const BodyScan& scan, const Ticket& like);
+  Task<Finish> answer(Errand::Ending ending);
+  Task<Finish> answer_with(const Errand& errand);
+  std::optional<Error> prepare_list(const BodyScan& scan, const Ticket& like);
+  Task<Finish> serve_list();
   Task<void> run_piece(Piece& piece);
-  Task<Finish> answer_list(std::uint32_t prompts, std::uint32_t choices);
+  Task<Finish> answer_list();
   Task<Finish> answer_like(const Piece& failed);
 
-  Task<Finish> answer_whole(const Errand& errand);
+  // An answer of which the socket has not taken all.
+  struct Unsent {
+    std::string head;
+    std::string_view body;
+    std::size_t sent;  // bytes
+  };
+  std::unique_ptr<Unsent> send_answer(const AnswerHead& from, std::string_view body,
+                                      const Provenance& who);
+  Task<void> write_rest(const Unsent& unsent);
+  Finish finish_answered(const AnswerHead& answer, std::uint32_t prompts);
+  Task<Finish> answer_stream();
   Task<Finish> answer_streaming(Errand& errand);
-  Task<Finish> answer_with(const AnswerHead& from, std::string_view body, const Provenance& who,
-                           std::uint32_t prompts);
   Task<bool> write_chunk(std::string_view bytes);
   Task<bool> write_client(std::span<const asio::const_buffer> buffers);
   Task<bool> write_client(std::string_view bytes);
@@ -84,10 +101,7 @@ class Dispatch final {
   RequestPhase phase_;
   std::uint64_t model_key_ = 0;
   std::optional<Errand> errand_;  // of a request that goes out whole
-  Pieces pieces_;                 // of one that does not
-  std::size_t pieces_left_ = 0;   // under way
-  bool list_failed_ = false;
-  Waiter pieces_done_;
+  std::unique_ptr<List> list_;    // of one that does not
   bool began_answer_ = false;
   bool client_gone_ = false;
   bool keep_alive_;

@@ -36,6 +36,11 @@ AnswerHead SharedAnswer::head() const {
   return {status, content_type, content_encoding, retry_after, retry_after_ms, should_retry};
 }
 
+SplicedBody Errand::Load::body() const {
+  if (piece == 0) return request->body;
+  return SplicedBody({parts.before, "[", parts.prompt, "]", parts.after});
+}
+
 Errand::Errand(IoThread& thread, RequestPhase& phase, Load load)
     : thread_(thread), phase_(phase), load_(load) {
   ticket_.sink = this;
@@ -43,39 +48,37 @@ Errand::Errand(IoThread& thread, RequestPhase& phase, Load load)
 
 Task<Errand::Ending> Errand::run() {
   try {
-    co_return co_await attempt_until_done();
+    while (!cancelled_) {
+      submit();
+      co_await waiter_.wait();
+      granted_ = !ticket_.verdict.refused;
+      if (!granted_) co_return refused();
+      const CallFailure failure = co_await make_attempt();
+      if (streams_ && !cancelled_) {
+        attempts_.on_stream();
+        co_return Ending::kStream;  // the backend is not free yet
+      }
+      went_down_ = false;
+      if (is_death(failure) && ticket_.verdict.alone) co_await look_after(ticket_.verdict.backend);
+      if (const std::optional<Ending> ending = after(failure)) co_return *ending;
+    }
   } catch (...) {
     calling_ = false;
     if (granted_) release(Outcome::kUnknown);
     throw;
   }
-}
-
-Task<Errand::Ending> Errand::attempt_until_done() {
-  while (!cancelled_) {
-    co_await verdict();
-    if (!granted_) co_return refused();
-    const CallFailure failure = co_await make_attempt();
-    if (streams_ && !cancelled_) {
-      attempts_.on_stream();
-      co_return Ending::kStream;  // the backend is not free yet
-    }
-    went_down_ = false;
-    if (is_death(failure) && ticket_.verdict.alone) co_await look_after(ticket_.verdict.backend);
-    if (const std::optional<Ending> ending = after(failure)) co_return *ending;
-  }
   co_return Ending::kCancelled;
 }
 
+// No coroutine: the call is all that is waited for.
 Task<CallFailure> Errand::make_attempt() {
   backend_ = thread_.upstreams.endpoint(ticket_.verdict.backend);
   batch_ = ticket_.verdict.batch;
   phase_.begin_call();
   // Its answer may be here before the verdict is. A retry never shares: none is left from before.
-  if (shares_call()) co_return co_await share_call();
+  if (shares_call()) return share_call();
   shared_.reset();
-  if (cancelled_) co_return CallFailure::kAborted;
-  co_return co_await call_alone();
+  return call_alone();
 }
 
 // A broken connection is no proof of a dead engine, so before a request is blamed for one its
@@ -119,7 +122,7 @@ std::optional<Errand::Ending> Errand::after(CallFailure failure) {
     case Attempts::Next::kPoison:
       thread_.poison->add(load_.request->content_key(), now);
       thread_.metrics.poisoned.add();
-      error_ = error_of(Errc::kPoisonPrompt);
+      error_ = std::make_unique<Error>(error_of(Errc::kPoisonPrompt));
       return Ending::kFailed;
     case Attempts::Next::kRetry:
       attempts_.prepare_retry(ticket_, /*costs_budget=*/false);
@@ -134,7 +137,7 @@ std::optional<Errand::Ending> Errand::after(CallFailure failure) {
 
 Errand::Ending Errand::deliver(CallFailure failure) {
   if (failure == CallFailure::kNone) return Ending::kAnswer;
-  error_ = error_of(failure, backend_->name);
+  error_ = std::make_unique<Error>(error_of(failure, backend_->name));
   return Ending::kFailed;
 }
 
@@ -156,11 +159,9 @@ void Errand::end_stream(bool ok) {
 
 // --- the lane -----------------------------------------------------------------------------------
 
-Task<void> Errand::verdict() {
+void Errand::submit() {
   ++with_lane_;
   thread_.lane->submit(ticket_);
-  co_await waiter_.wait();
-  granted_ = !ticket_.verdict.refused;
 }
 
 // The ticket must not be touched, nor end, before it has come back for every time it was sent.
@@ -176,7 +177,7 @@ Errand::Ending Errand::refused() {
   if (why == Errc::kRetryBudget || (backend_ && last_ == CallFailure::kNone)) {
     return deliver(last_);
   }
-  error_ = error_of(why);
+  error_ = std::make_unique<Error>(error_of(why));
   return Ending::kFailed;
 }
 
@@ -190,29 +191,38 @@ void Errand::release(Outcome outcome, Duration pause) {
 // --- the backend --------------------------------------------------------------------------------
 
 Task<CallFailure> Errand::call_alone() {
-  const ClientRequest& request = *load_.request;
+  if (cancelled_) co_return CallFailure::kAborted;
   call_.reset();  // the last attempt's ends before the next one begins
   call_ = std::make_unique<UpstreamCall>(thread_.upstream_resources(), ticket_.verdict.backend,
                                          thread_.attempt_deadline(ticket_.deadline));
   calling_ = true;
-  // Fresh for every attempt: some vLLM versions refuse an id that is still running.
-  std::string id = request.unique_id;
-  if (load_.piece > 0) id += ".p" + std::to_string(load_.piece);
-  id += "." + std::to_string(++calls_);
-  if (request.request_id != request.unique_id) id.insert(0, request.request_id + "-");
+  const ClientRequest& request = *load_.request;
+  const std::string id = next_call_id();
   // What is to be put together with others must not come compressed.
   std::string uncompressed;
   if (load_.piece > 0) uncompressed = without_field(request.fields, "accept-encoding");
   const std::string_view fields = load_.piece > 0 ? uncompressed : request.fields;
   const UpstreamRequest upstream{
-      request.route->method, request.target, fields, request.authorization, id, load_.body};
+      request.route->method, request.target, fields, request.authorization, id, load_.body()};
   CallFailure failure = co_await call_->start(upstream);
   streams_ = failure == CallFailure::kNone && ticket_.streaming && call_->head().status == 200 &&
              is_event_stream(call_->head().content_type) && !cancelled_;
   if (streams_) co_return failure;
-  if (failure == CallFailure::kNone) failure = co_await call_->read_whole();
+  const bool waits = failure == CallFailure::kNone && !call_->take_whole();
+  if (waits) failure = co_await call_->read_whole();
   calling_ = false;
   co_return failure == CallFailure::kNone ? check_answer() : failure;
+}
+
+// Fresh for every attempt: some vLLM versions refuse an id that is still running.
+std::string Errand::next_call_id() {
+  const ClientRequest& request = *load_.request;
+  std::string id;
+  if (!request.given_id.empty()) id.append(request.given_id).append("-");
+  request.id.append_to(id);
+  if (load_.piece > 0) id += ".p" + std::to_string(load_.piece);
+  id += "." + std::to_string(++calls_);
+  return id;
 }
 
 // Whether the answer is one at all. What it says is the client's business, except where we put it

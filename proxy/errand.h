@@ -61,11 +61,13 @@ class Errand final : public VerdictSink {
   // What a shared call needs to know of its member.
   struct Load {
     const ClientRequest* request = nullptr;
-    SplicedBody body;           // as it goes out alone
-    BodyParts parts;            // and around its prompt, when it can be packed
+    BodyParts parts;            // around its prompt, or around the prompts of a piece
     bool tokens = false;        // the prompt is a list of token ids
     std::uint32_t piece = 0;    // of the request's list, from 1; 0: it goes out whole
     std::uint32_t choices = 1;  // asked for per prompt
+
+    // As it goes out alone.
+    SplicedBody body() const;
   };
 
   enum class Ending {
@@ -93,7 +95,7 @@ class Errand final : public VerdictSink {
   std::string_view body() const { return shared_ ? shared_->answer.body : call_->body(); }
   bool exact_usage() const { return !shared_ || shared_->answer.exact_usage; }
   UpstreamCall& stream() { return *call_; }
-  const Error& error() const { return error_; }
+  const Error& error() const { return *error_; }
   unsigned attempts() const { return attempts_.made(); }
   // Who was last asked, and in which batch.
   const Endpoint& backend() const { return *backend_; }
@@ -113,8 +115,7 @@ class Errand final : public VerdictSink {
     const AnswerHead head;
   };
 
-  Task<Ending> attempt_until_done();
-  Task<void> verdict();
+  void submit();
   Task<CallFailure> make_attempt();
   Task<void> look_after(BackendId backend);
   std::optional<Ending> after(CallFailure failure);
@@ -122,6 +123,7 @@ class Errand final : public VerdictSink {
   void on_returned(Ticket& ticket) override;
   bool shares_call() const { return ticket_.verdict.is_mate || !ticket_.verdict.mates.empty(); }
   Task<CallFailure> call_alone();
+  std::string next_call_id();
   Task<CallFailure> share_call();
   CallFailure check_answer();
   void release(Outcome outcome, Duration pause = {});
@@ -146,7 +148,7 @@ class Errand final : public VerdictSink {
   // Apart from the rest, which is all that a hundred thousand waiting requests should cost.
   std::unique_ptr<UpstreamCall> call_;
   std::unique_ptr<const Shared> shared_;
-  Error error_;
+  std::unique_ptr<const Error> error_;
 };
 
 }  // namespace batchproxy

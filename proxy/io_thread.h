@@ -23,6 +23,7 @@
 #include "proxy/api_keys.h"
 #include "proxy/body_intake.h"
 #include "proxy/client_cap.h"
+#include "proxy/client_request.h"
 #include "proxy/metrics.h"
 #include "proxy/poison_list.h"
 
@@ -85,8 +86,7 @@ struct IoThread {
   IoThread(const IoThread&) = delete;
   IoThread& operator=(const IoThread&) = delete;
 
-  // An id that no other request of this process has had.
-  std::string next_request_id() { return id_prefix + std::to_string(++last_id); }
+  RequestId next_request_id() { return {id_prefix, ++last_id}; }
 
   // How long a call that begins now may take, for a request that must end by `deadline`.
   TimePoint attempt_deadline(TimePoint deadline) const {
@@ -94,7 +94,7 @@ struct IoThread {
     return std::min(deadline, std::chrono::steady_clock::now() + settings.attempt_timeout);
   }
 
-  UpstreamCall::Resources upstream_resources() { return {upstreams, buffers, response_head}; }
+  UpstreamCall::Resources upstream_resources() { return {upstreams, buffers, response_head, text}; }
 
   DataPathSettings settings;  // replaced from outside by posting to `io`
   // Before `io`: whatever is suspended when that is destroyed still gives back to these.
@@ -113,6 +113,8 @@ struct IoThread {
   // Scratch for parsing: too large for every request, and never held across a suspension.
   http::RequestHead request_head;
   http::ResponseHead response_head;
+  std::string text;     // of a head that is composed
+  std::string id_text;  // and of the id in it
   BodyScanner scanner;
   ListReader list_reader;
   AnswerChecker answer_checker;

@@ -48,7 +48,7 @@ Task<void> turn_away(IoThread& thread, Connection::Ptr connection) {
                     "batchproxy is out of file descriptors. Try again, or raise its limit "
                     "(ulimit -n)."};
   thread.metrics.count_error(error.code);
-  const std::string id = thread.next_request_id();
+  const std::string id = thread.next_request_id().text();
   const ReplyContext context{id, 1, false};
   const std::string answer = compose_error(error, context);
   connection->start();

@@ -30,7 +30,7 @@ class MergedCall final : private Deadline {
       : thread_(thread),
         backend_(leader.ticket().verdict.backend),
         chat_(leader.ticket().packing == Packing::kChat),
-        id_prefix_(leader.load().request->unique_id + ".m") {
+        id_prefix_(leader.load().request->id.text() + ".m") {
     Group group{&leader};
     for (Ticket* mate : leader.ticket().verdict.mates) {
       auto* member = static_cast<Errand*>(mate->sink);
@@ -102,7 +102,7 @@ class MergedCall final : private Deadline {
   Task<void> call_for_one() {
     const Errand::Load& load = current_.front()->load();
     UpstreamCall call(thread_.upstream_resources(), backend_, deadline());
-    const CallFailure failure = co_await make_call(call, load.request->target, load.body);
+    const CallFailure failure = co_await make_call(call, load.request->target, load.body());
     if (failure != CallFailure::kNone) co_return fail_all(failure);
     SharedAnswer answer(call.head());
     answer.body = call.body();

@@ -48,6 +48,13 @@ std::string compose_head(const AnswerHead& head, std::optional<std::size_t> leng
                          const ReplyContext& context, const Provenance* provenance) {
   std::string out;
   out.reserve(384);
+  compose_head_into(out, head, length, context, provenance);
+  return out;
+}
+
+void compose_head_into(std::string& out, const AnswerHead& head, std::optional<std::size_t> length,
+                       const ReplyContext& context, const Provenance* provenance) {
+  out.clear();
   add_status_line(out, head.status);
   if (!head.content_type.empty()) add(out, "content-type", head.content_type);
   if (!head.content_encoding.empty()) add(out, "content-encoding", head.content_encoding);
@@ -68,7 +75,6 @@ std::string compose_head(const AnswerHead& head, std::optional<std::size_t> leng
   }
   add_common(out, context);
   out.append("\r\n");
-  return out;
 }
 
 std::string compose_error(const Error& error, const ReplyContext& context, std::string_view allow) {

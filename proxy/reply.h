@@ -34,6 +34,9 @@ struct Provenance {
 // for an HTTP/1.0 client.
 std::string compose_head(const AnswerHead& head, std::optional<std::size_t> length,
                          const ReplyContext& context, const Provenance* provenance = nullptr);
+// The same, in place of what `out` holds.
+void compose_head_into(std::string& out, const AnswerHead& head, std::optional<std::size_t> length,
+                       const ReplyContext& context, const Provenance* provenance);
 
 // Head and body. `allow` is for 405 alone.
 std::string compose_error(const Error& error, const ReplyContext& context,

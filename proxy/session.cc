@@ -77,6 +77,11 @@ Error too_late(std::string_view part) {
   return {Errc::kRequestTimeout, "The request's " + std::string(part) + " did not arrive in time."};
 }
 
+std::unique_ptr<const Error> fault(std::optional<Error> error) {
+  if (!error) return nullptr;
+  return std::make_unique<const Error>(*std::move(error));
+}
+
 // What is wrong with a request whose body was read to this end.
 std::optional<Error> fault_of(http::BodyStatus status, bool no_memory, std::uint64_t limit) {
   switch (status) {
@@ -116,7 +121,10 @@ Task<void> Session::run() {
   while (true) {
     // An idle connection holds no buffer: it waits for its first byte with nothing in hand.
     if (in_.empty()) {
-      if (const bool open = co_await wait_for_request(); !open) break;
+      begin_idling();
+      if (connection_->must_wait()) co_await connection_->wait();
+      end_idling();
+      if (!connection_->may_read()) break;
     }
     in_request_ = true;
     const bool again = co_await serve_one();
@@ -134,16 +142,17 @@ Task<void> Session::run() {
   }
 }
 
-Task<bool> Session::wait_for_request() {
+void Session::begin_idling() {
   const TimePoint now = std::chrono::steady_clock::now();
   idle_since_ = now;
   connection_->stop_reading_in(thread_.draining ? kDrainPatience : thread_.settings.idle_timeout);
   thread_.idle.add(*this, now);
   thread_.metrics.idle.add();
-  const bool open = co_await connection_->readable();
+}
+
+void Session::end_idling() {
   thread_.idle.remove(*this);
   thread_.metrics.idle.sub();
-  co_return open;
 }
 
 void Session::close_idle() {
@@ -167,38 +176,76 @@ void Session::cut_short() {
   }
 }
 
+// Its frame lives for as long as the request waits: what is needed once is in functions that are no
+// coroutines, or in coroutines that most requests need not start.
 Task<bool> Session::serve_one() {
   connection_->stop_reading_in(thread_.settings.head_timeout);
-  if (const bool ok = co_await read_head(); !ok) co_return false;
-  co_return co_await serve_parsed();
-}
-
-Task<bool> Session::read_head() {
-  if (in_.capacity() == 0) in_ = thread_.buffers.take();
   std::size_t searched = 0;
-  while (true) {
-    const std::string_view bytes = in_.view();
-    if (const auto end = http::find_head_end(bytes, searched)) {
-      auto error = http::parse_request_head(bytes.substr(0, *end), http::kRequestLimits,
-                                            thread_.request_head);
-      if (error) co_return co_await reject(*error);
-      pos_ = *end;
-      co_return true;
-    }
-    if (auto error = http::check_partial_head(bytes, http::kRequestLimits)) {
-      co_return co_await reject(*error);
-    }
-    searched = bytes.size();
-    if (const bool open = co_await connection_->readable(); !open) {
-      co_return co_await give_up_reading();
-    }
-    const auto n = connection_->read_some(in_.spare());
-    if (!n) co_return false;
-    in_.commit(*n);
+  while (!take_head(searched)) {
+    if (connection_->must_wait()) co_await connection_->wait();
+    if (!connection_->may_read()) co_return co_await give_up_reading();
+    if (!read_some()) co_return false;
   }
+  if (fault_) co_return co_await reject();
+  ClientRequest request = describe_request(thread_.request_head);
+  if (examine(thread_.request_head, request)) co_return co_await reject(&request);
+
+  ByteHold hold(thread_.intakes);
+  http::WholeBody body;
+  const http::Framing framing = thread_.request_head.fields.framing;
+  const std::size_t start = pos_;
+  if (!http::take_whole(framing, http::NoFraming::kEmpty, in_, pos_, body)) {
+    const bool whole = co_await read_body(framing, hold, body);
+    if (fault_) co_return co_await reject(&request);
+    if (!whole) co_return false;
+  }
+  if (thread_.metrics.queued.get() >= kLongQueue) fit_buffers(start, body, request);
+  request.body = body.view;
+  hold.set(request.body.size());
+  request.arrival = std::chrono::steady_clock::now();
+  connection_->never_expire();
+  if (request.route->action != Action::kForward) {
+    co_return co_await reply_local(*request.route, request);
+  }
+  Dispatch dispatch(thread_, *connection_, request);
+  dispatch_ = &dispatch;
+  const bool again = co_await dispatch.run();
+  dispatch_ = nullptr;
+  thread_.buffers.give_back(std::move(body.own));
+  co_return again;
 }
 
-std::optional<Error> Session::examine(const http::RequestHead& head, ClientRequest& request) {
+// True when the head is in the thread's scratch and pos_ behind it, or fault_ says why not; false
+// when more must be read first. `searched` bytes have no end of a head in them.
+bool Session::take_head(std::size_t& searched) {
+  const std::string_view bytes = in_.view();
+  const auto end = http::find_head_end(bytes, searched);
+  if (end) {
+    fault_ = fault(http::parse_request_head(bytes.substr(0, *end), http::kRequestLimits,
+                                            thread_.request_head));
+    pos_ = *end;
+    return true;
+  }
+  fault_ = fault(http::check_partial_head(bytes, http::kRequestLimits));
+  searched = bytes.size();
+  return fault_ != nullptr;
+}
+
+bool Session::read_some() {
+  if (in_.capacity() == 0) in_ = thread_.buffers.take();
+  const auto n = connection_->read_some(in_.spare());
+  if (n) in_.commit(*n);
+  return n.has_value();
+}
+
+// Whether it is refused by what its head says: fault_ says why.
+bool Session::examine(const http::RequestHead& head, ClientRequest& request) {
+  fault_ = fault(find_fault(head, request));
+  if (fault_ && fault_->code == Errc::kMethodNotAllowed) allow_ = allowed_method(head.path());
+  return fault_ != nullptr;
+}
+
+std::optional<Error> Session::find_fault(const http::RequestHead& head, ClientRequest& request) {
   const bool given = !request.authorization.empty();
   if (!identify(head, request)) return no_key(given);
   const auto route = find_route(head.method, head.path());
@@ -211,46 +258,25 @@ std::optional<Error> Session::examine(const http::RequestHead& head, ClientReque
   return std::nullopt;
 }
 
-// Its frame lives for as long as the request waits: what is needed once is in functions that are no
-// coroutines.
-Task<bool> Session::serve_parsed() {
+// A body that has not come whole with its head. False when it never will: fault_ says why, unless
+// the client has left.
+Task<bool> Session::read_body(const http::Framing& framing, ByteHold& hold, http::WholeBody& body) {
   const http::RequestHead& head = thread_.request_head;  // not valid after the next co_await
-  ClientRequest request = describe_request(head);
-  std::optional<Error> fault = examine(head, request);
-  if (fault) {
-    const bool wrong_method = fault->code == Errc::kMethodNotAllowed;
-    const std::string_view allow = wrong_method ? allowed_method(head.path()) : std::string_view();
-    co_return co_await reject(*fault, request.request_id, allow);
-  }
-  const http::Framing framing = head.fields.framing;
   const bool wants_continue = head.expects_continue && head.minor_version == 1 && head.has_body();
-
   if (wants_continue && pos_ == in_.size()) {
     const bool sent = co_await connection_->write("HTTP/1.1 100 Continue\r\n\r\n");
     if (!sent) co_return false;
   }
-  BodyIntake intake(thread_.intakes, *connection_, thread_.settings.body_pace);
-  http::BodyReader body(*connection_, thread_.buffers, in_, pos_, framing, http::NoFraming::kEmpty,
-                        thread_.settings.max_body, &intake);
-  const http::BodyStatus status = co_await body.read_whole();
+  BodyIntake intake(thread_.intakes, hold, *connection_, thread_.settings.body_pace);
+  http::BodyReader reader(*connection_, thread_.buffers, in_, pos_, framing,
+                          http::NoFraming::kEmpty, thread_.settings.max_body, &intake);
+  const http::BodyStatus status = co_await reader.read_whole();
   if (status == http::BodyStatus::kCut && !intake.overloaded() && !connection_->is_open()) {
     co_return false;
   }
-  fault = fault_of(status, intake.overloaded(), thread_.settings.max_body);
-  if (fault) co_return co_await reject(*fault, request.request_id);
-  if (thread_.metrics.queued.get() >= kLongQueue) fit_buffers(body, request);
-  request.body = body.view();
-  intake.settle(request.body.size());
-  request.arrival = std::chrono::steady_clock::now();
-  connection_->never_expire();
-  if (request.route->action != Action::kForward) {
-    co_return co_await reply_local(*request.route, request);
-  }
-  Dispatch dispatch(thread_, *connection_, request);
-  dispatch_ = &dispatch;
-  const bool again = co_await dispatch.run();
-  dispatch_ = nullptr;
-  co_return again;
+  fault_ = fault(fault_of(status, intake.overloaded(), thread_.settings.max_body));
+  body = std::move(reader.body());
+  co_return fault_ == nullptr;
 }
 
 ClientRequest Session::describe_request(const http::RequestHead& head) const {
@@ -259,28 +285,29 @@ ClientRequest Session::describe_request(const http::RequestHead& head) const {
   request.minor_version = head.minor_version;
   request.keep_alive = head.keep_alive();
   request.timeout = thread_.settings.request_timeout;
+  thread_.text.clear();
   for (const http::Field& field : head.fields) {
     const auto is = [&](std::string_view name) { return http::iequals(field.name, name); };
     if (std::any_of(kPassedOn.begin(), kPassedOn.end(), is)) {
-      request.fields.append(field.name).append(": ").append(field.value).append("\r\n");
+      thread_.text.append(field.name).append(": ").append(field.value).append("\r\n");
       if (is("content-encoding") && !http::iequals(field.value, "identity")) {
         request.scannable = false;
       }
     } else if (is("authorization")) {
       request.authorization = field.value;
     } else if (is("x-request-id") && is_request_id(field.value)) {
-      request.request_id = field.value;
+      request.given_id = field.value;
     } else if (is("x-stainless-read-timeout")) {
       request.timeout = client_timeout(field.value, request.timeout);
     }
   }
-  request.unique_id = thread_.next_request_id();
-  if (request.request_id.empty()) request.request_id = request.unique_id;
+  request.fields = thread_.text;
+  request.id = thread_.next_request_id();
   return request;
 }
 
 // Gives the common buffers back for ones made to measure. Views into the head move along.
-void Session::fit_buffers(http::BodyReader& body, ClientRequest& request) {
+void Session::fit_buffers(std::size_t start, http::WholeBody& body, ClientRequest& request) {
   const std::string_view old = in_.view();
   const auto place_of = [old](std::string_view part) -> std::optional<std::size_t> {
     const bool inside = !part.empty() && !std::less<>{}(part.data(), old.data()) &&
@@ -290,7 +317,7 @@ void Session::fit_buffers(http::BodyReader& body, ClientRequest& request) {
   };
   const auto target = place_of(request.target);
   const auto authorization = place_of(request.authorization);
-  body.fit();
+  http::fit(thread_.buffers, in_, start, pos_, body);
   if (target) request.target = in_.view().substr(*target, request.target.size());
   if (authorization) {
     request.authorization = in_.view().substr(*authorization, request.authorization.size());
@@ -316,16 +343,21 @@ bool Session::identify(const http::RequestHead& head, ClientRequest& request) {
 // The client has left, or has taken too long to send its head.
 Task<bool> Session::give_up_reading() {
   if (!connection_->is_open()) co_return false;
-  co_return co_await reject(too_late("head"));
+  fault_ = fault(too_late("head"));
+  co_return co_await reject();
 }
 
-// Answers and closes: after a request that we did not read to its end there is no next one.
-Task<bool> Session::reject(const Error& error, std::string_view request_id,
-                           std::string_view allow) {
-  thread_.metrics.count_error(error.code);
-  std::string own_id;
-  if (request_id.empty()) request_id = own_id = thread_.next_request_id();
-  return write_last(compose_error(error, {request_id, 1, false}, allow));
+// Answers with fault_ and closes: after a request that we did not read to its end there is no next
+// one.
+Task<bool> Session::reject(const ClientRequest* request) {
+  thread_.metrics.count_error(fault_->code);
+  std::string id;
+  if (request != nullptr) {
+    request->append_shown_id(id);
+  } else {
+    thread_.next_request_id().append_to(id);
+  }
+  return write_last(compose_error(*fault_, {id, 1, false}, allow_));
 }
 
 Task<bool> Session::write_last(std::string answer) {
@@ -354,9 +386,10 @@ Task<bool> Session::reply_local(const Route& route, const ClientRequest& request
       break;
   }
   const bool keep_alive = request.keep_alive && !thread_.draining;
+  std::string id;
+  request.append_shown_id(id);
   const std::string answer =
-      compose_head(head, body.size(), {request.request_id, request.minor_version, keep_alive}) +
-      body;
+      compose_head(head, body.size(), {id, request.minor_version, keep_alive}) + body;
   const bool sent = co_await connection_->write(answer, thread_.settings.write_stall);
   co_return sent&& keep_alive;
 }

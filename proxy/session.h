@@ -3,17 +3,16 @@
 // Threading: confined to the I/O thread that accepted the client, for its whole life.
 #pragma once
 
+#include <memory>
 #include <optional>
+#include <string_view>
 
+#include "backends/http/body.h"
 #include "backends/http/connection.h"
 #include "proxy/dispatch.h"
 #include "proxy/io_thread.h"
 
 namespace batchproxy {
-
-namespace http {
-class BodyReader;
-}
 
 class Session final : public Closable, private IdleClient {
  public:
@@ -32,22 +31,21 @@ class Session final : public Closable, private IdleClient {
 
  private:
   void close_idle() override;
-  Task<bool> wait_for_request();
+  void begin_idling();
+  void end_idling();
   Task<bool> serve_one();
-  // Why it is refused by what its head says.
-  std::optional<Error> examine(const http::RequestHead& head, ClientRequest& request);
-  // Reads one head; false means that the connection is done with. On success the head is in the
-  // thread's scratch and pos_ is behind it.
-  Task<bool> read_head();
-  Task<bool> serve_parsed();
-  Task<bool> reject(const Error& error, std::string_view request_id = {},
-                    std::string_view allow = {});
+  bool take_head(std::size_t& searched);
+  bool read_some();
+  bool examine(const http::RequestHead& head, ClientRequest& request);
+  std::optional<Error> find_fault(const http::RequestHead& head, ClientRequest& request);
+  Task<bool> read_body(const http::Framing& framing, ByteHold& hold, http::WholeBody& body);
+  Task<bool> reject(const ClientRequest* request = nullptr);
   Task<bool> write_last(std::string answer);
   Task<bool> give_up_reading();
   Task<bool> reply_local(const Route& route, const ClientRequest& request);
   ClientRequest describe_request(const http::RequestHead& head) const;
   bool identify(const http::RequestHead& head, ClientRequest& request);
-  void fit_buffers(http::BodyReader& body, ClientRequest& request);
+  void fit_buffers(std::size_t start, http::WholeBody& body, ClientRequest& request);
 
   IoThread& thread_;
   const Connection::Ptr connection_;
@@ -57,6 +55,10 @@ class Session final : public Closable, private IdleClient {
   TimePoint idle_since_{};
   bool in_request_ = false;
   Dispatch* dispatch_ = nullptr;  // of the request being answered
+  // Why the request that is being read is refused, and what would be allowed instead. Apart, as
+  // hardly any connection needs it.
+  std::unique_ptr<const Error> fault_;
+  std::string_view allow_;
 };
 
 }  // namespace batchproxy

@@ -14,6 +14,41 @@ constexpr std::size_t kWorthACopy = 1024;
 
 }  // namespace
 
+bool take_whole(const Framing& framing, NoFraming otherwise, const Buffer& in, std::size_t& pos,
+                WholeBody& body) {
+  const bool counted = framing.content_length || otherwise == NoFraming::kEmpty;
+  if (framing.chunked || !counted) return false;
+  const std::uint64_t length = framing.content_length.value_or(0);
+  if (length > in.size() - pos) return false;
+  body.view = in.view().substr(pos, static_cast<std::size_t>(length));
+  pos += body.view.size();
+  return true;
+}
+
+void fit(BufferPool& buffers, Buffer& in, std::size_t start, std::size_t& pos, WholeBody& body) {
+  const bool apart = body.own.capacity() > 0;
+  // What is needed behind the head: the body, unless it lies apart, and the next message's bytes.
+  const std::size_t from = apart ? pos : start;
+  const std::size_t size = start + in.size() - from;
+  if (in.capacity() - size >= kWorthACopy) {
+    Buffer fitting(size);
+    fitting.append(in.view().substr(0, start));
+    fitting.append(in.view().substr(from));
+    if (!apart) body.view = fitting.view().substr(start, body.view.size());
+    pos -= from - start;
+    std::swap(in, fitting);
+    buffers.give_back(std::move(fitting));
+  }
+  if (body.own.capacity() - body.own.size() >= kWorthACopy &&
+      body.own.size() <= BufferPool::kCommon) {
+    Buffer fitting(body.own.size());
+    fitting.append(body.own.view());
+    body.view = fitting.view();
+    std::swap(body.own, fitting);
+    buffers.give_back(std::move(fitting));
+  }
+}
+
 BodyReader::BodyReader(Connection& connection, BufferPool& buffers, Buffer& in, std::size_t& pos,
                        const Framing& framing, NoFraming otherwise, std::uint64_t limit,
                        BodyWatch* watch)
@@ -36,34 +71,12 @@ Task<BodyStatus> BodyReader::read_whole() {
   co_return status_ = co_await read_until_end();
 }
 
-void BodyReader::fit() {
-  const bool apart = own_.capacity() > 0;
-  // What is needed behind the head: the body, unless it lies apart, and the next message's bytes.
-  const std::size_t from = apart ? pos_ : start_;
-  const std::size_t size = start_ + in_.size() - from;
-  if (in_.capacity() - size >= kWorthACopy) {
-    Buffer fitting(size);
-    fitting.append(in_.view().substr(0, start_));
-    fitting.append(in_.view().substr(from));
-    if (!apart) view_ = fitting.view().substr(start_, view_.size());
-    pos_ -= from - start_;
-    std::swap(in_, fitting);
-    buffers_.give_back(std::move(fitting));
-  }
-  if (own_.capacity() - own_.size() >= kWorthACopy && own_.size() <= BufferPool::kCommon) {
-    Buffer fitting(own_.size());
-    fitting.append(own_.view());
-    view_ = fitting.view();
-    std::swap(own_, fitting);
-    buffers_.give_back(std::move(fitting));
-  }
-}
-
 Task<std::optional<std::size_t>> BodyReader::read_more(Buffer& into, std::size_t most) {
   if (watch_ != nullptr) {
     if (const bool go_on = co_await watch_->before_wait(received_); !go_on) co_return std::nullopt;
   }
-  if (const bool open = co_await connection_.readable(); !open) co_return std::nullopt;
+  if (connection_.must_wait()) co_await connection_.wait();
+  if (!connection_.may_read()) co_return std::nullopt;
   const auto n = connection_.read_some(into.spare().first(most));
   if (n) {
     into.commit(*n);
@@ -79,19 +92,19 @@ Task<BodyStatus> BodyReader::read_counted(std::uint64_t length) {
       const auto n = co_await read_more(in_, in_.spare().size());
       if (!n) co_return BodyStatus::kCut;
     }
-    view_ = in_.view().substr(pos_, size);
+    body_.view = in_.view().substr(pos_, size);
     pos_ += size;
     co_return BodyStatus::kWhole;
   }
-  own_ = buffers_.take(size);
-  own_.append(in_.view().substr(pos_));
+  body_.own = buffers_.take(size);
+  body_.own.append(in_.view().substr(pos_));
   pos_ = in_.size();
-  while (own_.size() < size) {
+  while (body_.own.size() < size) {
     // Never past the message: what follows is the next one's.
-    const auto n = co_await read_more(own_, size - own_.size());
+    const auto n = co_await read_more(body_.own, size - body_.own.size());
     if (!n) co_return BodyStatus::kCut;
   }
-  view_ = own_.view();
+  body_.view = body_.own.view();
   co_return BodyStatus::kWhole;
 }
 
@@ -108,9 +121,9 @@ Task<BodyStatus> BodyReader::read_until_end() {
     }
     whole.append(*piece);
   }
-  buffers_.give_back(std::move(own_));
-  own_ = std::move(whole);
-  view_ = own_.view();
+  buffers_.give_back(std::move(body_.own));
+  body_.own = std::move(whole);
+  body_.view = body_.own.view();
   co_return status_;
 }
 

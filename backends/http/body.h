@@ -34,6 +34,22 @@ class BodyWatch {
   virtual Task<bool> before_wait(std::uint64_t received) = 0;
 };
 
+// A body that is all there: in the buffer that its head came in, or in one of its own.
+struct WholeBody {
+  std::string_view view;
+  Buffer own;
+};
+
+// Takes the body from `in`, where it begins at `pos`, if its length is told and it is all there;
+// `pos` is then behind it. No waiting, no copy.
+bool take_whole(const Framing& framing, NoFraming otherwise, const Buffer& in, std::size_t& pos,
+                WholeBody& body);
+
+// For a message that will be held for a while: moves what is needed of it into buffers made to
+// measure, where that gains much and copies little. The body lies in `in` from `start` on, if not
+// in a buffer of its own; `pos` is behind the message.
+void fit(BufferPool& buffers, Buffer& in, std::size_t start, std::size_t& pos, WholeBody& body);
+
 // Reads bodies without copying where it can: `in` holds the head and whatever came with it, and has
 // room for at least one byte more (it is not moved: others hold views into the head); `pos`
 // is the body's first byte there and, afterwards, the first byte behind the message. A body that
@@ -43,18 +59,17 @@ class BodyReader {
   BodyReader(Connection& connection, BufferPool& buffers, Buffer& in, std::size_t& pos,
              const Framing& framing, NoFraming otherwise, std::uint64_t limit,
              BodyWatch* watch = nullptr);
-  ~BodyReader() { buffers_.give_back(std::move(own_)); }
+  ~BodyReader() { buffers_.give_back(std::move(body_.own)); }
   BodyReader(const BodyReader&) = delete;
   BodyReader& operator=(const BodyReader&) = delete;
 
-  // Everything, into view().
+  // The whole body into body(), if it is there already.
+  bool take_whole() { return http::take_whole(framing_, otherwise_, in_, pos_, body_); }
+  // Everything, into body().
   Task<BodyStatus> read_whole();
-  // The whole body after read_whole(); valid while this reader and `in` live.
-  std::string_view view() const { return view_; }
-  // After read_whole(), for a message that will be held for a while: moves what is needed of it
-  // into buffers made to measure, where that gains much and copies little. view() and `in` move
-  // with it.
-  void fit();
+  // The whole body after read_whole(); its view is valid while it and `in` live.
+  WholeBody& body() { return body_; }
+  const WholeBody& body() const { return body_; }
 
   // The next piece that has arrived, in whatever cut; an empty one is the end. Nothing when the
   // body is broken: see status(). Valid until the next call.
@@ -82,8 +97,7 @@ class BodyReader {
   std::uint64_t received_;  // bytes from the wire, for the watch
   ChunkDecoder chunks_;
   std::uint64_t taken_ = 0;  // body bytes handed out so far
-  Buffer own_;
-  std::string_view view_;
+  WholeBody body_;
   BodyStatus status_ = BodyStatus::kWhole;
 };
 

@@ -69,13 +69,15 @@ int Connection::unsent() {
   return bytes;
 }
 
-Task<bool> Connection::readable() {
-  if (!readable_ && is_open()) {
-    arm();
-    co_await reader_.wait();
-  }
+bool Connection::must_wait() {
+  if (readable_ || !is_open()) return false;
+  arm();
+  return true;
+}
+
+bool Connection::may_read() {
   const bool expired = std::exchange(reading_expired_, false);
-  co_return is_open() && !expired;
+  return is_open() && !expired;
 }
 
 void Connection::on_expired() {
@@ -111,20 +113,23 @@ std::optional<std::size_t> Connection::read_some(std::span<char> into) {
   return n;
 }
 
-Task<bool> Connection::write(std::span<const asio::const_buffer> buffers,
-                             std::optional<Duration> stall) {
-  if (!is_open()) co_return false;
-  if (stall) never_expire();
+std::size_t Connection::try_write(std::span<const asio::const_buffer> buffers) {
+  if (!is_open()) return 0;
   ErrorCode error;
-  std::size_t sent = socket_.write_some(buffers, error);
-  if (error && error != asio::error::would_block) {
-    close(Closed::kByPeer);
-    co_return false;
-  }
+  const std::size_t sent = socket_.write_some(buffers, error);
+  if (error && error != asio::error::would_block) close(Closed::kByPeer);
+  return sent;
+}
+
+Task<bool> Connection::write(std::span<const asio::const_buffer> buffers,
+                             std::optional<Duration> stall, std::size_t from) {
+  if (stall) never_expire();
+  if (from == 0) from = try_write(buffers);
+  if (!is_open()) co_return false;
   for (asio::const_buffer rest : buffers) {
-    const std::size_t skipped = std::min(sent, rest.size());
+    const std::size_t skipped = std::min(from, rest.size());
     rest += skipped;
-    sent -= skipped;
+    from -= skipped;
     while (rest.size() > 0) {
       if (stall) {
         unsent_ = unsent();

@@ -36,18 +36,25 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   // Arms the wait for readability. Call once, when the socket is connected.
   void start();
 
-  // Completes when bytes, or the peer's end, can be read. False once closed, or when the time given
-  // to stop_reading_in() is up.
-  Task<bool> readable();
+  // To read: `if (must_wait()) co_await wait();`, and if may_read() then says so, read_some(). In
+  // three steps because most reads need not wait, and then cost no coroutine.
+  bool must_wait();
+  // Completes when bytes, or the peer's end, can be read, and when may_read() has become false.
+  auto wait() { return reader_.wait(); }
+  // False once closed, or when the time given to stop_reading_in() is up.
+  bool may_read();
 
   // Reads what is there into `into` without waiting: the number of bytes, or nothing when the peer
   // has ended or the connection is broken. 0 bytes means "wait again".
   std::optional<std::size_t> read_some(std::span<char> into);
 
-  // Writes all of `buffers`; false when the connection broke. With `stall`, a peer that takes no
-  // byte for so long is cut off, and no other deadline is left afterwards.
+  // Sends what the socket takes at once, nearly always all. Returns how many bytes that were; fewer
+  // than all also when the connection broke, and then it is not open any more.
+  std::size_t try_write(std::span<const asio::const_buffer> buffers);
+  // Writes all of `buffers` from byte `from` on; false when the connection broke. With `stall`, a
+  // peer that takes no byte for so long is cut off, and no other deadline is left afterwards.
   Task<bool> write(std::span<const asio::const_buffer> buffers,
-                   std::optional<Duration> stall = std::nullopt);
+                   std::optional<Duration> stall = std::nullopt, std::size_t from = 0);
   Task<bool> write(std::string_view bytes, std::optional<Duration> stall = std::nullopt);
 
   // Calls `gone` once if the peer leaves while nobody waits in readable(). Null to stop.

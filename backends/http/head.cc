@@ -278,15 +278,6 @@ bool is_token_byte(char c) {
   return kToken[static_cast<unsigned char>(c)];
 }
 
-bool iequals(std::string_view a, std::string_view b) {
-  if (a.size() != b.size()) return false;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 32) : c; };
-    if (lower(a[i]) != lower(b[i])) return false;
-  }
-  return true;
-}
-
 std::string_view Fields::get(std::string_view name) const {
   for (const Field& field : *this) {
     if (iequals(field.name, name)) return field.value;

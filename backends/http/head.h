@@ -11,6 +11,7 @@
 // Threading: pure functions, any thread. Views point into the bytes given.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -95,6 +96,9 @@ std::optional<Error> parse_response_head(std::string_view head, const HeadLimits
 bool is_token_byte(char c);
 
 // ASCII case-insensitive comparison, as HTTP compares names.
-bool iequals(std::string_view a, std::string_view b);
+inline bool iequals(std::string_view a, std::string_view b) {
+  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 32) : c; };
+  return std::ranges::equal(a, b, {}, lower, lower);
+}
 
 }  // namespace batchproxy::http

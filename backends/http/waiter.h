@@ -1,6 +1,7 @@
 // backends/http/waiter.h - Waiter: where one coroutine sleeps until somebody wakes it.
 //
-// Holds the coroutine's own handler, of its concrete type: sleeping allocates nothing.
+// Holds the coroutine's own handler, of its concrete type, and needs no coroutine of its own:
+// sleeping allocates nothing.
 //
 // Threading: confined to one I/O thread.
 #pragma once
@@ -9,6 +10,7 @@
 #include <utility>
 
 #include <boost/asio/async_result.hpp>
+#include <boost/asio/deferred.hpp>
 #include <boost/asio/post.hpp>
 
 #include "backends/http/task.h"
@@ -19,10 +21,10 @@ class Waiter {
  public:
   bool is_waiting() const { return handler_.has_value(); }
 
-  // Sleeps until a wake. One coroutine at a time.
-  Task<void> wait() {
+  // To be awaited at once: sleeps until a wake. One coroutine at a time.
+  auto wait() {
     auto store = [this](auto&& handler) { handler_.emplace(std::move(handler)); };
-    return asio::async_initiate<const asio::use_awaitable_t<IoExecutor>, void()>(store, use_task);
+    return asio::async_initiate<const asio::deferred_t&, void()>(store, asio::deferred);
   }
 
   // Runs the sleeper now, until it suspends again or ends; nothing if nobody sleeps.
@@ -42,7 +44,7 @@ class Waiter {
   }
 
  private:
-  using Handler = asio::async_result<asio::use_awaitable_t<IoExecutor>, void()>::handler_type;
+  using Handler = asio::detail::awaitable_async_op_handler<void(), IoExecutor>;
 
   std::optional<Handler> handler_;
 };

@@ -13,15 +13,15 @@ ErrandMirror::ErrandMirror(ThreadMirror& thread, RequestPhase& phase, Marker mar
   ticket_.sink = this;
 }
 
-// The loop of Errand::attempt_until_done(), whose steps are the members below.
+// The loop of Errand::run(), whose steps are the members below.
 void ErrandMirror::run(std::function<void(Ending)> done, std::function<void(bool)> stream_done) {
   done_ = std::move(done);
   stream_done_ = std::move(stream_done);
   if (cancelled_) return end(Ending::kCancelled);
-  verdict();
+  submit();
 }
 
-void ErrandMirror::verdict() {
+void ErrandMirror::submit() {
   ++with_lane_;
   thread_.lane.submit(ticket_, deaths_);
 }
@@ -136,7 +136,7 @@ void ErrandMirror::after(CallFailure failure) {
       break;
   }
   thread_.metrics.retried.add();
-  verdict();
+  submit();
 }
 
 ErrandMirror::Ending ErrandMirror::deliver(CallFailure failure) {

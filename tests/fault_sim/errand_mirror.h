@@ -61,7 +61,7 @@ class ErrandMirror final : public VerdictSink, public Caller {
   unsigned engines_killed() const { return engines_killed_; }
 
  private:
-  void verdict();
+  void submit();
   void on_returned(Ticket& ticket) override;
   void make_attempt();
   void call_alone();

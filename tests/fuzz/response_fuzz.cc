@@ -138,8 +138,8 @@ Task<void> drive(Connection& connection, const Plan& plan, Outcome& out) {
     http::BodyStatus status = http::BodyStatus::kWhole;
     if (!plan.streaming) {
       status = co_await reader.read_whole();
-      if (status == http::BodyStatus::kWhole) out.body = reader.view();
-      require(reader.view().size() <= kLimit);
+      if (status == http::BodyStatus::kWhole) out.body = reader.body().view;
+      require(reader.body().view.size() <= kLimit);
     }
     while (plan.streaming) {
       const auto piece = co_await reader.next_piece();
