@@ -17,8 +17,8 @@ import sys
 import tempfile
 import time
 
-from . import harness
-from .harness import Lost, Request
+from . import client, harness
+from .client import Lost, Request
 
 SLOW, IDLE, BACKLOG = 4, 4, 16  # requests, connections, connections
 SLOW_MS = 1200
@@ -40,7 +40,7 @@ class Drain:
         return Request(number, [f"{number} why does the sun set {mark}"], mark="slow" if mark else "")
 
     def judge(self, request, response):
-        verdict, details = harness.judge(request, response)
+        verdict, details = client.judge(request, response)
         self.seen["answered"] += 1
         if self.signalled:
             self.seen["answered after SIGTERM"] += 1
@@ -60,7 +60,7 @@ class Drain:
     async def connect(self):
         """A connection, or None once nobody listens any more."""
         try:
-            return await harness.connect(self.proxy.address)
+            return await client.connect(self.proxy.address)
         except Lost as lost:
             if not (lost.refused and self.signalled):
                 self.failures[lost.how] += 1
