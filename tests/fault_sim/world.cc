@@ -161,17 +161,6 @@ class DispatchMirror {
   bool list_failed_ = false, client_gone_ = false, cancelled_ = false, finished_ = false;
 };
 
-// As DataPlane's (proxy/data_plane.cc).
-Routes make_routes(const ModelTable& models) {
-  Routes routes;
-  routes.version = models.version();
-  routes.anything = models.anything();
-  routes.complete = models.complete();
-  for (const auto& [name, backends] : models.by_name()) routes.models[text_key(name)] = backends;
-  routes.models[text_key({})] = models.all();
-  return routes;
-}
-
 class World {
  public:
   World(std::uint64_t seed, bool trace);
