@@ -1,5 +1,6 @@
 """What the chaos, drain and soak runs share: backends that die and return, a load of requests, and the proxy's
 own figures."""
+import argparse
 import asyncio
 import collections
 import contextlib
@@ -12,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 from .client import HARMLESS, Lost, connect, finish_of, judge, make_request
@@ -96,13 +98,18 @@ class Backend:
                     yield parts[0], parts[1], parts[2], parts[3] if len(parts) > 3 else ""
 
 
-def start_backends(count, folder, **how):
+@contextlib.contextmanager
+def running_backends(count, folder, **how):
     backends = [Backend(i, folder, **how) for i in range(count)]
-    for backend in backends:
-        backend.start()
-    for backend in backends:
-        support.wait_until(backend.listening, f"backend at {backend.url}")
-    return backends
+    try:
+        for backend in backends:
+            backend.start()
+        for backend in backends:
+            support.wait_until(backend.listening, f"backend at {backend.url}")
+        yield backends
+    finally:
+        for backend in backends:
+            backend.close()
 
 
 async def revive(backends, rng):
@@ -144,6 +151,20 @@ def write_config(path, binary, backends, keys, worker=None):
 def start_proxy(binary, config, folder, backends):
     support.PROXY = binary
     return support.Proxy(["--config", config], folder).ready(backends)
+
+
+@contextlib.contextmanager
+def running_proxy(report, binary, config, folder, backends):
+    """Stops it in the end, if it lives, and shows its last words if anything was wrong."""
+    proxy = start_proxy(binary, config, folder, backends)
+    try:
+        yield proxy
+    finally:
+        if proxy.process.poll() is None:
+            stop_proxy(report, proxy)
+        if report.failures:
+            words = [line for line in proxy.lines + proxy.errors if " answers/s" not in line and "/s  " not in line]
+            print("\nthe proxy's last words:", *words[-15:], sep="\n  ")
 
 
 def metrics(proxy):
@@ -366,6 +387,14 @@ def settle(proxy):
         return metrics(proxy)
 
 
+def check_answers(report, tally):
+    for verdict, count in sorted(tally.verdicts.items()):
+        if verdict not in HARMLESS:
+            report.check(False, f"{verdict}", count)
+    report.check(tally.answers == tally.sent - tally.left, "every request has one answer",
+                 f"{tally.answers} of {tally.sent} - {tally.left} left early")
+
+
 COUNTED_TROUBLE = re.compile(
     r"retri|attempt|requeue|merged|mismatch|poison|stale|late_|split|held|aborted|exception")
 
@@ -452,11 +481,14 @@ def stop_proxy(report, proxy):
     report.check(code == 0, "it ends with 0 on SIGTERM", code)
 
 
-def add_common_options(parser):
+def parser_of(description):
+    """With the options that all programs have."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--binary", type=pathlib.Path, default=support.PROXY, help="the batchproxy to test")
     parser.add_argument("--seed", type=int, default=None, help="of all that is random; printed")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
                         help="a key under batchproxy:, with a JSON value or a word")
+    return parser
 
 
 def settings_of(arguments, **defaults):
@@ -469,7 +501,12 @@ def settings_of(arguments, **defaults):
     return defaults
 
 
-def seed_of(arguments):
+def run(play, arguments):
+    """Ends the program with what `play` has put into the report."""
     seed = random.SystemRandom().randrange(10**6) if arguments.seed is None else arguments.seed
     print(f"seed {seed}", flush=True)
-    return seed
+    report = Report()
+    with tempfile.TemporaryDirectory(prefix=f"{pathlib.Path(sys.argv[0]).stem}-") as name:
+        play(arguments, seed, pathlib.Path(name), report)
+    print(f"\nseed {seed}", end="")
+    sys.exit(report.end())
