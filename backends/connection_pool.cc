@@ -14,6 +14,14 @@ namespace {
 
 constexpr Duration kDescriptorPause = std::chrono::milliseconds(20);
 
+// Closes all of `idle`, and returns how many there were. Closing one makes it take itself off the
+// list, which is empty by then.
+std::size_t close_all(std::vector<Connection::Ptr>& idle) {
+  const auto closing = std::exchange(idle, {});
+  for (const Connection::Ptr& connection : closing) connection->close();
+  return closing.size();
+}
+
 }  // namespace
 
 ConnectionPool::ConnectionPool(asio::io_context& io, DeadlineQueue& deadlines,
@@ -23,10 +31,7 @@ ConnectionPool::ConnectionPool(asio::io_context& io, DeadlineQueue& deadlines,
 void ConnectionPool::set(std::shared_ptr<const Endpoint> endpoint) {
   const BackendId id = endpoint->id;
   if (id >= peers_.size()) peers_.resize(id + 1);
-  // Closing one makes it take itself off the list.
-  for (const auto idle = std::exchange(peers_[id].idle, {}); const auto& connection : idle) {
-    connection->close();
-  }
+  close_all(peers_[id].idle);
   peers_[id].endpoint = std::move(endpoint);
 }
 
@@ -77,10 +82,7 @@ Task<ErrorCode> ConnectionPool::connect(BackendId backend, Connection& connectio
 
 std::size_t ConnectionPool::close_idle() {
   std::size_t closed = 0;
-  for (Peer& peer : peers_) {
-    closed += peer.idle.size();
-    for (const Connection::Ptr& connection : std::exchange(peer.idle, {})) connection->close();
-  }
+  for (Peer& peer : peers_) closed += close_all(peer.idle);
   return closed;
 }
 

@@ -9,8 +9,8 @@ std::int64_t second_of(TimePoint now) {
 }
 }  // namespace
 
-void RetryBudget::on_success(TimePoint now, std::uint32_t requests) {
-  second(now).successes += requests;
+void RetryBudget::on_success(TimePoint now) {
+  ++second(now).successes;
 }
 
 bool RetryBudget::spend(TimePoint now) {

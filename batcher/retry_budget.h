@@ -20,7 +20,7 @@ class RetryBudget {
   static constexpr std::uint64_t kFreePerSecond = 10;
   static constexpr std::size_t kSeconds = 10;
 
-  void on_success(TimePoint now, std::uint32_t requests = 1);
+  void on_success(TimePoint now);
   // Takes one retry out of the budget; false when there is none left.
   bool spend(TimePoint now);
 

@@ -234,17 +234,17 @@ class Scheduler {
   void refuse_expired(TimePoint now);
   BackendSet choose_among(const Ticket& ticket) const;
 
-  // Who takes requests.
+  // Who takes requests (standing.cc).
   void refresh(TimePoint now);
   void refresh(Backend& backend, TimePoint now);
   void refresh(Queue& queue, TimePoint now);
   bool any_up(BackendSet among) const;
   void start_slowly(Backend& backend, TimePoint now);
+  void place_suspects(TimePoint now);
+  void unreserve();
 
   // Decisions.
   void decide(TimePoint now);
-  void place_suspects(TimePoint now);
-  void unreserve();
   bool is_waited_for(const Backend& backend) const;
   bool is_immediate(const Ticket& ticket) const;
   void take_immediate(Queue& queue);

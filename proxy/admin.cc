@@ -32,19 +32,20 @@ bool may_ask(const Request& request, const AdminHooks& hooks) {
 }
 
 // Fills `response` for a path that only looks; false if there is no such path.
-bool show(std::string_view path, const Snapshot& now, Response& response) {
+bool show(std::string_view path, const AdminHooks& hooks, Response& response) {
   if (path == "/livez") {
     response.body() = "ok\n";
   } else if (path == "/readyz") {
+    const Snapshot now = hooks.snapshot();
     const bool ready = now.any_ready() && !now.draining;
     if (!ready) response.result(http_::status::service_unavailable);
     response.body() = ready ? "ready\n" : now.draining ? "draining\n" : "no backend is ready\n";
   } else if (path == "/status") {
     response.set(http_::field::content_type, "application/json");
-    response.body() = to_json(now);
+    response.body() = to_json(hooks.snapshot());
   } else if (path == "/metrics") {
     response.set(http_::field::content_type, "text/plain; version=0.0.4; charset=utf-8");
-    response.body() = to_prometheus(now);
+    response.body() = to_prometheus(hooks.snapshot());
   } else {
     return false;
   }
@@ -81,7 +82,7 @@ Response answer(const Request& request, const AdminHooks& hooks) {
     response.result(http_::status::method_not_allowed);
     response.set(http_::field::allow, posts ? "POST" : "GET");
     response.body() = posts ? "Here it takes POST.\n" : "Here it takes GET.\n";
-  } else if (!(posts ? act(path, hooks, response) : show(path, hooks.snapshot(), response))) {
+  } else if (!(posts ? act : show)(path, hooks, response)) {
     response.result(http_::status::not_found);
     response.body() =
         "Here are /status, /metrics, /livez, /readyz, and for POST /admin/reload and "

@@ -133,6 +133,7 @@ int App::run() {
   hooks.keys = [this, guarded] { return guarded ? keys_ : nullptr; };
   asio::co_spawn(io_.get_executor(), serve_admin(io_, admin_, std::move(hooks)), &end_on_error);
   wait_for_signal();
+  told_ = snapshot();  // what fails from here on is told
   monitor_.start();
   data_.start();
   if (launcher_) launcher_->start();
@@ -205,11 +206,7 @@ void App::tell_failures(const Snapshot& now) {
       return other.id == backend.id && other.name == backend.name;
     });
     // The counts of one that is new are those of the one whose id it has.
-    const bool is_new = before == told_.backends.end() && !told_.backends.empty();
-    const BackendSnapshot none;
-    const BackendSnapshot& last = is_new                           ? backend
-                                  : before == told_.backends.end() ? none
-                                                                   : *before;
+    const BackendSnapshot& last = before == told_.backends.end() ? backend : *before;
     std::string reasons;
     for (std::size_t i = 0; i < kCallFailures; ++i) {
       const std::uint64_t failed = backend.failed_attempts[i] - last.failed_attempts[i];

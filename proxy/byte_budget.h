@@ -4,10 +4,10 @@
 // A thread takes from the budget in grains and deals with its own requests out of those, so that
 // the number that all threads share changes once in many requests, not with each.
 //
-//   below 80 %   every body is read as it comes
-//   from 80 %    bodies under way are read no further (TCP holds their senders back) ...
-//   below 40 %   ... until so much is free again: half, or reading would stop and start all the
-//   time from 95 %    a new request with a body is refused before its body is read
+// - Below 80 % every body is read as it comes.
+// - From 80 % on bodies under way are read no further (TCP holds their senders back), until less
+//   than 40 % is held: half of that, or reading would stop and start all the time.
+// - From 95 % on a new request with a body is refused before its body is read.
 //
 // What is held beyond the bodies counted here: less than two grains a thread, 1/32 of the limit.
 //

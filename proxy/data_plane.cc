@@ -45,17 +45,6 @@ void for_each_session(IoThread& thread, void (Closable::*action)()) {
   for (auto it = thread.sessions.begin(); it != thread.sessions.end();) ((*it++).*action)();
 }
 
-// Who serves what, by the keys that tickets name models with.
-Routes make_routes(const ModelTable& models) {
-  Routes routes;
-  routes.version = models.version();
-  routes.anything = models.anything();
-  routes.complete = models.complete();
-  for (const auto& [name, backends] : models.by_name()) routes.models[text_key(name)] = backends;
-  routes.models[text_key({})] = models.all();  // a request that names none
-  return routes;
-}
-
 }  // namespace
 
 DataPlane::DataPlane(Setup setup) : limits_(setup.settings, setup.threads), keys_(setup.keys) {

@@ -65,6 +65,13 @@ void report(std::exception_ptr error) {
   }
 }
 
+// Starts `what`, serve() or turn_away(), for a client that has just come.
+void start_session(IoThread& thread, Connection::Socket socket,
+                   Task<void> (*what)(IoThread&, Connection::Ptr) = &serve) {
+  auto connection = std::make_shared<Connection>(std::move(socket), thread.deadlines);
+  asio::co_spawn(thread.io.get_executor(), what(thread, std::move(connection)), &report);
+}
+
 }  // namespace
 
 asio::ip::tcp::endpoint resolve(const std::string& host_port) {
@@ -129,12 +136,6 @@ Task<void> accept_clients(IoThread& thread, Acceptor& acceptor) {
     const std::size_t which = number == EMFILE ? 0 : number == ENFILE ? 1 : 2;
     thread.metrics.accept_errors[which].add();
   };
-  const auto serve_client = [&](Connection::Ptr connection) {
-    asio::co_spawn(thread.io.get_executor(), serve(thread, std::move(connection)), &report);
-  };
-  const auto refuse_client = [&](Connection::Ptr connection) {
-    asio::co_spawn(thread.io.get_executor(), turn_away(thread, std::move(connection)), &report);
-  };
   while (acceptor.is_open()) {
     // Waits first and takes then: who may not come in stays in the backlog.
     ErrorCode error;
@@ -156,7 +157,7 @@ Task<void> accept_clients(IoThread& thread, Acceptor& acceptor) {
                       thread.settings.descriptors;
     if (!error && !scarce) {
       trouble.over();
-      serve_client(std::make_shared<Connection>(std::move(socket), thread.deadlines));
+      start_session(thread, std::move(socket));
       continue;
     }
     count(scarce ? EMFILE : error.value());
@@ -167,13 +168,8 @@ Task<void> accept_clients(IoThread& thread, Acceptor& acceptor) {
     }
     const bool made_room = make_room(thread);
     if (scarce) {
-      auto connection = std::make_shared<Connection>(std::move(socket), thread.deadlines);
-      if (made_room) {
-        serve_client(std::move(connection));
-      } else {
-        thread.clients.give();
-        refuse_client(std::move(connection));
-      }
+      if (!made_room) thread.clients.give();
+      start_session(thread, std::move(socket), made_room ? &serve : &turn_away);
     }
     co_await sleep(thread.io, made_room ? Duration::zero() : trouble.pause());
   }
@@ -185,8 +181,7 @@ void accept_backlog(IoThread& thread, Acceptor& acceptor) {
     ErrorCode error;
     acceptor.accept(socket, error);
     if (!error) {
-      auto connection = std::make_shared<Connection>(std::move(socket), thread.deadlines);
-      asio::co_spawn(thread.io.get_executor(), serve(thread, std::move(connection)), &report);
+      start_session(thread, std::move(socket));
       continue;
     }
     thread.clients.give();

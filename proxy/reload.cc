@@ -2,31 +2,11 @@
 #include "proxy/reload.h"
 
 #include <algorithm>
-#include <array>
-#include <string_view>
 
 #include "configs/describe.h"
 #include "configs/loader.h"
 
 namespace batchproxy {
-
-namespace {
-
-// Where a process listens and what it has started stays.
-bool needs_restart(std::string_view key) {
-  constexpr std::array kKeys = {
-      std::string_view("listen"),         std::string_view("admin"),
-      std::string_view("io_threads"),     std::string_view("flush"),
-      std::string_view("boot_local"),     std::string_view("enable_batching"),
-      std::string_view("hf_model_id"),    std::string_view("model"),
-      std::string_view("vllm_args"),      std::string_view("server_startup_timeout"),
-      std::string_view("max_prompts"),    std::string_view("max_buffered_bytes"),
-      std::string_view("max_connections")};
-  return key.starts_with("launcher.") || key.starts_with("vllm_args.") ||
-         std::ranges::find(kKeys, key) != kKeys.end();
-}
-
-}  // namespace
 
 ReloadPlan plan_reload(const Options& current, const Options& wanted) {
   ReloadPlan plan{wanted, {}};
@@ -34,6 +14,7 @@ ReloadPlan plan_reload(const Options& current, const Options& wanted) {
   const bool starts = backend_source(current) == BackendSource::kLauncher;
   const bool would_start = backend_source(wanted) == BackendSource::kLauncher;
   Options& next = plan.options;
+  // Where a process listens and what it has started stays.
   next.proxy.listen = current.proxy.listen;
   next.proxy.admin = current.proxy.admin;
   next.proxy.io_threads = current.proxy.io_threads;
@@ -58,10 +39,12 @@ ReloadPlan plan_reload(const Options& current, const Options& wanted) {
         "engines that are started and servers that run already cannot take each other's place "
         "without a restart");
   }
+  const std::vector<Change> left = changes_between(next, wanted);
   for (const Change& change : changes_between(current, wanted)) {
+    const bool waits = std::ranges::find(left, change.key, &Change::key) != left.end();
     plan.lines.push_back(change.key + ": " + (change.from.empty() ? "none" : change.from) + " -> " +
                          (change.to.empty() ? "none" : change.to) +
-                         (needs_restart(change.key) ? " (after a restart)" : ""));
+                         (waits ? " (after a restart)" : ""));
   }
   return plan;
 }

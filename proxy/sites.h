@@ -27,7 +27,6 @@ class Sites {
     std::vector<BackendId> added;
     std::vector<BackendId> removed;
     std::vector<BackendId> changed;  // how much they take at once
-    bool empty() const { return added.empty() && removed.empty() && changed.empty(); }
   };
   // From now on there are those of `wanted`, and no others. `in_use`: whether something is still in
   // flight to a backend. Nothing, and nothing done, when there are more than BackendSet::kMax.

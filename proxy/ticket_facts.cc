@@ -63,4 +63,14 @@ std::uint64_t text_key(std::string_view text) {
   return hash_all({text});
 }
 
+Routes make_routes(const ModelTable& models) {
+  Routes routes;
+  routes.version = models.version();
+  routes.anything = models.anything();
+  routes.complete = models.complete();
+  for (const auto& [name, backends] : models.by_name()) routes.models[text_key(name)] = backends;
+  routes.models[text_key({})] = models.all();  // a request that names none
+  return routes;
+}
+
 }  // namespace batchproxy

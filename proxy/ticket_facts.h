@@ -1,4 +1,5 @@
-// proxy/ticket_facts.h - from a request's body to what its ticket tells the lane about the prompt.
+// proxy/ticket_facts.h - from a request's body to what its ticket tells the lane about the prompt,
+// and by which keys tickets and routes name models and clients.
 //
 // Threading: pure functions, any thread.
 #pragma once
@@ -8,6 +9,8 @@
 
 #include "backends/body_scan.h"
 #include "backends/list_codec.h"
+#include "backends/model_table.h"
+#include "batcher/routes.h"
 #include "batcher/ticket.h"
 #include "proxy/client_request.h"
 #include "proxy/io_thread.h"
@@ -22,6 +25,9 @@ void describe_prompt(const BodyPolicy& policy, const BodyScan& scan, std::uint64
 
 // Tells texts apart: models, whose prompts share nothing even on one backend, and clients.
 std::uint64_t text_key(std::string_view text);
+
+// Who serves what, by the keys that tickets name models with.
+Routes make_routes(const ModelTable& models);
 
 // Tells clients apart that have shown no key of ours. Nobody can choose a `bearer` that makes them
 // another `address`: the hash has a secret of this process in it.

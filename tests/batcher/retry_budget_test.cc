@@ -14,6 +14,10 @@ TimePoint at(Duration since_start) {
 
 constexpr int kFree = 100;  // in ten seconds
 
+void succeed(RetryBudget& budget, Duration now, int times) {
+  for (int i = 0; i < times; ++i) budget.on_success(at(now));
+}
+
 int spend_all(RetryBudget& budget, Duration now) {
   int spent = 0;
   while (spent < 100000 && budget.spend(at(now))) ++spent;
@@ -28,17 +32,17 @@ TEST(RetryBudget, AllowsTenPerSecondWithoutAnySuccess) {
 
 TEST(RetryBudget, AllowsOneForEveryFiveSuccessesBesides) {
   RetryBudget budget;
-  for (int i = 0; i < 54; ++i) budget.on_success(at(0s));
+  succeed(budget, 0s, 54);
   EXPECT_EQ(spend_all(budget, 0s), kFree + 10);
-  budget.on_success(at(1s));
+  succeed(budget, 1s, 1);
   EXPECT_EQ(spend_all(budget, 1s), 1);
 }
 
 TEST(RetryBudget, ForgetsEachSecondAfterTen) {
   RetryBudget budget;
-  budget.on_success(at(0s), 500);
+  succeed(budget, 0s, 500);
   for (int i = 0; i < 30; ++i) ASSERT_TRUE(budget.spend(at(1s)));
-  budget.on_success(at(2s), 50);
+  succeed(budget, 2s, 50);
   EXPECT_EQ(spend_all(budget, 9999ms), kFree + 110 - 30);
   // The 500 successes have gone, the retries of second 1 not yet.
   EXPECT_EQ(spend_all(budget, 10s), 0);
@@ -61,7 +65,7 @@ TEST(RetryBudget, SpreadsTheFreeOnesOverTheWindowInWhichTheyAreSpent) {
 TEST(RetryBudget, StartsAnewAfterAnIdleGap) {
   for (const Duration gap : {10s, 20s, 25s, 3600s}) {
     RetryBudget budget;
-    budget.on_success(at(0s), 1000);
+    succeed(budget, 0s, 1000);
     EXPECT_EQ(spend_all(budget, 0s), kFree + 200);
     EXPECT_EQ(spend_all(budget, gap), kFree);
   }

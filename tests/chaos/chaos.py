@@ -1,14 +1,10 @@
 """Four backends that die, hang, lie and hang up at random under 200 workers; every answer is checked.
 
     python -m tests.chaos.chaos [--merge always] [--sigstop] [--seconds 120] [--requests 50000] [--seed N]"""
-import argparse
 import asyncio
 import collections
-import pathlib
 import random
 import signal
-import sys
-import tempfile
 import time
 
 from . import harness
@@ -101,8 +97,7 @@ async def run(arguments, proxy, backends, seed):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    harness.add_common_options(parser)
+    parser = harness.parser_of(__doc__)
     parser.add_argument("--merge", choices=["auto", "always", "off"], default="auto")
     parser.add_argument("--sigstop", action="store_true", help="hang backends with SIGSTOP")
     parser.add_argument("--modes", default="kill,hang,garbage,reset", help="misfortunes; there is also 500; or none")
@@ -115,32 +110,22 @@ def main():
     parser.add_argument("--slots", type=int, default=64, help="prompts that a backend works on at once")
     parser.add_argument("--max-spent", type=float, default=0.05,
                         help="largest share of unmarked requests that may use up their attempts")
-    arguments = parser.parse_args()
-    seed = harness.seed_of(arguments)
-    with tempfile.TemporaryDirectory(prefix="chaos-") as name:
-        sys.exit(play(arguments, seed, pathlib.Path(name)))
+    harness.run(play, parser.parse_args())
 
 
-def play(arguments, seed, folder):
-    report = harness.Report()
-    backends = harness.start_backends(4, folder, latency=arguments.latency, slots=arguments.slots)
-    try:
-        config = folder / "config.yaml"
+def play(arguments, seed, folder, report):
+    config = folder / "config.yaml"
+    with harness.running_backends(4, folder, latency=arguments.latency, slots=arguments.slots) as backends:
         harness.write_config(config, arguments.binary, backends, harness.settings_of(
             arguments, merge=arguments.merge, attempt_timeout=2, request_timeout=60, health_interval=0.2))
-        proxy = harness.start_proxy(arguments.binary, config, folder, len(backends))
-        try:
+        with harness.running_proxy(report, arguments.binary, config, folder, len(backends)) as proxy:
             before, files = harness.metrics(proxy), harness.open_files(proxy.process.pid)
             tally, seconds = asyncio.run(run(arguments, proxy, backends, seed))
             harness.print_tally(tally, seconds)
             print("\nchecks")
             report.check(proxy.process.poll() is None, "the proxy is alive", proxy.process.poll() or "")
             report.check(tally.sent >= arguments.requests, "enough requests", tally.sent)
-            for verdict, count in sorted(tally.verdicts.items()):
-                if verdict not in harness.HARMLESS:
-                    report.check(False, f"{verdict}", count)
-            report.check(tally.answers == tally.sent - tally.left, "every request has one answer",
-                         f"{tally.answers} of {tally.sent} - {tally.left} left early")
+            harness.check_answers(report, tally)
             share = sum(count for (verdict, what), count in tally.details.items()
                         if verdict in ("spent", "stream lost") and not what.startswith("@")) / max(1, tally.clean)
             report.check(share <= arguments.max_spent, f"at most {arguments.max_spent:.1%} of the unmarked spent",
@@ -149,17 +134,6 @@ def play(arguments, seed, folder):
                 check_proxy(report, proxy, before, files, tally, arguments.merge)
             harness.check_log(report, proxy)
             harness.check_journals(report, backends, tally)
-        finally:
-            if proxy.process.poll() is None:
-                harness.stop_proxy(report, proxy)
-            if report.failures:
-                words = [line for line in proxy.lines + proxy.errors if " answers/s" not in line and "/s  " not in line]
-                print("\nthe proxy's last words:", *words[-15:], sep="\n  ")
-    finally:
-        for backend in backends:
-            backend.close()
-    print(f"\nseed {seed}", end="")
-    return report.end()
 
 
 def check_proxy(report, proxy, before, files, tally, merge):

@@ -5,20 +5,16 @@
 Keep-alive workers ask without a pause, others open a connection for every request, a few requests are
 slow, and some connections idle. Every second time the proxy is stopped for a moment before SIGTERM, so
 that connections with a whole request on them wait in its backlog when it hears of it."""
-import argparse
 import asyncio
 import collections
 import contextlib
-import pathlib
 import random
 import re
 import signal
-import sys
-import tempfile
 import time
 
-from . import harness
-from .harness import Lost, Request
+from . import client, harness
+from .client import Lost, Request
 
 SLOW, IDLE, BACKLOG = 4, 4, 16  # requests, connections, connections
 SLOW_MS = 1200
@@ -40,7 +36,7 @@ class Drain:
         return Request(number, [f"{number} why does the sun set {mark}"], mark="slow" if mark else "")
 
     def judge(self, request, response):
-        verdict, details = harness.judge(request, response)
+        verdict, details = client.judge(request, response)
         self.seen["answered"] += 1
         if self.signalled:
             self.seen["answered after SIGTERM"] += 1
@@ -60,7 +56,7 @@ class Drain:
     async def connect(self):
         """A connection, or None once nobody listens any more."""
         try:
-            return await harness.connect(self.proxy.address)
+            return await client.connect(self.proxy.address)
         except Lost as lost:
             if not (lost.refused and self.signalled):
                 self.failures[lost.how] += 1
@@ -162,13 +158,11 @@ async def repeat(drain, arguments, with_backlog):
     return seconds, code
 
 
-def play(arguments, seed, folder):
-    report = harness.Report()
+def play(arguments, seed, folder, report):
     failures, seen = collections.Counter(), collections.Counter()
-    backends = harness.start_backends(2, folder, latency=0.01, slots=256)
     slowest, codes = 0.0, collections.Counter()
-    try:
-        config = folder / "config.yaml"
+    config = folder / "config.yaml"
+    with harness.running_backends(2, folder, latency=0.01, slots=256) as backends:
         harness.write_config(config, arguments.binary, backends, harness.settings_of(
             arguments, drain_timeout=arguments.drain_timeout, health_interval=0.2))
         for index in range(arguments.repeats):
@@ -188,9 +182,6 @@ def play(arguments, seed, folder):
             seen.update(drain.seen)
             codes[code] += 1
             slowest = max(slowest, seconds)
-    finally:
-        for backend in backends:
-            backend.close()
     harness.print_counter("\nseen", seen)
     harness.print_counter("failures", failures)
     print("\nchecks")
@@ -198,21 +189,15 @@ def play(arguments, seed, folder):
     report.check(seen["answered after SIGTERM"] > 0, "some were answered after SIGTERM")
     report.check(set(codes) == {0}, "exit code 0", dict(codes))
     report.check(slowest <= arguments.drain_timeout, f"ended within {arguments.drain_timeout} s", f"{slowest:.2f} s")
-    print(f"\nseed {seed}", end="")
-    return report.end()
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    harness.add_common_options(parser)
+    parser = harness.parser_of(__doc__)
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--workers", type=int, default=64)
     parser.add_argument("--fresh", type=int, default=8, help="workers that connect for every request")
     parser.add_argument("--drain-timeout", type=float, default=20)
-    arguments = parser.parse_args()
-    seed = harness.seed_of(arguments)
-    with tempfile.TemporaryDirectory(prefix="drain-") as name:
-        sys.exit(play(arguments, seed, pathlib.Path(name)))
+    harness.run(play, parser.parse_args())
 
 
 if __name__ == "__main__":

@@ -4,17 +4,13 @@
 
 Five fake backends run; the configuration names four or five of them, and each reload (SIGHUP) adds or
 removes one and changes batch_size."""
-import argparse
 import asyncio
 import collections
 import contextlib
 import dataclasses
-import pathlib
 import random
 import signal
 import statistics
-import sys
-import tempfile
 import time
 
 from . import harness
@@ -138,25 +134,18 @@ def settings(arguments):
     return harness.settings_of(arguments, attempt_timeout=2, request_timeout=60, health_interval=0.2)
 
 
-def play(arguments, seed, folder):
-    report = harness.Report()
-    backends = harness.start_backends(5, folder)
-    try:
-        config = folder / "config.yaml"
+def play(arguments, seed, folder, report):
+    config = folder / "config.yaml"
+    with harness.running_backends(5, folder) as backends:
         harness.write_config(config, arguments.binary, backends[:4], settings(arguments))
-        proxy = harness.start_proxy(arguments.binary, config, folder, 4)
-        try:
+        with harness.running_proxy(report, arguments.binary, config, folder, 4) as proxy:
             before, files = harness.metrics(proxy), harness.open_files(proxy.process.pid)
             soak = Soak(arguments, proxy, backends, config, random.Random(seed))
             tally, seconds = asyncio.run(soak.run(seed))
             harness.print_tally(tally, seconds)
             print("\nchecks")
             report.check(soak.alive(), "the proxy is alive", proxy.process.poll() or "")
-            for verdict, count in sorted(tally.verdicts.items()):
-                if verdict not in harness.HARMLESS:
-                    report.check(False, f"{verdict}", count)
-            report.check(tally.answers == tally.sent - tally.left, "every request has one answer",
-                         f"{tally.answers} of {tally.sent} - {tally.left} left early")
+            harness.check_answers(report, tally)
             report.check(soak.seen["reloads"] == soak.seen["reloads seen in /status"] > 0,
                          "every reload took effect",
                          f"{soak.seen['reloads seen in /status']} of {soak.seen['reloads']}")
@@ -167,14 +156,6 @@ def play(arguments, seed, folder):
             if soak.alive():
                 check_rest(report, proxy, before, files, tally, soak.seen["reloads"])
             harness.check_log(report, proxy)
-        finally:
-            if proxy.process.poll() is None:
-                harness.stop_proxy(report, proxy)
-    finally:
-        for backend in backends:
-            backend.close()
-    print(f"\nseed {seed}", end="")
-    return report.end()
 
 
 def check_rest(report, proxy, before, files, tally, reloads):
@@ -186,8 +167,7 @@ def check_rest(report, proxy, before, files, tally, reloads):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    harness.add_common_options(parser)
+    parser = harness.parser_of(__doc__)
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--rate", type=float, default=150, help="requests per second")
     parser.add_argument("--workers", type=int, default=48)
@@ -197,10 +177,7 @@ def main():
     parser.add_argument("--warm-up", type=float, default=120, help="seconds that do not count")
     parser.add_argument("--window", type=float, default=60, help="seconds of either end that are compared")
     parser.add_argument("--max-growth", type=float, default=512, help="KiB")
-    arguments = parser.parse_args()
-    seed = harness.seed_of(arguments)
-    with tempfile.TemporaryDirectory(prefix="soak-") as name:
-        sys.exit(play(arguments, seed, pathlib.Path(name)))
+    harness.run(play, parser.parse_args())
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from . import harness
+from . import client
 from .fake_backend import text_of, usage_of
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -45,11 +45,11 @@ def test_twenty_drains():
     run("drain", "--repeats", 20, patience=600)
 
 
-# --- the harness itself: it sees what it is there to see --------------------------------------------
+# --- the client itself: it sees what it is there to see ---------------------------------------------
 
-PLAIN = harness.Request("id", ["one two"])
-LIST = harness.Request("id", ["one two", "three"])
-STREAM = harness.Request("id", ["one two"], stream=True)
+PLAIN = client.Request("id", ["one two"])
+LIST = client.Request("id", ["one two", "three"])
+STREAM = client.Request("id", ["one two"], stream=True)
 
 
 def good_body(request):
@@ -61,7 +61,7 @@ def good_body(request):
 def response(body, status=200, cut=False, extra=b"", **headers):
     fields = {"x-request-id": "id", "x-batchproxy-attempts": "1"}
     fields.update({name.replace("_", "-"): value for name, value in headers.items()})
-    return harness.Response(status, fields, body if isinstance(body, bytes) else json.dumps(body).encode(), cut, extra)
+    return client.Response(status, fields, body if isinstance(body, bytes) else json.dumps(body).encode(), cut, extra)
 
 
 def error(code):
@@ -83,7 +83,7 @@ WHOLE = text_of("one two")
     (PLAIN, response(good_body(PLAIN)), "right"),
     (LIST, response(good_body(LIST)), "right"),
     (LIST, response(SWAPPED), "misrouted"),
-    (PLAIN, response(good_body(harness.Request("", ["another"]))), "misrouted"),
+    (PLAIN, response(good_body(client.Request("", ["another"]))), "misrouted"),
     (PLAIN, response({**good_body(PLAIN), "usage": {"prompt_tokens": 9, "completion_tokens": 1}}), "wrong usage"),
     (PLAIN, response(good_body(PLAIN), x_request_id="other"), "wrong headers"),
     (PLAIN, response(good_body(PLAIN), x_batchproxy_attempts="4"), "wrong headers"),
@@ -98,8 +98,8 @@ WHOLE = text_of("one two")
     (PLAIN, response(error(500), 500), "wrong status"),
     (PLAIN, response(error("no_backend"), 503, x_batchproxy_code="no_backend"), "wrong status"),
     (PLAIN, response(error("no_backend"), 502, x_batchproxy_code="backend_lost"), "wrong headers"),
-    (harness.Request("id", ["one two"], mark="400"), response(error(400), 400), "marked"),
-    (harness.Request("id", ["one two"], mark="hang"), response(error("x"), 503, x_batchproxy_code="x"), "wrong status"),
+    (client.Request("id", ["one two"], mark="400"), response(error(400), 400), "marked"),
+    (client.Request("id", ["one two"], mark="hang"), response(error("x"), 503, x_batchproxy_code="x"), "wrong status"),
     (STREAM, events(WHOLE[:8], WHOLE[8:]), "right"),
     (STREAM, events(WHOLE[:8]), "invented"),
     (STREAM, events("nonsense"), "misrouted"),
@@ -109,7 +109,7 @@ WHOLE = text_of("one two")
     (STREAM, response(good_body(PLAIN)), "invented"),
 ])
 def test_the_judge(request_, answer, verdict):
-    assert harness.judge(request_, answer)[0] == verdict
+    assert client.judge(request_, answer)[0] == verdict
 
 
 @pytest.mark.parametrize("framing", [b"content-length: 5\r\n\r\nabcde",
@@ -117,8 +117,8 @@ def test_the_judge(request_, answer, verdict):
 def test_the_client_reads_answers_cut_anywhere(framing):
     data = b"HTTP/1.1 200 OK\r\nx-request-id: a\r\n" + framing
     for length in range(len(data)):
-        assert harness.parse(data[:length], False) is None
-        early = harness.parse(data[:length], True)
+        assert client.parse(data[:length], False) is None
+        early = client.parse(data[:length], True)
         assert early is None or early.cut
-    whole = harness.parse(data + b"more", False)
+    whole = client.parse(data + b"more", False)
     assert (whole.body, whole.cut, whole.extra) == (b"abcde", False, b"more")

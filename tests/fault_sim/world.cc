@@ -13,13 +13,12 @@
 #include "backends/model_table.h"
 #include "proxy/sites.h"
 #include "proxy/ticket_facts.h"
-#include "tests/fault_sim/errand_mirror.h"
+#include "tests/fault_sim/dispatch_mirror.h"
 
 namespace batchproxy::fault_sim {
 
 namespace {
 
-constexpr Duration kLong = 600s;      // the patience of most clients
 constexpr Duration kSettling = 150s;  // in which all must end once nothing goes wrong any more
 constexpr Duration kLastWords = 4s;   // in which all must end once it is cut short
 constexpr Duration kPatience = 2s;    // of a probe, as in backends/backend_monitor.cc
@@ -28,148 +27,6 @@ constexpr std::size_t kServers = 6;   // that reloads choose from
 
 double seconds(Duration duration) {
   return std::chrono::duration<double>(duration).count();
-}
-
-const std::string& passage(std::uint32_t which) {
-  static const std::vector<std::string> passages{std::string(2000, 'a'), std::string(2000, 'b'),
-                                                 std::string(2000, 'c')};
-  return passages[which];
-}
-
-// What a client asks for, and how it behaves.
-struct Ask {
-  std::uint64_t number = 0;
-  Marker marker = Marker::kInnocent;
-  std::string model;
-  Duration timeout = kLong;
-  std::vector<std::uint32_t> pieces;  // prompts of each errand
-  bool streaming = false;
-  std::uint64_t client = 0;
-  std::optional<std::uint32_t> passage;
-};
-
-// What Dispatch (proxy/dispatch.cc) does with a request: one errand, or one for each piece of a
-// list, and one end.
-class DispatchMirror {
- public:
-  DispatchMirror(ThreadMirror& thread, Ask ask, std::function<void(Finish)> ended)
-      : thread_(thread),
-        ask_(std::move(ask)),
-        arrival_(thread.time.now()),
-        ended_(std::move(ended)) {
-    thread_.metrics.received.add();
-    phase_.emplace(thread_.metrics);
-  }
-
-  void serve() {
-    if (thread_.shutting_down) return finish(Finish::kShed);
-    if (!thread_.poison->empty() && thread_.poison->contains(ask_.number, arrival_)) {
-      return finish(finish_of(Errc::kKnownPoison));
-    }
-    const ModelTable& models = *thread_.models;
-    const BackendSet backends = models.find(ask_.model);
-    if (backends.empty() && models.complete()) {
-      check_unknown_model();
-      return finish(finish_of(Errc::kUnknownModel));
-    }
-    for (const std::uint32_t prompts : ask_.pieces) {
-      ErrandMirror& errand = errands_.emplace_back(thread_, *phase_, ask_.marker, ask_.number);
-      Ticket& ticket = errand.ticket();
-      ticket.arrival = arrival_;
-      ticket.deadline = arrival_ + ask_.timeout;
-      ticket.model = text_key(ask_.model);
-      ticket.routes = models.version();
-      ticket.backends = backends;
-      ticket.prompts = prompts;
-      ticket.streaming = ask_.streaming;
-      ticket.client = ask_.client;
-      ticket.tokens = 500 * prompts;
-      if (ask_.passage) ticket.prefix = PrefixChain(passage(*ask_.passage), ticket.model);
-    }
-    left_ = errands_.size();
-    for (ErrandMirror& errand : errands_) {
-      errand.run([this, &errand](Errand::Ending outcome) { on_done(errand, outcome); },
-                 [this](bool ok) { finish(ok ? Finish::kOk : Finish::kBackendError); });
-    }
-  }
-
-  void on_client_gone() {
-    client_gone_ = true;
-    cancel_errands();
-  }
-  void cut_short() { cancel_errands(); }
-
-  bool is_finished() const { return finished_; }
-  const Ask& ask() const { return ask_; }
-
- private:
-  void cancel_errands() {
-    if (finished_) return;
-    cancelled_ = true;
-    for (ErrandMirror& errand : errands_) errand.cancel();
-  }
-
-  // run_piece() and what follows it; a request that goes out whole is a list of one.
-  void on_done(ErrandMirror& errand, Errand::Ending outcome) {
-    if (outcome == Errand::Ending::kStream) return;  // its end ends the request
-    const bool good = outcome == Errand::Ending::kAnswer && errand.status() == 200;
-    if (outcome != Errand::Ending::kCancelled) errand.check_ending(outcome, ask_.timeout == kLong);
-    if (errand.error() == Errc::kUnknownModel) check_unknown_model();
-    if (outcome == Errand::Ending::kCancelled && !cancelled_ && !list_failed_) {
-      throw Violation("cancelled by nobody");
-    }
-    if (!good && !list_failed_) {
-      list_failed_ = true;
-      verdict_ = outcome == Errand::Ending::kAnswer   ? finish_of_status(errand.status())
-                 : outcome == Errand::Ending::kFailed ? finish_of(*errand.error())
-                                                      : Finish::kShed;
-      for (ErrandMirror& other : errands_) {
-        if (&other != &errand) other.cancel();
-      }
-    }
-    if (--left_ > 0) return;
-    // From the event loop, as the errands of a list do.
-    thread_.time.after(Duration::zero(), [this] {
-      finish(client_gone_ ? Finish::kClientGone : cancelled_ ? Finish::kShed : verdict_);
-    });
-  }
-
-  void check_unknown_model() const {
-    if (ask_.model != "b") throw Violation("the model of all servers is called unknown");
-  }
-
-  void finish(Finish how) {
-    if (std::exchange(finished_, true)) throw Violation("a request ends twice");
-    if (client_gone_) how = Finish::kClientGone;
-    unsigned killed = 0;
-    for (const ErrandMirror& errand : errands_) killed += errand.engines_killed();
-    if (killed > 3 * std::max<std::size_t>(errands_.size(), 1)) throw Violation("too many deaths");
-    thread_.metrics.count_finish(how);
-    phase_.reset();
-    thread_.time.note("request {} ends: {}", ask_.number, to_string(how));
-    ended_(how);
-  }
-
-  ThreadMirror& thread_;
-  const Ask ask_;
-  const TimePoint arrival_;
-  const std::function<void(Finish)> ended_;
-  std::optional<RequestPhase> phase_;
-  std::deque<ErrandMirror> errands_;
-  std::size_t left_ = 0;
-  Finish verdict_ = Finish::kOk;
-  bool list_failed_ = false, client_gone_ = false, cancelled_ = false, finished_ = false;
-};
-
-// As DataPlane's (proxy/data_plane.cc).
-Routes make_routes(const ModelTable& models) {
-  Routes routes;
-  routes.version = models.version();
-  routes.anything = models.anything();
-  routes.complete = models.complete();
-  for (const auto& [name, backends] : models.by_name()) routes.models[text_key(name)] = backends;
-  routes.models[text_key({})] = models.all();
-  return routes;
 }
 
 class World {

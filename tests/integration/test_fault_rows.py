@@ -66,7 +66,7 @@ from conftest import DEADLINE, PROXY, ROOT, assert_never, call, wait_until
 from scripted_backend import MODELS, ScriptedBackend, answer
 
 sys.path.insert(0, str(ROOT / "tests"))
-from chaos import harness  # noqa: E402
+from chaos import client as chaos_client, harness  # noqa: E402
 from chaos.fake_backend import text_of  # noqa: E402
 
 # --- proxies and backends -----------------------------------------------------------------------
@@ -201,7 +201,7 @@ def ask(proxy, prompt, headers=None, **fields):
 
 
 async def exchange(address, request):
-    wire = await harness.connect(address)
+    wire = await chaos_client.connect(address)
     try:
         return await asyncio.wait_for(wire.exchange(request), DEADLINE)
     finally:
@@ -228,15 +228,15 @@ def traffic(proxy, clients=8):
     over, ended = threading.Event(), collections.Counter()
 
     async def client(number):
-        wire, asked = await harness.connect(proxy.address), 0
+        wire, asked = await chaos_client.connect(proxy.address), 0
         while not over.is_set():
             asked += 1
             prompt = f"traffic {number} {asked}"
             try:
                 response = await asyncio.wait_for(wire.exchange(request_of(prompt)), DEADLINE)
-            except harness.Lost as lost:
+            except chaos_client.Lost as lost:
                 ended[f"lost: {lost.how}"] += 1
-                wire = await harness.connect(proxy.address)
+                wire = await chaos_client.connect(proxy.address)
                 continue
             ended["right" if is_right(response, prompt) else f"{response.status} {response.body}"] += 1
         wire.close()
@@ -386,7 +386,7 @@ def test_row_02_backend_killed_in_mid_stream_after_that(serve, scripted):
                 data += more
                 if b'"text": "a"' in data:
                     seen.set()
-    response = harness.parse(data, eof=True)
+    response = chaos_client.parse(data, eof=True)
     assert response.status == 200 and response.cut, "no last chunk"
     assert response.headers["x-batchproxy-backend"] == name_of(dying)
     assert b"[DONE]" not in data
@@ -720,7 +720,7 @@ def test_row_14_disconnect_storm(serve, engines):
     files, memory = harness.open_files(pid), harness.resident_kib(pid)
 
     async def one(prompt, leaving, times):
-        wire = await harness.connect(proxy.address)
+        wire = await chaos_client.connect(proxy.address)
         try:
             begin = time.monotonic()
             asked = asyncio.create_task(wire.exchange(request_of(prompt)))
@@ -788,7 +788,7 @@ def test_row_15_large_bodies(serve, scripted):
             data = b""
             while more := client.recv(65536):
                 data += more
-        response = harness.parse(data, eof=True)
+        response = chaos_client.parse(data, eof=True)
         assert response.status == 413 and response.code == "body_too_large" and not response.cut
         assert response.headers["x-should-retry"] == "false"
         assert json.loads(response.body)["error"]["code"] == "body_too_large"
@@ -1184,7 +1184,7 @@ def test_row_33_late_answer_of_an_abandoned_attempt(serve, scripted):
 
     async def talk():
         """On one connection: whatever came late would stand in front of the next answer."""
-        wire, attempts, number = await harness.connect(proxy.address), [], 0
+        wire, attempts, number = await chaos_client.connect(proxy.address), [], 0
         while not attempts or attempts[-1] == "1":
             number += 1
             response = await asyncio.wait_for(wire.exchange(request_of("p")), DEADLINE)

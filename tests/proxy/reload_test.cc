@@ -108,6 +108,13 @@ TEST(PlanReload, KeepsEnginesThatWereStartedWhenServersThatRunAreGiven) {
   }
 }
 
+TEST(PlanReload, SaysThatServersWaitForARestartWhereTheyDo) {
+  const ReloadPlan plan = plan_reload(options_of("model: {boot_local: true, hf_model_id: org/m}\n"),
+                                      options_of(kRunning));
+  EXPECT_THAT(plan.lines,
+              Contains("backends[0].url: none -> http://10.0.0.1:8000 (after a restart)"));
+}
+
 TEST(PlanReload, GoesFromAListOfServersToASingleOneAndBack) {
   const std::string single = "model: {server: 127.0.0.1, port: 8005}\n";
   // A list wins over boot_local, so that may be true for show.

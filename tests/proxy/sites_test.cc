@@ -33,6 +33,10 @@ std::vector<BackendSite> many(std::size_t count, const std::string& prefix) {
   return made;
 }
 
+bool is_empty(const Sites::Changes& changes) {
+  return changes.added.empty() && changes.removed.empty() && changes.changed.empty();
+}
+
 class SitesTest : public testing::Test {
  protected:
   std::optional<Sites::Changes> replace(const std::vector<BackendSite>& wanted) {
@@ -47,7 +51,7 @@ class SitesTest : public testing::Test {
 TEST_F(SitesTest, ChangesNothingWhenTheSameAreWantedInAnyOrder) {
   const auto changes = replace(sites_of({"c:1", "a:1", "b:1"}));
   ASSERT_TRUE(changes);
-  EXPECT_TRUE(changes->empty());
+  EXPECT_TRUE(is_empty(*changes));
   EXPECT_EQ(sites_.all().size(), 3u);
   EXPECT_EQ(name(0), "a:1");
   EXPECT_EQ(name(2), "c:1");
@@ -101,7 +105,7 @@ TEST_F(SitesTest, DoesNotRemoveTheSameOneTwice) {
   replace(sites_of({"a:1", "b:1"}));
   const auto changes = replace(sites_of({"a:1", "b:1"}));
   ASSERT_TRUE(changes);
-  EXPECT_TRUE(changes->empty());
+  EXPECT_TRUE(is_empty(*changes));
 }
 
 TEST_F(SitesTest, TakesAServerWithAnotherKeyForAnother) {
@@ -118,7 +122,6 @@ TEST_F(SitesTest, TellsHowMuchOneThatStaysTakesAtOnce) {
   EXPECT_THAT(changes->changed, ElementsAre(1));
   EXPECT_THAT(changes->added, IsEmpty());
   EXPECT_THAT(changes->removed, IsEmpty());
-  EXPECT_FALSE(changes->empty());
   EXPECT_EQ(sites_[1].max_num_seqs, 64u);
 }
 
