@@ -165,11 +165,21 @@ Task<CallFailure> UpstreamCall::read_whole() {
   co_return CallFailure::kNone;
 }
 
-Task<std::optional<std::string_view>> UpstreamCall::next_piece(Duration patience) {
-  connection_->expire_in(patience);
-  const auto piece = co_await reader_->next_piece();
-  if (piece && piece->empty()) keep_connection_if_clean();
-  co_return piece;
+bool UpstreamCall::must_wait(Duration patience) {
+  while (true) {
+    piece_ = reader_->take_piece();
+    if (!piece_ || !piece_->empty()) return false;
+    if (reader_->at_end()) {
+      keep_connection_if_clean();
+      return false;
+    }
+    connection_->expire_in(patience);
+    if (connection_->must_wait()) return true;
+    if (!reader_->refill()) {
+      piece_.reset();
+      return false;
+    }
+  }
 }
 
 CallFailure UpstreamCall::failure() const {

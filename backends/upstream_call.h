@@ -68,9 +68,12 @@ class UpstreamCall {
   Task<CallFailure> read_whole();
   std::string_view body() const { return reader_->body().view; }
 
-  // The next piece of the body, which may take up to `patience` to come; an empty one is its end,
-  // nothing is a failure: see failure().
-  Task<std::optional<std::string_view>> next_piece(Duration patience);
+  // The body piece by piece: `while (call.must_wait(patience)) co_await call.wait();`, then
+  // piece(): an empty one is the end, nothing is a failure: see failure(). A piece may take up to
+  // `patience` to come.
+  bool must_wait(Duration patience);
+  auto wait() { return connection_->wait(); }
+  std::optional<std::string_view> piece() const { return piece_; }
   CallFailure failure() const;
 
   // Closes the connection: a vLLM server aborts the request then. Pending operations end.
@@ -101,6 +104,7 @@ class UpstreamCall {
   bool keep_alive_ = false;
   bool aborted_ = false;
   std::optional<http::BodyReader> reader_;
+  std::optional<std::string_view> piece_;
 };
 
 }  // namespace batchproxy

@@ -232,7 +232,8 @@ Task<Finish> Dispatch::answer_streaming(Errand& errand) {
       from.content_type.starts_with("text/event-stream") && from.content_encoding.empty();
   EventCutter events;
   while (true) {
-    const auto piece = co_await call.next_piece(request_.timeout);
+    while (call.must_wait(request_.timeout)) co_await call.wait();
+    const auto piece = call.piece();
     if (client_gone_) co_return Finish::kClientGone;
     if (!piece) {
       Error error = error_of(Errc::kShuttingDown);
@@ -250,8 +251,9 @@ Task<Finish> Dispatch::answer_streaming(Errand& errand) {
                                    : ended    ? events.rest()
                                               : events.take(*piece);
     if (!bytes.empty()) {
-      const bool sent = co_await write_chunk(bytes);
-      if (!sent) co_return Finish::kClientGone;
+      const std::unique_ptr<Unsent> unsent = send_chunk(bytes);
+      if (unsent) co_await write_rest(*unsent);
+      if (!client_.is_open()) co_return Finish::kClientGone;
     }
     if (ended) break;
   }
@@ -377,26 +379,27 @@ Task<Finish> Dispatch::answer_like(const Piece& failed) {
 
 // --- the client ---------------------------------------------------------------------------------
 
-// A part of a streamed body: a chunk, or plain bytes for an HTTP/1.0 client.
-Task<bool> Dispatch::write_chunk(std::string_view bytes) {
-  if (request_.minor_version == 0) co_return co_await write_client(bytes);
+// A part of a streamed body: a chunk, or plain bytes for an HTTP/1.0 client. Nothing is left when
+// the socket has taken it all.
+std::unique_ptr<Dispatch::Unsent> Dispatch::send_chunk(std::string_view bytes) {
+  const bool chunked = request_.minor_version == 1;
   std::array<char, 20> storage;
-  const std::string_view size = chunk_size_line(bytes.size(), storage);
+  const std::string_view size = chunked ? chunk_size_line(bytes.size(), storage) : "";
+  const std::string_view end = chunked ? "\r\n" : "";
   const std::array<asio::const_buffer, 3> chunk{asio::const_buffer(size.data(), size.size()),
                                                 asio::const_buffer(bytes.data(), bytes.size()),
-                                                asio::const_buffer("\r\n", 2)};
-  co_return co_await write_client(chunk);
+                                                asio::const_buffer(end.data(), end.size())};
+  const std::size_t sent = client_.try_write(chunk);
+  if (sent == size.size() + bytes.size() + end.size()) return nullptr;
+  std::string whole(size);
+  whole.append(bytes).append(end);
+  return std::make_unique<Unsent>(Unsent{std::move(whole), {}, sent});
 }
 
 // A client that does not read for `write_stall` is cut off; one that waits for us is not.
 Task<bool> Dispatch::write_client(std::string_view bytes) {
-  const asio::const_buffer buffer(bytes.data(), bytes.size());
-  co_return co_await write_client(std::span(&buffer, 1));
-}
-
-Task<bool> Dispatch::write_client(std::span<const asio::const_buffer> buffers) {
   began_answer_ = true;
-  co_return co_await client_.write(buffers, thread_.settings.write_stall);
+  return client_.write(bytes, thread_.settings.write_stall);
 }
 
 // A stream that cannot be finished must not look finished: it gets an error event, no `[DONE]`, no
@@ -406,7 +409,8 @@ Task<void> Dispatch::end_broken_stream(const Error& error, bool event_may_follow
   thread_.metrics.count_error(error.code);
   if (!event_may_follow) co_return;
   const std::string event = "data: " + error_json(error) + "\n\n";
-  co_await write_chunk(event);
+  const std::unique_ptr<Unsent> unsent = send_chunk(event);
+  if (unsent) co_await write_rest(*unsent);
 }
 
 Task<Finish> Dispatch::refuse(const Error& error) {

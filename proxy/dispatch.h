@@ -10,7 +10,6 @@
 
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -84,8 +83,7 @@ class Dispatch final {
   Finish finish_answered(const AnswerHead& answer, std::uint32_t prompts);
   Task<Finish> answer_stream();
   Task<Finish> answer_streaming(Errand& errand);
-  Task<bool> write_chunk(std::string_view bytes);
-  Task<bool> write_client(std::span<const asio::const_buffer> buffers);
+  std::unique_ptr<Unsent> send_chunk(std::string_view bytes);
   Task<bool> write_client(std::string_view bytes);
   Task<void> end_broken_stream(const Error& error, bool event_may_follow);
   Task<Finish> refuse(const Error& error);

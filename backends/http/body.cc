@@ -129,21 +129,31 @@ Task<BodyStatus> BodyReader::read_until_end() {
 
 Task<std::optional<std::string_view>> BodyReader::next_piece() {
   while (true) {
-    const auto piece = decode_available();
-    if (!piece || !piece->empty()) co_return piece;
-    if (at_end()) co_return std::string_view();
-    // All that was there has been handed out: read over it.
+    const auto piece = take_piece();
+    if (!piece || !piece->empty() || at_end()) co_return piece;
     in_.truncate(start_);
     pos_ = start_;
     const auto n = co_await read_more(in_, in_.spare().size());
-    if (!n) {
-      const bool end_is_fine = !framing_.chunked && !framing_.content_length &&
-                               connection_.closed() == Connection::Closed::kByPeer;
-      if (end_is_fine) co_return std::string_view();
-      status_ = BodyStatus::kCut;
-      co_return std::nullopt;
-    }
+    if (!n && !end_or_cut()) co_return std::nullopt;
   }
+}
+
+bool BodyReader::refill() {
+  in_.truncate(start_);
+  pos_ = start_;
+  if (!connection_.may_read()) return end_or_cut();
+  const auto n = connection_.read_some(in_.spare());
+  if (!n) return end_or_cut();
+  in_.commit(*n);
+  return true;
+}
+
+// The connection has ended: whether the body has, too.
+bool BodyReader::end_or_cut() {
+  closed_ = !framing_.chunked && !framing_.content_length &&
+            connection_.closed() == Connection::Closed::kByPeer;
+  if (!closed_) status_ = BodyStatus::kCut;
+  return closed_;
 }
 
 std::uint64_t BodyReader::length_or_unbounded() const {
@@ -152,11 +162,11 @@ std::uint64_t BodyReader::length_or_unbounded() const {
 }
 
 bool BodyReader::at_end() const {
-  return framing_.chunked ? chunks_.done() : taken_ == length_or_unbounded();
+  return framing_.chunked ? chunks_.done() : closed_ || taken_ == length_or_unbounded();
 }
 
 // The next run of body bytes that is in `in_` already; empty when more must be read first.
-std::optional<std::string_view> BodyReader::decode_available() {
+std::optional<std::string_view> BodyReader::take_piece() {
   while (pos_ < in_.size()) {
     const std::string_view available = in_.view().substr(pos_);
     if (!framing_.chunked) {

@@ -71,19 +71,26 @@ class BodyReader {
   WholeBody& body() { return body_; }
   const WholeBody& body() const { return body_; }
 
-  // The next piece that has arrived, in whatever cut; an empty one is the end. Nothing when the
-  // body is broken: see status(). Valid until the next call.
+  // The next piece, in whatever cut; an empty one is the end. Nothing when the body is broken: see
+  // status(). Valid until the next call.
   Task<std::optional<std::string_view>> next_piece();
   BodyStatus status() const { return status_; }
+
+  // The same in steps that do not wait. The next piece that has arrived: an empty one means that
+  // more must be read first, or, at_end(), that there is no more.
+  std::optional<std::string_view> take_piece();
+  bool at_end() const;
+  // After an empty piece: reads what has arrived on the connection, over what was handed out. False
+  // when the body is broken.
+  bool refill();
 
  private:
   // Reads what has arrived, at most `most` bytes, when something has; nothing: it is cut.
   Task<std::optional<std::size_t>> read_more(Buffer& into, std::size_t most);
   Task<BodyStatus> read_counted(std::uint64_t length);
   Task<BodyStatus> read_until_end();
-  std::optional<std::string_view> decode_available();
   std::uint64_t length_or_unbounded() const;
-  bool at_end() const;
+  bool end_or_cut();
 
   Connection& connection_;
   BufferPool& buffers_;
@@ -97,6 +104,7 @@ class BodyReader {
   std::uint64_t received_;  // bytes from the wire, for the watch
   ChunkDecoder chunks_;
   std::uint64_t taken_ = 0;  // body bytes handed out so far
+  bool closed_ = false;      // the connection's end was the body's
   WholeBody body_;
   BodyStatus status_ = BodyStatus::kWhole;
 };

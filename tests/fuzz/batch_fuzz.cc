@@ -228,8 +228,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     require(scan->prompt.data() >= text.data() && !scan->prompt.empty());
     require(scan->prompt.data() + scan->prompt.size() <= text.data() + text.size());
     const BodyParts cut = BodyParts::cut(text, scan->prompt);
-    const bool fits = members.empty() || (cut.before == members.front().before &&
-                                          cut.after == members.front().after);
+    const bool fits = members.empty() ||
+                      (cut.before == members.front().before && cut.after == members.front().after);
     if (!fits) continue;
     members.push_back(cut);
     sizes.push_back(cut.prompt.size());

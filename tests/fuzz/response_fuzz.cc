@@ -117,7 +117,8 @@ Task<void> drive(UpstreamCall& call, bool streaming, Outcome& out) {
     if (failure == CallFailure::kNone) out.body = call.body();
   }
   while (failure == CallFailure::kNone && streaming) {
-    const auto piece = co_await call.next_piece(std::chrono::hours(1));
+    while (call.must_wait(std::chrono::hours(1))) co_await call.wait();
+    const auto piece = call.piece();
     if (!piece) failure = call.failure();
     if (!piece) require(failure != CallFailure::kNone);
     if (!piece || piece->empty()) break;
