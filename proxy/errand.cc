@@ -2,6 +2,7 @@
 #include "proxy/errand.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include <boost/asio/dispatch.hpp>
@@ -24,16 +25,15 @@ void RequestPhase::end_call() {
   metrics_.queued.add();
 }
 
-SharedAnswer::SharedAnswer(const AnswerHead& head)
-    : status(head.status),
-      content_type(head.content_type),
-      content_encoding(head.content_encoding),
-      retry_after(head.retry_after),
-      retry_after_ms(head.retry_after_ms),
-      should_retry(head.should_retry) {}
-
-AnswerHead SharedAnswer::head() const {
-  return {status, content_type, content_encoding, retry_after, retry_after_ms, should_retry};
+SharedHead::SharedHead(const AnswerHead& head) : head_(head) {
+  const std::array fields{&head_.content_type, &head_.content_encoding, &head_.retry_after,
+                          &head_.retry_after_ms, &head_.should_retry};
+  for (const std::string_view* field : fields) text_.append(*field);
+  const char* at = text_.data();
+  for (std::string_view* field : fields) {
+    *field = {at, field->size()};
+    at += field->size();
+  }
 }
 
 SplicedBody Errand::Load::body() const {
@@ -243,12 +243,12 @@ CallFailure Errand::check_answer() {
 Task<CallFailure> Errand::share_call() {
   if (!ticket_.verdict.is_mate) start_merged_call(thread_, *this);
   if (!shared_) co_await waiter_.wait();
-  co_return shared_->answer.failure;
+  co_return shared_->failure;
 }
 
-void Errand::fill(SharedAnswer answer) {
+void Errand::fill(std::unique_ptr<const SharedAnswer> answer) {
   auto hand_over = [this, answer = std::move(answer)]() mutable {
-    shared_ = std::make_unique<const Shared>(std::move(answer));
+    shared_ = std::move(answer);
     // With the ticket still on its way back, the verdict is what the errand waits for.
     if (with_lane_ == 0) waiter_.wake();
   };

@@ -42,18 +42,27 @@ class RequestPhase {
   int calling_ = 0;
 };
 
-// What a shared call says to one of its members.
+// The head of a shared call's answer, kept for all its members.
+class SharedHead {
+ public:
+  explicit SharedHead(const AnswerHead& head);
+  SharedHead(const SharedHead&) = delete;
+  SharedHead& operator=(const SharedHead&) = delete;
+
+  const AnswerHead& head() const { return head_; }
+
+ private:
+  std::string text_;  // what head_ has views into
+  AnswerHead head_;
+};
+using SharedHeadPtr = std::shared_ptr<const SharedHead>;
+
+// What a shared call says to one of its members: a failure, or an answer.
 struct SharedAnswer {
   CallFailure failure = CallFailure::kNone;
-  unsigned status = 0;
-  std::string content_type, content_encoding, retry_after, retry_after_ms, should_retry;
-  std::string body;
+  SharedHeadPtr head{};
+  std::string body{};
   bool exact_usage = true;
-
-  SharedAnswer() = default;
-  explicit SharedAnswer(CallFailure why) : failure(why) {}
-  explicit SharedAnswer(const AnswerHead& head);
-  AnswerHead head() const;  // views into this
 };
 
 class Errand final : public VerdictSink {
@@ -91,9 +100,9 @@ class Errand final : public VerdictSink {
   // The stream is done with; exactly once after kStream.
   void end_stream(bool ok);
 
-  const AnswerHead& answer() const { return shared_ ? shared_->head : call_->head(); }
-  std::string_view body() const { return shared_ ? shared_->answer.body : call_->body(); }
-  bool exact_usage() const { return !shared_ || shared_->answer.exact_usage; }
+  const AnswerHead& answer() const { return shared_ ? shared_->head->head() : call_->head(); }
+  std::string_view body() const { return shared_ ? shared_->body : call_->body(); }
+  bool exact_usage() const { return !shared_ || shared_->exact_usage; }
   UpstreamCall& stream() { return *call_; }
   const Error& error() const { return *error_; }
   unsigned attempts() const { return attempts_.made(); }
@@ -106,15 +115,9 @@ class Errand final : public VerdictSink {
   TimePoint deadline() const { return ticket_.deadline; }
   bool is_cancelled() const { return cancelled_.load(std::memory_order_relaxed); }
   // Threading: any thread, exactly once per shared call; the errand may be gone afterwards.
-  void fill(SharedAnswer answer);
+  void fill(std::unique_ptr<const SharedAnswer> answer);
 
  private:
-  struct Shared {
-    explicit Shared(SharedAnswer from) : answer(std::move(from)), head(answer.head()) {}
-    const SharedAnswer answer;
-    const AnswerHead head;
-  };
-
   void submit();
   Task<CallFailure> make_attempt();
   Task<void> look_after(BackendId backend);
@@ -147,7 +150,7 @@ class Errand final : public VerdictSink {
   unsigned calls_ = 0;    // of our own, for their ids
   // Apart from the rest, which is all that a hundred thousand waiting requests should cost.
   std::unique_ptr<UpstreamCall> call_;
-  std::unique_ptr<const Shared> shared_;
+  std::unique_ptr<const SharedAnswer> shared_;
   std::unique_ptr<const Error> error_;
 };
 

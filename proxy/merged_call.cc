@@ -104,10 +104,7 @@ class MergedCall final : private Deadline {
     UpstreamCall call(thread_.upstream_resources(), backend_, deadline());
     const CallFailure failure = co_await make_call(call, load.request->target, load.body());
     if (failure != CallFailure::kNone) co_return fail_all(failure);
-    SharedAnswer answer(call.head());
-    answer.body = call.body();
-    deliver(0, std::move(answer));
-    current_.clear();
+    deliver_to_all(call);
   }
 
   Task<void> call_for_many() {
@@ -134,11 +131,10 @@ class MergedCall final : private Deadline {
                    thread_.upstreams.endpoint(backend_)->name);
       co_return scatter();
     }
+    const auto head = std::make_shared<const SharedHead>(call.head());
     for (std::size_t i = 0; i < answers->size(); ++i) {
-      SharedAnswer answer(call.head());
-      answer.body = std::move((*answers)[i].body);
-      answer.exact_usage = (*answers)[i].exact_usage;
-      deliver(i, std::move(answer));
+      UnpackedAnswer& answer = (*answers)[i];
+      deliver(i, {CallFailure::kNone, head, std::move(answer.body), answer.exact_usage});
     }
     current_.clear();
   }
@@ -159,10 +155,9 @@ class MergedCall final : private Deadline {
   }
 
   void deliver_to_all(const UpstreamCall& call) {
+    const auto head = std::make_shared<const SharedHead>(call.head());
     for (std::size_t i = 0; i < current_.size(); ++i) {
-      SharedAnswer answer(call.head());
-      answer.body = call.body();
-      deliver(i, std::move(answer));
+      deliver(i, {CallFailure::kNone, head, std::string(call.body())});
     }
     current_.clear();
   }
@@ -183,14 +178,16 @@ class MergedCall final : private Deadline {
   }
 
   void fail_all(CallFailure failure) {
-    for (std::size_t i = 0; i < current_.size(); ++i) deliver(i, SharedAnswer(failure));
+    for (std::size_t i = 0; i < current_.size(); ++i) deliver(i, {failure});
     current_.clear();
   }
 
   void deliver(std::size_t member, SharedAnswer answer) {
     // Cleared first: after fill() the errand may be gone.
     Errand* errand = std::exchange(current_[member], nullptr);
-    if (errand != nullptr) errand->fill(std::move(answer));
+    if (errand != nullptr) {
+      errand->fill(std::make_unique<const SharedAnswer>(std::move(answer)));
+    }
   }
 
   TimePoint deadline() const {
