@@ -34,7 +34,10 @@ class AnswerChecker {
   bool is_whole_object(std::string_view body);
 
  private:
-  simdjson::ondemand::parser parser_;
+  bool is_tree(std::string_view body);
+
+  simdjson::dom::parser builder_;
+  simdjson::ondemand::parser walker_;
 };
 
 }  // namespace batchproxy

@@ -3,6 +3,9 @@
 // that an answer is whole.
 //
 //   build/release/bench/batchproxy-microbench
+//
+// bench/instructions counts their instructions: MICRO_ITERATIONS says how often each is then done.
+#include <cstdlib>
 #include <deque>
 #include <string>
 #include <vector>
@@ -20,6 +23,10 @@ namespace batchproxy {
 namespace {
 
 using namespace std::chrono_literals;
+
+void iterate_as_told(benchmark::internal::Benchmark* benchmark) {
+  if (const char* times = std::getenv("MICRO_ITERATIONS")) benchmark->Iterations(std::atol(times));
+}
 
 std::string padded(std::string text) {
   text.append(BodyScanner::kPadding, '\0');
@@ -42,7 +49,7 @@ void HeadGuard(benchmark::State& state) {
     benchmark::DoNotOptimize(http::parse_request_head(head, http::kRequestLimits, parsed));
   }
 }
-BENCHMARK(HeadGuard);
+BENCHMARK(HeadGuard)->Apply(iterate_as_told);
 
 void BodyScan(benchmark::State& state) {
   const std::string body = completion_of(static_cast<std::size_t>(state.range(0)));
@@ -54,14 +61,14 @@ void BodyScan(benchmark::State& state) {
   }
   state.SetBytesProcessed(static_cast<std::int64_t>(body.size()) * state.iterations());
 }
-BENCHMARK(BodyScan)->Arg(240)->Arg(6000)->Arg(100000);
+BENCHMARK(BodyScan)->Arg(240)->Arg(6000)->Arg(100000)->Apply(iterate_as_told);
 
 void PrefixKey(benchmark::State& state) {
   const std::string prompt(static_cast<std::size_t>(state.range(0)), 'x');
   for (auto _ : state) benchmark::DoNotOptimize(PrefixChain(prompt, 1));
   state.SetBytesProcessed(state.range(0) * state.iterations());
 }
-BENCHMARK(PrefixKey)->Arg(240)->Arg(6000)->Arg(100000);
+BENCHMARK(PrefixKey)->Arg(240)->Arg(6000)->Arg(100000)->Apply(iterate_as_told);
 
 // One ticket more in a queue of so many, and the next one granted: four backends, prompts of 6 kB
 // of which four begin alike.
@@ -113,7 +120,7 @@ void EnqueueAndGrant(benchmark::State& state) {
   }
   for (Ticket& ticket : tickets) scheduler.cancel(ticket);
 }
-BENCHMARK(EnqueueAndGrant)->Arg(10)->Arg(1000)->Arg(100000);
+BENCHMARK(EnqueueAndGrant)->Arg(10)->Arg(1000)->Arg(100000)->Apply(iterate_as_told);
 
 // An answer with sixteen choices, taken apart.
 void Demultiplex(benchmark::State& state) {
@@ -135,7 +142,7 @@ void Demultiplex(benchmark::State& state) {
         reader.unpack(std::string_view(bytes).substr(0, answer.size()), sizes));
   }
 }
-BENCHMARK(Demultiplex);
+BENCHMARK(Demultiplex)->Apply(iterate_as_told);
 
 // One completion's answer: 500 bytes without, 20 kB with the log-probabilities that were asked for.
 void AnswerCheck(benchmark::State& state) {
@@ -153,7 +160,7 @@ void AnswerCheck(benchmark::State& state) {
   }
   state.SetBytesProcessed(static_cast<std::int64_t>(answer.size()) * state.iterations());
 }
-BENCHMARK(AnswerCheck)->Arg(500)->Arg(20000);
+BENCHMARK(AnswerCheck)->Arg(500)->Arg(20000)->Apply(iterate_as_told);
 
 }  // namespace
 }  // namespace batchproxy
