@@ -153,6 +153,18 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def go_first():
+    """Has this process and its children run before all others, where that is allowed; says whether it is."""
+    with contextlib.suppress(PermissionError):
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+        return True
+    return False
+
+
+def go_along():
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
 class Server:
     """A running program and where it listens; its output is kept for when it fails."""
 
@@ -238,9 +250,10 @@ class Load:
 class Lab:
     """Starts a stub and hops before it on one core; all stop when the `with` block ends."""
 
-    def __init__(self, build, core, seconds, connections):
-        """`seconds` a measurement takes; `connections`: the most that there will be."""
-        self.build, self.core, self.seconds, self._connections = build, core, seconds, connections
+    def __init__(self, build, core, seconds, connections, first=False):
+        """`seconds` a measurement takes; `connections`: the most that there will be; `first`: before other programs
+        (not for a load that takes the whole core)."""
+        self.build, self.core, self.seconds, self._connections, self._first = build, core, seconds, connections, first
 
     def __enter__(self):
         self._directory = tempfile.TemporaryDirectory()
@@ -258,6 +271,8 @@ class Lab:
 
     def pin(self):
         os.sched_setaffinity(0, {self.core})
+        if self._first:
+            go_first()
 
     def _start(self, name, *command):
         self._servers.append(Server(self, name, command))
@@ -350,6 +365,7 @@ class Lab:
             for end in ends:
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             stack.callback(os.sched_setaffinity, 0, mine)
+            stack.callback(go_along)
             self.pin()
             stack.callback(gc.enable)
             gc.disable()
