@@ -109,8 +109,8 @@ CallFailure AnswerChecker::judge(const AnswerHead& head, std::string_view body,
   return good ? CallFailure::kNone : CallFailure::kBadAnswer;
 }
 
-// Building a tree is quicker than a walk, but refuses some that are well-formed: numbers and escapes
-// that it cannot represent.
+// Building a tree is quicker than a walk, but refuses some that are well-formed: numbers and
+// escapes that it cannot represent.
 bool AnswerChecker::is_tree(std::string_view body) {
   if (body.size() > kTree) return false;
   if (builder_.capacity() < kTree && builder_.allocate(kTree, kMaxDepth)) throw std::bad_alloc();

@@ -69,16 +69,9 @@ BackendMonitor::BackendMonitor(asio::io_context& io, Intervals intervals, Events
 void BackendMonitor::add(std::shared_ptr<const Endpoint> endpoint) {
   const BackendId id = endpoint->id;
   if (id >= watched_.size()) watched_.resize(id + 1);
-  watched_[id] = std::make_shared<Watched>(Watched{std::move(endpoint),
-                                                   {},
-                                                   asio::steady_timer(io_),
-                                                   asio::steady_timer(io_),
-                                                   {},
-                                                   false,
-                                                   false,
-                                                   false,
-                                                   {},
-                                                   {}});
+  watched_[id] = std::make_shared<Watched>(Watched{.endpoint = std::move(endpoint),
+                                                   .timer = asio::steady_timer(io_),
+                                                   .metrics_timer = asio::steady_timer(io_)});
   models_->expect(id);
   if (!started_) return;
   events_.on_models(std::make_shared<ModelTable>(*models_));
@@ -120,7 +113,7 @@ void BackendMonitor::report_failure(BackendId backend, bool unreachable) {
 void BackendMonitor::look_at(BackendId backend, Tell tell) {
   asio::post(io_, [this, backend, tell = std::move(tell)]() mutable {
     Watched& watched = *watched_[backend];
-    if (stopped_ || watched.retired) return tell(watched.is_ready());
+    if (stopped_ || watched.retired) return tell(watched.removed || watched.is_ready());
     watched.asking.push_back(std::move(tell));
     watched.timer.cancel();
   });
@@ -141,10 +134,11 @@ void BackendMonitor::retire(BackendId backend) {
 
 void BackendMonitor::remove(BackendId backend) {
   Watched& watched = *watched_[backend];
+  end_watching(watched);
+  watched.removed = true;
   watched.tracker.on_unreachable();
   models_->remove(backend);
   events_.on_models(std::make_shared<ModelTable>(*models_));
-  end_watching(watched);
 }
 
 void BackendMonitor::end_watching(Watched& watched) {

@@ -64,7 +64,9 @@ class BackendMonitor {
   void report_failure(BackendId backend, bool unreachable);
 
   // Looks at once, by a probe that begins after this call, and tells on the control thread whether
-  // it is ready; it is not once nobody watches it any more. Threading: any thread.
+  // it is ready. When the watching ends first: as it was last seen, and not once it is retired.
+  //
+  // Threading: any thread.
   using Tell = std::function<void(bool is_ready)>;
   void look_at(BackendId backend, Tell tell);
 
@@ -82,15 +84,16 @@ class BackendMonitor {
     void answer(std::vector<Tell>& asked) const;
 
     std::shared_ptr<const Endpoint> endpoint;
-    HealthTracker tracker;
+    HealthTracker tracker{};
     asio::steady_timer timer;
     asio::steady_timer metrics_timer;
-    std::string problem;
+    std::string problem{};
     bool retired = false;
+    bool removed = false;
     bool abilities_known = false;
     bool keyed = false;
-    std::vector<Tell> asking;    // to be told by the next probe
-    std::vector<Tell> awaiting;  // by the one under way
+    std::vector<Tell> asking{};    // to be told by the next probe
+    std::vector<Tell> awaiting{};  // by the one under way
   };
   using WatchedPtr = std::shared_ptr<Watched>;
 

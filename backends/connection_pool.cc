@@ -14,8 +14,7 @@ namespace {
 
 constexpr Duration kDescriptorPause = std::chrono::milliseconds(20);
 
-// Closes all of `idle`, and returns how many there were. Closing one makes it take itself off the
-// list, which is empty by then.
+// Closes all of `idle`, and returns how many there were.
 std::size_t close_all(std::vector<Connection::Ptr>& idle) {
   const auto closing = std::exchange(idle, {});
   for (const Connection::Ptr& connection : closing) connection->close();
@@ -90,7 +89,7 @@ void ConnectionPool::give_back(BackendId backend, Connection::Ptr connection) {
   if (!connection->is_open()) return;
   Peer& peer = peers_[backend];
   Connection* raw = connection.get();
-  peer.idle.push_back(std::move(connection));
+  peer.idle.push_back(connection);  // a copy: it may forget itself at once
   raw->expire_in(peer.endpoint->idle_time_to_live);
   raw->on_peer_gone([this, raw] { forget(raw); });
 }

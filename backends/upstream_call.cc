@@ -89,6 +89,7 @@ Task<CallFailure> UpstreamCall::connect(bool sent_before) {
       error == asio::error::connection_refused || error == asio::error::host_unreachable;
   co_return refused ? CallFailure::kRefused : CallFailure::kUnreachable;
 }
+
 // Nothing when all of it has been sent; otherwise how many bytes, with the head in the scratch.
 std::optional<std::size_t> UpstreamCall::send(const UpstreamRequest& request) {
   compose(request, resources_.text);
@@ -168,7 +169,10 @@ Task<CallFailure> UpstreamCall::read_whole() {
 bool UpstreamCall::must_wait(Duration patience) {
   while (true) {
     piece_ = reader_->take_piece();
-    if (!piece_ || !piece_->empty()) return false;
+    if (!piece_ || !piece_->empty()) {
+      connection_->never_expire();  // while it is dealt with
+      return false;
+    }
     if (reader_->at_end()) {
       keep_connection_if_clean();
       return false;

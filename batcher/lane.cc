@@ -49,9 +49,10 @@ void LanePort::flush() {
   flush_posted_ = false;
   sending_.swap(outgoing_);
   if (same_thread_) {
-    for (const Message& message : sending_) lane_.handle(message);
+    const TimePoint time = now();
+    for (const Message& message : sending_) lane_.handle(message, time);
     sending_.clear();
-    lane_.decide();
+    lane_.decide(time);
     return;
   }
   lane_.incoming_.enqueue_bulk(sending_.data(), sending_.size());
@@ -95,21 +96,21 @@ LanePort& Lane::add_port(boost::asio::io_context& io) {
 void Lane::set_backend(BackendId id, const BackendTraits& traits) {
   boost::asio::post(io_, [=, this] {
     scheduler_.set_backend(id, traits);
-    decide();
+    decide(now());
   });
 }
 
 void Lane::observe(BackendId id, const std::optional<EngineSample>& sample) {
   boost::asio::post(io_, [=, this] {
     scheduler_.observe(id, sample, now());
-    decide();
+    decide(now());
   });
 }
 
 void Lane::set_up(BackendId id, bool up) {
   boost::asio::post(io_, [=, this] {
     scheduler_.set_up(id, up);
-    decide();
+    decide(now());
   });
 }
 
@@ -118,21 +119,21 @@ void Lane::set_routes(Routes routes) {
     routes_ = std::move(routes);
     const auto find = [this](std::uint64_t model) { return routes_.find(model); };
     scheduler_.reroute(find, routes_.complete);
-    decide();
+    decide(now());
   });
 }
 
 void Lane::set_options(const SchedulerOptions& options) {
   boost::asio::post(io_, [=, this] {
     scheduler_.set_options(options);
-    decide();
+    decide(now());
   });
 }
 
 void Lane::drain() {
   boost::asio::post(io_, [this] {
     scheduler_.drain();
-    decide();
+    decide(now());
   });
 }
 
@@ -145,12 +146,13 @@ void Lane::wake() {
 void Lane::run() {
   awake_.exchange(false, std::memory_order_acq_rel);  // see LanePort::receive()
   while (const std::size_t n = incoming_.try_dequeue_bulk(received_.data(), kBulk)) {
-    for (std::size_t i = 0; i < n; ++i) handle(received_[i]);
+    const TimePoint time = now();
+    for (std::size_t i = 0; i < n; ++i) handle(received_[i], time);
   }
-  decide();
+  decide(now());
 }
 
-void Lane::handle(const LanePort::Message& message) {
+void Lane::handle(const LanePort::Message& message, TimePoint time) {
   switch (message.kind) {
     case LanePort::Kind::kSubmit:
       // Made with another table of models than ours: who serves it may have changed.
@@ -176,18 +178,17 @@ void Lane::handle(const LanePort::Message& message) {
       by_port_[message.ticket->port].push_back(message.ticket);  // for the cancel() itself
       break;
     case LanePort::Kind::kComplete:
-      scheduler_.complete(message.grant, message.prompts, message.outcome, now(), message.pause);
+      scheduler_.complete(message.grant, message.prompts, message.outcome, time, message.pause);
       if (on_batch_done_) {
         const bool ok = message.outcome == Outcome::kGood;
-        const auto done = ledger_.completed(message.batch, message.prompts, ok, now());
+        const auto done = ledger_.completed(message.batch, message.prompts, ok, time);
         if (done) on_batch_done_(*done);
       }
       break;
   }
 }
 
-void Lane::decide() {
-  const TimePoint time = now();
+void Lane::decide(TimePoint time) {
   scheduler_.take(time, decided_);
   for (Ticket* ticket : decided_) {
     if (on_batch_done_ && !ticket->verdict.refused) ledger_.granted(ticket->verdict, time);
@@ -211,7 +212,7 @@ void Lane::arm_timer() {
   timer_.async_wait([this](const boost::system::error_code& error) {
     if (error) return;
     armed_ = TimePoint::max();
-    decide();
+    decide(now());
   });
 }
 

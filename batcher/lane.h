@@ -118,8 +118,8 @@ class Lane {
 
   void wake();  // any thread
   void run();
-  void handle(const LanePort::Message& message);
-  void decide();
+  void handle(const LanePort::Message& message, TimePoint time);
+  void decide(TimePoint time);
   void arm_timer();
   void publish();
 

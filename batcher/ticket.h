@@ -108,7 +108,7 @@ class Ticket {
   std::uint64_t model = 0;    // which of Routes::models it asks for
   std::uint64_t routes = 0;   // the version of Routes that `backends` is from
   BackendSet backends;        // who may serve it; none while nobody knows who serves its model
-  BackendSet avoid;           // of these, who has failed it: only if no other is up
+  BackendSet avoid;           // of these, who has been asked: only if no other is up
   bool costs_budget = false;  // a retry that the retry budget must allow
   bool suspect = false;       // may have brought engines down: runs alone on its backend
   std::uint32_t prompts = 1;  // a client's list counts as many

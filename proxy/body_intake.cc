@@ -12,7 +12,7 @@ constexpr Duration kLook = std::chrono::milliseconds(20);
 }  // namespace
 
 void IntakeQueue::look_again_soon() {
-  if (!is_linked()) deadlines_.set(*this, kLook);
+  if (!is_set()) deadlines_.set(*this, kLook);
 }
 
 void IntakeQueue::on_expired() {

@@ -1,8 +1,9 @@
-// proxy/body_intake.h - BodyIntake: a request's body while it is read and for as long as it is
-// held.
+// proxy/body_intake.h - BodyIntake: a request's body while it is read; ByteHold: its bytes in the
+// budget, for as long as they are held.
 //
-// It keeps the body's pace (body_pace.h) and its bytes in the budget (byte_budget.h). When reading
-// has stopped for want of memory, nothing may wait for ever, even if half-read bodies hold it all:
+// An intake keeps the body's pace (body_pace.h), and its hold up to date (byte_budget.h). When
+// reading has stopped for want of memory, nothing may wait for ever, even if half-read bodies hold
+// it all:
 //  - the oldest body on each thread is read on regardless, so there is always one that ends, by
 //    being whole or by being too slow; the next oldest follows it. This can exceed the budget by
 //    one body a thread.

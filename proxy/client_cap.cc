@@ -38,8 +38,7 @@ bool IdleClients::close_oldest(TimePoint now) {
   IdleClient& oldest = clients_.front();
   if (now - oldest.since_ < kLeastRest) return false;
   remove(oldest);
-  oldest.close_idle();
-  return true;
+  return oldest.close_idle();
 }
 
 bool IdleClients::close_oldest_of_all(TimePoint now) {
@@ -48,7 +47,10 @@ bool IdleClients::close_oldest_of_all(TimePoint now) {
       std::all_of(cap_.seats_.begin(), cap_.seats_.end(), [mine](const ClientCap::Seat& other) {
         return mine <= other.since.load(std::memory_order_relaxed);
       });
-  return oldest && close_oldest(now);
+  if (!oldest || cap_.one_leaves_.exchange(true, std::memory_order_relaxed)) return false;
+  const bool leaves = close_oldest(now);
+  if (!leaves) cap_.one_leaves_.store(false, std::memory_order_relaxed);
+  return leaves;
 }
 
 void IdleClients::publish() {

@@ -33,10 +33,13 @@ class ClientCap {
   // A place for one more client; false when there is none.
   bool take() {
     if (clients_.fetch_add(1, std::memory_order_relaxed) < limit_) return true;
-    give();
+    clients_.fetch_sub(1, std::memory_order_relaxed);
     return false;
   }
-  void give() { clients_.fetch_sub(1, std::memory_order_relaxed); }
+  void give() {
+    clients_.fetch_sub(1, std::memory_order_relaxed);
+    one_leaves_.store(false, std::memory_order_relaxed);
+  }
 
  private:
   friend class IdleClients;
@@ -47,6 +50,9 @@ class ClientCap {
 
   const std::uint64_t limit_;
   std::atomic<std::uint64_t> clients_{0};
+  // Has been told to, and has its place still: until that is free, a newcomer whom another thread
+  // sees as well shall not cost a second one his.
+  std::atomic<bool> one_leaves_{false};
   std::vector<Seat> seats_;
 };
 
@@ -54,7 +60,8 @@ class IdleClient : public boost::intrusive::list_base_hook<
                        boost::intrusive::tag<IdleClient>,
                        boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
  public:
-  virtual void close_idle() = 0;
+  // False when it does not: its next request has come.
+  virtual bool close_idle() = 0;
 
  protected:
   virtual ~IdleClient() = default;
@@ -77,7 +84,8 @@ class IdleClients {
   // Closes the one that has rested the longest, if that is at least kLeastRest. False: there is
   // none here.
   bool close_oldest(TimePoint now);
-  // The same, but only if no other thread has one that has rested longer.
+  // The same, but only if no other thread has one that has rested longer, and none is leaving
+  // already.
   bool close_oldest_of_all(TimePoint now);
 
  private:

@@ -273,7 +273,7 @@ Task<Finish> Dispatch::serve_list() {
   for (auto& piece : list_->pieces) {
     asio::co_spawn(thread_.io.get_executor(), run_piece(*piece), asio::detached);
   }
-  co_await list_->done.wait();
+  if (list_->left > 0) co_await list_->done.wait();
   if (client_gone_ || thread_.shutting_down) co_return co_await answer_cancelled();
   co_return co_await answer_list();
 }
@@ -320,7 +320,7 @@ std::optional<Error> Dispatch::prepare_list(const BodyScan& scan, const Ticket& 
 Task<void> Dispatch::run_piece(Piece& piece) {
   bool failed = false;
   try {
-    piece.outcome = co_await piece.errand->run();
+    piece.ending = co_await piece.errand->run();
   } catch (const std::exception& exception) {
     spdlog::error("internal error in request {}: {}", request_.id.text(), exception.what());
     failed = true;
@@ -342,7 +342,7 @@ Task<Finish> Dispatch::answer_list() {
   for (auto& piece : list_->pieces) {
     if (!piece->is_good()) {
       // A cancelled one is only the consequence of another's failure.
-      if (piece->outcome == Errand::Ending::kCancelled) continue;
+      if (piece->ending == Errand::Ending::kCancelled) continue;
       co_return co_await answer_like(*piece);
     }
     const Errand& errand = *piece->errand;
@@ -359,9 +359,9 @@ Task<Finish> Dispatch::answer_list() {
     body = thread_.list_reader.gather(answers, list_->choices);
   }
   if (!body) {
-    Error error{Errc::kChoiceCountMismatch,
-                "A backend's answer to a part of the list does not hold what was asked for."};
-    co_return co_await refuse(std::move(error));
+    const Error error{Errc::kChoiceCountMismatch,
+                      "A backend's answer to a part of the list does not hold what was asked for."};
+    co_return co_await refuse(error);
   }
   const Errand& first = *list_->pieces.front()->errand;
   Provenance who = provenance(first);
@@ -373,7 +373,7 @@ Task<Finish> Dispatch::answer_list() {
 }
 
 Task<Finish> Dispatch::answer_like(const Piece& failed) {
-  if (failed.outcome == Errand::Ending::kFailed) return refuse(failed.errand->error());
+  if (failed.ending == Errand::Ending::kFailed) return refuse(failed.errand->error());
   return answer_with(*failed.errand);
 }
 

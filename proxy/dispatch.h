@@ -40,9 +40,9 @@ class Dispatch final {
   struct Piece {
     std::uint32_t first_prompt = 0;
     std::optional<Errand> errand;
-    Errand::Ending outcome = Errand::Ending::kFailed;
+    Errand::Ending ending = Errand::Ending::kFailed;
     bool is_good() const {
-      return outcome == Errand::Ending::kAnswer && errand->answer().status == 200;
+      return ending == Errand::Ending::kAnswer && errand->answer().status == 200;
     }
   };
   // A list that goes out in pieces.

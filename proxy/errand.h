@@ -5,8 +5,8 @@
 //     ▲                                     │
 //     └── again, elsewhere if possible, if Attempts (backends/attempts.h) says so
 //
-// Threading: confined to one I/O thread, except load() and fill(), which the thread of a shared
-// call uses (merged_call.h).
+// Threading: confined to one I/O thread, except what the thread of a shared call uses
+// (merged_call.h), as said there.
 #pragma once
 
 #include <atomic>

@@ -110,10 +110,10 @@ struct IoThread {
   ConnectionPool upstreams;
   LanePort* lane = nullptr;
 
-  // Scratch for parsing: too large for every request, and never held across a suspension.
+  // Scratch: too large for every request, and never held across a suspension.
   http::RequestHead request_head;
   http::ResponseHead response_head;
-  std::string text;     // of a head that is composed
+  std::string text;     // of a head, or its fields, being composed
   std::string id_text;  // and of the id in it
   BodyScanner scanner;
   ListReader list_reader;

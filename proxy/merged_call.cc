@@ -59,12 +59,12 @@ class MergedCall final : private Deadline {
     }
   }
 
-  // After an error of our own: nobody may be left waiting.
-  void give_up() {
-    fail_all(CallFailure::kAborted);
-    for (const Group& group : groups_) {
+  // After an error of our own, or of the engine's: nobody may be left waiting.
+  void give_up(CallFailure failure) {
+    fail_all(failure);
+    for (const Group& group : std::exchange(groups_, {})) {
       current_ = group;
-      fail_all(CallFailure::kAborted);
+      fail_all(failure);
     }
   }
 
@@ -91,9 +91,7 @@ class MergedCall final : private Deadline {
     if (failure == CallFailure::kNone) {
       failure = thread_.answer_checker.judge(call.head(), call.body(), true);
     }
-    const bool tells = failure != CallFailure::kNone && failure != CallFailure::kTimedOut &&
-                       failure != CallFailure::kAborted;
-    if (tells) {
+    if (failure != CallFailure::kNone && failure != CallFailure::kAborted) {
       thread_.report_failure(backend_, failure == CallFailure::kRefused);
     }
     co_return failure;
@@ -103,7 +101,7 @@ class MergedCall final : private Deadline {
     const Errand::Load& load = current_.front()->load();
     UpstreamCall call(thread_.upstream_resources(), backend_, deadline());
     const CallFailure failure = co_await make_call(call, load.request->target, load.body());
-    if (failure != CallFailure::kNone) co_return fail_all(failure);
+    if (failure != CallFailure::kNone) co_return fail(failure);
     deliver_to_all(call);
   }
 
@@ -119,7 +117,7 @@ class MergedCall final : private Deadline {
         chat_ ? kChatBatchTarget : current_.front()->load().request->target;
     UpstreamCall call(thread_.upstream_resources(), backend_, deadline());
     const CallFailure failure = co_await make_call(call, target, std::string_view(body));
-    if (failure != CallFailure::kNone) co_return fail_all(failure);
+    if (failure != CallFailure::kNone) co_return fail(failure);
     if (is_about_one(call.head().status)) co_return halve();
     if (call.head().status != 200) co_return deliver_to_all(call);
     std::optional<std::vector<UnpackedAnswer>> answers;
@@ -177,6 +175,14 @@ class MergedCall final : private Deadline {
     current_.clear();
   }
 
+  // An engine that hangs would keep the next ones waiting as long.
+  void fail(CallFailure failure) {
+    const bool hangs =
+        failure == CallFailure::kTimedOut && std::chrono::steady_clock::now() < soonest_deadline();
+    if (hangs) return give_up(failure);
+    fail_all(failure);
+  }
+
   void fail_all(CallFailure failure) {
     for (std::size_t i = 0; i < current_.size(); ++i) deliver(i, {failure});
     current_.clear();
@@ -190,10 +196,12 @@ class MergedCall final : private Deadline {
     }
   }
 
-  TimePoint deadline() const {
+  TimePoint deadline() const { return thread_.attempt_deadline(soonest_deadline()); }
+
+  TimePoint soonest_deadline() const {
     const auto soonest = std::ranges::min_element(
         current_, {}, [](const Errand* member) { return member->deadline(); });
-    return thread_.attempt_deadline((*soonest)->deadline());
+    return (*soonest)->deadline();
   }
 
   IoThread& thread_;
@@ -214,7 +222,7 @@ Task<void> run(std::unique_ptr<MergedCall> merged) {
     spdlog::error("internal error in a merged call: {}", exception.what());
     failed = true;
   }
-  if (failed) merged->give_up();
+  if (failed) merged->give_up(CallFailure::kAborted);
 }
 
 }  // namespace

@@ -145,7 +145,8 @@ Task<void> Session::run() {
 void Session::begin_idling() {
   const TimePoint now = std::chrono::steady_clock::now();
   idle_since_ = now;
-  connection_->stop_reading_in(thread_.draining ? kDrainPatience : thread_.settings.idle_timeout);
+  connection_->stop_reading_at(now +
+                               (thread_.draining ? kDrainPatience : thread_.settings.idle_timeout));
   thread_.idle.add(*this, now);
   thread_.metrics.idle.add();
 }
@@ -155,11 +156,12 @@ void Session::end_idling() {
   thread_.metrics.idle.sub();
 }
 
-void Session::close_idle() {
+bool Session::close_idle() {
   ErrorCode ignored;
-  if (connection_->socket().available(ignored) > 0) return;  // its next request has come
+  if (connection_->socket().available(ignored) > 0) return false;
   thread_.metrics.evicted.add();
   connection_->close();
+  return true;
 }
 
 void Session::close_if_idle() {
@@ -179,16 +181,22 @@ void Session::cut_short() {
 // Its frame lives for as long as the request waits: what is needed once is in functions that are no
 // coroutines, or in coroutines that most requests need not start.
 Task<bool> Session::serve_one() {
-  connection_->stop_reading_in(thread_.settings.head_timeout);
   std::size_t searched = 0;
+  bool timed = false;
   while (!take_head(searched)) {
-    if (connection_->must_wait()) co_await connection_->wait();
+    if (connection_->must_wait()) {
+      // Most heads come whole; the others have so long from here on.
+      if (!std::exchange(timed, true)) {
+        connection_->stop_reading_in(thread_.settings.head_timeout);
+      }
+      co_await connection_->wait();
+    }
     if (!connection_->may_read()) co_return co_await give_up_reading();
     if (!read_some()) co_return false;
   }
   if (fault_) co_return co_await reject();
   ClientRequest request = describe_request(thread_.request_head);
-  if (examine(thread_.request_head, request)) co_return co_await reject(&request);
+  if (is_refused(thread_.request_head, request)) co_return co_await reject(&request);
 
   ByteHold hold(thread_.intakes);
   http::WholeBody body;
@@ -239,7 +247,7 @@ bool Session::read_some() {
 }
 
 // Whether it is refused by what its head says: fault_ says why.
-bool Session::examine(const http::RequestHead& head, ClientRequest& request) {
+bool Session::is_refused(const http::RequestHead& head, ClientRequest& request) {
   fault_ = fault(find_fault(head, request));
   if (fault_ && fault_->code == Errc::kMethodNotAllowed) allow_ = allowed_method(head.path());
   return fault_ != nullptr;

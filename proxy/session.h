@@ -30,13 +30,13 @@ class Session final : public Closable, private IdleClient {
   void close_now() override { connection_->close(Connection::Closed::kByPeer); }
 
  private:
-  void close_idle() override;
+  bool close_idle() override;
   void begin_idling();
   void end_idling();
   Task<bool> serve_one();
   bool take_head(std::size_t& searched);
   bool read_some();
-  bool examine(const http::RequestHead& head, ClientRequest& request);
+  bool is_refused(const http::RequestHead& head, ClientRequest& request);
   std::optional<Error> find_fault(const http::RequestHead& head, ClientRequest& request);
   Task<bool> read_body(const http::Framing& framing, ByteHold& hold, http::WholeBody& body);
   Task<bool> reject(const ClientRequest* request = nullptr);

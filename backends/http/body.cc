@@ -131,21 +131,25 @@ Task<std::optional<std::string_view>> BodyReader::next_piece() {
   while (true) {
     const auto piece = take_piece();
     if (!piece || !piece->empty() || at_end()) co_return piece;
-    in_.truncate(start_);
-    pos_ = start_;
+    rewind();
     const auto n = co_await read_more(in_, in_.spare().size());
     if (!n && !end_or_cut()) co_return std::nullopt;
   }
 }
 
 bool BodyReader::refill() {
-  in_.truncate(start_);
-  pos_ = start_;
+  rewind();
   if (!connection_.may_read()) return end_or_cut();
   const auto n = connection_.read_some(in_.spare());
   if (!n) return end_or_cut();
   in_.commit(*n);
   return true;
+}
+
+// All that was there has been handed out: it is read over.
+void BodyReader::rewind() {
+  in_.truncate(start_);
+  pos_ = start_;
 }
 
 // The connection has ended: whether the body has, too.

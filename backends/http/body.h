@@ -67,7 +67,7 @@ class BodyReader {
   bool take_whole() { return http::take_whole(framing_, otherwise_, in_, pos_, body_); }
   // Everything, into body().
   Task<BodyStatus> read_whole();
-  // The whole body after read_whole(); its view is valid while it and `in` live.
+  // The whole body after these; its view is valid while it and `in` live.
   WholeBody& body() { return body_; }
   const WholeBody& body() const { return body_; }
 
@@ -90,6 +90,7 @@ class BodyReader {
   Task<BodyStatus> read_counted(std::uint64_t length);
   Task<BodyStatus> read_until_end();
   std::uint64_t length_or_unbounded() const;
+  void rewind();
   bool end_or_cut();
 
   Connection& connection_;

@@ -57,7 +57,7 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
                    std::optional<Duration> stall = std::nullopt, std::size_t from = 0);
   Task<bool> write(std::string_view bytes, std::optional<Duration> stall = std::nullopt);
 
-  // Calls `gone` once if the peer leaves while nobody waits in readable(). Null to stop.
+  // Calls `gone` once if the peer leaves while nobody is in wait(). Null to stop.
   void on_peer_gone(std::function<void()> gone);
 
   // Closes the connection after `in`, unless called again or cleared first; then closed() is

@@ -1,8 +1,9 @@
 // backends/http/deadline.h - many deadlines on one timer.
 //
-// Nearly every deadline is cancelled before it comes, so setting one must cost next to nothing: a
-// deadline is linked into an ordered set, and the one Asio timer of the thread is only ever moved
-// closer. When it fires for a deadline that is gone, it is set again for the next.
+// Nearly every deadline is cleared, or put off, before it comes, so that must cost next to nothing:
+// a deadline stays where it is in an ordered set, and only when its place there has come is it
+// looked whether it still stands, and for when. The one Asio timer of the thread is only ever moved
+// closer; when it fires too early it is set again for the next place.
 //
 // Threading: confined to one I/O thread.
 #pragma once
@@ -23,7 +24,8 @@ class Deadline : public boost::intrusive::set_base_hook<
                      boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
  public:
   virtual void on_expired() = 0;
-  void clear() { unlink(); }
+  bool is_set() const { return at_ != TimePoint::max(); }
+  void clear() { at_ = TimePoint::max(); }
 
  protected:
   Deadline() = default;
@@ -31,7 +33,8 @@ class Deadline : public boost::intrusive::set_base_hook<
 
  private:
   friend class DeadlineQueue;
-  TimePoint at_{};
+  TimePoint at_ = TimePoint::max();
+  TimePoint place_{};  // in the set, while it is linked
 };
 
 class DeadlineQueue {
@@ -40,8 +43,12 @@ class DeadlineQueue {
 
   // Sets, or moves, `deadline`.
   void set(Deadline& deadline, TimePoint at) {
-    deadline.clear();
     deadline.at_ = at;
+    if (deadline.is_linked()) {
+      if (deadline.place_ <= at) return;
+      deadline.unlink();
+    }
+    deadline.place_ = at;
     deadlines_.insert(deadlines_.end(), deadline);
     arm();
   }
@@ -51,12 +58,12 @@ class DeadlineQueue {
 
  private:
   struct Earlier {
-    bool operator()(const Deadline& a, const Deadline& b) const { return a.at_ < b.at_; }
+    bool operator()(const Deadline& a, const Deadline& b) const { return a.place_ < b.place_; }
   };
 
   void arm() {
-    if (deadlines_.empty() || deadlines_.begin()->at_ >= armed_) return;
-    armed_ = deadlines_.begin()->at_;
+    if (deadlines_.empty() || deadlines_.begin()->place_ >= armed_) return;
+    armed_ = deadlines_.begin()->place_;
     timer_.expires_at(armed_);
     timer_.async_wait([this](const ErrorCode& error) {
       if (error) return;  // moved closer
@@ -68,10 +75,15 @@ class DeadlineQueue {
 
   void expire() {
     const TimePoint now = std::chrono::steady_clock::now();
-    while (!deadlines_.empty() && deadlines_.begin()->at_ <= now) {
+    while (!deadlines_.empty() && deadlines_.begin()->place_ <= now) {
       Deadline& deadline = *deadlines_.begin();
-      deadline.clear();
-      deadline.on_expired();
+      deadline.unlink();
+      if (deadline.at_ <= now) {
+        deadline.clear();
+        deadline.on_expired();
+      } else if (deadline.is_set()) {
+        set(deadline, deadline.at_);
+      }
     }
   }
 

@@ -446,6 +446,24 @@ def test_row_03_shared_call_that_hangs_is_given_up_in_time(serve, scripted):
     assert failures(proxy) == {(name_of(backend), "timeout"): 4}
 
 
+def test_row_03_members_do_not_wait_for_a_hung_engine_in_turn(serve, scripted):
+    """A call that is split up: once one of its parts has hung, the others are not sent after it."""
+    def hang_once(number, request, carried):
+        prompts = prompts_of(request)
+        if len(backend.requests) == 2:
+            with contextlib.suppress(OSError):
+                backend.carriers[number - 1].recv(1)
+            return None
+        return completion(prompts, [0] if len(prompts) > 1 else None)
+
+    backend = scripted(hang_once)
+    proxy = serve([backend], merge="always", flush="fixed", batch_size=4, batch_timeout=30, attempt_timeout=0.3)
+    for response in ask_all(proxy, [f"p{number}" for number in range(4)]):
+        assert response.status == 200 and response.headers["x-batchproxy-attempts"] == "2"
+    assert [len(prompts_of(request)) for request in backend.requests] == [4, 1, 1, 1, 1, 1]
+    assert failures(proxy) == {(name_of(backend), "timeout"): 4}
+
+
 def test_row_03_backend_that_hangs_alone_costs_a_504(serve, scripted):
     hanging = Hanging(scripted)
     proxy = serve([hanging], request_timeout=0.5)

@@ -11,8 +11,9 @@ using namespace std::chrono_literals;
 const TimePoint kStart = TimePoint() + 1h;
 
 struct Client final : IdleClient {
-  void close_idle() override { closed = true; }
+  bool close_idle() override { return closed = !busy; }
   bool closed = false;
+  bool busy = false;  // its next request has come
 };
 
 TEST(ClientLimit, FollowsTheDescriptorsUnlessGiven) {
@@ -51,6 +52,18 @@ TEST(IdleClients, CloseTheLongestResting) {
   EXPECT_FALSE(a.closed);
 }
 
+TEST(IdleClients, TryAnotherWhenOneHasItsNextRequest) {
+  ClientCap cap(2, 1);
+  IdleClients idle(cap, 0);
+  Client a, b;
+  a.busy = true;
+  idle.add(a, kStart);
+  idle.add(b, kStart + 1s);
+  EXPECT_FALSE(idle.close_oldest_of_all(kStart + 10s));
+  EXPECT_TRUE(idle.close_oldest_of_all(kStart + 10s));
+  EXPECT_TRUE(b.closed);
+}
+
 TEST(IdleClients, LeaveAloneWhoHasJustBeenAnswered) {
   ClientCap cap(2, 1);
   IdleClients idle(cap, 0);
@@ -64,6 +77,8 @@ TEST(IdleClients, LeaveAloneWhoHasJustBeenAnswered) {
 
 TEST(IdleClients, LookAtTheOtherThreads) {
   ClientCap cap(2, 3);
+  ASSERT_TRUE(cap.take());
+  ASSERT_TRUE(cap.take());
   IdleClients here(cap, 0), there(cap, 1), nobody(cap, 2);
   Client young, old;
   here.add(young, kStart + 5s);
@@ -71,6 +86,8 @@ TEST(IdleClients, LookAtTheOtherThreads) {
   EXPECT_FALSE(here.close_oldest_of_all(kStart + 10s));
   EXPECT_FALSE(nobody.close_oldest_of_all(kStart + 10s));
   EXPECT_TRUE(there.close_oldest_of_all(kStart + 10s));
+  EXPECT_FALSE(here.close_oldest_of_all(kStart + 10s)) << "one for one: that place is not free yet";
+  cap.give();
   EXPECT_TRUE(here.close_oldest_of_all(kStart + 10s));
   EXPECT_TRUE(young.closed && old.closed);
 }
