@@ -1,0 +1,158 @@
+// tests/backends/backend_monitor_test.cc - who asks how a backend is, is told once, and what is
+// true.
+#include "backends/backend_monitor.h"
+
+#include <atomic>
+#include <string>
+#include <thread>
+
+#include <boost/asio/read_until.hpp>
+#include <boost/asio/write.hpp>
+#include <gtest/gtest.h>
+
+namespace batchproxy {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Duration kDeadline = 20s;
+
+// A server of one model that can fall silent, and go away.
+class Server {
+ public:
+  Server() : acceptor_(io_, {asio::ip::make_address("127.0.0.1"), 0}) {
+    thread_ = std::thread([this] { serve(); });
+  }
+  ~Server() { go_away(); }
+
+  asio::ip::tcp::endpoint address() const { return address_; }
+  void fall_silent() { silent_ = true; }
+  void go_away() {
+    if (gone_.exchange(true)) return;
+    asio::ip::tcp::socket(io_).connect(address_);  // wakes accept()
+    thread_.join();
+    acceptor_.close();
+    kept_.clear();
+  }
+  int asked_for_health() const { return asked_; }
+
+ private:
+  void serve() {
+    while (true) {
+      asio::ip::tcp::socket client = acceptor_.accept();
+      if (gone_) return;
+      std::string head;
+      asio::read_until(client, asio::dynamic_buffer(head), "\r\n\r\n");
+      const bool health = head.starts_with("GET /health ");
+      if (health) ++asked_;
+      if (silent_) {
+        kept_.push_back(std::move(client));
+        continue;
+      }
+      const std::string body = health ? "" : R"({"data":[{"id":"m"}]})";
+      asio::write(client, asio::buffer("HTTP/1.1 200 OK\r\ncontent-length: " +
+                                       std::to_string(body.size()) + "\r\n\r\n" + body));
+    }
+  }
+
+  asio::io_context io_;
+  asio::ip::tcp::acceptor acceptor_;
+  const asio::ip::tcp::endpoint address_ = acceptor_.local_endpoint();
+  std::atomic<bool> silent_{false}, gone_{false};
+  std::atomic<int> asked_{0};
+  std::vector<asio::ip::tcp::socket> kept_;
+  std::thread thread_;
+};
+
+class BackendMonitorTest : public testing::Test {
+ protected:
+  BackendMonitorTest() {
+    Endpoint endpoint;
+    endpoint.name = endpoint.authority = "engine";
+    endpoint.address = server_.address();
+    monitor_.add(std::make_shared<const Endpoint>(endpoint));
+    monitor_.start();
+    // All that it asks when a backend comes up: the server must not be left with half a question.
+    run_until([&] { return monitor_.health(0) == Health::kReady && abilities_; });
+  }
+  ~BackendMonitorTest() override {
+    monitor_.stop();
+    server_.go_away();
+    io_.run_for(kDeadline);  // until what was under way has ended
+  }
+
+  template <class Condition>
+  void run_until(Condition holds) {
+    const TimePoint end = std::chrono::steady_clock::now() + kDeadline;
+    while (!holds() && std::chrono::steady_clock::now() < end) io_.run_one_for(10ms);
+    ASSERT_TRUE(holds());
+  }
+
+  void ask() {
+    monitor_.look_at(0, [this](bool is_ready) { told_.push_back(is_ready); });
+  }
+  // A probe is under way that will not be answered, and somebody waits for it.
+  void ask_in_vain() {
+    server_.fall_silent();
+    const int before = server_.asked_for_health();
+    ask();
+    run_until([&] { return server_.asked_for_health() > before || !told_.empty(); });
+    ASSERT_TRUE(told_.empty());
+    ask();  // this one waits for the next
+  }
+
+  Server server_;
+  asio::io_context io_;
+  BackendMonitor monitor_{io_,
+                          {.health = 1h, .metrics = 1h},
+                          {[](BackendId, Health, const std::string&) {}, [](ModelTablePtr) {},
+                           [this](BackendId, const Abilities&) { abilities_ = true; },
+                           [](BackendId, const std::optional<EngineMetrics>&) {}}};
+  bool abilities_ = false;  // have been asked for
+  std::vector<bool> told_;
+};
+
+TEST_F(BackendMonitorTest, LooksWhenAsked) {
+  const int before = server_.asked_for_health();
+  ask();
+  ask();
+  run_until([&] { return told_.size() == 2; });
+  EXPECT_EQ(told_, std::vector({true, true}));
+  EXPECT_GT(server_.asked_for_health(), before);
+}
+
+TEST_F(BackendMonitorTest, SaysThatABackendHasGone) {
+  server_.go_away();
+  ask();
+  run_until([&] { return told_.size() == 1; });
+  EXPECT_EQ(told_, std::vector({false}));
+  EXPECT_NE(monitor_.health(0), Health::kReady);
+}
+
+TEST_F(BackendMonitorTest, TellsThoseWhoWaitWhenItIsRetired) {
+  ask_in_vain();
+  monitor_.retire(0);
+  ask();
+  run_until([&] { return told_.size() == 3; });
+  EXPECT_EQ(told_, std::vector({false, false, false}));
+}
+
+// It may be well: nobody shall be blamed for its end.
+TEST_F(BackendMonitorTest, TellsThoseWhoWaitWhenItIsRemoved) {
+  ask_in_vain();
+  monitor_.remove(0);
+  ask();
+  run_until([&] { return told_.size() == 3; });
+  EXPECT_EQ(told_, std::vector({true, true, true}));
+}
+
+TEST_F(BackendMonitorTest, TellsThoseWhoWaitWhenTheWatchEnds) {
+  ask_in_vain();
+  monitor_.stop();
+  ask();
+  run_until([&] { return told_.size() == 3; });
+  EXPECT_EQ(told_, std::vector({true, true, true}));
+}
+
+}  // namespace
+}  // namespace batchproxy
