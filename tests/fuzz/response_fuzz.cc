@@ -58,6 +58,7 @@ struct World {
   DeadlineQueue deadlines{io};
   BufferPool buffers;
   http::ResponseHead scratch;
+  std::string text;
   Endpoint endpoint;  // nobody listens at its address
 
   void run() {
@@ -182,7 +183,7 @@ Outcome answer(std::string_view bytes, const Cuts& cuts, bool streaming) {
   Wire wire;
   pool.give_back(0, std::move(wire.connection));
   {
-    UpstreamCall call({pool, w.buffers, w.scratch}, 0, TimePoint::max());
+    UpstreamCall call({pool, w.buffers, w.scratch, w.text}, 0, TimePoint::max());
     asio::co_spawn(w.io.get_executor(), drive(call, streaming, out), asio::detached);
     w.run();
     feed(wire, bytes, cuts, out);
