@@ -270,20 +270,64 @@ class Editor {
   bool declined_ = false;
 };
 
+// `text` without its section for batchproxy; a comment above the next key stays. Nothing when that
+// cannot be cut out by lines.
+std::optional<std::string> without_own_section(std::string_view text, const std::string& file) {
+  Findings ignored;
+  const auto root = parse_yaml(text, file, ignored);
+  if (!root) return std::string(text);  // whoever reads it next says why
+  const auto own = std::ranges::find(root->entries, "batchproxy", &YamlEntry::key);
+  if (own == root->entries.end()) return std::string(text);
+  int end = 0;  // the line of the next key; 0: it is the last
+  for (const YamlEntry& entry : root->entries) {
+    const int line = entry.key_place.line;
+    if (line > own->key_place.line && (end == 0 || line < end)) end = line;
+  }
+  std::string kept, held;
+  int number = 0;
+  while (!text.empty()) {
+    const std::size_t length = std::min(text.find('\n'), text.size() - 1) + 1;
+    const std::string_view line = text.substr(0, length);
+    text.remove_prefix(length);
+    ++number;
+    const bool inside = number >= own->key_place.line && (end == 0 || number < end);
+    // Comments at the margin may be the next key's.
+    held = inside && line.starts_with('#') ? held + std::string(line) : inside ? "" : held;
+    if (inside) continue;
+    kept.append(std::exchange(held, {})).append(line);
+  }
+  const auto after = parse_yaml(kept, file, ignored);
+  const bool gone = after && std::ranges::none_of(after->entries, [](const YamlEntry& entry) {
+                      return entry.key == "batchproxy";
+                    });
+  return gone && after->entries.size() + 1 == root->entries.size() ? std::optional(kept)
+                                                                   : std::nullopt;
+}
+
 }  // namespace
 
 WorkerConfig make_worker_config(std::string_view text, const std::string& file,
-                                const std::string& host, std::uint16_t port) {
+                                const std::string& host, std::uint16_t port, bool asks_for_key) {
   // Workers paste the host into a URL, where an IPv6 address needs its brackets.
   const bool is_v6 = host.find(':') != std::string::npos && !host.starts_with('[');
   const std::string server = is_v6 ? "[" + host + "]" : host;
   const std::string number = std::to_string(port);
-  return Editor(text, file,
-                {{"boot_local", "false", "false"},
-                 {"server", server, written_host(server)},
-                 {"port", number, number},
-                 {"enable_batching", "false", "false"}})
-      .run();
+  std::vector<Wanted> wanted{{"boot_local", "false", "false"},
+                             {"server", server, written_host(server)},
+                             {"port", number, number},
+                             {"enable_batching", "false", "false"}};
+  if (asks_for_key) {
+    wanted.push_back({"api_key", std::string(kKeyGoesHere), std::string(kKeyGoesHere)});
+  }
+  const auto theirs = without_own_section(text, file);
+  if (!theirs) {
+    Findings findings;
+    findings.error({file},
+                   "its `batchproxy:` section cannot be left out safely, and there may be "
+                   "keys in it: write it as lines of its own, at the margin");
+    return {{}, std::move(findings).take()};
+  }
+  return Editor(*theirs, file, std::move(wanted)).run();
 }
 
 }  // namespace batchproxy

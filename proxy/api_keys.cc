@@ -214,6 +214,27 @@ bool LoadedApiKeys::ok() const {
   return std::ranges::count(diagnostics, Severity::kError, &Diagnostic::severity) == 0;
 }
 
+std::vector<std::string> changes_between(const ApiKeys* before, const ApiKeys* after) {
+  static const ApiKeys kNone;
+  const ApiKeys& old_keys = before != nullptr ? *before : kNone;
+  const ApiKeys& new_keys = after != nullptr ? *after : kNone;
+  const auto has = [](const ApiKeys& keys, const ApiKeys::Key& wanted, bool same_key) {
+    return std::ranges::any_of(keys.all(), [&](const ApiKeys::Key& key) {
+      return key.name == wanted.name && (!same_key || key.hash == wanted.hash);
+    });
+  };
+  std::vector<std::string> changes;
+  for (const ApiKeys::Key& key : old_keys.all()) {
+    if (has(new_keys, key, true)) continue;
+    changes.push_back("API key " + key.name +
+                      (has(new_keys, key, false) ? ": another one" : ": removed"));
+  }
+  for (const ApiKeys::Key& key : new_keys.all()) {
+    if (!has(old_keys, key, false)) changes.push_back("API key " + key.name + ": added");
+  }
+  return changes;
+}
+
 LoadedApiKeys load_api_keys(const Options& options, const ApiKeys* previous) {
   LoadedApiKeys loaded;
   const std::string& path = *options.proxy.api_keys_file;

@@ -47,6 +47,7 @@ class ApiKeys {
   const Key* find(std::string_view authorization) const;
   // Every name that has had a slot of its own, by slot.
   const std::vector<std::string>& slot_names() const { return slot_names_; }
+  const std::vector<Key>& all() const { return keys_; }
 
  private:
   void add_entry(std::string_view entry, const Place& place, Findings& findings);
@@ -62,6 +63,10 @@ struct LoadedApiKeys {
   std::vector<Diagnostic> diagnostics;
   bool ok() const;
 };
+
+// What is another after a reload, by name and never with a key: "API key alice: removed". Either
+// may be null.
+std::vector<std::string> changes_between(const ApiKeys* before, const ApiKeys* after);
 
 // Reads what the options name: the file, the variable, or both. `previous` are those in force when
 // this is a reload. A file that others may read, an unusable entry or no entry at all is an error.

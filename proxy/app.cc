@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <iterator>
 #include <stdexcept>
 #include <thread>
 #include <utility>
@@ -23,6 +24,7 @@ constexpr Duration kTick = std::chrono::seconds(1);
 constexpr Duration kDrainLook = std::chrono::milliseconds(20);
 constexpr auto kProbeInterval = std::chrono::milliseconds(50);
 constexpr Duration kAnnounceAnyway = std::chrono::seconds(10);
+constexpr double kRefusalsPause = 10;  // seconds between two lines about requests refused
 constexpr Duration kLastWords = std::chrono::seconds(2);  // for the errors of a shutdown
 constexpr int kNoEngineLeft = 4;                          // exit code
 
@@ -133,6 +135,7 @@ int App::run() {
   hooks.keys = [this, guarded] { return guarded ? keys_ : nullptr; };
   asio::co_spawn(io_.get_executor(), serve_admin(io_, admin_, std::move(hooks)), &end_on_error);
   wait_for_signal();
+  refusals_told_.uptime = -kRefusalsPause;
   told_ = snapshot();  // what fails from here on is told
   monitor_.start();
   data_.start();
@@ -231,6 +234,23 @@ void App::tell_failures(const Snapshot& now) {
                   now.poisoned - told_.poisoned);
   }
   told_ = now;
+  tell_refusals(now);
+}
+
+// Requests that were their clients' fault: a worker with a wrong key or model name sees its errors,
+// but whoever looks here wants to know, too.
+void App::tell_refusals(const Snapshot& now) {
+  if (now.uptime < refusals_told_.uptime + kRefusalsPause) return;
+  std::string refusals;
+  for (std::size_t i = 0; i < kAllErrors.size(); ++i) {
+    const std::uint64_t count = now.errors[i] - refusals_told_.errors[i];
+    const ErrorTraits traits = describe(kAllErrors[i]);
+    if (count == 0 || traits.status >= 500) continue;
+    refusals += fmt::format("{}{} {}", refusals.empty() ? "" : ", ", count, traits.code);
+  }
+  if (refusals.empty()) return;
+  spdlog::warn("requests refused: {}", refusals);
+  refusals_told_ = now;
 }
 
 // Says how to use the backends that are up, `complete` or not, once.
@@ -311,6 +331,8 @@ ReloadReport App::reload() {
       report.lines.push_back(std::string("error: ") + error.what());
     }
     if (report.ok) {
+      std::ranges::move(changes_between(keys_.get(), keys.keys.get()),
+                        std::back_inserter(plan.lines));
       keys_ = keys.keys;
       data_.set_keys(keys_);
       options_ = std::move(plan.options);
@@ -367,10 +389,11 @@ void App::shut_down(int exit_code) {
       exit_code_ = exit_code;
       const Snapshot now = snapshot();
       const auto open = now.queued + now.inflight;
-      console_.line(open == 0 ? std::string("stopping")
-                              : fmt::format("stopping: {} requests under way get up to {:g} s to "
-                                            "finish; Ctrl-C again to end them with an error",
-                                            open, options_.proxy.drain_timeout->count()));
+      console_.line(
+          open == 0 ? std::string("stopping")
+                    : fmt::format("stopping: {} requests under way get up to {:g} s to "
+                                  "finish; a second signal (Ctrl-C again) ends them with an error",
+                                  open, options_.proxy.drain_timeout->count()));
       data_.drain();
       drain_until_ = std::chrono::steady_clock::now() + to_duration(*options_.proxy.drain_timeout);
       await_clients();

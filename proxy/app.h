@@ -55,6 +55,7 @@ class App final : private LauncherEvents {
   void on_health(BackendId backend, Health health, const std::string& why);
   void tell_outage(std::uint64_t held);
   void tell_failures(const Snapshot& now);
+  void tell_refusals(const Snapshot& now);
   void announce(bool complete_only);
   void warn_of_key(BackendId backend);
   void on_batch_done(const BatchSummary& batch);
@@ -92,6 +93,7 @@ class App final : private LauncherEvents {
   TimePoint started_;
   std::vector<EngineState> engines_;  // by BackendId; empty when we start none
   Snapshot told_;                     // what has been said about failures
+  Snapshot refusals_told_;            // and about requests refused
   std::uint64_t generation_ = 1;      // of the configuration
   bool last_reload_failed_ = false;
   bool outage_ = false;  // no backend is ready, after one was

@@ -195,12 +195,18 @@ int print_worker_config(const CommandLine& arguments) {
   }
   std::string host = at->host;
   if (is_wildcard(host)) host = "localhost";
-  const WorkerConfig made = make_worker_config(text.str(), arguments.config, host, at->port);
+  const bool asks_for_key =
+      !loaded.options.proxy.api_keys_file->empty() || !loaded.options.api_keys.empty();
+  const WorkerConfig made =
+      make_worker_config(text.str(), arguments.config, host, at->port, asks_for_key);
   print(made.diagnostics);
   if (!made.ok()) return kUsage;
-  if (!loaded.options.proxy.api_keys_file->empty() || !loaded.options.api_keys.empty()) {
-    std::cerr
-        << "notice: batchproxy asks for API keys: write one of them as api_key in this file\n";
+  if (is_wildcard(at->host)) {
+    std::cerr << "notice: for workers on other machines write this one's name as server\n";
+  }
+  if (asks_for_key) {
+    std::cerr << "notice: batchproxy asks for API keys: write one as api_key, in place of "
+              << kKeyGoesHere << "\n";
   }
   std::cout << made.text;
   return 0;

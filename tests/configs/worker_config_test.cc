@@ -12,7 +12,7 @@ namespace {
 using testing::HasSubstr;
 
 WorkerConfig derive(std::string_view text, const std::string& host = "10.0.0.5") {
-  return make_worker_config(text, "my.yaml", host, 9000);
+  return make_worker_config(text, "my.yaml", host, 9000, false);
 }
 
 TEST(WorkerConfig, ChangesFourValuesAndNothingElse) {
@@ -45,6 +45,44 @@ TEST(WorkerConfig, ChangesFourValuesAndNothingElse) {
             "    batch_size: 32\n"
             "rag:\n"
             "  retriever_config: {batch_size: 4}\n");
+}
+
+TEST(WorkerConfig, LeavesOutWhatIsBatchproxysOwn) {
+  const std::string before = "# top\nmodel:\n  generator_settings:\n    server: a\n    port: 1\n";
+  const std::string rest = "    boot_local: true\n    model: m\n    enable_batching: false\n";
+  const std::string section =
+      "batchproxy:\n  # of ours\n  backends:\n    - {url: 'http://e:1', api_key: SECRET}\n\n";
+  const auto served = [](std::string text) {
+    for (const auto& [from, to] :
+         {std::pair("server: a", "server: 10.0.0.5"), std::pair("port: 1", "port: 9000"),
+          std::pair("boot_local: true", "boot_local: false")}) {
+      text.replace(text.find(from), std::string_view(from).size(), to);
+    }
+    return text;
+  };
+  EXPECT_EQ(derive(before + rest + section).text, served(before + rest));
+  EXPECT_EQ(derive(section + before + rest).text, served(before + rest))
+      << "comments at the margin stay";
+  EXPECT_EQ(derive(before + rest + section + "rag: {}\n").text,
+            served(before + rest) + "rag: {}\n");
+}
+
+TEST(WorkerConfig, SaysWhenItCannotLeaveThatOut) {
+  const WorkerConfig config =
+      derive("{batchproxy: {api_key: SECRET}, model: {generator_settings: {model: m}}}\n");
+  EXPECT_THAT(printed(config.diagnostics), HasSubstr("cannot be left out safely"));
+  EXPECT_EQ(config.text, "");
+}
+
+TEST(WorkerConfig, HasAPlaceForAKeyInsteadOfTheEngines) {
+  for (const std::string key : {"    api_key: SECRET  # engines\n", ""}) {
+    const WorkerConfig config = make_worker_config(
+        "model:\n  generator_settings:\n    boot_local: true\n    model: m\n" + key, "my.yaml", "h",
+        9000, true);
+    EXPECT_EQ(printed(config.diagnostics), "");
+    EXPECT_THAT(config.text, HasSubstr("    api_key: " + std::string(kKeyGoesHere)));
+    EXPECT_THAT(config.text, testing::Not(HasSubstr("SECRET")));
+  }
 }
 
 TEST(WorkerConfig, AddsWhatIsMissingUnderBootLocal) {

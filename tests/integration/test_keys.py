@@ -221,3 +221,21 @@ def test_the_program_is_hardened():
     assert "Position-Independent Executable" in described or "DYN (Shared object file)" in described
     assert "BIND_NOW" in described and "GNU_RELRO" in described
     assert re.search(r"GNU_STACK .* RW +0", described)  # and not RWE
+
+
+def said(proxy, pattern):
+    return wait_until(lambda: any(re.search(pattern, line) for line in [*proxy.lines, *proxy.errors]), pattern)
+
+
+def test_a_reload_says_which_keys_it_changed(guarded, keys_file):
+    keys_file.write_text(f"bob: {BOB}\ncarol carols-key-0123456789\n")
+    guarded.process.send_signal(signal.SIGHUP)
+    assert said(guarded, "reload: API key alice: removed") and said(guarded, "reload: API key carol: added")
+    assert call(guarded.url, "/v1/models", headers=bearer(BOB))[0].status == 200
+    assert not any(re.search(f"nothing has changed|{ALICE}", line) for line in [*guarded.lines, *guarded.errors])
+
+
+def test_who_looks_at_the_log_sees_that_clients_are_refused(guarded):
+    for _ in range(3):
+        call(guarded.url, "/v1/models", headers=bearer("not-a-key-0123456789"))
+    assert said(guarded, r"requests refused: \d+ invalid_api_key")

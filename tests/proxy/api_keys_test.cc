@@ -132,6 +132,20 @@ TEST(ApiKeys, KeepTheirPlaceInTheCountsOverAReload) {
   EXPECT_EQ(second.find("Bearer " + kAlice), nullptr);
 }
 
+TEST(ApiKeys, TellWhatAReloadChangesByName) {
+  const ApiKeys before =
+      parse("alice " + kAlice + "\nbob " + kBob + "\ndora doras-key-0123456789").keys;
+  const ApiKeys after =
+      parse("alice " + kAlice + "\nbob another-key-for-bob-1\ncarol carols-key-0123456789").keys;
+  EXPECT_THAT(changes_between(&before, &after),
+              testing::ElementsAre("API key bob: another one", "API key dora: removed",
+                                   "API key carol: added"));
+  EXPECT_THAT(changes_between(&before, &before), testing::IsEmpty());
+  EXPECT_THAT(changes_between(nullptr, &after), testing::SizeIs(3));
+  EXPECT_THAT(changes_between(&after, nullptr), testing::SizeIs(3));
+  EXPECT_THAT(changes_between(nullptr, nullptr), testing::IsEmpty());
+}
+
 class ApiKeysFile : public testing::Test {
  protected:
   void write(const std::string& text, mode_t mode = 0600) {
