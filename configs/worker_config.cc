@@ -5,6 +5,7 @@
 #include <cctype>
 #include <cstddef>
 #include <functional>
+#include <iterator>
 #include <optional>
 #include <utility>
 
@@ -93,6 +94,15 @@ class Lines {
       block += std::string(static_cast<std::size_t>(place.column - 1), ' ') + text + ending;
     }
     beside.insert(below ? beside.size() : 0, block);
+  }
+
+  // Takes out line `first` and those behind it, up to line `end` (0: to the last), but for comments
+  // at the margin right above `end`: they are about what follows.
+  void cut(int first, int end) {
+    const auto from = lines_.begin() + (first - 1);
+    auto to = end == 0 ? lines_.end() : lines_.begin() + (end - 1);
+    while (end != 0 && to != from && std::prev(to)->starts_with('#')) --to;
+    lines_.erase(from, to);
   }
 
   std::string text() const {
@@ -270,8 +280,7 @@ class Editor {
   bool declined_ = false;
 };
 
-// `text` without its section for batchproxy; a comment above the next key stays. Nothing when that
-// cannot be cut out by lines.
+// `text` without its section for batchproxy. Nothing when that cannot be cut out by lines.
 std::optional<std::string> without_own_section(std::string_view text, const std::string& file) {
   Findings ignored;
   const auto root = parse_yaml(text, file, ignored);
@@ -283,19 +292,9 @@ std::optional<std::string> without_own_section(std::string_view text, const std:
     const int line = entry.key_place.line;
     if (line > own->key_place.line && (end == 0 || line < end)) end = line;
   }
-  std::string kept, held;
-  int number = 0;
-  while (!text.empty()) {
-    const std::size_t length = std::min(text.find('\n'), text.size() - 1) + 1;
-    const std::string_view line = text.substr(0, length);
-    text.remove_prefix(length);
-    ++number;
-    const bool inside = number >= own->key_place.line && (end == 0 || number < end);
-    // Comments at the margin may be the next key's.
-    held = inside && line.starts_with('#') ? held + std::string(line) : inside ? "" : held;
-    if (inside) continue;
-    kept.append(std::exchange(held, {})).append(line);
-  }
+  Lines lines(text);
+  lines.cut(own->key_place.line, end);
+  const std::string kept = lines.text();
   const auto after = parse_yaml(kept, file, ignored);
   const bool gone = after && std::ranges::none_of(after->entries, [](const YamlEntry& entry) {
                       return entry.key == "batchproxy";
