@@ -23,9 +23,8 @@ std::size_t close_all(std::vector<Connection::Ptr>& idle) {
 
 }  // namespace
 
-ConnectionPool::ConnectionPool(asio::io_context& io, DeadlineQueue& deadlines,
-                               Duration connect_timeout)
-    : io_(io), deadlines_(deadlines), connect_timeout_(connect_timeout) {}
+ConnectionPool::ConnectionPool(Poller& poller, DeadlineQueue& deadlines, Duration connect_timeout)
+    : poller_(poller), deadlines_(deadlines), connect_timeout_(connect_timeout) {}
 
 void ConnectionPool::set(std::shared_ptr<const Endpoint> endpoint) {
   const BackendId id = endpoint->id;
@@ -49,7 +48,7 @@ Connection::Ptr ConnectionPool::take_idle(BackendId backend) {
 }
 
 Connection::Ptr ConnectionPool::make() const {
-  return std::make_shared<Connection>(Connection::Socket(io_.get_executor()), deadlines_);
+  return std::make_shared<Connection>(poller_, deadlines_);
 }
 
 Task<ErrorCode> ConnectionPool::connect(BackendId backend, Connection& connection,
@@ -58,12 +57,12 @@ Task<ErrorCode> ConnectionPool::connect(BackendId backend, Connection& connectio
   ErrorCode error;
   const asio::ip::tcp::endpoint& address = peers_[backend].endpoint->address;
   while (true) {
-    co_await connection.socket().async_connect(address, asio::redirect_error(use_task, error));
+    error = co_await connection.connect(address);
     // Without descriptors: that is not the backend's fault, and passes.
     if (error.value() != EMFILE && error.value() != ENFILE) break;
     close_idle();
     connection.expire_at(not_after);
-    asio::steady_timer pause(io_, kDescriptorPause);
+    asio::steady_timer pause(poller_.executor(), kDescriptorPause);
     ErrorCode ignored;
     co_await pause.async_wait(asio::redirect_error(use_task, ignored));
     if (!connection.is_open()) break;
@@ -74,7 +73,6 @@ Task<ErrorCode> ConnectionPool::connect(BackendId backend, Connection& connectio
     connection.close();
   } else {
     connection.never_expire();
-    connection.start();
   }
   co_return error;
 }

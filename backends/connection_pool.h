@@ -15,7 +15,7 @@ namespace batchproxy {
 
 class ConnectionPool {
  public:
-  ConnectionPool(asio::io_context& io, DeadlineQueue& deadlines, Duration connect_timeout);
+  ConnectionPool(Poller& poller, DeadlineQueue& deadlines, Duration connect_timeout);
 
   // Introduces a backend, or puts another in the place of one that has no calls any more.
   void set(std::shared_ptr<const Endpoint> endpoint);
@@ -53,7 +53,7 @@ class ConnectionPool {
 
   void forget(const Connection* gone);
 
-  asio::io_context& io_;
+  Poller& poller_;
   DeadlineQueue& deadlines_;
   Duration connect_timeout_;
   std::vector<Peer> peers_;

@@ -102,7 +102,7 @@ std::optional<std::size_t> UpstreamCall::send(const UpstreamRequest& request) {
 Task<void> UpstreamCall::send_rest(const UpstreamRequest& request, std::size_t sent) {
   const std::string head = resources_.text;
   const Message message(head, request.body);
-  co_await connection_->write(message.buffers(), std::nullopt, sent);
+  co_await connection_->write_rest(message.buffers(), sent);
 }
 
 bool UpstreamCall::read_some() {

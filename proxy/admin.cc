@@ -121,7 +121,7 @@ Task<void> serve_admin(asio::io_context& io, Acceptor& acceptor, AdminHooks hook
   // Sessions outlive this coroutine.
   const auto shared = std::make_shared<const AdminHooks>(std::move(hooks));
   while (acceptor.is_open()) {
-    Connection::Socket socket(io.get_executor());
+    Stream::socket_type socket(io.get_executor());
     ErrorCode error;
     co_await acceptor.async_accept(socket, asio::redirect_error(use_task, error));
     if (error == asio::error::operation_aborted || !acceptor.is_open()) break;

@@ -21,7 +21,7 @@ void IntakeQueue::on_expired() {
   for (BodyIntake& body : bodies_) {
     if (!body.paused_.is_waiting()) continue;
     if (body.may_read() || now >= body.paused_until_ || !body.connection_.is_open()) {
-      body.paused_.wake_later(body.connection_.socket().get_executor());
+      body.paused_.wake_later(body.connection_.executor());
     } else {
       some_wait = true;
     }
@@ -40,7 +40,7 @@ Task<bool> BodyIntake::before_wait(std::uint64_t received) {
   if (!may_read()) {
     paused_until_ = asked + limits_.stall;
     connection_.never_expire();
-    connection_.on_peer_gone([this] { paused_.wake_later(connection_.socket().get_executor()); });
+    connection_.on_peer_gone([this] { paused_.wake_later(connection_.executor()); });
     while (connection_.is_open() && !may_read() && now < paused_until_) {
       queue_.look_again_soon();
       co_await paused_.wait();

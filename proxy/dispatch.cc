@@ -208,7 +208,7 @@ Task<void> Dispatch::write_rest(const Unsent& unsent) {
   const std::array<asio::const_buffer, 2> answer{
       asio::const_buffer(unsent.head.data(), unsent.head.size()),
       asio::const_buffer(unsent.body.data(), unsent.body.size())};
-  co_await client_.write(answer, thread_.settings.write_stall, unsent.sent);
+  co_await client_.write_rest(answer, unsent.sent, thread_.settings.write_stall);
 }
 
 // How a request ends whose answer has been written, or could not be.

@@ -16,6 +16,7 @@
 #include "backends/http/buffer.h"
 #include "backends/http/deadline.h"
 #include "backends/http/head.h"
+#include "backends/http/poller.h"
 #include "backends/list_codec.h"
 #include "backends/model_table.h"
 #include "backends/upstream_call.h"
@@ -81,7 +82,7 @@ struct IoThread {
         clients(limits.clients),
         idle(limits.clients, index),
         intakes(limits.bytes, deadlines),
-        upstreams(io, deadlines, with.connect_timeout),
+        upstreams(poller, deadlines, with.connect_timeout),
         scanner(with.bodies.limits) {}
   IoThread(const IoThread&) = delete;
   IoThread& operator=(const IoThread&) = delete;
@@ -107,6 +108,7 @@ struct IoThread {
 
   asio::io_context io{1};
   DeadlineQueue deadlines{io};
+  Poller poller{io};
   ConnectionPool upstreams;
   LanePort* lane = nullptr;
 

@@ -9,6 +9,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <fcntl.h>
 #include <spdlog/spdlog.h>
+#include <sys/socket.h>
 
 #include "proxy/accept_trouble.h"
 #include "proxy/port_holder.h"
@@ -66,10 +67,18 @@ void report(std::exception_ptr error) {
 }
 
 // Starts `what`, serve() or turn_away(), for a client that has just come.
-void start_session(IoThread& thread, Connection::Socket socket,
+void start_session(IoThread& thread, int socket,
                    Task<void> (*what)(IoThread&, Connection::Ptr) = &serve) {
-  auto connection = std::make_shared<Connection>(std::move(socket), thread.deadlines);
+  auto connection = std::make_shared<Connection>(socket, thread.poller, thread.deadlines);
   asio::co_spawn(thread.io.get_executor(), what(thread, std::move(connection)), &report);
+}
+
+// A client's socket, not through Asio, which would watch it, too; or -1, and `error` says why.
+int accept(Acceptor& acceptor, ErrorCode& error) {
+  const int socket =
+      ::accept4(acceptor.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  error = socket >= 0 ? ErrorCode() : ErrorCode(errno, boost::system::system_category());
+  return socket;
 }
 
 }  // namespace
@@ -147,17 +156,15 @@ Task<void> accept_clients(IoThread& thread, Acceptor& acceptor) {
       co_await sleep(thread.io, made_room ? Duration::zero() : kCapPause);
       continue;
     }
-    Connection::Socket socket(thread.io.get_executor());
-    if (!error) acceptor.accept(socket, error);
+    const int socket = error ? -1 : accept(acceptor, error);
     if (error) thread.clients.give();
     // Another thread was faster, or the client has left again.
     if (error == asio::error::would_block || error == asio::error::connection_aborted) continue;
-    const bool scarce =
-        !error && static_cast<std::uint64_t>(socket.native_handle()) + kReservedDescriptors >=
-                      thread.settings.descriptors;
+    const bool scarce = !error && static_cast<std::uint64_t>(socket) + kReservedDescriptors >=
+                                      thread.settings.descriptors;
     if (!error && !scarce) {
       trouble.over();
-      start_session(thread, std::move(socket));
+      start_session(thread, socket);
       continue;
     }
     count(scarce ? EMFILE : error.value());
@@ -169,7 +176,7 @@ Task<void> accept_clients(IoThread& thread, Acceptor& acceptor) {
     const bool made_room = make_room(thread);
     if (scarce) {
       if (!made_room) thread.clients.give();
-      start_session(thread, std::move(socket), made_room ? &serve : &turn_away);
+      start_session(thread, socket, made_room ? &serve : &turn_away);
     }
     co_await sleep(thread.io, made_room ? Duration::zero() : trouble.pause());
   }
@@ -177,11 +184,10 @@ Task<void> accept_clients(IoThread& thread, Acceptor& acceptor) {
 
 void accept_backlog(IoThread& thread, Acceptor& acceptor) {
   while (acceptor.is_open() && thread.clients.take()) {
-    Connection::Socket socket(thread.io.get_executor());
     ErrorCode error;
-    acceptor.accept(socket, error);
+    const int socket = accept(acceptor, error);
     if (!error) {
-      start_session(thread, std::move(socket));
+      start_session(thread, socket);
       continue;
     }
     thread.clients.give();

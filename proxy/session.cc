@@ -101,8 +101,7 @@ std::optional<Error> fault_of(http::BodyStatus status, bool no_memory, std::uint
 
 Session::Session(IoThread& thread, Connection::Ptr connection)
     : thread_(thread), connection_(std::move(connection)) {
-  ErrorCode ignored;
-  address_key_ = text_key(connection_->socket().remote_endpoint(ignored).address().to_string());
+  address_key_ = text_key(connection_->peer_address());
   thread_.sessions.push_back(*this);
   thread_.metrics.accepted.add();
   thread_.metrics.connections.add();
@@ -157,8 +156,7 @@ void Session::end_idling() {
 }
 
 bool Session::close_idle() {
-  ErrorCode ignored;
-  if (connection_->socket().available(ignored) > 0) return false;
+  if (connection_->has_unread()) return false;
   thread_.metrics.evicted.add();
   connection_->close();
   return true;

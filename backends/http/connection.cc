@@ -2,77 +2,123 @@
 #include "backends/http/connection.h"
 
 #include <array>
+#include <cerrno>
 #include <utility>
 
-#include <boost/asio/redirect_error.hpp>
-#include <fcntl.h>
+#include <boost/asio/error.hpp>
+#include <boost/asio/post.hpp>
 #include <linux/sockios.h>
+#include <netinet/tcp.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 namespace batchproxy {
 
-Connection::Connection(Socket socket, DeadlineQueue& deadlines)
-    : socket_(std::move(socket)), deadlines_(deadlines) {}
+namespace {
 
-Connection::~Connection() = default;
+constexpr std::size_t kMaxPieces = 16;  // of one gathered write
+constexpr int kReadsPerTurn = 16;       // of what nobody wants any more
+
+ErrorCode last_error() {
+  return {errno, boost::system::system_category()};
+}
+
+// As often as a signal gets in its way.
+template <class Call>
+ssize_t persist(Call call) {
+  ssize_t result = 0;
+  do {
+    result = call();
+  } while (result < 0 && errno == EINTR);
+  return result;
+}
+
+bool would_block() {
+  return errno == EAGAIN || errno == EWOULDBLOCK;
+}
+
+}  // namespace
+
+Connection::Connection(Poller& poller, DeadlineQueue& deadlines)
+    : poller_(poller), deadlines_(deadlines) {}
+
+Connection::Connection(int socket, Poller& poller, DeadlineQueue& deadlines)
+    : poller_(poller), deadlines_(deadlines), socket_(socket) {}
+
+Connection::~Connection() {
+  forget_socket();
+}
 
 void Connection::start() {
-  ErrorCode ignored;
-  socket_.non_blocking(true, ignored);
-  ::fcntl(socket_.native_handle(), F_SETFD, FD_CLOEXEC);  // engines must not inherit it
-  socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
-  arm();
+  const int on = 1;
+  ::setsockopt(socket_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  watched_ = poller_.add(socket_, *this);
+  if (!watched_) close(Closed::kByPeer);
 }
 
-void Connection::arm() {
-  if (armed_ || !is_open()) return;
-  armed_ = true;
-  socket_.async_wait(Socket::wait_read, [self = shared_from_this()](const ErrorCode& error) {
-    self->on_readable(error);
-  });
+Task<ErrorCode> Connection::connect(const asio::ip::tcp::endpoint& to) {
+  socket_ = ::socket(to.protocol().family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (socket_ < 0) co_return last_error();
+  const bool connected = ::connect(socket_, to.data(), static_cast<socklen_t>(to.size())) == 0;
+  if (!connected && errno != EINPROGRESS) co_return last_error();
+  start();  // not earlier: a socket that is not even connecting is reported as hung up
+  if (connected) co_return ErrorCode();
+  if (is_open()) co_await writer_.wait();
+  if (!is_open()) co_return ErrorCode(asio::error::operation_aborted);
+  int error = 0;
+  socklen_t size = sizeof(error);
+  ::getsockopt(socket_, SOL_SOCKET, SO_ERROR, &error, &size);
+  co_return ErrorCode(error, boost::system::system_category());
 }
 
-void Connection::on_readable(const ErrorCode& error) {
-  armed_ = false;
-  if (error || !is_open()) return close(Closed::kByPeer);
-  readable_ = true;
-  if (lingering_) {
-    std::array<char, 4096> dropped;
-    if (!read_some(dropped)) return;
-    return arm();
-  }
+void Connection::on_ready(Ready ready) {
+  const Ptr self = shared_from_this();  // whom we wake may let go of us
+  ended_ = ended_ || ready.ended;
+  readable_ = readable_ || ready.readable;
+  if (ready.writable) writer_.wake();
+  if (!readable_ || !is_open()) return;
+  if (lingering_) return drop_unread();
   if (reader_.is_waiting()) return reader_.wake();
-  if (gone_ && peek() == Peek::kEnd) close(Closed::kByPeer);
+  if (gone_ && ended_ && peek() == Peek::kEnd) close(Closed::kByPeer);
+}
+
+void Connection::on_abandoned() {
+  watched_ = false;
+  close();
 }
 
 // Looks without taking: bytes may be the start of the client's next request, which is not ours yet.
 Connection::Peek Connection::peek() {
   char byte = 0;
-  ErrorCode error;
-  const std::size_t n =
-      socket_.receive(asio::buffer(&byte, 1), asio::socket_base::message_peek, error);
-  if (error == asio::error::would_block) return Peek::kNothing;
-  return error || n == 0 ? Peek::kEnd : Peek::kBytes;
+  const ssize_t n = persist([&] { return ::recv(socket_, &byte, 1, MSG_PEEK); });
+  if (n > 0) return Peek::kBytes;
+  if (n == 0 || !would_block()) return Peek::kEnd;
+  readable_ = false;  // the last read took exactly what there was, and could not know that
+  return Peek::kNothing;
 }
 
 bool Connection::has_unread() {
-  if (!is_open() || peek() != Peek::kNothing) return true;
-  // The last read took exactly what there was, and could not know that.
-  readable_ = false;
-  arm();
-  return false;
+  return !is_open() || peek() != Peek::kNothing;
 }
 
-int Connection::unsent() {
+std::string Connection::peer_address() const {
+  asio::ip::tcp::endpoint peer;
+  auto size = static_cast<socklen_t>(peer.capacity());
+  if (::getpeername(socket_, peer.data(), &size) != 0) return {};
+  peer.resize(size);
+  return peer.address().to_string();
+}
+
+int Connection::unsent() const {
   int bytes = 0;
-  ::ioctl(socket_.native_handle(), SIOCOUTQ, &bytes);
+  ::ioctl(socket_, SIOCOUTQ, &bytes);
   return bytes;
 }
 
 bool Connection::must_wait() {
-  if (readable_ || !is_open()) return false;
-  arm();
-  return true;
+  return !readable_ && is_open();
 }
 
 bool Connection::may_read() {
@@ -94,109 +140,103 @@ void Connection::on_expired() {
 
 std::optional<std::size_t> Connection::read_some(std::span<char> into) {
   if (!is_open()) return std::nullopt;
-  ErrorCode error;
-  const std::size_t n = socket_.read_some(asio::buffer(into.data(), into.size()), error);
-  if (error == asio::error::would_block) {
+  const ssize_t n = persist([&] { return ::recv(socket_, into.data(), into.size(), 0); });
+  if (n < 0 && would_block()) {
     readable_ = false;
-    arm();
     return 0;
   }
-  if (error || n == 0) {
+  if (n <= 0) {
     close(Closed::kByPeer);
     return std::nullopt;
   }
-  // A short read has emptied the socket; otherwise there may be more, and we are asked again.
-  if (n < into.size()) {
-    readable_ = false;
-    arm();
-  }
-  return n;
+  const auto read = static_cast<std::size_t>(n);
+  // A short read has emptied the socket, and what comes then is reported; but an end that has been
+  // reported already is not reported again.
+  if (read < into.size() && !ended_) readable_ = false;
+  return read;
 }
 
 std::size_t Connection::try_write(std::span<const asio::const_buffer> buffers) {
   if (!is_open()) return 0;
-  ErrorCode error;
-  const std::size_t sent = socket_.write_some(buffers, error);
-  if (error && error != asio::error::would_block) close(Closed::kByPeer);
-  return sent;
+  std::array<iovec, kMaxPieces> pieces;
+  msghdr message{};
+  message.msg_iov = pieces.data();
+  for (const asio::const_buffer& buffer : buffers.first(std::min(buffers.size(), kMaxPieces))) {
+    pieces[message.msg_iovlen++] = {const_cast<void*>(buffer.data()), buffer.size()};
+  }
+  const ssize_t n = persist([&] { return ::sendmsg(socket_, &message, MSG_NOSIGNAL); });
+  if (n >= 0) return static_cast<std::size_t>(n);
+  if (!would_block()) close(Closed::kByPeer);
+  return 0;
 }
 
-Task<bool> Connection::write(std::span<const asio::const_buffer> buffers,
-                             std::optional<Duration> stall, std::size_t from) {
+Task<bool> Connection::write_rest(std::span<const asio::const_buffer> buffers, std::size_t sent,
+                                  std::optional<Duration> stall) {
   if (stall) never_expire();
-  if (from == 0) from = try_write(buffers);
-  if (!is_open()) co_return false;
   for (asio::const_buffer rest : buffers) {
-    const std::size_t skipped = std::min(from, rest.size());
+    const std::size_t skipped = std::min(sent, rest.size());
     rest += skipped;
-    from -= skipped;
-    while (rest.size() > 0) {
+    sent -= skipped;
+    while (rest.size() > 0 && is_open()) {
+      rest += try_write({&rest, 1});
+      if (rest.size() == 0 || !is_open()) break;
       if (stall) {
         unsent_ = unsent();
         write_stall_ = *stall;
         expire_in(*stall);
       }
-      ErrorCode failed;
-      const std::size_t n =
-          co_await socket_.async_write_some(rest, asio::redirect_error(use_task, failed));
-      rest += n;
+      co_await writer_.wait();
       write_stall_ = {};
-      if (failed) {
-        close(Closed::kByPeer);
-        co_return false;
-      }
     }
   }
-  if (stall) never_expire();
+  if (stall && is_open()) never_expire();
   co_return is_open();
 }
 
 Task<bool> Connection::write(std::string_view bytes, std::optional<Duration> stall) {
   const asio::const_buffer buffer(bytes.data(), bytes.size());
-  co_return co_await write(std::span(&buffer, 1), stall);
+  co_return co_await write_rest(std::span(&buffer, 1), 0, stall);
 }
 
 void Connection::on_peer_gone(std::function<void()> gone) {
   gone_ = std::move(gone);
-  if (!gone_ || !readable_ || !is_open()) return;
-  switch (peek()) {
-    case Peek::kEnd:
-      close(Closed::kByPeer);
-      break;
-    case Peek::kNothing:  // the last read took exactly what there was
-      readable_ = false;
-      arm();
-      break;
-    case Peek::kBytes:
-      break;
-  }
+  if (gone_ && readable_ && is_open() && peek() == Peek::kEnd) close(Closed::kByPeer);
 }
 
 void Connection::close(Closed why) {
   if (!is_open()) return;
+  const Ptr self = std::move(lingering_);  // it may be all that kept us
   closed_ = why;
   clear();
-  ErrorCode ignored;
-  socket_.close(ignored);
+  forget_socket();
   // Later, not from in here: whoever closes us must not find its reader's work done on return.
-  reader_.wake_later(socket_.get_executor());
+  reader_.wake_later(executor());
+  writer_.wake_later(executor());
   if (auto gone = std::exchange(gone_, {}); gone && why != Closed::kByUs) gone();
+}
+
+void Connection::forget_socket() {
+  if (std::exchange(watched_, false)) poller_.remove(socket_, *this);
+  if (socket_ >= 0) ::close(std::exchange(socket_, -1));
 }
 
 void Connection::close_lingering(Duration patience) {
   if (!is_open()) return;
   gone_ = {};
-  ErrorCode error;
-  socket_.shutdown(Socket::shutdown_send, error);
-  if (error) return close();
-  lingering_ = true;
+  if (!watched_ || ::shutdown(socket_, SHUT_WR) != 0) return close();
+  lingering_ = shared_from_this();
   expire_in(patience);
-  if (readable_) {
-    readable_ = false;
-    on_readable({});
-  } else {
-    arm();
+  if (readable_) drop_unread();
+}
+
+// Until there is nothing left for now, or the peer has ended, which closes us. One who sends as
+// fast as we read must not keep the thread.
+void Connection::drop_unread() {
+  std::array<char, 4096> dropped;
+  for (int reads = 0; readable_ && reads < kReadsPerTurn; ++reads) {
+    if (!read_some(dropped)) return;
   }
+  if (readable_) asio::post(executor(), [self = lingering_] { self->drop_unread(); });
 }
 
 }  // namespace batchproxy

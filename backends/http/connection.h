@@ -1,40 +1,49 @@
 // backends/http/connection.h - Connection: one TCP connection, client's or backend's, that costs
 // nothing while idle and notices at any time that its peer has left.
 //
-// A wait for readability is armed all the time, so no buffer is held while nothing arrives, and a
-// peer that closes is seen also while we are busy with its request (or while a pooled connection
-// rests), unless it had sent more before that. Writes are tried at once and only wait when the
-// socket is full.
+// The thread's Poller reports all the time, so no buffer is held while nothing arrives, and a peer
+// that closes is seen also while we are busy with its request (or while a pooled connection rests),
+// unless it had sent more before that. Writes are tried at once and only wait when the socket is
+// full.
 //
-// Threading: confined to the I/O thread whose io_context it was made on.
+// Threading: confined to the I/O thread whose Poller it was made with.
 #pragma once
 
 #include <functional>
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
+#include <string_view>
 
 #include <boost/asio/buffer.hpp>
 
 #include "backends/http/deadline.h"
+#include "backends/http/poller.h"
 #include "backends/http/task.h"
 #include "backends/http/waiter.h"
 
 namespace batchproxy {
 
-class Connection final : public std::enable_shared_from_this<Connection>, private Deadline {
+class Connection final : public std::enable_shared_from_this<Connection>,
+                         private Deadline,
+                         private Pollable {
  public:
-  using Socket = asio::basic_stream_socket<asio::ip::tcp, IoExecutor>;
   using Ptr = std::shared_ptr<Connection>;
 
   // Why a connection is closed, when we know better than the error code does.
   enum class Closed { kNo, kByPeer, kByUs, kTimedOut };
 
-  Connection(Socket socket, DeadlineQueue& deadlines);
+  // Not connected yet.
+  Connection(Poller& poller, DeadlineQueue& deadlines);
+  // Takes `socket` over, which is connected and does not block. Nothing is noticed before start().
+  Connection(int socket, Poller& poller, DeadlineQueue& deadlines);
   ~Connection();
 
-  // Arms the wait for readability. Call once, when the socket is connected.
   void start();
+  // Connects and starts. May be asked again when the system had no descriptor for it (EMFILE,
+  // ENFILE).
+  Task<ErrorCode> connect(const asio::ip::tcp::endpoint& to);
 
   // To read: `if (must_wait()) co_await wait();`, and if may_read() then says so, read_some(). In
   // three steps because most reads need not wait, and then cost no coroutine.
@@ -51,11 +60,12 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   // Sends what the socket takes at once, nearly always all. Returns how many bytes that were; fewer
   // than all also when the connection broke, and then it is not open any more.
   std::size_t try_write(std::span<const asio::const_buffer> buffers);
-  // Writes all of `buffers` from byte `from` on; false when the connection broke. With `stall`, a
-  // peer that takes no byte for so long is cut off, and no other deadline is left afterwards.
-  Task<bool> write(std::span<const asio::const_buffer> buffers,
-                   std::optional<Duration> stall = std::nullopt, std::size_t from = 0);
+  // Writes all of `bytes`; false when the connection broke. With `stall`, a peer that takes no byte
+  // for so long is cut off, and no other deadline is left afterwards.
   Task<bool> write(std::string_view bytes, std::optional<Duration> stall = std::nullopt);
+  // Likewise all of `buffers` but the first `sent` bytes, which try_write() has sent.
+  Task<bool> write_rest(std::span<const asio::const_buffer> buffers, std::size_t sent,
+                        std::optional<Duration> stall = std::nullopt);
 
   // Calls `gone` once if the peer leaves while nobody is in wait(). Null to stop.
   void on_peer_gone(std::function<void()> gone);
@@ -92,23 +102,30 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   // connection this means that it is of no use any more. Asks the kernel: what came a moment ago
   // may not have come to our notice.
   bool has_unread();
-  Socket& socket() { return socket_; }
+  // The peer's IP address; empty when that is not to be had any more.
+  std::string peer_address() const;
+  IoExecutor executor() { return poller_.executor(); }
 
  private:
   void on_expired() override;
-  void arm();
-  void on_readable(const ErrorCode& error);
+  void on_ready(Ready ready) override;
+  void on_abandoned() override;
+  void forget_socket();
+  void drop_unread();
   enum class Peek { kNothing, kBytes, kEnd };
   Peek peek();
-  int unsent();
+  int unsent() const;
 
-  Socket socket_;
+  Poller& poller_;
   DeadlineQueue& deadlines_;
   std::function<void()> gone_;
+  Ptr lingering_;  // ourselves, while nobody else needs to know us
   Waiter reader_;
-  bool armed_ = false;
-  bool readable_ = false;
-  bool lingering_ = false;
+  Waiter writer_;
+  int socket_ = -1;
+  bool watched_ = false;   // by the poller
+  bool readable_ = false;  // reported, and no read has found the socket empty since
+  bool ended_ = false;     // nothing comes after what is there
   bool only_reading_expires_ = false;
   bool reading_expired_ = false;
   int unsent_ = 0;          // bytes that the peer had not taken when write_stall_ began to run

@@ -17,10 +17,8 @@ class ConnectionTest : public testing::Test {
  protected:
   ConnectionTest() {
     std::array<int, 2> ends{};
-    EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
-    Connection::Socket socket(io_.get_executor());
-    socket.assign(asio::ip::tcp::v4(), ends[0]);
-    connection_ = std::make_shared<Connection>(std::move(socket), deadlines_);
+    EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends.data()), 0);
+    connection_ = std::make_shared<Connection>(ends[0], poller_, deadlines_);
     connection_->start();
     peer_ = ends[1];
   }
@@ -44,6 +42,7 @@ class ConnectionTest : public testing::Test {
 
   asio::io_context io_;
   DeadlineQueue deadlines_{io_};
+  Poller poller_{io_};
   Connection::Ptr connection_;
   int peer_ = -1;
 };

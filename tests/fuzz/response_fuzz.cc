@@ -56,6 +56,7 @@ struct World {
 
   asio::io_context io;
   DeadlineQueue deadlines{io};
+  Poller poller{io};
   BufferPool buffers;
   http::ResponseHead scratch;
   std::string text;
@@ -79,9 +80,7 @@ class Wire {
   Wire() {
     int ends[2];
     require(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) == 0);
-    Connection::Socket socket(world().io.get_executor());
-    socket.assign(asio::ip::tcp::v4(), ends[0]);
-    connection = std::make_shared<Connection>(std::move(socket), world().deadlines);
+    connection = std::make_shared<Connection>(ends[0], world().poller, world().deadlines);
     connection->start();
     backend_ = ends[1];
   }
@@ -178,7 +177,7 @@ void end(const Wire& wire, Outcome& out) {
 Outcome answer(std::string_view bytes, const Cuts& cuts, bool streaming) {
   World& w = world();
   Outcome out;
-  ConnectionPool pool(w.io, w.deadlines, std::chrono::seconds(1));
+  ConnectionPool pool(w.poller, w.deadlines, std::chrono::seconds(1));
   pool.set(std::make_shared<const Endpoint>(w.endpoint));
   Wire wire;
   pool.give_back(0, std::move(wire.connection));

@@ -1,0 +1,64 @@
+// backends/http/poller.h - Poller: which of an I/O thread's sockets have become ready.
+//
+// Asio's own sockets ask the kernel anew for every wait: two system calls a request, a tenth of
+// what a request costs (docs/PERFORMANCE.md). Here a socket is registered once, edge-triggered, in
+// an epoll set that Asio watches as one descriptor. What that asks of an owner: a report is made
+// once, so it must remember that it is readable until a read has said otherwise.
+//
+// Threading: confined to the I/O thread whose io_context it was made on. That io_context does not
+// run out of work.
+#pragma once
+
+#include <span>
+
+#include <boost/asio/posix/basic_stream_descriptor.hpp>
+#include <boost/intrusive/list.hpp>
+#include <sys/epoll.h>
+
+#include "backends/http/task.h"
+
+namespace batchproxy {
+
+// What the owner of a socket embeds.
+class Pollable : public boost::intrusive::list_base_hook<> {
+ public:
+  struct Ready {
+    bool readable = false;  // bytes, or the peer's end, have come
+    bool writable = false;  // a full socket has room again
+    bool ended = false;     // the peer sends no more: what can be read now is the rest
+  };
+  // It may remove, or destroy, any Pollable, itself too.
+  virtual void on_ready(Ready ready) = 0;
+  // The thread ends, and nothing will ever be ready again. Has been removed.
+  virtual void on_abandoned() = 0;
+
+ protected:
+  Pollable() = default;
+  ~Pollable() = default;
+  Pollable(const Pollable&) = delete;
+  Pollable& operator=(const Pollable&) = delete;
+};
+
+class Poller {
+ public:
+  // Throws boost::system::system_error when the system has no descriptor for it.
+  explicit Poller(asio::io_context& io);
+  ~Poller();  // abandons whoever is left
+
+  // Reports from now on, and at once what is ready already. False: the system has no room for it.
+  bool add(int socket, Pollable& owner);
+  // To be called before `socket` is closed. Nothing is reported afterwards.
+  void remove(int socket, Pollable& owner);
+
+  IoExecutor executor() { return set_.get_executor(); }
+
+ private:
+  void wait();
+  void dispatch();
+
+  asio::posix::basic_stream_descriptor<IoExecutor> set_;
+  boost::intrusive::list<Pollable, boost::intrusive::constant_time_size<false>> owners_;
+  std::span<epoll_event> pending_;  // taken from the kernel, and not reported yet
+};
+
+}  // namespace batchproxy
