@@ -78,10 +78,10 @@ class DeadlineQueue {
     while (!deadlines_.empty() && deadlines_.begin()->place_ <= now) {
       Deadline& deadline = *deadlines_.begin();
       deadline.unlink();
-      if (deadline.at_ <= now) {
+      if (deadline.at_ == deadline.place_) {
         deadline.clear();
         deadline.on_expired();
-      } else if (deadline.is_set()) {
+      } else if (deadline.is_set()) {  // put off: maybe past others that are due as well
         set(deadline, deadline.at_);
       }
     }
