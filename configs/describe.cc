@@ -82,8 +82,14 @@ std::string origin_text(const Origin& origin) {
   return origin.source == Source::kDefault ? "default" : origin.detail;
 }
 
+// How the rows of one backend of a list are told from another's: as the file has them, or, where
+// two files are compared and places shift, by URL.
+enum class BackendsBy { kPlace, kUrl };
+
 class EffectiveRows {
  public:
+  explicit EffectiveRows(BackendsBy backends_by) : backends_by_(backends_by) {}
+
   template <class Section>
   void add_section(const Section& section, const std::string& path) {
     for_each_member(section, [&](const auto& member) {
@@ -119,7 +125,10 @@ class EffectiveRows {
     }
   }
   void add_parts(const std::vector<BackendOptions>& backends, const std::string& name) {
-    add_items(backends, name);
+    if (backends_by_ == BackendsBy::kPlace) return add_items(backends, name);
+    for (const BackendOptions& backend : backends) {
+      add_section(backend, name + "[" + *backend.url + "].");
+    }
   }
   void add_parts(const Servers& servers, const std::string& name) {
     const auto* list = std::get_if<std::vector<ServerOptions>>(&servers);
@@ -132,13 +141,14 @@ class EffectiveRows {
     }
   }
 
+  BackendsBy backends_by_;
   std::vector<Row> rows_;
 };
 
 template <class Section>
-std::vector<Row> rows_of(const Section& section, const std::string& path) {
-  EffectiveRows rows;
-  rows.add_section(section, path);
+std::vector<Row> rows_of(const Section& section, BackendsBy backends_by) {
+  EffectiveRows rows(backends_by);
+  rows.add_section(section, "");
   return std::move(rows).take();
 }
 
@@ -214,8 +224,8 @@ std::string table(const std::string& title, const std::string& path, const Secti
 }  // namespace
 
 std::string show_effective(const Options& options) {
-  const std::vector<Row> worker = rows_of(options.worker, "");
-  const std::vector<Row> proxy = rows_of(options.proxy, "");
+  const std::vector<Row> worker = rows_of(options.worker, BackendsBy::kPlace);
+  const std::vector<Row> proxy = rows_of(options.proxy, BackendsBy::kPlace);
   std::size_t names = 0;
   std::size_t values = 0;
   for (const auto* rows : {&worker, &proxy}) {
@@ -235,7 +245,8 @@ std::vector<Change> changes_between(const Options& from, const Options& to) {
   };
   std::map<std::string, Both> changes;
   const auto note = [&](const Options& options, std::string Change::* side) {
-    for (const auto& rows : {rows_of(options.worker, ""), rows_of(options.proxy, "")}) {
+    for (const auto& rows :
+         {rows_of(options.worker, BackendsBy::kUrl), rows_of(options.proxy, BackendsBy::kUrl)}) {
       for (const Row& row : rows) {
         if (row.has_parts) continue;
         Both& both = changes[row.name];

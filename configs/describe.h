@@ -16,7 +16,7 @@ std::string show_effective(const Options& options);
 
 // What differs between two configurations.
 struct Change {
-  std::string key;  // as show_effective() names it
+  std::string key;  // as show_effective() names it, but a backend by its URL
   std::string from, to;
 };
 std::vector<Change> changes_between(const Options& from, const Options& to);

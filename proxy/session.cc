@@ -6,6 +6,8 @@
 #include <functional>
 #include <optional>
 
+#include <fmt/format.h>
+
 #include "backends/http/body.h"
 #include "proxy/ticket_facts.h"
 
@@ -73,8 +75,18 @@ Error overloaded() {
           "Try again."};
 }
 
-Error too_late(std::string_view part) {
-  return {Errc::kRequestTimeout, "The request's " + std::string(part) + " did not arrive in time."};
+Error head_too_late(Duration limit) {
+  return {Errc::kRequestTimeout, fmt::format("The request's head did not arrive within {:g} s.",
+                                             std::chrono::duration<double>(limit).count())};
+}
+
+Error body_too_late(const PaceLimits& limits) {
+  const auto seconds = [](Duration time) { return std::chrono::duration<double>(time).count(); };
+  return {Errc::kRequestTimeout,
+          fmt::format("The request's body did not arrive in time: no byte came for {:g} s "
+                      "(batchproxy.stall_timeout), or fewer than {} a second once {:g} s had "
+                      "passed.",
+                      seconds(limits.stall), limits.rate, seconds(limits.grace))};
 }
 
 std::unique_ptr<const Error> fault(std::optional<Error> error) {
@@ -83,14 +95,15 @@ std::unique_ptr<const Error> fault(std::optional<Error> error) {
 }
 
 // What is wrong with a request whose body was read to this end.
-std::optional<Error> fault_of(http::BodyStatus status, bool no_memory, std::uint64_t limit) {
+std::optional<Error> fault_of(http::BodyStatus status, bool no_memory,
+                              const DataPathSettings& settings) {
   switch (status) {
     case http::BodyStatus::kWhole:
       break;
     case http::BodyStatus::kCut:
-      return no_memory ? overloaded() : too_late("body");
+      return no_memory ? overloaded() : body_too_late(settings.body_pace);
     case http::BodyStatus::kTooLarge:
-      return body_too_large(limit);
+      return body_too_large(settings.max_body);
     case http::BodyStatus::kMalformed:
       return bad_chunks();
   }
@@ -280,7 +293,7 @@ Task<bool> Session::read_body(const http::Framing& framing, ByteHold& hold, http
   if (status == http::BodyStatus::kCut && !intake.overloaded() && !connection_->is_open()) {
     co_return false;
   }
-  fault_ = fault(fault_of(status, intake.overloaded(), thread_.settings.max_body));
+  fault_ = fault(fault_of(status, intake.overloaded(), thread_.settings));
   body = std::move(reader.body());
   co_return fault_ == nullptr;
 }
@@ -349,7 +362,7 @@ bool Session::identify(const http::RequestHead& head, ClientRequest& request) {
 // The client has left, or has taken too long to send its head.
 Task<bool> Session::give_up_reading() {
   if (!connection_->is_open()) co_return false;
-  fault_ = fault(too_late("head"));
+  fault_ = fault(head_too_late(thread_.settings.head_timeout));
   co_return co_await reject();
 }
 

@@ -74,6 +74,7 @@ def test_row_slowloris_a_body_that_stands_still_is_given_up(start_proxy, tmp_pat
         said = read_all(client)
         took = time.monotonic() - begin
     assert said.startswith(b"HTTP/1.1 408 ") and b"request_timeout" in said
+    assert b"no byte came for 0.5 s (batchproxy.stall_timeout)" in said
     assert 0.7 <= took < 5
 
 

@@ -46,14 +46,15 @@ TEST(PlanReload, TakesOverWhatCanChangeWhileWeRun) {
                  "batchproxy: {backends: [http://10.0.0.1:8000, http://10.0.0.2:8000], "
                  "hold_timeout: 5, max_queue: 7, request_timeout: 30, attempt_timeout: 3, "
                  "log_level: debug, affinity: false, merge: 'off', health_interval: 9}\n"));
-  EXPECT_THAT(
-      plan.lines,
-      testing::UnorderedElementsAre(
-          "batch_size: 16 -> 8", "batch_timeout: 0.5 -> 2", "backends[1].api_key: none -> \"\"",
-          "backends[1].max_num_seqs: none -> 256", "backends[1].url: none -> http://10.0.0.2:8000",
-          "hold_timeout: 110 -> 5", "max_queue: 100000 -> 7", "request_timeout: 600 -> 30",
-          "attempt_timeout: 0 -> 3", "log_level: info -> debug", "affinity: true -> false",
-          "merge: auto -> off", "health_interval: 2 -> 9"));
+  EXPECT_THAT(plan.lines,
+              testing::UnorderedElementsAre(
+                  "batch_size: 16 -> 8", "batch_timeout: 0.5 -> 2",
+                  "backends[http://10.0.0.2:8000].api_key: none -> \"\"",
+                  "backends[http://10.0.0.2:8000].max_num_seqs: none -> 256",
+                  "backends[http://10.0.0.2:8000].url: none -> http://10.0.0.2:8000",
+                  "hold_timeout: 110 -> 5", "max_queue: 100000 -> 7", "request_timeout: 600 -> 30",
+                  "attempt_timeout: 0 -> 3", "log_level: info -> debug", "affinity: true -> false",
+                  "merge: auto -> off", "health_interval: 2 -> 9"));
   EXPECT_EQ(*plan.options.worker.batch_size, 8);
   EXPECT_EQ(plan.options.proxy.hold_timeout->count(), 5);
   EXPECT_EQ(*plan.options.proxy.max_queue, 7);
@@ -112,7 +113,8 @@ TEST(PlanReload, SaysThatServersWaitForARestartWhereTheyDo) {
   const ReloadPlan plan = plan_reload(options_of("model: {boot_local: true, hf_model_id: org/m}\n"),
                                       options_of(kRunning));
   EXPECT_THAT(plan.lines,
-              Contains("backends[0].url: none -> http://10.0.0.1:8000 (after a restart)"));
+              Contains("backends[http://10.0.0.1:8000].url: none -> http://10.0.0.1:8000 (after "
+                       "a restart)"));
 }
 
 TEST(PlanReload, GoesFromAListOfServersToASingleOneAndBack) {
