@@ -6,6 +6,7 @@
 //   batchproxy sim-engine MODEL [flags]    a simulated vLLM server
 //
 // Exit codes: 0 fine, 1 run-time failure, 2 usage or configuration, 4 no engine is left.
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <exception>
@@ -29,6 +30,7 @@
 #include "configs/describe.h"
 #include "configs/host_port.h"
 #include "configs/loader.h"
+#include "configs/nearest_name.h"
 #include "configs/printable.h"
 #include "configs/worker_config.h"
 #include "launcher/command_line.h"
@@ -212,6 +214,29 @@ int print_worker_config(const CommandLine& arguments) {
   return 0;
 }
 
+// Says what of the command line is not known, and what may have been meant.
+int refuse_unknown(const CLI::App& app) {
+  std::vector<std::string> names;
+  const auto add_names = [&names](const CLI::App& of) {
+    for (const CLI::Option* option : of.get_options()) {
+      for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+    }
+    for (const CLI::App* command : of.get_subcommands({})) names.push_back(command->get_name());
+  };
+  add_names(app);
+  for (const CLI::App* command : app.get_subcommands()) add_names(*command);
+  const std::vector<std::string> unknown = app.remaining(true);
+  // A flag that nobody knows leaves its value over, too.
+  const auto flag = std::ranges::find_if(unknown, [](const auto& word) { return word[0] == '-'; });
+  const std::string word = flag != unknown.end() ? *flag : unknown.front();
+  const std::string name = word.substr(0, word.find('='));
+  std::string hint = suggestion(name, {names.begin(), names.end()});
+  if (name.ends_with(".yaml") || name.ends_with(".yml")) hint = "; to serve with it: --config FILE";
+  std::cerr << "error: " << (flag != unknown.end() ? "unknown flag '" : "unexpected argument '")
+            << printable(name) << "'" << hint << "\nRun with --help for more information.\n";
+  return kUsage;
+}
+
 int run(int argc, char** argv) {
   // These two have command lines of their own.
   const std::string_view first = argc > 1 ? argv[1] : "";
@@ -245,6 +270,8 @@ int run(int argc, char** argv) {
 
   try {
     app.parse(argc, argv);
+  } catch (const CLI::ExtrasError&) {
+    return refuse_unknown(app);
   } catch (const CLI::ParseError& error) {
     const int code = app.exit(error);
     return code == 0 ? 0 : kUsage;

@@ -102,6 +102,19 @@ def run(*args, env=None, cwd="/"):
                           env={**os.environ, **(env or {})}, timeout=60)
 
 
+@pytest.mark.parametrize("line, said", [
+    ("--lissten 127.0.0.1:0", "unknown flag '--lissten'; did you mean '--listen'?"),
+    ("--listen=127.0.0.1:0 --bakend=http://x", "unknown flag '--bakend'; did you mean '--backend'?"),
+    ("check --strit c.yaml", "unknown flag '--strit'; did you mean '--strict'?"),
+    ("chek c.yaml", "unexpected argument 'chek'; did you mean 'check'?"),
+    ("mine.yaml", "unexpected argument 'mine.yaml'; to serve with it: --config FILE"),
+    ("--zzz", "unknown flag '--zzz'\n")])
+def test_a_misspelt_command_line_is_told_what_may_have_been_meant(line, said):
+    done = run(*line.split())
+    assert done.returncode == 2 and done.stdout == ""
+    assert f"error: {said}" in done.stderr
+
+
 def test_without_vllm_it_says_so_and_never_listens(tmp_path):
     config = ROOT / "configs" / "multi_gpu_batch_config.yaml"
     text = config.read_text() + "\nbatchproxy:\n  launcher: {gpus: 8}\n"
