@@ -108,7 +108,7 @@ struct IoThread {
 
   asio::io_context io{1};
   DeadlineQueue deadlines{io};
-  Poller poller{io};
+  Poller poller{io};  // outlives the connections that are kept
   ConnectionPool upstreams;
   LanePort* lane = nullptr;
 

@@ -52,7 +52,6 @@ Task<void> turn_away(IoThread& thread, Connection::Ptr connection) {
   const std::string id = thread.next_request_id().text();
   const ReplyContext context{id, 1, false};
   const std::string answer = compose_error(error, context);
-  connection->start();
   co_await connection->write(answer, kLinger);
   connection->close_lingering(kLinger);
 }
@@ -67,18 +66,20 @@ void report(std::exception_ptr error) {
 }
 
 // Starts `what`, serve() or turn_away(), for a client that has just come.
-void start_session(IoThread& thread, int socket,
+void start_session(IoThread& thread, Connection::Ptr connection,
                    Task<void> (*what)(IoThread&, Connection::Ptr) = &serve) {
-  auto connection = std::make_shared<Connection>(socket, thread.poller, thread.deadlines);
   asio::co_spawn(thread.io.get_executor(), what(thread, std::move(connection)), &report);
 }
 
-// A client's socket, not through Asio, which would watch it, too; or -1, and `error` says why.
-int accept(Acceptor& acceptor, ErrorCode& error) {
+// A client, or null, and `error` says why. Not through Asio, which would watch its socket, too.
+Connection::Ptr accept(IoThread& thread, Acceptor& acceptor, ErrorCode& error) {
+  auto connection = std::make_shared<Connection>(thread.poller, thread.deadlines);
   const int socket =
       ::accept4(acceptor.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-  error = socket >= 0 ? ErrorCode() : ErrorCode(errno, boost::system::system_category());
-  return socket;
+  error = socket >= 0
+              ? connection->start(socket)
+              : ErrorCode(errno == EPROTO ? ECONNABORTED : errno, boost::system::system_category());
+  return error ? nullptr : connection;
 }
 
 }  // namespace
@@ -156,15 +157,16 @@ Task<void> accept_clients(IoThread& thread, Acceptor& acceptor) {
       co_await sleep(thread.io, made_room ? Duration::zero() : kCapPause);
       continue;
     }
-    const int socket = error ? -1 : accept(acceptor, error);
+    Connection::Ptr client = error ? nullptr : accept(thread, acceptor, error);
     if (error) thread.clients.give();
     // Another thread was faster, or the client has left again.
     if (error == asio::error::would_block || error == asio::error::connection_aborted) continue;
-    const bool scarce = !error && static_cast<std::uint64_t>(socket) + kReservedDescriptors >=
-                                      thread.settings.descriptors;
+    const bool scarce =
+        !error && static_cast<std::uint64_t>(client->descriptor()) + kReservedDescriptors >=
+                      thread.settings.descriptors;
     if (!error && !scarce) {
       trouble.over();
-      start_session(thread, socket);
+      start_session(thread, std::move(client));
       continue;
     }
     count(scarce ? EMFILE : error.value());
@@ -176,7 +178,7 @@ Task<void> accept_clients(IoThread& thread, Acceptor& acceptor) {
     const bool made_room = make_room(thread);
     if (scarce) {
       if (!made_room) thread.clients.give();
-      start_session(thread, socket, made_room ? &serve : &turn_away);
+      start_session(thread, std::move(client), made_room ? &serve : &turn_away);
     }
     co_await sleep(thread.io, made_room ? Duration::zero() : trouble.pause());
   }
@@ -185,9 +187,9 @@ Task<void> accept_clients(IoThread& thread, Acceptor& acceptor) {
 void accept_backlog(IoThread& thread, Acceptor& acceptor) {
   while (acceptor.is_open() && thread.clients.take()) {
     ErrorCode error;
-    const int socket = accept(acceptor, error);
+    Connection::Ptr client = accept(thread, acceptor, error);
     if (!error) {
-      start_session(thread, socket);
+      start_session(thread, std::move(client));
       continue;
     }
     thread.clients.give();

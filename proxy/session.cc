@@ -129,14 +129,14 @@ Session::~Session() {
 }
 
 Task<void> Session::run() {
-  connection_->start();
   while (true) {
     // An idle connection holds no buffer: it waits for its first byte with nothing in hand.
-    if (in_.empty()) {
+    while (in_.empty()) {
       begin_idling();
       if (connection_->must_wait()) co_await connection_->wait();
       end_idling();
-      if (!connection_->may_read()) break;
+      if (!connection_->may_read() || !read_some()) co_return;
+      if (in_.empty()) thread_.buffers.give_back(std::move(in_));  // woken for nothing
     }
     in_request_ = true;
     const bool again = co_await serve_one();
@@ -169,7 +169,7 @@ void Session::end_idling() {
 }
 
 bool Session::close_idle() {
-  if (connection_->has_unread()) return false;
+  if (connection_->has_bytes()) return false;
   thread_.metrics.evicted.add();
   connection_->close();
   return true;

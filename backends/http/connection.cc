@@ -1,6 +1,7 @@
 // backends/http/connection.cc - see connection.h.
 #include "backends/http/connection.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <utility>
@@ -25,37 +26,16 @@ ErrorCode last_error() {
   return {errno, boost::system::system_category()};
 }
 
-// As often as a signal gets in its way.
-template <class Call>
-ssize_t persist(Call call) {
-  ssize_t result = 0;
-  do {
-    result = call();
-  } while (result < 0 && errno == EINTR);
-  return result;
-}
-
-bool would_block() {
-  return errno == EAGAIN || errno == EWOULDBLOCK;
-}
-
 }  // namespace
 
-Connection::Connection(Poller& poller, DeadlineQueue& deadlines)
-    : poller_(poller), deadlines_(deadlines) {}
-
-Connection::Connection(int socket, Poller& poller, DeadlineQueue& deadlines)
-    : poller_(poller), deadlines_(deadlines), socket_(socket) {}
-
-Connection::~Connection() {
-  forget_socket();
-}
-
-void Connection::start() {
+ErrorCode Connection::start(int socket) {
+  socket_ = socket;
   const int on = 1;
   ::setsockopt(socket_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-  watched_ = poller_.add(socket_, *this);
-  if (!watched_) close(Closed::kByPeer);
+  const ErrorCode error = poller_.add(socket_, *this);
+  watched_ = !error;
+  if (error) close();
+  return error;
 }
 
 Task<ErrorCode> Connection::connect(const asio::ip::tcp::endpoint& to) {
@@ -63,25 +43,26 @@ Task<ErrorCode> Connection::connect(const asio::ip::tcp::endpoint& to) {
   if (socket_ < 0) co_return last_error();
   const bool connected = ::connect(socket_, to.data(), static_cast<socklen_t>(to.size())) == 0;
   if (!connected && errno != EINPROGRESS) co_return last_error();
-  start();  // not earlier: a socket that is not even connecting is reported as hung up
-  if (connected) co_return ErrorCode();
-  if (is_open()) co_await writer_.wait();
+  // Not earlier: a socket that is not even connecting is reported as hung up.
+  const ErrorCode error = start(socket_);
+  if (error || connected) co_return error;
+  co_await writer_.wait();
   if (!is_open()) co_return ErrorCode(asio::error::operation_aborted);
-  int error = 0;
-  socklen_t size = sizeof(error);
-  ::getsockopt(socket_, SOL_SOCKET, SO_ERROR, &error, &size);
-  co_return ErrorCode(error, boost::system::system_category());
+  int number = 0;
+  socklen_t size = sizeof(number);
+  ::getsockopt(socket_, SOL_SOCKET, SO_ERROR, &number, &size);
+  co_return ErrorCode(number, boost::system::system_category());
 }
 
 void Connection::on_ready(Ready ready) {
   const Ptr self = shared_from_this();  // whom we wake may let go of us
-  ended_ = ended_ || ready.ended;
+  read_until_empty_ = read_until_empty_ || ready.read_until_empty;
   readable_ = readable_ || ready.readable;
   if (ready.writable) writer_.wake();
   if (!readable_ || !is_open()) return;
   if (lingering_) return drop_unread();
   if (reader_.is_waiting()) return reader_.wake();
-  if (gone_ && ended_ && peek() == Peek::kEnd) close(Closed::kByPeer);
+  if (gone_ && read_until_empty_ && peek() == Peek::kEnd) close(Closed::kByPeer);
 }
 
 void Connection::on_abandoned() {
@@ -92,9 +73,9 @@ void Connection::on_abandoned() {
 // Looks without taking: bytes may be the start of the client's next request, which is not ours yet.
 Connection::Peek Connection::peek() {
   char byte = 0;
-  const ssize_t n = persist([&] { return ::recv(socket_, &byte, 1, MSG_PEEK); });
+  const ssize_t n = ::recv(socket_, &byte, 1, MSG_PEEK);
   if (n > 0) return Peek::kBytes;
-  if (n == 0 || !would_block()) return Peek::kEnd;
+  if (n == 0 || errno != EAGAIN) return Peek::kEnd;
   readable_ = false;  // the last read took exactly what there was, and could not know that
   return Peek::kNothing;
 }
@@ -140,8 +121,8 @@ void Connection::on_expired() {
 
 std::optional<std::size_t> Connection::read_some(std::span<char> into) {
   if (!is_open()) return std::nullopt;
-  const ssize_t n = persist([&] { return ::recv(socket_, into.data(), into.size(), 0); });
-  if (n < 0 && would_block()) {
+  const ssize_t n = ::recv(socket_, into.data(), into.size(), 0);
+  if (n < 0 && errno == EAGAIN) {
     readable_ = false;
     return 0;
   }
@@ -150,9 +131,8 @@ std::optional<std::size_t> Connection::read_some(std::span<char> into) {
     return std::nullopt;
   }
   const auto read = static_cast<std::size_t>(n);
-  // A short read has emptied the socket, and what comes then is reported; but an end that has been
-  // reported already is not reported again.
-  if (read < into.size() && !ended_) readable_ = false;
+  // A short read has emptied the socket, as a rule, and what comes then is reported.
+  if (read < into.size() && !read_until_empty_) readable_ = false;
   return read;
 }
 
@@ -164,9 +144,9 @@ std::size_t Connection::try_write(std::span<const asio::const_buffer> buffers) {
   for (const asio::const_buffer& buffer : buffers.first(std::min(buffers.size(), kMaxPieces))) {
     pieces[message.msg_iovlen++] = {const_cast<void*>(buffer.data()), buffer.size()};
   }
-  const ssize_t n = persist([&] { return ::sendmsg(socket_, &message, MSG_NOSIGNAL); });
+  const ssize_t n = ::sendmsg(socket_, &message, MSG_NOSIGNAL);
   if (n >= 0) return static_cast<std::size_t>(n);
-  if (!would_block()) close(Closed::kByPeer);
+  if (errno != EAGAIN) close(Closed::kByPeer);
   return 0;
 }
 
@@ -210,8 +190,8 @@ void Connection::close(Closed why) {
   clear();
   forget_socket();
   // Later, not from in here: whoever closes us must not find its reader's work done on return.
-  reader_.wake_later(executor());
-  writer_.wake_later(executor());
+  if (reader_.is_waiting()) reader_.wake_later(executor());
+  if (writer_.is_waiting()) writer_.wake_later(executor());
   if (auto gone = std::exchange(gone_, {}); gone && why != Closed::kByUs) gone();
 }
 
@@ -233,10 +213,14 @@ void Connection::close_lingering(Duration patience) {
 // fast as we read must not keep the thread.
 void Connection::drop_unread() {
   std::array<char, 4096> dropped;
-  for (int reads = 0; readable_ && reads < kReadsPerTurn; ++reads) {
+  for (int reads = 0; readable_ && !dropping_ && reads < kReadsPerTurn; ++reads) {
     if (!read_some(dropped)) return;
   }
-  if (readable_) asio::post(executor(), [self = lingering_] { self->drop_unread(); });
+  if (!readable_ || std::exchange(dropping_, true)) return;
+  asio::post(executor(), [self = lingering_] {
+    self->dropping_ = false;
+    if (self->is_open()) self->drop_unread();
+  });
 }
 
 }  // namespace batchproxy

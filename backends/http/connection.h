@@ -34,15 +34,14 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   // Why a connection is closed, when we know better than the error code does.
   enum class Closed { kNo, kByPeer, kByUs, kTimedOut };
 
-  // Not connected yet.
-  Connection(Poller& poller, DeadlineQueue& deadlines);
-  // Takes `socket` over, which is connected and does not block. Nothing is noticed before start().
-  Connection(int socket, Poller& poller, DeadlineQueue& deadlines);
-  ~Connection();
+  // Not connected yet: begins with start() or connect().
+  Connection(Poller& poller, DeadlineQueue& deadlines) : poller_(poller), deadlines_(deadlines) {}
+  ~Connection() { forget_socket(); }
 
-  void start();
-  // Connects and starts. May be asked again when the system had no descriptor for it (EMFILE,
-  // ENFILE).
+  // Takes `socket` over, which is connected and does not block. Fails when the system has no room
+  // to watch it.
+  ErrorCode start(int socket);
+  // May be asked again when the system had no descriptor for it (EMFILE, ENFILE).
   Task<ErrorCode> connect(const asio::ip::tcp::endpoint& to);
 
   // To read: `if (must_wait()) co_await wait();`, and if may_read() then says so, read_some(). In
@@ -102,8 +101,11 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   // connection this means that it is of no use any more. Asks the kernel: what came a moment ago
   // may not have come to our notice.
   bool has_unread();
+  // Whether bytes have come, and not just the peer's end.
+  bool has_bytes() { return is_open() && peek() == Peek::kBytes; }
   // The peer's IP address; empty when that is not to be had any more.
   std::string peer_address() const;
+  int descriptor() const { return socket_; }
   IoExecutor executor() { return poller_.executor(); }
 
  private:
@@ -119,13 +121,14 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   Poller& poller_;
   DeadlineQueue& deadlines_;
   std::function<void()> gone_;
-  Ptr lingering_;  // ourselves, while nobody else needs to know us
+  Ptr lingering_;  // keeps us alive while we linger
   Waiter reader_;
   Waiter writer_;
   int socket_ = -1;
-  bool watched_ = false;   // by the poller
-  bool readable_ = false;  // reported, and no read has found the socket empty since
-  bool ended_ = false;     // nothing comes after what is there
+  bool watched_ = false;           // by the poller
+  bool readable_ = false;          // reported, and no read has found the socket empty since
+  bool read_until_empty_ = false;  // see Pollable
+  bool dropping_ = false;          // drop_unread() will be called from the event loop
   bool only_reading_expires_ = false;
   bool reading_expired_ = false;
   int unsent_ = 0;          // bytes that the peer had not taken when write_stall_ began to run

@@ -5,6 +5,8 @@
 #include <cerrno>
 #include <exception>
 
+#include <boost/asio/post.hpp>
+
 namespace batchproxy {
 
 namespace {
@@ -27,16 +29,22 @@ Poller::Poller(asio::io_context& io) : set_(io.get_executor(), make_set()) {
 }
 
 Poller::~Poller() {
-  owners_.clear_and_dispose([](Pollable* owner) { owner->on_abandoned(); });
+  while (!owners_.empty()) {
+    Pollable& owner = owners_.front();
+    owners_.pop_front();
+    owner.on_abandoned();
+  }
 }
 
-bool Poller::add(int socket, Pollable& owner) {
+ErrorCode Poller::add(int socket, Pollable& owner) {
   epoll_event event{};
-  event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+  event.events = EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET;
   event.data.ptr = &owner;
-  if (::epoll_ctl(set_.native_handle(), EPOLL_CTL_ADD, socket, &event) != 0) return false;
+  if (::epoll_ctl(set_.native_handle(), EPOLL_CTL_ADD, socket, &event) != 0) {
+    return {errno, boost::system::system_category()};
+  }
   owners_.push_back(owner);
-  return true;
+  return {};
 }
 
 void Poller::remove(int socket, Pollable& owner) {
@@ -58,7 +66,6 @@ void Poller::dispatch() {
   std::array<epoll_event, kBatch> events;
   const int count = ::epoll_wait(set_.native_handle(), events.data(), kBatch, 0);
   pending_ = std::span(events).first(count > 0 ? static_cast<std::size_t>(count) : 0);
-  std::exception_ptr first;
   while (!pending_.empty()) {
     const epoll_event event = pending_.front();
     pending_ = pending_.subspan(1);
@@ -66,15 +73,15 @@ void Poller::dispatch() {
     const bool ended = (event.events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
     const Pollable::Ready ready{.readable = ended || (event.events & EPOLLIN) != 0,
                                 .writable = ended || (event.events & EPOLLOUT) != 0,
-                                .ended = ended};
+                                .read_until_empty = ended || (event.events & EPOLLPRI) != 0};
     try {
       static_cast<Pollable*>(event.data.ptr)->on_ready(ready);
-    } catch (...) {  // a report is made once: the others must have theirs
-      if (!first) first = std::current_exception();
+    } catch (
+        ...) {  // a report is made once: the others must have theirs before the loop hears of it
+      asio::post(executor(), [error = std::current_exception()] { std::rethrow_exception(error); });
     }
   }
   wait();
-  if (first) std::rethrow_exception(first);
 }
 
 }  // namespace batchproxy

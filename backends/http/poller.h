@@ -1,9 +1,10 @@
 // backends/http/poller.h - Poller: which of an I/O thread's sockets have become ready.
 //
-// Asio's own sockets ask the kernel anew for every wait: two system calls a request, a tenth of
-// what a request costs (docs/PERFORMANCE.md). Here a socket is registered once, edge-triggered, in
-// an epoll set that Asio watches as one descriptor. What that asks of an owner: a report is made
-// once, so it must remember that it is readable until a read has said otherwise.
+// Asio's own sockets ask the kernel anew for every wait, which is two system calls a request. Here
+// a socket is registered once, edge-triggered, in an epoll set that Asio watches as one descriptor:
+// it is asked anew once for all that became ready together (docs/PERFORMANCE.md). What that asks of
+// an owner: a report is made once, so it must remember that it is readable until a read has said
+// otherwise.
 //
 // Threading: confined to the I/O thread whose io_context it was made on. That io_context does not
 // run out of work.
@@ -24,12 +25,14 @@ class Pollable : public boost::intrusive::list_base_hook<> {
  public:
   struct Ready {
     bool readable = false;  // bytes, or the peer's end, have come
-    bool writable = false;  // a full socket has room again
-    bool ended = false;     // the peer sends no more: what can be read now is the rest
+    bool writable = false;  // it is connected and not full, or broken
+    // A short read does not mean that nothing is left: behind the bytes is an end, or an urgent
+    // one, at which a read stops.
+    bool read_until_empty = false;
   };
   // It may remove, or destroy, any Pollable, itself too.
   virtual void on_ready(Ready ready) = 0;
-  // The thread ends, and nothing will ever be ready again. Has been removed.
+  // The thread ends, and nothing will ever be ready again. Has been removed; may do the same.
   virtual void on_abandoned() = 0;
 
  protected:
@@ -45,8 +48,9 @@ class Poller {
   explicit Poller(asio::io_context& io);
   ~Poller();  // abandons whoever is left
 
-  // Reports from now on, and at once what is ready already. False: the system has no room for it.
-  bool add(int socket, Pollable& owner);
+  // Reports from now on, and in the next turn what is ready already. Fails when the system has no
+  // room for it.
+  ErrorCode add(int socket, Pollable& owner);
   // To be called before `socket` is closed. Nothing is reported afterwards.
   void remove(int socket, Pollable& owner);
 

@@ -2,10 +2,12 @@
 #include "backends/http/poller.h"
 
 #include <array>
+#include <cerrno>
 #include <functional>
 #include <memory>
 #include <stdexcept>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -30,7 +32,7 @@ class Watched final : public Pollable {
     ::close(peer_);
   }
 
-  void add() { watched_ = poller_.add(ours_, *this); }
+  void add() { watched_ = !poller_.add(ours_, *this); }
   void remove() {
     if (std::exchange(watched_, false)) poller_.remove(ours_, *this);
   }
@@ -52,6 +54,7 @@ class Watched final : public Pollable {
   void on_abandoned() override {
     watched_ = false;
     abandoned = true;
+    if (then) then();
   }
 
   std::function<void()> then;
@@ -87,7 +90,7 @@ TEST_F(PollerTest, ReportsAtOnceWhatIsReadyAlready) {
   turn();
   EXPECT_EQ(a_.reports, 1);
   EXPECT_TRUE(a_.last.readable && a_.last.writable);
-  EXPECT_FALSE(a_.last.ended);
+  EXPECT_FALSE(a_.last.read_until_empty);
 }
 
 TEST_F(PollerTest, ReportsOnceUntilMoreComes) {
@@ -110,7 +113,7 @@ TEST_F(PollerTest, TellsThatAPeerHasEndedTogetherWithItsLastBytes) {
   a_.peer_sends("bye");
   a_.peer_ends();
   turn();
-  EXPECT_TRUE(a_.last.readable && a_.last.ended);
+  EXPECT_TRUE(a_.last.readable && a_.last.read_until_empty);
 }
 
 TEST_F(PollerTest, ReportsNothingOfTheRemovedEvenInTheSameTurn) {
@@ -145,6 +148,7 @@ TEST_F(PollerTest, AnExceptionOfOneTakesNothingFromTheOthers) {
   a_.peer_sends("x");
   b_.peer_sends("x");
   EXPECT_THROW(turn(), std::runtime_error);
+  EXPECT_THROW(turn(), std::runtime_error) << "the loop hears of each";
   EXPECT_EQ(a_.reports + b_.reports, 2);
   a_.then = {};
   a_.peer_sends("y");
@@ -168,6 +172,20 @@ TEST_F(PollerTest, TellsThoseWhoAreLeftThatItIsOver) {
   poller_.reset();
   EXPECT_TRUE(a_.abandoned);
   EXPECT_FALSE(b_.abandoned);
+}
+
+TEST_F(PollerTest, OneThatIsAbandonedMayRemoveAnother) {
+  begin(a_);
+  begin(b_);
+  a_.then = [&] { b_.remove(); };
+  b_.then = [&] { a_.remove(); };
+  poller_.reset();
+  EXPECT_NE(a_.abandoned, b_.abandoned);
+}
+
+TEST_F(PollerTest, SaysWhyASocketCannotBeWatched) {
+  Watched closed(*poller_);
+  EXPECT_EQ(poller_->add(-1, closed).value(), EBADF);
 }
 
 }  // namespace

@@ -80,8 +80,8 @@ class Wire {
   Wire() {
     int ends[2];
     require(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) == 0);
-    connection = std::make_shared<Connection>(ends[0], world().poller, world().deadlines);
-    connection->start();
+    connection = std::make_shared<Connection>(world().poller, world().deadlines);
+    require(!connection->start(ends[0]));
     backend_ = ends[1];
   }
   ~Wire() { ::close(backend_); }
