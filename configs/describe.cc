@@ -260,6 +260,9 @@ std::vector<Change> changes_between(const Options& from, const Options& to) {
   note(to, &Change::to);
   std::vector<Change> different;
   for (auto& [key, both] : changes) {
+    // That a backend comes or goes says its URL; what it had besides does not matter.
+    const bool on_both_sides = !both.whole.from.empty() && !both.whole.to.empty();
+    if (key.starts_with("backends[") && !key.ends_with(".url") && !on_both_sides) continue;
     if (both.whole.from != both.whole.to) different.push_back(std::move(both.shown));
   }
   return different;

@@ -58,6 +58,8 @@ class BodyIntake final : public http::BodyWatch,
   Task<bool> before_wait(std::uint64_t received) override;
   // Whether the reading was ended for want of memory.
   bool overloaded() const { return overloaded_; }
+  // Whether what it waited for last was a byte at all, and not an average.
+  bool stood_still() const { return pace_ && pace_->stands_still(); }
 
  private:
   friend class IntakeQueue;

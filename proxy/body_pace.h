@@ -29,10 +29,10 @@ class BodyPace {
   TimePoint deadline(std::uint64_t received, TimePoint now) {
     if (received > received_) last_ = now;
     received_ = received;
-    const auto whole = std::chrono::seconds(static_cast<std::int64_t>(received / limits_.rate));
-    return std::min(last_ + limits_.stall,
-                    start_ + std::max<Duration>(limits_.grace, Duration(whole)));
+    return std::min(end_of_stall(), end_of_average());
   }
+  // Whether that deadline is one for the next byte, and not for the average.
+  bool stands_still() const { return end_of_stall() <= end_of_average(); }
 
   // It was not read for so long by our own choice: that does not count.
   void excuse(Duration pause) {
@@ -41,6 +41,12 @@ class BodyPace {
   }
 
  private:
+  TimePoint end_of_stall() const { return last_ + limits_.stall; }
+  TimePoint end_of_average() const {
+    const auto whole = std::chrono::seconds(static_cast<std::int64_t>(received_ / limits_.rate));
+    return start_ + std::max<Duration>(limits_.grace, Duration(whole));
+  }
+
   PaceLimits limits_;
   TimePoint start_, last_;
   std::uint64_t received_ = 0;

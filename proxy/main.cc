@@ -225,14 +225,21 @@ int refuse_unknown(const CLI::App& app) {
   };
   add_names(app);
   for (const CLI::App* command : app.get_subcommands()) add_names(*command);
+  names.push_back("sim-engine");  // which has a command line of its own
   const std::vector<std::string> unknown = app.remaining(true);
-  // A flag that nobody knows leaves its value over, too.
-  const auto flag = std::ranges::find_if(unknown, [](const auto& word) { return word[0] == '-'; });
-  const std::string word = flag != unknown.end() ? *flag : unknown.front();
+  const auto hint_for = [&names](const std::string& word) {
+    return suggestion(word.substr(0, word.find('=')), {names.begin(), names.end()});
+  };
+  const auto is_flag = [](const std::string& word) { return word.starts_with('-'); };
+  // What is nearly right, or else a flag: one that nobody knows leaves its value over, too.
+  auto found =
+      std::ranges::find_if(unknown, [&](const auto& word) { return hint_for(word) != ""; });
+  if (found == unknown.end()) found = std::ranges::find_if(unknown, is_flag);
+  const std::string& word = found != unknown.end() ? *found : unknown.front();
   const std::string name = word.substr(0, word.find('='));
-  std::string hint = suggestion(name, {names.begin(), names.end()});
+  std::string hint = hint_for(word);
   if (name.ends_with(".yaml") || name.ends_with(".yml")) hint = "; to serve with it: --config FILE";
-  std::cerr << "error: " << (flag != unknown.end() ? "unknown flag '" : "unexpected argument '")
+  std::cerr << "error: " << (is_flag(word) ? "unknown flag '" : "unexpected argument '")
             << printable(name) << "'" << hint << "\nRun with --help for more information.\n";
   return kUsage;
 }

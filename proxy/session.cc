@@ -80,13 +80,16 @@ Error head_too_late(Duration limit) {
                                              std::chrono::duration<double>(limit).count())};
 }
 
-Error body_too_late(const PaceLimits& limits) {
+Error body_too_late(const PaceLimits& limits, bool stood_still) {
   const auto seconds = [](Duration time) { return std::chrono::duration<double>(time).count(); };
-  return {Errc::kRequestTimeout,
-          fmt::format("The request's body did not arrive in time: no byte came for {:g} s "
-                      "(batchproxy.stall_timeout), or fewer than {} a second once {:g} s had "
-                      "passed.",
-                      seconds(limits.stall), limits.rate, seconds(limits.grace))};
+  const std::string why =
+      stood_still
+          ? fmt::format("no byte came for {:g} s (batchproxy.stall_timeout)", seconds(limits.stall))
+          : fmt::format(
+                "on average fewer than {} bytes a second came, of a body that is longer in "
+                "coming than {:g} s",
+                limits.rate, seconds(limits.grace));
+  return {Errc::kRequestTimeout, "The request's body did not arrive in time: " + why + "."};
 }
 
 std::unique_ptr<const Error> fault(std::optional<Error> error) {
@@ -95,13 +98,14 @@ std::unique_ptr<const Error> fault(std::optional<Error> error) {
 }
 
 // What is wrong with a request whose body was read to this end.
-std::optional<Error> fault_of(http::BodyStatus status, bool no_memory,
+std::optional<Error> fault_of(http::BodyStatus status, const BodyIntake& intake,
                               const DataPathSettings& settings) {
   switch (status) {
     case http::BodyStatus::kWhole:
       break;
     case http::BodyStatus::kCut:
-      return no_memory ? overloaded() : body_too_late(settings.body_pace);
+      return intake.overloaded() ? overloaded()
+                                 : body_too_late(settings.body_pace, intake.stood_still());
     case http::BodyStatus::kTooLarge:
       return body_too_large(settings.max_body);
     case http::BodyStatus::kMalformed:
@@ -293,7 +297,7 @@ Task<bool> Session::read_body(const http::Framing& framing, ByteHold& hold, http
   if (status == http::BodyStatus::kCut && !intake.overloaded() && !connection_->is_open()) {
     co_return false;
   }
-  fault_ = fault(fault_of(status, intake.overloaded(), thread_.settings));
+  fault_ = fault(fault_of(status, intake, thread_.settings));
   body = std::move(reader.body());
   co_return fault_ == nullptr;
 }

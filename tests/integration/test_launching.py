@@ -107,6 +107,7 @@ def run(*args, env=None, cwd="/"):
     ("--listen=127.0.0.1:0 --bakend=http://x", "unknown flag '--bakend'; did you mean '--backend'?"),
     ("check --strit c.yaml", "unknown flag '--strit'; did you mean '--strict'?"),
     ("chek c.yaml", "unexpected argument 'chek'; did you mean 'check'?"),
+    ("sim_engine my/model --port 8101", "unexpected argument 'sim_engine'; did you mean 'sim-engine'?"),
     ("mine.yaml", "unexpected argument 'mine.yaml'; to serve with it: --config FILE"),
     ("--zzz", "unknown flag '--zzz'\n")])
 def test_a_misspelt_command_line_is_told_what_may_have_been_meant(line, said):

@@ -105,6 +105,7 @@ def test_row_slowloris_a_body_that_drips_is_given_up_and_a_steady_one_is_not(ser
         client.join()
     text, took = said["drip"]
     assert text.startswith(b"HTTP/1.1 408 ") and b"request_timeout" in text and 9.5 <= took < 15
+    assert b"on average fewer than 1024 bytes a second came" in text
     text, took = said["steady"]
     assert text.startswith(b"HTTP/1.1 200 ") and took > 10.5
 

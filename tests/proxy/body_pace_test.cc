@@ -20,6 +20,7 @@ TEST(BodyPace, GivesUpAfterAStallHoweverMuchCameBefore) {
   EXPECT_EQ(pace.deadline(1 << 20, kStart + 1s), kStart + 31s);
   EXPECT_EQ(pace.deadline(1 << 20, kStart + 20s), kStart + 31s) << "nothing new has come";
   EXPECT_EQ(pace.deadline((1 << 20) + 1, kStart + 20s), kStart + 50s);
+  EXPECT_TRUE(pace.stands_still());
 }
 
 TEST(BodyPace, HoldsAnAverageOnceTheGraceIsOver) {
@@ -27,6 +28,7 @@ TEST(BodyPace, HoldsAnAverageOnceTheGraceIsOver) {
   EXPECT_EQ(pace.deadline(10 * 1024, kStart + 5s), kStart + 10s);
   EXPECT_EQ(pace.deadline(15 * 1024, kStart + 9s), kStart + 15s);
   EXPECT_EQ(pace.deadline(16 * 1024, kStart + 14s), kStart + 16s);
+  EXPECT_FALSE(pace.stands_still());
 }
 
 // A client that sends `step` bytes each `every`: how much of its body gets through.
