@@ -3,30 +3,84 @@
 
 namespace batchproxy {
 
+namespace {
+constexpr std::size_t kLongError = 16 << 10;  // bytes; an error message is shorter
+}
+
+bool may_be_death(CallFailure failure, unsigned status) {
+  switch (failure) {
+    case CallFailure::kNone:
+      return status == 500;
+    case CallFailure::kNoAnswer:
+    case CallFailure::kCutAnswer:
+    case CallFailure::kBareError:
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool tells_of_death(unsigned status, std::string_view body) {
+  return status == 500 && body.size() < kLongError &&
+         (body.find("EngineCore encountered an issue") != std::string_view::npos ||
+          body.find("EngineDeadError") != std::string_view::npos);
+}
+
+bool Attempt::is_full() const {
+  return failure == CallFailure::kNone && (status == 429 || status == 503) && !asks_to_wait;
+}
+
+bool Attempt::is_death() const {
+  return went_down && may_be_death(failure, status);
+}
+
+bool Attempt::is_server_error() const {
+  switch (failure) {
+    case CallFailure::kNone:
+      return status >= 500 && !asks_to_wait && !is_full();
+    case CallFailure::kBareError:
+    case CallFailure::kBadAnswer:
+    case CallFailure::kWrongCount:
+      return true;
+    default:
+      return false;
+  }
+}
+
 Attempts::Next Attempts::after(const Attempt& attempt, BackendSet served_by) {
+  if (attempt.is_full() && attempt.may_wait) {
+    return attempt.time_left ? Next::kWait : Next::kDeliver;
+  }
   const bool sent =
       attempt.failure != CallFailure::kRefused && attempt.failure != CallFailure::kUnreachable;
   if (sent) ++made_;
   asked_.insert(attempt.backend);
   const bool may = made_ < kMax && attempt.time_left;
   const bool elsewhere = !(served_by - asked_).empty();
+  if (attempt.is_death()) {
+    ++deaths_;
+    if (attempt.alone) return Next::kPoison;
+    return may ? Next::kRetry : Next::kDeliver;
+  }
+  if (attempt.is_server_error()) failed_by_.insert(attempt.backend);
   switch (attempt.failure) {
     case CallFailure::kNone:
-      if (attempt.status < 500 && !attempt.asks_to_wait) return Next::kDeliver;
-      if (!may || !elsewhere) return Next::kDeliver;
-      // One that asks to wait has not failed: another may have time.
-      return attempt.asks_to_wait ? Next::kRetry : Next::kRetryInBudget;
+      // One that asks to wait, or is full, has not failed: another may have time.
+      if (attempt.asks_to_wait || attempt.is_full()) {
+        return may && elsewhere ? Next::kRetry : Next::kDeliver;
+      }
+      return attempt.status >= 500 && may && elsewhere ? Next::kRetryInBudget : Next::kDeliver;
     case CallFailure::kRefused:
     case CallFailure::kUnreachable:
       return attempt.time_left ? Next::kRetry : Next::kDeliver;
     case CallFailure::kNoAnswer:
     case CallFailure::kCutAnswer:
-    case CallFailure::kBareError:
-      ++deaths_;
-      if (attempt.alone && attempt.went_down) return Next::kPoison;
+    case CallFailure::kStuck:
       return may ? Next::kRetry : Next::kDeliver;
     case CallFailure::kTimedOut:
       return may ? Next::kRetryInBudget : Next::kDeliver;
+    case CallFailure::kBareError:
+      return may && elsewhere ? Next::kRetryInBudget : Next::kDeliver;
     case CallFailure::kBadAnswer:
     case CallFailure::kWrongCount:
       return may && made_ < 2 ? Next::kRetryInBudget : Next::kDeliver;
@@ -43,31 +97,23 @@ void Attempts::prepare_retry(Ticket& ticket, bool costs_budget) const {
   ticket.suspect = deaths_ >= kDeathsBeforeAlone;
 }
 
-bool is_death(CallFailure failure) {
-  return failure == CallFailure::kNoAnswer || failure == CallFailure::kCutAnswer ||
-         failure == CallFailure::kBareError;
-}
-
-Outcome outcome_of(CallFailure failure, unsigned status, bool asks_to_wait) {
-  switch (failure) {
+Outcome outcome_of(const Attempt& attempt) {
+  if (attempt.is_death()) return Outcome::kDied;
+  if (attempt.is_full()) return Outcome::kFull;
+  if (attempt.is_server_error()) return Outcome::kServerError;
+  switch (attempt.failure) {
     case CallFailure::kNone:
-      if (status < 400) return Outcome::kGood;
-      return status < 500 || asks_to_wait ? Outcome::kRejected : Outcome::kServerError;
+      return attempt.status < 400 ? Outcome::kGood : Outcome::kRejected;
     case CallFailure::kRefused:
     case CallFailure::kUnreachable:
     case CallFailure::kNoAnswer:
     case CallFailure::kCutAnswer:
       return Outcome::kLost;
-    case CallFailure::kBareError:
-    case CallFailure::kBadAnswer:
-    case CallFailure::kWrongCount:
-      return Outcome::kServerError;
     case CallFailure::kTimedOut:
-      return Outcome::kTimedOut;
-    case CallFailure::kAborted:
-      break;
+      return attempt.time_left ? Outcome::kTimedOut : Outcome::kExpired;
+    default:
+      return Outcome::kUnknown;
   }
-  return Outcome::kUnknown;
 }
 
 }  // namespace batchproxy

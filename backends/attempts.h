@@ -1,21 +1,26 @@
 // backends/attempts.h - Attempts: what becomes of a request after each try to have it answered.
 //
-// Sans-io. Two kinds of failure:
+// Sans-io. Kinds of ends:
 //  - no answer: the connection could not be made, or ended before the answer was whole. That tells
 //    nothing about the request, and it is sent again at once, to another backend if one is up.
 //    Where nothing had been sent yet the try does not even count.
+//  - its engine has ended: the same, however that showed: a reset, an empty 500, or a 500 in which
+//    vLLM says so; and the request is a suspect.
+//  - a full backend: the request waits here until there is room, and the try does not count.
 //  - a bad answer: 5xx, garbage, or nothing in time. Often the request is the cause, so it is sent
 //    again only if the retry budget (batcher/retry_budget.h) allows: garbage once, 5xx only to a
 //    backend that has not failed it.
 // Anything else is the client's: 4xx above all.
 //
-// A request that was on an engine whose connection died is a suspect: perhaps it was the cause.
-// With two deaths it runs alone, so that the next one takes nobody with it and leaves no doubt.
+// A request that was on an engine when it ended is a suspect: perhaps it was the cause. With two
+// such ends it runs alone, so that the next one takes nobody with it and leaves no doubt. A
+// connection that died while its engine lives makes no suspect.
 //
 // Threading: confined to one I/O thread.
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 #include "backends/call_failure.h"
 #include "batcher/breaker.h"
@@ -29,9 +34,14 @@ struct Attempt {
   CallFailure failure = CallFailure::kNone;
   unsigned status = 0;        // of the answer, if failure is kNone
   bool asks_to_wait = false;  // the answer says when to come again
+  bool may_wait = true;       // here, for a full backend to have room
   bool alone = false;         // on a backend that did nothing else
-  bool went_down = false;     // and that was seen to be down afterwards
+  bool went_down = false;     // its engine was seen to have ended, or has said so
   bool time_left = true;      // until the request's own deadline
+
+  bool is_full() const;          // the backend takes no more for now, and does not say until when
+  bool is_death() const;         // the engine has ended with it
+  bool is_server_error() const;  // an answer, but a failure of the server's
 };
 
 class Attempts {
@@ -41,6 +51,7 @@ class Attempts {
 
   enum class Next {
     kDeliver,        // the answer, or the failure, is the client's
+    kWait,           // send it again as it is, when there is room
     kRetry,          // send it again
     kRetryInBudget,  // send it again, or deliver if the budget is used up
     kPoison,         // never send it again
@@ -57,17 +68,24 @@ class Attempts {
   void on_stream() { ++made_; }
 
   unsigned made() const { return made_; }  // that reached a backend
+  // Who has failed it by an error of its own: an answer elsewhere refutes them.
+  BackendSet failed_by() const { return failed_by_; }
 
  private:
   unsigned made_ = 0;
   unsigned deaths_ = 0;
   BackendSet asked_;
+  BackendSet failed_by_;
 };
 
-// Whether the engine may have died of it.
-bool is_death(CallFailure failure);
+// Whether the engine may have ended with such a call: its health tells.
+bool may_be_death(CallFailure failure, unsigned status);
+
+// Whether an answer says that its engine has ended, as vLLM's does:
+// entrypoints/serve/utils/error_response.py, EngineDeadError.
+bool tells_of_death(unsigned status, std::string_view body);
 
 // What an attempt tells about its backend.
-Outcome outcome_of(CallFailure failure, unsigned status, bool asks_to_wait);
+Outcome outcome_of(const Attempt& attempt);
 
 }  // namespace batchproxy

@@ -23,6 +23,8 @@ std::string_view to_string(CallFailure failure) {
       return "choice_count";
     case CallFailure::kTimedOut:
       return "timeout";
+    case CallFailure::kStuck:
+      return "stuck";
     case CallFailure::kAborted:
       return "aborted";
   }

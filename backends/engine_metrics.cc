@@ -68,7 +68,8 @@ std::optional<EngineMetrics> parse_engine_metrics(std::string_view text) {
     } else if (name == "num_preemptions_total") {
       metrics.sample.preemptions += static_cast<std::uint64_t>(sample->value);
     } else if (name == "iteration_tokens_total_count") {
-      metrics.sample.steps += static_cast<std::uint64_t>(sample->value);
+      metrics.sample.steps =
+          metrics.sample.steps.value_or(0) + static_cast<std::uint64_t>(sample->value);
     } else if (name == "cache_config_info") {
       metrics.kv_tokens += label_number(sample->labels, "num_gpu_blocks") *
                            label_number(sample->labels, "block_size");

@@ -16,7 +16,9 @@ void Scheduler::cut_batch(Queue& queue, FlushReason reason) {
   Backend& target = backends_[*id];
   const std::uint64_t batches_before = last_batch_;
   while (!queue.central.empty()) {
-    Ticket& ticket = *queue.central.begin();
+    Ticket* const first = fit_head(queue.central, nullptr);
+    if (first == nullptr) break;
+    Ticket& ticket = *first;
     if (!target.open.empty() && target.open_prompts + ticket.prompts > options_.batch_size) break;
     const std::uint32_t left =
         options_.batch_size - std::min(options_.batch_size, target.open_prompts);
@@ -145,10 +147,25 @@ void Scheduler::grant(Ticket& ticket, BackendId id, FlushReason reason) {
   turn_ = std::max(turn_, ticket.turn);
   ticket.verdict.backend = id;
   ticket.verdict.generation = backend.breaker.generation();
+  ticket.verdict.takes_room = !ticket.immediate;
+  ticket.verdict.timed = !ticket.streaming;
+  ticket.verdict.since = now_;
+  ticket.verdict.arrival = ticket.arrival;
+  ticket.verdict.client = ticket.client;
   ticket.verdict.refused.reset();
   backend.open.push_back(&ticket);
   backend.open_prompts += ticket.prompts;
+  if (ticket.immediate) {
+    backend.roomless += ticket.prompts;
+    return;
+  }
+  backend.progress.on_granted(backend.inflight == 0, now_);
+  const bool looks = options_.stuck_timeout > Duration::zero();
+  if (looks && (progress_due_ == TimePoint::max() || !backend.breaker.is_closed())) {
+    progress_due_ = std::min(progress_due_, now_ + kLook);
+  }
   backend.inflight += ticket.prompts;
+  flying_ += ticket.prompts;
   if (!backend.breaker.is_closed()) {
     backend.breaker.on_granted(now_);
     refresh(backend, now_);

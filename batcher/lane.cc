@@ -25,8 +25,10 @@ void LanePort::submit(Ticket& ticket) {
   send({.kind = Kind::kSubmit, .ticket = &ticket});
 }
 
-void LanePort::cancel(Ticket& ticket) {
-  send({.kind = Kind::kCancel, .ticket = &ticket});
+void LanePort::cancel(Ticket& ticket, bool client_left) {
+  send({.kind = Kind::kCancel,
+        .ticket = &ticket,
+        .outcome = client_left ? Outcome::kLeft : Outcome::kUnknown});
 }
 
 void LanePort::complete(const Ticket& ticket, Outcome outcome, Duration pause) {
@@ -171,6 +173,7 @@ void Lane::handle(const LanePort::Message& message, TimePoint time) {
       scheduler_.submit(*message.ticket);
       break;
     case LanePort::Kind::kCancel:
+      if (message.outcome == Outcome::kLeft) scheduler_.on_left(*message.ticket, time);
       if (scheduler_.cancel(*message.ticket)) {
         message.ticket->verdict.refused = Errc::kCancelled;
         by_port_[message.ticket->port].push_back(message.ticket);
@@ -189,7 +192,11 @@ void Lane::handle(const LanePort::Message& message, TimePoint time) {
 }
 
 void Lane::decide(TimePoint time) {
+  if (time >= scheduler_.progress_due()) tell_bytes(time);
   scheduler_.take(time, decided_);
+  for (const Stall& stall : scheduler_.take_stalls()) {
+    if (on_stall_) on_stall_(stall);
+  }
   for (Ticket* ticket : decided_) {
     if (on_batch_done_ && !ticket->verdict.refused) ledger_.granted(ticket->verdict, time);
     by_port_[ticket->port].push_back(ticket);
@@ -199,6 +206,15 @@ void Lane::decide(TimePoint time) {
   arm_timer();
   for (std::size_t i = 0; i < ports_.size(); ++i) {
     if (!by_port_[i].empty()) ports_[i]->deliver(by_port_[i]);
+  }
+}
+
+// Streams are in flight for long: that bytes come tells that their backend gets on.
+void Lane::tell_bytes(TimePoint time) {
+  for (BackendId id = 0; id < scheduler_.backend_count(); ++id) {
+    std::uint64_t pieces = 0;
+    for (const auto& port : ports_) pieces += port->pieces_[id].load(std::memory_order_relaxed);
+    if (std::exchange(pieces_[id], pieces) != pieces) scheduler_.on_bytes(id, time);
   }
 }
 
@@ -222,6 +238,7 @@ void Lane::publish() {
     stats_.inflight[id].store(scheduler_.inflight(id), std::memory_order_relaxed);
     stats_.room[id].store(scheduler_.room(id), std::memory_order_relaxed);
     stats_.breaker_open[id].store(scheduler_.breaker_open(id), std::memory_order_relaxed);
+    stats_.stuck[id].store(scheduler_.stuck(id), std::memory_order_relaxed);
   }
   const Scheduler::Gains& gains = scheduler_.gains();
   stats_.affine.store(gains.affine, std::memory_order_relaxed);

@@ -34,6 +34,7 @@ struct LaneStats {
   std::array<std::atomic<std::uint32_t>, BackendSet::kMax> inflight{};  // prompts, by BackendId
   std::array<std::atomic<std::uint32_t>, BackendSet::kMax> room{};      // prompts, by BackendId
   std::array<std::atomic<bool>, BackendSet::kMax> breaker_open{};       // by BackendId
+  std::array<std::atomic<bool>, BackendSet::kMax> stuck{};              // by BackendId
   std::atomic<std::uint64_t> affine{0};                                 // see Scheduler::Gains
   std::atomic<std::uint64_t> merged_calls{0};
   std::atomic<std::uint64_t> merged_tickets{0};
@@ -51,11 +52,18 @@ class LanePort {
 
   // Asks for a verdict at once, kCancelled unless it has been decided already. The ticket comes
   // back once for this too, in either case: until then the lane may still look at it.
-  void cancel(Ticket& ticket);
+  // `client_left`: that is why.
+  void cancel(Ticket& ticket, bool client_left = false);
 
   // The call for `ticket` that its verdict granted has ended. Call exactly once per granted ticket.
   // `pause`: how long the backend asked to be left alone.
   void complete(const Ticket& ticket, Outcome outcome, Duration pause = {});
+
+  // A piece of an answer that is passed on as it comes has come from `backend`.
+  void on_piece(BackendId backend) {
+    std::atomic<std::uint64_t>& pieces = pieces_[backend];
+    pieces.store(pieces.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
 
  private:
   friend class Lane;
@@ -65,7 +73,7 @@ class LanePort {
     Kind kind = Kind::kSubmit;
     Ticket* ticket = nullptr;  // of kSubmit and kCancel
     // Of kComplete, whose ticket may be gone when this arrives.
-    Outcome outcome = Outcome::kUnknown;
+    Outcome outcome = Outcome::kUnknown;  // of kCancel: kLeft, if that is why
     std::uint32_t prompts = 0;
     Grant grant{};
     std::uint64_t batch = 0;
@@ -85,6 +93,7 @@ class LanePort {
   std::vector<Message> outgoing_;
   std::vector<Message> sending_;  // outgoing_'s twin, so that its memory is reused
   bool flush_posted_ = false;
+  std::array<std::atomic<std::uint64_t>, BackendSet::kMax> pieces_{};  // by BackendId
   Inbox inbox_;
   std::atomic<bool> inbox_awake_{false};
 };
@@ -93,6 +102,7 @@ class LanePort {
 class Lane {
  public:
   using OnBatchDone = std::function<void(const BatchSummary&)>;
+  using OnStall = std::function<void(const Stall&)>;
 
   Lane(boost::asio::io_context& io, const SchedulerOptions& options);
 
@@ -101,6 +111,8 @@ class Lane {
 
   // Tells `done` about every batch when its last answer is in. Start-up only.
   void watch_batches(OnBatchDone done) { on_batch_done_ = std::move(done); }
+  // Tells of every backend that stands still, and when it moves again. Start-up only.
+  void watch_stalls(OnStall stall) { on_stall_ = std::move(stall); }
 
   // Threading: any thread; takes effect on the lane.
   void set_backend(BackendId id, const BackendTraits& traits);
@@ -120,6 +132,7 @@ class Lane {
   void run();
   void handle(const LanePort::Message& message, TimePoint time);
   void decide(TimePoint time);
+  void tell_bytes(TimePoint time);
   void arm_timer();
   void publish();
 
@@ -128,12 +141,14 @@ class Lane {
   Routes routes_;
   BatchLedger ledger_;
   OnBatchDone on_batch_done_;
+  OnStall on_stall_;
   boost::asio::steady_timer timer_;
   TimePoint armed_ = TimePoint::max();
   std::vector<std::unique_ptr<LanePort>> ports_;
   std::vector<Ticket*> decided_;
   std::vector<std::vector<Ticket*>> by_port_;
   std::vector<LanePort::Message> received_;
+  std::array<std::uint64_t, BackendSet::kMax> pieces_{};  // as last told to the scheduler
   Incoming incoming_;
   std::atomic<bool> awake_{false};
   LaneStats stats_;

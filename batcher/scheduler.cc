@@ -1,5 +1,6 @@
 // batcher/scheduler.cc - see scheduler.h. Which ticket goes next is decided here; which backends
-// take any, in standing.cc; how tickets become batches and calls, in batching.cc.
+// take any, in standing.cc; which can still be answered in time, in prospects.cc; how tickets
+// become batches and calls, in batching.cc.
 #include "batcher/scheduler.h"
 
 #include <algorithm>
@@ -33,6 +34,8 @@ Scheduler::~Scheduler() {
   for (Backend& backend : backends_) backend.affine.clear();
   for (auto& queue : queues_) {
     queue->central.clear();
+    queue->at_once.clear();
+    queue->late.clear();
     queue->arrivals.clear();
   }
 }
@@ -61,12 +64,14 @@ void Scheduler::set_up(BackendId id, bool up) {
   if (backend.up == up) return;
   backend.up = up;
   stale_ = true;
+  backend.refusals = 0;
   if (!up) {
     residency_.forget(id);
     backend.starts_slowly = true;
     backend.paused_until = TimePoint::min();  // whoever asked for it has gone
     return;
   }
+  backend.stuck = false;
   backend.breaker.on_ready(now_);
   for (const auto& queue : queues_) {
     const bool held = queue->down_since && queue->prompts > 0;
@@ -95,10 +100,13 @@ void Scheduler::reroute(const std::function<BackendSet(std::uint64_t)>& find, bo
 void Scheduler::observe(BackendId id, const std::optional<EngineSample>& sample, TimePoint now) {
   Backend& backend = backends_.at(id);
   backend.room.observe(sample, backend.inflight, now);
+  const bool moves = backend.progress.on_look(sample, now);
+  if (moves && backend.stuck) set_moving(backend, now);
 }
 
 void Scheduler::submit(Ticket& ticket) {
   ticket.verdict = {};
+  ticket.late = false;
   if (ticket.costs_budget && !budget_.spend(now_)) return refuse(ticket, Errc::kRetryBudget);
   // One that comes back has been let in already.
   const bool comes_back = ticket.turn != 0;
@@ -118,9 +126,14 @@ bool Scheduler::cancel(Ticket& ticket) {
 void Scheduler::complete(const Grant& grant, std::uint32_t prompts, Outcome outcome, TimePoint now,
                          Duration pause) {
   Backend& backend = backends_.at(grant.backend);
-  assert(backend.inflight >= prompts && (!grant.holds_call || backend.calls > 0));
   now_ = now;  // for the retry that comes with it: the last take() may be long ago
+  if (!grant.takes_room) {
+    backend.roomless -= prompts;
+    return;
+  }
+  assert(backend.inflight >= prompts && (!grant.holds_call || backend.calls > 0));
   backend.inflight -= prompts;
+  flying_ -= prompts;
   if (grant.holds_call) --backend.calls;
   if (grant.alone) {
     suspect_flies_ = false;
@@ -133,8 +146,9 @@ void Scheduler::complete(const Grant& grant, std::uint32_t prompts, Outcome outc
   if (outcome == Outcome::kGood) budget_.on_success(now);
   // The failure of a shared call is one failure, told by the one who made it.
   const bool tells = !grant.is_mate || outcome == Outcome::kGood || outcome == Outcome::kRejected;
-  if (tells) backend.breaker.on_outcome(outcome, grant.generation, now);
+  if (tells) learn(backend, grant, outcome, now);
   if (!backend.breaker.is_closed() || backend.tripped) stale_ = true;
+  if (outcome == Outcome::kFull) pause = std::max(pause, pause_of_full(backend));
   if (pause > Duration::zero()) {
     backend.paused_until = std::max(backend.paused_until, now + std::min(pause, kMaxPause));
     stale_ = true;
@@ -145,28 +159,31 @@ void Scheduler::take(TimePoint now, std::vector<Ticket*>& decided) {
   decided_ = &decided;
   now_ = now;
   if (suspects_.empty() && !suspect_flies_) unreserve();
+  if (now >= progress_due_) watch_progress(now);
   refresh(now);
   refuse_expired(now);
   refuse_unserved(now);
-  decided.insert(decided.end(), refused_.begin(), refused_.end());
-  refused_.clear();
+  tell_refused();
   if (queued_ > 0) decide(now);
+  tell_refused();
   // With nothing left to wait for, everyone starts anew.
   if (queued_ == 0) turn_ = latest_turn_;
+}
+
+void Scheduler::tell_refused() {
+  decided_->insert(decided_->end(), refused_.begin(), refused_.end());
+  refused_.clear();
 }
 
 void Scheduler::decide(TimePoint now) {
   const bool others_first = std::exchange(others_first_, false);
   if (!others_first) place_suspects(now);
+  for (auto& queue : queues_) take_immediate(*queue);
   switch (options_.policy) {
     case FlushPolicy::kOff:
-      for (auto& queue : queues_) take_immediate(*queue);
       break;
     case FlushPolicy::kFixed:
-      for (auto& queue : queues_) {
-        take_immediate(*queue);
-        take_fixed(*queue, now);
-      }
+      for (auto& queue : queues_) take_fixed(*queue, now);
       break;
     case FlushPolicy::kEager:
       take_eager();
@@ -180,6 +197,7 @@ std::optional<TimePoint> Scheduler::next_due() const {
   std::optional<TimePoint> due;
   auto sooner = [&due](TimePoint at) { due = due ? std::min(*due, at) : at; };
   if (!refused_.empty()) return TimePoint::min();
+  if (flying_ > 0 && progress_due_ != TimePoint::max()) sooner(progress_due_);
   if (!deadlines_.empty()) sooner(deadlines_.begin()->deadline);
   if (queued_ > 0) sooner(stale_ ? TimePoint::min() : refresh_at_);
   const auto hold = [&](const Ticket& oldest, const Queue& queue) {
@@ -196,7 +214,7 @@ std::optional<TimePoint> Scheduler::next_due() const {
       hold(*queue->arrivals.begin(), *queue);
     } else if (options_.policy == FlushPolicy::kFixed) {
       // While nobody takes it a completion must come first, or a change that is looked for.
-      if (any_ready(queue->backends)) sooner(fixed_due(*queue).at);
+      if (!queue->central.empty() && any_ready(queue->backends)) sooner(fixed_due(*queue).at);
     } else if (options_.policy == FlushPolicy::kEager && any_below_max(queue->backends)) {
       // Once every backend is at its limit only a completion can help, and that wakes us anyway.
       sooner(queue->arrivals.begin()->arrival + options_.batch_timeout);
@@ -228,6 +246,7 @@ BackendSet Scheduler::choose_among(const Ticket& ticket) const {
 
 // Puts a ticket that has its turn into the queue where it belongs.
 void Scheduler::enter(Ticket& ticket) {
+  if (ticket.suspect) ticket.immediate = false;
   ticket.among = choose_among(ticket);
   if (!any_up(ticket.among)) stale_ = true;
   deadlines_.insert(deadlines_.end(), ticket);
@@ -247,7 +266,8 @@ void Scheduler::enter(Ticket& ticket) {
 void Scheduler::assign_turn(Ticket& ticket) {
   if (clients_.size() > sweep_at_) {
     std::erase_if(clients_, [this](const auto& entry) {
-      return entry.second.waiting == 0 && entry.second.next_turn <= turn_;
+      const Client& client = entry.second;
+      return client.waiting == 0 && client.next_turn <= turn_ && !client.patience.remembers(now_);
     });
     sweep_at_ = std::max(kManyClients, 2 * clients_.size());
   }
@@ -259,29 +279,34 @@ void Scheduler::assign_turn(Ticket& ticket) {
   latest_turn_ = std::max(latest_turn_, client.next_turn);
 }
 
+// The set in which it waits for its turn.
+Scheduler::Turns& Scheduler::place_of(const Ticket& ticket) {
+  if (ticket.affine) return backends_[*ticket.affine].affine;
+  Queue& queue = queue_for(ticket.among);
+  if (ticket.immediate) return queue.at_once;
+  return ticket.late ? queue.late : queue.central;
+}
+
 void Scheduler::put(Ticket& ticket, std::optional<BackendId> affine) {
   ticket.affine = affine;
-  if (affine) {
-    Backend& backend = backends_[*affine];
-    backend.affine.insert(backend.affine.end(), ticket);
-    backend.affine_prompts += ticket.prompts;
-    idle_.erase(*affine);
-  } else {
-    Queue& queue = queue_for(ticket.among);
-    queue.central.insert(queue.central.end(), ticket);
-    queue.central_prompts += ticket.prompts;
-  }
+  Turns& place = place_of(ticket);
+  place.insert(place.end(), ticket);
+  count_in(ticket, ticket.prompts);
+  if (affine) idle_.erase(*affine);
 }
 
 void Scheduler::take_out(Ticket& ticket) {
+  Turns& place = place_of(ticket);
+  place.erase(place.iterator_to(ticket));
+  count_in(ticket, -std::size_t{ticket.prompts});
+}
+
+// What waits for one backend, and what for any, is counted: the load to come.
+void Scheduler::count_in(const Ticket& ticket, std::size_t prompts) {
   if (ticket.affine) {
-    Backend& backend = backends_[*ticket.affine];
-    backend.affine.erase(backend.affine.iterator_to(ticket));
-    backend.affine_prompts -= ticket.prompts;
-  } else {
-    Queue& queue = queue_for(ticket.among);
-    queue.central.erase(queue.central.iterator_to(ticket));
-    queue.central_prompts -= ticket.prompts;
+    backends_[*ticket.affine].affine_prompts += prompts;
+  } else if (!ticket.immediate && !ticket.late) {
+    queue_for(ticket.among).central_prompts += prompts;
   }
 }
 
@@ -308,7 +333,9 @@ void Scheduler::unlink(Ticket& ticket) {
 void Scheduler::drop(Ticket& ticket) {
   unlink(ticket);
   const auto client = clients_.find(ticket.client);
-  if (--client->second.waiting == 0) clients_.erase(client);
+  if (--client->second.waiting > 0) return;
+  client->second.next_turn = 0;
+  if (!client->second.patience.remembers(now_)) clients_.erase(client);
 }
 
 void Scheduler::refuse(Ticket& ticket, Errc why) {
@@ -319,10 +346,17 @@ void Scheduler::refuse(Ticket& ticket, Errc why) {
 void Scheduler::refuse_expired(TimePoint now) {
   while (!deadlines_.empty() && deadlines_.begin()->deadline <= now) {
     Ticket& ticket = *deadlines_.begin();
-    const bool outage = queue_for(ticket.among).down_since.has_value();
     drop(ticket);
-    refuse(ticket, outage ? Errc::kNoBackend : Errc::kQueueTimeout);
+    refuse(ticket, why_unserved(ticket.among));
   }
+}
+
+// While an engine is there, however busy or ill, it is not true that there is none.
+Errc Scheduler::why_unserved(BackendSet among) const {
+  const bool any = std::ranges::any_of(backends_, [&](const Backend& backend) {
+    return backend.up && among.contains(id_of(backend));
+  });
+  return any ? Errc::kQueueTimeout : Errc::kNoBackend;
 }
 
 // None of its backends has been up for too long: a client shall not wait without a prospect.
@@ -335,14 +369,14 @@ void Scheduler::refuse_unserved(TimePoint now) {
     while (!queue->arrivals.empty() && hopeless(*queue->arrivals.begin(), *queue)) {
       Ticket& ticket = *queue->arrivals.begin();
       drop(ticket);
-      refuse(ticket, Errc::kNoBackend);
+      refuse(ticket, why_unserved(ticket.among));
     }
   }
   for (auto it = suspects_.begin(); it != suspects_.end();) {
     Ticket& ticket = *it++;
     if (!hopeless(ticket, queue_for(ticket.among))) continue;
     drop(ticket);
-    refuse(ticket, Errc::kNoBackend);
+    refuse(ticket, why_unserved(ticket.among));
   }
 }
 
@@ -353,6 +387,13 @@ bool Scheduler::is_immediate(const Ticket& ticket) const {
 }
 
 void Scheduler::take_immediate(Queue& queue) {
+  while (!queue.at_once.empty()) {
+    const auto backend = least_loaded(queue.backends, &Backend::is_open);
+    if (!backend) break;
+    grant(*queue.at_once.begin(), *backend, FlushReason::kRoom);
+    close_batch(backends_[*backend], FlushReason::kRoom);
+  }
+  if (options_.policy == FlushPolicy::kEager) return;
   for (auto it = queue.central.begin(); it != queue.central.end();) {
     Ticket& ticket = *it++;
     if (!is_immediate(ticket)) continue;
@@ -388,21 +429,25 @@ void Scheduler::take_eager() {
 
 bool Scheduler::is_waited_for(const Backend& backend) const {
   return !backend.affine.empty() || std::ranges::any_of(queues_, [&](const auto& queue) {
-    return !queue->central.empty() && queue->backends.contains(id_of(backend));
+    const bool waits = !queue->central.empty() || !queue->late.empty();
+    return waits && queue->backends.contains(id_of(backend));
   });
 }
 
 // The ticket that `id` would take next. What is better off with another backend moves there.
 Ticket* Scheduler::head_for(BackendId id) {
+  if (late_one_is_due()) {
+    if (Ticket* late = late_head(id)) return late;
+  }
   while (true) {
-    Turns& affine = backends_[id].affine;
-    Ticket* head = affine.empty() ? nullptr : &*affine.begin();
+    Ticket* head = fit_head(backends_[id].affine, &backends_[id]);
     for (auto& queue : queues_) {
-      if (queue->central.empty() || !queue->backends.contains(id)) continue;
-      Ticket& first = *queue->central.begin();
-      if (head == nullptr || EarlierTurn()(first, *head)) head = &first;
+      if (!queue->backends.contains(id)) continue;
+      Ticket* first = fit_head(queue->central, &backends_[id]);
+      if (first != nullptr && (head == nullptr || EarlierTurn()(*first, *head))) head = first;
     }
-    if (head == nullptr || head->affine) return head;
+    if (head == nullptr) return late_head(id);
+    if (head->affine) return head;
     const auto home = affine_backend(*head);
     if (!home) return head;
     move(*head, home);
@@ -419,10 +464,14 @@ void Scheduler::take_overdue(TimePoint now) {
     if (oldest->affine && !backends_[*oldest->affine].below_max_inflight()) {
       move(*oldest, std::nullopt);
     }
-    Ticket& next = next_turn(oldest->among);
+    const std::size_t before = queued_;
+    const BackendSet among = oldest->among;
+    Ticket* next = next_turn(among);
+    if (next == nullptr && queued_ == before) break;
+    if (next == nullptr) continue;  // those that could not be answered in time have gone
     const auto id =
-        next.affine ? next.affine : least_loaded(next.among, &Backend::below_max_inflight);
-    grant_with_mates(next, *id, FlushReason::kTimeout, backends_[*id].max_inflight());
+        next->affine ? next->affine : least_loaded(next->among & among, &Backend::below_max_inflight);
+    grant_with_mates(*next, *id, FlushReason::kTimeout, backends_[*id].max_inflight());
   }
   close_batches(FlushReason::kTimeout);
 }
@@ -439,35 +488,38 @@ Ticket* Scheduler::overdue(TimePoint now) {
 
 // Whose turn it is among the tickets that could leave at once to one of `among`: not necessarily
 // the oldest's, or a client with thousands of old tickets would keep all others out.
-Ticket& Scheduler::next_turn(BackendSet among) {
+Ticket* Scheduler::next_turn(BackendSet among) {
   Ticket* next = nullptr;
-  const auto consider = [&next](Turns& turns) {
-    if (!turns.empty() && (next == nullptr || EarlierTurn()(*turns.begin(), *next))) {
-      next = &*turns.begin();
-    }
+  const auto consider = [&](Turns& turns) {
+    Ticket* first = fit_head(turns, nullptr);
+    if (first != nullptr && (next == nullptr || EarlierTurn()(*first, *next))) next = first;
   };
   for (auto& queue : queues_) {
     if (!any_below_max(queue->backends & among)) continue;
     // What is better off with a backend that holds its beginning moves there, as in head_for().
-    while (!queue->central.empty()) {
-      Ticket& first = *queue->central.begin();
-      const auto home = affine_backend(first);
+    while (Ticket* first = fit_head(queue->central, nullptr)) {
+      const auto home = affine_backend(*first);
       if (!home || !backends_[*home].below_max_inflight()) break;
-      move(first, home);
+      move(*first, home);
     }
     consider(queue->central);
   }
   for (Backend& backend : backends_) {
     if (backend.below_max_inflight() && among.contains(id_of(backend))) consider(backend.affine);
   }
-  return *next;  // the caller knows that there is one
+  if (next != nullptr) return next;
+  for (auto& queue : queues_) {
+    if (any_below_max(queue->backends & among)) consider(queue->late);
+  }
+  return next;
 }
 
 void Scheduler::take_fixed(Queue& queue, TimePoint now) {
-  while (queue.prompts >= options_.batch_size && any_ready(queue.backends)) {
+  while (fit_head(queue.central, nullptr) != nullptr &&
+         queue.central_prompts >= options_.batch_size && any_ready(queue.backends)) {
     cut_batch(queue, FlushReason::kFull);
   }
-  if (queue.arrivals.empty() || !any_ready(queue.backends)) return;
+  if (queue.central.empty() || !any_ready(queue.backends)) return;
   const Due due = fixed_due(queue);
   if (draining_) {
     cut_batch(queue, FlushReason::kDrain);
@@ -480,7 +532,7 @@ void Scheduler::take_fixed(Queue& queue, TimePoint now) {
 // which some member has spent half of the time that its client gives it.
 Scheduler::Due Scheduler::fixed_due(const Queue& queue) const {
   Due due{queue.arrivals.begin()->arrival + options_.batch_timeout, FlushReason::kTimeout};
-  for (const Ticket& ticket : queue.arrivals) {
+  for (const Ticket& ticket : queue.central) {
     const TimePoint half = ticket.arrival + (ticket.deadline - ticket.arrival) / 2;
     if (half < due.at) due = {half, FlushReason::kDeadline};
   }

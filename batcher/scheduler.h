@@ -20,6 +20,10 @@
 // such an outage a backend gets one batch, a second later two, then four, and so on. A ticket that
 // may have brought engines down gets a backend to itself.
 //
+// A ticket with less time left than an answer usually takes is refused when its turn comes: sent,
+// it would cost an answer that somebody else could have had. One whose client, by what is learnt of
+// it, will have left by then goes only when nobody else waits.
+//
 // Threading: confined to the lane.
 #pragma once
 
@@ -30,11 +34,15 @@
 #include <memory>
 #include <optional>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include <boost/intrusive/set.hpp>
 
+#include "batcher/answer_times.h"
 #include "batcher/breaker.h"
+#include "batcher/patience.h"
+#include "batcher/progress.h"
 #include "batcher/residency.h"
 #include "batcher/retry_budget.h"
 #include "batcher/room.h"
@@ -55,6 +63,8 @@ struct SchedulerOptions {
   std::size_t max_queue = 100000;  // prompts
   // How long a ticket waits while none of its backends is up.
   Duration hold_timeout = std::chrono::seconds(110);
+  // How long a backend may stand still before its requests are asked elsewhere; zero: for ever.
+  Duration stuck_timeout = std::chrono::seconds(10);
   bool affinity = true;
   MergePolicy merge = MergePolicy::kAuto;
 };
@@ -64,6 +74,15 @@ struct BackendTraits {
   std::uint64_t kv_tokens = 0;  // its cache holds; 0: unknown
   bool exact_usage = false;     // its list answers tell what each prompt used
   bool chat_batches = false;    // it takes lists of conversations
+};
+
+// A backend stands still with requests in hand, or, told once it does, moves again.
+struct Stall {
+  BackendId backend = 0;
+  bool stuck = false;
+  bool again = false;          // it was stuck already, and so was the request that tried it
+  std::uint32_t inflight = 0;  // prompts that wait for it
+  Duration quiet{};            // no byte of an answer for so long
 };
 
 // Invariants:
@@ -77,6 +96,9 @@ class Scheduler {
   // Packable calls that a backend has outstanding before it is given the next one: meanwhile
   // requests gather, so that the next call carries many.
   static constexpr std::uint32_t kMergeCalls = 16;
+
+  // Between two looks at whether a backend gets on with what it has.
+  static constexpr Duration kLook = std::chrono::milliseconds(250);
 
   // Longest that a backend is left alone because it has asked for it.
   static constexpr Duration kMaxPause = std::chrono::seconds(30);
@@ -108,11 +130,21 @@ class Scheduler {
 
   // Takes a ticket out of its queue; false when it has its verdict already.
   bool cancel(Ticket& ticket);
+  // The client of a waiting ticket has left.
+  void on_left(const Ticket& ticket, TimePoint now);
 
   // `prompts` prompts that were granted with `grant` have been answered, or have failed. `pause`:
   // how long the backend asked to be left alone.
   void complete(const Grant& grant, std::uint32_t prompts, Outcome outcome, TimePoint now,
                 Duration pause = {});
+
+  // Bytes of an answer that is passed on as it comes have come from the backend.
+  void on_bytes(BackendId id, TimePoint now);
+
+  // What has stopped or moved again since the last call.
+  std::vector<Stall> take_stalls() { return std::exchange(stalls_, {}); }
+  // When progress is looked at next: on_bytes() must have told by then.
+  TimePoint progress_due() const { return progress_due_; }
 
   // Batches no longer wait to fill, now and later.
   void drain() { draining_ = true; }
@@ -126,7 +158,9 @@ class Scheduler {
   std::size_t queued() const { return queued_; }           // prompts
   std::size_t clients() const { return clients_.size(); }  // that are remembered
   std::size_t backend_count() const { return backends_.size(); }
-  std::uint32_t inflight(BackendId id) const { return backends_[id].inflight; }
+  std::uint32_t inflight(BackendId id) const {
+    return backends_[id].inflight + backends_[id].roomless;
+  }
   // How many prompts the backend may have at most now; 0 while it is given none.
   std::uint32_t max_inflight(BackendId id) const {
     return backends_[id].ready ? backends_[id].max_inflight() : 0;
@@ -135,6 +169,9 @@ class Scheduler {
   bool front_end_bound(BackendId id) const { return backends_[id].room.front_end_bound(); }
   // Whether calls to it fail so often that it is given next to none.
   bool breaker_open(BackendId id) const { return !backends_[id].breaker.is_closed(); }
+  // What nearly all its answers take; zero while too few are known.
+  Duration usual(BackendId id) const { return usual(backends_[id]); }
+  bool stuck(BackendId id) const { return backends_[id].stuck; }
   // Batches so far, by FlushReason.
   std::uint64_t batches(FlushReason reason) const {
     return batches_[static_cast<std::size_t>(reason)];
@@ -177,6 +214,10 @@ class Scheduler {
     BackendTraits traits;
     Room room;
     Breaker breaker;
+    Progress progress;
+    AnswerTimes times;
+    bool stuck = false;                         // it stands still
+    unsigned refusals = 0;                      // "full", in a row
     bool up = false;                            // its server is there
     bool tripped = false;                       // its breaker was not closed when last looked at
     bool last_resort = false;                   // no other is up for some that wait
@@ -187,6 +228,7 @@ class Scheduler {
     std::uint32_t most = kUnlimited;            // prompts in flight, while it starts slowly
     bool ready = false;                         // to be given requests: what all these amount to
     std::uint32_t inflight = 0;                 // prompts
+    std::uint32_t roomless = 0;                 // likewise, of tickets that take no room
     std::uint32_t calls = 0;                    // outstanding packable calls
     Turns affine;                               // tickets whose beginning it holds
     std::size_t affine_prompts = 0;
@@ -197,6 +239,7 @@ class Scheduler {
       return up && breaker.admits(now, last_resort) && now >= paused_until;
     }
     bool is_ready() const { return ready && inflight < most; }
+    bool is_open() const { return ready; }
     std::uint32_t room_now() const { return std::min(room.prompts(), most); }
     bool has_room() const { return ready && inflight < room_now(); }
     std::uint32_t max_inflight() const { return std::min(2 * traits.max_num_seqs, most); }
@@ -208,6 +251,8 @@ class Scheduler {
   struct Queue {
     BackendSet backends;
     Turns central;      // those that wait for no backend in particular
+    Turns at_once;      // those that need no room
+    Turns late;         // those that go only when nobody else waits
     Arrivals arrivals;  // all, those in affinity queues too
     std::size_t prompts = 0;
     std::size_t central_prompts = 0;
@@ -218,21 +263,39 @@ class Scheduler {
   struct Client {
     std::uint64_t next_turn = 0;
     std::size_t waiting = 0;  // tickets
+    Patience patience;
   };
 
   // Queues.
   Queue& queue_for(BackendSet backends);
   void assign_turn(Ticket& ticket);
+  Turns& place_of(const Ticket& ticket);
   void put(Ticket& ticket, std::optional<BackendId> affine);
   void take_out(Ticket& ticket);
+  void count_in(const Ticket& ticket, std::size_t prompts);
   void move(Ticket& ticket, std::optional<BackendId> affine);
   void unlink(Ticket& ticket);
   void drop(Ticket& ticket);
   void refuse(Ticket& ticket, Errc why);
+  void tell_refused();
   void enter(Ticket& ticket);
   void refuse_unserved(TimePoint now);
   void refuse_expired(TimePoint now);
+  Errc why_unserved(BackendSet among) const;
   BackendSet choose_among(const Ticket& ticket) const;
+
+  // What can still be answered in time (prospects.cc).
+  enum class Prospect : std::uint8_t { kFine, kElsewhere, kLate, kNone };
+  Prospect prospect(const Ticket& ticket, const Backend* backend) const;
+  Ticket* fit_head(Turns& turns, const Backend* backend);
+  Ticket* late_head(BackendId id);
+  bool late_one_is_due();
+  Duration usual(const Backend& backend) const;
+  void learn(Backend& backend, const Grant& grant, Outcome outcome, TimePoint now);
+  void learn_patience(const Grant& grant, Outcome outcome, TimePoint now);
+  void watch_progress(TimePoint now);
+  void set_moving(Backend& backend, TimePoint now);
+  Duration pause_of_full(Backend& backend) const;
 
   // Who takes requests (standing.cc).
   void refresh(TimePoint now);
@@ -258,7 +321,7 @@ class Scheduler {
   };
   Due fixed_due(const Queue& queue) const;
   Ticket* head_for(BackendId id);
-  Ticket& next_turn(BackendSet among);
+  Ticket* next_turn(BackendSet among);
   Ticket* first_alone(BackendId id);
   bool wants(const Backend& backend, const Ticket& head) const;
 
@@ -302,6 +365,13 @@ class Scheduler {
   std::uint64_t turn_ = 1;         // that is being served
   std::uint64_t latest_turn_ = 1;  // behind all that were given
   std::vector<Ticket*> refused_;   // decided since the last take()
+  AnswerTimes all_times_;          // of all backends, for those whose own are not known yet
+  Duration longest_usual_{};       // of all backends: with more time left any ticket may go
+  TimePoint patience_until_{};     // until then some client's patience may be known
+  unsigned since_late_ = 0;        // grants since a late ticket had its turn
+  TimePoint progress_due_ = TimePoint::max();
+  std::size_t flying_ = 0;  // prompts, on all backends
+  std::vector<Stall> stalls_;
 
   // Of the take() in progress.
   std::vector<Ticket*>* decided_ = nullptr;

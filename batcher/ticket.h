@@ -72,6 +72,13 @@ struct Grant {
   bool is_mate = false;          // in a call that another ticket makes
   bool holds_call = false;       // counts among the backend's outstanding packable calls
   bool alone = false;            // nothing else was on the backend
+  bool takes_room = true;        // it is among the backend's prompts in flight
+  bool timed = true;             // its answer comes as a whole, and tells how long answers take
+  TimePoint since{};
+  TimePoint arrival{};       // of the request
+  std::uint64_t client = 0;  // whose it is
+  // Set when it has been answered: backends that had failed it, so by their own fault.
+  BackendSet refutes{};
 };
 
 // What the lane decided: send to `backend` now, or answer with `refused`.
@@ -113,6 +120,7 @@ class Ticket {
   bool suspect = false;       // may have brought engines down: runs alone on its backend
   std::uint32_t prompts = 1;  // a client's list counts as many
   bool streaming = false;
+  bool immediate = false;    // needs no slot of the engine: goes at once, and counts for no room
   std::uint64_t client = 0;  // whose it is: clients take turns
   std::uint32_t tokens = 0;  // of its prompts, roughly
   PrefixChain prefix;
@@ -129,6 +137,7 @@ class Ticket {
   BackendSet among;                 // who may serve it now
   std::uint64_t turn = 0;           // place among the turns of all clients; 0: not given yet
   std::optional<BackendId> affine;  // whose affinity queue it waits in
+  bool late = false;                // its client will have left: only when nobody else waits
   TicketHook turn_hook;
   TicketHook arrival_hook;
   TicketHook deadline_hook;

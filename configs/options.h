@@ -159,10 +159,16 @@ struct ProxyOptions {
   Key<std::int64_t> max_queue{"max_queue", 100000, between(1, 10000000),
                               "Most prompts waiting; more are answered 503 queue_full."};
   Key<Seconds> request_timeout{"request_timeout", Seconds(600), between(0.01, 86400),
-                               "Seconds from arrival to answer; then 504."};
+                               "Seconds from arrival to answer for clients that tell no time-out "
+                               "of their own (`x-stainless-read-timeout`); then 504."};
+  Key<Seconds> max_request_timeout{"max_request_timeout", Seconds(86400), between(0.01, 604800),
+                                   "Longest that a client which tells its time-out is waited for."};
   Key<Seconds> attempt_timeout{"attempt_timeout", Seconds(0), between(0, 86400),
                                "Seconds an engine may take for one answer before another is asked; "
                                "0: all of request_timeout."};
+  Key<Seconds> stuck_timeout{"stuck_timeout", Seconds(10), between(0, 86400),
+                             "Seconds an engine with work may stand still before its requests are "
+                             "asked elsewhere; 0: for ever."};
   Key<Seconds> hold_timeout{"hold_timeout", Seconds(110), between(0, 86400),
                             "Seconds a request waits while no engine is up; then 503 no_backend."};
   Key<Seconds> connect_timeout{"connect_timeout", Seconds(2), between(0.01, 600),

@@ -94,6 +94,9 @@ DataPlane::Setup App::data_plane_setup() {
   setup.look_at = [this](BackendId backend, BackendMonitor::Tell tell) {
     monitor_.look_at(backend, std::move(tell));
   };
+  setup.on_stall = [this](const Stall& stall) {
+    asio::post(io_, [this, stall] { tell_stall(stall); });
+  };
   if (setup.scheduler.policy == FlushPolicy::kFixed) {
     setup.on_batch_done = [this](const BatchSummary& batch) {
       asio::post(io_, [this, batch] { on_batch_done(batch); });
@@ -199,6 +202,21 @@ void App::tell_outage(std::uint64_t held) {
                   options_.proxy.hold_timeout->count());
   } else {
     spdlog::info("a backend is ready again; {} requests have waited for it", held);
+  }
+}
+
+void App::tell_stall(const Stall& stall) {
+  const Endpoint& endpoint = *sites_[stall.backend].endpoint;
+  if (!stall.stuck) {
+    spdlog::info("{} moves again", endpoint.name);
+  } else if (!stall.again) {
+    spdlog::warn(
+        "{} (http://{}) stands still: {} prompts without a byte of an answer for {:.1f} s. They "
+        "are "
+        "asked elsewhere if anybody else serves them; it gets one request now and then until it "
+        "moves (stuck_timeout)",
+        endpoint.name, endpoint.authority, stall.inflight,
+        std::chrono::duration<double>(stall.quiet).count());
   }
 }
 

@@ -54,6 +54,7 @@ class App final : private LauncherEvents {
 
   void on_health(BackendId backend, Health health, const std::string& why);
   void tell_outage(std::uint64_t held);
+  void tell_stall(const Stall& stall);
   void tell_failures(const Snapshot& now);
   void tell_refusals(const Snapshot& now);
   void announce(bool complete_only);

@@ -61,6 +61,8 @@ DataPlane::DataPlane(Setup setup) : limits_(setup.settings, setup.threads), keys
   if (setup.threads > 1) lane_io_ = std::make_unique<asio::io_context>(1);
   lane_ = std::make_unique<Lane>(lane_io_ ? *lane_io_ : threads_.front()->io, setup.scheduler);
   if (setup.on_batch_done) lane_->watch_batches(setup.on_batch_done);
+  told_of_stall_ = setup.on_stall;
+  lane_->watch_stalls([this](const Stall& stall) { on_stall(stall); });
   for (auto& thread : threads_) thread->lane = &lane_->add_port(thread->io);
 }
 
@@ -241,6 +243,13 @@ void DataPlane::collect_keys(Snapshot& into) const {
   const std::vector<std::string>& names = keys_->slot_names();
   for (std::size_t i = 0; i < names.size(); ++i) into.keys.push_back({names[i], sum(i)});
   if (const auto rest = sum(kMaxKeySlots - 1)) into.keys.push_back({"(others)", rest});
+}
+
+void DataPlane::on_stall(const Stall& stall) {
+  if (stall.stuck) {
+    on_every_thread([id = stall.backend](IoThread& thread) { tell_stuck(thread.in_flight, id); });
+  }
+  if (told_of_stall_) told_of_stall_(stall);
 }
 
 void DataPlane::on_every_thread(const std::function<void(IoThread&)>& action) {

@@ -31,6 +31,7 @@ class DataPlane {
     std::function<void(BackendId, bool unreachable)> report_failure;
     std::function<void(BackendId, BackendMonitor::Tell)> look_at;
     Lane::OnBatchDone on_batch_done;  // called on the lane; may be empty
+    Lane::OnStall on_stall;           // likewise
   };
 
   explicit DataPlane(Setup setup);
@@ -70,6 +71,7 @@ class DataPlane {
 
  private:
   void collect_keys(Snapshot& into) const;
+  void on_stall(const Stall& stall);
   void on_every_thread(const std::function<void(IoThread&)>& action);
   void stop();
 
@@ -77,6 +79,7 @@ class DataPlane {
   std::vector<std::unique_ptr<IoThread>> threads_;
   std::unique_ptr<asio::io_context> lane_io_;  // null when the lane lives on the only I/O thread
   std::unique_ptr<Lane> lane_;
+  Lane::OnStall told_of_stall_;
   ApiKeysPtr keys_;
   std::vector<BackendTraits> traits_;  // as the lane has been told, by BackendId
   PoisonList poison_;

@@ -125,7 +125,7 @@ std::optional<Error> Dispatch::describe(const BodyScan& scan, Ticket& ticket) {
 
 void Dispatch::on_client_gone() {
   client_gone_ = true;
-  cancel_errands();
+  cancel_errands(/*client_left=*/true);
 }
 
 void Dispatch::cut_short() {
@@ -133,10 +133,10 @@ void Dispatch::cut_short() {
   cancel_errands();
 }
 
-void Dispatch::cancel_errands() {
-  if (errand_) errand_->cancel();
+void Dispatch::cancel_errands(bool client_left) {
+  if (errand_) errand_->cancel(client_left);
   if (!list_) return;
-  for (auto& piece : list_->pieces) piece->errand->cancel();
+  for (auto& piece : list_->pieces) piece->errand->cancel(client_left);
 }
 
 // Its client has left, unless we are about to.
@@ -234,6 +234,7 @@ Task<Finish> Dispatch::answer_streaming(Errand& errand) {
   while (true) {
     while (call.must_wait(request_.timeout)) co_await call.wait();
     const auto piece = call.piece();
+    thread_.lane->on_piece(errand.backend().id);
     if (client_gone_) co_return Finish::kClientGone;
     if (!piece) {
       Error error = error_of(Errc::kShuttingDown);

@@ -59,7 +59,7 @@ class Dispatch final {
   Result<BodyScan> scan();
   std::optional<Error> describe(const BodyScan& scan, Ticket& ticket);
   void on_client_gone();
-  void cancel_errands();
+  void cancel_errands(bool client_left = false);
   Task<Finish> answer_cancelled();
 
   void prepare_whole(const BodyScan& scan, const Ticket& like);

@@ -5,6 +5,8 @@
 #include <array>
 #include <utility>
 
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/post.hpp>
 
@@ -41,33 +43,128 @@ SplicedBody Errand::Load::body() const {
   return SplicedBody({parts.before, "[", parts.prompt, "]", parts.after});
 }
 
+struct Errand::Second {
+  Second(IoThread& thread, RequestPhase& phase, const Load& load) : errand(thread, phase, load) {}
+  bool is_answer() const { return ended && ending == Ending::kAnswer; }
+
+  Errand errand;
+  Ending ending = Ending::kFailed;
+  bool ended = false;
+};
+
+Errand::~Errand() = default;
+
 Errand::Errand(IoThread& thread, RequestPhase& phase, Load load)
     : thread_(thread), phase_(phase), load_(load) {
   ticket_.sink = this;
 }
 
 Task<Errand::Ending> Errand::run() {
+  std::exception_ptr broken;
   try {
     while (!cancelled_) {
       submit();
       co_await waiter_.wait();
       granted_ = !ticket_.verdict.refused;
       if (!granted_) co_return refused();
-      const CallFailure failure = co_await make_attempt();
+      last_ = co_await make_attempt();
       if (streams_ && !cancelled_) {
         attempts_.on_stream();
         co_return Ending::kStream;  // the backend is not free yet
       }
-      went_down_ = false;
-      if (is_death(failure) && ticket_.verdict.alone) co_await look_after(ticket_.verdict.backend);
-      if (const std::optional<Ending> ending = after(failure)) co_return *ending;
+      if (second_) co_await settle();
+      if (second_ && second_->is_answer()) {
+        release(Outcome::kUnknown);
+        co_return Ending::kAnswer;
+      }
+      went_down_ = !shares_call() && last_ == CallFailure::kNone && !cancelled_ &&
+                   tells_of_death(call_->head().status, call_->body());
+      const bool asks = !went_down_ && !cancelled_ && may_be_death(last_, answer_status());
+      if (asks) co_await look_after(ticket_.verdict.backend);
+      if (const std::optional<Ending> ending = after(last_)) co_return *ending;
     }
   } catch (...) {
+    broken = std::current_exception();
+  }
+  if (broken) {
     calling_ = false;
+    if (second_ && !second_->ended) co_await settle();
     if (granted_) release(Outcome::kUnknown);
-    throw;
+    std::rethrow_exception(broken);
   }
   co_return Ending::kCancelled;
+}
+
+// A request that waits for an answer as a whole is asked elsewhere as well, and keeps its call: the
+// backend may yet move. A stream that has not begun, and a shared call, are asked anew.
+void Errand::on_stuck() {
+  BackendSet others = ticket_.backends;
+  others.erase(ticket_.verdict.backend);
+  if (others.empty() || cancelled_ || second_) return;
+  if (!ticket_.streaming) return ask_elsewhere(others);
+  stuck_ = true;
+  call_->abort();
+}
+
+void Errand::ask_elsewhere(BackendSet others) {
+  second_ = std::make_unique<Second>(thread_, phase_, load_);
+  Ticket& ticket = second_->errand.ticket_;
+  ticket = ticket_;
+  ticket.verdict = {};
+  ticket.sink = &second_->errand;
+  ticket.backends = others;
+  ticket.packing = Packing::kNever;
+  ticket.costs_budget = false;
+  asio::co_spawn(thread_.io.get_executor(), run_second(), asio::detached);
+}
+
+Task<void> Errand::run_second() {
+  bool failed = false;
+  try {
+    second_->ending = co_await second_->errand.run();
+  } catch (const std::exception&) {
+    failed = true;
+  }
+  if (failed) second_->ending = Ending::kFailed;
+  second_->ended = true;
+  // The first answer counts; without one the call under way goes on.
+  if (calling_ && second_->is_answer()) call_->abort();
+  if (!calling_) waiter_.wake();
+}
+
+// Its own call has ended. Without an answer from that, the other errand's is waited for.
+Task<void> Errand::settle() {
+  if (has_answer() || cancelled_) second_->errand.cancel();
+  if (!second_->ended) co_await waiter_.wait();
+  if (has_answer() || cancelled_ || !second_->is_answer()) second_.reset();
+}
+
+const AnswerHead& Errand::answer() const {
+  if (second_) return second_->errand.answer();
+  return shared_ ? shared_->head->head() : call_->head();
+}
+
+std::string_view Errand::body() const {
+  if (second_) return second_->errand.body();
+  return shared_ ? shared_->body : call_->body();
+}
+
+unsigned Errand::attempts() const {
+  return second_ ? 1 + second_->errand.attempts() : attempts_.made();
+}
+
+const Endpoint& Errand::backend() const {
+  return second_ ? second_->errand.backend() : *backend_;
+}
+
+const BatchInfo& Errand::batch() const {
+  return second_ ? second_->errand.batch() : batch_;
+}
+
+// Of its own call's answer; 0 without one.
+unsigned Errand::answer_status() const {
+  if (last_ != CallFailure::kNone) return 0;
+  return shared_ ? shared_->head->head().status : call_->head().status;
 }
 
 // No coroutine: the call is all that is waited for.
@@ -93,34 +190,49 @@ Task<void> Errand::look_after(BackendId backend) {
   co_await waiter_.wait();
 }
 
+Attempt Errand::attempt_of(CallFailure failure) const {
+  const bool answered = failure == CallFailure::kNone;
+  return {.backend = ticket_.verdict.backend,
+          .failure = failure,
+          .status = answered ? answer().status : 0,
+          .asks_to_wait = answered && wait_asked_for(answer()) > Duration::zero(),
+          .may_wait = thread_.settings.holds_for_room,
+          .alone = ticket_.verdict.alone,
+          .went_down = went_down_,
+          .time_left = std::chrono::steady_clock::now() < ticket_.deadline};
+}
+
+// A client that leaves before a byte has come may know of no fault, but many do tell of one.
+Outcome Errand::outcome_of_end(const Attempt& attempt) const {
+  if (!cancelled_) return outcome_of(attempt);
+  const bool silent = client_left_ && call_ && call_->head().status == 0;
+  return silent ? Outcome::kLeft : Outcome::kUnknown;
+}
+
 // The attempt has ended, and with it the grant. Nothing means that another one follows.
 std::optional<Errand::Ending> Errand::after(CallFailure failure) {
   const bool shared = shares_call();
   const bool answered = failure == CallFailure::kNone;
-  const unsigned status = answered ? answer().status : 0;
-  const Duration wait = answered ? wait_asked_for(answer()) : Duration::zero();
-  const TimePoint now = std::chrono::steady_clock::now();
-  const Attempt attempt{.backend = ticket_.verdict.backend,
-                        .failure = failure,
-                        .status = status,
-                        .asks_to_wait = wait > Duration::zero(),
-                        .alone = ticket_.verdict.alone,
-                        .went_down = went_down_,
-                        .time_left = now < ticket_.deadline};
-  last_ = failure;
+  const Attempt attempt = attempt_of(failure);
+  if (has_answer()) ticket_.verdict.refutes = attempts_.failed_by();
   // The backend is free of us, however long the client takes to read.
-  release(cancelled_ ? Outcome::kUnknown : outcome_of(failure, status, attempt.asks_to_wait), wait);
+  release(outcome_of_end(attempt), answered ? wait_asked_for(answer()) : Duration::zero());
   if (cancelled_) return Ending::kCancelled;
-  const bool good = answered && status < 500 && !attempt.asks_to_wait;
-  if (!good) thread_.metrics.count_failed_attempt(attempt.backend, failure);
-  if (!answered && !shared) {
+  const Attempts::Next next = attempts_.after(attempt, ticket_.backends);
+  const bool good = answered && attempt.status < 500 && !attempt.asks_to_wait;
+  if (!good && next != Attempts::Next::kWait) {
+    thread_.metrics.count_failed_attempt(attempt.backend, failure);
+  }
+  if ((!answered && !shared && failure != CallFailure::kStuck) || attempt.is_death()) {
     thread_.report_failure(attempt.backend, failure == CallFailure::kRefused);
   }
-  switch (attempts_.after(attempt, ticket_.backends)) {
+  switch (next) {
     case Attempts::Next::kDeliver:
       return deliver(failure);
+    case Attempts::Next::kWait:
+      return std::nullopt;
     case Attempts::Next::kPoison:
-      thread_.poison->add(load_.request->content_key(), now);
+      thread_.poison->add(load_.request->content_key(), std::chrono::steady_clock::now());
       thread_.metrics.poisoned.add();
       error_ = std::make_unique<Error>(error_of(Errc::kPoisonPrompt));
       return Ending::kFailed;
@@ -141,20 +253,23 @@ Errand::Ending Errand::deliver(CallFailure failure) {
   return Ending::kFailed;
 }
 
-void Errand::cancel() {
+void Errand::cancel(bool client_left) {
   if (cancelled_.exchange(true)) return;
+  client_left_ = client_left;
+  if (second_ && !second_->ended) second_->errand.cancel();
   if (calling_) {
     call_->abort();
   } else if (with_lane_ > 0) {
     ++with_lane_;
-    thread_.lane->cancel(ticket_);
+    thread_.lane->cancel(ticket_, client_left);
   }
 }
 
 void Errand::end_stream(bool ok) {
   calling_ = false;
+  if (ok) return release(Outcome::kGood);
   const bool ours = cancelled_ || call_->failure() == CallFailure::kNone;
-  release(ok ? Outcome::kGood : ours ? Outcome::kUnknown : outcome_of(call_->failure(), 0, false));
+  release(ours ? Outcome::kUnknown : outcome_of({.failure = call_->failure()}));
 }
 
 // --- the lane -----------------------------------------------------------------------------------
@@ -196,6 +311,8 @@ Task<CallFailure> Errand::call_alone() {
   call_ = std::make_unique<UpstreamCall>(thread_.upstream_resources(), ticket_.verdict.backend,
                                          thread_.attempt_deadline(ticket_.deadline));
   calling_ = true;
+  stuck_ = false;
+  thread_.in_flight.push_back(*this);
   const ClientRequest& request = *load_.request;
   const std::string id = next_call_id();
   // What is to be put together with others must not come compressed.
@@ -207,10 +324,15 @@ Task<CallFailure> Errand::call_alone() {
   CallFailure failure = co_await call_->start(upstream);
   streams_ = failure == CallFailure::kNone && ticket_.streaming && call_->head().status == 200 &&
              is_event_stream(call_->head().content_type) && !cancelled_;
-  if (streams_) co_return failure;
+  if (streams_) {
+    InFlight::unlink();  // what has begun cannot be asked anew
+    co_return failure;
+  }
   const bool waits = failure == CallFailure::kNone && !call_->take_whole();
   if (waits) failure = co_await call_->read_whole();
   calling_ = false;
+  InFlight::unlink();
+  if (failure == CallFailure::kAborted && stuck_) failure = CallFailure::kStuck;
   co_return failure == CallFailure::kNone ? check_answer() : failure;
 }
 

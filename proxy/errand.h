@@ -5,6 +5,9 @@
 //     ▲                                     │
 //     └── again, elsewhere if possible, if Attempts (backends/attempts.h) says so
 //
+// When the backend stands still with its call, another is asked as well, by an errand of its own:
+// the first answer counts, and the other call is ended.
+//
 // Threading: confined to one I/O thread, except what the thread of a shared call uses
 // (merged_call.h), as said there.
 #pragma once
@@ -22,6 +25,7 @@
 #include "backends/upstream_call.h"
 #include "batcher/ticket.h"
 #include "proxy/client_request.h"
+#include "proxy/in_flight.h"
 #include "proxy/io_thread.h"
 
 namespace batchproxy {
@@ -65,7 +69,7 @@ struct SharedAnswer {
   bool exact_usage = true;
 };
 
-class Errand final : public VerdictSink {
+class Errand final : public VerdictSink, private InFlight {
  public:
   // What a shared call needs to know of its member.
   struct Load {
@@ -87,6 +91,7 @@ class Errand final : public VerdictSink {
   };
 
   Errand(IoThread& thread, RequestPhase& phase, Load load);
+  ~Errand();
   Errand(const Errand&) = delete;
   Errand& operator=(const Errand&) = delete;
 
@@ -96,19 +101,20 @@ class Errand final : public VerdictSink {
 
   Task<Ending> run();
   // Nobody wants its answer any more: comes to an end soon. May be called at any time.
-  void cancel();
+  // `client_left`: that is why.
+  void cancel(bool client_left = false);
   // The stream is done with; exactly once after kStream.
   void end_stream(bool ok);
 
-  const AnswerHead& answer() const { return shared_ ? shared_->head->head() : call_->head(); }
-  std::string_view body() const { return shared_ ? shared_->body : call_->body(); }
+  const AnswerHead& answer() const;
+  std::string_view body() const;
   bool exact_usage() const { return !shared_ || shared_->exact_usage; }
   UpstreamCall& stream() { return *call_; }
   const Error& error() const { return *error_; }
-  unsigned attempts() const { return attempts_.made(); }
+  unsigned attempts() const;
   // Who was last asked, and in which batch.
-  const Endpoint& backend() const { return *backend_; }
-  const BatchInfo& batch() const { return batch_; }
+  const Endpoint& backend() const;
+  const BatchInfo& batch() const;
 
   // Threading: any thread, from the verdict until fill().
   const Load& load() const { return load_; }
@@ -118,9 +124,19 @@ class Errand final : public VerdictSink {
   void fill(std::unique_ptr<const SharedAnswer> answer);
 
  private:
+  // Another errand for the same request, elsewhere.
+  struct Second;
+
   void submit();
   Task<CallFailure> make_attempt();
+  BackendId called() const override { return ticket_.verdict.backend; }
+  void on_stuck() override;
+  void ask_elsewhere(BackendSet others);
+  Task<void> run_second();
+  Task<void> settle();
   Task<void> look_after(BackendId backend);
+  Attempt attempt_of(CallFailure failure) const;
+  Outcome outcome_of_end(const Attempt& attempt) const;
   std::optional<Ending> after(CallFailure failure);
   Ending deliver(CallFailure failure);
   void on_returned(Ticket& ticket) override;
@@ -130,6 +146,9 @@ class Errand final : public VerdictSink {
   Task<CallFailure> share_call();
   CallFailure check_answer();
   void release(Outcome outcome, Duration pause = {});
+  // Its own call has an answer that is the client's.
+  bool has_answer() const { return last_ == CallFailure::kNone && answer_status() < 500; }
+  unsigned answer_status() const;
   Ending refused();
 
   IoThread& thread_;
@@ -140,6 +159,8 @@ class Errand final : public VerdictSink {
   CallFailure last_ = CallFailure::kAborted;  // how the last attempt ended
   bool streams_ = false;                      // the answer under way is passed on as it comes
   bool went_down_ = false;                    // the backend, after that
+  bool stuck_ = false;                        // the call was ended for its backend stood still
+  bool client_left_ = false;
   std::shared_ptr<const Endpoint> backend_;
   BatchInfo batch_;
   Waiter waiter_;
@@ -150,6 +171,7 @@ class Errand final : public VerdictSink {
   unsigned calls_ = 0;    // of our own, for their ids
   // Apart from the rest, which is all that a hundred thousand waiting requests should cost.
   std::unique_ptr<UpstreamCall> call_;
+  std::unique_ptr<Second> second_;
   std::unique_ptr<const SharedAnswer> shared_;
   std::unique_ptr<const Error> error_;
 };

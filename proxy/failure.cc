@@ -25,6 +25,8 @@ Error error_of(CallFailure failure, std::string_view backend) {
               "Backend " + name + " did not answer with one choice for each that was asked for."};
     case CallFailure::kTimedOut:
       return {Errc::kBackendTimeout, "Backend " + name + " did not answer in time."};
+    case CallFailure::kStuck:
+      return {Errc::kBackendTimeout, "Backend " + name + " stood still, and no other answered."};
     case CallFailure::kNone:
     case CallFailure::kAborted:
       break;
@@ -53,7 +55,8 @@ Error error_of(Errc refused) {
               "This request has been the end of engines within the last ten minutes. It is not "
               "sent again."};
     case Errc::kQueueTimeout:
-      return {refused, "The request waited for a backend until its time was up."};
+      return {refused, "The request waited for a backend until an answer could not have come in time any more: "
+              "more is asked for than the engines can answer. Try again, or with fewer at once."};
     default:
       return {Errc::kInternal, "The request was refused."};
   }

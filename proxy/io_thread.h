@@ -25,6 +25,7 @@
 #include "proxy/body_intake.h"
 #include "proxy/client_cap.h"
 #include "proxy/client_request.h"
+#include "proxy/in_flight.h"
 #include "proxy/metrics.h"
 #include "proxy/poison_list.h"
 
@@ -43,7 +44,9 @@ struct BodyPolicy {
 struct DataPathSettings {
   BodyPolicy bodies;
   std::uint64_t max_body = 64u << 20;  // bytes
-  Duration request_timeout = std::chrono::seconds(600);
+  Duration request_timeout = std::chrono::seconds(600);  // of clients that tell no time-out
+  Duration max_request_timeout = std::chrono::hours(24);  // of those that do
+  bool holds_for_room = true;  // a request waits here while its backend is full
   Duration attempt_timeout{};  // for one answer; zero: until the request's own deadline
   Duration connect_timeout = std::chrono::seconds(2);
   Duration idle_timeout = std::chrono::seconds(120);
@@ -104,6 +107,7 @@ struct IoThread {
   ClientCap& clients;
   IdleClients idle;
   IntakeQueue intakes;
+  InFlightList in_flight;
   boost::intrusive::list<Closable, boost::intrusive::constant_time_size<false>> sessions;
 
   asio::io_context io{1};

@@ -24,7 +24,7 @@ constexpr Duration kLookForMembers = std::chrono::milliseconds(250);
 // Members that go out together.
 using Group = std::vector<Errand*>;
 
-class MergedCall final : private Deadline {
+class MergedCall final : private Deadline, private InFlight {
  public:
   MergedCall(IoThread& thread, Errand& leader)
       : thread_(thread),
@@ -42,6 +42,10 @@ class MergedCall final : private Deadline {
       }
     }
     groups_.push_back(std::move(group));
+    thread_.in_flight.push_back(*this);
+    for (const Ticket* mate : leader.ticket().verdict.mates) others_ = others_ | mate->backends;
+    others_ = others_ | leader.ticket().backends;
+    others_.erase(backend_);
     thread_.deadlines.set(*this, kLookForMembers);
   }
 
@@ -88,10 +92,13 @@ class MergedCall final : private Deadline {
     CallFailure failure = co_await call.start(upstream);
     if (failure == CallFailure::kNone) failure = co_await call.read_whole();
     call_ = nullptr;
+    if (failure == CallFailure::kAborted && stuck_) failure = CallFailure::kStuck;
     if (failure == CallFailure::kNone) {
       failure = thread_.answer_checker.judge(call.head(), call.body(), true);
     }
-    if (failure != CallFailure::kNone && failure != CallFailure::kAborted) {
+    const bool fails = failure != CallFailure::kNone && failure != CallFailure::kAborted &&
+                       failure != CallFailure::kStuck;
+    if (fails) {
       thread_.report_failure(backend_, failure == CallFailure::kRefused);
     }
     co_return failure;
@@ -118,7 +125,8 @@ class MergedCall final : private Deadline {
     UpstreamCall call(thread_.upstream_resources(), backend_, deadline());
     const CallFailure failure = co_await make_call(call, target, std::string_view(body));
     if (failure != CallFailure::kNone) co_return fail(failure);
-    if (is_about_one(call.head().status)) co_return halve();
+    const unsigned status = call.head().status;
+    if (is_about_one(status) && !tells_of_death(status, call.body())) co_return halve();
     if (call.head().status != 200) co_return deliver_to_all(call);
     std::optional<std::vector<UnpackedAnswer>> answers;
     if (call.head().content_encoding.empty()) {
@@ -135,6 +143,14 @@ class MergedCall final : private Deadline {
       deliver(i, {CallFailure::kNone, head, std::move(answer.body), answer.exact_usage});
     }
     current_.clear();
+  }
+
+  BackendId called() const override { return backend_; }
+  // Its members are asked anew, each by itself, if anybody else can be.
+  void on_stuck() override {
+    if (others_.empty() || call_ == nullptr) return;
+    stuck_ = true;
+    call_->abort();
   }
 
   // Nobody left who wants an answer: then the engine need not go on.
@@ -178,7 +194,8 @@ class MergedCall final : private Deadline {
   // An engine that hangs would keep the next ones waiting as long.
   void fail(CallFailure failure) {
     const bool hangs =
-        failure == CallFailure::kTimedOut && std::chrono::steady_clock::now() < soonest_deadline();
+        failure == CallFailure::kStuck || (failure == CallFailure::kTimedOut &&
+                                           std::chrono::steady_clock::now() < soonest_deadline());
     if (hangs) return give_up(failure);
     fail_all(failure);
   }
@@ -206,6 +223,8 @@ class MergedCall final : private Deadline {
 
   IoThread& thread_;
   const BackendId backend_;
+  BackendSet others_;  // that could be asked
+  bool stuck_ = false;
   const bool chat_;
   const std::string id_prefix_;
   std::vector<Group> groups_;     // still to be called, the next one last

@@ -35,6 +35,7 @@ std::string_view retry_after(Errc code) {
     case Errc::kNoBackend:
       return "5";  // an engine takes a while to come back
     case Errc::kQueueFull:
+    case Errc::kQueueTimeout:
     case Errc::kOverloaded:
       return "1";
     default:

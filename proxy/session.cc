@@ -59,14 +59,14 @@ Error bad_chunks() {
 }
 
 // The openai package says how long it will wait for bytes (seconds, possibly with a fraction).
-Duration client_timeout(std::string_view seconds, Duration ours) {
+Duration client_timeout(std::string_view seconds, Duration ours, Duration most) {
   double value = 0;
   const auto [end, error] = std::from_chars(seconds.data(), seconds.data() + seconds.size(), value);
   if (error != std::errc{} || end != seconds.data() + seconds.size() || !(value > 0)) return ours;
   const auto theirs =
-      std::chrono::duration_cast<Duration>(std::chrono::duration<double>(std::min(value, 1e6)));
+      std::chrono::duration_cast<Duration>(std::chrono::duration<double>(std::min(value, 1e9)));
   // With next to no time there is no margin to take off.
-  return std::min(ours, theirs > 2 * kClientMargin ? theirs - kClientMargin : theirs);
+  return std::min(most, theirs > 2 * kClientMargin ? theirs - kClientMargin : theirs);
 }
 
 Error overloaded() {
@@ -321,7 +321,8 @@ ClientRequest Session::describe_request(const http::RequestHead& head) const {
     } else if (is("x-request-id") && is_request_id(field.value)) {
       request.given_id = field.value;
     } else if (is("x-stainless-read-timeout")) {
-      request.timeout = client_timeout(field.value, request.timeout);
+      request.timeout =
+          client_timeout(field.value, request.timeout, thread_.settings.max_request_timeout);
     }
   }
   request.fields = thread_.text;

@@ -40,6 +40,7 @@ SchedulerOptions scheduler_options(const Options& options) {
   scheduler.batch_timeout = to_duration(*options.worker.batch_timeout);
   scheduler.max_queue = static_cast<std::size_t>(*options.proxy.max_queue);
   scheduler.hold_timeout = to_duration(*options.proxy.hold_timeout);
+  scheduler.stuck_timeout = to_duration(*options.proxy.stuck_timeout);
   scheduler.affinity = *options.proxy.affinity;
   scheduler.merge = merge_policy(*options.proxy.merge);
   return scheduler;
@@ -51,6 +52,8 @@ DataPathSettings data_path_settings(const Options& options, std::size_t backends
   DataPathSettings settings;
   settings.max_body = static_cast<std::uint64_t>(*proxy.max_body_bytes);
   settings.request_timeout = to_duration(*proxy.request_timeout);
+  settings.max_request_timeout = to_duration(*proxy.max_request_timeout);
+  settings.holds_for_room = scheduler.policy != FlushPolicy::kOff;
   settings.attempt_timeout = to_duration(*proxy.attempt_timeout);
   settings.connect_timeout = to_duration(*proxy.connect_timeout);
   settings.idle_timeout = to_duration(*proxy.idle_timeout);

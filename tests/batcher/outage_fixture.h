@@ -23,7 +23,9 @@ class OutageFixture : public SchedulerFixture {
              std::uint32_t room = 100) {
     SchedulerFixture::start(options, backends, {.max_num_seqs = room});
   }
-  static SchedulerOptions usual() { return {.batch_size = 4, .max_queue = 1000}; }
+  static SchedulerOptions usual() {
+    return {.batch_size = 4, .max_queue = 1000, .stuck_timeout = Duration::zero()};
+  }
   static SchedulerOptions with_hold(Duration hold) {
     SchedulerOptions options = usual();
     options.hold_timeout = hold;
@@ -63,8 +65,8 @@ class OutageFixture : public SchedulerFixture {
   }
   // Lets the breaker of `id`, the only backend that is up, open.
   void trip(Duration now) {
-    for (int i = 0; i < Breaker::kLosses; ++i) submit(now);
-    complete_all(take(now), Outcome::kLost, now);
+    submit(now);
+    complete_all(take(now), Outcome::kDied, now);
     take(now);
   }
   // Waits as the lane does, from one due time to the next, until something is decided. A due time

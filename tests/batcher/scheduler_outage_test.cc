@@ -194,7 +194,7 @@ TEST_F(SchedulerOutage, GivesNothingToABackendWhoseBreakerIsOpen) {
     start(1, with(policy));
     SCOPED_TRACE(static_cast<int>(policy));
     submit_many(4, 0s);
-    complete_all(take(0s), Outcome::kLost, 0s);
+    complete_all(take(0s), Outcome::kDied, 0s);
     EXPECT_TRUE(scheduler_->breaker_open(0));
     submit_many(8, 0s);
     EXPECT_THAT(wait(0s, 999ms), IsEmpty());
@@ -262,13 +262,13 @@ TEST_F(SchedulerOutage, HoldsWhileEveryBreakerIsOpenAndNoLonger) {
   Ticket& held = submit(100ms);
   EXPECT_THAT(wait(100ms, 10s), ElementsAre(&held));
   EXPECT_EQ(woken_, 600ms);
-  EXPECT_EQ(held.verdict.refused, Errc::kNoBackend);
+  EXPECT_EQ(held.verdict.refused, Errc::kQueueTimeout);
 }
 
 TEST_F(SchedulerOutage, GoesAroundABackendWhoseBreakerIsOpen) {
   start(2);
   for (int i = 0; i < 3; ++i) submit(0s, only({0}));
-  complete_all(take(0s), Outcome::kLost, 0s);
+  complete_all(take(0s), Outcome::kDied, 0s);
   submit_many(10, 0s);
   EXPECT_EQ(take(0s).size(), 10u);
   EXPECT_EQ(scheduler_->inflight(1), 10u);

@@ -206,6 +206,9 @@ class History {
       if (waiting->packing != Packing::kNever && goes_alone) continue;
       if (waiting->affine && *waiting->affine != granted.verdict.backend) continue;
       if (waiting->verdict.refused || waiting->arrival + kTimeout <= now_) continue;
+      // With less time left than the other needs an answer of this backend, it waits for another.
+      const Duration needed = scheduler_.usual(granted.verdict.backend);
+      if (waiting->deadline - now_ < needed || waiting->late) continue;
       ASSERT_FALSE(waiting->turn < granted.turn && waiting->arrival < granted.arrival)
           << "an older one of its client waits";
     }

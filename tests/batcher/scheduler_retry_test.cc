@@ -264,7 +264,7 @@ TEST_F(SchedulerRetry, DoesNotGiveASuspectABackendWhoseBreakerHasOpenedMeanwhile
   ASSERT_EQ(before.size(), 3u);
   Ticket& suspect = submit_suspect(0s);
   take(0s);
-  complete_all(before, Outcome::kLost, 0s);
+  complete_all(before, Outcome::kDied, 0s);
   EXPECT_THAT(wait(0s, 999ms), IsEmpty());
   EXPECT_THAT(wait(0s, 1s), ElementsAre(&suspect)) << "as its probe";
 }

@@ -86,7 +86,7 @@ TEST_F(FoundBySimulation, AFixedBatchIsNoProbe) {
   start_two(FlushPolicy::kFixed);
   scheduler_->set_up(1, false);
   for (int i = 0; i < 4; ++i) scheduler_->submit(ticket(0s));
-  for (Ticket* each : take(0s)) complete(*each, Outcome::kLost, 0s);
+  for (Ticket* each : take(0s)) complete(*each, Outcome::kDied, 0s);
   for (int i = 0; i < 4; ++i) scheduler_->submit(ticket(0s));
   EXPECT_TRUE(take(900ms).empty());
   EXPECT_EQ(take(6s).size(), 1u);
@@ -114,7 +114,7 @@ TEST_F(FoundBySimulation, ARetryAfterASilenceIsHeldForTheWholeHoldTimeout) {
   start({.policy = FlushPolicy::kOff, .hold_timeout = 10s}, 1, {.max_num_seqs = 8});
   for (int i = 0; i < 3; ++i) scheduler_->submit(ticket(0s));
   const auto lost = take(0s);
-  for (const Ticket* each : lost) complete(*each, Outcome::kLost, 60s);
+  for (const Ticket* each : lost) complete(*each, Outcome::kDied, 60s);
   lost[0]->backends.insert(5);  // another set, so that it gets a queue of its own
   scheduler_->submit(*lost[0]);
   EXPECT_TRUE(take(60s).empty());

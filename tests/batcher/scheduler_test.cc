@@ -18,7 +18,8 @@ class SchedulerTest : public SchedulerFixture {
     SchedulerFixture::start({.policy = policy,
                              .batch_size = batch_size,
                              .batch_timeout = 500ms,
-                             .max_queue = max_queue},
+                             .max_queue = max_queue,
+                             .stuck_timeout = 0s},
                             backends, {.max_num_seqs = room});
   }
   Ticket& ticket(Duration arrival, std::uint32_t prompts = 1) {

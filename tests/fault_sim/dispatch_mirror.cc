@@ -65,7 +65,7 @@ void DispatchMirror::on_client_gone() {
 void DispatchMirror::cancel_errands() {
   if (finished_) return;
   cancelled_ = true;
-  for (ErrandMirror& errand : errands_) errand.cancel();
+  for (ErrandMirror& errand : errands_) errand.cancel(client_gone_);
 }
 
 // run_piece() and what follows it; a request that goes out whole is a list of one.

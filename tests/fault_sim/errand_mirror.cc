@@ -77,15 +77,15 @@ void ErrandMirror::on_reply(std::uint64_t call, const Reply& reply) {
   reply_ = reply;
   if (reply.failure != CallFailure::kNone || reply.status >= 400) {
     failed_by_.insert(ticket_.verdict.backend);
-    if (is_death(reply.failure)) ++deaths_;
   }
   if (streams_) return end_stream(reply.failure == CallFailure::kNone);
   attempt_ended(reply.failure);
 }
 
 void ErrandMirror::attempt_ended(CallFailure failure) {
-  went_down_ = false;
-  if (is_death(failure) && ticket_.verdict.alone) {
+  const unsigned status = failure == CallFailure::kNone ? reply_.status : 0;
+  went_down_ = failure == CallFailure::kNone && reply_.says_dead && !cancelled_;
+  if (!went_down_ && !cancelled_ && may_be_death(failure, status)) {
     return look_after(ticket_.verdict.backend);
   }
   after(failure);
@@ -100,32 +100,46 @@ void ErrandMirror::look_after(BackendId backend) {
   });
 }
 
+Attempt ErrandMirror::attempt_of(CallFailure failure) const {
+  const bool answered = failure == CallFailure::kNone;
+  return {.backend = ticket_.verdict.backend,
+          .failure = failure,
+          .status = answered ? reply_.status : 0,
+          .asks_to_wait = answered && reply_.wait > Duration::zero(),
+          .may_wait = thread_.holds_for_room,
+          .alone = ticket_.verdict.alone,
+          .went_down = went_down_,
+          .time_left = thread_.time.now() < ticket_.deadline};
+}
+
 void ErrandMirror::after(CallFailure failure) {
   const bool answered = failure == CallFailure::kNone;
-  const unsigned status = answered ? reply_.status : 0;
+  const Attempt attempt = attempt_of(failure);
   const Duration wait = answered ? reply_.wait : Duration::zero();
-  const TimePoint now = thread_.time.now();
-  const Attempt attempt{.backend = ticket_.verdict.backend,
-                        .failure = failure,
-                        .status = status,
-                        .asks_to_wait = wait > Duration::zero(),
-                        .alone = ticket_.verdict.alone,
-                        .went_down = went_down_,
-                        .time_left = now < ticket_.deadline};
   last_ = failure;
-  release(cancelled_ ? Outcome::kUnknown : outcome_of(failure, status, attempt.asks_to_wait), wait);
+  if (attempt.is_death()) ++deaths_;
+  if (answered && attempt.status < 500) ticket_.verdict.refutes = attempts_.failed_by();
+  const Outcome outcome = !cancelled_    ? outcome_of(attempt)
+                          : client_left_ ? Outcome::kLeft
+                                         : Outcome::kUnknown;
+  release(outcome, wait);
   if (cancelled_) return end(Ending::kCancelled);
-  const bool good = answered && status < 500 && !attempt.asks_to_wait;
+  const bool good = answered && attempt.status < 500 && !attempt.asks_to_wait;
   if (!good) {
     thread_.time.note("request {}: attempt at backend {} fails: {} {}", content_key_,
-                      attempt.backend, to_string(failure), status);
+                      attempt.backend, to_string(failure), attempt.status);
   }
-  if (!answered) thread_.report_failure(attempt.backend, failure == CallFailure::kRefused);
+  if (!answered || attempt.is_death()) {
+    thread_.report_failure(attempt.backend, failure == CallFailure::kRefused);
+  }
   switch (attempts_.after(attempt, ticket_.backends)) {
     case Attempts::Next::kDeliver:
       return end(deliver(failure));
+    case Attempts::Next::kWait:
+      --reached_;
+      return submit();
     case Attempts::Next::kPoison:
-      thread_.poison->add(content_key_, now);
+      thread_.poison->add(content_key_, thread_.time.now());
       error_ = Errc::kPoisonPrompt;
       return end(Ending::kFailed);
     case Attempts::Next::kRetry:
@@ -145,20 +159,23 @@ ErrandMirror::Ending ErrandMirror::deliver(CallFailure failure) {
   return Ending::kFailed;
 }
 
-void ErrandMirror::cancel() {
+void ErrandMirror::cancel(bool client_left) {
   if (std::exchange(cancelled_, true)) return;
+  client_left_ = client_left;
   if (calling_) {
     backend_->hang_up(this, calls_);
     on_reply(calls_, {.failure = CallFailure::kAborted});
   } else if (with_lane_ > 0) {
     ++with_lane_;
-    thread_.lane.cancel(ticket_);
+    thread_.lane.cancel(ticket_, client_left);
   }
 }
 
 void ErrandMirror::end_stream(bool ok) {
   const bool ours = cancelled_ || reply_.failure == CallFailure::kNone;
-  release(ok ? Outcome::kGood : ours ? Outcome::kUnknown : outcome_of(reply_.failure, 0, false));
+  release(ok     ? Outcome::kGood
+          : ours ? Outcome::kUnknown
+                 : outcome_of({.failure = reply_.failure}));
   stream_done_(ok);
 }
 
@@ -222,7 +239,8 @@ void ErrandMirror::check_ending(Ending outcome, bool patient) const {
       require(used_up || late || refused, "timed out before its attempts are used up");
       break;
     case Errc::kBadBackendResponse:
-      require(reached_ >= 2 || late || refused, "a bad answer is believed at once");
+      require(reached_ >= 2 || late || refused || (ticket_.backends - failed_by_).empty(),
+              "a bad answer is believed at once");
       break;
     default:
       require(refused, "failed for no reason");

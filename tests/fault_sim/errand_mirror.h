@@ -34,6 +34,7 @@ struct ThreadMirror {
   std::map<BackendId, FakeServer*> upstreams{};
   BackendSet ready{};
   Duration attempt_timeout{};
+  bool holds_for_room = true;
   bool shutting_down = false;
   PoisonList* poison = nullptr;
   std::function<void(BackendId, bool)> report_failure{};
@@ -52,7 +53,7 @@ class ErrandMirror final : public VerdictSink, public Caller {
 
   // `done` is told the outcome; after kStream, `stream_done` whether it ended well.
   void run(std::function<void(Ending)> done, std::function<void(bool)> stream_done);
-  void cancel();
+  void cancel(bool client_left = false);
 
   unsigned status() const { return reply_.status; }
   std::optional<Errc> error() const { return error_; }
@@ -70,6 +71,7 @@ class ErrandMirror final : public VerdictSink, public Caller {
   void attempt_ended(CallFailure failure);
   void look_after(BackendId backend);
   void after(CallFailure failure);
+  Attempt attempt_of(CallFailure failure) const;
   Ending deliver(CallFailure failure);
   Ending refused();
   void release(Outcome outcome, Duration pause = {});
@@ -91,6 +93,7 @@ class ErrandMirror final : public VerdictSink, public Caller {
   unsigned with_lane_ = 0;
   bool granted_ = false;
   bool cancelled_ = false;
+  bool client_left_ = false;
   bool calling_ = false;
   std::uint64_t calls_ = 0;
   Reply reply_;

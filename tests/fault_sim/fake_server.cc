@@ -87,10 +87,13 @@ void FakeServer::crash(Duration away) {
   time_.note("{} crashes with {} calls", name_, calls_.size());
   listens_ = false;
   const unsigned life = ++lives_;
+  // It may have time to say so.
+  const bool says_so = dice_.chance(50);
   for (const auto& [id, lost] : std::exchange(calls_, {})) {
-    const auto failure = lost.began ? CallFailure::kCutAnswer : CallFailure::kNoAnswer;
-    time_.after(dice_.between(Duration(1us), Duration(200us)), [call = lost, failure] {
-      call.caller->on_reply(call.number, {.failure = failure});
+    Reply reply{.failure = lost.began ? CallFailure::kCutAnswer : CallFailure::kNoAnswer};
+    if (says_so && !lost.began) reply = {.status = 500, .says_dead = true};
+    time_.after(dice_.between(Duration(1us), Duration(200us)), [call = lost, reply] {
+      call.caller->on_reply(call.number, reply);
     });
   }
   time_.after(away, [this, life] {

@@ -18,7 +18,8 @@ enum class Marker { kInnocent, kPoison, kAlways400, kAlways500 };
 struct Reply {
   CallFailure failure = CallFailure::kNone;
   unsigned status = 0;
-  Duration wait{};  // Retry-After
+  Duration wait{};         // Retry-After
+  bool says_dead = false;  // as vLLM does: a 500 that tells that its engine has ended
 };
 
 class Caller {

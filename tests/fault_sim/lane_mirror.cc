@@ -15,8 +15,10 @@ void PortMirror::submit(Ticket& ticket, unsigned deaths) {
   send({.kind = Kind::kSubmit, .ticket = &ticket, .deaths = deaths});
 }
 
-void PortMirror::cancel(Ticket& ticket) {
-  send({.kind = Kind::kCancel, .ticket = &ticket});
+void PortMirror::cancel(Ticket& ticket, bool client_left) {
+  send({.kind = Kind::kCancel,
+        .ticket = &ticket,
+        .outcome = client_left ? Outcome::kLeft : Outcome::kUnknown});
 }
 
 void PortMirror::complete(const Ticket& ticket, Outcome outcome, Duration pause) {
@@ -91,6 +93,7 @@ void LaneMirror::set_options(const SchedulerOptions& options) {
 void LaneMirror::observe(BackendId id, const std::optional<EngineSample>& sample) {
   from_control_.send([=, this] {
     scheduler_.observe(id, sample, time_.now());
+    tell_stalls();
     decide();
   });
 }
@@ -113,6 +116,7 @@ void LaneMirror::handle(const PortMirror::Message& message) {
       oracle_.on_submitted(*message.ticket, message.deaths);
       break;
     case PortMirror::Kind::kCancel:
+      if (message.outcome == Outcome::kLeft) scheduler_.on_left(*message.ticket, time_.now());
       if (scheduler_.cancel(*message.ticket)) {
         oracle_.on_cancelled(*message.ticket);
         message.ticket->verdict.refused = Errc::kCancelled;
@@ -125,12 +129,22 @@ void LaneMirror::handle(const PortMirror::Message& message) {
                           message.pause);
       oracle_.on_completed(message.grant, message.prompts, message.completed, message.outcome,
                            message.pause);
+      tell_stalls();
       break;
+  }
+}
+
+// Nobody is asked elsewhere here: that is tested with real sockets.
+void LaneMirror::tell_stalls() {
+  for (const Stall& stall : scheduler_.take_stalls()) {
+    time_.note("lane: backend {} {}", stall.backend, stall.stuck ? "stands still" : "moves");
+    oracle_.on_stall(stall);
   }
 }
 
 void LaneMirror::decide() {
   scheduler_.take(time_.now(), decided_);
+  tell_stalls();
   for (Ticket* ticket : decided_) {
     const auto& refused = ticket->verdict.refused;
     time_.note("lane: {} of client {} {} {}{}", ticket->verdict.batch.id, ticket->client,

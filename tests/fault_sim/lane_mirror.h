@@ -25,7 +25,7 @@ class PortMirror {
 
   // As LanePort's. `deaths`: of engines that had the request, for the oracle.
   void submit(Ticket& ticket, unsigned deaths);
-  void cancel(Ticket& ticket);
+  void cancel(Ticket& ticket, bool client_left = false);
   void complete(const Ticket& ticket, Outcome outcome, Duration pause);
 
   // All that comes to its thread comes this way, from the lane and from the control thread: an
@@ -79,6 +79,7 @@ class LaneMirror {
 
   void handle(const PortMirror::Message& message);
   void decide();
+  void tell_stalls();
   void arm_timer();
   void on_timer();
 

@@ -66,12 +66,26 @@ void LaneOracle::on_completed(const Grant& grant, std::uint32_t prompts, const T
   if (grant.alone) --seen.alone;
   if (outcome == Outcome::kGood) ++seconds_[second_of(time_.now())].successes;
   const bool tells = !grant.is_mate || outcome == Outcome::kGood || outcome == Outcome::kRejected;
-  if (tells) seen.breaker.on_result(outcome, flight->second, time_.now());
+  for (BackendId id = 0; tells && outcome == Outcome::kGood && id < BackendSet::kMax; ++id) {
+    if (!grant.refutes.contains(id)) continue;
+    backends_[id].breaker.on_refuted(scheduler_.usual(id), time_.now());
+  }
+  if (tells) {
+    seen.breaker.on_result(outcome, flight->second, scheduler_.usual(grant.backend), time_.now());
+  }
   flying_.erase(flight);
   if (pause > Duration::zero()) {
     const TimePoint until = time_.now() + std::min(pause, Scheduler::kMaxPause);
     seen.paused_until = std::max(seen.paused_until, until);
   }
+  look_at_backends();
+}
+
+void LaneOracle::on_stall(const Stall& stall) {
+  BreakerRules& breaker = backends_[stall.backend].breaker;
+  if (!stall.stuck) return breaker.on_up(time_.now());
+  breaker.trip(time_.now());
+  breaker.stuck = true;
   look_at_backends();
 }
 
@@ -133,9 +147,8 @@ void LaneOracle::check_refusal(const Ticket& ticket) const {
     case Errc::kQueueFull:
       return require(queued_ + ticket.prompts + 100 > options_.max_queue, "refused: queue full?");
     case Errc::kQueueTimeout:
-      return require(now >= ticket.deadline, "refused before its deadline");
     case Errc::kNoBackend: {
-      if (now >= ticket.deadline) return;
+      if (now >= ticket.deadline || too_late_for_all(ticket)) return;
       const bool changed = hold_since_ + options_.hold_timeout > now;
       return require(changed || hopeless_for(ticket, options_.hold_timeout),
                      "refused for want of a backend, though one was up not long ago: {}",
@@ -167,6 +180,16 @@ std::string LaneOracle::facts(const Ticket& ticket) const {
                 : fmt::format("was usable {:.3f} s ago", ago(seen.last_usable));
   }
   return text;
+}
+
+// With less time left than an answer takes anywhere.
+bool LaneOracle::too_late_for_all(const Ticket& ticket) const {
+  const Duration left = ticket.deadline - time_.now();
+  for (BackendId id = 0; id < scheduler_.backend_count(); ++id) {
+    const bool could = ticket.among.contains(id) && scheduler_.max_inflight(id) > 0;
+    if (could && left >= scheduler_.usual(id)) return false;
+  }
+  return true;
 }
 
 // None that may serve it has been usable for so long, and it has waited so long.
@@ -201,6 +224,9 @@ void LaneOracle::after_take() {
     require(scheduler_.inflight(id) == backends_[id].inflight, "{} prompts fly, not {}",
             scheduler_.inflight(id), backends_[id].inflight);
     backends_[id].breaker.on_time(time_.now());
+    require(backends_[id].breaker.open == scheduler_.breaker_open(id),
+            "the breaker of backend {} is {}, against its rules", id,
+            scheduler_.breaker_open(id) ? "open" : "closed");
   }
   look_at_backends();
 }
@@ -245,49 +271,71 @@ void LaneOracle::check_empty() const {
 // --- the breaker --------------------------------------------------------------------------------
 
 void LaneOracle::BreakerRules::on_up(TimePoint now) {
+  losses = refuted = 0;
   if (open) {
     probing = false;
     since = until = now;
-  } else {
-    losses = errors = 0;
   }
   ++epoch;
 }
 
 void LaneOracle::BreakerRules::on_time(TimePoint now) {
-  if (!probing || now < probing_since + 5s) return;
-  open = probing = false;
-  losses = errors = openings = 0;
+  if (probing && !stuck && now >= probing_since + 5s) close();
 }
 
-void LaneOracle::BreakerRules::on_result(Outcome outcome, std::uint32_t of_epoch, TimePoint now) {
+void LaneOracle::BreakerRules::on_result(Outcome outcome, std::uint32_t of_epoch, Duration usual,
+                                         TimePoint now) {
   if (of_epoch != epoch) return;
   switch (outcome) {
     case Outcome::kGood:
     case Outcome::kRejected:
-      losses = errors = 0;
-      if (probing) open = probing = false, openings = 0;
+    case Outcome::kFull:
+      losses = refuted = 0;
+      if (probing) close();
       break;
+    case Outcome::kServerError:
+      if (std::exchange(probing, false)) since = until = now + 1s;
+      break;
+    case Outcome::kExpired:
+    case Outcome::kLeft:
     case Outcome::kUnknown:
       if (std::exchange(probing, false)) since = until = now;
       break;
-    case Outcome::kServerError:
-      losses = 0;
-      if (++errors >= 5 || probing) trip(now);
-      break;
     case Outcome::kTimedOut:
     case Outcome::kLost:
-      if (++losses >= 3 || probing) trip(now);
+      if (probing) {
+        trip(now);
+      } else {
+        count(losses, 3, usual, now);
+      }
+      break;
+    case Outcome::kDied:
+      trip(now);
       break;
   }
 }
 
+void LaneOracle::BreakerRules::on_refuted(Duration usual, TimePoint now) {
+  if (!open) count(refuted, 5, usual, now);
+}
+
+void LaneOracle::BreakerRules::count(int& failures, int most, Duration usual, TimePoint now) {
+  if (losses + refuted == 0) streak = now;
+  const Duration least = std::max<Duration>(500ms, usual + usual / 4);
+  if (++failures >= most && now - streak >= least) trip(now);
+}
+
+void LaneOracle::BreakerRules::close() {
+  open = probing = stuck = false;
+  losses = refuted = openings = 0;
+}
+
 void LaneOracle::BreakerRules::trip(TimePoint now) {
   open = true;
-  probing = false;
+  probing = stuck = false;
   since = now;
   until = now + std::min<Duration>(60s, ++openings * Duration(5s));
-  losses = errors = 0;
+  losses = refuted = 0;
   ++epoch;
 }
 

@@ -29,6 +29,7 @@ class LaneOracle {
   void on_cancelled(const Ticket& ticket);
   void on_completed(const Grant& grant, std::uint32_t prompts, const Ticket* ticket,
                     Outcome outcome, Duration pause);
+  void on_stall(const Stall& stall);
   // What it decided, after a take(): each ticket, then the rest.
   void on_decided(const Ticket& ticket, const Routes& routes);
   void after_take();
@@ -45,14 +46,17 @@ class LaneOracle {
   // The rules of batcher/breaker.h, told once more. What it forbids is looked at; what it allows
   // is the scheduler's business.
   struct BreakerRules {
-    bool open = false, probing = false;
-    TimePoint since{}, until{}, probing_since{};
-    int losses = 0, errors = 0, openings = 0;
+    bool open = false, probing = false, stuck = false;
+    TimePoint since{}, until{}, probing_since{}, streak{};
+    int losses = 0, refuted = 0, openings = 0;
     std::uint32_t epoch = 0;
 
     void on_up(TimePoint now);
-    void on_result(Outcome outcome, std::uint32_t of_epoch, TimePoint now);
+    void on_result(Outcome outcome, std::uint32_t of_epoch, Duration usual, TimePoint now);
+    void on_refuted(Duration usual, TimePoint now);
     void on_time(TimePoint now);
+    void count(int& failures, int most, Duration usual, TimePoint now);
+    void close();
     void trip(TimePoint now);
   };
   struct Seen {
@@ -77,6 +81,7 @@ class LaneOracle {
   void spend_retry();
   void look_at_backends();
   std::string facts(const Ticket& ticket) const;
+  bool too_late_for_all(const Ticket& ticket) const;
   bool hopeless_for(const Ticket& ticket, Duration hold) const;
 
   const VirtualTime& time_;

@@ -145,6 +145,7 @@ World::World(std::uint64_t seed, bool trace)
   for (std::uint32_t i = 0; i < threads; ++i) {
     ThreadMirror& thread = threads_.emplace_back(time_, dice_, lane_.add_port());
     thread.attempt_timeout = attempt_timeout_;
+    thread.holds_for_room = options_.policy != FlushPolicy::kOff;
     thread.poison = &poison_;
     thread.report_failure = [this, &thread](BackendId id, bool unreachable) {
       thread.to_control.send([=, this] { report_failure(id, unreachable); });
@@ -167,6 +168,7 @@ SchedulerOptions World::any_options() {
   options.max_queue = dice_.chance(10) ? 150 : 100000;
   options.hold_timeout = dice_.between(Duration(500ms), Duration(30s));
   options.affinity = dice_.chance(70);
+  options.stuck_timeout = dice_.chance(30) ? Duration::zero() : dice_.between(Duration(1s), Duration(10s));
   return options;
 }
 
