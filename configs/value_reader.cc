@@ -15,6 +15,8 @@ namespace {
 template <class Number>
 std::optional<Number> parse_whole_text(std::string_view text) {
   if (text.starts_with('+')) text.remove_prefix(1);
+  const std::string digits = without_underscores(text);
+  text = digits;
   Number value{};
   const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (problem != std::errc() || end != text.data() + text.size()) return std::nullopt;
@@ -61,6 +63,15 @@ std::optional<bool> parse_bool(std::string_view text) {
     if (text == word) return false;
   }
   return std::nullopt;
+}
+
+std::string without_underscores(std::string_view text) {
+  std::string digits(text);
+  const std::size_t sign = digits.starts_with('-') || digits.starts_with('+') ? 1 : 0;
+  const bool is_number = digits.size() > sign && digits[sign] >= '0' && digits[sign] <= '9' &&
+                         digits.find_first_not_of("0123456789_.", sign) == std::string::npos;
+  if (is_number) std::erase(digits, '_');
+  return digits;
 }
 
 std::optional<std::int64_t> parse_integer(std::string_view text) {
