@@ -153,6 +153,21 @@ const Argument* find_argument(const Arguments& arguments, std::string_view name)
   return found == arguments.end() ? nullptr : &*found;
 }
 
+Arguments merge_arguments(const Arguments& base, const Arguments& overrides) {
+  Arguments merged = base;
+  for (const Argument& argument : overrides) {
+    const auto same = std::ranges::find_if(merged, [&](const Argument& other) {
+      return with_underscores(other.name) == with_underscores(argument.name);
+    });
+    if (same == merged.end()) {
+      merged.push_back(argument);
+    } else {
+      *same = argument;
+    }
+  }
+  return merged;
+}
+
 std::optional<std::int64_t> parse_human_integer(std::string_view text) {
   if (const auto plain = parse_integer(text)) return plain;
   constexpr std::string_view kDecimal = "kmgt";
@@ -174,7 +189,7 @@ std::string argument_problem(const Argument& argument) {
   for (const Owned& owned : kOwned) {
     if (name == owned.name) return std::string(owned.reason);
   }
-  if (name == "tensor_parallel_size" || name == "pipeline_parallel_size") {
+  if (name.ends_with("_parallel_size")) {
     return group_size_problem(argument.value);
   }
   if (name == "max_num_seqs" || name == "max_num_batched_tokens") {

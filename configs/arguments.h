@@ -17,6 +17,9 @@ namespace batchproxy {
 // The argument of that name, however it is spelt; null when absent.
 const Argument* find_argument(const Arguments& arguments, std::string_view name);
 
+// `base` with the arguments of `overrides` replaced where names match and added where not.
+Arguments merge_arguments(const Arguments& base, const Arguments& overrides);
+
 // "4096", "25.6k" (25600), "32K" (32768), up to T, as vLLM reads them; nothing for anything else.
 std::optional<std::int64_t> parse_human_integer(std::string_view text);
 

@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "configs/engine_wish.h"
 #include "configs/host_port.h"
 #include "configs/loader.h"
 
@@ -179,34 +180,13 @@ class Validator {
 
   // When the file tells how many GPUs there are, the driver need not be asked.
   void check_gpus() {
-    const std::int64_t gpus = launcher_.gpus.value;
-    if (gpus == 0 || refused(launcher_.gpus) || refused(launcher_.servers) ||
-        refused(worker_.vllm_args)) {
+    const auto gpus = told_gpus(options_);
+    if (!gpus || refused(launcher_.gpus) || refused(launcher_.servers) ||
+        refused(launcher_.engine) || refused(worker_.vllm_args)) {
       return;
     }
-    const Servers& servers = launcher_.servers.value;
-    std::int64_t needed = 0;
-    if (const auto* list = std::get_if<std::vector<ServerOptions>>(&servers)) {
-      for (const ServerOptions& server : *list) {
-        needed += server.count.value * gpus_of(server.vllm_args.value);
-      }
-    } else {
-      const auto* count = std::get_if<std::int64_t>(&servers);
-      needed = (count ? *count : 1) * gpus_of({});
-    }
-    if (needed <= gpus) return;
-    findings_.error(place_of(launcher_.gpus.origin),
-                    "batchproxy.launcher.gpus: the engines need " + std::to_string(needed) +
-                        " GPUs, and there are " + std::to_string(gpus) +
-                        "; lower tensor_parallel_size or batchproxy.launcher.servers");
-  }
-
-  // GPUs of one engine. Its own arguments override the shared ones.
-  std::int64_t gpus_of(const Arguments& own) const {
-    const auto size = [&](std::string_view name) {
-      return integer_argument(own, name, integer_argument(worker_.vllm_args.value, name, 1));
-    };
-    return size("tensor_parallel_size") * size("pipeline_parallel_size");
+    const std::string problem = gpu_shortage(wished_engines(options_, *gpus), options_, *gpus);
+    if (!problem.empty()) findings_.error(place_of(launcher_.gpus.origin), problem);
   }
 
   // After "boot_local: ture" nobody knows which engines were meant.

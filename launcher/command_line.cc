@@ -106,21 +106,6 @@ std::string pasteable_command(const EnginePlan& plan) {
 
 }  // namespace
 
-Arguments merge_arguments(const Arguments& base, const Arguments& overrides) {
-  Arguments merged = base;
-  for (const Argument& argument : overrides) {
-    const auto same = std::find_if(merged.begin(), merged.end(), [&](const Argument& other) {
-      return with_underscores(other.name) == with_underscores(argument.name);
-    });
-    if (same == merged.end()) {
-      merged.push_back(argument);
-    } else {
-      *same = argument;
-    }
-  }
-  return merged;
-}
-
 std::vector<std::string> flags_for(const Arguments& arguments) {
   std::vector<std::string> flags;
   for (const Argument& argument : arguments) append_argument(flags, argument);

@@ -14,9 +14,6 @@
 
 namespace batchproxy {
 
-// `base` with the arguments of `overrides` replaced where names match and added where not.
-Arguments merge_arguments(const Arguments& base, const Arguments& overrides);
-
 // vLLM's flags for `arguments`: true is `--name`, false nothing or, for what is on by default,
 // `--no-name`, a list the flag once and then its values, a mapping one JSON argument, null nothing.
 std::vector<std::string> flags_for(const Arguments& arguments);

@@ -50,10 +50,6 @@ struct PlanContext {
 // The plans, or sentences that say what to change.
 using EnginePlans = boost::system::result<std::vector<EnginePlan>, std::vector<std::string>>;
 
-// Whether plan_engines() will look at PlanContext::gpus. Simulated engines need no GPU, and a
-// command only if it uses {gpus} or a parallel size is given.
-bool needs_gpus(const Options& options);
-
 EnginePlans plan_engines(const Options& options, const PlanContext& context);
 
 }  // namespace batchproxy

@@ -5,6 +5,7 @@
 
 #include <unistd.h>
 
+#include "configs/engine_wish.h"
 #include "configs/host_port.h"
 #include "configs/loader.h"
 #include "launcher/command_line.h"

@@ -128,6 +128,12 @@ TEST(ReadArguments, WarnsOfWhatNewerVllmsHaveDropped) {
   EXPECT_THAT(arguments_of("{disable_log_requests: false}"), testing::SizeIs(1));
 }
 
+TEST(MergeArguments, OverridesByNameWhicheverWayItIsSpelt) {
+  const Arguments merged = merge_arguments({{"max_num_seqs", "64"}, {"seed", "42"}},
+                                           {{"max-num-seqs", "128"}, {"dtype", "auto"}});
+  EXPECT_EQ(merged, (Arguments{{"max-num-seqs", "128"}, {"seed", "42"}, {"dtype", "auto"}}));
+}
+
 TEST(IntegerArgument, FindsEitherSpelling) {
   EXPECT_EQ(integer_argument({{"max-num-seqs", "128"}}, "max_num_seqs", 256), 128);
   EXPECT_EQ(integer_argument({{"max_num_seqs", "128"}}, "max-num-seqs", 256), 128);

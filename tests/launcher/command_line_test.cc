@@ -86,12 +86,6 @@ TEST(FlagsFor, KeepsTheKeyAfterADot) {
             (Words{"--compilation-config.use_inductor", "false"}));
 }
 
-TEST(MergeArguments, OverridesByNameWhicheverWayItIsSpelt) {
-  const Arguments merged = merge_arguments({{"max_num_seqs", "64"}, {"seed", "42"}},
-                                           {{"max-num-seqs", "128"}, {"dtype", "auto"}});
-  EXPECT_EQ(merged, (Arguments{{"max-num-seqs", "128"}, {"seed", "42"}, {"dtype", "auto"}}));
-}
-
 TEST(ServeArguments, PutsTheModelFirstAndServesBothNames) {
   EXPECT_EQ(serve_arguments(plan_on({0}), {{"seed", "42"}}),
             (Words{"org/model", "--host", "127.0.0.1", "--port", "8100", "--served-model-name",

@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include "configs/engine_wish.h"
+
 namespace batchproxy {
 namespace {
 
@@ -83,6 +85,13 @@ TEST(PlanEngines, MultipliesAllParallelSizes) {
       options_with({tensor_parallel(2), {"pipeline-parallel-size", "2"}}, AutoServers{}),
       context_with(8));
   EXPECT_EQ(gpus_of(plans), (std::vector<std::vector<int>>{{0, 1, 2, 3}, {4, 5, 6, 7}}));
+}
+
+TEST(PlanEngines, CountsEveryCopyThatDataParallelMakes) {
+  const Options options = options_with({tensor_parallel(2), {"data_parallel_size", "8"}});
+  EXPECT_EQ(problem(options, context_with(8)),
+            "needs 16 GPUs (1 engine x tensor_parallel_size 2 x data_parallel_size 8), found 8: "
+            "lower tensor_parallel_size");
 }
 
 TEST(PlanEngines, UsesThePoolAsGiven) {
