@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "configs/argument_words.h"
+#include "configs/home_path.h"
 #include "configs/json_text.h"
 #include "configs/nearest_name.h"
 #include "configs/value_reader.h"
@@ -93,9 +94,9 @@ ArgumentValue read_argument_value(const Yaml& node) {
     case Yaml::Kind::kScalar:
       break;
   }
-  if (!node.plain) return node.text;
+  if (!node.plain) return with_home(node.text);
   if (const auto flag = parse_bool(node.text)) return *flag;
-  return without_underscores(node.text);
+  return with_home(without_underscores(node.text));
 }
 
 // The argument that a key stands for, or nothing after saying why there is none.

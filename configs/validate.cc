@@ -109,15 +109,21 @@ class Validator {
 
   void check_backend_urls() {
     std::vector<std::pair<HostPort, std::string>> seen;
+    // Those of flags have one place: looked at first, so that an error of one hides no other's.
+    std::vector<const BackendOptions*> backends;
     for (const BackendOptions& backend : proxy_.backends.value) {
-      if (!backend.url.is_set() || refused(backend.url)) continue;
+      if (backend.url.is_set() && !refused(backend.url)) backends.push_back(&backend);
+    }
+    for (const BackendOptions* each : backends) {
+      const BackendOptions& backend = *each;
       const Place place = place_of(backend.url.origin);
       const BackendUrl url = parse_backend_url(backend.url.value);
       if (!url.address) {
         findings_.error(place, "backend '" + without_user(backend.url.value) + "': " + url.problem);
         continue;
       }
-      const auto same = std::ranges::find(seen, *url.address, &decltype(seen)::value_type::first);
+      const auto same = std::ranges::find_if(
+          seen, [&](const auto& other) { return overlaps(other.first, *url.address); });
       if (same != seen.end()) {
         findings_.error(place, "backend '" + backend.url.value + "' is listed twice");
       }
@@ -226,9 +232,9 @@ class Validator {
 
   void check_server_and_port() {
     const Origin& origin = worker_.port.is_set() ? worker_.port.origin : worker_.server.origin;
-    const std::string host = worker_.server.value;
-    const std::string text = host.find(':') == std::string::npos ? host : "[" + host + "]";
-    const std::string url = "http://" + text + ":" + std::to_string(worker_.port.value);
+    const std::string& host = worker_.server.value;
+    const auto port = static_cast<std::uint16_t>(worker_.port.value);
+    const std::string url = "http://" + to_string(host_port_of(host, port));
     const BackendUrl parsed = parse_backend_url(url);
     if (!parsed.address) {
       findings_.error(place_of(worker_.server.origin),

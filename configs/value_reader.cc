@@ -6,6 +6,7 @@
 #include <cmath>
 #include <system_error>
 
+#include "configs/home_path.h"
 #include "configs/nearest_name.h"
 #include "configs/yaml_slips.h"
 
@@ -49,6 +50,18 @@ std::string unit_hint(std::string_view text) {
     }
   }
   return "";
+}
+
+bool is_port(std::string_view text) {
+  return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
+// The text as its form is meant.
+std::string in_form(const std::string& text, Limits::Form form) {
+  if (form == Limits::Form::kPath) return with_home(text);
+  const std::size_t colon = text.starts_with(':') ? 1 : 0;
+  const bool port_alone = form == Limits::Form::kAddress && is_port(text.substr(colon));
+  return port_alone ? "127.0.0.1:" + text.substr(colon) : text;
 }
 
 }  // namespace
@@ -165,7 +178,7 @@ std::optional<std::string> read_string(const Yaml& node, const Expectation& expe
       findings.warning(node.place,
                        expected.path + ": " + found(node) + " is hardly what was meant" + odd);
     }
-    return node.text;
+    return in_form(node.text, expected.limits.form);
   }
   findings.error(node.place, expected.path + ": expected one of " + join(words) + "; found " +
                                  found(node) + suggestion(node.text, words));
@@ -178,7 +191,7 @@ std::optional<std::vector<std::string>> read_strings(const Yaml& node, const Exp
   bool good = node.is_list();
   for (const Yaml& item : node.items) {
     good = good && item.is_scalar();
-    strings.push_back(item.text);
+    strings.push_back(with_home(item.text));
   }
   if (good) return strings;
   report_unexpected(node, expected.path, "a list of text", findings);

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "configs/engine_wish.h"
+#include "configs/home_path.h"
 #include "launcher/command_line.h"
 
 namespace batchproxy {
@@ -87,7 +88,7 @@ class Planner {
     EnginePlan plan;
     plan.index = index;
     plan.name = "engine-" + std::to_string(index);
-    plan.model = wish.model;
+    plan.model = with_home(wish.model);
     if (!wish.model.empty()) plan.served_names.push_back(wish.model);
     if (!wish.second_name.empty() && wish.second_name != wish.model) {
       plan.served_names.push_back(wish.second_name);

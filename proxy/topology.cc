@@ -94,7 +94,8 @@ std::vector<BackendSite> running_servers(const Options& options) {
   std::vector<BackendSite> sites;
   if (backend_source(options) == BackendSource::kServerAndPort) {
     const WorkerOptions& worker = options.worker;
-    const std::string authority = *worker.server + ":" + std::to_string(*worker.port);
+    const std::string authority =
+        to_string(host_port_of(*worker.server, static_cast<std::uint16_t>(*worker.port)));
     sites.push_back(running_server(0, authority, *worker.api_key, BackendSite{}.max_num_seqs));
   }
   if (backend_source(options) != BackendSource::kList) return sites;

@@ -1,6 +1,7 @@
 // tests/launcher/engine_plan_test.cc - how options and GPUs become engines.
 #include "launcher/engine_plan.h"
 
+#include <cstdlib>
 #include <numeric>
 
 #include <gtest/gtest.h>
@@ -78,6 +79,16 @@ TEST(PlanEngines, ServesOneNameWhenBothAreTheSameOrOneIsEmpty) {
   EXPECT_EQ(plan_engines(options, context_with(1))->front().served_names, Words{"org/model"});
   options.worker.model.value = "";
   EXPECT_EQ(plan_engines(options, context_with(1))->front().served_names, Words{"org/model"});
+}
+
+TEST(PlanEngines, LoadsAModelOfTheHomeDirectoryAndServesItAsWorkersNameIt) {
+  ::setenv("HOME", "/home/me", 1);
+  Options options = options_with({});
+  options.worker.hf_model_id.value = "~/models/llama";
+  const auto plans = plan_engines(options, context_with(1));
+  ASSERT_TRUE(plans);
+  EXPECT_EQ(plans->front().model, "/home/me/models/llama");
+  EXPECT_EQ(plans->front().served_names, (Words{"~/models/llama", "short"}));
 }
 
 TEST(PlanEngines, MultipliesAllParallelSizes) {
