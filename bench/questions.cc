@@ -7,6 +7,7 @@
 
 #include <boost/json/parse.hpp>
 #include <boost/json/value_to.hpp>
+#include <boost/system/system_error.hpp>
 
 namespace batchproxy::bench {
 
@@ -26,6 +27,13 @@ Question parse_question(const std::string& line) {
   return question;
 }
 
+std::runtime_error not_a_question(const std::string& file, int line, const std::string& why) {
+  return std::runtime_error(file + ":" + std::to_string(line) +
+                            ": not a question (a JSON object with passage, question, options and "
+                            "label): " +
+                            why);
+}
+
 }  // namespace
 
 std::vector<Question> load_questions(const std::string& file) {
@@ -37,10 +45,10 @@ std::vector<Question> load_questions(const std::string& file) {
     if (line.empty()) continue;
     try {
       questions.push_back(parse_question(line));
+    } catch (const boost::system::system_error& error) {
+      throw not_a_question(file, number, error.code().message());  // what() names Boost's source
     } catch (const std::exception& error) {
-      throw std::runtime_error(
-          file + ":" + std::to_string(number) +
-          ": not a question (passage, question, options, label): " + error.what());
+      throw not_a_question(file, number, error.what());
     }
   }
   if (questions.empty()) throw std::runtime_error(file + " holds no question");
