@@ -36,6 +36,7 @@ struct EnginePlan {
   std::vector<std::string> argv;  // argv[0] as configured; resolve_executables() makes it a path
   EnvironmentChanges environment;
   std::string log_file;
+  int log_descriptor = -1;  // open and locked, by EngineLogs
 };
 
 // What the planner may not find out by itself.

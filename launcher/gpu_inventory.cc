@@ -46,10 +46,17 @@ OrError<int> parse_device(std::string_view item) {
   int index = 0;
   const auto [end, error] = std::from_chars(item.data(), item.data() + item.size(), index);
   if (error == std::errc() && end == item.data() + item.size() && index >= -1) return index;
+  if (item == "NoDevFiles") {
+    return LaunchError{
+        "CUDA_VISIBLE_DEVICES is NoDevFiles: the batch system has given this job no GPUs; ask it "
+        "for some (SLURM: --gres=gpu:N), or try --engine sim"};
+  }
   const bool is_uuid = item.substr(0, 4) == "GPU-" || item.substr(0, 4) == "MIG-";
   return LaunchError{"CUDA_VISIBLE_DEVICES has '" + std::string(item) + "'" +
-                     (is_uuid ? ": vLLM needs integers, not UUIDs (`nvidia-smi -L` shows both)"
-                              : ": expected GPU indices such as 0,1,2,3")};
+                     (is_uuid
+                          ? ": engines are pinned to GPUs by index, not by UUID; write the indices "
+                            "(`nvidia-smi -L` shows both; a MIG slice has none)"
+                          : ": expected GPU indices such as 0,1,2,3")};
 }
 
 OrError<std::vector<int>> limited(int count, const std::vector<int>& visible) {

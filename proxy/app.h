@@ -46,6 +46,8 @@ class App final : private LauncherEvents {
 
   DataPlane::Setup data_plane_setup();
   std::size_t backend_count() const;
+  Acceptor take_admin_port();
+  MayHave may_have();  // a port that no engine has been given
   void make_launcher(const std::string& self);
   Snapshot snapshot() const;
 

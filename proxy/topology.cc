@@ -44,8 +44,36 @@ BackendSite running_server(std::size_t id, const std::string& authority, const s
   return site;
 }
 
+// No engine may get a port of ours. One that is picked at start is kept from them then.
+void reserve_own_ports(const Options& options, PortAllocator& ports) {
+  for (const std::string& address : {*options.proxy.listen, *options.proxy.admin}) {
+    const auto own = parse_host_port(address);
+    if (own && own->port != 0) ports.reserve(own->port);
+  }
+}
+
+// GPUs are told from each other by their indices, so only those of this machine are leased.
+void lease_gpus(Topology& topology) {
+  std::string taken;
+  for (const EnginePlan& plan : topology.plans) {
+    for (const int gpu : plan.gpus) {
+      const std::string index = std::to_string(gpu);
+      if (auto lease = Lease::take("gpu-" + index)) {
+        topology.gpus.push_back(*std::move(lease));
+      } else {
+        taken += (taken.empty() ? "" : ",") + index;
+      }
+    }
+  }
+  if (taken.empty()) return;
+  topology.remarks.push_back("warning: another batchproxy has engines on GPU " + taken +
+                             ", and these may not fit beside them: give each its own GPUs in "
+                             "CUDA_VISIBLE_DEVICES");
+}
+
 std::vector<std::string> add_engines(const Options& options, const std::string& self,
                                      Topology& topology) {
+  reserve_own_ports(options, topology.ports);
   PlanContext context;
   context.inherited = process_environment();
   context.self_executable = self;
@@ -60,6 +88,10 @@ std::vector<std::string> add_engines(const Options& options, const std::string& 
   auto plans = plan_engines(options, context);
   if (!plans) return plans.error();
   topology.plans = *std::move(plans);
+  if (needs_gpus(options)) lease_gpus(topology);
+  const std::size_t gpus = told_gpus(options).value_or(context.gpus.size());
+  const std::string left_over = gpus_left_over(wished_engines(options, gpus), options, gpus);
+  if (!left_over.empty()) topology.remarks.push_back("notice: " + left_over);
   topology.missing =
       resolve_executables(topology.plans, lookup(context.inherited, "PATH").value_or(""));
   const bool keeps_alive = *options.proxy.launcher.engine != "command";
@@ -109,6 +141,14 @@ std::vector<BackendSite> running_servers(const Options& options) {
         running_server(sites.size(), to_string(*url.address), key, *backend.max_num_seqs));
   }
   return sites;
+}
+
+std::string open_logs(const Options& options, Topology& topology) {
+  const std::string& directory = *options.proxy.launcher.log_directory;
+  auto logs = EngineLogs::open(directory, topology.plans);
+  if (!logs) return logs.error().text;
+  topology.logs = *std::move(logs);
+  return "";
 }
 
 TopologyOrErrors make_topology(const Options& options, const std::string& self) {

@@ -56,7 +56,7 @@ TEST(ParseVisibleDevices, EmptyAndMinusOneMeanNone) {
 TEST(ParseVisibleDevices, ExplainsUuids) {
   const auto devices = parse_visible_devices("GPU-8932f937-d72c");
   ASSERT_FALSE(devices);
-  EXPECT_NE(devices.error().text.find("integers, not UUIDs"), std::string::npos);
+  EXPECT_NE(devices.error().text.find("by index, not by UUID"), std::string::npos);
 }
 
 TEST(ParseVisibleDevices, RefusesNonsense) {
