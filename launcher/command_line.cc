@@ -15,7 +15,7 @@ namespace {
 // form.
 constexpr std::array<std::string_view, 8> kMayBeOn{
     "async_scheduling",                 // where it can
-    "disable_cascade_attn",             // on since 0.12
+    "disable_cascade_attn",             // on in newer ones
     "disable_hybrid_kv_cache_manager",  // by what the engine uses
     "enable_chunked_prefill",           // where it can
     "enable_flashinfer_autotune",       // by the optimization level
@@ -135,7 +135,7 @@ std::vector<std::string> fill_command(const std::vector<std::string>& command,
   return words;
 }
 
-EnvironmentChanges engine_environment(const std::vector<int>& gpus, const std::string& engine_id,
+EnvironmentChanges engine_environment(const Gpus& gpus, const std::string& engine_id,
                                       const Environment& inherited) {
   EnvironmentChanges changes;
   changes.set = {{"BATCHPROXY_ENGINE_ID", engine_id},
@@ -154,9 +154,9 @@ EnvironmentChanges engine_environment(const std::vector<int>& gpus, const std::s
   return changes;
 }
 
-std::string join_gpus(const std::vector<int>& gpus) {
+std::string join_gpus(const Gpus& gpus) {
   std::string text;
-  for (const int gpu : gpus) text += (text.empty() ? "" : ",") + std::to_string(gpu);
+  for (const Gpu& gpu : gpus) text += (text.empty() ? "" : ",") + gpu.name();
   return text;
 }
 

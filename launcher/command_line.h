@@ -27,11 +27,11 @@ std::vector<std::string> fill_command(const std::vector<std::string>& command,
                                       const EnginePlan& plan);
 
 // What is set and unset for an engine with `gpus`; `engine_id` is its unique marker.
-EnvironmentChanges engine_environment(const std::vector<int>& gpus, const std::string& engine_id,
+EnvironmentChanges engine_environment(const Gpus& gpus, const std::string& engine_id,
                                       const Environment& inherited);
 
 // "0,1"
-std::string join_gpus(const std::vector<int>& gpus);
+std::string join_gpus(const Gpus& gpus);
 
 // `word` as a POSIX shell reads it back.
 std::string shell_quoted(std::string_view word);

@@ -40,6 +40,7 @@ class Planner {
     }
     const std::vector<EngineWish> wishes = wished_engines(options_, gpus_.size());
     check_models(wishes);
+    check_uuids();
     if (std::string problem = gpu_shortage(wishes, options_, gpus_.size()); !problem.empty()) {
       problems_.push_back(std::move(problem));
     }
@@ -62,9 +63,9 @@ class Planner {
 
   bool is_simulated() const { return launcher_.engine.value == "sim"; }
 
-  std::vector<int> pool() const {
+  Gpus pool() const {
     if (!is_simulated()) return context_.gpus;
-    std::vector<int> gpus(told_gpus(options_).value_or(0));
+    Gpus gpus(told_gpus(options_).value_or(0));
     std::iota(gpus.begin(), gpus.end(), 0);
     return gpus;
   }
@@ -82,6 +83,16 @@ class Planner {
     if (wishes.empty()) {
       problems_.push_back("batchproxy.launcher.servers is an empty list: nothing to start");
     }
+  }
+
+  // Many versions of vLLM end with "invalid literal for int()". What a command does is its own.
+  void check_uuids() {
+    const auto named =
+        std::ranges::find_if(gpus_, [](const Gpu& gpu) { return !gpu.uuid.empty(); });
+    if (*launcher_.engine != "vllm" || named == gpus_.end()) return;
+    problems_.push_back("CUDA_VISIBLE_DEVICES has '" + named->uuid +
+                        "': many versions of vLLM read integers only, not UUIDs; write the indices "
+                        "(`nvidia-smi -L` shows both), or start vLLM by `engine: command`");
   }
 
   OrError<EnginePlan> plan_engine(int index, const EngineWish& wish) {
@@ -105,7 +116,7 @@ class Planner {
     return plan;
   }
 
-  std::vector<int> take_gpus(std::size_t count) {
+  Gpus take_gpus(std::size_t count) {
     const auto first = gpus_.begin() + static_cast<std::ptrdiff_t>(next_gpu_);
     next_gpu_ += count;
     return {first, first + static_cast<std::ptrdiff_t>(count)};
@@ -127,7 +138,7 @@ class Planner {
   const Options& options_;
   const LauncherOptions& launcher_;
   const PlanContext& context_;
-  const std::vector<int> gpus_;
+  const Gpus gpus_;
   std::size_t next_gpu_ = 0;
   std::vector<std::string> problems_;
 };

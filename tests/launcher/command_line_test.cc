@@ -25,7 +25,7 @@ std::string shell_output(const std::string& command) {
   return output;
 }
 
-EnginePlan plan_on(std::vector<int> gpus) {
+EnginePlan plan_on(Gpus gpus) {
   EnginePlan plan;
   plan.name = "engine-0";
   plan.model = "org/model";

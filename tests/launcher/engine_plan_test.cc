@@ -36,8 +36,8 @@ PlanContext context_with(int gpu_count) {
   return context;
 }
 
-std::vector<std::vector<int>> gpus_of(const EnginePlans& plans) {
-  std::vector<std::vector<int>> gpus;
+std::vector<Gpus> gpus_of(const EnginePlans& plans) {
+  std::vector<Gpus> gpus;
   for (const EnginePlan& plan : *plans) gpus.push_back(plan.gpus);
   return gpus;
 }
@@ -53,7 +53,7 @@ TEST(PlanEngines, GivesEachEngineItsOwnConsecutiveGpusPortNameAndLog) {
   const auto plans =
       plan_engines(options_with({tensor_parallel(2)}, std::int64_t{4}), context_with(8));
   ASSERT_TRUE(plans);
-  EXPECT_EQ(gpus_of(plans), (std::vector<std::vector<int>>{{0, 1}, {2, 3}, {4, 5}, {6, 7}}));
+  EXPECT_EQ(gpus_of(plans), (std::vector<Gpus>{{0, 1}, {2, 3}, {4, 5}, {6, 7}}));
   const EnginePlan& last = plans->back();
   EXPECT_EQ(last.index, 3);
   EXPECT_EQ(last.name, "engine-3");
@@ -95,7 +95,7 @@ TEST(PlanEngines, MultipliesAllParallelSizes) {
   const auto plans = plan_engines(
       options_with({tensor_parallel(2), {"pipeline-parallel-size", "2"}}, AutoServers{}),
       context_with(8));
-  EXPECT_EQ(gpus_of(plans), (std::vector<std::vector<int>>{{0, 1, 2, 3}, {4, 5, 6, 7}}));
+  EXPECT_EQ(gpus_of(plans), (std::vector<Gpus>{{0, 1, 2, 3}, {4, 5, 6, 7}}));
 }
 
 TEST(PlanEngines, CountsEveryCopyThatDataParallelMakes) {
@@ -109,7 +109,7 @@ TEST(PlanEngines, UsesThePoolAsGiven) {
   PlanContext context = context_with(0);
   context.gpus = {7, 5, 2, 3};
   EXPECT_EQ(gpus_of(plan_engines(options_with({tensor_parallel(2)}, AutoServers{}), context)),
-            (std::vector<std::vector<int>>{{7, 5}, {2, 3}}));
+            (std::vector<Gpus>{{7, 5}, {2, 3}}));
 }
 
 TEST(PlanEngines, AutomaticLeavesOverWhatDoesNotFillAGroup) {
@@ -127,7 +127,7 @@ TEST(PlanEngines, AListOfServersOverridesAndExtendsTheWorkersArguments) {
       options_with({tensor_parallel(4), {"max_num_seqs", "64"}}, std::vector{small, other}),
       context_with(8));
   ASSERT_TRUE(plans);
-  EXPECT_EQ(gpus_of(plans), (std::vector<std::vector<int>>{{0}, {1}, {2, 3, 4, 5}}));
+  EXPECT_EQ(gpus_of(plans), (std::vector<Gpus>{{0}, {1}, {2, 3, 4, 5}}));
   EXPECT_EQ(plans->at(1).max_num_seqs, 32);
   EXPECT_EQ(plans->at(1).served_names, (Words{"org/model", "short"}));
   EXPECT_EQ(plans->at(2).max_num_seqs, 64);
@@ -227,6 +227,19 @@ TEST(PlanCommandEngines, ArePinnedWhenTheyUseGpus) {
   ASSERT_TRUE(plans);
   EXPECT_EQ(plans->at(1).argv, (Words{"serve", "1"}));
   EXPECT_EQ(plans->at(1).environment.set.at("CUDA_VISIBLE_DEVICES"), "1");
+}
+
+TEST(PlanCommandEngines, MayBePinnedByUuidAndVllmMayNot) {
+  PlanContext context = context_with(0);
+  context.gpus = {Gpu::by_uuid("MIG-1"), Gpu::by_uuid("GPU-2")};
+  const auto plans = plan_engines(command_options({"serve", "{gpus}"}), context);
+  ASSERT_TRUE(plans);
+  EXPECT_EQ(plans->at(1).argv, (Words{"serve", "GPU-2"}));
+  EXPECT_EQ(plans->at(0).environment.set.at("CUDA_VISIBLE_DEVICES"), "MIG-1");
+  EXPECT_EQ(problem(options_with({}), context),
+            "CUDA_VISIBLE_DEVICES has 'MIG-1': many versions of vLLM read integers only, not "
+            "UUIDs; write the indices (`nvidia-smi -L` shows both), or start vLLM by `engine: "
+            "command`");
 }
 
 TEST(PlanCommandEngines, NeedAModelOnlyIfTheyNameIt) {
