@@ -120,10 +120,9 @@ bool is_wildcard(std::string_view host) {
 bool is_own_name(std::string_view host) {
   std::array<char, 256> buffer{};
   if (::gethostname(buffer.data(), buffer.size() - 1) != 0) return false;
-  const auto first_label = [](std::string_view name) { return name.substr(0, name.find('.')); };
   const std::string own = lower(buffer.data());
   const std::string name = lower(host);
-  return name == own || (name == first_label(own)) || (first_label(name) == own);
+  return name == own || name == own.substr(0, own.find('.'));
 }
 
 bool overlaps(const HostPort& listen, const HostPort& other) {

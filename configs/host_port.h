@@ -36,7 +36,7 @@ BackendUrl parse_backend_url(std::string_view url);
 bool is_loopback(std::string_view host);  // 127.0.0.0/8, ::1, localhost
 bool is_wildcard(std::string_view host);  // 0.0.0.0, ::
 
-// Whether that is the name of this machine, short or with its domain.
+// Whether that is the name of this machine, also without its domain.
 bool is_own_name(std::string_view host);
 
 // Whether a listener on `listen` would receive what is sent to `other` on this machine.

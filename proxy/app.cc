@@ -83,7 +83,11 @@ App::App(const Options& options, Topology topology, ApiKeysPtr keys, const std::
   }
   signals_.add(SIGUSR1);
   signals_.add(SIGUSR2);
-  if (!topology_.plans.empty()) make_launcher(self);
+  if (topology_.plans.empty()) return;
+  if (const std::string problem = open_logs(options_, topology_); !problem.empty()) {
+    throw UnusableLogs(problem);
+  }
+  make_launcher(self);
 }
 
 App::~App() = default;
@@ -346,8 +350,7 @@ ReloadReport App::reload() {
   const auto tell = [&report](const std::vector<Diagnostic>& diagnostics) {
     for (const Diagnostic& one : diagnostics) {
       report.lines.push_back(one.format());
-      const std::string place = to_string(Place{one.file, one.line, one.column});
-      spdlog::log(level_of(one.severity), "reload: {}: {}", place, one.message);
+      spdlog::log(level_of(one.severity), "reload: {}", one.format());
     }
   };
   tell(loaded.diagnostics);

@@ -162,7 +162,10 @@ Acceptor listen_on(asio::io_context& io, const std::string& host_port, const std
 
 Acceptor duplicate(Acceptor& acceptor, asio::io_context& io) {
   const int fd = ::fcntl(acceptor.native_handle(), F_DUPFD_CLOEXEC, 0);
-  if (fd < 0) throw std::runtime_error("cannot duplicate the listening socket");
+  if (fd < 0) {
+    throw boost::system::system_error(ErrorCode(errno, boost::system::system_category()),
+                                      "cannot duplicate the listening socket");
+  }
   Acceptor copy(io.get_executor());
   copy.assign(acceptor.local_endpoint().protocol(), fd);
   copy.non_blocking(true);

@@ -214,15 +214,16 @@ int serve(const CommandLine& arguments) {
     return 0;
   }
   if (!topology->missing.empty()) return kUsage;
-  if (const std::string problem = open_logs(loaded.options, *topology); !problem.empty()) {
-    std::cerr << "error: " << problem << '\n';
-    return kUsage;
-  }
   raise_descriptor_limit();
   refuse_to_be_read();
-  App app(loaded.options, *std::move(topology), keys.keys, self,
-          [&arguments] { return load_options(arguments); });
-  return app.run();
+  try {
+    App app(loaded.options, *std::move(topology), keys.keys, self,
+            [&arguments] { return load_options(arguments); });
+    return app.run();
+  } catch (const UnusableLogs& error) {
+    std::cerr << "error: " << error.what() << '\n';
+    return kUsage;
+  }
 }
 
 int check(const CommandLine& arguments) {

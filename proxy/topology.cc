@@ -52,16 +52,15 @@ void reserve_own_ports(const Options& options, PortAllocator& ports) {
   }
 }
 
-// GPUs are told from each other by their indices, so only those of this machine are leased.
+// A second batchproxy on them is warned, not refused: there may be room for both.
 void lease_gpus(Topology& topology) {
   std::string taken;
   for (const EnginePlan& plan : topology.plans) {
-    for (const int gpu : plan.gpus) {
-      const std::string index = std::to_string(gpu);
-      if (auto lease = Lease::take("gpu-" + index)) {
+    for (const Gpu& gpu : plan.gpus) {
+      if (auto lease = Lease::take("gpu-" + gpu.name())) {
         topology.gpus.push_back(*std::move(lease));
       } else {
-        taken += (taken.empty() ? "" : ",") + index;
+        taken += (taken.empty() ? "" : ",") + gpu.name();
       }
     }
   }

@@ -39,7 +39,8 @@ TEST(Overlaps, KnowsThisMachineByItsName) {
   std::array<char, 256> name{};
   ASSERT_EQ(::gethostname(name.data(), name.size() - 1), 0);
   EXPECT_TRUE(overlaps({"0.0.0.0", 8000}, {name.data(), 8000}));
-  EXPECT_TRUE(overlaps({"::", 8000}, {std::string(name.data()) + ".cluster", 8000}));
+  const std::string full(name.data());
+  EXPECT_TRUE(overlaps({"::", 8000}, {full.substr(0, full.find('.')), 8000}));
   EXPECT_FALSE(overlaps({"127.0.0.1", 8000}, {name.data(), 8000}));
   EXPECT_FALSE(overlaps({"0.0.0.0", 8000}, {"another-machine", 8000}));
 }

@@ -143,7 +143,7 @@ def test_a_reload_tells_warnings_as_warnings(start_proxy, served, tmp_path):
     assert call(proxy.admin, "/admin/reload", b"")[0].status == 200
     wait_until(lambda: any("batch_sise" in line for line in proxy.errors), "the warning")
     line = next(line for line in proxy.errors if "batch_sise" in line)
-    assert re.search(r" warning reload: .*c\.yaml:1:1: 'batch_sise' is not read", line), line
+    assert re.search(r" warning reload: .*c\.yaml:1:1: warning: 'batch_sise' is not read", line), line
 
 
 def test_every_wrong_word_is_told():
