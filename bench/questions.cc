@@ -42,6 +42,7 @@ std::vector<Question> load_questions(const std::string& file) {
   std::vector<Question> questions;
   std::string line;
   for (int number = 1; std::getline(in, line); ++number) {
+    if (number == 1 && line.starts_with("\xEF\xBB\xBF")) line.erase(0, 3);  // a byte order mark
     if (line.empty()) continue;
     try {
       questions.push_back(parse_question(line));

@@ -132,14 +132,13 @@ ArgumentName resolve_argument_name(std::string_view written) {
   if (const auto found = std::ranges::find(kShort, spelt, &Short::written); found != kShort.end()) {
     return {std::string(found->name), {}};
   }
-  // One dash and not in the table, such as -O3: vLLM knows what it is.
-  if (dashes == 1) return {std::string(written), {}};
   if (is_known(spelt) || spelt.empty()) return {std::string(bare), {}};
   std::vector<std::string_view> candidates;
   for (const std::string_view name : kWellKnown) {
     if (name.starts_with(spelt)) candidates.push_back(name);
   }
-  if (candidates.empty()) return {std::string(bare), {}};
+  // One dash and no name of ours, such as -O3: vLLM knows what it is.
+  if (candidates.empty()) return {std::string(dashes == 1 ? written : bare), {}};
   if (candidates.size() == 1) return {std::string(candidates.front()), {}};
   return {"", std::move(candidates)};
 }

@@ -15,20 +15,21 @@ namespace {
 std::optional<std::vector<std::string>> split(std::string_view text) {
   std::vector<std::string> words;
   std::optional<std::string> word;
+  const auto begun = [&word]() -> std::string& { return word ? *word : word.emplace(); };
   char quote = 0;
   for (std::size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
     if (c == '\\' && quote != '\'' && i + 1 < text.size()) {
-      if (text[++i] != '\n') word = word.value_or("") + text[i];  // else the line goes on
+      if (text[++i] != '\n') begun() += text[i];  // else the line goes on
     } else if (quote != 0 && c == quote) {
       quote = 0;
     } else if (quote == 0 && (c == '"' || c == '\'')) {
       quote = c;
-      word = word.value_or("");
+      begun();
     } else if (quote == 0 && std::isspace(static_cast<unsigned char>(c))) {
       if (word) words.push_back(*std::exchange(word, std::nullopt));
     } else {
-      word = word.value_or("") + c;
+      begun() += c;
     }
   }
   if (quote != 0) return std::nullopt;
@@ -92,7 +93,7 @@ class Reader {
       map_.entries.push_back({word.substr(0, equals), place, value});
       if (equals != std::string::npos) add_value(word.substr(equals + 1), place);
     } else if (map_.entries.empty()) {
-      fail(place, "expected a flag such as --max-num-seqs first, found '" + word + "'");
+      if (good_) fail(place, "expected a flag such as --max-num-seqs first, found '" + word + "'");
     } else {
       add_value(word, place);
     }

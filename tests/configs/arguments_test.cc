@@ -66,6 +66,7 @@ TEST(ReadArguments, KnowsNamesAsOnTheCommandLine) {
 
 TEST(ReadArguments, LeavesShortNamesThatItDoesNotKnowToVllm) {
   EXPECT_THAT(arguments_of("{-O3: true}"), ElementsAre(Argument{"-O3", true}));
+  EXPECT_THAT(arguments_of("{-max-num-seqs: 8}"), ElementsAre(Argument{"max-num-seqs", "8"}));
   EXPECT_THAT(arguments_of("{something-new: 1}"), ElementsAre(Argument{"something-new", "1"}));
 }
 
