@@ -56,7 +56,7 @@ int run_questions(const CommandLine& line) {
 }
 
 // Says which words are not known, and what may have been meant.
-int refuse_unknown(const CLI::App& app) {
+int refuse_unknown(const CLI::App& app, const std::vector<std::string>& words) {
   std::vector<std::string> names;
   for (const CLI::App* command : app.get_subcommands({})) {
     names.push_back(command->get_name());
@@ -64,7 +64,7 @@ int refuse_unknown(const CLI::App& app) {
       for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
     }
   }
-  for (const std::string& word : app.remaining(true)) {
+  for (const std::string& word : words) {
     const std::string name = word.substr(0, word.find('='));
     const std::string hint = suggestion(name, {names.begin(), names.end()});
     if (!name.starts_with('-') && hint.empty()) continue;  // the value of a flag that nobody knows
@@ -106,7 +106,12 @@ int run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ExtrasError&) {
-    return refuse_unknown(app);
+    return refuse_unknown(app, app.remaining(true));
+  } catch (const CLI::RequiredError& error) {
+    const bool misspelt = argc > 1 && app.get_subcommands().empty();
+    if (misspelt) return refuse_unknown(app, {argv[1]});
+    app.exit(error);
+    return kUsage;
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : kUsage;
   }

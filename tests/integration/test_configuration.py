@@ -9,7 +9,7 @@ import socket
 import subprocess
 
 import pytest
-from conftest import MODEL, PROXY, Program, call, complete, wait_until, write_config
+from conftest import BENCH, MODEL, PROXY, Program, call, complete, wait_until, write_config
 
 
 def run(*args, env=None, cwd="/"):
@@ -60,13 +60,14 @@ def test_two_on_the_same_gpus_are_warned(start, tmp_path):
     assert log.endswith("logs in batchproxy_logs"), log
 
 
-def test_an_engine_never_gets_a_port_of_ours(start, tmp_path):
+@pytest.mark.parametrize("ours, other", [("--listen", "--admin"), ("--admin", "--listen")])
+def test_an_engine_never_gets_a_port_of_ours(start, tmp_path, ours, other):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     config = write_config(tmp_path / "c.yaml", servers=2, port_base=port)
-    program = start("--config", config, "--listen", str(port), "--admin", str(port + 1))
-    engines = program.wait_for_line(r"engine-\d +http://127.0.0.1:(\d+)", 2)
-    assert not {int(engine[1]) for engine in engines} & {port, port + 1}
+    program = start("--config", config, ours, str(port), other, "0")
+    engines = [int(engine[1]) for engine in program.wait_for_line(r"engine-\d +http://127.0.0.1:(\d+)", 2)]
+    assert min(engines) > port
     program.wait_for_line("ready: 2 of 2")
 
 
@@ -186,3 +187,13 @@ def test_a_simulated_engine_on_a_taken_port_names_it(served):
     port = served.engine.url.rpartition(":")[2]
     done = run("sim-engine", MODEL, "--port", port, "--sim-load-time", "0")
     assert done.returncode == 1 and f"Address already in use (http://127.0.0.1:{port})" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("words, said", [
+    (["questions", "--url", "http://node1", "--questions", "/etc/passwd"],
+     "/etc/passwd:1: not a question (a JSON object with passage, question, options and label): syntax error\n"),
+    (["questions", "--urll", "x", "--url", "http://node1", "--workrs", "3"], "'--workrs'; did you mean '--workers'?"),
+    (["question"], "'question'; did you mean 'questions'?")])
+def test_the_bench_tells_what_is_wrong_with_its_words(words, said):
+    done = subprocess.run([BENCH, *words], capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0 and said in done.stderr, done.stderr
