@@ -8,6 +8,8 @@
 #include <iostream>
 #include <optional>
 #include <stdexcept>
+#include <string>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -16,6 +18,7 @@
 #include "bench/policy_command.h"
 #include "bench/report.h"
 #include "bench/scrape.h"
+#include "configs/nearest_name.h"
 
 namespace batchproxy::bench {
 namespace {
@@ -52,6 +55,25 @@ int run_questions(const CommandLine& line) {
   return report.answered == report.asked ? 0 : 1;
 }
 
+// Says which words are not known, and what may have been meant.
+int refuse_unknown(const CLI::App& app, const std::vector<std::string>& words) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands({})) {
+    names.push_back(command->get_name());
+    for (const CLI::Option* option : command->get_options()) {
+      for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+    }
+  }
+  for (const std::string& word : words) {
+    const std::string name = word.substr(0, word.find('='));
+    const std::string hint = suggestion(name, {names.begin(), names.end()});
+    if (!name.starts_with('-') && hint.empty()) continue;  // the value of a flag that nobody knows
+    std::cerr << "error: unknown word '" << name << "'" << hint << '\n';
+  }
+  std::cerr << "Run with --help for more information.\n";
+  return kUsage;
+}
+
 int run(int argc, char** argv) {
   CommandLine line;
   PolicyCommand policy;
@@ -83,6 +105,13 @@ int run(int argc, char** argv) {
   const auto* policies = add_policy_command(app, policy);
   try {
     app.parse(argc, argv);
+  } catch (const CLI::ExtrasError&) {
+    return refuse_unknown(app, app.remaining(true));
+  } catch (const CLI::RequiredError& error) {
+    const bool misspelt = argc > 1 && app.get_subcommands().empty();
+    if (misspelt) return refuse_unknown(app, {argv[1]});
+    app.exit(error);
+    return kUsage;
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : kUsage;
   }

@@ -7,6 +7,7 @@
 
 #include <boost/json/parse.hpp>
 #include <boost/json/value_to.hpp>
+#include <boost/system/system_error.hpp>
 
 namespace batchproxy::bench {
 
@@ -26,6 +27,13 @@ Question parse_question(const std::string& line) {
   return question;
 }
 
+std::runtime_error not_a_question(const std::string& file, int line, const std::string& why) {
+  return std::runtime_error(file + ":" + std::to_string(line) +
+                            ": not a question (a JSON object with passage, question, options and "
+                            "label): " +
+                            why);
+}
+
 }  // namespace
 
 std::vector<Question> load_questions(const std::string& file) {
@@ -34,13 +42,14 @@ std::vector<Question> load_questions(const std::string& file) {
   std::vector<Question> questions;
   std::string line;
   for (int number = 1; std::getline(in, line); ++number) {
+    if (number == 1 && line.starts_with("\xEF\xBB\xBF")) line.erase(0, 3);  // a byte order mark
     if (line.empty()) continue;
     try {
       questions.push_back(parse_question(line));
+    } catch (const boost::system::system_error& error) {
+      throw not_a_question(file, number, error.code().message());  // what() names Boost's source
     } catch (const std::exception& error) {
-      throw std::runtime_error(
-          file + ":" + std::to_string(number) +
-          ": not a question (passage, question, options, label): " + error.what());
+      throw not_a_question(file, number, error.what());
     }
   }
   if (questions.empty()) throw std::runtime_error(file + " holds no question");

@@ -6,67 +6,14 @@
 #include <cmath>
 #include <utility>
 
+#include "configs/argument_words.h"
+#include "configs/home_path.h"
 #include "configs/json_text.h"
 #include "configs/nearest_name.h"
 #include "configs/value_reader.h"
 
 namespace batchproxy {
 namespace {
-
-// Common arguments, for near misses only: vLLM has hundreds, and a name not listed here is fine.
-const std::vector<std::string_view> kWellKnown{
-    "async_scheduling",
-    "block_size",
-    "chat_template",
-    "chat_template_content_format",
-    "cpu_offload_gb",
-    "data_parallel_size",
-    "disable_custom_all_reduce",
-    "disable_log_requests",
-    "disable_log_stats",
-    "distributed_executor_backend",
-    "download_dir",
-    "dtype",
-    "enable_auto_tool_choice",
-    "enable_chunked_prefill",
-    "enable_expert_parallel",
-    "enable_lora",
-    "enable_prefix_caching",
-    "enforce_eager",
-    "generation_config",
-    "gpu_memory_utilization",
-    "hf_overrides",
-    "hf_token",
-    "kv_cache_dtype",
-    "limit_mm_per_prompt",
-    "load_format",
-    "lora_modules",
-    "max_logprobs",
-    "max_lora_rank",
-    "max_loras",
-    "max_model_len",
-    "max_num_batched_tokens",
-    "max_num_seqs",
-    "max_parallel_loading_workers",
-    "max_seq_len_to_capture",
-    "no_enable_prefix_caching",
-    "override_generation_config",
-    "pipeline_parallel_size",
-    "quantization",
-    "reasoning_parser",
-    "revision",
-    "rope_scaling",
-    "rope_theta",
-    "scheduling_policy",
-    "seed",
-    "speculative_config",
-    "swap_space",
-    "tensor_parallel_size",
-    "tokenizer",
-    "tokenizer_mode",
-    "tool_call_parser",
-    "trust_remote_code",
-};
 
 struct Owned {
   std::string_view name;
@@ -79,6 +26,19 @@ constexpr std::array kOwned{
     Owned{"api_key", "batchproxy calls its own engines without a key; remove it"},
     Owned{"model", "the engines load hf_model_id; remove it"},
     Owned{"served_model_name", "set `model` to the name that workers send; remove it"},
+};
+
+// With one of these some vLLM does not start: what has been dropped, and what to do.
+struct Dropped {
+  std::string_view name;
+  std::string_view advice;
+};
+constexpr std::array kDropped{
+    Dropped{"disable_log_requests", "they log no requests unless asked to, so remove it"},
+    Dropped{"disable_frontend_multiprocessing", "remove it"},
+    Dropped{"num_scheduler_steps", "remove it"},
+    Dropped{"swap_space", "remove it"},
+    Dropped{"use_v2_block_manager", "remove it"},
 };
 
 std::string shown(const ArgumentValue& value) {
@@ -115,7 +75,11 @@ std::string fraction_problem(const ArgumentValue& value) {
 
 std::vector<std::string> list_texts(const std::vector<Yaml>& items) {
   std::vector<std::string> texts;
-  for (const Yaml& item : items) texts.push_back(item.is_scalar() ? item.text : to_json(item));
+  for (const Yaml& item : items) {
+    texts.push_back(!item.is_scalar() ? to_json(item)
+                    : item.plain      ? without_underscores(item.text)
+                                      : item.text);
+  }
   return texts;
 }
 
@@ -130,14 +94,34 @@ ArgumentValue read_argument_value(const Yaml& node) {
     case Yaml::Kind::kScalar:
       break;
   }
-  const auto flag = node.plain ? parse_bool(node.text) : std::nullopt;
-  return flag ? ArgumentValue(*flag) : ArgumentValue(node.text);
+  if (!node.plain) return with_home(node.text);
+  if (const auto flag = parse_bool(node.text)) return *flag;
+  return with_home(without_underscores(node.text));
+}
+
+// The argument that a key stands for, or nothing after saying why there is none.
+std::optional<std::string> name_of(const YamlEntry& entry, const std::string& path,
+                                   Findings& findings) {
+  ArgumentName resolved = resolve_argument_name(entry.key);
+  if (!resolved.candidates.empty()) {
+    findings.error(entry.key_place, path + "." + entry.key +
+                                        ": the beginning of several arguments (" +
+                                        join(resolved.candidates) + "); write one of them");
+    return std::nullopt;
+  }
+  const std::size_t dashes = std::min(entry.key.find_first_not_of('-'), entry.key.size());
+  const bool as_written = resolved.name.starts_with('-');
+  if (!as_written &&
+      with_underscores(resolved.name) != with_underscores(entry.key.substr(dashes))) {
+    findings.notice(entry.key_place, path + "." + entry.key + ": read as " + resolved.name);
+  }
+  return std::move(resolved.name);
 }
 
 // Both spellings of one argument, or one twice: which of them counts would be anybody's guess.
-bool report_repeated(const YamlEntry& entry, const Arguments& earlier, const std::string& path,
-                     Findings& findings) {
-  const Argument* same = find_argument(earlier, entry.key);
+bool report_repeated(const YamlEntry& entry, const std::string& name, const Arguments& earlier,
+                     const std::string& path, Findings& findings) {
+  const Argument* same = find_argument(earlier, name);
   if (!same) return false;
   findings.error(entry.key_place, same->name == entry.key
                                       ? "duplicate key '" + entry.key + "' in " + path
@@ -146,13 +130,21 @@ bool report_repeated(const YamlEntry& entry, const Arguments& earlier, const std
   return true;
 }
 
-}  // namespace
-
-std::string with_underscores(std::string_view name) {
-  std::string spelt(name);
-  std::ranges::replace(spelt, '-', '_');
-  return spelt;
+void warn(const YamlEntry& entry, const Argument& argument, const std::string& path,
+          Findings& findings) {
+  if (const std::string_view nearest = nearest_argument(argument.name); !nearest.empty()) {
+    findings.warning(entry.key_place, path + ": vLLM may not know '" + entry.key +
+                                          "'; did you mean '" + std::string(nearest) + "'?");
+  }
+  const auto dropped = std::ranges::find(kDropped, with_underscores(argument.name), &Dropped::name);
+  if (dropped != kDropped.end() && argument.value != ArgumentValue(false)) {
+    findings.warning(entry.key_place, path + "." + entry.key +
+                                          ": newer versions of vLLM have dropped it and do not " +
+                                          "start with it; " + std::string(dropped->advice));
+  }
 }
+
+}  // namespace
 
 const Argument* find_argument(const Arguments& arguments, std::string_view name) {
   const std::string spelt = with_underscores(name);
@@ -160,6 +152,21 @@ const Argument* find_argument(const Arguments& arguments, std::string_view name)
     return with_underscores(argument.name) == spelt;
   });
   return found == arguments.end() ? nullptr : &*found;
+}
+
+Arguments merge_arguments(const Arguments& base, const Arguments& overrides) {
+  Arguments merged = base;
+  for (const Argument& argument : overrides) {
+    const auto same = std::ranges::find_if(merged, [&](const Argument& other) {
+      return with_underscores(other.name) == with_underscores(argument.name);
+    });
+    if (same == merged.end()) {
+      merged.push_back(argument);
+    } else {
+      *same = argument;
+    }
+  }
+  return merged;
 }
 
 std::optional<std::int64_t> parse_human_integer(std::string_view text) {
@@ -183,7 +190,7 @@ std::string argument_problem(const Argument& argument) {
   for (const Owned& owned : kOwned) {
     if (name == owned.name) return std::string(owned.reason);
   }
-  if (name == "tensor_parallel_size" || name == "pipeline_parallel_size") {
+  if (name.ends_with("_parallel_size")) {
     return group_size_problem(argument.value);
   }
   if (name == "max_num_seqs" || name == "max_num_batched_tokens") {
@@ -196,22 +203,17 @@ std::string argument_problem(const Argument& argument) {
 
 std::optional<Arguments> read_arguments(const Yaml& node, const std::string& path,
                                         Findings& findings) {
-  if (!node.is_map()) {
-    report_unexpected(node, path, "a mapping of vLLM arguments", findings);
-    return std::nullopt;
-  }
+  const std::optional<Yaml> map = node.is_map() ? node : mapping_of_words(node, path, findings);
+  if (!map) return std::nullopt;
   Arguments arguments;
-  for (const YamlEntry& entry : node.entries) {
-    if (report_repeated(entry, arguments, path, findings)) continue;
-    Argument argument{entry.key, read_argument_value(entry.value)};
+  for (const YamlEntry& entry : map->entries) {
+    const auto name = name_of(entry, path, findings);
+    if (!name || report_repeated(entry, *name, arguments, path, findings)) continue;
+    Argument argument{*name, read_argument_value(entry.value)};
     if (const std::string problem = argument_problem(argument); !problem.empty()) {
       findings.error(entry.value.place, path + "." + entry.key + ": " + problem);
     }
-    const bool known = std::ranges::count(kWellKnown, with_underscores(entry.key)) > 0;
-    if (const auto nearest = nearest_name(entry.key, kWellKnown); nearest && !known) {
-      findings.warning(entry.key_place, path + ": vLLM may not know '" + entry.key +
-                                            "'; did you mean '" + std::string(*nearest) + "'?");
-    }
+    warn(entry, argument, path, findings);
     arguments.push_back(std::move(argument));
   }
   return arguments;

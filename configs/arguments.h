@@ -8,23 +8,24 @@
 #include <string>
 #include <string_view>
 
+#include "configs/argument_names.h"
 #include "configs/options.h"
 #include "configs/yaml_tree.h"
 
 namespace batchproxy {
 
-// One spelling for `max-num-seqs` and `max_num_seqs`.
-std::string with_underscores(std::string_view name);
-
 // The argument of that name, however it is spelt; null when absent.
 const Argument* find_argument(const Arguments& arguments, std::string_view name);
+
+// `base` with the arguments of `overrides` replaced where names match and added where not.
+Arguments merge_arguments(const Arguments& base, const Arguments& overrides);
 
 // "4096", "25.6k" (25600), "32K" (32768), up to T, as vLLM reads them; nothing for anything else.
 std::optional<std::int64_t> parse_human_integer(std::string_view text);
 
-// Reads a `vllm_args` mapping. `path` names it in messages. Refuses what the launcher must own
-// (port, model, ...) and impossible sizes; warns about near misses of well-known names. Returns
-// nothing, and an error in `findings`, if it cannot be used.
+// Reads `vllm_args`: a mapping, or the words of a command line. `path` names it in messages.
+// Refuses what the launcher must own (port, model, ...) and impossible sizes; warns about near
+// misses of well-known names. Returns nothing, and an error in `findings`, if it cannot be used.
 std::optional<Arguments> read_arguments(const Yaml& node, const std::string& path,
                                         Findings& findings);
 

@@ -7,6 +7,7 @@
 #include <charconv>
 
 #include <boost/asio/ip/address.hpp>
+#include <unistd.h>
 
 namespace batchproxy {
 namespace {
@@ -68,6 +69,11 @@ std::optional<HostPort> parse_host_port(std::string_view text) {
   return HostPort{*std::move(host), *port};
 }
 
+HostPort host_port_of(std::string_view host, std::uint16_t port) {
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  return {std::string(host), port};
+}
+
 std::string to_string(const HostPort& address) {
   const bool is_v6 = address.host.find(':') != std::string::npos;
   const std::string host = is_v6 ? "[" + address.host + "]" : address.host;
@@ -111,11 +117,19 @@ bool is_wildcard(std::string_view host) {
   return address && address->is_unspecified();
 }
 
+bool is_own_name(std::string_view host) {
+  std::array<char, 256> buffer{};
+  if (::gethostname(buffer.data(), buffer.size() - 1) != 0) return false;
+  const std::string own = lower(buffer.data());
+  const std::string name = lower(host);
+  return name == own || name == own.substr(0, own.find('.'));
+}
+
 bool overlaps(const HostPort& listen, const HostPort& other) {
   if (listen.port != other.port || listen.port == 0) return false;
   const std::string left = lower(listen.host);
   const std::string right = lower(other.host);
-  if (left == right) return true;
+  if (left == right || (is_wildcard(left) && is_own_name(right))) return true;
   // 127.0.0.1 and 127.0.0.2 are different listeners; the name and the wildcard reach both.
   const auto local = [](std::string_view host) { return is_loopback(host) || is_wildcard(host); };
   const auto broad = [](std::string_view host) { return host == "localhost" || is_wildcard(host); };

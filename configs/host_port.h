@@ -20,6 +20,9 @@ struct HostPort {
 // "127.0.0.1:8000", "[::1]:8000", "node7:8000"; the port is required, 0 is allowed.
 std::optional<HostPort> parse_host_port(std::string_view text);
 
+// The address of a host that may be written with or without the brackets of IPv6.
+HostPort host_port_of(std::string_view host, std::uint16_t port);
+
 // "127.0.0.1:8000" or "[::1]:8000".
 std::string to_string(const HostPort& address);
 
@@ -32,6 +35,9 @@ BackendUrl parse_backend_url(std::string_view url);
 
 bool is_loopback(std::string_view host);  // 127.0.0.0/8, ::1, localhost
 bool is_wildcard(std::string_view host);  // 0.0.0.0, ::
+
+// Whether that is the name of this machine, also without its domain.
+bool is_own_name(std::string_view host);
 
 // Whether a listener on `listen` would receive what is sent to `other` on this machine.
 bool overlaps(const HostPort& listen, const HostPort& other);

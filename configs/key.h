@@ -26,21 +26,31 @@ struct Origin {
 };
 
 // What a value may be. For numbers and durations (in seconds) the closed range [min, max]; for
-// strings one of `words`, or anything when `words` is empty.
+// strings one of `words`, or anything of that form when `words` is empty.
 struct Limits {
+  // kPath: "~/x" is one in the home directory. kAddress: a port alone is one of 127.0.0.1.
+  enum class Form { kText, kPath, kAddress };
+
   double min = 0;
   double max = 0;
   std::vector<std::string_view> words;
+  Form form = Form::kText;
 };
 
 inline Limits anything() {
   return {};
 }
 inline Limits between(double min, double max) {
-  return {min, max, {}};
+  return {min, max, {}, {}};
 }
 inline Limits one_of(std::vector<std::string_view> words) {
-  return {0, 0, std::move(words)};
+  return {0, 0, std::move(words), {}};
+}
+inline Limits a_path() {
+  return {0, 0, {}, Limits::Form::kPath};
+}
+inline Limits an_address() {
+  return {0, 0, {}, Limits::Form::kAddress};
 }
 
 template <class T>

@@ -20,7 +20,8 @@ namespace batchproxy {
 using Environment = std::map<std::string, std::string>;
 
 // A command-line flag that sets a key, as {"--listen", "0.0.0.0:9000"}. Known: --listen, --admin,
-// --backend (repeatable), --engine, --io-threads, --batch-size, --batch-timeout, --flush and
+// --backend (repeatable), --engine, --gpus, --io-threads, --batch-size, --batch-timeout, --flush
+// and
 // --log-level. For each there is a variable: BATCHPROXY_LISTEN, ..., BATCHPROXY_BACKENDS (commas).
 using Flag = std::pair<std::string, std::string>;
 

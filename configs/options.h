@@ -107,7 +107,7 @@ struct LauncherOptions {
                                         anything(),
                                         "For `engine: command`: a list of arguments; {model} "
                                         "{port} {host} {gpus} {index} are filled in."};
-  Key<std::string> executable{"executable", "vllm", anything(),
+  Key<std::string> executable{"executable", "vllm", a_path(),
                               "The vLLM program: a name on PATH or a path."};
   Key<std::int64_t> gpus{"gpus", 0, between(0, 1024),
                          "GPUs to use; 0 asks the driver (the simulated engine assumes 8)."};
@@ -117,7 +117,7 @@ struct LauncherOptions {
                        "Seconds between the starts of two engines (none for simulated ones)."};
   Key<Seconds> stop_timeout{"stop_timeout", Seconds(20), between(0, 3600),
                             "Seconds between SIGTERM and SIGKILL when an engine is stopped."};
-  Key<std::string> log_directory{"log_directory", "batchproxy_logs", anything(),
+  Key<std::string> log_directory{"log_directory", "batchproxy_logs", a_path(),
                                  "Where each engine's output goes, one file per engine."};
   Key<std::string> sim_hardware{"sim_hardware", "a100", one_of({"a100", "h100"}),
                                 "What the simulated engine pretends to run on."};
@@ -128,11 +128,11 @@ struct LauncherOptions {
 
 // Everything under the top-level key `batchproxy:`. Unknown or duplicate keys here are errors.
 struct ProxyOptions {
-  Key<std::string> listen{"listen", "127.0.0.1:8000", anything(),
+  Key<std::string> listen{"listen", "127.0.0.1:8000", an_address(),
                           "HOST:PORT for workers; port 0 picks a free one and prints it."};
-  Key<std::string> admin{"admin", "127.0.0.1:8001", anything(),
+  Key<std::string> admin{"admin", "127.0.0.1:8001", an_address(),
                          "HOST:PORT for /metrics, /status, /livez and /readyz."};
-  Key<std::string> api_keys_file{"api_keys_file", "", anything(),
+  Key<std::string> api_keys_file{"api_keys_file", "", a_path(),
                                  "File of client keys, `name key` per line, mode 0600; with keys "
                                  "every path but /health asks for one."};
   Key<bool> allow_unauthenticated{"allow_unauthenticated", false, anything(),

@@ -38,6 +38,8 @@ constexpr std::array kSettings{
             set_key<[](Options& o) -> auto& { return o.proxy.allow_unauthenticated; }>},
     Setting{"--engine", "BATCHPROXY_ENGINE",
             set_key<[](Options& o) -> auto& { return o.proxy.launcher.engine; }>},
+    Setting{"--gpus", "BATCHPROXY_GPUS",
+            set_key<[](Options& o) -> auto& { return o.proxy.launcher.gpus; }>},
     Setting{"--io-threads", "BATCHPROXY_IO_THREADS",
             set_key<[](Options& o) -> auto& { return o.proxy.io_threads; }>},
     Setting{"--batch-size", "BATCHPROXY_BATCH_SIZE",

@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "configs/engine_wish.h"
 #include "configs/host_port.h"
 #include "configs/loader.h"
 
@@ -108,15 +109,21 @@ class Validator {
 
   void check_backend_urls() {
     std::vector<std::pair<HostPort, std::string>> seen;
+    // Those of flags have one place: looked at first, so that an error of one hides no other's.
+    std::vector<const BackendOptions*> backends;
     for (const BackendOptions& backend : proxy_.backends.value) {
-      if (!backend.url.is_set() || refused(backend.url)) continue;
+      if (backend.url.is_set() && !refused(backend.url)) backends.push_back(&backend);
+    }
+    for (const BackendOptions* each : backends) {
+      const BackendOptions& backend = *each;
       const Place place = place_of(backend.url.origin);
       const BackendUrl url = parse_backend_url(backend.url.value);
       if (!url.address) {
         findings_.error(place, "backend '" + without_user(backend.url.value) + "': " + url.problem);
         continue;
       }
-      const auto same = std::ranges::find(seen, *url.address, &decltype(seen)::value_type::first);
+      const auto same = std::ranges::find_if(
+          seen, [&](const auto& other) { return overlaps(other.first, *url.address); });
       if (same != seen.end()) {
         findings_.error(place, "backend '" + backend.url.value + "' is listed twice");
       }
@@ -179,34 +186,13 @@ class Validator {
 
   // When the file tells how many GPUs there are, the driver need not be asked.
   void check_gpus() {
-    const std::int64_t gpus = launcher_.gpus.value;
-    if (gpus == 0 || refused(launcher_.gpus) || refused(launcher_.servers) ||
-        refused(worker_.vllm_args)) {
+    const auto gpus = told_gpus(options_);
+    if (!gpus || refused(launcher_.gpus) || refused(launcher_.servers) ||
+        refused(launcher_.engine) || refused(worker_.vllm_args)) {
       return;
     }
-    const Servers& servers = launcher_.servers.value;
-    std::int64_t needed = 0;
-    if (const auto* list = std::get_if<std::vector<ServerOptions>>(&servers)) {
-      for (const ServerOptions& server : *list) {
-        needed += server.count.value * gpus_of(server.vllm_args.value);
-      }
-    } else {
-      const auto* count = std::get_if<std::int64_t>(&servers);
-      needed = (count ? *count : 1) * gpus_of({});
-    }
-    if (needed <= gpus) return;
-    findings_.error(place_of(launcher_.gpus.origin),
-                    "batchproxy.launcher.gpus: the engines need " + std::to_string(needed) +
-                        " GPUs, and there are " + std::to_string(gpus) +
-                        "; lower tensor_parallel_size or batchproxy.launcher.servers");
-  }
-
-  // GPUs of one engine. Its own arguments override the shared ones.
-  std::int64_t gpus_of(const Arguments& own) const {
-    const auto size = [&](std::string_view name) {
-      return integer_argument(own, name, integer_argument(worker_.vllm_args.value, name, 1));
-    };
-    return size("tensor_parallel_size") * size("pipeline_parallel_size");
+    const std::string problem = gpu_shortage(wished_engines(options_, *gpus), options_, *gpus);
+    if (!problem.empty()) findings_.error(place_of(launcher_.gpus.origin), problem);
   }
 
   // After "boot_local: ture" nobody knows which engines were meant.
@@ -246,9 +232,9 @@ class Validator {
 
   void check_server_and_port() {
     const Origin& origin = worker_.port.is_set() ? worker_.port.origin : worker_.server.origin;
-    const std::string host = worker_.server.value;
-    const std::string text = host.find(':') == std::string::npos ? host : "[" + host + "]";
-    const std::string url = "http://" + text + ":" + std::to_string(worker_.port.value);
+    const std::string& host = worker_.server.value;
+    const auto port = static_cast<std::uint16_t>(worker_.port.value);
+    const std::string url = "http://" + to_string(host_port_of(host, port));
     const BackendUrl parsed = parse_backend_url(url);
     if (!parsed.address) {
       findings_.error(place_of(worker_.server.origin),

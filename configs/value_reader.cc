@@ -6,6 +6,7 @@
 #include <cmath>
 #include <system_error>
 
+#include "configs/home_path.h"
 #include "configs/nearest_name.h"
 #include "configs/yaml_slips.h"
 
@@ -15,6 +16,8 @@ namespace {
 template <class Number>
 std::optional<Number> parse_whole_text(std::string_view text) {
   if (text.starts_with('+')) text.remove_prefix(1);
+  const std::string digits = without_underscores(text);
+  text = digits;
   Number value{};
   const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (problem != std::errc() || end != text.data() + text.size()) return std::nullopt;
@@ -49,6 +52,18 @@ std::string unit_hint(std::string_view text) {
   return "";
 }
 
+bool is_port(std::string_view text) {
+  return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
+// The text as its form is meant.
+std::string in_form(const std::string& text, Limits::Form form) {
+  if (form == Limits::Form::kPath) return with_home(text);
+  const std::size_t colon = text.starts_with(':') ? 1 : 0;
+  const bool port_alone = form == Limits::Form::kAddress && is_port(text.substr(colon));
+  return port_alone ? "127.0.0.1:" + text.substr(colon) : text;
+}
+
 }  // namespace
 
 std::optional<bool> parse_bool(std::string_view text) {
@@ -61,6 +76,15 @@ std::optional<bool> parse_bool(std::string_view text) {
     if (text == word) return false;
   }
   return std::nullopt;
+}
+
+std::string without_underscores(std::string_view text) {
+  std::string digits(text);
+  const std::size_t sign = digits.starts_with('-') || digits.starts_with('+') ? 1 : 0;
+  const bool is_number = digits.size() > sign && digits[sign] >= '0' && digits[sign] <= '9' &&
+                         digits.find_first_not_of("0123456789_.", sign) == std::string::npos;
+  if (is_number) std::erase(digits, '_');
+  return digits;
 }
 
 std::optional<std::int64_t> parse_integer(std::string_view text) {
@@ -154,7 +178,7 @@ std::optional<std::string> read_string(const Yaml& node, const Expectation& expe
       findings.warning(node.place,
                        expected.path + ": " + found(node) + " is hardly what was meant" + odd);
     }
-    return node.text;
+    return in_form(node.text, expected.limits.form);
   }
   findings.error(node.place, expected.path + ": expected one of " + join(words) + "; found " +
                                  found(node) + suggestion(node.text, words));
@@ -167,7 +191,7 @@ std::optional<std::vector<std::string>> read_strings(const Yaml& node, const Exp
   bool good = node.is_list();
   for (const Yaml& item : node.items) {
     good = good && item.is_scalar();
-    strings.push_back(item.text);
+    strings.push_back(with_home(item.text));
   }
   if (good) return strings;
   report_unexpected(node, expected.path, "a list of text", findings);

@@ -37,8 +37,11 @@ std::optional<std::vector<std::string>> read_strings(const Yaml& node, const Exp
 
 // YAML 1.1's booleans: true, yes, on, false, no, off, also capitalised.
 std::optional<bool> parse_bool(std::string_view text);
-std::optional<std::int64_t> parse_integer(std::string_view text);
-std::optional<double> parse_number(std::string_view text);  // finite
+std::optional<std::int64_t> parse_integer(std::string_view text);  // also 32_768, as YAML 1.1
+std::optional<double> parse_number(std::string_view text);         // finite
+
+// "32_768" -> "32768", as the workers' loader reads numbers; what is no number stays as it is.
+std::string without_underscores(std::string_view text);
 
 // 0.5 -> "0.5", 1e7 -> "10000000".
 std::string number_text(double value);

@@ -54,6 +54,22 @@ class VllmEnvironment {
     return found == environment_.end() || found->second.empty() ? nullptr : &found->second;
   }
 
+  // The same, for a use that something has: Kubernetes and Docker export VLLM_PORT=tcp://... beside
+  // a service named vllm, and that is nobody's setting.
+  const std::string* value_for(std::string_view variable, std::string_view use) {
+    const std::string* value = value_of(variable);
+    if (!value || !is_service_link(*value)) return value;
+    findings_.notice({std::string(variable)},
+                     "not used as " + std::string(use) + ": '" + *value +
+                         "' is what Kubernetes or Docker says about a service of that name");
+    return nullptr;
+  }
+
+  static bool is_service_link(std::string_view value) {
+    return value.starts_with("tcp://") || value.starts_with("udp://") ||
+           value.starts_with("sctp://");
+  }
+
   void announce(std::string_view variable, std::string_view use) {
     findings_.notice({std::string(variable)},
                      "used as " + std::string(use) + ", which nothing else sets");
@@ -61,8 +77,9 @@ class VllmEnvironment {
 
   template <class T>
   void fill(Key<T>& key, std::string_view variable) {
-    const std::string* value = value_of(variable);
-    if (!value || key.is_set()) return;
+    if (key.is_set()) return;
+    const std::string* value = value_for(variable, key.name);
+    if (!value) return;
     const Place place{std::string(variable)};
     Binder(Source::kVllmEnvironment, findings_)
         .set(key, Yaml::scalar(*value, place), std::string(key.name));
@@ -71,8 +88,9 @@ class VllmEnvironment {
 
   void add_argument(const ArgumentVariable& each) {
     Key<Arguments>& arguments = options_.worker.vllm_args;
-    const std::string* value = value_of(each.variable);
-    if (!value || find_argument(arguments.value, each.argument)) return;
+    if (find_argument(arguments.value, each.argument)) return;
+    const std::string* value = value_for(each.variable, each.argument);
+    if (!value) return;
     Argument argument{std::string(each.argument), *value};
     if (each.argument == "trust_remote_code") {
       argument.value = *value == "1" || parse_bool(*value).value_or(false);

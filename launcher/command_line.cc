@@ -10,14 +10,23 @@
 namespace batchproxy {
 namespace {
 
-// vLLM's flags that have no --no- form; most of its booleans have one.
-constexpr std::array<std::string_view, 5> kStoreTrueFlags{
-    "disable_log_stats", "aggregate_engine_logging", "headless", "grpc",
-    "data_parallel_multi_port_external_lb"};
+// vLLM's flags that are on, or that vLLM may turn on, where nothing is said: false has to be told.
+// All others are off then, and what says so is better left out: up to 0.8.5 most have no --no-
+// form.
+constexpr std::array<std::string_view, 8> kMayBeOn{
+    "async_scheduling",                 // where it can
+    "disable_cascade_attn",             // on in newer ones
+    "disable_hybrid_kv_cache_manager",  // by what the engine uses
+    "enable_chunked_prefill",           // where it can
+    "enable_flashinfer_autotune",       // by the optimization level
+    "enable_log_deltas",                // on
+    "enable_prefix_caching",            // on
+    "use_tqdm_on_load"};                // on
 
 // "--max-num-seqs", or for "compilation_config.cudagraph_mode" a flag whose key after the dot is
 // left as it is: it names a field, not a flag.
 std::string flag_name(std::string_view name) {
+  if (name.starts_with('-')) return std::string(name);  // a short one of vLLM's own, such as -O3
   const std::string_view head = name.substr(0, name.find('.'));
   std::string flag = "--" + std::string(name);
   std::replace(flag.begin(), flag.begin() + 2 + static_cast<std::ptrdiff_t>(head.size()), '_', '-');
@@ -31,8 +40,8 @@ void append_boolean(std::vector<std::string>& flags, const std::string& name, bo
     flags.push_back(value ? "true" : "false");
   } else if (value) {
     flags.push_back(flag);
-  } else if (std::find(kStoreTrueFlags.begin(), kStoreTrueFlags.end(), with_underscores(name)) ==
-             kStoreTrueFlags.end()) {
+  } else if (std::find(kMayBeOn.begin(), kMayBeOn.end(), with_underscores(name)) !=
+             kMayBeOn.end()) {
     flags.push_back("--no-" + flag.substr(2));
   }
 }
@@ -97,21 +106,6 @@ std::string pasteable_command(const EnginePlan& plan) {
 
 }  // namespace
 
-Arguments merge_arguments(const Arguments& base, const Arguments& overrides) {
-  Arguments merged = base;
-  for (const Argument& argument : overrides) {
-    const auto same = std::find_if(merged.begin(), merged.end(), [&](const Argument& other) {
-      return with_underscores(other.name) == with_underscores(argument.name);
-    });
-    if (same == merged.end()) {
-      merged.push_back(argument);
-    } else {
-      *same = argument;
-    }
-  }
-  return merged;
-}
-
 std::vector<std::string> flags_for(const Arguments& arguments) {
   std::vector<std::string> flags;
   for (const Argument& argument : arguments) append_argument(flags, argument);
@@ -141,7 +135,7 @@ std::vector<std::string> fill_command(const std::vector<std::string>& command,
   return words;
 }
 
-EnvironmentChanges engine_environment(const std::vector<int>& gpus, const std::string& engine_id,
+EnvironmentChanges engine_environment(const Gpus& gpus, const std::string& engine_id,
                                       const Environment& inherited) {
   EnvironmentChanges changes;
   changes.set = {{"BATCHPROXY_ENGINE_ID", engine_id},
@@ -160,9 +154,9 @@ EnvironmentChanges engine_environment(const std::vector<int>& gpus, const std::s
   return changes;
 }
 
-std::string join_gpus(const std::vector<int>& gpus) {
+std::string join_gpus(const Gpus& gpus) {
   std::string text;
-  for (const int gpu : gpus) text += (text.empty() ? "" : ",") + std::to_string(gpu);
+  for (const Gpu& gpu : gpus) text += (text.empty() ? "" : ",") + gpu.name();
   return text;
 }
 

@@ -14,11 +14,8 @@
 
 namespace batchproxy {
 
-// `base` with the arguments of `overrides` replaced where names match and added where not.
-Arguments merge_arguments(const Arguments& base, const Arguments& overrides);
-
-// vLLM's flags for `arguments`: true is `--name`, false `--no-name`, a list the flag once and then
-// its values, a mapping one JSON argument, null nothing.
+// vLLM's flags for `arguments`: true is `--name`, false nothing or, for what is on by default,
+// `--no-name`, a list the flag once and then its values, a mapping one JSON argument, null nothing.
 std::vector<std::string> flags_for(const Arguments& arguments);
 
 // `serve`-style arguments without the program: MODEL, address, served names, then `arguments`.
@@ -30,11 +27,11 @@ std::vector<std::string> fill_command(const std::vector<std::string>& command,
                                       const EnginePlan& plan);
 
 // What is set and unset for an engine with `gpus`; `engine_id` is its unique marker.
-EnvironmentChanges engine_environment(const std::vector<int>& gpus, const std::string& engine_id,
+EnvironmentChanges engine_environment(const Gpus& gpus, const std::string& engine_id,
                                       const Environment& inherited);
 
 // "0,1"
-std::string join_gpus(const std::vector<int>& gpus);
+std::string join_gpus(const Gpus& gpus);
 
 // `word` as a POSIX shell reads it back.
 std::string shell_quoted(std::string_view word);

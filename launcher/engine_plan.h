@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "configs/options.h"
+#include "launcher/gpu.h"
 #include "launcher/result.h"
 
 namespace batchproxy {
@@ -28,19 +29,20 @@ struct EnginePlan {
   std::string name;   // "engine-0"; also the log file's name
   std::string model;  // what is loaded: a Hugging Face id or a directory
   std::vector<std::string>
-      served_names;       // what clients may send as `model`; a command may have none
-  std::vector<int> gpus;  // empty when the engine is not pinned to any
+      served_names;  // what clients may send as `model`; a command may have none
+  Gpus gpus;         // empty when the engine is not pinned to any
   std::string host = "127.0.0.1";
   int port = 0;
   std::int64_t max_num_seqs = 0;
   std::vector<std::string> argv;  // argv[0] as configured; resolve_executables() makes it a path
   EnvironmentChanges environment;
   std::string log_file;
+  int log_descriptor = -1;  // open and locked, by EngineLogs
 };
 
 // What the planner may not find out by itself.
 struct PlanContext {
-  std::vector<int> gpus;        // from find_gpus(); ignored for simulated engines
+  Gpus gpus;                    // from find_gpus(); ignored for simulated engines
   Environment inherited;        // our own environment
   std::string self_executable;  // the batchproxy program, which is also the simulated engine
   std::string run_id;           // unique to this run; marks our engines' environments
@@ -49,10 +51,6 @@ struct PlanContext {
 
 // The plans, or sentences that say what to change.
 using EnginePlans = boost::system::result<std::vector<EnginePlan>, std::vector<std::string>>;
-
-// Whether plan_engines() will look at PlanContext::gpus. Simulated engines need no GPU, and a
-// command only if it uses {gpus} or a parallel size is given.
-bool needs_gpus(const Options& options);
 
 EnginePlans plan_engines(const Options& options, const PlanContext& context);
 

@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "launcher/descriptor.h"
 #include "launcher/shim_status.h"
 
 namespace batchproxy {
@@ -28,41 +29,21 @@ namespace asio = boost::asio;
 // A shim that has closed its status pipe is a few instructions from its end.
 constexpr std::chrono::milliseconds kReapAgain{2};
 
-class File {
- public:
-  explicit File(int descriptor = -1) : descriptor_(descriptor) {}
-  File(File&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
-  File& operator=(File&& other) noexcept {
-    std::swap(descriptor_, other.descriptor_);
-    return *this;
-  }
-  ~File() { close(); }
-
-  int get() const { return descriptor_; }
-  int release() { return std::exchange(descriptor_, -1); }
-  void close() {
-    if (const int descriptor = release(); descriptor >= 0) ::close(descriptor);
-  }
-
- private:
-  int descriptor_;
-};
-
 // Both pairs are close-on-exec, so that no other child of ours holds an engine's control end open.
 struct Channels {
-  File our_control, shim_control;
-  File our_status, shim_status;
+  Descriptor our_control, shim_control;
+  Descriptor our_status, shim_status;
 
   bool open() {
     std::array<int, 2> control{};
     // A socket rather than a pipe: writing to a dead shim is an error then, not a signal.
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, control.data()) != 0) return false;
-    our_control = File(control[0]);
-    shim_control = File(control[1]);
+    our_control = Descriptor(control[0]);
+    shim_control = Descriptor(control[1]);
     std::array<int, 2> status{};
     if (pipe2(status.data(), O_CLOEXEC) != 0) return false;
-    our_status = File(status[0]);
-    shim_status = File(status[1]);
+    our_status = Descriptor(status[0]);
+    shim_status = Descriptor(status[1]);
     return true;
   }
 };
@@ -88,9 +69,7 @@ class SpawnOptions {
   }
 
   // Onto itself: that only clears close-on-exec, in the child alone.
-  void pass(const File& file) {
-    posix_spawn_file_actions_adddup2(&actions_, file.get(), file.get());
-  }
+  void pass(int descriptor) { posix_spawn_file_actions_adddup2(&actions_, descriptor, descriptor); }
 
   const posix_spawn_file_actions_t* actions() const { return &actions_; }
   const posix_spawnattr_t* attributes() const { return &attributes_; }
@@ -119,13 +98,16 @@ int spawn_shim(const EngineCommand& command, const Channels& channels, pid_t& pi
                                 std::to_string(command.stop_timeout.count()),
                                 "--log",
                                 command.log_file,
+                                "--keep-fd",
+                                std::to_string(command.log_descriptor),
                                 "--"};
   argv.insert(argv.end(), command.argv.begin(), command.argv.end());
   std::vector<std::string> variables;
   for (const auto& [name, value] : command.environment) variables.push_back(name + "=" + value);
   SpawnOptions options;
-  options.pass(channels.shim_control);
-  options.pass(channels.shim_status);
+  options.pass(channels.shim_control.get());
+  options.pass(channels.shim_status.get());
+  if (command.log_descriptor >= 0) options.pass(command.log_descriptor);
   return posix_spawn(&pid, command.shim_executable.c_str(), options.actions(), options.attributes(),
                      c_pointers(argv).data(), c_pointers(variables).data());
 }
@@ -214,7 +196,7 @@ struct EngineProcess::State : std::enable_shared_from_this<State> {
   Hooks hooks;
   asio::posix::stream_descriptor status;
   asio::steady_timer reap_timer;
-  File control;
+  Descriptor control;
   pid_t shim = 0;
   pid_t engine = 0;
   bool exited = false;

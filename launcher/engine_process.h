@@ -23,6 +23,7 @@ struct EngineCommand {
   std::vector<std::string> argv;
   Environment environment;  // all of it
   std::string log_file;
+  int log_descriptor = -1;  // its lock, which lasts as long as the engine; -1: there is none
   Seconds stop_timeout{20};
 };
 

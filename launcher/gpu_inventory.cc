@@ -42,21 +42,24 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(first, text.find_last_not_of(" \t") - first + 1);
 }
 
-OrError<int> parse_device(std::string_view item) {
+OrError<Gpu> parse_device(std::string_view item) {
   int index = 0;
   const auto [end, error] = std::from_chars(item.data(), item.data() + item.size(), index);
-  if (error == std::errc() && end == item.data() + item.size() && index >= -1) return index;
-  const bool is_uuid = item.substr(0, 4) == "GPU-" || item.substr(0, 4) == "MIG-";
-  return LaunchError{"CUDA_VISIBLE_DEVICES has '" + std::string(item) + "'" +
-                     (is_uuid ? ": vLLM needs integers, not UUIDs (`nvidia-smi -L` shows both)"
-                              : ": expected GPU indices such as 0,1,2,3")};
+  if (error == std::errc() && end == item.data() + item.size() && index >= -1) return Gpu(index);
+  if (item.starts_with("GPU-") || item.starts_with("MIG-")) return Gpu::by_uuid(std::string(item));
+  if (item == "NoDevFiles") {
+    return LaunchError{
+        "CUDA_VISIBLE_DEVICES is NoDevFiles: the batch system has given this job no GPUs; ask it "
+        "for some (SLURM: --gres=gpu:N), or try --engine sim"};
+  }
+  return LaunchError{"CUDA_VISIBLE_DEVICES has '" + std::string(item) +
+                     "': expected GPU indices such as 0,1,2,3"};
 }
 
-OrError<std::vector<int>> limited(int count, const std::vector<int>& visible) {
-  for (const int index : visible) {
-    if (index >= count) {
-      return LaunchError{"CUDA_VISIBLE_DEVICES names GPU " + std::to_string(index) +
-                         ", but the driver has " +
+OrError<Gpus> limited(int count, const Gpus& visible) {
+  for (const Gpu& gpu : visible) {
+    if (gpu.index >= count) {
+      return LaunchError{"CUDA_VISIBLE_DEVICES names GPU " + gpu.name() + ", but the driver has " +
                          (count == 0 ? "none" : "only 0 to " + std::to_string(count - 1))};
     }
   }
@@ -86,16 +89,16 @@ OrError<int> count_gpus(const std::string& nvml_library) {
   return static_cast<int>(count);
 }
 
-OrError<std::vector<int>> parse_visible_devices(const std::string& value) {
-  std::vector<int> devices;
+OrError<Gpus> parse_visible_devices(const std::string& value) {
+  Gpus devices;
   std::string_view rest = value;
   while (!trimmed(rest).empty()) {
     const auto comma = rest.find(',');
     const auto device = parse_device(trimmed(rest.substr(0, comma)));
     if (!device) return device.error();
-    if (*device == -1) break;  // as in CUDA: what follows an invalid index is invisible
+    if (*device == Gpu(-1)) break;  // as in CUDA: what follows an invalid index is invisible
     if (std::find(devices.begin(), devices.end(), *device) != devices.end()) {
-      return LaunchError{"CUDA_VISIBLE_DEVICES names GPU " + std::to_string(*device) + " twice"};
+      return LaunchError{"CUDA_VISIBLE_DEVICES names GPU " + device->name() + " twice"};
     }
     devices.push_back(*device);
     rest = comma == std::string_view::npos ? std::string_view() : rest.substr(comma + 1);
@@ -103,15 +106,14 @@ OrError<std::vector<int>> parse_visible_devices(const std::string& value) {
   return devices;
 }
 
-OrError<std::vector<int>> find_gpus(std::int64_t asked,
-                                    const std::optional<std::string>& cuda_visible_devices,
-                                    const std::string& nvml_library) {
-  std::optional<std::vector<int>> visible;
+OrError<Gpus> find_gpus(std::int64_t asked, const std::optional<std::string>& cuda_visible_devices,
+                        const std::string& nvml_library) {
+  std::optional<Gpus> visible;
   if (cuda_visible_devices) {
     auto parsed = parse_visible_devices(*cuda_visible_devices);
     if (!parsed) return parsed.error();
     visible = std::move(*parsed);
-    if (visible->empty()) return std::vector<int>();
+    if (visible->empty()) return Gpus();
   }
   if (asked == 0) {
     const auto count = count_gpus(nvml_library);

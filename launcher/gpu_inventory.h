@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "launcher/gpu.h"
 #include "launcher/result.h"
 
 namespace batchproxy {
@@ -17,14 +18,12 @@ inline constexpr const char* kNvmlLibrary = "libnvidia-ml.so.1";
 // How many GPUs the driver sees. `nvml_library` is a name for dlopen or a path.
 OrError<int> count_gpus(const std::string& nvml_library = kNvmlLibrary);
 
-// The indices of a CUDA_VISIBLE_DEVICES value, in its order. Only integers are understood: vLLM
-// itself cannot read GPU UUIDs in many of its versions. "" and "-1" mean none.
-OrError<std::vector<int>> parse_visible_devices(const std::string& value);
+// The GPUs of a CUDA_VISIBLE_DEVICES value, in its order. "" and "-1" mean none.
+OrError<Gpus> parse_visible_devices(const std::string& value);
 
 // The pool for engines: `asked` GPUs (launcher.gpus) without asking the driver, or all that the
 // driver sees when `asked` is 0; an inherited CUDA_VISIBLE_DEVICES limits and orders either.
-OrError<std::vector<int>> find_gpus(std::int64_t asked,
-                                    const std::optional<std::string>& cuda_visible_devices,
-                                    const std::string& nvml_library = kNvmlLibrary);
+OrError<Gpus> find_gpus(std::int64_t asked, const std::optional<std::string>& cuda_visible_devices,
+                        const std::string& nvml_library = kNvmlLibrary);
 
 }  // namespace batchproxy

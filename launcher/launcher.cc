@@ -91,6 +91,7 @@ struct Launcher::Core : std::enable_shared_from_this<Core> {
     command.argv = engine.plan.argv;
     command.environment = changed_environment(hooks.inherited, engine.plan.environment);
     command.log_file = engine.plan.log_file;
+    command.log_descriptor = engine.plan.log_descriptor;
     command.stop_timeout = stop_timeout;
     engine.process = std::make_unique<EngineProcess>(io.get_executor(), hooks_for(engine));
     engine.state = State::kStarting;

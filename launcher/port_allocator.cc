@@ -1,15 +1,11 @@
-// launcher/port_allocator.cc - leases as names of abstract unix sockets.
+// launcher/port_allocator.cc - tries one port after the other.
 #include "launcher/port_allocator.h"
 
-#include <algorithm>
-#include <cstddef>
-#include <cstring>
+#include <cstdint>
 #include <string>
-#include <utility>
 
 #include <netinet/in.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 namespace batchproxy {
@@ -34,45 +30,18 @@ bool can_bind(int port) {
 
 }  // namespace
 
-OrError<PortLease> PortLease::take(int port) {
-  const int descriptor = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (descriptor < 0)
-    return LaunchError{std::string("no socket for a port lease: ") + std::strerror(errno)};
-  PortLease lease(port, descriptor);
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  const std::string name = "batchproxy-port-" + std::to_string(port);
-  std::copy(name.begin(), name.end(), address.sun_path + 1);  // a leading NUL makes it abstract
-  const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
-  if (bind(descriptor, reinterpret_cast<const sockaddr*>(&address), length) != 0) {
-    return LaunchError{"port " + std::to_string(port) +
-                       " is taken by an engine of another batchproxy"};
-  }
-  return lease;
-}
-
-PortLease::PortLease(PortLease&& other) noexcept
-    : port_(other.port_), descriptor_(std::exchange(other.descriptor_, -1)) {}
-
-PortLease& PortLease::operator=(PortLease&& other) noexcept {
-  std::swap(port_, other.port_);
-  std::swap(descriptor_, other.descriptor_);
-  return *this;
-}
-
-PortLease::~PortLease() {
-  if (descriptor_ >= 0) close(descriptor_);
+bool PortAllocator::reserve(int port) {
+  auto lease = Lease::take("port-" + std::to_string(port));
+  if (!lease) return false;
+  leases_.push_back(*std::move(lease));
+  return true;
 }
 
 OrError<int> PortAllocator::take() {
   const int first = next_;
   while (next_ <= kLastPort) {
     const int port = next_++;
-    auto lease = PortLease::take(port);
-    if (lease && can_bind(port)) {
-      leases_.push_back(std::move(*lease));
-      return port;
-    }
+    if (can_bind(port) && reserve(port)) return port;
   }
   return LaunchError{"no free port from " + std::to_string(first) +
                      " upwards on 127.0.0.1: lower batchproxy.launcher.port_base"};

@@ -9,28 +9,10 @@
 
 #include <vector>
 
+#include "launcher/lease.h"
 #include "launcher/result.h"
 
 namespace batchproxy {
-
-// Holds an abstract unix socket named after the port; the kernel frees the name when we die.
-class PortLease {
- public:
-  // Nothing when another lease on `port` is held anywhere on this machine.
-  static OrError<PortLease> take(int port);
-
-  PortLease(PortLease&& other) noexcept;
-  PortLease& operator=(PortLease&& other) noexcept;
-  ~PortLease();
-
-  int port() const { return port_; }
-
- private:
-  PortLease(int port, int descriptor) : port_(port), descriptor_(descriptor) {}
-
-  int port_ = 0;
-  int descriptor_ = -1;
-};
 
 // Keeps the leases it gives out; keep it as long as the engines live.
 class PortAllocator {
@@ -40,9 +22,13 @@ class PortAllocator {
   // The next free port from `first_port` upwards.
   OrError<int> take();
 
+  // Keeps `port` for something else of ours. False when it has been given to an engine, of ours or
+  // of another batchproxy.
+  bool reserve(int port);
+
  private:
   int next_;
-  std::vector<PortLease> leases_;
+  std::vector<Lease> leases_;
 };
 
 }  // namespace batchproxy

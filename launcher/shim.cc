@@ -42,6 +42,7 @@ constexpr std::chrono::milliseconds kKillAgain{20};
 struct ShimArguments {
   int control_fd = -1;
   int status_fd = -1;
+  int kept_fd = -1;         // for the engine, untouched
   double stop_timeout = 0;  // seconds
   std::string log_file;
   char** engine_argv = nullptr;  // null-terminated
@@ -62,6 +63,7 @@ std::optional<ShimArguments> parse_arguments(int argc, char** argv) {
     bool good = false;
     if (name == "--control-fd") good = parse_number(value, arguments.control_fd);
     if (name == "--status-fd") good = parse_number(value, arguments.status_fd);
+    if (name == "--keep-fd") good = parse_number(value, arguments.kept_fd);
     if (name == "--stop-timeout") good = parse_number(value, arguments.stop_timeout);
     if (name == "--log") good = !(arguments.log_file = value).empty();
     if (!good) return std::nullopt;
@@ -77,7 +79,7 @@ std::optional<ShimArguments> parse_arguments(int argc, char** argv) {
 
 // Whatever we inherited would otherwise stay open as long as the engine lives: listening sockets of
 // the launcher, control pipes of other shims.
-void close_files_except(int first_kept, int second_kept) {
+void close_files_except(const std::array<int, 3>& kept) {
   std::vector<int> files;
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator("/proc/self/fd", ignored)) {
@@ -87,7 +89,7 @@ void close_files_except(int first_kept, int second_kept) {
     }
   }
   for (const int file : files) {
-    if (file != first_kept && file != second_kept) close(file);
+    if (std::ranges::find(kept, file) == kept.end()) close(file);
   }
 }
 
@@ -134,13 +136,16 @@ class Shim {
 
  private:
   void isolate() {
-    close_files_except(arguments_.control_fd, arguments_.status_fd);
+    close_files_except({arguments_.control_fd, arguments_.status_fd, arguments_.kept_fd});
     fcntl(arguments_.control_fd, F_SETFD, FD_CLOEXEC);
     fcntl(arguments_.status_fd, F_SETFD, FD_CLOEXEC);
     setsid();
     prctl(PR_SET_CHILD_SUBREAPER, 1);
-    // When to stop is the launcher's decision; a terminal's Ctrl-C or a log-out is not ours.
-    for (const int number : {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE}) signal(number, SIG_IGN);
+    // When to stop is the launcher's decision; a terminal's Ctrl-C, a log-out or a batch system's
+    // warning is not ours.
+    for (const int number : {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGUSR1, SIGUSR2}) {
+      signal(number, SIG_IGN);
+    }
     sigset_t child_signal;
     sigemptyset(&child_signal);
     sigaddset(&child_signal, SIGCHLD);

@@ -1,6 +1,7 @@
 // launcher/shim.h - the hidden subcommand `engine-shim`: a small process between us and one engine.
 //
-//   engine-shim --control-fd N --status-fd M --stop-timeout SECONDS --log FILE -- PROGRAM ARGS...
+//   engine-shim --control-fd N --status-fd M --stop-timeout SECONDS --log FILE [--keep-fd L]
+//               -- PROGRAM ARGS...
 //
 // It is the parent of the engine and, as a subreaper, of every orphan the engine leaves behind, so
 // it can tell when the whole tree is gone. The launcher holds the only write end of the control
@@ -8,6 +9,8 @@
 //
 // Control: "stop" (SIGTERM to the engine, SIGKILL to the tree after the timeout), "kill" (SIGKILL
 // at once), end-of-file (the same as stop). Status: see shim_status.h.
+//
+// The engine inherits descriptor L, which holds the lock of its log file.
 //
 // Threading: single-threaded process.
 #pragma once

@@ -123,12 +123,18 @@ std::optional<std::string> read_secret_file(const std::string& path, Findings& f
     return std::nullopt;
   }
   text.resize(size);
+  if (text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF")) {
+    findings.error({path}, "saved as UTF-16; save it as UTF-8");
+    return std::nullopt;
+  }
   return text;
 }
 
 }  // namespace
 
 void ApiKeys::add(std::string_view text, const std::string& source, Findings& findings) {
+  constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
   const bool is_variable = source == kVariable;
   const std::string_view ends = is_variable ? ",\n" : "\n";
   for (int line = 1; !text.empty(); ++line) {

@@ -32,6 +32,11 @@ void end_on_error(std::exception_ptr error) {
   if (error) std::rethrow_exception(error);
 }
 
+spdlog::level::level_enum level_of(Severity severity) {
+  if (severity == Severity::kNotice) return spdlog::level::info;
+  return severity == Severity::kWarning ? spdlog::level::warn : spdlog::level::err;
+}
+
 std::string url(const asio::ip::tcp::endpoint& endpoint) {
   const auto address = endpoint.address();
   const std::string host = address.is_v6() ? "[" + address.to_string() + "]" : address.to_string();
@@ -66,17 +71,23 @@ App::App(const Options& options, Topology topology, ApiKeysPtr keys, const std::
                   data_.set_metrics(backend, metrics);
                 }}),
       data_(data_plane_setup()),
-      admin_(listen_on(io_, *options.proxy.admin, "--admin")),
+      admin_(take_admin_port()),
       signals_(io_, SIGINT, SIGTERM, SIGHUP),
       ticker_(io_),
       drain_timer_(io_),
-      listen_url_(url(data_.listen(*options.proxy.listen))),
+      listen_url_(url(data_.listen(*options.proxy.listen, may_have()))),
       started_(std::chrono::steady_clock::now()) {
   for (const BackendSite& site : sites_.all()) {
     data_.add_backend(site);
     monitor_.add(site.endpoint);
   }
-  if (!topology_.plans.empty()) make_launcher(self);
+  signals_.add(SIGUSR1);
+  signals_.add(SIGUSR2);
+  if (topology_.plans.empty()) return;
+  if (const std::string problem = open_logs(options_, topology_); !problem.empty()) {
+    throw UnusableLogs(problem);
+  }
+  make_launcher(self);
 }
 
 App::~App() = default;
@@ -103,6 +114,25 @@ DataPlane::Setup App::data_plane_setup() {
     };
   }
   return setup;
+}
+
+// First of the two. When it is not to be had, whether the other is gets told along with it.
+Acceptor App::take_admin_port() {
+  try {
+    return listen_on(io_, *options_.proxy.admin, "--admin", may_have());
+  } catch (const std::runtime_error& error) {
+    const std::string admin = error.what();
+    try {
+      data_.listen(*options_.proxy.listen, may_have());
+    } catch (const std::runtime_error& other) {
+      throw std::runtime_error(admin + "\nerror: " + other.what());
+    }
+    throw std::runtime_error(admin);
+  }
+}
+
+MayHave App::may_have() {
+  return [this](std::uint16_t port) { return topology_.ports.reserve(port); };
 }
 
 std::size_t App::backend_count() const {
@@ -321,6 +351,9 @@ void App::wait_for_signal() {
     if (error) return;
     if (number == SIGHUP) {
       reload();
+    } else if (number == SIGUSR1 || number == SIGUSR2) {
+      spdlog::info("{} changes nothing here; SIGTERM drains and stops, SIGHUP reloads",
+                   number == SIGUSR1 ? "SIGUSR1" : "SIGUSR2");
     } else {
       shut_down(0);
     }
@@ -332,21 +365,25 @@ void App::wait_for_signal() {
 ReloadReport App::reload() {
   ReloadReport report;
   const LoadResult loaded = load_again_();
-  for (const Diagnostic& diagnostic : loaded.diagnostics) {
-    report.lines.push_back(diagnostic.format());
-  }
+  const auto tell = [&report](const std::vector<Diagnostic>& diagnostics) {
+    for (const Diagnostic& one : diagnostics) {
+      report.lines.push_back(one.format());
+      spdlog::log(level_of(one.severity), "reload: {}", one.format());
+    }
+  };
+  tell(loaded.diagnostics);
+  std::vector<std::string> plan_lines;
   if (loaded.ok()) {
     ReloadPlan plan = plan_reload(options_, loaded.options);
     const LoadedApiKeys keys = load_api_keys(plan.options, keys_.get());
-    for (const Diagnostic& diagnostic : keys.diagnostics) {
-      report.lines.push_back(diagnostic.format());
-    }
+    tell(keys.diagnostics);
     try {
       report.ok = keys.ok();
       if (report.ok) replace_backends(plan);
     } catch (const std::runtime_error& error) {
       report.ok = false;
       report.lines.push_back(std::string("error: ") + error.what());
+      spdlog::error("reload: {}", error.what());
     }
     if (report.ok) {
       std::ranges::move(changes_between(keys_.get(), keys.keys.get()),
@@ -354,22 +391,22 @@ ReloadReport App::reload() {
       keys_ = keys.keys;
       data_.set_keys(keys_);
       options_ = std::move(plan.options);
-      report.lines.insert(report.lines.end(), plan.lines.begin(), plan.lines.end());
+      plan_lines = std::move(plan.lines);
     }
   }
   last_reload_failed_ = !report.ok;
   if (!report.ok) {
-    for (const std::string& line : report.lines) spdlog::error("{}", line);
     spdlog::error("the configuration was not reloaded; the one in force stays");
     return report;
   }
-  if (report.lines.empty()) report.lines.push_back("nothing has changed");
+  if (plan_lines.empty()) plan_lines.push_back("nothing has changed");
+  report.lines.insert(report.lines.end(), plan_lines.begin(), plan_lines.end());
   data_.set_settings(data_path_settings(options_, backend_count()), scheduler_options(options_));
   monitor_.set_intervals({to_duration(*options_.proxy.health_interval),
                           to_duration(*options_.proxy.metrics_interval)});
   set_log_level(*options_.proxy.log_level);
   ++generation_;
-  for (const std::string& line : report.lines) spdlog::info("reload: {}", line);
+  for (const std::string& line : plan_lines) spdlog::info("reload: {}", line);
   return report;
 }
 

@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <stdexcept>
 #include <string>
 
 #include <boost/asio/io_context.hpp>
@@ -25,12 +26,18 @@
 
 namespace batchproxy {
 
+// The engines' logs cannot be written, which is for the configuration to mend.
+struct UnusableLogs : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
 class App final : private LauncherEvents {
  public:
   // Reads the configuration once more, from wherever it came.
   using LoadAgain = std::function<LoadResult()>;
 
-  // Takes both ports; throws std::runtime_error with a message for the operator.
+  // Takes both ports and opens the engines' logs; throws std::runtime_error with a message for the
+  // operator, or UnusableLogs.
   // `keys` may be null: then none are asked for.
   App(const Options& options, Topology topology, ApiKeysPtr keys, const std::string& self,
       LoadAgain load_again);
@@ -46,6 +53,8 @@ class App final : private LauncherEvents {
 
   DataPlane::Setup data_plane_setup();
   std::size_t backend_count() const;
+  Acceptor take_admin_port();
+  MayHave may_have();  // a port that no engine has been given
   void make_launcher(const std::string& self);
   Snapshot snapshot() const;
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "configs/printable.h"
+#include "launcher/command_line.h"
 
 namespace batchproxy {
 
@@ -50,8 +51,9 @@ void Console::banner(const Topology& topology, const std::string& listen,
     line(fmt::format("  {:<10} {}", site.endpoint->name, describe_engine(site)));
   }
   if (topology.plans.empty()) return;
+  const std::string& log = topology.plans.front().log_file;
   line(fmt::format("starting {} engine{}; logs in {}", topology.plans.size(),
-                   topology.plans.size() == 1 ? "" : "s", *options_.proxy.launcher.log_directory));
+                   topology.plans.size() == 1 ? "" : "s", log.substr(0, log.rfind('/'))));
   std::vector<std::string> names;
   for (const EnginePlan& plan : topology.plans) names.push_back(plan.name);
   board_.emplace(std::move(names), ::isatty(STDOUT_FILENO) == 1);
@@ -66,9 +68,24 @@ void Console::how_to_use(const Snapshot& now, const std::string& listen) {
   line(fmt::format("  point workers at {}/v1", listen));
   const bool has_workers = !options_.worker.hf_model_id->empty() || !options_.worker.model->empty();
   if (!options_.file.empty() && has_workers) {
-    line(fmt::format("  or make their file: batchproxy worker-config {} > workers.yaml",
-                     options_.file));
+    line("  or make their file: " + worker_config_command(listen) + " > workers.yaml");
   }
+}
+
+// With what the file does not say: an address that a flag gave, or that was picked.
+std::string Console::worker_config_command(std::string_view listen) const {
+  const ProxyOptions& proxy = options_.proxy;
+  const auto by_flag = [](const auto& key) {
+    return key.origin.source == Source::kFlag || key.origin.source == Source::kEnvironment;
+  };
+  std::string command = "batchproxy worker-config " + shell_quoted(options_.file);
+  if (by_flag(proxy.listen) || proxy.listen->ends_with(":0")) {
+    command += " --listen " + std::string(listen.substr(listen.find("//") + 2));
+  }
+  if (by_flag(proxy.api_keys_file)) {
+    command += " --api-keys-file " + shell_quoted(*proxy.api_keys_file);
+  }
+  return command;
 }
 
 void Console::batch_done(const BatchSummary& batch, const std::string& backend) {

@@ -39,6 +39,7 @@ class Console {
  private:
   void write(std::string_view text);
   void summary(const Snapshot& now);
+  std::string worker_config_command(std::string_view listen) const;
 
   const Options& options_;
   std::optional<EngineBoard> board_;  // until the engines are up

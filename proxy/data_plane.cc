@@ -70,8 +70,8 @@ DataPlane::~DataPlane() {
   stop();
 }
 
-asio::ip::tcp::endpoint DataPlane::listen(const std::string& host_port) {
-  acceptors_.push_back(listen_on(threads_.front()->io, host_port, "--listen"));
+asio::ip::tcp::endpoint DataPlane::listen(const std::string& host_port, const MayHave& may_have) {
+  acceptors_.push_back(listen_on(threads_.front()->io, host_port, "--listen", may_have));
   for (std::size_t i = 1; i < threads_.size(); ++i) {
     acceptors_.push_back(duplicate(acceptors_.front(), threads_[i]->io));
   }

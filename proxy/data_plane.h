@@ -38,7 +38,7 @@ class DataPlane {
   ~DataPlane();  // stops and joins
 
   // Takes the port; throws std::runtime_error. Returns the address, with its real port.
-  asio::ip::tcp::endpoint listen(const std::string& host_port);
+  asio::ip::tcp::endpoint listen(const std::string& host_port, const MayHave& may_have);
   void start();
 
   // Introduces a backend, or puts another in the place of one that has no calls any more. Nothing

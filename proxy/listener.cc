@@ -3,6 +3,8 @@
 
 #include <cerrno>
 #include <stdexcept>
+#include <thread>
+#include <vector>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/redirect_error.hpp>
@@ -23,6 +25,9 @@ namespace {
 constexpr int kBacklog = 4096;
 constexpr Duration kAcceptPause = std::chrono::milliseconds(100);
 constexpr Duration kCapPause = std::chrono::milliseconds(50);  // while no more clients may come
+constexpr Duration kPatience = std::chrono::seconds(2);  // with a port that nobody alive holds
+constexpr Duration kLookAgain = std::chrono::milliseconds(20);
+constexpr std::size_t kMostDeclined = 64;
 constexpr Duration kLinger = std::chrono::seconds(1);
 
 Task<void> serve(IoThread& thread, Connection::Ptr connection) {
@@ -54,6 +59,29 @@ Task<void> turn_away(IoThread& thread, Connection::Ptr connection) {
   const std::string answer = compose_error(error, context);
   co_await connection->write(answer, kLinger);
   connection->close_lingering(kLinger);
+}
+
+ErrorCode bind_and_listen(Acceptor& acceptor, const asio::ip::tcp::endpoint& endpoint) {
+  try {
+    acceptor.open(endpoint.protocol());
+    ::fcntl(acceptor.native_handle(), F_SETFD, FD_CLOEXEC);
+    acceptor.set_option(asio::socket_base::reuse_address(true));
+    acceptor.bind(endpoint);
+    acceptor.listen(kBacklog);
+    acceptor.non_blocking(true);
+  } catch (const boost::system::system_error& error) {
+    return error.code();
+  }
+  return {};
+}
+
+// Why an address is not to be had, and what helps.
+std::string reason(const ErrorCode& error, const std::string& holder, const std::string& flag) {
+  if (error == boost::system::errc::too_many_files_open) {
+    return error.message() + ". Raise the limit: ulimit -n";
+  }
+  return error.message() + (holder.empty() ? "" : " by " + holder) +
+         ". Choose another address with " + flag + " (port 0 picks a free one).";
 }
 
 void report(std::exception_ptr error) {
@@ -105,30 +133,39 @@ asio::ip::tcp::endpoint resolve(const std::string& host_port) {
   return found.begin()->endpoint();
 }
 
-Acceptor listen_on(asio::io_context& io, const std::string& host_port, const std::string& flag) {
+Acceptor listen_on(asio::io_context& io, const std::string& host_port, const std::string& flag,
+                   const MayHave& may_have) {
   const auto endpoint = resolve(host_port);
-  Acceptor acceptor(io.get_executor());
-  try {
-    acceptor.open(endpoint.protocol());
-    ::fcntl(acceptor.native_handle(), F_SETFD, FD_CLOEXEC);
-    acceptor.set_option(asio::socket_base::reuse_address(true));
-    acceptor.bind(endpoint);
-    acceptor.listen(kBacklog);
-    acceptor.non_blocking(true);
-  } catch (const boost::system::system_error& error) {
-    const bool taken = error.code() == asio::error::address_in_use;
+  std::vector<Acceptor> declined;  // kept for a while: their ports are not offered again
+  const auto give_up = std::chrono::steady_clock::now() + kPatience;
+  for (;;) {
+    Acceptor acceptor(io.get_executor());
+    const ErrorCode error = bind_and_listen(acceptor, endpoint);
+    if (!error && (endpoint.port() != 0 || may_have(acceptor.local_endpoint().port()) ||
+                   declined.size() == kMostDeclined)) {
+      return acceptor;
+    }
+    if (!error) {
+      declined.push_back(std::move(acceptor));
+      continue;
+    }
+    // A process that was killed holds its ports for a moment after its death.
+    const bool taken = error == asio::error::address_in_use;
     const std::string holder = taken ? port_holder(endpoint.port()) : std::string();
-    throw std::runtime_error("cannot listen on " + host_port + ": " + error.code().message() +
-                             (holder.empty() ? "" : " by " + holder) +
-                             ". Choose another address with " + flag +
-                             " (port 0 picks a free one).");
+    if (!taken || !holder.empty() || std::chrono::steady_clock::now() >= give_up) {
+      throw std::runtime_error("cannot listen on " + host_port + ": " +
+                               reason(error, holder, flag));
+    }
+    std::this_thread::sleep_for(kLookAgain);
   }
-  return acceptor;
 }
 
 Acceptor duplicate(Acceptor& acceptor, asio::io_context& io) {
   const int fd = ::fcntl(acceptor.native_handle(), F_DUPFD_CLOEXEC, 0);
-  if (fd < 0) throw std::runtime_error("cannot duplicate the listening socket");
+  if (fd < 0) {
+    throw boost::system::system_error(ErrorCode(errno, boost::system::system_category()),
+                                      "cannot duplicate the listening socket");
+  }
   Acceptor copy(io.get_executor());
   copy.assign(acceptor.local_endpoint().protocol(), fd);
   copy.non_blocking(true);

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -26,7 +27,10 @@ asio::ip::tcp::endpoint resolve(const std::string& host_port);
 using Acceptor = asio::basic_socket_acceptor<asio::ip::tcp, IoExecutor>;
 
 // Binds and listens; throws std::runtime_error that names `flag` when the address is not to be had.
-Acceptor listen_on(asio::io_context& io, const std::string& host_port, const std::string& flag);
+// Where the port is free to choose (0), one that `may_have` declines is not taken.
+using MayHave = std::function<bool(std::uint16_t port)>;
+Acceptor listen_on(asio::io_context& io, const std::string& host_port, const std::string& flag,
+                   const MayHave& may_have);
 
 // Another acceptor for the same socket, on another thread's io_context.
 Acceptor duplicate(Acceptor& acceptor, asio::io_context& io);

@@ -13,25 +13,31 @@
 #include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <iterator>
 #include <memory>
 #include <sstream>
 #include <string>
 #include <vector>
 
 #include <CLI/CLI.hpp>
+#include <boost/system/system_error.hpp>
 #include <fmt/format.h>
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
+#include <sys/auxv.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
 #include "backends/sim/sim_engine.h"
 #include "configs/describe.h"
+#include "configs/home_path.h"
 #include "configs/host_port.h"
 #include "configs/loader.h"
 #include "configs/nearest_name.h"
+#include "configs/overrides.h"
 #include "configs/printable.h"
+#include "configs/value_reader.h"
 #include "configs/worker_config.h"
 #include "launcher/command_line.h"
 #include "launcher/shim.h"
@@ -43,6 +49,7 @@ namespace batchproxy {
 namespace {
 
 constexpr int kUsage = 2;
+constexpr const char* kOpenDoor = "--allow-unauthenticated";
 
 // Flags that set keys of the configuration; their help comes from here, their checks from the
 // loader.
@@ -53,22 +60,20 @@ struct KeyFlags {
     const auto flag = [&](const std::string& name, const std::string& type,
                           const std::string& help) {
       command
-          .add_option_function<std::vector<std::string>>(
-              name,
-              [this, name](const std::vector<std::string>& values) {
-                for (const std::string& value : values) given.emplace_back(name, value);
-              },
+          .add_option_function<std::string>(
+              name, [this, name](const std::string& value) { given.emplace_back(name, value); },
               help)
           ->type_name(type)
-          ->allow_extra_args(false);
+          ->trigger_on_parse();  // each time it is given, not the last time
     };
-    flag("--listen", "HOST:PORT", "Address for workers (default 127.0.0.1:8000; port 0 picks one)");
-    flag("--admin", "HOST:PORT", "Address for /status and /metrics (default 127.0.0.1:8001)");
+    flag("--listen", "[HOST:]PORT",
+         "Address for workers (default 127.0.0.1:8000; port 0 picks one)");
+    flag("--admin", "[HOST:]PORT", "Address for /status and /metrics (default 127.0.0.1:8001)");
     flag("--backend", "URL", "An engine that already runs; repeat for more");
     flag("--api-keys-file", "FILE", "Client keys, `name key` per line; without, nobody is asked");
-    flag("--allow-unauthenticated", "BOOL",
-         "true: without keys, other addresses than loopback ones may be used");
+    flag(kOpenDoor, "[BOOL]", "Without keys, other addresses than loopback ones may be used");
     flag("--engine", "KIND", "What to start: vllm, sim or command");
+    flag("--gpus", "N", "GPUs to use, without asking the driver");
     flag("--io-threads", "N", "Threads that serve connections (default: one per core)");
     flag("--batch-size", "N", "Most prompts in a batch");
     flag("--batch-timeout", "SECONDS", "Longest wait before a request is sent regardless of room");
@@ -85,8 +90,13 @@ struct CommandLine {
   bool show_effective = false;
 };
 
+// The path of our own program; as it was called where there is no /proc.
 std::string self_executable() {
-  return std::filesystem::read_symlink("/proc/self/exe").string();
+  std::error_code no_proc;
+  const auto path = std::filesystem::read_symlink("/proc/self/exe", no_proc);
+  if (!no_proc) return path.string();
+  const auto* const called = reinterpret_cast<const char*>(::getauxval(AT_EXECFN));
+  return called == nullptr ? "batchproxy" : std::filesystem::absolute(called).string();
 }
 
 void print(const std::vector<Diagnostic>& diagnostics) {
@@ -118,7 +128,7 @@ void set_up_logging(const std::string& level) {
 
 LoadResult load_options(const CommandLine& arguments) {
   LoadInputs inputs;
-  inputs.file = arguments.config;
+  inputs.file = with_home(arguments.config);
   inputs.flags = arguments.keys.given;
   inputs.environment = collect_environment();
   return load(inputs);
@@ -138,6 +148,42 @@ void refuse_to_be_read() {
   ::prctl(PR_SET_DUMPABLE, 0);
 }
 
+void print(const std::vector<std::string>& remarks) {
+  for (const std::string& remark : remarks) std::cerr << remark << '\n';
+}
+
+// What a start would do.
+std::string plan_text(const Topology& topology) {
+  if (!topology.plans.empty()) return dry_run_text(topology.plans);
+  const std::size_t count = topology.sites.size();
+  std::string text =
+      fmt::format("# {} backend{}, nothing to start\n", count, count == 1 ? "" : "s");
+  for (const BackendSite& site : topology.sites) {
+    text += "http://" + site.endpoint->authority + "\n";
+  }
+  return text;
+}
+
+// What a start would refuse that the file alone does not tell. Written for another machine, the
+// file is right all the same.
+std::vector<std::string> not_right_here(const Options& options) {
+  if (backend_source(options) != BackendSource::kLauncher) return {};
+  const auto topology = make_topology(options, self_executable());
+  std::vector<std::string> reasons;
+  if (topology) {
+    reasons = topology->missing;
+    const std::string logs =
+        EngineLogs::problem(*options.proxy.launcher.log_directory, topology->plans);
+    if (!logs.empty()) reasons.push_back(logs);
+  } else {
+    reasons = topology.error();
+  }
+  for (std::string& reason : reasons)
+    reason = "notice: on this machine it would not start: " + reason;
+  if (topology) reasons.insert(reasons.begin(), topology->remarks.begin(), topology->remarks.end());
+  return reasons;
+}
+
 int serve(const CommandLine& arguments) {
   const LoadResult loaded = load_options(arguments);
   print(loaded.diagnostics);
@@ -147,6 +193,8 @@ int serve(const CommandLine& arguments) {
   if (!keys.ok()) return kUsage;
   set_up_logging(*loaded.options.proxy.log_level);
 
+  // Until the App takes them: a batch system may send them at any time.
+  for (const int harmless : {SIGPIPE, SIGUSR1, SIGUSR2}) std::signal(harmless, SIG_IGN);
   const std::string self = self_executable();
   auto topology = make_topology(loaded.options, self);
   if (!topology) {
@@ -156,17 +204,26 @@ int serve(const CommandLine& arguments) {
   for (const std::string& missing : topology->missing) {
     std::cerr << (arguments.dry_run ? "warning: " : "error: ") << missing << '\n';
   }
+  print(topology->remarks);
+  const std::string& logs = *loaded.options.proxy.launcher.log_directory;
   if (arguments.dry_run) {
-    std::cout << dry_run_text(topology->plans);
+    const std::string problem =
+        topology->plans.empty() ? "" : EngineLogs::problem(logs, topology->plans);
+    if (!problem.empty()) std::cerr << "warning: " << problem << '\n';
+    std::cout << plan_text(*topology);
     return 0;
   }
   if (!topology->missing.empty()) return kUsage;
-  std::signal(SIGPIPE, SIG_IGN);
   raise_descriptor_limit();
   refuse_to_be_read();
-  App app(loaded.options, *std::move(topology), keys.keys, self,
-          [&arguments] { return load_options(arguments); });
-  return app.run();
+  try {
+    App app(loaded.options, *std::move(topology), keys.keys, self,
+            [&arguments] { return load_options(arguments); });
+    return app.run();
+  } catch (const UnusableLogs& error) {
+    std::cerr << "error: " << error.what() << '\n';
+    return kUsage;
+  }
 }
 
 int check(const CommandLine& arguments) {
@@ -176,6 +233,7 @@ int check(const CommandLine& arguments) {
   print(keys.diagnostics);
   if (arguments.show_effective && loaded.ok()) std::cout << show_effective(loaded.options);
   if (!loaded.ok() || !keys.ok() || (arguments.strict && loaded.has_warnings())) return kUsage;
+  print(not_right_here(loaded.options));
   std::cerr << (arguments.config.empty() ? "configuration" : arguments.config)
             << (loaded.has_warnings() ? ": usable; see the warnings above\n" : ": fine\n");
   return 0;
@@ -185,7 +243,7 @@ int print_worker_config(const CommandLine& arguments) {
   const LoadResult loaded = load_options(arguments);
   print(loaded.diagnostics);
   if (!loaded.ok()) return kUsage;
-  std::ifstream file(arguments.config);
+  std::ifstream file(loaded.options.file);
   std::stringstream text;
   text << file.rdbuf();
   const auto at = parse_host_port(*loaded.options.proxy.listen);
@@ -214,8 +272,9 @@ int print_worker_config(const CommandLine& arguments) {
   return 0;
 }
 
-// Says what of the command line is not known, and what may have been meant.
-int refuse_unknown(const CLI::App& app) {
+// Says what of the command line is not known, and what may have been meant; also what is wrong with
+// the flags that are.
+int refuse_unknown(const CLI::App& app, const std::vector<Flag>& given) {
   std::vector<std::string> names;
   const auto add_names = [&names](const CLI::App& of) {
     for (const CLI::Option* option : of.get_options()) {
@@ -225,23 +284,45 @@ int refuse_unknown(const CLI::App& app) {
   };
   add_names(app);
   for (const CLI::App* command : app.get_subcommands()) add_names(*command);
-  names.push_back("sim-engine");  // which has a command line of its own
   const std::vector<std::string> unknown = app.remaining(true);
   const auto hint_for = [&names](const std::string& word) {
     return suggestion(word.substr(0, word.find('=')), {names.begin(), names.end()});
   };
   const auto is_flag = [](const std::string& word) { return word.starts_with('-'); };
-  // What is nearly right, or else a flag: one that nobody knows leaves its value over, too.
-  auto found =
-      std::ranges::find_if(unknown, [&](const auto& word) { return hint_for(word) != ""; });
-  if (found == unknown.end()) found = std::ranges::find_if(unknown, is_flag);
-  const std::string& word = found != unknown.end() ? *found : unknown.front();
-  const std::string name = word.substr(0, word.find('='));
-  std::string hint = hint_for(word);
-  if (name.ends_with(".yaml") || name.ends_with(".yml")) hint = "; to serve with it: --config FILE";
-  std::cerr << "error: " << (is_flag(word) ? "unknown flag '" : "unexpected argument '")
-            << printable(name) << "'" << hint << "\nRun with --help for more information.\n";
+  // What is nearly right, and flags: one that nobody knows leaves its value over, too.
+  std::vector<std::string> told;
+  std::ranges::copy_if(unknown, std::back_inserter(told), [&](const std::string& word) {
+    return is_flag(word) || hint_for(word) != "";
+  });
+  if (told.empty()) told.push_back(unknown.front());
+  for (const std::string& word : told) {
+    const std::string name = word.substr(0, word.find('='));
+    std::string hint = hint_for(word);
+    if (name.ends_with(".yaml") || name.ends_with(".yml")) {
+      hint = "; to serve with it: --config FILE";
+    }
+    std::cerr << "error: " << (is_flag(word) ? "unknown flag '" : "unexpected argument '")
+              << printable(name) << "'" << hint << '\n';
+  }
+  Options ignored;
+  Findings findings;
+  apply_flags(given, ignored, findings);
+  print(std::move(findings).take());
+  std::cerr << "Run with --help for more information.\n";
   return kUsage;
+}
+
+// The words in CLI11's order, the last first. The one flag that may stand alone gets the value that
+// it has then: CLI11 would give it the next word.
+std::vector<std::string> words_for_cli(int argc, char** argv) {
+  std::vector<std::string> words;
+  for (int i = 1; i < argc; ++i) {
+    const bool has_value = i + 1 < argc && parse_bool(argv[i + 1]).has_value();
+    words.emplace_back(argv[i]);
+    if (words.back() == kOpenDoor && !has_value) words.back() += "=true";
+  }
+  std::ranges::reverse(words);
+  return words;
 }
 
 int run(int argc, char** argv) {
@@ -257,8 +338,7 @@ int run(int argc, char** argv) {
       "Examples:\n"
       "  batchproxy --config multi_gpu_batch_config.yaml    start its engines and serve\n"
       "  batchproxy --backend http://gpu1:8000              serve an engine that runs\n"
-      "  batchproxy --config configs/demo.yaml              try it without a GPU\n"
-      "Other commands: sim-engine MODEL [vllm flags]        a simulated vLLM server");
+      "  batchproxy --config configs/demo.yaml              try it without a GPU");
   app.add_option("--config", arguments.config, "Configuration file (the workers' own YAML)")
       ->type_name("FILE");
   arguments.keys.add_to(app);
@@ -274,14 +354,32 @@ int run(int argc, char** argv) {
       app.add_subcommand("worker-config", "Print the file that the workers should use");
   worker_command->add_option("file", arguments.config, "Configuration file")->required();
   auto* keys_command = app.add_subcommand("keys", "Print every key of the configuration");
+  auto* sim_command = app.add_subcommand(
+      "sim-engine", "A simulated vLLM server; `batchproxy sim-engine --help` tells its flags");
+  sim_command->prefix_command();  // what follows is its own
+  check_command->footer(
+      "Examples:\n"
+      "  batchproxy check multi_gpu_batch_config.yaml       every mistake, with its line\n"
+      "  batchproxy check --strict --gpus 8 mine.yaml       for a machine with 8 GPUs\n"
+      "  batchproxy check --show-effective mine.yaml        each value and where it is from");
+  worker_command->footer(
+      "Examples:\n"
+      "  batchproxy worker-config mine.yaml > workers.yaml\n"
+      "  batchproxy worker-config mine.yaml --listen node1:8000 > workers.yaml");
+  keys_command->footer("Example:\n  batchproxy keys | less");
 
   try {
-    app.parse(argc, argv);
+    app.parse(words_for_cli(argc, argv));
   } catch (const CLI::ExtrasError&) {
-    return refuse_unknown(app);
+    return refuse_unknown(app, arguments.keys.given);
   } catch (const CLI::ParseError& error) {
     const int code = app.exit(error);
     return code == 0 ? 0 : kUsage;
+  }
+  if (*sim_command) {
+    std::cerr << "error: sim-engine has flags of its own, and stands first: batchproxy sim-engine "
+                 "MODEL [flags]\n";
+    return kUsage;
   }
   if (*keys_command) {
     std::cout << describe_keys();
@@ -298,6 +396,11 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
   try {
     return batchproxy::run(argc, argv);
+  } catch (const boost::system::system_error& error) {
+    const bool scarce = error.code() == boost::system::errc::too_many_files_open;
+    std::fprintf(stderr, "error: %s%s\n", error.what(),
+                 scarce ? ". Raise the limit: ulimit -n" : "");
+    return 1;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "error: %s\n", error.what());
     return 1;

@@ -5,6 +5,7 @@
 
 #include <unistd.h>
 
+#include "configs/engine_wish.h"
 #include "configs/host_port.h"
 #include "configs/loader.h"
 #include "launcher/command_line.h"
@@ -43,8 +44,35 @@ BackendSite running_server(std::size_t id, const std::string& authority, const s
   return site;
 }
 
+// No engine may get a port of ours. One that is picked at start is kept from them then.
+void reserve_own_ports(const Options& options, PortAllocator& ports) {
+  for (const std::string& address : {*options.proxy.listen, *options.proxy.admin}) {
+    const auto own = parse_host_port(address);
+    if (own && own->port != 0) ports.reserve(own->port);
+  }
+}
+
+// A second batchproxy on them is warned, not refused: there may be room for both.
+void lease_gpus(Topology& topology) {
+  std::string taken;
+  for (const EnginePlan& plan : topology.plans) {
+    for (const Gpu& gpu : plan.gpus) {
+      if (auto lease = Lease::take("gpu-" + gpu.name())) {
+        topology.gpus.push_back(*std::move(lease));
+      } else {
+        taken += (taken.empty() ? "" : ",") + gpu.name();
+      }
+    }
+  }
+  if (taken.empty()) return;
+  topology.remarks.push_back("warning: another batchproxy has engines on GPU " + taken +
+                             ", and these may not fit beside them: give each its own GPUs in "
+                             "CUDA_VISIBLE_DEVICES");
+}
+
 std::vector<std::string> add_engines(const Options& options, const std::string& self,
                                      Topology& topology) {
+  reserve_own_ports(options, topology.ports);
   PlanContext context;
   context.inherited = process_environment();
   context.self_executable = self;
@@ -59,6 +87,10 @@ std::vector<std::string> add_engines(const Options& options, const std::string& 
   auto plans = plan_engines(options, context);
   if (!plans) return plans.error();
   topology.plans = *std::move(plans);
+  if (needs_gpus(options)) lease_gpus(topology);
+  const std::size_t gpus = told_gpus(options).value_or(context.gpus.size());
+  const std::string left_over = gpus_left_over(wished_engines(options, gpus), options, gpus);
+  if (!left_over.empty()) topology.remarks.push_back("notice: " + left_over);
   topology.missing =
       resolve_executables(topology.plans, lookup(context.inherited, "PATH").value_or(""));
   const bool keeps_alive = *options.proxy.launcher.engine != "command";
@@ -93,7 +125,8 @@ std::vector<BackendSite> running_servers(const Options& options) {
   std::vector<BackendSite> sites;
   if (backend_source(options) == BackendSource::kServerAndPort) {
     const WorkerOptions& worker = options.worker;
-    const std::string authority = *worker.server + ":" + std::to_string(*worker.port);
+    const std::string authority =
+        to_string(host_port_of(*worker.server, static_cast<std::uint16_t>(*worker.port)));
     sites.push_back(running_server(0, authority, *worker.api_key, BackendSite{}.max_num_seqs));
   }
   if (backend_source(options) != BackendSource::kList) return sites;
@@ -107,6 +140,14 @@ std::vector<BackendSite> running_servers(const Options& options) {
         running_server(sites.size(), to_string(*url.address), key, *backend.max_num_seqs));
   }
   return sites;
+}
+
+std::string open_logs(const Options& options, Topology& topology) {
+  const std::string& directory = *options.proxy.launcher.log_directory;
+  auto logs = EngineLogs::open(directory, topology.plans);
+  if (!logs) return logs.error().text;
+  topology.logs = *std::move(logs);
+  return "";
 }
 
 TopologyOrErrors make_topology(const Options& options, const std::string& self) {

@@ -11,7 +11,9 @@
 
 #include "backends/endpoint.h"
 #include "configs/options.h"
+#include "launcher/engine_logs.h"
 #include "launcher/engine_plan.h"
+#include "launcher/lease.h"
 #include "launcher/port_allocator.h"
 
 namespace batchproxy {
@@ -29,12 +31,18 @@ struct Topology {
   std::vector<EnginePlan> plans;       // what to start; plan i becomes site i
   PortAllocator ports;                 // holds the engines' ports while they live
   std::vector<std::string> missing{};  // programs that were not found, and what to do
+  std::vector<std::string> remarks{};  // "warning: ...": what may not have been meant
+  std::vector<Lease> gpus{};           // keeps other batchproxys off them, by warning these
+  EngineLogs logs{};                   // of open_logs()
 };
 
 // Or sentences that say what to change. `self` is the path of our own program. What is missing to
 // run the engines' programs is in Topology::missing, since a dry run can do without.
 using TopologyOrErrors = boost::system::result<Topology, std::vector<std::string>>;
 TopologyOrErrors make_topology(const Options& options, const std::string& self);
+
+// Opens the log files of the plans, before anything is started. Returns why it cannot, or "".
+std::string open_logs(const Options& options, Topology& topology);
 
 // The backends that run already, in the order of the options. Throws std::runtime_error.
 std::vector<BackendSite> running_servers(const Options& options);

@@ -110,9 +110,10 @@ int serve(const SimFlags& flags) {
 }  // namespace
 
 int run_sim_engine(int argc, char** argv) {
+  SimFlags flags;
   try {
     const std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
-    const SimFlags flags = parse_sim_flags(arguments);
+    flags = parse_sim_flags(arguments);
     if (flags.help) {
       print(sim_usage());
       return 0;
@@ -123,7 +124,8 @@ int run_sim_engine(int argc, char** argv) {
     return 2;
   } catch (const boost::system::system_error& error) {
     log("ERROR", "api_server.py:3",
-        "OSError: [Errno " + std::to_string(error.code().value()) + "] " + error.code().message());
+        "OSError: [Errno " + std::to_string(error.code().value()) + "] " + error.code().message() +
+            " (http://" + flags.host + ":" + std::to_string(flags.port) + ")");
     return 1;
   } catch (const std::exception& error) {
     log("ERROR", "api_server.py:3", error.what());

@@ -484,7 +484,8 @@ def stop_proxy(report, proxy):
 def parser_of(description):
     """With the options that all programs have."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--binary", type=pathlib.Path, default=support.PROXY, help="the batchproxy to test")
+    parser.add_argument("--binary", type=lambda path: pathlib.Path(path).resolve(), default=support.PROXY,
+                        help="the batchproxy to test")
     parser.add_argument("--seed", type=int, default=None, help="of all that is random; printed")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
                         help="a key under batchproxy:, with a JSON value or a word")

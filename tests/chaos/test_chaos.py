@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from . import client
+from . import client, harness
 from .fake_backend import text_of, usage_of
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -23,6 +23,12 @@ def run(program, *flags, patience=120):
                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     print(ended.stdout)
     assert ended.returncode == 0, ended.stdout.rsplit("\n", 2)[-2]
+
+
+def test_the_program_may_be_named_relative_to_here(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    arguments = harness.parser_of("").parse_args(["--binary", "build/release/proxy/batchproxy"])
+    assert arguments.binary == ROOT / "build" / "release" / "proxy" / "batchproxy"
 
 
 @pytest.mark.parametrize("flags", [[], ["--merge", "always", "--sigstop"]], ids=["default", "merged, stopped"])

@@ -143,11 +143,26 @@ TEST(VllmEnvironment, IsCheckedLikeAFile) {
 // vLLM gives VLLM_PORT another meaning and tools export odd values; then it says so, once.
 TEST(VllmEnvironment, ReportsAPortThatIsNone) {
   const LoadResult result =
-      load_without_file({}, {{"VLLM_SERVER", "rbdgx1"}, {"VLLM_PORT", "tcp://10.0.0.1:8000"}});
+      load_without_file({}, {{"VLLM_SERVER", "rbdgx1"}, {"VLLM_PORT", "eight"}});
   EXPECT_EQ(printed(result.diagnostics),
             "VLLM_SERVER: notice: used as server, which nothing else sets\n"
             "VLLM_PORT: error: port: expected a whole number from 1 to 65535, found "
-            "'tcp://10.0.0.1:8000'\n");
+            "'eight'\n");
+}
+
+TEST(VllmEnvironment, LeavesOutWhatKubernetesSaysOfAServiceNamedVllm) {
+  const Environment pod{{"VLLM_PORT", "tcp://10.96.12.7:8000"},
+                        {"VLLM_PORT_8000_TCP", "tcp://10.96.12.7:8000"},
+                        {"VLLM_SERVICE_HOST", "10.96.12.7"},
+                        {"VLLM_SERVICE_PORT", "8000"}};
+  const LoadResult result = load_text(
+      "model: {generator_settings: {server: vllm}}\nbatchproxy: {listen: '127.0.0.1:9000'}", {},
+      pod);
+  EXPECT_EQ(printed(result.diagnostics),
+            "VLLM_PORT: notice: not used as port: 'tcp://10.96.12.7:8000' is what Kubernetes or "
+            "Docker says about a service of that name\n");
+  EXPECT_EQ(*result.options.worker.port, 8000);
+  EXPECT_EQ(printed(load_without_file({{"--backend", "http://a:1"}}, pod).diagnostics), "");
 }
 
 }  // namespace

@@ -1,7 +1,10 @@
 // tests/configs/host_port_test.cc - addresses and engine URLs.
 #include "configs/host_port.h"
 
+#include <array>
+
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 namespace batchproxy {
 namespace {
@@ -24,6 +27,22 @@ TEST(ToString, IsReadBackAsTheSame) {
   for (const char* text : {"127.0.0.1:8000", "[::1]:8000", "node7:65535"}) {
     EXPECT_EQ(to_string(*parse_host_port(text)), text);
   }
+}
+
+TEST(HostPortOf, TakesIpv6WithAndWithoutBrackets) {
+  EXPECT_EQ(to_string(host_port_of("::1", 8000)), "[::1]:8000");
+  EXPECT_EQ(to_string(host_port_of("[::1]", 8000)), "[::1]:8000");
+  EXPECT_EQ(to_string(host_port_of("node7", 8000)), "node7:8000");
+}
+
+TEST(Overlaps, KnowsThisMachineByItsName) {
+  std::array<char, 256> name{};
+  ASSERT_EQ(::gethostname(name.data(), name.size() - 1), 0);
+  EXPECT_TRUE(overlaps({"0.0.0.0", 8000}, {name.data(), 8000}));
+  const std::string full(name.data());
+  EXPECT_TRUE(overlaps({"::", 8000}, {full.substr(0, full.find('.')), 8000}));
+  EXPECT_FALSE(overlaps({"127.0.0.1", 8000}, {name.data(), 8000}));
+  EXPECT_FALSE(overlaps({"0.0.0.0", 8000}, {"another-machine", 8000}));
 }
 
 TEST(ParseBackendUrl, TakesHostAndPort) {

@@ -1,6 +1,7 @@
 // tests/configs/loader_test.cc - real and shipped files, precedence, origins, unreadable files.
 #include "configs/loader.h"
 
+#include <cstdlib>
 #include <filesystem>
 
 #include <gmock/gmock.h>
@@ -12,6 +13,7 @@
 namespace batchproxy {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 
 // A file that is complete; tests add what they are about.
@@ -259,6 +261,58 @@ TEST(Load, CountsWhatIsKeptForAliasesBeforeItFillsTheMemory) {
   for (int i = 0; i < 1000; ++i) text += "x,";
   text += std::string(300, ']') + "\n";
   EXPECT_THAT(printed(load({"c.yaml", text, {}, {}}).diagnostics), HasSubstr("too many values"));
+}
+
+TEST(Load, TellsOfEveryWrongFlagAtOnce) {
+  const Flag on_8000{"--backend", "http://localhost:8000"},
+      on_8001{"--backend", "http://[::1]:8001"};
+  const std::string said = printed(
+      load_without_file({on_8000, on_8001, {"--io-threads", "x"}, {"--backend", "https://node7"}})
+          .diagnostics);
+  EXPECT_THAT(said, HasSubstr("is where batchproxy itself listens (127.0.0.1:8000)"));
+  EXPECT_THAT(said, HasSubstr("TLS to engines"));
+  EXPECT_THAT(said, HasSubstr("io_threads"));
+  EXPECT_THAT(
+      printed(load_without_file({}, {{"BATCHPROXY_BACKENDS", "localhost:1, http://127.0.0.1:8001"}})
+                  .diagnostics),
+      AllOf(HasSubstr("expected http://HOST:PORT"), HasSubstr("own admin address")));
+}
+
+TEST(Load, KnowsOneEngineByTwoNames) {
+  EXPECT_THAT(printed(load_without_file({{"--backend", "http://localhost:8002"},
+                                         {"--backend", "http://127.0.0.1:8002"}})
+                          .diagnostics),
+              HasSubstr("is listed twice"));
+}
+
+TEST(Load, TakesAPortAloneForOneOfThisMachine) {
+  for (const char* text : {"22000", ":22000", "127.0.0.1:22000"}) {
+    const LoadResult result =
+        load_without_file({{"--backend", "http://node7:1"}, {"--listen", text}});
+    EXPECT_EQ(printed(result.diagnostics), "");
+    EXPECT_EQ(*result.options.proxy.listen, "127.0.0.1:22000");
+  }
+}
+
+TEST(Load, FindsWhatIsInTheHomeDirectory) {
+  ::setenv("HOME", "/home/me", 1);
+  const Options options =
+      load_text(kComplete + "    vllm_args: {download_dir: ~/models}\n" +
+                "batchproxy: {api_keys_file: ~/keys, launcher: {log_directory: ~/logs, executable: "
+                "~/vllm}}\n")
+          .options;
+  EXPECT_EQ(*options.proxy.api_keys_file, "/home/me/keys");
+  EXPECT_EQ(*options.proxy.launcher.log_directory, "/home/me/logs");
+  EXPECT_EQ(*options.proxy.launcher.executable, "/home/me/vllm");
+  EXPECT_EQ(find_argument(*options.worker.vllm_args, "download_dir")->value,
+            ArgumentValue("/home/me/models"));
+}
+
+TEST(Load, ReadsNumbersWithUnderscores) {
+  const Options options =
+      load_text(kComplete + "    batch_size: 1_0\nbatchproxy: {max_queue: 100_000}\n").options;
+  EXPECT_EQ(*options.worker.batch_size, 10);
+  EXPECT_EQ(*options.proxy.max_queue, 100000);
 }
 
 }  // namespace

@@ -25,7 +25,7 @@ std::string shell_output(const std::string& command) {
   return output;
 }
 
-EnginePlan plan_on(std::vector<int> gpus) {
+EnginePlan plan_on(Gpus gpus) {
   EnginePlan plan;
   plan.name = "engine-0";
   plan.model = "org/model";
@@ -47,16 +47,22 @@ TEST(FlagsFor, TrueIsABareFlag) {
   EXPECT_EQ(flags("trust_remote_code", true), Words{"--trust-remote-code"});
 }
 
-TEST(FlagsFor, FalseIsTheNoForm) {
+TEST(FlagsFor, FalseIsTheNoFormOfWhatMayBeOn) {
   EXPECT_EQ(flags("enable_prefix_caching", false), Words{"--no-enable-prefix-caching"});
+  EXPECT_EQ(flags("enable-chunked-prefill", false), Words{"--no-enable-chunked-prefill"});
 }
 
-TEST(FlagsFor, FalseOmitsFlagsThatHaveNoNoForm) {
-  for (const char* name : {"disable_log_stats", "disable-log-stats", "aggregate_engine_logging",
-                           "headless", "grpc", "data_parallel_multi_port_external_lb"}) {
+TEST(FlagsFor, FalseOmitsWhatIsOffAnyway) {
+  for (const char* name : {"trust_remote_code", "enforce-eager", "enable_lora", "headless",
+                           "disable_log_stats", "no_enable_prefix_caching"}) {
     EXPECT_EQ(flags(name, false), Words{}) << name;
     EXPECT_EQ(flags(name, true).size(), 1u) << name;
   }
+}
+
+TEST(FlagsFor, KeepsAShortFlagAsItIs) {
+  EXPECT_EQ(flags("-O3", true), Words{"-O3"});
+  EXPECT_EQ(flags("-O", "3"), (Words{"-O", "3"}));
 }
 
 TEST(FlagsFor, AListIsTheFlagOnceAndThenItsValues) {
@@ -78,12 +84,6 @@ TEST(FlagsFor, KeepsTheKeyAfterADot) {
             (Words{"--compilation-config.cudagraph_mode", "NONE"}));
   EXPECT_EQ(flags("compilation_config.use_inductor", false),
             (Words{"--compilation-config.use_inductor", "false"}));
-}
-
-TEST(MergeArguments, OverridesByNameWhicheverWayItIsSpelt) {
-  const Arguments merged = merge_arguments({{"max_num_seqs", "64"}, {"seed", "42"}},
-                                           {{"max-num-seqs", "128"}, {"dtype", "auto"}});
-  EXPECT_EQ(merged, (Arguments{{"max-num-seqs", "128"}, {"seed", "42"}, {"dtype", "auto"}}));
 }
 
 TEST(ServeArguments, PutsTheModelFirstAndServesBothNames) {

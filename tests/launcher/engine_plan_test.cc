@@ -1,9 +1,12 @@
 // tests/launcher/engine_plan_test.cc - how options and GPUs become engines.
 #include "launcher/engine_plan.h"
 
+#include <cstdlib>
 #include <numeric>
 
 #include <gtest/gtest.h>
+
+#include "configs/engine_wish.h"
 
 namespace batchproxy {
 namespace {
@@ -33,8 +36,8 @@ PlanContext context_with(int gpu_count) {
   return context;
 }
 
-std::vector<std::vector<int>> gpus_of(const EnginePlans& plans) {
-  std::vector<std::vector<int>> gpus;
+std::vector<Gpus> gpus_of(const EnginePlans& plans) {
+  std::vector<Gpus> gpus;
   for (const EnginePlan& plan : *plans) gpus.push_back(plan.gpus);
   return gpus;
 }
@@ -50,7 +53,7 @@ TEST(PlanEngines, GivesEachEngineItsOwnConsecutiveGpusPortNameAndLog) {
   const auto plans =
       plan_engines(options_with({tensor_parallel(2)}, std::int64_t{4}), context_with(8));
   ASSERT_TRUE(plans);
-  EXPECT_EQ(gpus_of(plans), (std::vector<std::vector<int>>{{0, 1}, {2, 3}, {4, 5}, {6, 7}}));
+  EXPECT_EQ(gpus_of(plans), (std::vector<Gpus>{{0, 1}, {2, 3}, {4, 5}, {6, 7}}));
   const EnginePlan& last = plans->back();
   EXPECT_EQ(last.index, 3);
   EXPECT_EQ(last.name, "engine-3");
@@ -78,18 +81,35 @@ TEST(PlanEngines, ServesOneNameWhenBothAreTheSameOrOneIsEmpty) {
   EXPECT_EQ(plan_engines(options, context_with(1))->front().served_names, Words{"org/model"});
 }
 
+TEST(PlanEngines, LoadsAModelOfTheHomeDirectoryAndServesItAsWorkersNameIt) {
+  ::setenv("HOME", "/home/me", 1);
+  Options options = options_with({});
+  options.worker.hf_model_id.value = "~/models/llama";
+  const auto plans = plan_engines(options, context_with(1));
+  ASSERT_TRUE(plans);
+  EXPECT_EQ(plans->front().model, "/home/me/models/llama");
+  EXPECT_EQ(plans->front().served_names, (Words{"~/models/llama", "short"}));
+}
+
 TEST(PlanEngines, MultipliesAllParallelSizes) {
   const auto plans = plan_engines(
       options_with({tensor_parallel(2), {"pipeline-parallel-size", "2"}}, AutoServers{}),
       context_with(8));
-  EXPECT_EQ(gpus_of(plans), (std::vector<std::vector<int>>{{0, 1, 2, 3}, {4, 5, 6, 7}}));
+  EXPECT_EQ(gpus_of(plans), (std::vector<Gpus>{{0, 1, 2, 3}, {4, 5, 6, 7}}));
+}
+
+TEST(PlanEngines, CountsEveryCopyThatDataParallelMakes) {
+  const Options options = options_with({tensor_parallel(2), {"data_parallel_size", "8"}});
+  EXPECT_EQ(problem(options, context_with(8)),
+            "needs 16 GPUs (1 engine x tensor_parallel_size 2 x data_parallel_size 8), found 8: "
+            "lower tensor_parallel_size");
 }
 
 TEST(PlanEngines, UsesThePoolAsGiven) {
   PlanContext context = context_with(0);
   context.gpus = {7, 5, 2, 3};
   EXPECT_EQ(gpus_of(plan_engines(options_with({tensor_parallel(2)}, AutoServers{}), context)),
-            (std::vector<std::vector<int>>{{7, 5}, {2, 3}}));
+            (std::vector<Gpus>{{7, 5}, {2, 3}}));
 }
 
 TEST(PlanEngines, AutomaticLeavesOverWhatDoesNotFillAGroup) {
@@ -107,7 +127,7 @@ TEST(PlanEngines, AListOfServersOverridesAndExtendsTheWorkersArguments) {
       options_with({tensor_parallel(4), {"max_num_seqs", "64"}}, std::vector{small, other}),
       context_with(8));
   ASSERT_TRUE(plans);
-  EXPECT_EQ(gpus_of(plans), (std::vector<std::vector<int>>{{0}, {1}, {2, 3, 4, 5}}));
+  EXPECT_EQ(gpus_of(plans), (std::vector<Gpus>{{0}, {1}, {2, 3, 4, 5}}));
   EXPECT_EQ(plans->at(1).max_num_seqs, 32);
   EXPECT_EQ(plans->at(1).served_names, (Words{"org/model", "short"}));
   EXPECT_EQ(plans->at(2).max_num_seqs, 64);
@@ -207,6 +227,19 @@ TEST(PlanCommandEngines, ArePinnedWhenTheyUseGpus) {
   ASSERT_TRUE(plans);
   EXPECT_EQ(plans->at(1).argv, (Words{"serve", "1"}));
   EXPECT_EQ(plans->at(1).environment.set.at("CUDA_VISIBLE_DEVICES"), "1");
+}
+
+TEST(PlanCommandEngines, MayBePinnedByUuidAndVllmMayNot) {
+  PlanContext context = context_with(0);
+  context.gpus = {Gpu::by_uuid("MIG-1"), Gpu::by_uuid("GPU-2")};
+  const auto plans = plan_engines(command_options({"serve", "{gpus}"}), context);
+  ASSERT_TRUE(plans);
+  EXPECT_EQ(plans->at(1).argv, (Words{"serve", "GPU-2"}));
+  EXPECT_EQ(plans->at(0).environment.set.at("CUDA_VISIBLE_DEVICES"), "MIG-1");
+  EXPECT_EQ(problem(options_with({}), context),
+            "CUDA_VISIBLE_DEVICES has 'MIG-1': many versions of vLLM read integers only, not "
+            "UUIDs; write the indices (`nvidia-smi -L` shows both), or start vLLM by `engine: "
+            "command`");
 }
 
 TEST(PlanCommandEngines, NeedAModelOnlyIfTheyNameIt) {

@@ -8,8 +8,6 @@
 namespace batchproxy {
 namespace {
 
-using Indices = std::vector<int>;
-
 void fake_driver(const char* count, const char* init = "0") {
   setenv("FAKE_NVML_COUNT", count, 1);
   setenv("FAKE_NVML_INIT", init, 1);
@@ -44,19 +42,25 @@ TEST(CountGpus, ReportsADriverThatDoesNotStart) {
 }
 
 TEST(ParseVisibleDevices, ReadsIntegersInTheirOrder) {
-  EXPECT_EQ(*parse_visible_devices("3, 1,2"), (Indices{3, 1, 2}));
+  EXPECT_EQ(*parse_visible_devices("3, 1,2"), (Gpus{3, 1, 2}));
 }
 
 TEST(ParseVisibleDevices, EmptyAndMinusOneMeanNone) {
-  EXPECT_EQ(*parse_visible_devices(""), Indices{});
-  EXPECT_EQ(*parse_visible_devices("-1"), Indices{});
-  EXPECT_EQ(*parse_visible_devices("0,-1,1"), Indices{0});
+  EXPECT_EQ(*parse_visible_devices(""), Gpus{});
+  EXPECT_EQ(*parse_visible_devices("-1"), Gpus{});
+  EXPECT_EQ(*parse_visible_devices("0,-1,1"), Gpus{0});
 }
 
-TEST(ParseVisibleDevices, ExplainsUuids) {
-  const auto devices = parse_visible_devices("GPU-8932f937-d72c");
+TEST(ParseVisibleDevices, ReadsUuids) {
+  EXPECT_EQ(*parse_visible_devices("GPU-8932f937, MIG-e91e"),
+            (Gpus{Gpu::by_uuid("GPU-8932f937"), Gpu::by_uuid("MIG-e91e")}));
+  EXPECT_FALSE(parse_visible_devices("GPU-8932f937,GPU-8932f937"));
+}
+
+TEST(ParseVisibleDevices, SaysThatAJobWasGivenNone) {
+  const auto devices = parse_visible_devices("NoDevFiles");
   ASSERT_FALSE(devices);
-  EXPECT_NE(devices.error().text.find("integers, not UUIDs"), std::string::npos);
+  EXPECT_NE(devices.error().text.find("has given this job no GPUs"), std::string::npos);
 }
 
 TEST(ParseVisibleDevices, RefusesNonsense) {
@@ -67,13 +71,13 @@ TEST(ParseVisibleDevices, RefusesNonsense) {
 
 TEST(FindGpus, AreAllThatTheDriverSees) {
   fake_driver("4");
-  EXPECT_EQ(*find_gpus(0, std::nullopt, FAKE_NVML), (Indices{0, 1, 2, 3}));
+  EXPECT_EQ(*find_gpus(0, std::nullopt, FAKE_NVML), (Gpus{0, 1, 2, 3}));
 }
 
 TEST(FindGpus, AreLimitedByAnInheritedList) {
   fake_driver("8");
-  EXPECT_EQ(*find_gpus(0, "6,7", FAKE_NVML), (Indices{6, 7}));
-  EXPECT_EQ(*find_gpus(0, "", FAKE_NVML), Indices{});
+  EXPECT_EQ(*find_gpus(0, "6,7", FAKE_NVML), (Gpus{6, 7}));
+  EXPECT_EQ(*find_gpus(0, "", FAKE_NVML), Gpus{});
 }
 
 TEST(FindGpus, RefusesGpusThatTheDriverDoesNotHave) {
@@ -83,8 +87,8 @@ TEST(FindGpus, RefusesGpusThatTheDriverDoesNotHave) {
 }
 
 TEST(FindGpus, DoesNotAskTheDriverForACountThatIsGiven) {
-  EXPECT_EQ(*find_gpus(2, std::nullopt, "libno-such-driver.so.1"), (Indices{0, 1}));
-  EXPECT_EQ(*find_gpus(2, "4,5,6", "libno-such-driver.so.1"), (Indices{4, 5}));
+  EXPECT_EQ(*find_gpus(2, std::nullopt, "libno-such-driver.so.1"), (Gpus{0, 1}));
+  EXPECT_EQ(*find_gpus(2, "4,5,6", "libno-such-driver.so.1"), (Gpus{4, 5}));
 }
 
 TEST(FindGpus, RefusesACountBeyondTheInheritedList) {

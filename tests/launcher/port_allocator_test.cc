@@ -1,11 +1,8 @@
 // tests/launcher/port_allocator_test.cc - no port is given out twice.
 #include "launcher/port_allocator.h"
 
-#include <filesystem>
-#include <optional>
 #include <string>
 
-#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -40,35 +37,6 @@ class BoundPort {
   int port_ = 0;
 };
 
-// Ours alone, beyond all real ports: other tests and batchproxies of this machine hold leases too.
-const int kPort = 1'000'000 + 2 * getpid();
-
-TEST(PortLease, IsExclusiveUntilItIsDropped) {
-  std::optional<PortLease> held(*PortLease::take(kPort));
-  EXPECT_FALSE(PortLease::take(kPort));
-  EXPECT_TRUE(PortLease::take(kPort + 1));
-  held.reset();
-  EXPECT_TRUE(PortLease::take(kPort));
-}
-
-TEST(PortLease, MovesWithItsReservation) {
-  auto first = PortLease::take(kPort);
-  const PortLease second = std::move(*first);
-  EXPECT_EQ(second.port(), kPort);
-  EXPECT_FALSE(PortLease::take(kPort));
-}
-
-TEST(PortLease, IsNotInheritedByOtherPrograms) {
-  const auto lease = PortLease::take(kPort);
-  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
-    const int descriptor = std::stoi(entry.path().filename().string());
-    const std::string target = std::filesystem::read_symlink(entry.path()).string();
-    if (target.rfind("socket:", 0) == 0) {
-      EXPECT_TRUE(fcntl(descriptor, F_GETFD) & FD_CLOEXEC) << target;
-    }
-  }
-}
-
 TEST(PortAllocator, GivesDifferentPortsUpwards) {
   PortAllocator ports(21000);
   const int first = *ports.take();
@@ -88,8 +56,16 @@ TEST(PortAllocator, TwoNeverGiveTheSamePort) {
   EXPECT_NE(*one.take(), *other.take());
 }
 
+TEST(PortAllocator, NeverGivesWhatIsReserved) {
+  PortAllocator ports(23000);
+  const int first = *ports.take();
+  EXPECT_FALSE(ports.reserve(first));
+  EXPECT_TRUE(ports.reserve(first + 1));
+  EXPECT_GT(*ports.take(), first + 1);
+}
+
 TEST(PortAllocator, SaysWhenNoneIsLeft) {
-  const auto last = PortLease::take(65535);
+  const auto last = Lease::take("port-65535");
   PortAllocator ports(65535);
   const auto port = ports.take();
   ASSERT_FALSE(port);

@@ -50,6 +50,15 @@ TEST(ApiKeys, KnowWhoseABearerIs) {
   EXPECT_EQ(owner(parsed.keys, "bearer  " + kBob), "bob");
 }
 
+TEST(ApiKeys, MayHaveAByteOrderMarkBeforeThem) {
+  const Parsed parsed = parse(
+      "\xEF\xBB\xBF"
+      "alice " +
+      kAlice);
+  EXPECT_EQ(parsed.problems, "");
+  EXPECT_EQ(owner(parsed.keys, "Bearer " + kAlice), "alice");
+}
+
 TEST(ApiKeys, KnowNobodyElse) {
   const Parsed parsed = parse("alice " + kAlice);
   const std::vector<std::string> all_wrong = {"",

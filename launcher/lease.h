@@ -1,0 +1,26 @@
+// launcher/lease.h - what one batchproxy of this machine has, and no other: a port, a GPU.
+//
+// Threading: confined to one thread.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "launcher/descriptor.h"
+
+namespace batchproxy {
+
+// Holds an abstract unix socket of that name; the kernel frees it when we die. Every batchproxy of
+// this machine (and network namespace) respects it.
+class Lease {
+ public:
+  // Nothing when anybody holds it, or, as good as never, when there is no socket to be had.
+  static std::optional<Lease> take(const std::string& name);
+
+ private:
+  explicit Lease(Descriptor socket) : socket_(std::move(socket)) {}
+
+  Descriptor socket_;
+};
+
+}  // namespace batchproxy

@@ -1,0 +1,56 @@
+// tests/configs/engine_wish_test.cc - which engines are wished for, and what they take.
+#include "configs/engine_wish.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/configs/load_text.h"
+
+namespace batchproxy {
+namespace {
+
+// An engine of `tensor` GPUs, `servers` times, started by `engine` on eight of them.
+Options options_of(int tensor, Servers servers, const std::string& engine = "vllm") {
+  Options options;
+  options.worker.hf_model_id.value = "org/model";
+  options.worker.vllm_args.value = {{"tensor_parallel_size", std::to_string(tensor)}};
+  options.proxy.launcher.servers.value = std::move(servers);
+  options.proxy.launcher.engine.value = engine;
+  return options;
+}
+
+std::string left_over(const Options& options) {
+  return gpus_left_over(wished_engines(options, 8), options, 8);
+}
+
+TEST(GpusLeftOver, AreTold) {
+  EXPECT_EQ(left_over(options_of(3, AutoServers{})),
+            "2 of 8 GPUs left over: no engine gets them (2 engines x tensor_parallel_size 3)");
+  EXPECT_EQ(left_over(options_of(2, std::int64_t{1})),
+            "6 of 8 GPUs left over: no engine gets them (1 engine x tensor_parallel_size 2)");
+  EXPECT_EQ(left_over(options_of(2, AutoServers{})), "");
+}
+
+TEST(GpusLeftOver, AreNotTakenForAWasteWhereTheyAreSimulatedAndMeant) {
+  EXPECT_EQ(left_over(options_of(2, std::int64_t{1}, "sim")), "");
+  EXPECT_NE(left_over(options_of(3, AutoServers{}, "sim")), "");
+}
+
+std::string check(const std::string& engine, const std::string& arguments, int gpus) {
+  return printed(load_text("model:\n  generator_settings:\n    boot_local: true\n    hf_model_id: "
+                           "m\n    vllm_args: {" +
+                           arguments + "}\nbatchproxy:\n  launcher: {engine: " + engine +
+                           ", servers: 2, gpus: " + std::to_string(gpus) +
+                           ", command: [serve, '{port}']}\n")
+                     .diagnostics);
+}
+
+TEST(Check, CountsGpusAsTheStartDoes) {
+  EXPECT_EQ(check("command", "", 1), "");  // pinned to none
+  EXPECT_NE(check("command", "tensor_parallel_size: 2", 3).find("needs 4 GPUs"), std::string::npos);
+  EXPECT_NE(check("vllm", "data_parallel_size: 8", 8).find("needs 16 GPUs"), std::string::npos);
+  EXPECT_NE(check("sim", "tensor_parallel_size: 8", 0).find("found 8 (simulated)"),
+            std::string::npos);
+}
+
+}  // namespace
+}  // namespace batchproxy
