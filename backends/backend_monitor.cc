@@ -66,13 +66,14 @@ Abilities parse_abilities(const std::string& body) {
 BackendMonitor::BackendMonitor(asio::io_context& io, Intervals intervals, Events events)
     : io_(io), intervals_(intervals), events_(std::move(events)) {}
 
-void BackendMonitor::add(std::shared_ptr<const Endpoint> endpoint) {
+void BackendMonitor::add(std::shared_ptr<const Endpoint> endpoint,
+                         const std::vector<std::string>& models) {
   const BackendId id = endpoint->id;
   if (id >= watched_.size()) watched_.resize(id + 1);
   watched_[id] = std::make_shared<Watched>(Watched{.endpoint = std::move(endpoint),
                                                    .timer = asio::steady_timer(io_),
                                                    .metrics_timer = asio::steady_timer(io_)});
-  models_->expect(id);
+  models_->expect(id, models);
   if (!started_) return;
   events_.on_models(std::make_shared<ModelTable>(*models_));
   start_watching(watched_[id]);
@@ -127,7 +128,7 @@ void BackendMonitor::retire(BackendId backend) {
   Watched& watched = *watched_[backend];
   watched.problem = "it has ended";
   if (watched.tracker.on_unreachable()) tell_health(watched);
-  models_->set(backend, {});
+  models_->retire(backend);
   events_.on_models(std::make_shared<ModelTable>(*models_));
   end_watching(watched);
 }

@@ -48,13 +48,14 @@ class BackendMonitor {
   BackendMonitor(asio::io_context& io, Intervals intervals, Events events);
 
   // Watches a backend from start(), or from now on if that was before. It may take the place of one
-  // that was removed.
-  void add(std::shared_ptr<const Endpoint> endpoint);
+  // that was removed. `models` are the names that the configuration says it serves.
+  void add(std::shared_ptr<const Endpoint> endpoint, const std::vector<std::string>& models = {});
   void start();
   void stop();
   void set_intervals(const Intervals& intervals) { intervals_ = intervals; }
 
-  // It will not come back: its models are no longer waited for.
+  // It has ended, and nobody starts it again. What it served stays known, so that requests for it
+  // wait, as for any that is down.
   void retire(BackendId backend);
   // It is no backend any more; nothing is told about it from now on.
   void remove(BackendId backend);
