@@ -19,8 +19,10 @@ namespace beast = boost::beast;
 
 namespace {
 
-constexpr Duration kPatience = std::chrono::seconds(2);         // for one /health or /v1/models
-constexpr Duration kEager = std::chrono::milliseconds(500);     // between probes while not ready
+constexpr Duration kPatience = std::chrono::seconds(2);      // for one /health or /v1/models
+constexpr Duration kEager = std::chrono::milliseconds(500);  // between probes while not ready
+// Adapters come and go while an engine runs, but not often.
+constexpr Duration kModelsInterval = std::chrono::seconds(15);
 constexpr Duration kMetricsPatience = std::chrono::seconds(5);  // a busy front end takes its time
 constexpr int kMetricsTries = 3;  // then they are looked for at a leisurely pace
 constexpr Duration kMetricsPause = std::chrono::seconds(5);
@@ -99,6 +101,13 @@ void BackendMonitor::stop() {
   for (const WatchedPtr& watched : watched_) end_watching(*watched);
 }
 
+void BackendMonitor::look_again() {
+  for (const WatchedPtr& watched : watched_) {
+    watched->models_due = {};
+    watched->timer.cancel();
+  }
+}
+
 void BackendMonitor::report_failure(BackendId backend, bool unreachable) {
   asio::post(io_, [this, backend, unreachable] {
     Watched& watched = *watched_[backend];
@@ -165,6 +174,9 @@ Task<void> BackendMonitor::watch(WatchedPtr of) {
     if (reply.result == ProbeResult::kOk && watched.tracker.health() != Health::kReady) {
       reply = co_await learn_models(watched);
       watched.abilities_known = false;  // it may be another engine by now
+    } else if (reply.result == ProbeResult::kOk &&
+               std::chrono::steady_clock::now() >= watched.models_due) {
+      co_await learn_models(watched);  // without an answer the old list stands
     }
     if (stopped_ || watched.retired) break;
     watched.problem = std::move(reply.problem);
@@ -181,12 +193,15 @@ Task<void> BackendMonitor::watch(WatchedPtr of) {
 }
 
 Task<BackendMonitor::Reply> BackendMonitor::learn_models(Watched& watched) {
+  watched.models_due = std::chrono::steady_clock::now() + kModelsInterval;
   Reply reply = co_await get(*watched.endpoint, "/v1/models", kPatience);
   if (reply.status == 401 && watched.endpoint->api_key.empty() && !watched.retired) {
     // Its clients have the key, we have not: their requests tell what it serves.
-    models_->set_anything(watched.endpoint->id);
-    watched.keyed = true;
-    events_.on_models(std::make_shared<ModelTable>(*models_));
+    if (!std::exchange(watched.keyed, true) ||
+        !models_->anything().contains(watched.endpoint->id)) {
+      models_->set_anything(watched.endpoint->id);
+      events_.on_models(std::make_shared<ModelTable>(*models_));
+    }
     co_return Reply{ProbeResult::kOk, {}, {}, 200};
   }
   if (reply.result != ProbeResult::kOk) co_return reply;
@@ -196,8 +211,9 @@ Task<BackendMonitor::Reply> BackendMonitor::learn_models(Watched& watched) {
     co_return Reply{ProbeResult::kNotReady, {}, "its /v1/models names no model", 200};
   }
   if (watched.retired) co_return reply;
-  models_->set(watched.endpoint->id, models);
-  events_.on_models(std::make_shared<ModelTable>(*models_));
+  if (models_->set(watched.endpoint->id, models)) {
+    events_.on_models(std::make_shared<ModelTable>(*models_));
+  }
   co_return reply;
 }
 

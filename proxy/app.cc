@@ -349,6 +349,7 @@ ReloadReport App::reload() {
   data_.set_settings(data_path_settings(options_, backend_count()), scheduler_options(options_));
   monitor_.set_intervals({to_duration(*options_.proxy.health_interval),
                           to_duration(*options_.proxy.metrics_interval)});
+  monitor_.look_again();
   set_log_level(*options_.proxy.log_level);
   ++generation_;
   for (const std::string& line : report.lines) spdlog::info("reload: {}", line);
