@@ -170,6 +170,10 @@ Task<void> BackendMonitor::watch(WatchedPtr of) {
   while (!stopped_ && !watched.retired) {
     watched.awaiting.swap(watched.asking);
     Reply reply = co_await get(*watched.endpoint, "/health", kPatience);
+    // Not every server has it (Ollama): then that it tells its models is its sign of life.
+    if (reply.status == 404 || reply.status == 405) {
+      reply = co_await get(*watched.endpoint, "/v1/models", kPatience);
+    }
     // Without its models no request could be routed to it, so that comes before "ready".
     if (reply.result == ProbeResult::kOk && watched.tracker.health() != Health::kReady) {
       reply = co_await learn_models(watched);
@@ -278,7 +282,9 @@ Task<BackendMonitor::Reply> BackendMonitor::get(const Endpoint& at, std::string 
   co_await beast::http::async_read(stream, buffer, parser, asio::redirect_error(use_task, error));
   if (error) co_return failed(error);
   const unsigned status = parser.get().result_int();
-  if (status == 200) co_return Reply{ProbeResult::kOk, std::move(parser.get().body()), {}, 200};
+  if (status / 100 == 2) {
+    co_return Reply{ProbeResult::kOk, std::move(parser.get().body()), {}, status};
+  }
   std::string problem = "GET " + path + " answered " + std::to_string(status);
   if (status == 401) problem += "; give its key as `api_key`";
   co_return Reply{ProbeResult::kNotReady, {}, std::move(problem), status};

@@ -28,6 +28,7 @@ class Server {
   asio::ip::tcp::endpoint address() const { return address_; }
   void fall_silent() { silent_ = true; }
   void load_adapter() { adapter_ = true; }
+  void lose_health_page() { no_health_ = true; }
   void go_away() {
     if (gone_.exchange(true)) return;
     asio::ip::tcp::socket(io_).connect(address_);  // wakes accept()
@@ -53,7 +54,8 @@ class Server {
       const std::string models =
           adapter_ ? R"({"data":[{"id":"m"},{"id":"lora"}]})" : R"({"data":[{"id":"m"}]})";
       const std::string body = health ? "" : models;
-      asio::write(client, asio::buffer("HTTP/1.1 200 OK\r\ncontent-length: " +
+      const std::string status = health && no_health_ ? "404 Not Found" : "200 OK";
+      asio::write(client, asio::buffer("HTTP/1.1 " + status + "\r\ncontent-length: " +
                                        std::to_string(body.size()) + "\r\n\r\n" + body));
     }
   }
@@ -61,7 +63,7 @@ class Server {
   asio::io_context io_;
   asio::ip::tcp::acceptor acceptor_;
   const asio::ip::tcp::endpoint address_ = acceptor_.local_endpoint();
-  std::atomic<bool> silent_{false}, gone_{false}, adapter_{false};
+  std::atomic<bool> silent_{false}, gone_{false}, adapter_{false}, no_health_{false};
   std::atomic<int> asked_{0};
   std::vector<asio::ip::tcp::socket> kept_;
   std::thread thread_;
@@ -131,6 +133,13 @@ TEST_F(BackendMonitorTest, FindsWhatABackendServesLaterWhenItLooksAgain) {
   server_.load_adapter();
   monitor_.look_again();
   run_until([&] { return models_->names() == "m, lora"; });
+}
+
+TEST_F(BackendMonitorTest, TakesItsModelsForASignOfLifeOfAServerWithoutHealth) {
+  server_.lose_health_page();
+  ask();
+  run_until([&] { return told_.size() == 1; });
+  EXPECT_EQ(told_, std::vector({true}));
 }
 
 TEST_F(BackendMonitorTest, SaysThatABackendHasGone) {
