@@ -19,8 +19,10 @@ namespace beast = boost::beast;
 
 namespace {
 
-constexpr Duration kPatience = std::chrono::seconds(2);         // for one /health or /v1/models
-constexpr Duration kEager = std::chrono::milliseconds(500);     // between probes while not ready
+constexpr Duration kPatience = std::chrono::seconds(2);      // for one /health or /v1/models
+constexpr Duration kEager = std::chrono::milliseconds(500);  // between probes while not ready
+// Adapters come and go while an engine runs, but not often.
+constexpr Duration kModelsInterval = std::chrono::seconds(15);
 constexpr Duration kMetricsPatience = std::chrono::seconds(5);  // a busy front end takes its time
 constexpr int kMetricsTries = 3;  // then they are looked for at a leisurely pace
 constexpr Duration kMetricsPause = std::chrono::seconds(5);
@@ -66,13 +68,14 @@ Abilities parse_abilities(const std::string& body) {
 BackendMonitor::BackendMonitor(asio::io_context& io, Intervals intervals, Events events)
     : io_(io), intervals_(intervals), events_(std::move(events)) {}
 
-void BackendMonitor::add(std::shared_ptr<const Endpoint> endpoint) {
+void BackendMonitor::add(std::shared_ptr<const Endpoint> endpoint,
+                         const std::vector<std::string>& models) {
   const BackendId id = endpoint->id;
   if (id >= watched_.size()) watched_.resize(id + 1);
   watched_[id] = std::make_shared<Watched>(Watched{.endpoint = std::move(endpoint),
                                                    .timer = asio::steady_timer(io_),
                                                    .metrics_timer = asio::steady_timer(io_)});
-  models_->expect(id);
+  models_->expect(id, models);
   if (!started_) return;
   events_.on_models(std::make_shared<ModelTable>(*models_));
   start_watching(watched_[id]);
@@ -96,6 +99,13 @@ void BackendMonitor::start_watching(const WatchedPtr& watched) {
 void BackendMonitor::stop() {
   stopped_ = true;
   for (const WatchedPtr& watched : watched_) end_watching(*watched);
+}
+
+void BackendMonitor::look_again() {
+  for (const WatchedPtr& watched : watched_) {
+    watched->models_due = {};
+    watched->timer.cancel();
+  }
 }
 
 void BackendMonitor::report_failure(BackendId backend, bool unreachable) {
@@ -127,7 +137,7 @@ void BackendMonitor::retire(BackendId backend) {
   Watched& watched = *watched_[backend];
   watched.problem = "it has ended";
   if (watched.tracker.on_unreachable()) tell_health(watched);
-  models_->set(backend, {});
+  models_->retire(backend);
   events_.on_models(std::make_shared<ModelTable>(*models_));
   end_watching(watched);
 }
@@ -160,10 +170,17 @@ Task<void> BackendMonitor::watch(WatchedPtr of) {
   while (!stopped_ && !watched.retired) {
     watched.awaiting.swap(watched.asking);
     Reply reply = co_await get(*watched.endpoint, "/health", kPatience);
+    // Not every server has it (Ollama): then that it tells its models is its sign of life.
+    if (reply.status == 404 || reply.status == 405) {
+      reply = co_await get(*watched.endpoint, "/v1/models", kPatience);
+    }
     // Without its models no request could be routed to it, so that comes before "ready".
     if (reply.result == ProbeResult::kOk && watched.tracker.health() != Health::kReady) {
       reply = co_await learn_models(watched);
       watched.abilities_known = false;  // it may be another engine by now
+    } else if (reply.result == ProbeResult::kOk &&
+               std::chrono::steady_clock::now() >= watched.models_due) {
+      co_await learn_models(watched);  // without an answer the old list stands
     }
     if (stopped_ || watched.retired) break;
     watched.problem = std::move(reply.problem);
@@ -180,12 +197,15 @@ Task<void> BackendMonitor::watch(WatchedPtr of) {
 }
 
 Task<BackendMonitor::Reply> BackendMonitor::learn_models(Watched& watched) {
+  watched.models_due = std::chrono::steady_clock::now() + kModelsInterval;
   Reply reply = co_await get(*watched.endpoint, "/v1/models", kPatience);
   if (reply.status == 401 && watched.endpoint->api_key.empty() && !watched.retired) {
     // Its clients have the key, we have not: their requests tell what it serves.
-    models_->set_anything(watched.endpoint->id);
-    watched.keyed = true;
-    events_.on_models(std::make_shared<ModelTable>(*models_));
+    if (!std::exchange(watched.keyed, true) ||
+        !models_->anything().contains(watched.endpoint->id)) {
+      models_->set_anything(watched.endpoint->id);
+      events_.on_models(std::make_shared<ModelTable>(*models_));
+    }
     co_return Reply{ProbeResult::kOk, {}, {}, 200};
   }
   if (reply.result != ProbeResult::kOk) co_return reply;
@@ -195,8 +215,9 @@ Task<BackendMonitor::Reply> BackendMonitor::learn_models(Watched& watched) {
     co_return Reply{ProbeResult::kNotReady, {}, "its /v1/models names no model", 200};
   }
   if (watched.retired) co_return reply;
-  models_->set(watched.endpoint->id, models);
-  events_.on_models(std::make_shared<ModelTable>(*models_));
+  if (models_->set(watched.endpoint->id, models)) {
+    events_.on_models(std::make_shared<ModelTable>(*models_));
+  }
   co_return reply;
 }
 
@@ -261,7 +282,9 @@ Task<BackendMonitor::Reply> BackendMonitor::get(const Endpoint& at, std::string 
   co_await beast::http::async_read(stream, buffer, parser, asio::redirect_error(use_task, error));
   if (error) co_return failed(error);
   const unsigned status = parser.get().result_int();
-  if (status == 200) co_return Reply{ProbeResult::kOk, std::move(parser.get().body()), {}, 200};
+  if (status / 100 == 2) {
+    co_return Reply{ProbeResult::kOk, std::move(parser.get().body()), {}, status};
+  }
   std::string problem = "GET " + path + " answered " + std::to_string(status);
   if (status == 401) problem += "; give its key as `api_key`";
   co_return Reply{ProbeResult::kNotReady, {}, std::move(problem), status};

@@ -1,8 +1,8 @@
 // backends/backend_monitor.h - BackendMonitor: asks each backend how it is and what it serves.
 //
 // GET /health on a timer, sooner when a call has failed; GET /v1/models and /openapi.json each time
-// a backend comes up; GET /metrics on a timer while it is up. HealthTracker decides what /health
-// means.
+// a backend comes up, and /v1/models now and then after that; GET /metrics on a timer while it is
+// up. HealthTracker decides what /health means.
 //
 // Threading: confined to the control thread's io_context, except report_failure() and look_at().
 #pragma once
@@ -48,13 +48,16 @@ class BackendMonitor {
   BackendMonitor(asio::io_context& io, Intervals intervals, Events events);
 
   // Watches a backend from start(), or from now on if that was before. It may take the place of one
-  // that was removed.
-  void add(std::shared_ptr<const Endpoint> endpoint);
+  // that was removed. `models` are the names that the configuration says it serves.
+  void add(std::shared_ptr<const Endpoint> endpoint, const std::vector<std::string>& models = {});
   void start();
   void stop();
+  // Looks at all of them at once, and at what they serve.
+  void look_again();
   void set_intervals(const Intervals& intervals) { intervals_ = intervals; }
 
-  // It will not come back: its models are no longer waited for.
+  // It has ended, and nobody starts it again. What it served stays known, so that requests for it
+  // wait, as for any that is down.
   void retire(BackendId backend);
   // It is no backend any more; nothing is told about it from now on.
   void remove(BackendId backend);
@@ -92,6 +95,7 @@ class BackendMonitor {
     bool removed = false;
     bool abilities_known = false;
     bool keyed = false;
+    TimePoint models_due{};        // to be read again
     std::vector<Tell> asking{};    // to be told by the next probe
     std::vector<Tell> awaiting{};  // by the one under way
   };

@@ -20,14 +20,20 @@ class ModelTable {
   struct Served {
     std::string id;
     std::string json;
+
+    friend bool operator==(const Served&, const Served&) = default;
   };
 
-  // Says what `backend` serves. A backend that has not said yet is in no name's set, but may turn
-  // out to serve anything: see complete().
-  void set(BackendId backend, const std::vector<Served>& models);
-  void expect(BackendId backend);
+  // There is such a backend. `configured` are the names that the configuration says it serves:
+  // known from the start, and whatever becomes of it. Until it says more, it may turn out to serve
+  // anything: see complete().
+  void expect(BackendId backend, const std::vector<std::string>& configured = {});
+  // Says what `backend` serves. False, and nothing done, when that is what it said last.
+  bool set(BackendId backend, const std::vector<Served>& models);
   // It will not say, to us: whatever a request names goes to it.
   void set_anything(BackendId backend);
+  // It has ended and says nothing more. What is known of it stays: its requests wait.
+  void retire(BackendId backend);
   // It is no backend any more.
   void remove(BackendId backend);
 
@@ -41,12 +47,29 @@ class ModelTable {
   // False while some backend has not yet said what it serves: an unknown name may become known.
   bool complete() const { return silent_.empty(); }
 
-  std::string names() const;        // "a, b", for messages
-  std::string models_json() const;  // the body of GET /v1/models
+  // What `among` serve: "a, b", for messages.
+  std::string names(BackendSet among) const;
+  std::string names() const { return names(all_); }
+  // Whether any backend has named a model.
+  bool has_list() const;
+  // The body of GET /v1/models: the backends' own objects, in their own order.
+  std::string models_json() const;
 
  private:
-  std::map<std::string, BackendSet, std::less<>> sets_;
-  std::map<std::string, std::string, std::less<>> json_;
+  struct Backend {
+    std::vector<std::string> configured{};
+    std::vector<Served> said{};
+  };
+  // One name, once, where the first backend has it in its list.
+  struct Entry {
+    std::string name;
+    std::string json;  // empty: nobody has said it yet
+  };
+  void has_changed();
+
+  std::map<BackendId, Backend> backends_;
+  std::map<std::string, BackendSet, std::less<>> sets_;  // these two follow from backends_
+  std::vector<Entry> entries_;
   BackendSet all_;
   BackendSet silent_;
   BackendSet anything_;

@@ -26,7 +26,7 @@ constexpr auto kProbeInterval = std::chrono::milliseconds(50);
 constexpr Duration kAnnounceAnyway = std::chrono::seconds(10);
 constexpr double kRefusalsPause = 10;  // seconds between two lines about requests refused
 constexpr Duration kLastWords = std::chrono::seconds(2);  // for the errors of a shutdown
-constexpr int kNoEngineLeft = 4;                          // exit code
+constexpr int kNoEngineStarted = 4;                       // exit code
 
 void end_on_error(std::exception_ptr error) {
   if (error) std::rethrow_exception(error);
@@ -79,7 +79,7 @@ App::App(const Options& options, Topology topology, ApiKeysPtr keys, const std::
       started_(std::chrono::steady_clock::now()) {
   for (const BackendSite& site : sites_.all()) {
     data_.add_backend(site);
-    monitor_.add(site.endpoint);
+    monitor_.add(site.endpoint, site.models);
   }
   signals_.add(SIGUSR1);
   signals_.add(SIGUSR2);
@@ -306,7 +306,7 @@ void App::announce(bool complete_only) {
   const Snapshot now = snapshot();
   const auto ready = std::count_if(now.backends.begin(), now.backends.end(),
                                    [](const auto& b) { return b.health == Health::kReady; });
-  const auto lost = std::count(engines_.begin(), engines_.end(), EngineState::kLost);
+  const auto lost = std::ranges::count_if(engines_, &App::is_lost);
   const bool complete = static_cast<std::size_t>(ready + lost) == now.backends.size() && ready > 0;
   if (announced_ || ready == 0 || (complete_only && !complete)) return;
   announced_ = true;
@@ -404,6 +404,7 @@ ReloadReport App::reload() {
   data_.set_settings(data_path_settings(options_, backend_count()), scheduler_options(options_));
   monitor_.set_intervals({to_duration(*options_.proxy.health_interval),
                           to_duration(*options_.proxy.metrics_interval)});
+  monitor_.look_again();
   set_log_level(*options_.proxy.log_level);
   ++generation_;
   for (const std::string& line : plan_lines) spdlog::info("reload: {}", line);
@@ -426,7 +427,7 @@ void App::replace_backends(ReloadPlan& plan) {
   for (const BackendId id : changes->added) {
     lines.push_back(sites_[id].endpoint->name + " is new");
     data_.add_backend(sites_[id]);
-    monitor_.add(sites_[id].endpoint);
+    monitor_.add(sites_[id].endpoint, sites_[id].models);
   }
   for (const BackendId id : changes->removed) {
     lines.push_back(sites_[id].endpoint->name + " gets no more requests");
@@ -535,24 +536,30 @@ void App::on_failed(int index, const std::string& reason,
   show_engine(index, "failed", true);
   spdlog::error("engine-{} did not start: {}", index, reason);
   for (const std::string& line : last_log_lines) spdlog::error("  | {}", line);
-  engine_lost(index);
+  engine_lost(index, EngineState::kFailed);
 }
 
 void App::on_exited(int index, const std::string& description) {
   spdlog::error("engine-{} has ended: {}. Its log is {}", index, description,
                 topology_.plans[static_cast<std::size_t>(index)].log_file);
-  engine_lost(index);
+  engine_lost(index, EngineState::kEnded);
 }
 
-void App::engine_lost(int index) {
-  engines_[static_cast<std::size_t>(index)] = EngineState::kLost;
+// Engines that never came up are a mistake to be mended: we stop and say so. Engines that did, and
+// ended, are an outage: whoever calls keeps a port to call, and is told to try again.
+void App::engine_lost(int index, EngineState how) {
+  engines_[static_cast<std::size_t>(index)] = how;
   monitor_.retire(static_cast<BackendId>(index));
   announce(true);
-  const bool all_lost = std::all_of(engines_.begin(), engines_.end(),
-                                    [](EngineState state) { return state == EngineState::kLost; });
-  if (!all_lost || state_ != State::kServing) return;
-  spdlog::error("no engine is left; stopping");
-  shut_down(kNoEngineLeft);
+  if (state_ != State::kServing || !std::ranges::all_of(engines_, &App::is_lost)) return;
+  if (std::ranges::find(engines_, EngineState::kEnded) == engines_.end()) {
+    spdlog::error("no engine has started; stopping");
+    return shut_down(kNoEngineStarted);
+  }
+  spdlog::error(
+      "no engine is left, and none is started again: restart batchproxy. Until then a request "
+      "waits up to {:g} s (hold_timeout) and is then told to try again (503 no_backend)",
+      options_.proxy.hold_timeout->count());
 }
 
 }  // namespace batchproxy

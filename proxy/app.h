@@ -43,13 +43,16 @@ class App final : private LauncherEvents {
       LoadAgain load_again);
   ~App() override;
 
-  // Serves until a signal, or until no engine is left. Returns the exit code: 0 after a signal, 4
-  // when every engine that we started is gone.
+  // Serves until a signal. Returns the exit code: 0 after a signal, 4 when none of the engines that
+  // we are to start has started.
   int run();
 
  private:
   enum class State { kServing, kDraining, kStopping };
-  enum class EngineState { kStarting, kUp, kLost };  // lost: did not start, or has ended
+  enum class EngineState { kStarting, kUp, kFailed, kEnded };  // failed: it did not start
+  static bool is_lost(EngineState state) {
+    return state == EngineState::kFailed || state == EngineState::kEnded;
+  }
 
   DataPlane::Setup data_plane_setup();
   std::size_t backend_count() const;
@@ -82,7 +85,7 @@ class App final : private LauncherEvents {
                  const std::vector<std::string>& last_log_lines) override;
   void on_exited(int index, const std::string& description) override;
   void show_engine(int index, const std::string& text, bool milestone);
-  void engine_lost(int index);
+  void engine_lost(int index, EngineState how);
 
   Options options_;
   Topology topology_;

@@ -5,7 +5,7 @@
 //   batchproxy worker-config FILE          the file that the workers should use
 //   batchproxy sim-engine MODEL [flags]    a simulated vLLM server
 //
-// Exit codes: 0 fine, 1 run-time failure, 2 usage or configuration, 4 no engine is left.
+// Exit codes: 0 fine, 1 run-time failure, 2 usage or configuration, 4 no engine has started.
 #include <algorithm>
 #include <csignal>
 #include <cstdio>

@@ -227,7 +227,7 @@ Task<bool> Session::serve_one() {
   hold.set(request.body.size());
   request.arrival = std::chrono::steady_clock::now();
   connection_->never_expire();
-  if (request.route->action != Action::kForward) {
+  if (!is_forwarded(*request.route)) {
     co_return co_await reply_local(*request.route, request);
   }
   Dispatch dispatch(thread_, *connection_, request);
@@ -389,6 +389,27 @@ Task<bool> Session::write_last(std::string answer) {
   co_return false;
 }
 
+// Scripts wait until there is a list: an empty one would tell them that all is ready.
+Task<bool> Session::reply_no_models(const ClientRequest& request) {
+  static const Error error{Errc::kNoBackend,
+                           "No backend has said yet which models it serves. Engines may still be "
+                           "loading: see /status on the admin address."};
+  thread_.metrics.count_error(error.code);
+  const bool keep_alive = request.keep_alive && !thread_.draining;
+  std::string id;
+  request.append_shown_id(id);
+  const std::string answer = compose_error(error, {id, request.minor_version, keep_alive});
+  const bool sent = co_await connection_->write(answer, thread_.settings.write_stall);
+  co_return sent&& keep_alive;
+}
+
+// An engine that shows its list only to holders of a key that we have not shows it to its clients.
+bool Session::is_forwarded(const Route& route) const {
+  if (route.action == Action::kForward) return true;
+  const ModelTable& models = *thread_.models;
+  return route.action == Action::kModels && !models.has_list() && !models.anything().empty();
+}
+
 Task<bool> Session::reply_local(const Route& route, const ClientRequest& request) {
   std::string body;
   AnswerHead head;
@@ -396,6 +417,7 @@ Task<bool> Session::reply_local(const Route& route, const ClientRequest& request
   head.content_type = "application/json";
   switch (route.action) {
     case Action::kModels:
+      if (!thread_.models->has_list()) co_return co_await reply_no_models(request);
       body = thread_.models->models_json();
       break;
     case Action::kVersion:

@@ -102,6 +102,7 @@ std::vector<std::string> add_engines(const Options& options, const std::string& 
     site.endpoint = std::make_shared<Endpoint>(std::move(endpoint));
     site.max_num_seqs = static_cast<std::uint32_t>(plan.max_num_seqs);
     site.gpus = join_gpus(plan.gpus);
+    site.models = plan.served_names;
     site.simulated = *options.proxy.launcher.engine == "sim";
     topology.sites.push_back(std::move(site));
   }

@@ -22,7 +22,8 @@ namespace batchproxy {
 struct BackendSite {
   std::shared_ptr<const Endpoint> endpoint;
   std::uint32_t max_num_seqs = 256;
-  std::string gpus{};  // "0,1"; empty when we did not start it
+  std::string gpus{};                 // "0,1"; empty when we did not start it
+  std::vector<std::string> models{};  // names that it is known to serve before it says so
   bool simulated = false;
 };
 

@@ -27,6 +27,8 @@ class Server {
 
   asio::ip::tcp::endpoint address() const { return address_; }
   void fall_silent() { silent_ = true; }
+  void load_adapter() { adapter_ = true; }
+  void lose_health_page() { no_health_ = true; }
   void go_away() {
     if (gone_.exchange(true)) return;
     asio::ip::tcp::socket(io_).connect(address_);  // wakes accept()
@@ -49,8 +51,11 @@ class Server {
         kept_.push_back(std::move(client));
         continue;
       }
-      const std::string body = health ? "" : R"({"data":[{"id":"m"}]})";
-      asio::write(client, asio::buffer("HTTP/1.1 200 OK\r\ncontent-length: " +
+      const std::string models =
+          adapter_ ? R"({"data":[{"id":"m"},{"id":"lora"}]})" : R"({"data":[{"id":"m"}]})";
+      const std::string body = health ? "" : models;
+      const std::string status = health && no_health_ ? "404 Not Found" : "200 OK";
+      asio::write(client, asio::buffer("HTTP/1.1 " + status + "\r\ncontent-length: " +
                                        std::to_string(body.size()) + "\r\n\r\n" + body));
     }
   }
@@ -58,7 +63,7 @@ class Server {
   asio::io_context io_;
   asio::ip::tcp::acceptor acceptor_;
   const asio::ip::tcp::endpoint address_ = acceptor_.local_endpoint();
-  std::atomic<bool> silent_{false}, gone_{false};
+  std::atomic<bool> silent_{false}, gone_{false}, adapter_{false}, no_health_{false};
   std::atomic<int> asked_{0};
   std::vector<asio::ip::tcp::socket> kept_;
   std::thread thread_;
@@ -103,9 +108,11 @@ class BackendMonitorTest : public testing::Test {
 
   Server server_;
   asio::io_context io_;
+  ModelTablePtr models_;
   BackendMonitor monitor_{io_,
                           {.health = 1h, .metrics = 1h},
-                          {[](BackendId, Health, const std::string&) {}, [](ModelTablePtr) {},
+                          {[](BackendId, Health, const std::string&) {},
+                           [this](ModelTablePtr models) { models_ = std::move(models); },
                            [this](BackendId, const Abilities&) { abilities_ = true; },
                            [](BackendId, const std::optional<EngineMetrics>&) {}}};
   bool abilities_ = false;  // have been asked for
@@ -119,6 +126,20 @@ TEST_F(BackendMonitorTest, LooksWhenAsked) {
   run_until([&] { return told_.size() == 2; });
   EXPECT_EQ(told_, std::vector({true, true}));
   EXPECT_GT(server_.asked_for_health(), before);
+}
+
+TEST_F(BackendMonitorTest, FindsWhatABackendServesLaterWhenItLooksAgain) {
+  EXPECT_EQ(models_->names(), "m");
+  server_.load_adapter();
+  monitor_.look_again();
+  run_until([&] { return models_->names() == "m, lora"; });
+}
+
+TEST_F(BackendMonitorTest, TakesItsModelsForASignOfLifeOfAServerWithoutHealth) {
+  server_.lose_health_page();
+  ask();
+  run_until([&] { return told_.size() == 1; });
+  EXPECT_EQ(told_, std::vector({true}));
 }
 
 TEST_F(BackendMonitorTest, SaysThatABackendHasGone) {

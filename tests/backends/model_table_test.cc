@@ -25,6 +25,48 @@ TEST(ModelTable, MapsEveryNameToTheBackendsThatServeIt) {
   EXPECT_EQ(table.models_json(), R"({"object":"list","data":[{"id":"a"},{"id":"alias"}]})");
 }
 
+TEST(ModelTable, KeepsTheOrderInWhichTheBackendsNameTheirModels) {
+  ModelTable table;
+  table.set(1, {{"lora", R"({"id":"lora"})"}, {"more", R"({"id":"more"})"}});
+  table.set(0, {{"zeta", R"({"id":"zeta"})"}, {"lora", R"({"id":"lora","of":0})"}});
+  EXPECT_EQ(table.names(), "zeta, lora, more");
+  EXPECT_EQ(table.models_json(),
+            R"({"object":"list","data":[{"id":"zeta"},{"id":"lora","of":0},{"id":"more"}]})");
+}
+
+TEST(ModelTable, KnowsWhatIsConfiguredFromTheStartToTheEnd) {
+  ModelTable table;
+  table.expect(0, {"judge"});
+  table.expect(1);
+  EXPECT_EQ(table.find("judge"), BackendSet::first(1));
+  EXPECT_FALSE(table.has_list()) << "it has not said so itself";
+  table.set(1, {{"a", R"({"id":"a"})"}});
+  EXPECT_TRUE(table.has_list());
+  EXPECT_EQ(table.names(), "a, judge");
+  EXPECT_EQ(table.models_json(), R"({"object":"list","data":[{"id":"a"}]})");
+  EXPECT_FALSE(table.complete());
+  table.retire(0);
+  EXPECT_TRUE(table.complete()) << "it will not name more";
+  EXPECT_EQ(table.find("judge"), BackendSet::first(1)) << "its requests wait";
+  table.retire(1);
+  EXPECT_FALSE(table.find("a").empty());
+  table.remove(0);
+  EXPECT_TRUE(table.find("judge").empty());
+}
+
+TEST(ModelTable, TellsWhetherWhatABackendSaysIsNew) {
+  ModelTable table;
+  table.expect(0);
+  EXPECT_TRUE(table.set(0, {}));
+  EXPECT_FALSE(table.set(0, {}));
+  EXPECT_TRUE(table.set(0, {{"a", "{}"}}));
+  const std::uint64_t version = table.version();
+  EXPECT_FALSE(table.set(0, {{"a", "{}"}}));
+  EXPECT_EQ(table.version(), version);
+  table.set_anything(0);
+  EXPECT_TRUE(table.set(0, {}));
+}
+
 TEST(ModelTable, ForgetsWhatABackendNoLongerServes) {
   ModelTable table;
   table.set(0, {{"old", "{}"}});
