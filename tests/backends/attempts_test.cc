@@ -2,6 +2,8 @@
 // about its backend.
 #include "backends/attempts.h"
 
+#include <string>
+
 #include <gtest/gtest.h>
 
 namespace batchproxy {
@@ -30,6 +32,14 @@ bool is_suspect(const Attempts& attempts) {
   return next_ticket(attempts).suspect;
 }
 
+// Its engine was seen to have ended with it.
+Attempt died(CallFailure failure, BackendId backend = 0) {
+  return {.backend = backend, .failure = failure, .went_down = true};
+}
+Attempt full(unsigned status, bool may_wait = false, BackendId backend = 0) {
+  return {.backend = backend, .status = status, .may_wait = may_wait};
+}
+
 Attempt late(Attempt attempt) {
   attempt.time_left = false;
   return attempt;
@@ -41,7 +51,7 @@ constexpr CallFailure kUnsent[] = {CallFailure::kRefused, CallFailure::kUnreacha
 constexpr CallFailure kBad[] = {CallFailure::kBadAnswer, CallFailure::kWrongCount};
 
 TEST(Attempts, DeliverAnAnswerThatIsNoServerError) {
-  for (const unsigned status : {200u, 201u, 301u, 400u, 404u, 422u, 429u, 499u}) {
+  for (const unsigned status : {200u, 201u, 301u, 400u, 404u, 422u, 499u}) {
     Attempts attempts;
     EXPECT_EQ(attempts.after(answered(status), kThree), Next::kDeliver) << status;
     EXPECT_EQ(attempts.made(), 1u);
@@ -49,7 +59,7 @@ TEST(Attempts, DeliverAnAnswerThatIsNoServerError) {
 }
 
 TEST(Attempts, AskAnotherBackendAboutAServerErrorIfTheBudgetAllows) {
-  for (const unsigned status : {500u, 502u, 503u, 599u}) {
+  for (const unsigned status : {500u, 502u, 504u, 599u}) {
     Attempts attempts;
     EXPECT_EQ(attempts.after(answered(status, 0), kThree), Next::kRetryInBudget) << status;
     EXPECT_EQ(attempts.after(answered(status, 1), kThree), Next::kRetryInBudget) << status;
@@ -75,6 +85,44 @@ TEST(Attempts, AskAnotherBackendAtNoCostWhenOneAsksToWait) {
   }
 }
 
+TEST(Attempts, WaitHereForAFullBackendAndDoNotCountThat) {
+  for (const unsigned status : {429u, 503u}) {
+    Attempts attempts;
+    for (int i = 0; i < 50; ++i) {
+      EXPECT_EQ(attempts.after(full(status, /*may_wait=*/true), kThree), Next::kWait) << status;
+    }
+    EXPECT_EQ(attempts.made(), 0u);
+    EXPECT_TRUE(next_ticket(attempts).avoid.empty());
+    EXPECT_TRUE(attempts.failed_by().empty());
+    EXPECT_EQ(attempts.after(late(full(status, /*may_wait=*/true)), kThree), Next::kDeliver);
+  }
+}
+
+TEST(Attempts, AskAnotherBackendAtNoCostWhereAFullOneCannotBeWaitedFor) {
+  for (const unsigned status : {429u, 503u}) {
+    Attempts attempts;
+    EXPECT_EQ(attempts.after(full(status, false, 0), BackendSet::first(2)), Next::kRetry);
+    EXPECT_EQ(attempts.after(full(status, false, 1), BackendSet::first(2)), Next::kDeliver);
+    EXPECT_TRUE(attempts.failed_by().empty()) << "nobody has failed it";
+  }
+}
+
+TEST(Attempts, DoNotWaitForOneThatSaysWhenToComeAgain) {
+  for (const unsigned status : {429u, 503u}) {
+    EXPECT_FALSE(asked_to_wait(status).is_full());
+    Attempts attempts;
+    EXPECT_EQ(attempts.after(asked_to_wait(status), BackendSet::first(1)), Next::kDeliver);
+  }
+}
+
+TEST(Attempts, RememberWhoFailedItByAnErrorOfItsOwn) {
+  Attempts attempts;
+  attempts.after(answered(500, 0), kThree);
+  attempts.after(failed(CallFailure::kNoAnswer, 1), kThree);
+  attempts.after(answered(400, 2), kThree);
+  EXPECT_EQ(attempts.failed_by(), BackendSet::first(1));
+}
+
 TEST(Attempts, AskElsewhereOnlyWhoHasNotFailedInAnyWay) {
   Attempts attempts;
   EXPECT_EQ(attempts.after(failed(CallFailure::kRefused, 1), kThree), Next::kRetry);
@@ -95,7 +143,7 @@ TEST(Attempts, DoNotCountATryThatSentNothing) {
 }
 
 TEST(Attempts, SendAgainWhatAConnectionDiedUnderThreeTimesInAll) {
-  for (const CallFailure failure : kDeaths) {
+  for (const CallFailure failure : {CallFailure::kNoAnswer, CallFailure::kCutAnswer}) {
     Attempts attempts;
     // Elsewhere or not: with one backend it waits until that one is back.
     EXPECT_EQ(attempts.after(failed(failure), BackendSet::first(1)), Next::kRetry);
@@ -105,15 +153,37 @@ TEST(Attempts, SendAgainWhatAConnectionDiedUnderThreeTimesInAll) {
   }
 }
 
+TEST(Attempts, SendAgainAtNoCostWhatAnEngineEndedUnderHoweverThatShowed) {
+  for (const CallFailure failure : kDeaths) {
+    Attempts attempts;
+    EXPECT_EQ(attempts.after(died(failure), BackendSet::first(1)), Next::kRetry);
+    EXPECT_EQ(attempts.after(died(failure), BackendSet::first(1)), Next::kRetry);
+    EXPECT_EQ(attempts.after(died(failure), BackendSet::first(1)), Next::kDeliver);
+  }
+  Attempts attempts;
+  Attempt told = answered(500);
+  told.went_down = true;
+  EXPECT_EQ(attempts.after(told, BackendSet::first(1)), Next::kRetry);
+  EXPECT_TRUE(attempts.failed_by().empty()) << "the error tells of the end, not of the request";
+}
+
 TEST(Attempts, SuspectARequestFromItsSecondDeathOn) {
   for (const CallFailure failure : kDeaths) {
     Attempts attempts;
-    attempts.after(failed(failure, 0), kThree);
+    attempts.after(died(failure, 0), kThree);
     EXPECT_FALSE(is_suspect(attempts));
     attempts.after(failed(CallFailure::kRefused, 1), kThree);
     EXPECT_FALSE(is_suspect(attempts));
-    attempts.after(failed(failure, 2), kThree);
+    attempts.after(died(failure, 2), kThree);
     EXPECT_TRUE(is_suspect(attempts));
+  }
+}
+
+TEST(Attempts, SuspectNobodyForAConnectionThatDiedWhileItsEngineLives) {
+  for (const CallFailure failure : kDeaths) {
+    Attempts attempts;
+    for (int i = 0; i < 3; ++i) attempts.after(failed(failure), kThree);
+    EXPECT_FALSE(is_suspect(attempts)) << to_string(failure);
   }
 }
 
@@ -121,11 +191,11 @@ TEST(Attempts, SuspectNobodyForOtherFailures) {
   for (const CallFailure failure :
        {CallFailure::kNone, CallFailure::kRefused, CallFailure::kUnreachable,
         CallFailure::kBadAnswer, CallFailure::kWrongCount, CallFailure::kTimedOut,
-        CallFailure::kAborted}) {
+        CallFailure::kStuck, CallFailure::kAborted}) {
     Attempts attempts;
-    for (int i = 0; i < 3; ++i) attempts.after(failed(failure), kThree);
+    for (int i = 0; i < 3; ++i) attempts.after(died(failure), kThree);
     EXPECT_FALSE(is_suspect(attempts)) << to_string(failure);
-    EXPECT_FALSE(is_death(failure));
+    EXPECT_FALSE(may_be_death(failure, 0));
   }
 }
 
@@ -134,8 +204,8 @@ TEST(Attempts, BlameARequestOnlyForAnEngineThatItHadToItselfAndThatIsDown) {
     for (const bool alone : {false, true}) {
       for (const bool went_down : {false, true}) {
         Attempts attempts;
-        attempts.after(failed(failure, 0), kThree);
-        attempts.after(failed(failure, 1), kThree);
+        attempts.after(died(failure, 0), kThree);
+        attempts.after(died(failure, 1), kThree);
         const Attempt last{
             .backend = 2, .failure = failure, .alone = alone, .went_down = went_down};
         EXPECT_EQ(attempts.after(last, kThree),
@@ -143,6 +213,23 @@ TEST(Attempts, BlameARequestOnlyForAnEngineThatItHadToItselfAndThatIsDown) {
       }
     }
   }
+}
+
+TEST(Attempts, AskABareErrorOnlyOfOneThatHasNotGivenIt) {
+  Attempts attempts;
+  EXPECT_EQ(attempts.after(failed(CallFailure::kBareError, 0), BackendSet::first(2)),
+            Next::kRetryInBudget);
+  EXPECT_EQ(attempts.after(failed(CallFailure::kBareError, 1), BackendSet::first(2)),
+            Next::kDeliver);
+  EXPECT_EQ(attempts.failed_by(), BackendSet::first(2));
+}
+
+TEST(Attempts, AskElsewhereAtNoCostWhenTheEngineStandsStillThreeTimesInAll) {
+  Attempts attempts;
+  EXPECT_EQ(attempts.after(failed(CallFailure::kStuck, 0), kThree), Next::kRetry);
+  EXPECT_TRUE(next_ticket(attempts).avoid.contains(0));
+  EXPECT_EQ(attempts.after(failed(CallFailure::kStuck, 1), kThree), Next::kRetry);
+  EXPECT_EQ(attempts.after(failed(CallFailure::kStuck, 2), kThree), Next::kDeliver);
 }
 
 TEST(Attempts, BlameNobodyForADifferentEndWhileAlone) {
@@ -219,24 +306,42 @@ TEST(Attempts, SendTheNextTryElsewhereAndInNoSharedCall) {
   }
 }
 
+TEST(TellsOfDeath, KnowsWhatADyingVllmSaysInAShort500Only) {
+  EXPECT_TRUE(tells_of_death(500, "EngineCore encountered an issue. See stack trace (above)"));
+  EXPECT_TRUE(tells_of_death(500, R"({"error":{"type":"EngineDeadError"}})"));
+  EXPECT_FALSE(tells_of_death(500, "Internal Server Error"));
+  EXPECT_FALSE(tells_of_death(400, "EngineDeadError"));
+  EXPECT_FALSE(tells_of_death(500, std::string(16 << 10, ' ') + "EngineDeadError"))
+      << "so long an answer quotes the request";
+}
+
+TEST(MayBeDeath, IsADeadConnectionOrAPlain500) {
+  for (const CallFailure failure : kDeaths) EXPECT_TRUE(may_be_death(failure, 0));
+  EXPECT_TRUE(may_be_death(CallFailure::kNone, 500));
+  for (const unsigned status : {200u, 400u, 429u, 502u, 503u}) {
+    EXPECT_FALSE(may_be_death(CallFailure::kNone, status)) << status;
+  }
+}
+
 TEST(OutcomeOf, TellsTheBreakerWhatAnAnswerSaysAboutItsBackend) {
   for (const unsigned status : {200u, 204u, 302u, 399u}) {
-    EXPECT_EQ(outcome_of(CallFailure::kNone, status, false), Outcome::kGood) << status;
+    EXPECT_EQ(outcome_of(answered(status)), Outcome::kGood) << status;
   }
-  for (const unsigned status : {400u, 404u, 429u, 499u}) {
-    EXPECT_EQ(outcome_of(CallFailure::kNone, status, false), Outcome::kRejected) << status;
+  for (const unsigned status : {400u, 404u, 499u}) {
+    EXPECT_EQ(outcome_of(answered(status)), Outcome::kRejected) << status;
   }
-  for (const unsigned status : {500u, 503u, 599u}) {
-    EXPECT_EQ(outcome_of(CallFailure::kNone, status, false), Outcome::kServerError) << status;
+  for (const unsigned status : {500u, 502u, 599u}) {
+    EXPECT_EQ(outcome_of(answered(status)), Outcome::kServerError) << status;
   }
   for (const unsigned status : {429u, 503u}) {
-    EXPECT_EQ(outcome_of(CallFailure::kNone, status, true), Outcome::kRejected)
+    EXPECT_EQ(outcome_of(full(status)), Outcome::kFull) << status;
+    EXPECT_EQ(outcome_of(asked_to_wait(status)), Outcome::kRejected)
         << "one that says when to come again is well";
   }
 }
 
 TEST(OutcomeOf, TellsTheBreakerWhatEachFailureSaysAboutItsBackend) {
-  const auto of = [](CallFailure failure) { return outcome_of(failure, 0, false); };
+  const auto of = [](CallFailure failure) { return outcome_of(failed(failure)); };
   for (const CallFailure failure : {CallFailure::kRefused, CallFailure::kUnreachable,
                                     CallFailure::kNoAnswer, CallFailure::kCutAnswer}) {
     EXPECT_EQ(of(failure), Outcome::kLost) << to_string(failure);
@@ -247,6 +352,18 @@ TEST(OutcomeOf, TellsTheBreakerWhatEachFailureSaysAboutItsBackend) {
   }
   EXPECT_EQ(of(CallFailure::kTimedOut), Outcome::kTimedOut);
   EXPECT_EQ(of(CallFailure::kAborted), Outcome::kUnknown);
+  EXPECT_EQ(of(CallFailure::kStuck), Outcome::kUnknown) << "the watch has told already";
+}
+
+TEST(OutcomeOf, TellsOfAnEngineThatHasEndedHoweverThatShowed) {
+  for (const CallFailure failure : kDeaths) EXPECT_EQ(outcome_of(died(failure)), Outcome::kDied);
+  Attempt told = answered(500);
+  told.went_down = true;
+  EXPECT_EQ(outcome_of(told), Outcome::kDied);
+}
+
+TEST(OutcomeOf, TellsNothingAgainstABackendOfARequestsOwnDeadline) {
+  EXPECT_EQ(outcome_of(late(failed(CallFailure::kTimedOut))), Outcome::kExpired);
 }
 
 }  // namespace
