@@ -20,6 +20,9 @@ constexpr unsigned kLateShare = 16;
 // nobody knows that an answer takes longer than all clients wait unless some are sent.
 constexpr int kFreshTenths = 9;
 
+// How long a client in a hurry is remembered.
+constexpr Duration kHurried = std::chrono::seconds(10);
+
 // A backend that is full while nothing of ours is on it is left alone for so long, doubling.
 constexpr Duration kFullPause = std::chrono::milliseconds(50);
 constexpr unsigned kMostDoublings = 5;
@@ -103,13 +106,14 @@ bool Scheduler::late_one_is_due() {
 void Scheduler::learn(Backend& backend, const Grant& grant, Outcome outcome, TimePoint now) {
   const Duration took = now - grant.since;
   const Duration before = usual(backend);
+  // One that had far less time than answers take says nothing of how many the engine can have.
   switch (outcome) {
     case Outcome::kGood:
       if (grant.timed) {
         backend.times.add(took);
         all_times_.add(took);
       }
-      backend.room.on_answered();
+      if (backend.room.on_answered(now)) limit_to_time(backend);
       backend.refusals = 0;
       for (Backend& other : backends_) {
         if (!grant.refutes.contains(id_of(other))) continue;
@@ -124,10 +128,11 @@ void Scheduler::learn(Backend& backend, const Grant& grant, Outcome outcome, Tim
     case Outcome::kExpired:
       backend.times.add_longer_than(took);
       all_times_.add_longer_than(took);
-      backend.room.on_expired(backend.inflight, before, now);
+      if (took >= before / 2) backend.room.on_expired(took, now);
       break;
     case Outcome::kLeft:
       backend.progress.on_departure();
+      if (took >= before / 2) backend.room.on_expired(took, now);
       progress_due_ = std::min(progress_due_, now);
       break;
     case Outcome::kRejected:
@@ -149,12 +154,30 @@ void Scheduler::learn(Backend& backend, const Grant& grant, Outcome outcome, Tim
   if (answered) on_bytes(grant.backend, now);
 }
 
+// A request that is overdue goes beyond the room, but not where it would wait for longer than half
+// of what the most hurried of the clients have given.
+void Scheduler::note_time_given(Duration time, TimePoint now) {
+  if (time > shortest_time_ && now < shortest_until_) return;
+  shortest_until_ = now + kHurried;
+  if (time == shortest_time_) return;
+  shortest_time_ = time;
+  for (Backend& backend : backends_) limit_to_time(backend);
+}
+
+void Scheduler::limit_to_time(Backend& backend) {
+  const double most = std::min(backend.room.answers_in(shortest_time_ / 2), 1e9);
+  backend.in_time = std::max(1u, static_cast<std::uint32_t>(most));
+}
+
 void Scheduler::learn_patience(const Grant& grant, Outcome outcome, TimePoint now) {
   if (outcome != Outcome::kLeft && (outcome != Outcome::kGood || now >= patience_until_)) return;
   Patience& patience = clients_[grant.client].patience;
   if (outcome == Outcome::kGood) return patience.on_answered(now - grant.arrival);
   patience.on_left(now - grant.arrival, now);
-  if (patience.learnt(now)) patience_until_ = now + Patience::kLasts;
+  const auto learnt = patience.learnt(now);
+  if (!learnt) return;
+  patience_until_ = now + Patience::kLasts;
+  note_time_given(*learnt, now);
 }
 
 void Scheduler::on_left(const Ticket& ticket, TimePoint now) {

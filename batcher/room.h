@@ -8,8 +8,8 @@
 // simulation (docs/SCHEDULING.md).
 //
 // One that says that it is full, and one whose answers come too late for their requests, has been
-// sent too many: the room shrinks to what it took, and grows again slowly, as a bound that was set
-// on it may be lifted.
+// sent too many. That bounds the room to what it took, or to what it answers in half of the time
+// that they had; the bound grows again slowly, as whatever set it may have gone.
 //
 // Threading: confined to the lane.
 #pragma once
@@ -38,6 +38,12 @@ class Room {
   // Prompts that may be in flight.
   std::uint32_t prompts() const { return static_cast<std::uint32_t>(target_); }
 
+  // More than so many it refuses, or answers too late; twice max_num_seqs while nothing is known.
+  std::uint32_t bound() const { return static_cast<std::uint32_t>(bound_); }
+
+  // How many it answers within `time`, as far as is known; endless while nothing is.
+  double answers_in(Duration time) const;
+
   // Most calls of the backend are on its HTTP front end, not in its engine.
   bool front_end_bound() const { return front_end_bound_; }
 
@@ -47,12 +53,11 @@ class Room {
   // It said that it takes no more while `inflight` other prompts were in flight.
   void on_full(std::uint32_t inflight, TimePoint now);
 
-  // A request was answered with success.
-  void on_answered();
-  // A request's own deadline came before its answer, `inflight` others being in flight. One that
-  // comes so may be too long itself; when most do, the engine has too many. `usual`: what its
-  // answers take, and so how long it takes to see what a smaller room does.
-  void on_expired(std::uint32_t inflight, Duration usual, TimePoint now);
+  // A request was answered with success. True when answers_in() has changed.
+  bool on_answered(TimePoint now);
+  // Nobody waits any more for a request that it had for so long. One may be too long itself; when
+  // requests wait inside the engine, or, if it does not tell, when most end so, it has too many.
+  void on_expired(Duration had, TimePoint now);
 
   // Something waits here because the room is used up.
   void on_held_back() { held_back_ = true; }
@@ -63,8 +68,8 @@ class Room {
  private:
   void adapt(const EngineSample& sample, TimePoint now);
   void watch_front_end(const EngineSample& sample, double inflight, TimePoint now);
-  void limit_to(double most, TimePoint now);
-  void raise_ceiling(TimePoint now);
+  void bound_to(double most, TimePoint frozen);
+  void raise_bound(TimePoint now);
   void reset();
 
   double initial_;
@@ -77,11 +82,16 @@ class Room {
   std::uint64_t completed_ = 0;      // since the last look
   std::optional<EngineSample> last_;
   bool held_back_ = false;
+  double bound_;
+  TimePoint bound_frozen_until_ = TimePoint::min();
+  TimePoint bound_raised_{};
   unsigned answered_ = 0;  // these two fade
   unsigned expired_ = 0;
-  int unreadable_ = 0;  // looks in a row
+  double rate_ = 0;             // answers a second, the best of late
+  TimePoint rate_since_{};      // of the second that is counted
+  unsigned rate_answered_ = 0;  // in it
+  int unreadable_ = 0;          // looks in a row
   TimePoint frozen_until_ = TimePoint::min();
-  TimePoint raised_{};  // when the ceiling was, or was set
   bool front_end_bound_ = false;
   int front_end_busy_ = 0;  // looks in a row
   TimePoint front_end_until_ = TimePoint::min();

@@ -113,6 +113,7 @@ void Scheduler::submit(Ticket& ticket) {
   if (!comes_back && queued_ + ticket.prompts > options_.max_queue && queued_ > 0) {
     return refuse(ticket, Errc::kQueueFull);
   }
+  note_time_given(ticket.deadline - ticket.arrival, now_);
   assign_turn(ticket);
   enter(ticket);
 }
@@ -469,8 +470,8 @@ void Scheduler::take_overdue(TimePoint now) {
     Ticket* next = next_turn(among);
     if (next == nullptr && queued_ == before) break;
     if (next == nullptr) continue;  // those that could not be answered in time have gone
-    const auto id =
-        next->affine ? next->affine : least_loaded(next->among & among, &Backend::below_max_inflight);
+    const auto id = next->affine ? next->affine
+                                 : least_loaded(next->among & among, &Backend::below_max_inflight);
     grant_with_mates(*next, *id, FlushReason::kTimeout, backends_[*id].max_inflight());
   }
   close_batches(FlushReason::kTimeout);

@@ -226,11 +226,12 @@ class Scheduler {
     bool starts_slowly = false;                 // from its next start on
     std::optional<TimePoint> started;           // slowly, since then
     std::uint32_t most = kUnlimited;            // prompts in flight, while it starts slowly
-    bool ready = false;                         // to be given requests: what all these amount to
-    std::uint32_t inflight = 0;                 // prompts
-    std::uint32_t roomless = 0;                 // likewise, of tickets that take no room
-    std::uint32_t calls = 0;                    // outstanding packable calls
-    Turns affine;                               // tickets whose beginning it holds
+    std::uint32_t in_time = kUnlimited;  // likewise, beyond the room: what it answers in time
+    bool ready = false;                  // to be given requests: what all these amount to
+    std::uint32_t inflight = 0;          // prompts
+    std::uint32_t roomless = 0;          // likewise, of tickets that take no room
+    std::uint32_t calls = 0;             // outstanding packable calls
+    Turns affine;                        // tickets whose beginning it holds
     std::size_t affine_prompts = 0;
     std::vector<Ticket*> open;  // granted in this take(), batch not closed yet
     std::uint32_t open_prompts = 0;
@@ -242,7 +243,9 @@ class Scheduler {
     bool is_open() const { return ready; }
     std::uint32_t room_now() const { return std::min(room.prompts(), most); }
     bool has_room() const { return ready && inflight < room_now(); }
-    std::uint32_t max_inflight() const { return std::min(2 * traits.max_num_seqs, most); }
+    std::uint32_t max_inflight() const {
+      return std::min({2 * traits.max_num_seqs, most, room.bound(), std::max(in_time, room_now())});
+    }
     bool below_max_inflight() const { return ready && inflight < max_inflight(); }
     double load() const { return static_cast<double>(inflight + affine_prompts); }
   };
@@ -292,6 +295,8 @@ class Scheduler {
   bool late_one_is_due();
   Duration usual(const Backend& backend) const;
   void learn(Backend& backend, const Grant& grant, Outcome outcome, TimePoint now);
+  void limit_to_time(Backend& backend);
+  void note_time_given(Duration time, TimePoint now);
   void learn_patience(const Grant& grant, Outcome outcome, TimePoint now);
   void watch_progress(TimePoint now);
   void set_moving(Backend& backend, TimePoint now);
@@ -368,7 +373,9 @@ class Scheduler {
   AnswerTimes all_times_;          // of all backends, for those whose own are not known yet
   Duration longest_usual_{};       // of all backends: with more time left any ticket may go
   TimePoint patience_until_{};     // until then some client's patience may be known
-  unsigned since_late_ = 0;        // grants since a late ticket had its turn
+  Duration shortest_time_ = Duration::max();  // that a client has given, of late
+  TimePoint shortest_until_{};
+  unsigned since_late_ = 0;  // grants since a late ticket had its turn
   TimePoint progress_due_ = TimePoint::max();
   std::size_t flying_ = 0;  // prompts, on all backends
   std::vector<Stall> stalls_;

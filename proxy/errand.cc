@@ -230,6 +230,8 @@ std::optional<Errand::Ending> Errand::after(CallFailure failure) {
     case Attempts::Next::kDeliver:
       return deliver(failure);
     case Attempts::Next::kWait:
+      // The next answer may be a shared one, too.
+      if (std::exchange(shared_, nullptr)) last_ = CallFailure::kAborted;
       return std::nullopt;
     case Attempts::Next::kPoison:
       thread_.poison->add(load_.request->content_key(), std::chrono::steady_clock::now());

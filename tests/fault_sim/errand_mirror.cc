@@ -173,9 +173,7 @@ void ErrandMirror::cancel(bool client_left) {
 
 void ErrandMirror::end_stream(bool ok) {
   const bool ours = cancelled_ || reply_.failure == CallFailure::kNone;
-  release(ok     ? Outcome::kGood
-          : ours ? Outcome::kUnknown
-                 : outcome_of({.failure = reply_.failure}));
+  release(ok ? Outcome::kGood : ours ? Outcome::kUnknown : outcome_of({.failure = reply_.failure}));
   stream_done_(ok);
 }
 

@@ -92,9 +92,8 @@ void FakeServer::crash(Duration away) {
   for (const auto& [id, lost] : std::exchange(calls_, {})) {
     Reply reply{.failure = lost.began ? CallFailure::kCutAnswer : CallFailure::kNoAnswer};
     if (says_so && !lost.began) reply = {.status = 500, .says_dead = true};
-    time_.after(dice_.between(Duration(1us), Duration(200us)), [call = lost, reply] {
-      call.caller->on_reply(call.number, reply);
-    });
+    time_.after(dice_.between(Duration(1us), Duration(200us)),
+                [call = lost, reply] { call.caller->on_reply(call.number, reply); });
   }
   time_.after(away, [this, life] {
     if (life == lives_) start();

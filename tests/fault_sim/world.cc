@@ -168,7 +168,8 @@ SchedulerOptions World::any_options() {
   options.max_queue = dice_.chance(10) ? 150 : 100000;
   options.hold_timeout = dice_.between(Duration(500ms), Duration(30s));
   options.affinity = dice_.chance(70);
-  options.stuck_timeout = dice_.chance(30) ? Duration::zero() : dice_.between(Duration(1s), Duration(10s));
+  options.stuck_timeout =
+      dice_.chance(30) ? Duration::zero() : dice_.between(Duration(1s), Duration(10s));
   return options;
 }
 

@@ -14,7 +14,7 @@ def answer(body=b'{"choices":[{"text":"ok"}]}', status=b"200 OK", extra=b""):
 class ScriptedBackend:
     """Serves what the proxy asks of its own accord, and hands every other request to `script`.
 
-    page(path) -> the body of GET /openapi.json or /metrics, or None for 404.
+    page(path) -> the body of GET /openapi.json or /metrics, or None for 404. `health` is the status line's end.
 
     script(number, request, connection) -> bytes to send, or None to close without a word. `number`
     counts the requests from 1; `connection` is how many requests this connection has carried. Also
@@ -24,6 +24,7 @@ class ScriptedBackend:
     def __init__(self, script, page=lambda path: None):
         self.script, self.page = script, page
         self.requests, self.carriers = [], []
+        self.health = b"200 OK"
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = "http://127.0.0.1:%d" % self._listener.getsockname()[1]
@@ -42,8 +43,11 @@ class ScriptedBackend:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with client:
             while request := self._read(client):
-                if request.startswith((b"GET /health", b"GET /v1/models")):
-                    client.sendall(answer(MODELS if b"/v1/models" in request[:20] else b""))
+                if request.startswith(b"GET /health"):
+                    client.sendall(answer(b"", self.health))
+                    continue
+                if request.startswith(b"GET /v1/models"):
+                    client.sendall(answer(MODELS))
                     continue
                 if request.startswith((b"GET /openapi.json", b"GET /metrics")):
                     found = self.page(request.split()[1].decode())

@@ -415,13 +415,13 @@ class Hanging:
 def test_row_03_backend_that_hangs_is_left_for_another(serve, scripted):
     hanging = Hanging(scripted)
     healthy = scripted(lambda *_: answer())
-    proxy = serve([hanging, healthy], attempt_timeout=0.2)
+    proxy = serve([hanging, healthy], attempt_timeout=0.3)
     for _ in range(30):
         response, _ = ask(proxy, "p")
         assert response.status == 200 and response.headers["x-batchproxy-backend"] == name_of(healthy)
         assert response.headers["x-batchproxy-attempts"] in ("1", "2")
     wait_until(lambda: hanging.closed == [1, 2, 3], "its engine to be told by the end of the connection")
-    assert len(hanging.backend.requests) == 3, "after three in a row the breaker opens"
+    assert len(hanging.backend.requests) == 3, "after three in half a second the breaker opens"
     assert failures_told(proxy) == {(name_of(hanging), "timeout"): 3}
     logged(proxy, f"{name_of(hanging)}: its calls keep failing")
     assert figure(proxy, f'batchproxy_backend_breaker_open{{backend="{name_of(hanging)}"}}') == 1

@@ -14,8 +14,8 @@ from scripted_backend import ScriptedBackend, answer
 class ListEngine:
     """Completes prompts, alone or in lists, as vLLM does; a prompt with `poison` fails the whole call."""
 
-    def __init__(self, poison=None, status=b"400 Bad Request", token_ids=True):
-        self.poison, self.status, self.token_ids = poison, status, token_ids
+    def __init__(self, poison=None, status=b"400 Bad Request", token_ids=True, fails=float("inf")):
+        self.poison, self.status, self.token_ids, self.fails = poison, status, token_ids, fails
         self.calls = []  # prompts of each
         self.heads = []
         self.gate = threading.Event()
@@ -36,7 +36,8 @@ class ListEngine:
         self.heads.append(head.decode().lower())
         prompts = body["prompt"] if isinstance(body["prompt"], list) else [body["prompt"]]
         self.calls.append(prompts)
-        if self.poison and any(self.poison in prompt for prompt in prompts):
+        if self.poison and self.fails > 0 and any(self.poison in prompt for prompt in prompts):
+            self.fails -= 1
             return answer(json.dumps({"error": {"message": f"{self.poison} is not allowed", "type": "BadRequestError",
                                                 "param": None, "code": int(self.status[:3])}}).encode(), self.status)
         ids = self.token_ids and body.get("return_token_ids")
@@ -174,12 +175,12 @@ def test_members_of_a_call_that_died_are_tried_again_elsewhere(start_proxy, tmp_
         check_lone(prompt, got)
 
 
-def test_a_call_that_an_overloaded_engine_refuses_is_not_halved(start_proxy, tmp_path, list_engine):
-    engine = list_engine(poison="p", status=b"503 Service Unavailable")
+def test_a_call_that_a_full_engine_refuses_is_sent_again_as_it_is(start_proxy, tmp_path, list_engine):
+    engine = list_engine(poison="p", status=b"503 Service Unavailable", fails=1)
     proxy = start(start_proxy, tmp_path, [engine], merge="always", flush="fixed", batch_size=8, batch_timeout=30)
     answers = ask_all(proxy, [f"p{i}" for i in range(8)])
-    assert {response.status for response, _ in answers} == {503}
-    assert len(engine.calls) == 1
+    assert {response.status for response, _ in answers} == {200}
+    assert [len(prompts) for prompts in engine.calls] == [8, 8]
 
 
 def test_pieces_and_shared_calls_have_ids_of_their_own_and_ask_for_plain_answers(start_proxy, tmp_path, list_engine):
