@@ -179,6 +179,7 @@ ApiOutcome Api::generate(Endpoint endpoint, const ApiRequest& request) {
   std::string model = served_model(body);
   GenerationRequest parsed = parse_generation(endpoint, body, options_);
   if (has_marker(parsed.prompts, "@@crash@@")) return Fault::kCrash;
+  if (has_marker(parsed.prompts, "@@die@@")) return Fault::kDie;
   refuse_marked(parsed.prompts);
   const std::string_view prefix = parsed.chat ? "chatcmpl-" : "cmpl-";
   return std::make_unique<GenerationCall>(std::move(parsed),
@@ -266,7 +267,7 @@ ApiOutcome Api::models(const ApiRequest& request) {
 }
 
 ApiOutcome Api::health(const ApiRequest&) {
-  return ApiReply{};
+  return ApiReply{.status = dead_ ? 503 : 200};
 }
 
 ApiOutcome Api::version(const ApiRequest&) {
@@ -290,7 +291,8 @@ ApiOutcome Api::fault(const ApiRequest& request) {
   if (mode != nullptr && *mode == "none") return Fault::kNone;
   if (mode != nullptr && *mode == "hang") return Fault::kHang;
   if (mode != nullptr && *mode == "crash") return Fault::kCrash;
-  throw bad_request("mode must be one of none, hang, crash.", "mode");
+  if (mode != nullptr && *mode == "die") return Fault::kDie;
+  throw bad_request("mode must be one of none, hang, crash, die.", "mode");
 }
 
 // The name to answer under. Throws when the request names a model that is not served.

@@ -37,11 +37,12 @@ struct ApiReply {
   std::string_view allow = {};  // of a 405: the method that would do
 };
 
-// What POST /sim/fault and the marker @@crash@@ ask for.
+// What POST /sim/fault and the markers @@crash@@ and @@die@@ ask for.
 enum class Fault : std::uint8_t {
   kNone,
   kHang,   // the engine stops: calls are accepted and never answered, /health still says 200
   kCrash,  // the process ends at once
+  kDie,    // as vLLM when its engine has died: all are told by a 500, then the process ends
 };
 
 using ApiOutcome = std::variant<ApiReply, std::unique_ptr<ApiCall>, Fault>;
@@ -57,6 +58,8 @@ class Api {
   // A call has been answered, or its client has left before.
   void on_answered(const ApiCall& call);
   void on_aborted(const ApiCall& call);
+  // The engine has died: /health says so from now on.
+  void set_dead() { dead_ = true; }
 
   // "POST /v1/completions" and so on, for the start-up log.
   static std::vector<std::string> routes();
@@ -99,6 +102,7 @@ class Api {
   const ApiOptions options_;
   const ServerModel& server_;
   RequestTally tally_;
+  bool dead_ = false;
   std::uint64_t calls_ = 0;
 };
 

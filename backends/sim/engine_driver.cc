@@ -40,6 +40,14 @@ void EngineDriver::cancel(PendingCall& pending) {
   arm();
 }
 
+void EngineDriver::die() {
+  timer_.cancel();
+  for (const auto& [id, pending] : std::exchange(pending_, {})) {
+    pending->failed = true;
+    pending->wake();
+  }
+}
+
 void EngineDriver::set_hanging(bool hanging) {
   if (hanging == hanging_) return;
   advance();

@@ -31,7 +31,8 @@ struct PendingCall {
   const std::unique_ptr<ApiCall> call;
   std::string events;  // of a stream, not yet written
   bool started = false;
-  bool done = false;  // answered in full
+  bool done = false;    // answered in full
+  bool failed = false;  // the engine has died under it
   bool client_gone = false;
   boost::asio::steady_timer changed;
 };
@@ -47,6 +48,9 @@ class EngineDriver {
 
   // Takes a call off the engine because its client has gone.
   void cancel(PendingCall& pending);
+
+  // The engine has died: all that it had fail.
+  void die();
 
   // Stops and resumes the engine's time.
   void set_hanging(bool hanging);

@@ -117,6 +117,11 @@ constexpr Flag kFlags[] = {
      [](SimFlags& f, Values v) {
        f.crash_after = static_cast<std::uint64_t>(integer(v[0], 0, kMost));
      }},
+    {"sim-die-after", Takes::kOne,
+     "at the n-th generation call answer all 500, as vLLM when its engine has died, and end",
+     [](SimFlags& f, Values v) {
+       f.die_after = static_cast<std::uint64_t>(integer(v[0], 0, kMost));
+     }},
     {"sim-hang-after", Takes::kOne, "stop answering at the n-th generation call",
      [](SimFlags& f, Values v) {
        f.hang_after = static_cast<std::uint64_t>(integer(v[0], 0, kMost));

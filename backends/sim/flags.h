@@ -41,6 +41,7 @@ struct SimFlags {
   AnswerMode answer_mode = AnswerMode::kLetters;
   bool token_ids = true;
   std::uint64_t crash_after = 0;  // at the n-th call; 0: never
+  std::uint64_t die_after = 0;    // likewise
   std::uint64_t hang_after = 0;
 
   bool help = false;

@@ -37,6 +37,12 @@ constexpr auto kUse = asio::as_tuple(asio::use_awaitable);
 constexpr std::uint64_t kMostBodyBytes = 256u << 20;
 constexpr std::uint32_t kMostHeaderBytes = 64u << 10;
 constexpr int kBacklog = 2048;  // as uvicorn
+constexpr auto kLastWords = std::chrono::milliseconds(300);  // between an engine's death and the end
+
+// entrypoints/serve/utils/error_response.py of vLLM 0.32.
+constexpr std::string_view kDead =
+    R"({"error":{"message":"EngineCore encountered an issue. See stack trace (above) for the )"
+    R"(root cause.","type":"InternalServerError","param":null,"code":500}})";
 
 bool is_malformed(const beast::error_code& error) {
   static const boost::system::error_category& http_errors =
@@ -51,12 +57,25 @@ struct Engine {
       : options(std::move(given)),
         model(options.hardware, options.limits, options.costs),
         api(options.api, model),
-        driver(executor, model, api, options.time_scale) {}
+        driver(executor, model, api, options.time_scale),
+        end(executor) {}
+
+  void die() {
+    if (std::exchange(dead, true)) return;
+    api.set_dead();
+    driver.die();
+    end.expires_after(kLastWords);
+    end.async_wait([this](const beast::error_code& error) {
+      if (!error) options.crash();
+    });
+  }
 
   const SimServerOptions options;
   ServerModel model;
   Api api;
   EngineDriver driver;
+  asio::steady_timer end;
+  bool dead = false;
   std::uint64_t engine_calls = 0;
 };
 
@@ -132,6 +151,10 @@ class Session : public std::enable_shared_from_this<Session> {
       engine_.options.crash();
       co_return false;
     }
+    if (fault == Fault::kDie) {
+      engine_.die();
+      co_return co_await tell_death();
+    }
     engine_.driver.set_hanging(fault == Fault::kHang);
     ApiReply reply;
     reply.body = fault == Fault::kHang ? R"({"mode":"hang"})" : R"({"mode":"none"})";
@@ -145,6 +168,8 @@ class Session : public std::enable_shared_from_this<Session> {
       co_return false;
     }
     if (engine_.engine_calls == engine_.options.hang_after) engine_.driver.set_hanging(true);
+    if (engine_.engine_calls == engine_.options.die_after) engine_.die();
+    if (engine_.dead) co_return co_await tell_death();
 
     const std::shared_ptr<PendingCall> pending = engine_.driver.start(std::move(call));
     if (pending == nullptr) {
@@ -180,10 +205,20 @@ class Session : public std::enable_shared_from_this<Session> {
   }
 
   asio::awaitable<bool> write_answer(std::shared_ptr<PendingCall> pending) {
-    while (!pending->done && !pending->client_gone) co_await pending->changed.async_wait(kUse);
+    while (!pending->done && !pending->client_gone && !pending->failed) {
+      co_await pending->changed.async_wait(kUse);
+    }
     if (pending->client_gone) co_return false;
+    if (pending->failed) co_return co_await tell_death();
     ApiReply reply;
     reply.body = pending->call->body();
+    co_return co_await write_reply(reply);
+  }
+
+  asio::awaitable<bool> tell_death() {
+    ApiReply reply;
+    reply.status = 500;
+    reply.body = kDead;
     co_return co_await write_reply(reply);
   }
 
@@ -198,6 +233,11 @@ class Session : public std::enable_shared_from_this<Session> {
     auto [head_error, head_bytes] = co_await http::async_write_header(stream_, serializer, kUse);
     bool failed = bool(head_error);
     while (!failed) {
+      if (std::exchange(pending->failed, false)) {
+        // As vLLM ends a stream then.
+        pending->events += "data: " + std::string(kDead) + "\n\ndata: [DONE]\n\n";
+        pending->done = true;
+      }
       const bool last = pending->done;
       if (!last && !pending->client_gone && pending->events.empty()) {
         co_await pending->changed.async_wait(kUse);

@@ -31,6 +31,7 @@ struct SimServerOptions {
   double time_scale = 1;  // real seconds per simulated second
   std::chrono::duration<double> keep_alive = std::chrono::seconds(5);
   std::uint64_t crash_after = 0;  // at the n-th call of the engine; 0: never
+  std::uint64_t die_after = 0;    // likewise; see Fault::kDie
   std::uint64_t hang_after = 0;
   std::function<void()> crash;   // what a crash does; the connection is closed unanswered
   bool stop_on_signals = false;  // SIGTERM, SIGINT

@@ -62,6 +62,7 @@ SimServerOptions server_options(const SimFlags& flags, const Hardware& hardware,
   options.time_scale = flags.time_scale;
   options.keep_alive = keep_alive();
   options.crash_after = flags.crash_after;
+  options.die_after = flags.die_after;
   options.hang_after = flags.hang_after;
   options.crash = [] { std::_Exit(1); };
   options.stop_on_signals = true;

@@ -7,7 +7,7 @@ import threading
 import time
 
 import pytest
-from conftest import DEADLINE, call, wait_until
+from conftest import DEADLINE, call, complete, wait_until
 from scripted_backend import ScriptedBackend, answer
 
 DEAD = json.dumps({"error": {"message": "EngineCore encountered an issue. See stack trace (above) for the root cause.",
@@ -82,6 +82,19 @@ def test_an_engine_that_says_that_it_is_dead_costs_no_answer(serve, scripted):
     answers = ask_all(proxy, [f"p{i}" for i in range(8)])
     assert [response.status for response in answers] == [200] * 8
     assert {response.headers["x-batchproxy-attempts"] for response in answers} == {"2"}
+
+
+def test_a_simulated_vllm_that_dies_costs_no_answer(start_proxy, start_engine):
+    """The only engine, with 32 requests; it is started again on its port."""
+    engine = start_engine("--sim-die-after", "33")
+    port = engine.url.rsplit(":", 1)[1]
+    proxy = start_proxy("--backend", engine.url).ready(1)
+    with concurrent.futures.ThreadPoolExecutor(33) as pool:
+        asked = [pool.submit(complete, proxy.url, f"p{i}", max_tokens=400) for i in range(33)]
+        engine.process.wait(DEADLINE)
+        start_engine("--port", port)
+        assert [one.result()[0].status for one in asked] == [200] * 33
+    assert 1 <= sum(one.result()[0].headers["x-batchproxy-attempts"] == "2" for one in asked)
 
 
 def test_a_500_whose_engine_is_down_right_after_is_a_death(serve, scripted):

@@ -14,6 +14,8 @@ TEST_F(ApiTest, MarkersInAPromptCauseFaults) {
   EXPECT_EQ(refusal(R"({"prompt":"@@500@@"})"), "500 InternalServerError");
   EXPECT_EQ(std::get<Fault>(api_.handle(post("/v1/completions", R"({"prompt":"@@crash@@"})"))),
             Fault::kCrash);
+  EXPECT_EQ(std::get<Fault>(api_.handle(post("/v1/completions", R"({"prompt":"@@die@@"})"))),
+            Fault::kDie);
 }
 
 TEST_F(ApiTest, FaultsCanBeOrdered) {
@@ -23,6 +25,7 @@ TEST_F(ApiTest, FaultsCanBeOrdered) {
   EXPECT_EQ(order(R"({"mode":"hang"})"), Fault::kHang);
   EXPECT_EQ(order(R"({"mode":"none"})"), Fault::kNone);
   EXPECT_EQ(order(R"({"mode":"crash"})"), Fault::kCrash);
+  EXPECT_EQ(order(R"({"mode":"die"})"), Fault::kDie);
   EXPECT_EQ(reply(post("/sim/fault", R"({"mode":"other"})")).status, 400);
 }
 

@@ -55,12 +55,14 @@ TEST(SimFlags, PrefixCachingIsOnUntilSwitchedOff) {
 TEST(SimFlags, ReadsTheSimulationsOwnFlags) {
   const SimFlags flags =
       parse({"m", "--sim-hardware", "h100", "--sim-time-scale", "0.01", "--sim-answer", "sha256",
-             "--sim-call-cost", "0.004", "--sim-crash-after", "3", "--sim-without-token-ids"});
+             "--sim-call-cost", "0.004", "--sim-crash-after", "3", "--sim-die-after", "4",
+             "--sim-without-token-ids"});
   EXPECT_EQ(flags.gpu, Gpu::kH100);
   EXPECT_DOUBLE_EQ(flags.time_scale, 0.01);
   EXPECT_EQ(flags.answer_mode, AnswerMode::kSha256);
   EXPECT_DOUBLE_EQ(flags.costs.per_call, 0.004);
   EXPECT_EQ(flags.crash_after, 3u);
+  EXPECT_EQ(flags.die_after, 4u);
   EXPECT_FALSE(flags.token_ids);
   EXPECT_TRUE(parse({"m"}).token_ids);
 }

@@ -182,6 +182,21 @@ TEST(SimServer, CrashesAtTheNthCallWithoutAnAnswer) {
   EXPECT_EQ(crashes, 1);
 }
 
+TEST(SimServer, DiesAsVllmDoesTellingAllByA500AndThenEnding) {
+  std::atomic<int> ends = 0;
+  SimServerOptions fragile = options();
+  fragile.crash = [&ends] { ++ends; };
+  RunningServer server(std::move(fragile));
+  Client admin(server.port());
+  Client waiting(server.port());
+  EXPECT_TRUE(has(admin.exchange("POST", "/sim/fault", R"({"mode":"hang"})"), "hang"));
+  waiting.send("POST", "/v1/completions", R"({"prompt":"abc"})");
+  const auto killer = admin.exchange("POST", "/v1/completions", R"({"prompt":"@@die@@"})");
+  EXPECT_TRUE(has(killer, "500 Internal Server Error"));
+  EXPECT_TRUE(has(waiting.read_to("\"code\":500}}"), "EngineCore encountered an issue"));
+  EXPECT_TRUE(has(admin.exchange("GET", "/health"), "503"));
+}
+
 TEST(SimServer, RefusesMalformedHttp) {
   RunningServer server(options());
   Client client(server.port());
