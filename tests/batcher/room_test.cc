@@ -15,6 +15,14 @@ class RoomTest : public testing::Test {
     room_.observe(sample, inflight, now_);
   }
 
+  // For so long its metrics cannot be read.
+  void look_blindly(Duration time) {
+    for (Duration passed = 0ms; passed < time; passed += 250ms) {
+      now_ += 250ms;
+      room_.observe(std::nullopt, 0, now_);
+    }
+  }
+
   Room room_{64, 16};
   TimePoint now_ = TimePoint() + 1h;
 };
@@ -88,6 +96,83 @@ TEST_F(RoomTest, SeesThatTheFrontEndIsTheBottleneckAndThatItNoLongerIs) {
 TEST_F(RoomTest, DoesNotMistakeAFewRequestsOnTheirWayForABusyFrontEnd) {
   for (int i = 0; i < 4; ++i) look({.running = 0, .waiting = 0}, 15);
   EXPECT_FALSE(room_.front_end_bound());
+}
+
+TEST_F(RoomTest, ShrinksToWhatItTookWhenItSaysThatItIsFullAndGrowsAgainSlowly) {
+  room_.on_full(20, now_);
+  EXPECT_EQ(room_.prompts(), 20u);
+  look_blindly(500ms);
+  EXPECT_EQ(room_.prompts(), 20u) << "others that were on their way may come back as well";
+  look_blindly(10s);
+  EXPECT_GT(room_.prompts(), 20u);
+  EXPECT_LT(room_.prompts(), 50u);
+  look_blindly(60s);
+  EXPECT_EQ(room_.prompts(), 64u) << "the bound has been lifted";
+}
+
+TEST_F(RoomTest, ShrinksOncePerRefusalOfABurst) {
+  for (std::uint32_t others = 63; others >= 40; --others) room_.on_full(others, now_);
+  EXPECT_EQ(room_.prompts(), 40u);
+}
+
+TEST_F(RoomTest, IsNotWidenedByARefusalThatCameWithMoreInFlight) {
+  room_.on_full(20, now_);
+  room_.on_full(30, now_);
+  EXPECT_EQ(room_.prompts(), 20u);
+}
+
+TEST_F(RoomTest, IsNeverNothing) {
+  room_.on_full(0, now_);
+  EXPECT_EQ(room_.prompts(), 1u);
+  for (int i = 0; i < 100; ++i) {
+    now_ += 10s;
+    room_.on_expired(0, 1s, now_);
+  }
+  EXPECT_EQ(room_.prompts(), 1u);
+  look_blindly(120s);
+  EXPECT_EQ(room_.prompts(), 64u);
+}
+
+TEST_F(RoomTest, KeepsToWhatItTookWhileTheMetricsSeeRoomForMore) {
+  room_.on_full(20, now_);
+  room_.on_held_back();
+  look({.running = 20, .waiting = 0}, 20);
+  EXPECT_EQ(room_.prompts(), 20u);
+}
+
+TEST_F(RoomTest, ShrinksWhenMostRequestsExpire) {
+  room_.on_expired(63, 1s, now_);
+  EXPECT_EQ(room_.prompts(), 56u);
+}
+
+TEST_F(RoomTest, DoesNotShrinkForAFewThatExpireAmongManyAnswers) {
+  for (int i = 0; i < 200; ++i) {
+    now_ += 2s;
+    room_.on_answered();
+    room_.on_answered();
+    room_.on_expired(63, 1s, now_);
+  }
+  EXPECT_EQ(room_.prompts(), 64u);
+}
+
+TEST_F(RoomTest, WaitsForWhatASmallerRoomDoesBeforeItShrinksAgain) {
+  for (int i = 0; i < 50; ++i) room_.on_expired(63, 10s, now_);
+  EXPECT_EQ(room_.prompts(), 56u);
+  now_ += 10s - 1ms;
+  room_.on_expired(55, 10s, now_);
+  EXPECT_EQ(room_.prompts(), 56u);
+  now_ += 1ms;
+  room_.on_expired(55, 10s, now_);
+  EXPECT_EQ(room_.prompts(), 49u);
+}
+
+TEST_F(RoomTest, SoonForgetsThatAllExpiredOnceAnswersComeAgain) {
+  for (int i = 0; i < 100000; ++i) room_.on_expired(63, 1s, now_);
+  for (int i = 0; i < 100; ++i) room_.on_answered();
+  const auto before = room_.prompts();
+  now_ += 1min;
+  room_.on_expired(10, 1s, now_);
+  EXPECT_EQ(room_.prompts(), before);
 }
 
 }  // namespace
