@@ -102,6 +102,8 @@ void Scheduler::observe(BackendId id, const std::optional<EngineSample>& sample,
   backend.room.observe(sample, backend.inflight, now);
   const bool moves = backend.progress.on_look(sample, now);
   if (moves && backend.stuck) set_moving(backend, now);
+  // What it shows now may tell sooner than what it showed when it was looked at last.
+  if (backend.inflight > 0) progress_due_ = std::min(progress_due_, stuck_at(backend));
 }
 
 void Scheduler::submit(Ticket& ticket) {
@@ -436,7 +438,7 @@ bool Scheduler::is_waited_for(const Backend& backend) const {
 
 // The ticket that `id` would take next. What is better off with another backend moves there.
 Ticket* Scheduler::head_for(BackendId id) {
-  if (late_one_is_due()) {
+  if (late_one_is_due(backends_[id])) {
     if (Ticket* late = late_head(id)) return late;
   }
   while (true) {
@@ -469,8 +471,8 @@ void Scheduler::take_overdue(TimePoint now) {
     Ticket* next = next_turn(among);
     if (next == nullptr && queued_ == before) break;
     if (next == nullptr) continue;  // those that could not be answered in time have gone
-    const auto id =
-        next->affine ? next->affine : least_loaded(next->among & among, &Backend::below_max_inflight);
+    const auto id = next->affine ? next->affine
+                                 : least_loaded(next->among & among, &Backend::below_max_inflight);
     grant_with_mates(*next, *id, FlushReason::kTimeout, backends_[*id].max_inflight());
   }
   close_batches(FlushReason::kTimeout);
