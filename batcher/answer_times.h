@@ -27,7 +27,7 @@ class AnswerTimes {
   Duration usual() const { return usual_; }
 
  private:
-  static constexpr std::size_t kBuckets = 80;  // up to 15 hours
+  static constexpr std::size_t kBuckets = 80;  // up to 12 hours
   void count(std::size_t bucket);
 
   std::array<float, kBuckets> counts_{};

@@ -159,7 +159,7 @@ void Scheduler::grant(Ticket& ticket, BackendId id, FlushReason reason) {
     backend.roomless += ticket.prompts;
     return;
   }
-  backend.progress.on_granted(backend.inflight == 0, now_);
+  backend.progress.on_granted(backend.inflight == 0 || backend.stuck, now_);
   const bool looks = options_.stuck_timeout > Duration::zero();
   if (looks && (progress_due_ == TimePoint::max() || !backend.breaker.is_closed())) {
     progress_due_ = std::min(progress_due_, now_ + kLook);

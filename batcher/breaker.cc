@@ -77,6 +77,7 @@ void Breaker::on_stuck(TimePoint now) {
 
 void Breaker::on_ready(TimePoint now) {
   forgive();
+  stuck_ = false;
   if (state_ != State::kClosed) probe_again(now);
   ++generation_;
 }
@@ -88,7 +89,6 @@ void Breaker::count(int& failures, int most, Duration usual, TimePoint now) {
 
 void Breaker::open(TimePoint now) {
   state_ = State::kOpen;
-  stuck_ = false;
   ++openings_;
   since_ = now;
   until_ = now + std::min(kMaxPause, openings_ * kPause);

@@ -97,7 +97,7 @@ class Breaker {
   int losses_ = 0;      // since the last success
   int refuted_ = 0;     // likewise
   int openings_ = 0;    // in a row
-  bool stuck_ = false;  // it opened because it stood still
+  bool stuck_ = false;  // it stood still, and has shown no sign of life since
   std::uint32_t generation_ = 0;
 };
 

@@ -6,15 +6,18 @@
 namespace batchproxy {
 
 void Patience::on_left(Duration wait, TimePoint now) {
-  waits_[count_++ % kDepartures] = wait;
-  last_ = now;
+  const std::size_t at = count_++ % kDepartures;
+  waits_[at] = wait;
+  moments_[at] = last_ = now;
   learnt_.reset();
   if (count_ < kDepartures) return;
   std::array<Duration, kDepartures> sorted = waits_;
   std::ranges::sort(sorted);
   const Duration median = sorted[kDepartures / 2];
   // All but the extremes within a tenth: nobody leaves so regularly by chance.
-  if (sorted[kDepartures - 2] - sorted[1] <= median / 10) learnt_ = sorted[1];
+  const Duration spread = sorted[kDepartures - 2] - sorted[1];
+  const TimePoint first = *std::ranges::min_element(moments_);
+  if (spread <= median / 10 && spread <= std::max(now - first, median / 100)) learnt_ = sorted[1];
 }
 
 void Patience::on_answered(Duration wait) {

@@ -3,8 +3,9 @@
 //
 // Clients of `requests` and the like give up after a fixed time and say nothing of it. When a
 // client's last few departures came after nearly the same wait, that wait is taken for its
-// time-out. Departures of one moment, as when a job is stopped, come after many different waits and
-// teach nothing. An answer that the client still took after a longer wait disproves it.
+// time-out. Departures of one moment after different waits, as when a job is stopped, teach
+// nothing: the waits must agree better than the moments do. An answer that the client still took
+// after a longer wait disproves it.
 //
 // Threading: confined to the lane.
 #pragma once
@@ -33,6 +34,7 @@ class Patience {
 
  private:
   std::array<Duration, kDepartures> waits_{};
+  std::array<TimePoint, kDepartures> moments_{};
   std::size_t count_ = 0;  // departures, ever
   TimePoint last_{};
   std::optional<Duration> learnt_;

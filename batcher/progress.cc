@@ -9,8 +9,8 @@ namespace {
 constexpr Duration kLeast = std::chrono::seconds(1);
 }
 
-void Progress::on_granted(bool idle, TimePoint now) {
-  if (idle) busy_since_ = now;
+void Progress::on_granted(bool anew, TimePoint now) {
+  if (anew) busy_since_ = now;
 }
 
 void Progress::on_bytes(TimePoint now) {

@@ -8,12 +8,12 @@
 //   it counts iterations, has work, and the count stands    -> stuck after `stuck_timeout`
 //   its metrics, once there, have fallen silent             -> the same
 //   it tells no count                                       -> no byte for three times that, and
-//   for
-//                                                              eight times what its answers take
+//                                                              for eight times what its answers
+//                                                              take
 //   three clients in a row gave up without a byte           -> no byte for three times what its
 //                                                              answers take, and for a second
-//   it is being tried after it was stuck                    -> no byte for twice that, and for a
-//   second
+//   it is being tried after it was stuck                    -> no byte for twice that, and for
+//                                                              a second
 //
 // In each case without a byte of any answer from it in all that time.
 //
@@ -32,8 +32,8 @@ class Progress {
  public:
   static constexpr int kDepartures = 3;  // of clients, in a row
 
-  // It has been given a request; `idle`: it had none.
-  void on_granted(bool idle, TimePoint now);
+  // It has been given a request; `anew`: it had none, or this one tries it after it was stuck.
+  void on_granted(bool anew, TimePoint now);
   // Bytes of an answer came from it.
   void on_bytes(TimePoint now);
   // A client has left that it had not sent a byte to.

@@ -94,19 +94,20 @@ Ticket* Scheduler::late_head(BackendId id) {
   return head;
 }
 
-bool Scheduler::late_one_is_due() {
-  const bool any =
-      std::ranges::any_of(queues_, [](const auto& queue) { return !queue->late.empty(); });
-  if (!any) return false;
-  if (++since_late_ < kLateShare) return false;
-  since_late_ = 0;
+// Each backend counts its own, or those that always have the others' turns would get none.
+bool Scheduler::late_one_is_due(Backend& backend) const {
+  const bool any = std::ranges::any_of(queues_, [&](const auto& queue) {
+    return !queue->late.empty() && queue->backends.contains(id_of(backend));
+  });
+  if (!any || ++backend.since_late < kLateShare) return false;
+  backend.since_late = 0;
   return true;
 }
 
 void Scheduler::learn(Backend& backend, const Grant& grant, Outcome outcome, TimePoint now) {
   const Duration took = now - grant.since;
   const Duration before = usual(backend);
-  // One that had far less time than answers take says nothing of how many the engine can have.
+  const Duration before_of_all = all_times_.usual();
   switch (outcome) {
     case Outcome::kGood:
       if (grant.timed) {
@@ -128,6 +129,7 @@ void Scheduler::learn(Backend& backend, const Grant& grant, Outcome outcome, Tim
     case Outcome::kExpired:
       backend.times.add_longer_than(took);
       all_times_.add_longer_than(took);
+      // With far less time than answers take it says nothing of how many the engine can have.
       if (took >= before / 2) backend.room.on_expired(took, now);
       break;
     case Outcome::kLeft:
@@ -144,7 +146,7 @@ void Scheduler::learn(Backend& backend, const Grant& grant, Outcome outcome, Tim
       break;
   }
   learn_patience(grant, outcome, now);
-  if (usual(backend) != before) {
+  if (usual(backend) != before || all_times_.usual() != before_of_all) {
     longest_usual_ = {};
     for (const Backend& each : backends_) longest_usual_ = std::max(longest_usual_, usual(each));
   }
@@ -198,14 +200,19 @@ void Scheduler::on_bytes(BackendId id, TimePoint now) {
   if (backend.stuck) set_moving(backend, now);
 }
 
+// When it will count as stuck, or as stuck again, unless it moves.
+TimePoint Scheduler::stuck_at(const Backend& backend) const {
+  const bool tried = backend.stuck && backend.breaker.is_probing();
+  if (backend.stuck && !tried) return TimePoint::max();
+  return backend.progress.stuck_at(
+      {.stuck_timeout = options_.stuck_timeout, .usual = usual(backend), .tried = tried});
+}
+
 void Scheduler::watch_progress(TimePoint now) {
   progress_due_ = TimePoint::max();
   for (Backend& backend : backends_) {
     if (backend.inflight == 0) continue;
-    const bool tried = backend.stuck && backend.breaker.is_probing();
-    const TimePoint at = backend.progress.stuck_at(
-        {.stuck_timeout = options_.stuck_timeout, .usual = usual(backend), .tried = tried});
-    if (backend.stuck && !tried) continue;
+    const TimePoint at = stuck_at(backend);
     if (now >= at) {
       stalls_.push_back({id_of(backend), true, backend.stuck, backend.inflight,
                          now - backend.progress.quiet_since()});

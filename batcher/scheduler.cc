@@ -102,6 +102,8 @@ void Scheduler::observe(BackendId id, const std::optional<EngineSample>& sample,
   backend.room.observe(sample, backend.inflight, now);
   const bool moves = backend.progress.on_look(sample, now);
   if (moves && backend.stuck) set_moving(backend, now);
+  // What it shows now may tell sooner than what it showed when it was looked at last.
+  if (backend.inflight > 0) progress_due_ = std::min(progress_due_, stuck_at(backend));
 }
 
 void Scheduler::submit(Ticket& ticket) {
@@ -437,7 +439,7 @@ bool Scheduler::is_waited_for(const Backend& backend) const {
 
 // The ticket that `id` would take next. What is better off with another backend moves there.
 Ticket* Scheduler::head_for(BackendId id) {
-  if (late_one_is_due()) {
+  if (late_one_is_due(backends_[id])) {
     if (Ticket* late = late_head(id)) return late;
   }
   while (true) {

@@ -218,6 +218,7 @@ class Scheduler {
     AnswerTimes times;
     bool stuck = false;                         // it stands still
     unsigned refusals = 0;                      // "full", in a row
+    unsigned since_late = 0;                    // grants since a late ticket had its turn
     bool up = false;                            // its server is there
     bool tripped = false;                       // its breaker was not closed when last looked at
     bool last_resort = false;                   // no other is up for some that wait
@@ -292,12 +293,13 @@ class Scheduler {
   Prospect prospect(const Ticket& ticket, const Backend* backend) const;
   Ticket* fit_head(Turns& turns, const Backend* backend);
   Ticket* late_head(BackendId id);
-  bool late_one_is_due();
+  bool late_one_is_due(Backend& backend) const;
   Duration usual(const Backend& backend) const;
   void learn(Backend& backend, const Grant& grant, Outcome outcome, TimePoint now);
   void limit_to_time(Backend& backend);
   void note_time_given(Duration time, TimePoint now);
   void learn_patience(const Grant& grant, Outcome outcome, TimePoint now);
+  TimePoint stuck_at(const Backend& backend) const;
   void watch_progress(TimePoint now);
   void set_moving(Backend& backend, TimePoint now);
   Duration pause_of_full(Backend& backend) const;
@@ -375,7 +377,6 @@ class Scheduler {
   TimePoint patience_until_{};     // until then some client's patience may be known
   Duration shortest_time_ = Duration::max();  // that a client has given, of late
   TimePoint shortest_until_{};
-  unsigned since_late_ = 0;  // grants since a late ticket had its turn
   TimePoint progress_due_ = TimePoint::max();
   std::size_t flying_ = 0;  // prompts, on all backends
   std::vector<Stall> stalls_;

@@ -253,6 +253,24 @@ TEST_F(BreakerTest, ClosesAfterStandingStillOnlyWhenAProbeIsAnswered) {
   EXPECT_TRUE(breaker_.is_closed());
 }
 
+TEST_F(BreakerTest, WantsAnAnswerAfterStandingStillEvenIfAProbeWasLostMeanwhile) {
+  breaker_.on_stuck(at(0s));
+  breaker_.on_granted(at(5s));
+  outcome(Outcome::kLost, 6s);
+  breaker_.on_granted(at(16s));
+  breaker_.advance(at(1h));
+  EXPECT_FALSE(breaker_.is_closed());
+}
+
+TEST_F(BreakerTest, ClosesAfterStandingStillWhenItMovesAgainAndAProbeLasts) {
+  breaker_.on_stuck(at(0s));
+  breaker_.on_ready(at(2s));
+  EXPECT_TRUE(breaker_.admits(at(2s)));
+  breaker_.on_granted(at(2s));
+  breaker_.advance(at(7s));
+  EXPECT_TRUE(breaker_.is_closed());
+}
+
 TEST_F(BreakerTest, LetsAnotherGoWhenTheProbeWasCalledOffByItsClientItsDeadlineOrUs) {
   for (const Outcome off : {Outcome::kUnknown, Outcome::kExpired, Outcome::kLeft}) {
     breaker_ = Breaker();
