@@ -1,10 +1,13 @@
 """The whole surface: every endpoint answers through the proxy as it does without, and nothing is re-written."""
 import base64
+import contextlib
 import gzip
+import http.client
 import json
 import re
 import socket
 import struct
+import threading
 
 import pytest
 from conftest import DEADLINE, MODEL, call, complete
@@ -170,6 +173,33 @@ def test_the_clients_request_id_comes_back_and_the_backend_gets_a_fresh_one(scri
         assert response.headers["x-request-id"] == "job-7"
     sent = [head_of(request)["x-request-id"] for request in proxy.backend.requests]
     assert all(one.startswith("job-7-") for one in sent) and sent[0] != sent[1]
+
+
+@pytest.mark.parametrize("given, taken", [
+    ("urn:job:7/a=b", True), ("x" * 128, True), ("x" * 129, False), ("two words", False), ("caf\xe9", False)])
+def test_a_request_id_may_be_up_to_128_visible_characters(scripted, given, taken):
+    response, _ = call(scripted().url, "/v1/completions", {"model": "m", "prompt": "x"}, {"X-Request-Id": given})
+    assert (response.headers["x-request-id"] == given) == taken
+
+
+def test_the_ids_that_engines_see_are_all_of_one_length(scripted):
+    proxy = scripted()
+    for _ in range(18):
+        call(proxy.url, "/v1/completions", {"model": "m", "prompt": "x"})
+    assert len({len(head_of(request)["x-request-id"]) for request in proxy.backend.requests}) == 1
+
+
+def test_events_whose_lines_end_in_cr_alone_are_relayed_as_they_come(scripted):
+    came = threading.Event()
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
+    proxy = scripted(lambda *_: [head + b"data: 1\r\r", lambda: came.wait(DEADLINE), b"data: [DONE]\r\r", None])
+    connection = http.client.HTTPConnection(proxy.address, timeout=DEADLINE)
+    with contextlib.closing(connection):
+        connection.request("POST", "/v1/completions", json.dumps({"model": "m", "prompt": "x", "stream": True}))
+        response = connection.getresponse()
+        assert response.read(9) == b"data: 1\r\r"  # before the engine says more
+        came.set()
+        assert response.read() == b"data: [DONE]\r\r"
 
 
 def test_every_attempt_has_an_id_of_its_own(scripted):
