@@ -96,6 +96,11 @@ class MergedCall final : private Deadline, private InFlight {
     if (failure == CallFailure::kNone) {
       failure = thread_.answer_checker.judge(call.head(), call.body(), true);
     }
+    if (failure == CallFailure::kBadAnswer) {
+      fault_ = call.fault();
+      // What stands there may be the answer of another.
+      if (fault_.kind == AnswerFault::Kind::kJson) fault_.seen.clear();
+    }
     const bool fails = failure != CallFailure::kNone && failure != CallFailure::kAborted &&
                        failure != CallFailure::kStuck;
     if (fails) {
@@ -201,7 +206,8 @@ class MergedCall final : private Deadline, private InFlight {
   }
 
   void fail_all(CallFailure failure) {
-    for (std::size_t i = 0; i < current_.size(); ++i) deliver(i, {failure});
+    for (std::size_t i = 0; i < current_.size(); ++i)
+      deliver(i, {.failure = failure, .fault = fault_});
     current_.clear();
   }
 
@@ -231,6 +237,7 @@ class MergedCall final : private Deadline, private InFlight {
   Group current_;                 // being called; null where a member has its answer
   UpstreamCall* call_ = nullptr;  // under way
   unsigned calls_ = 0;
+  AnswerFault fault_;  // of the last call, if it was a kBadAnswer
 };
 
 Task<void> run(std::unique_ptr<MergedCall> merged) {
