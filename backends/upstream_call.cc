@@ -149,7 +149,8 @@ std::optional<CallFailure> UpstreamCall::take_head(HeadProgress& progress) {
              head.fields.get("content-encoding"),
              head.fields.get("retry-after"),
              head.fields.get("retry-after-ms"),
-             head.fields.get("x-should-retry")};
+             head.fields.get("x-should-retry"),
+             take_more(head.fields)};
     const bool no_body = head.status == 204 || head.status == 304;
     const bool framed =
         no_body || head.fields.framing.chunked || head.fields.framing.content_length;
@@ -160,6 +161,17 @@ std::optional<CallFailure> UpstreamCall::take_head(HeadProgress& progress) {
                     resources_.max_answer);
     return CallFailure::kNone;
   }
+}
+
+// Nearly always there are none.
+std::string_view UpstreamCall::take_more(const http::Fields& fields) {
+  more_.clear();
+  if (resources_.passed == nullptr) return {};
+  for (const http::Field& field : fields) {
+    if (!resources_.passed->has(field.name)) continue;
+    more_.append(field.name).append(": ").append(field.value).append("\r\n");
+  }
+  return more_;
 }
 
 CallFailure UpstreamCall::refuse_head(std::string why) {
@@ -287,7 +299,7 @@ void UpstreamCall::compose(const UpstreamRequest& request, std::string& out) con
   if (!endpoint.api_key.empty()) {
     out.append("authorization: Bearer ").append(endpoint.api_key).append("\r\n");
   } else if (!request.authorization.empty()) {
-    out.append("authorization: ").append(request.authorization).append("\r\n");
+    out.append(request.key_field).append(": ").append(request.authorization).append("\r\n");
   }
   out.append("x-request-id: ").append(request.request_id);
   if (const std::size_t length = request.body.size(); request.method != "GET" || length > 0) {

@@ -33,10 +33,15 @@ class RequestId {
   std::uint64_t number_ = 0;
 };
 
+// Where clients of OpenAI's and of Anthropic's kind write their key: `Bearer KEY`, and KEY.
+inline constexpr std::string_view kAuthorization = "authorization";
+inline constexpr std::string_view kApiKey = "x-api-key";
+
 // Views stay valid while it is being answered.
 struct ClientRequest {
   const Route* route = nullptr;
   std::string_view target;
+  std::string_view key_field = kAuthorization;  // where the client's key stands
   std::string_view authorization;  // to be passed on: without API keys of ours, the client's
   std::string_view body;
   bool scannable = true;     // the body is plain JSON, not compressed

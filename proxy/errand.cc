@@ -29,8 +29,8 @@ void RequestPhase::end_call() {
 }
 
 SharedHead::SharedHead(const AnswerHead& head) : head_(head) {
-  const std::array fields{&head_.content_type, &head_.content_encoding, &head_.retry_after,
-                          &head_.retry_after_ms, &head_.should_retry};
+  const std::array fields{&head_.content_type,   &head_.content_encoding, &head_.retry_after,
+                          &head_.retry_after_ms, &head_.should_retry,     &head_.more};
   for (const std::string_view* field : fields) text_.append(*field);
   const char* at = text_.data();
   for (std::string_view* field : fields) {
@@ -330,8 +330,9 @@ Task<CallFailure> Errand::call_alone() {
   std::string uncompressed;
   if (load_.piece > 0) uncompressed = without_field(request.fields, "accept-encoding");
   const std::string_view fields = load_.piece > 0 ? uncompressed : request.fields;
-  const UpstreamRequest upstream{
-      request.route->method, request.target, fields, request.authorization, id, load_.body()};
+  const UpstreamRequest upstream{request.route->method, request.target,        fields,
+                                 request.key_field,     request.authorization, id,
+                                 load_.body()};
   CallFailure failure = co_await call_->start(upstream);
   const bool may_stream =
       failure == CallFailure::kNone && ticket_.streaming && call_->head().status == 200;

@@ -27,6 +27,7 @@
 #include "proxy/client_request.h"
 #include "proxy/in_flight.h"
 #include "proxy/metrics.h"
+#include "proxy/passed_fields.h"
 #include "proxy/poison_list.h"
 
 namespace batchproxy {
@@ -43,6 +44,7 @@ struct BodyPolicy {
 // The options that the data path looks at, resolved once.
 struct DataPathSettings {
   BodyPolicy bodies;
+  PassedFields passed;
   std::uint64_t max_body = 64u << 20;     // bytes
   std::uint64_t max_answer = 256u << 20;  // bytes
   Duration request_timeout = std::chrono::seconds(600);  // of clients that tell no time-out
@@ -100,7 +102,8 @@ struct IoThread {
   }
 
   UpstreamCall::Resources upstream_resources() {
-    return {upstreams, buffers, response_head, text, settings.max_answer};
+    return {upstreams, buffers, response_head, text,
+            settings.max_answer, &settings.passed.answer};
   }
 
   // Whether the log is told why an answer is refused: once a second says enough.

@@ -77,7 +77,8 @@ class MergedCall final : private Deadline, private InFlight {
     return a.parts.before == b.parts.before && a.parts.after == b.parts.after &&
            a.tokens == b.tokens && a.request->target == b.request->target &&
            a.request->authorization == b.request->authorization &&
-           a.request->key == b.request->key && a.request->fields == b.request->fields;
+           a.request->key_field == b.request->key_field && a.request->key == b.request->key &&
+           a.request->fields == b.request->fields;
   }
 
   // One call on behalf of current_; its answer is in `call`.
@@ -86,7 +87,7 @@ class MergedCall final : private Deadline, private InFlight {
     const std::string id = id_prefix_ + std::to_string(++calls_);
     // What is to be taken apart must not come compressed.
     const std::string fields = without_field(request.fields, "accept-encoding");
-    const UpstreamRequest upstream{request.route->method, target, fields,
+    const UpstreamRequest upstream{request.route->method, target, fields,         request.key_field,
                                    request.authorization, id,     std::move(body)};
     call_ = &call;
     CallFailure failure = co_await call.start(upstream);
