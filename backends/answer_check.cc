@@ -1,11 +1,13 @@
 // backends/answer_check.cc - see answer_check.h.
 #include "backends/answer_check.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <new>
 #include <utility>
 
 #include "backends/http/head.h"
+#include "backends/json_fault.h"
 
 namespace batchproxy {
 
@@ -93,11 +95,36 @@ bool is_well_formed(ondemand::value value, int depth) {
 }  // namespace
 
 bool is_json_type(std::string_view content_type) {
-  return http::iequals(without_parameters(content_type), "application/json");
+  const std::string_view type = without_parameters(content_type);
+  constexpr std::string_view kSuffix = "+json";
+  return http::iequals(type, "application/json") ||
+         (type.size() > kSuffix.size() &&
+          http::iequals(type.substr(type.size() - kSuffix.size()), kSuffix));
 }
 
 bool is_event_stream(std::string_view content_type) {
   return http::iequals(without_parameters(content_type), "text/event-stream");
+}
+
+std::optional<bool> begins_like_events(std::string_view bytes) {
+  bool may_become = false;
+  for (const std::string_view field : {"data:", "event:", "id:", "retry:", ":"}) {
+    if (bytes.starts_with(field)) return true;
+    may_become = may_become || field.starts_with(bytes);
+  }
+  if (may_become) return std::nullopt;
+  return false;
+}
+
+AnswerFault fault_of(const AnswerHead& head, std::string_view body) {
+  const bool told_as_json = head.content_type.empty() || is_json_type(head.content_type);
+  if (!told_as_json) {
+    return {AnswerFault::Kind::kType, 0, 0, std::string(without_parameters(head.content_type))};
+  }
+  // Without a fault it is JSON, but no object.
+  const std::size_t first = std::min(body.find_first_not_of(" \t\r\n"), body.size());
+  const std::size_t at = find_json_fault(body).value_or(first);
+  return {AnswerFault::Kind::kJson, at, 0, shown_at(body, at)};
 }
 
 CallFailure AnswerChecker::judge(const AnswerHead& head, std::string_view body,
@@ -105,8 +132,7 @@ CallFailure AnswerChecker::judge(const AnswerHead& head, std::string_view body,
   if (head.status >= 500 && body.empty()) return CallFailure::kBareError;
   const bool looked_into = expects_object && head.status < 300 && head.content_encoding.empty();
   if (!looked_into) return CallFailure::kNone;
-  const bool good = is_json_type(head.content_type) && is_whole_object(body);
-  return good ? CallFailure::kNone : CallFailure::kBadAnswer;
+  return is_whole_object(body) ? CallFailure::kNone : CallFailure::kBadAnswer;
 }
 
 // Building a tree is quicker than a walk, but refuses some that are well-formed: numbers and

@@ -1,11 +1,13 @@
 // backends/answer_check.h - AnswerChecker: is this answer the JSON that its client waits for?
 //
 // An engine that is dying, or something else on its port, may say 200 and send half an object, or a
-// page of HTML. Such a body is never relayed.
+// page of HTML. Such a body is never relayed. Its Content-Type decides nothing: servers are
+// careless with that.
 //
 // Threading: confined to one I/O thread (it owns the parser's memory).
 #pragma once
 
+#include <optional>
 #include <string_view>
 
 #include <simdjson.h>
@@ -15,11 +17,18 @@
 
 namespace batchproxy {
 
-// Whether a `content-type` is JSON's: application/json, whatever its parameters.
+// Whether a `content-type` is JSON's: application/json or any +json, whatever its parameters.
 bool is_json_type(std::string_view content_type);
 
 // Whether it is that of a stream of server-sent events.
 bool is_event_stream(std::string_view content_type);
+
+// Whether a body that begins with `bytes` is a stream of server-sent events; nothing while they are
+// too few to tell.
+std::optional<bool> begins_like_events(std::string_view bytes);
+
+// Why AnswerChecker refuses an answer as a kBadAnswer.
+AnswerFault fault_of(const AnswerHead& head, std::string_view body);
 
 class AnswerChecker {
  public:

@@ -17,6 +17,7 @@ struct AnswerHead {
   std::string_view retry_after{};
   std::string_view retry_after_ms{};  // these two: what the openai package goes by
   std::string_view should_retry{};
+  std::string_view more{};  // others, as ready lines
 };
 
 // How long an answer asks its client to wait; nothing unless it is a 429 or a 503 that says so.

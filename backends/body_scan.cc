@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "backends/http/buffer.h"
+#include "backends/json_fault.h"
 #include "backends/raw_json.h"
 
 namespace batchproxy {
@@ -40,11 +41,27 @@ constexpr std::array kAlone = {Alone{"best_of", {"null", "1"}},
                                Alone{"tools", {"null", "[]"}},
                                Alone{"use_beam_search", {"null", "false"}}};
 
+constexpr std::string_view kBlank = " \t\r\n";
+
 Error invalid_json(error_code code) {
   // The parser does not throw, but that it found no memory is not the client's fault.
   if (code == simdjson::MEMALLOC) throw std::bad_alloc();
   return {Errc::kInvalidJson,
           std::string("The request body is not valid JSON: ") + simdjson::error_message(code)};
+}
+
+// Where it is not JSON, and what stands there; `error` itself where that cannot be told. Lines and
+// columns count from 1, as editors do; bytes from 0, as vLLM does.
+Error located(Error error, std::string_view body) {
+  const auto at = find_json_fault(body);
+  if (!at) return error;
+  const std::string_view before = body.substr(0, *at);
+  const auto line = 1 + std::ranges::count(before, '\n');
+  const std::size_t column = *at - (before.rfind('\n') + 1) + 1;  // npos + 1 is 0
+  error.message = "The request body is not valid JSON at line " + std::to_string(line) +
+                  ", column " + std::to_string(column) + " (byte " + std::to_string(*at) +
+                  "): found " + shown_at(body, *at) + ".";
+  return error;
 }
 
 Error nested_too_deep(std::size_t limit) {
@@ -248,19 +265,11 @@ simdjson::padded_string_view padded(std::string_view body) {
 }
 
 // What is plain to see before parsing, in plainer words than the parser's.
-std::optional<Error> check_ends(std::string_view body) {
-  constexpr std::string_view kBlank = " \t\r\n";
+std::optional<Error> check_start(std::string_view body) {
   const auto first = body.find_first_not_of(kBlank);
   if (first == std::string_view::npos) return Error{Errc::kInvalidJson, "The request has no body."};
-  if (body[first] != '{') {
-    if (std::string_view("[\"-0123456789tfn").find(body[first]) != std::string_view::npos) {
-      return Error{Errc::kInvalidRequest, "The request body must be a JSON object."};
-    }
-    return Error{Errc::kInvalidJson, "The request body is not JSON: it does not begin with `{`."};
-  }
-  if (body[body.find_last_not_of(kBlank)] != '}') {
-    return Error{Errc::kInvalidJson,
-                 "The request body is not valid JSON: it is cut off, or goes on after its object."};
+  if (std::string_view("[\"-0123456789tfn").find(body[first]) != std::string_view::npos) {
+    return Error{Errc::kInvalidRequest, "The request body must be a JSON object."};
   }
   return std::nullopt;
 }
@@ -269,7 +278,17 @@ std::optional<Error> check_ends(std::string_view body) {
 
 Result<BodyScan> BodyScanner::scan(std::string_view body, BodyKind kind) {
   if (body.starts_with("\xef\xbb\xbf")) body.remove_prefix(3);  // a mark that engines skip, too
-  if (auto error = check_ends(body)) return *std::move(error);
+  if (auto error = check_start(body)) return *std::move(error);
+  Result<BodyScan> found = look(body, kind);
+  if (!found && found.error().code == Errc::kInvalidJson) return located(found.error(), body);
+  return found;
+}
+
+Result<BodyScan> BodyScanner::look(std::string_view body, BodyKind kind) {
+  // The parser looks into no more than is read, but never past the end.
+  if (body[body.find_last_not_of(kBlank)] != '}') {
+    return invalid_json(simdjson::INCOMPLETE_ARRAY_OR_OBJECT);
+  }
   ondemand::document document;
   if (auto error = parser_.iterate(padded(body)).get(document)) return invalid_json(error);
   ondemand::object object;

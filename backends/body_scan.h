@@ -63,6 +63,8 @@ class BodyScanner {
   Result<std::vector<std::string_view>> elements(std::string_view body, std::string_view list);
 
  private:
+  Result<BodyScan> look(std::string_view body, BodyKind kind);
+
   const BodyLimits limits_;
   simdjson::ondemand::parser parser_;
 };

@@ -4,6 +4,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <string>
 #include <string_view>
 
 namespace batchproxy {
@@ -22,6 +24,21 @@ enum class CallFailure {
   kAborted,  // abort() was called
 };
 inline constexpr std::size_t kCallFailures = static_cast<std::size_t>(CallFailure::kAborted) + 1;
+
+// What is wrong with a kBadAnswer.
+struct AnswerFault {
+  enum class Kind : std::uint8_t {
+    kUnknown,
+    kHttp,  // `seen`: the rule that it breaks, as a sentence
+    kSize,  // `number`: its bytes, 0 where it does not say; `limit`: what was allowed
+    kType,  // no JSON, and `seen`, its Content-Type, does not say that it is
+    kJson,  // no JSON object from byte `number` on; `seen`: what stands there, if that may be told
+  };
+  Kind kind = Kind::kUnknown;
+  std::uint64_t number = 0;
+  std::uint64_t limit = 0;
+  std::string seen{};
+};
 
 // One word for it, for metrics; kNone stands for an answer that is an error.
 std::string_view to_string(CallFailure failure);

@@ -4,12 +4,17 @@
 #include <algorithm>
 #include <array>
 #include <span>
+#include <utility>
+
+#include "backends/answer_check.h"
 
 namespace batchproxy {
 
 namespace {
 
 constexpr int kMaxInterim = 8;  // 1xx answers before a final one
+constexpr const char* kHeadTooLong = "Its head is longer than 32 KiB.";
+static_assert(http::kResponseLimits.head == 32 * 1024);
 
 // Head and body as what a gathered write takes.
 class Message {
@@ -120,20 +125,23 @@ std::optional<CallFailure> UpstreamCall::take_head(HeadProgress& progress) {
     const std::string_view unread = in_.view().substr(pos_);
     const auto length = http::find_head_end(unread, progress.searched);
     if (!length) {
-      if (unread.size() > http::kResponseLimits.head) return CallFailure::kBadAnswer;
+      if (unread.size() > http::kResponseLimits.head) return refuse_head(kHeadTooLong);
       progress.searched = unread.size();
       return std::nullopt;
     }
-    if (*length > http::kResponseLimits.head) return CallFailure::kBadAnswer;
+    if (*length > http::kResponseLimits.head) return refuse_head(kHeadTooLong);
     in_.reserve(pos_ + *length + 1);  // views into the head are taken now: it must not move again
     http::ResponseHead& head = resources_.head;
-    if (http::parse_response_head(in_.view().substr(pos_, *length), http::kResponseLimits, head)) {
-      return CallFailure::kBadAnswer;
+    if (auto error = http::parse_response_head(in_.view().substr(pos_, *length),
+                                               http::kResponseLimits, head)) {
+      return refuse_head(std::move(error->message));
     }
     pos_ += *length;
     progress.searched = 0;
     if (head.status < 200) {
-      if (++progress.interim > kMaxInterim || head.status == 101) return CallFailure::kBadAnswer;
+      if (++progress.interim > kMaxInterim || head.status == 101) {
+        return refuse_head("Its answer before the answer was not asked for.");
+      }
       continue;
     }
     head_ = {head.status,
@@ -141,15 +149,62 @@ std::optional<CallFailure> UpstreamCall::take_head(HeadProgress& progress) {
              head.fields.get("content-encoding"),
              head.fields.get("retry-after"),
              head.fields.get("retry-after-ms"),
-             head.fields.get("x-should-retry")};
+             head.fields.get("x-should-retry"),
+             take_more(head.fields)};
     const bool no_body = head.status == 204 || head.status == 304;
     const bool framed =
         no_body || head.fields.framing.chunked || head.fields.framing.content_length;
     keep_alive_ = head.keep_alive() && framed;
     reader_.emplace(*connection_, resources_.buffers, in_, pos_,
                     no_body ? http::Framing{} : head.fields.framing,
-                    no_body ? http::NoFraming::kEmpty : http::NoFraming::kUntilClose, kMaxAnswer);
+                    no_body ? http::NoFraming::kEmpty : http::NoFraming::kUntilClose,
+                    resources_.max_answer);
     return CallFailure::kNone;
+  }
+}
+
+// Nearly always there are none.
+std::string_view UpstreamCall::take_more(const http::Fields& fields) {
+  more_.clear();
+  if (resources_.passed == nullptr) return {};
+  for (const http::Field& field : fields) {
+    if (!resources_.passed->has(field.name)) continue;
+    more_.append(field.name).append(": ").append(field.value).append("\r\n");
+  }
+  return more_;
+}
+
+CallFailure UpstreamCall::refuse_head(std::string why) {
+  head_fault_ = std::move(why);
+  return CallFailure::kBadAnswer;
+}
+
+// By what has come of the body, without taking it; nothing while that is too little to tell.
+std::optional<bool> UpstreamCall::begins_with_events() const {
+  constexpr std::size_t kEnough = 8;  // bytes
+  const http::Framing& framing = reader_->framing();
+  std::string_view left = in_.view().substr(pos_);
+  std::string bytes(framing.chunked ? std::string_view() : left.substr(0, kEnough));
+  bool ended = !framing.chunked && framing.content_length && left.size() >= *framing.content_length;
+  http::ChunkDecoder chunks;
+  while (framing.chunked && !ended && !left.empty() && bytes.size() < kEnough) {
+    const auto step = chunks.next(left);
+    ended = !step || chunks.done();
+    if (!step) break;
+    bytes += step->data.substr(0, kEnough);
+    left.remove_prefix(step->consumed);
+  }
+  const std::optional<bool> are_events = begins_like_events(bytes);
+  return ended ? are_events.value_or(false) : are_events;
+}
+
+Task<bool> UpstreamCall::sends_events() {
+  while (true) {
+    const std::optional<bool> are_events = begins_with_events();
+    if (are_events) co_return *are_events;
+    if (in_.spare().empty()) co_return false;  // it must not move: there are views into the head
+    if (connection_->must_wait()) co_await connection_->wait();
+    if (!read_some()) co_return false;
   }
 }
 
@@ -199,6 +254,22 @@ CallFailure UpstreamCall::failure() const {
   return CallFailure::kBadAnswer;
 }
 
+AnswerFault UpstreamCall::fault() const {
+  using Kind = AnswerFault::Kind;
+  if (!reader_) return {Kind::kHttp, 0, 0, head_fault_};
+  switch (reader_->status()) {
+    case http::BodyStatus::kTooLarge:
+      return {Kind::kSize, reader_->framing().content_length.value_or(0), resources_.max_answer};
+    case http::BodyStatus::kMalformed:
+      return {Kind::kHttp, 0, 0, "Malformed HTTP: the chunked body has an error."};
+    case http::BodyStatus::kCut:
+      return {};
+    case http::BodyStatus::kWhole:
+      break;
+  }
+  return fault_of(head_, body());
+}
+
 CallFailure UpstreamCall::broken(bool answer_began) const {
   if (aborted_) return CallFailure::kAborted;
   if (connection_->closed() == Connection::Closed::kTimedOut) return CallFailure::kTimedOut;
@@ -228,7 +299,7 @@ void UpstreamCall::compose(const UpstreamRequest& request, std::string& out) con
   if (!endpoint.api_key.empty()) {
     out.append("authorization: Bearer ").append(endpoint.api_key).append("\r\n");
   } else if (!request.authorization.empty()) {
-    out.append("authorization: ").append(request.authorization).append("\r\n");
+    out.append(request.key_field).append(": ").append(request.authorization).append("\r\n");
   }
   out.append("x-request-id: ").append(request.request_id);
   if (const std::size_t length = request.body.size(); request.method != "GET" || length > 0) {

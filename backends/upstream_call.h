@@ -17,6 +17,7 @@
 #include "backends/connection_pool.h"
 #include "backends/http/body.h"
 #include "backends/http/buffer.h"
+#include "backends/http/field_filter.h"
 #include "backends/http/head.h"
 
 namespace batchproxy {
@@ -35,7 +36,8 @@ struct UpstreamRequest {
   std::string_view method;
   std::string_view target;
   std::string_view fields;         // ready field lines, each ending in CRLF
-  std::string_view authorization;  // the client's; used when the backend has no key of its own
+  std::string_view key_field;      // of the client's key: `authorization`, or `x-api-key`
+  std::string_view authorization;  // what stands in it; used when the backend has no key of its own
   std::string_view request_id;     // fresh for every attempt
   SplicedBody body;
 };
@@ -48,8 +50,9 @@ class UpstreamCall {
     // Shared by the thread's calls, and not held across a suspension.
     http::ResponseHead& head;
     std::string& text;
+    std::uint64_t max_answer = 256u << 20;      // bytes
+    const http::FieldFilter* passed = nullptr;  // fields of answers for AnswerHead::more
   };
-  static constexpr std::uint64_t kMaxAnswer = 256u << 20;  // bytes
 
   UpstreamCall(Resources resources, BackendId backend, TimePoint deadline);
   ~UpstreamCall();
@@ -62,6 +65,9 @@ class UpstreamCall {
   // 9112 9.3.1).
   Task<CallFailure> start(const UpstreamRequest& request);
   const AnswerHead& head() const { return head_; }
+  // Behind a head whose type is not that of events: whether the body begins as theirs does. What
+  // has come of it is still to be read.
+  Task<bool> sends_events();
 
   // The whole body into body(): if it has come with the head; by waiting for it.
   bool take_whole();
@@ -75,6 +81,8 @@ class UpstreamCall {
   auto wait() { return connection_->wait(); }
   std::optional<std::string_view> piece() const { return piece_; }
   CallFailure failure() const;
+  // What is wrong, if it is a kBadAnswer: of the call, or of an answer that has been read whole.
+  AnswerFault fault() const;
 
   // Closes the connection: a vLLM server aborts the request then. Pending operations end.
   void abort();
@@ -89,6 +97,9 @@ class UpstreamCall {
   std::optional<std::size_t> send(const UpstreamRequest& request);
   Task<void> send_rest(const UpstreamRequest& request, std::size_t sent);
   std::optional<CallFailure> take_head(HeadProgress& progress);
+  std::string_view take_more(const http::Fields& fields);
+  CallFailure refuse_head(std::string why);
+  std::optional<bool> begins_with_events() const;
   bool read_some();
   CallFailure broken(bool answer_began) const;
   void compose(const UpstreamRequest& request, std::string& out) const;
@@ -101,6 +112,8 @@ class UpstreamCall {
   Buffer in_;
   std::size_t pos_ = 0;
   AnswerHead head_;
+  std::string more_;        // lines that head_ has a view of
+  std::string head_fault_;  // a sentence
   bool keep_alive_ = false;
   bool aborted_ = false;
   std::optional<http::BodyReader> reader_;

@@ -146,8 +146,16 @@ struct ProxyOptions {
                      "Send prompts that begin alike to the engine that holds their beginning."};
   Key<std::string> merge{"merge", "auto", one_of({"auto", "always", "off"}),
                          "Pack like requests into one call: auto does it while it pays."};
+  Key<std::vector<std::string>> pass_headers{
+      "pass_headers",
+      {},
+      anything(),
+      "More header fields to pass on, by name: of requests to engines, and of answers to clients."};
   Key<std::int64_t> max_body_bytes{"max_body_bytes", 64 << 20, between(1024, 1 << 30),
                                    "Largest request body; more is answered 413."};
+  Key<std::int64_t> max_answer_bytes{
+      "max_answer_bytes", 256 << 20, between(1024, 1LL << 40),
+      "Largest answer of an engine that is read whole; a larger one is answered 502."};
   Key<std::int64_t> max_prompts{"max_prompts", 4096, between(1, 1000000),
                                 "Most prompts in one request; more are answered 400."};
   Key<std::int64_t> max_buffered_bytes{

@@ -2,7 +2,9 @@
 #include "configs/validate.h"
 
 #include <algorithm>
+#include <array>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -23,6 +25,36 @@ std::string without_user(std::string url) {
   return url.replace(start, at - start, "...");
 }
 
+// What is written afresh for every hop.
+constexpr std::array<std::string_view, 16> kNeverPassed = {"authorization",
+                                                           "connection",
+                                                           "content-length",
+                                                           "expect",
+                                                           "host",
+                                                           "http2-settings",
+                                                           "keep-alive",
+                                                           "proxy-authenticate",
+                                                           "proxy-authorization",
+                                                           "proxy-connection",
+                                                           "te",
+                                                           "trailer",
+                                                           "transfer-encoding",
+                                                           "upgrade",
+                                                           "x-api-key",
+                                                           "x-request-id"};
+
+bool is_never_passed(std::string name) {
+  for (char& c : name) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c | 0x20);
+  }
+  return std::ranges::count(kNeverPassed, name) > 0 || name.starts_with("x-batchproxy-");
+}
+
+bool is_name_byte(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+         c == '_' || c == '.';
+}
+
 class Validator {
  public:
   Validator(const Options& options, Findings& findings)
@@ -34,6 +66,7 @@ class Validator {
 
   void run() {
     check_listeners();
+    check_pass_headers();
     check_backend_urls();
     check_launcher();
     if (!source_is_certain()) return;
@@ -105,6 +138,18 @@ class Validator {
     findings_.error(place_of(culprit.origin),
                     "listen (" + proxy_.listen.value + ") and admin (" + proxy_.admin.value +
                         ") are the same address; give one of them another port");
+  }
+
+  void check_pass_headers() {
+    for (const std::string& name : proxy_.pass_headers.value) {
+      const bool is_name = !name.empty() && std::ranges::all_of(name, is_name_byte);
+      if (is_name && !is_never_passed(name)) continue;
+      findings_.error(place_of(proxy_.pass_headers.origin),
+                      "pass_headers: '" + name + "' " +
+                          (is_name ? "is never passed on: it is about one connection, the body's "
+                                     "framing, a key, or batchproxy itself"
+                                   : "is not the name of a header field"));
+    }
   }
 
   void check_backend_urls() {

@@ -205,7 +205,10 @@ const ApiKeys::Key* ApiKeys::find(std::string_view authorization) const {
       !http::iequals(authorization.substr(0, kScheme.size()), kScheme)) {
     return nullptr;
   }
-  const std::string_view key = trimmed(authorization.substr(kScheme.size()));
+  return find_key(trimmed(authorization.substr(kScheme.size())));
+}
+
+const ApiKeys::Key* ApiKeys::find_key(std::string_view key) const {
   if (key.size() > kLongestKey) return nullptr;
   const Hash hash = sha256(key);
   const Key* found = nullptr;

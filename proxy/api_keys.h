@@ -45,6 +45,8 @@ class ApiKeys {
   bool empty() const { return keys_.empty(); }
   // The key in `Bearer <key>`, or null. Takes the same time whichever it is.
   const Key* find(std::string_view authorization) const;
+  // The same for what stands behind `Bearer `.
+  const Key* find_key(std::string_view key) const;
   // Every name that has had a slot of its own, by slot.
   const std::vector<std::string>& slot_names() const { return slot_names_; }
   const std::vector<Key>& all() const { return keys_; }

@@ -1,6 +1,7 @@
 // proxy/client_request.cc - see client_request.h.
 #include "proxy/client_request.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 
@@ -11,9 +12,10 @@
 namespace batchproxy {
 
 void RequestId::append_to(std::string& out) const {
-  std::array<char, 20> digits;
-  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number_).ptr;
-  out.append(*prefix_).append(digits.data(), end);
+  std::array<char, 16> digits;
+  const char* end = std::to_chars(digits.data(), digits.data() + digits.size(), number_, 16).ptr;
+  const auto size = static_cast<std::size_t>(end - digits.data());
+  out.append(*prefix_).append(kWidth - std::min(kWidth, size), '0').append(digits.data(), size);
 }
 
 std::string RequestId::text() const {

@@ -4,6 +4,7 @@
 // other threads may read it too.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -14,9 +15,12 @@
 namespace batchproxy {
 
 // An id that no other request of this process has: as numbers, since most are written once or
-// never.
+// never. Engines put it into their answers, and who compares lengths (`ab`) takes a longer one for
+// a failure: so its width is fixed.
 class RequestId {
  public:
+  static constexpr std::size_t kWidth = 8;  // hex digits of the number, for four billion requests
+
   RequestId() = default;
   // `prefix`, the thread's own, must outlive it.
   RequestId(const std::string& prefix, std::uint64_t number) : prefix_(&prefix), number_(number) {}
@@ -29,10 +33,15 @@ class RequestId {
   std::uint64_t number_ = 0;
 };
 
+// Where clients of OpenAI's and of Anthropic's kind write their key: `Bearer KEY`, and KEY.
+inline constexpr std::string_view kAuthorization = "authorization";
+inline constexpr std::string_view kApiKey = "x-api-key";
+
 // Views stay valid while it is being answered.
 struct ClientRequest {
   const Route* route = nullptr;
   std::string_view target;
+  std::string_view key_field = kAuthorization;  // where the client's key stands
   std::string_view authorization;  // to be passed on: without API keys of ours, the client's
   std::string_view body;
   bool scannable = true;     // the body is plain JSON, not compressed

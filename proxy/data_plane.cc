@@ -20,7 +20,7 @@ namespace {
 // Tells the ids of two runs apart, so that they can meet in an engine's log.
 std::string random_prefix(std::size_t thread) {
   std::random_device random;
-  return fmt::format("bp{:08x}-{}-", random(), thread);
+  return fmt::format("bp{:08x}-{:02x}-", random(), thread);
 }
 
 // Runs until stopped. An exception out of a handler is a bug, but not a reason to lose the others'

@@ -228,8 +228,7 @@ Task<Finish> Dispatch::answer_streaming(Errand& errand) {
   const Provenance who = provenance(errand);
   const std::string head = compose_head(from, std::nullopt, context(), &who);
   if (const bool sent = co_await write_client(head); !sent) co_return Finish::kClientGone;
-  const bool is_events =
-      from.content_type.starts_with("text/event-stream") && from.content_encoding.empty();
+  const bool is_events = from.content_encoding.empty();
   EventCutter events;
   while (true) {
     while (call.must_wait(request_.timeout)) co_await call.wait();
@@ -239,7 +238,7 @@ Task<Finish> Dispatch::answer_streaming(Errand& errand) {
     if (!piece) {
       Error error = error_of(Errc::kShuttingDown);
       if (!thread_.shutting_down) {
-        error = error_of(call.failure(), errand.backend().name);
+        error = error_of(call.failure(), errand.backend().name, call.fault());
         thread_.metrics.broken_streams.add();
         thread_.metrics.count_failed_attempt(errand.backend().id, call.failure());
         thread_.report_failure(errand.backend().id, false);

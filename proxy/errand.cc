@@ -9,6 +9,7 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/post.hpp>
+#include <spdlog/spdlog.h>
 
 #include "proxy/failure.h"
 #include "proxy/merged_call.h"
@@ -28,8 +29,8 @@ void RequestPhase::end_call() {
 }
 
 SharedHead::SharedHead(const AnswerHead& head) : head_(head) {
-  const std::array fields{&head_.content_type, &head_.content_encoding, &head_.retry_after,
-                          &head_.retry_after_ms, &head_.should_retry};
+  const std::array fields{&head_.content_type,   &head_.content_encoding, &head_.retry_after,
+                          &head_.retry_after_ms, &head_.should_retry,     &head_.more};
   for (const std::string_view* field : fields) text_.append(*field);
   const char* at = text_.data();
   for (std::string_view* field : fields) {
@@ -209,6 +210,14 @@ Outcome Errand::outcome_of_end(const Attempt& attempt) const {
   return silent ? Outcome::kLeft : Outcome::kUnknown;
 }
 
+// Why its answer is refused: for its client, and now and then for the log.
+void Errand::note_fault() {
+  fault_ = std::make_unique<const AnswerFault>(shared_ ? shared_->fault : call_->fault());
+  if (!thread_.may_tell_refused(std::chrono::steady_clock::now())) return;
+  spdlog::warn("{}: an answer is refused. {}", backend_->name,
+               describe(*fault_, /*to_its_client=*/false));
+}
+
 // The attempt has ended, and with it the grant. Nothing means that another one follows.
 std::optional<Errand::Ending> Errand::after(CallFailure failure) {
   const bool shared = shares_call();
@@ -218,6 +227,7 @@ std::optional<Errand::Ending> Errand::after(CallFailure failure) {
   // The backend is free of us, however long the client takes to read.
   release(outcome_of_end(attempt), answered ? wait_asked_for(answer()) : Duration::zero());
   if (cancelled_) return Ending::kCancelled;
+  if (failure == CallFailure::kBadAnswer) note_fault();
   const Attempts::Next next = attempts_.after(attempt, ticket_.backends);
   const bool good = answered && attempt.status < 500 && !attempt.asks_to_wait;
   if (!good && next != Attempts::Next::kWait) {
@@ -251,7 +261,8 @@ std::optional<Errand::Ending> Errand::after(CallFailure failure) {
 
 Errand::Ending Errand::deliver(CallFailure failure) {
   if (failure == CallFailure::kNone) return Ending::kAnswer;
-  error_ = std::make_unique<Error>(error_of(failure, backend_->name));
+  static const AnswerFault none;
+  error_ = std::make_unique<Error>(error_of(failure, backend_->name, fault_ ? *fault_ : none));
   return Ending::kFailed;
 }
 
@@ -321,11 +332,20 @@ Task<CallFailure> Errand::call_alone() {
   std::string uncompressed;
   if (load_.piece > 0) uncompressed = without_field(request.fields, "accept-encoding");
   const std::string_view fields = load_.piece > 0 ? uncompressed : request.fields;
-  const UpstreamRequest upstream{
-      request.route->method, request.target, fields, request.authorization, id, load_.body()};
+  const UpstreamRequest upstream{request.route->method, request.target,        fields,
+                                 request.key_field,     request.authorization, id,
+                                 load_.body()};
   CallFailure failure = co_await call_->start(upstream);
-  streams_ = failure == CallFailure::kNone && ticket_.streaming && call_->head().status == 200 &&
-             is_event_stream(call_->head().content_type) && !cancelled_;
+  const bool may_stream =
+      failure == CallFailure::kNone && ticket_.streaming && call_->head().status == 200;
+  if (may_stream) {
+    const AnswerHead& head = call_->head();
+    streams_ = is_event_stream(head.content_type);
+    const bool is_odd =
+        !streams_ && head.content_encoding.empty() && !is_json_type(head.content_type);
+    if (is_odd) streams_ = co_await call_->sends_events();
+    streams_ = streams_ && !cancelled_;
+  }
   if (streams_) {
     InFlight::unlink();  // what has begun cannot be asked anew
     co_return failure;

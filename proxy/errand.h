@@ -67,6 +67,7 @@ struct SharedAnswer {
   SharedHeadPtr head{};
   std::string body{};
   bool exact_usage = true;
+  AnswerFault fault{};  // of a kBadAnswer
 };
 
 class Errand final : public VerdictSink, private InFlight {
@@ -135,6 +136,7 @@ class Errand final : public VerdictSink, private InFlight {
   Task<void> run_second();
   Task<void> settle();
   Task<void> look_after(BackendId backend);
+  void note_fault();
   Attempt attempt_of(CallFailure failure) const;
   Outcome outcome_of_end(const Attempt& attempt) const;
   std::optional<Ending> after(CallFailure failure);
@@ -173,6 +175,7 @@ class Errand final : public VerdictSink, private InFlight {
   std::unique_ptr<UpstreamCall> call_;
   std::unique_ptr<Second> second_;
   std::unique_ptr<const SharedAnswer> shared_;
+  std::unique_ptr<const AnswerFault> fault_;  // of the last attempt, if it was a kBadAnswer
   std::unique_ptr<const Error> error_;
 };
 

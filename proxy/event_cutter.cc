@@ -14,7 +14,7 @@ std::size_t whole_events(std::string_view text) {
     const auto at = text.rfind(blank_line);
     return at == std::string_view::npos ? 0 : at + blank_line.size();
   };
-  return std::max(behind("\n\n"), behind("\n\r\n"));
+  return std::max({behind("\n\n"), behind("\n\r\n"), behind("\r\r")});
 }
 
 }  // namespace

@@ -2,7 +2,7 @@
 // error event can always follow what has been passed on.
 //
 // Source: the HTML standard, "server-sent events": a blank line ends an event. Engines end lines in
-// LF, some in CR LF.
+// LF, some in CR LF; the standard allows a CR alone, too.
 //
 // Threading: confined to one I/O thread.
 #pragma once

@@ -3,9 +3,33 @@
 
 #include <string>
 
+#include <fmt/format.h>
+
 namespace batchproxy {
 
-Error error_of(CallFailure failure, std::string_view backend) {
+std::string describe(const AnswerFault& fault, bool to_its_client) {
+  switch (fault.kind) {
+    case AnswerFault::Kind::kUnknown:
+      break;
+    case AnswerFault::Kind::kHttp:
+      return fault.seen.ends_with('.') ? fault.seen : fault.seen + '.';
+    case AnswerFault::Kind::kSize: {
+      const std::string size = fault.number > 0 ? fmt::format("{} bytes, ", fault.number) : "";
+      return fmt::format("It has {}more than the {} of batchproxy.max_answer_bytes.", size,
+                         fault.limit);
+    }
+    case AnswerFault::Kind::kType:
+      return fmt::format("Its Content-Type is {}, and it is not a JSON object.", fault.seen);
+    case AnswerFault::Kind::kJson: {
+      const bool shown = to_its_client && !fault.seen.empty();
+      const std::string near = shown ? fmt::format(" (near {})", fault.seen) : "";
+      return fmt::format("It is not a JSON object at byte {}{}.", fault.number, near);
+    }
+  }
+  return "It is not as it should be.";
+}
+
+Error error_of(CallFailure failure, std::string_view backend, const AnswerFault& fault) {
   const std::string name(backend);
   switch (failure) {
     case CallFailure::kRefused:
@@ -18,8 +42,9 @@ Error error_of(CallFailure failure, std::string_view backend) {
     case CallFailure::kBareError:
       return {Errc::kBadBackendResponse, "Backend " + name + " failed without saying why."};
     case CallFailure::kBadAnswer:
-      return {Errc::kBadBackendResponse,
-              "Backend " + name + " sent something that is not an answer."};
+      return {Errc::kBadBackendResponse, "Backend " + name +
+                                             " sent something that is not an answer. " +
+                                             describe(fault, /*to_its_client=*/true)};
     case CallFailure::kWrongCount:
       return {Errc::kChoiceCountMismatch,
               "Backend " + name + " did not answer with one choice for each that was asked for."};
@@ -55,8 +80,10 @@ Error error_of(Errc refused) {
               "This request has been the end of engines within the last ten minutes. It is not "
               "sent again."};
     case Errc::kQueueTimeout:
-      return {refused, "The request waited for a backend until an answer could not have come in time any more: "
-              "more is asked for than the engines can answer. Try again, or with fewer at once."};
+      return {
+          refused,
+          "The request waited for a backend until an answer could not have come in time any more: "
+          "more is asked for than the engines can answer. Try again, or with fewer at once."};
     default:
       return {Errc::kInternal, "The request was refused."};
   }

@@ -3,6 +3,7 @@
 // Threading: pure functions, any thread.
 #pragma once
 
+#include <string>
 #include <string_view>
 
 #include "backends/upstream_call.h"
@@ -10,7 +11,10 @@
 
 namespace batchproxy {
 
-Error error_of(CallFailure failure, std::string_view backend);
+// A sentence. What stands in the answer is for its client only, and not for the log.
+std::string describe(const AnswerFault& fault, bool to_its_client);
+// `fault`: of a kBadAnswer.
+Error error_of(CallFailure failure, std::string_view backend, const AnswerFault& fault = {});
 Error error_of(Errc refused);
 
 }  // namespace batchproxy

@@ -27,6 +27,7 @@
 #include "proxy/client_request.h"
 #include "proxy/in_flight.h"
 #include "proxy/metrics.h"
+#include "proxy/passed_fields.h"
 #include "proxy/poison_list.h"
 
 namespace batchproxy {
@@ -43,7 +44,9 @@ struct BodyPolicy {
 // The options that the data path looks at, resolved once.
 struct DataPathSettings {
   BodyPolicy bodies;
-  std::uint64_t max_body = 64u << 20;  // bytes
+  PassedFields passed;
+  std::uint64_t max_body = 64u << 20;     // bytes
+  std::uint64_t max_answer = 256u << 20;  // bytes
   Duration request_timeout = std::chrono::seconds(600);  // of clients that tell no time-out
   Duration max_request_timeout = std::chrono::hours(24);  // of those that do
   bool holds_for_room = true;  // a request waits here while its backend is full
@@ -98,7 +101,17 @@ struct IoThread {
     return std::min(deadline, std::chrono::steady_clock::now() + settings.attempt_timeout);
   }
 
-  UpstreamCall::Resources upstream_resources() { return {upstreams, buffers, response_head, text}; }
+  UpstreamCall::Resources upstream_resources() {
+    return {upstreams, buffers, response_head, text,
+            settings.max_answer, &settings.passed.answer};
+  }
+
+  // Whether the log is told why an answer is refused: once a second says enough.
+  bool may_tell_refused(TimePoint now) {
+    if (now - told_refused < std::chrono::seconds(1)) return false;
+    told_refused = now;
+    return true;
+  }
 
   DataPathSettings settings;  // replaced from outside by posting to `io`
   // Before `io`: whatever is suspended when that is destroyed still gives back to these.
@@ -138,6 +151,7 @@ struct IoThread {
   // Has the monitor look at a backend now, and tell on the control thread whether it is ready.
   std::function<void(BackendId, std::function<void(bool is_ready)>)> look_at;
 
+  TimePoint told_refused{};
   std::string id_prefix;
   std::uint64_t last_id = 0;
 };

@@ -77,7 +77,8 @@ class MergedCall final : private Deadline, private InFlight {
     return a.parts.before == b.parts.before && a.parts.after == b.parts.after &&
            a.tokens == b.tokens && a.request->target == b.request->target &&
            a.request->authorization == b.request->authorization &&
-           a.request->key == b.request->key && a.request->fields == b.request->fields;
+           a.request->key_field == b.request->key_field && a.request->key == b.request->key &&
+           a.request->fields == b.request->fields;
   }
 
   // One call on behalf of current_; its answer is in `call`.
@@ -86,7 +87,7 @@ class MergedCall final : private Deadline, private InFlight {
     const std::string id = id_prefix_ + std::to_string(++calls_);
     // What is to be taken apart must not come compressed.
     const std::string fields = without_field(request.fields, "accept-encoding");
-    const UpstreamRequest upstream{request.route->method, target, fields,
+    const UpstreamRequest upstream{request.route->method, target, fields,         request.key_field,
                                    request.authorization, id,     std::move(body)};
     call_ = &call;
     CallFailure failure = co_await call.start(upstream);
@@ -95,6 +96,11 @@ class MergedCall final : private Deadline, private InFlight {
     if (failure == CallFailure::kAborted && stuck_) failure = CallFailure::kStuck;
     if (failure == CallFailure::kNone) {
       failure = thread_.answer_checker.judge(call.head(), call.body(), true);
+    }
+    if (failure == CallFailure::kBadAnswer) {
+      fault_ = call.fault();
+      // What stands there may be the answer of another.
+      if (fault_.kind == AnswerFault::Kind::kJson) fault_.seen.clear();
     }
     const bool fails = failure != CallFailure::kNone && failure != CallFailure::kAborted &&
                        failure != CallFailure::kStuck;
@@ -201,7 +207,8 @@ class MergedCall final : private Deadline, private InFlight {
   }
 
   void fail_all(CallFailure failure) {
-    for (std::size_t i = 0; i < current_.size(); ++i) deliver(i, {failure});
+    for (std::size_t i = 0; i < current_.size(); ++i)
+      deliver(i, {.failure = failure, .fault = fault_});
     current_.clear();
   }
 
@@ -231,6 +238,7 @@ class MergedCall final : private Deadline, private InFlight {
   Group current_;                 // being called; null where a member has its answer
   UpstreamCall* call_ = nullptr;  // under way
   unsigned calls_ = 0;
+  AnswerFault fault_;  // of the last call, if it was a kBadAnswer
 };
 
 Task<void> run(std::unique_ptr<MergedCall> merged) {

@@ -62,6 +62,7 @@ void compose_head_into(std::string& out, const AnswerHead& head, std::optional<s
   if (!head.retry_after.empty()) add(out, "retry-after", head.retry_after);
   if (!head.retry_after_ms.empty()) add(out, "retry-after-ms", head.retry_after_ms);
   if (!head.should_retry.empty()) add(out, "x-should-retry", head.should_retry);
+  out.append(head.more);
   if (length) {
     add(out, "content-length", std::to_string(*length));
   } else if (context.minor_version == 1) {

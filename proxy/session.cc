@@ -27,20 +27,15 @@ constexpr Duration kClientMargin = std::chrono::seconds(2);
 // are made to fit. With fewer, a copy would cost more than the memory is worth.
 constexpr std::uint64_t kLongQueue = 64;
 
-// The client's fields that a backend gets to see. Everything about the connection is ours.
-constexpr std::array kPassedOn = {
-    std::string_view("content-type"), std::string_view("content-encoding"),
-    std::string_view("accept"),       std::string_view("accept-encoding"),
-    std::string_view("traceparent"),  std::string_view("tracestate")};
-
 // What load balancers may ask without a key.
 constexpr std::string_view kOpenPath = "/health";
 
+// The longest id of a client's own that is taken over, of visible characters.
+constexpr std::size_t kLongestId = 128;
+
 bool is_request_id(std::string_view id) {
-  return !id.empty() && id.size() <= 64 && std::all_of(id.begin(), id.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '_' || c == '.';
-  });
+  return !id.empty() && id.size() <= kLongestId &&
+         std::ranges::all_of(id, [](char c) { return c > ' ' && c < '\x7f'; });
 }
 
 Error body_too_large(std::uint64_t limit) {
@@ -51,7 +46,7 @@ Error body_too_large(std::uint64_t limit) {
 Error no_key(bool given) {
   return {Errc::kInvalidApiKey, given ? "The API key is not one that this proxy knows."
                                       : "This proxy asks for an API key: send it as "
-                                        "`Authorization: Bearer <key>`."};
+                                        "`Authorization: Bearer <key>`, or as `x-api-key: <key>`."};
 }
 
 Error bad_chunks() {
@@ -308,22 +303,29 @@ ClientRequest Session::describe_request(const http::RequestHead& head) const {
   request.minor_version = head.minor_version;
   request.keep_alive = head.keep_alive();
   request.timeout = thread_.settings.request_timeout;
+  std::string_view api_key;
   thread_.text.clear();
   for (const http::Field& field : head.fields) {
     const auto is = [&](std::string_view name) { return http::iequals(field.name, name); };
-    if (std::any_of(kPassedOn.begin(), kPassedOn.end(), is)) {
+    if (thread_.settings.passed.request.has(field.name)) {
       thread_.text.append(field.name).append(": ").append(field.value).append("\r\n");
-      if (is("content-encoding") && !http::iequals(field.value, "identity")) {
-        request.scannable = false;
-      }
-    } else if (is("authorization")) {
+    }
+    if (is("content-encoding")) {
+      request.scannable = http::iequals(field.value, "identity");
+    } else if (is(kAuthorization)) {
       request.authorization = field.value;
+    } else if (is(kApiKey)) {
+      api_key = field.value;
     } else if (is("x-request-id") && is_request_id(field.value)) {
       request.given_id = field.value;
     } else if (is("x-stainless-read-timeout")) {
       request.timeout =
           client_timeout(field.value, request.timeout, thread_.settings.max_request_timeout);
     }
+  }
+  if (request.authorization.empty() && !api_key.empty()) {
+    request.key_field = kApiKey;
+    request.authorization = api_key;
   }
   request.fields = thread_.text;
   request.id = thread_.next_request_id();
@@ -355,7 +357,9 @@ bool Session::identify(const http::RequestHead& head, ClientRequest& request) {
     request.client = client_key(address_key_, request.authorization);
     return true;
   }
-  const ApiKeys::Key* key = thread_.keys->find(request.authorization);
+  const ApiKeys::Key* key = request.key_field == kApiKey
+                                ? thread_.keys->find_key(request.authorization)
+                                : thread_.keys->find(request.authorization);
   request.authorization = {};  // it is for us, and no backend's business
   if (key == nullptr) return head.path() == kOpenPath && !head.has_body();
   request.key = key->name;

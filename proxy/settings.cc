@@ -51,6 +51,8 @@ DataPathSettings data_path_settings(const Options& options, std::size_t backends
   const ProxyOptions& proxy = options.proxy;
   DataPathSettings settings;
   settings.max_body = static_cast<std::uint64_t>(*proxy.max_body_bytes);
+  settings.passed = PassedFields(*proxy.pass_headers);
+  settings.max_answer = static_cast<std::uint64_t>(*proxy.max_answer_bytes);
   settings.request_timeout = to_duration(*proxy.request_timeout);
   settings.max_request_timeout = to_duration(*proxy.max_request_timeout);
   settings.holds_for_room = scheduler.policy != FlushPolicy::kOff;

@@ -75,6 +75,7 @@ class BodyReader {
   // status(). Valid until the next call.
   Task<std::optional<std::string_view>> next_piece();
   BodyStatus status() const { return status_; }
+  const Framing& framing() const { return framing_; }
 
   // The same in steps that do not wait. The next piece that has arrived: an empty one means that
   // more must be read first, or, at_end(), that there is no more.

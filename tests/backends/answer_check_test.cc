@@ -93,11 +93,12 @@ TEST(AnswerCheck, RefusesWhatIsDeepInsteadOfOverflowingTheStack) {
 
 TEST(IsJsonType, GoesByTheTypeAlone) {
   for (const char* type : {"application/json", "Application/JSON", "application/json;charset=utf-8",
-                           "application/json ; charset=utf-8"}) {
+                           "application/json ; charset=utf-8", "application/problem+json",
+                           "application/vnd.api+JSON; x=y"}) {
     EXPECT_TRUE(is_json_type(type)) << type;
   }
-  for (const char* type : {"", "text/html", "text/event-stream", "application/jsonl",
-                           "application/problem+json", "text/plain; application/json"}) {
+  for (const char* type : {"", "text/html", "text/event-stream", "application/jsonl", "+json",
+                           "text/plain; application/json"}) {
     EXPECT_FALSE(is_json_type(type)) << type;
   }
 }
@@ -109,6 +110,40 @@ TEST(IsEventStream, GoesByTheTypeAlone) {
   for (const char* type : {"", "text/event-streams", "application/json", "text/plain"}) {
     EXPECT_FALSE(is_event_stream(type)) << type;
   }
+}
+
+TEST(BeginsLikeEvents, KnowsThemByTheirFirstField) {
+  for (const char* bytes :
+       {"data: {}\n\n", "data:x", "event: message", "id: 1", "retry: 9", ": hi"}) {
+    EXPECT_EQ(begins_like_events(bytes), true) << bytes;
+  }
+  for (const char* bytes : {"{\"a\":1}\n", "<html>", "\n", "datum", "events"}) {
+    EXPECT_EQ(begins_like_events(bytes), false) << bytes;
+  }
+  for (const char* bytes : {"", "d", "data", "i", "event"}) {
+    EXPECT_EQ(begins_like_events(bytes), std::nullopt) << bytes;
+  }
+}
+
+TEST(FaultOf, NamesTheTypeThatIsNotJsons) {
+  const AnswerFault fault = fault_of({.status = 200, .content_type = "Text/HTML; x=y"}, "<html>");
+  EXPECT_EQ(fault.kind, AnswerFault::Kind::kType);
+  EXPECT_EQ(fault.seen, "Text/HTML");
+}
+
+TEST(FaultOf, TellsFromWhichByteOnItIsNoObject) {
+  const auto expect = [](const std::string& body, std::size_t at, const std::string& seen) {
+    for (const char* type : {"", "application/json"}) {
+      const AnswerFault fault = fault_of({.status = 200, .content_type = type}, body);
+      EXPECT_EQ(fault.kind, AnswerFault::Kind::kJson) << body;
+      EXPECT_EQ(fault.number, at) << body;
+      EXPECT_EQ(fault.seen, seen) << body;
+    }
+  };
+  expect(R"({"logprobs":[NaN]})", 13, "`NaN`");
+  expect(R"({"choices":[)", 12, "the end");
+  expect(" []", 1, "`[`");
+  expect("", 0, "the end");
 }
 
 CallFailure judged(const AnswerHead& head, const std::string& body, bool expects_object = true) {
@@ -123,9 +158,16 @@ TEST(Judge, FindsNothingWrongWithAnObjectOfJson) {
             CallFailure::kNone);
 }
 
+TEST(Judge, GoesByTheBodyWhateverItsType) {
+  for (const char* type : {"", "text/plain", "application/vnd.api+json", "application/x-ndjson"}) {
+    EXPECT_EQ(judged({.status = 200, .content_type = type}, kAnswer), CallFailure::kNone) << type;
+    EXPECT_EQ(judged({.status = 200, .content_type = type}, kAnswer + kAnswer),
+              CallFailure::kBadAnswer)
+        << type;
+  }
+}
+
 TEST(Judge, RefusesASuccessThatIsNoObjectOfJson) {
-  EXPECT_EQ(judged({.status = 200, .content_type = "text/html"}, kAnswer), CallFailure::kBadAnswer);
-  EXPECT_EQ(judged({.status = 200}, kAnswer), CallFailure::kBadAnswer);
   for (const char* body : {"", "[]", "{\"choices\":[", "<html>"}) {
     EXPECT_EQ(judged({.status = 299, .content_type = "application/json"}, body),
               CallFailure::kBadAnswer)

@@ -54,6 +54,16 @@ TEST(BodyScan, RefusesWhatIsNotJson) {
   }
 }
 
+TEST(BodyScan, SaysWhereABodyIsNotJson) {
+  EXPECT_EQ(scan("\xef\xbb\xbf{\n  \"model\": \"m\",\n  \"prompt\": x\n}").error().message,
+            "The request body is not valid JSON at line 3, column 13 (byte 30): found `x`.");
+  EXPECT_EQ(scan(R"({"prompt":["a","b)").error().message,
+            "The request body is not valid JSON at line 1, column 18 (byte 17): found the end.");
+  EXPECT_EQ(scan("<html>").error().message,
+            "The request body is not valid JSON at line 1, column 1 (byte 0): found `<html>`.");
+  EXPECT_EQ(scan(" \n").error().message, "The request has no body.");
+}
+
 TEST(BodyScan, NamesTheFieldWithTheWrongType) {
   EXPECT_EQ(scan(R"({"model":7})").error().param, "model");
   EXPECT_EQ(scan(R"({"prompt":"p","prompt":"q"})").error().param, "prompt");
@@ -139,10 +149,10 @@ TEST(BodyScan, RefusesNestingBeyondTheLimitWhereverItStands) {
 }
 
 TEST(BodyScan, CountsNoBracketsInStringsNorNeighbours) {
-  EXPECT_TRUE(scan(R"({"messages":[{"content":")" + std::string(500, '[') + R"("}]})",
-                   BodyKind::kChat));
-  EXPECT_TRUE(scan(R"({"messages":["\"[\\\"[)" + std::string(500, '{') + R"(\\"]})",
-                   BodyKind::kChat));
+  EXPECT_TRUE(
+      scan(R"({"messages":[{"content":")" + std::string(500, '[') + R"("}]})", BodyKind::kChat));
+  EXPECT_TRUE(
+      scan(R"({"messages":["\"[\\\"[)" + std::string(500, '{') + R"(\\"]})", BodyKind::kChat));
   std::string wide = "[[1]";
   for (int i = 0; i < 500; ++i) wide += ",[{}]";
   EXPECT_TRUE(scan("{\"x\":" + wide + "]}"));

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import http.client
 import json
+import re
 import threading
 import time
 
@@ -115,7 +116,10 @@ CASES = [
     Case("a-list", counted(b"[]"), BAD, reused=True),
     Case("words", counted(b"upstream connect error"), BAD, reused=True),
     Case("html", counted(b"<html></html>").replace(b"application/json", b"text/html"), BAD, reused=True),
-    Case("wrong-type", counted(JSON).replace(b"application/json", b"text/plain"), BAD, reused=True),
+    # --- the answer, under another type
+    Case("plain-text", counted(JSON).replace(b"application/json", b"text/plain"), OK, reused=True),
+    Case("some-json", counted(JSON).replace(b"application/json", b"application/vnd.api+json"), OK, reused=True),
+    Case("no-type", counted(JSON).replace(b"Content-Type: application/json\r\n", b""), OK, reused=True),
 ]
 
 
@@ -242,3 +246,73 @@ def test_an_answer_that_drips_ends_with_the_clients_time(served):
     assert response.status == 504 and json.loads(text)["error"]["code"] == "backend_timeout"
     assert time.monotonic() - begin < DEADLINE / 2
     assert ask(served, "after drip")[1] == right_answer("after drip")
+
+
+# --- why ----------------------------------------------------------------------------------------------
+
+REASONS = {
+    "two lengths": (counted(JSON, b"Content-Length: 5"), "Malformed HTTP: more than one Content-Length."),
+    "no HTTP": (b"hello\r\n\r\n", "Malformed HTTP: no status line."),
+    "chunks": (CHUNKED + b"0x5\r\nhello\r\n", "Malformed HTTP: the chunked body has an error."),
+    "too large": (head(b"Content-Length: 5000") + b"{", "It has 5000 bytes, more than the 4096 of batchproxy.max_answer_bytes."),
+    "too large in chunks": (CHUNKED + chunks(b"{" * 3000, b"{" * 3000),
+                            "It has more than the 4096 of batchproxy.max_answer_bytes."),
+    "another type": (counted(b"<html></html>").replace(b"application/json", b"text/html; charset=utf-8"),
+                     "Its Content-Type is text/html, and it is not a JSON object."),
+    "NaN": (counted(b'{"logprobs":[NaN]}'), "It is not a JSON object at byte 13 (near `NaN`)."),
+    "cut off": (counted(JSON[:-4]), f"It is not a JSON object at byte {len(JSON) - 4} (near the end)."),
+    "a list": (counted(b"[1]"), "It is not a JSON object at byte 0 (near `[1`)."),
+}
+
+
+@pytest.mark.parametrize("reply, reason", REASONS.values(), ids=REASONS)
+def test_a_refused_answer_says_why_to_its_client_and_in_the_log(start_proxy, tmp_path, reply, reason):
+    backend = ScriptedBackend(lambda *_: reply)
+    (tmp_path / "c.yaml").write_text(f"batchproxy: {{backends: [{{url: '{backend.url}'}}], max_answer_bytes: 4096}}\n")
+    proxy = start_proxy("--config", tmp_path / "c.yaml").ready(1)
+    response, text = ask(proxy, "x")
+    assert response.status == 502
+    assert json.loads(text)["error"]["message"].endswith(" sent something that is not an answer. " + reason)
+    # What stands in the answer is nothing for the log.
+    logged = re.sub(r" \(near .*\)", "", reason)
+    wait_until(lambda: any(f"an answer is refused. {logged}" in line for line in proxy.errors), proxy.output())
+    backend.close()
+
+
+@pytest.mark.parametrize("framing", ["chunked", "to the end"])
+@pytest.mark.parametrize("field", [b"Content-Type: text/plain\r\n", b"Content-Type: application/x-ndjson\r\n", b""])
+def test_events_under_another_type_are_relayed_as_they_come(start_proxy, field, framing):
+    more = threading.Event()
+    chunked = framing == "chunked"
+    start = b"HTTP/1.1 200 OK\r\n" + field + (b"Transfer-Encoding: chunked\r\n" if chunked else b"") + b"\r\n"
+    first, last = (chunks(b"ta: 1\n\n", end=b""), chunks(b"data: [DONE]\n\n")) if chunked else (
+        b"ta: 1\n\n", b"data: [DONE]\n\n")
+    backend = ScriptedBackend(lambda *_: [start, b"2\r\nda\r\n" if chunked else b"da", first,
+                                          lambda: more.wait(DEADLINE), last, None])
+    proxy = start_proxy("--backend", backend.url).ready(1)
+    connection = http.client.HTTPConnection(proxy.address, timeout=DEADLINE)
+    with contextlib.closing(connection):
+        connection.request("POST", "/v1/completions", json.dumps({**completion("x"), "stream": True}))
+        response = connection.getresponse()
+        assert response.status == 200 and response.read(9) == b"data: 1\n\n"
+        more.set()
+        assert response.read() == b"data: [DONE]\n\n"
+    backend.close()
+
+
+@pytest.mark.parametrize("reply", [counted(b"da"), counted(b""), CHUNKED + chunks(), CHUNKED + chunks(b"da"), CHUNKED + b"x"])
+def test_a_body_too_short_for_events_is_not_waited_for(start_proxy, reply):
+    backend = ScriptedBackend(lambda *_: reply.replace(b"application/json", b"text/plain"))
+    response, _ = call(start_proxy("--backend", backend.url).ready(1).url, "/v1/completions",
+                       {**completion("x"), "stream": True})
+    assert response.status == 502
+    backend.close()
+
+
+def test_a_stream_of_json_lines_is_not_relayed(start_proxy):
+    reply = counted(JSON + b"\n" + JSON).replace(b"application/json", b"application/x-ndjson")
+    backend = ScriptedBackend(lambda *_: reply)
+    response, text = call(start_proxy("--backend", backend.url).ready(1).url, "/v1/completions",
+                          {**completion("x"), "stream": True})
+    assert response.status == 502 and b"Its Content-Type is application/x-ndjson" in text
+    backend.close()

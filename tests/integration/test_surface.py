@@ -1,10 +1,13 @@
 """The whole surface: every endpoint answers through the proxy as it does without, and nothing is re-written."""
 import base64
+import contextlib
 import gzip
+import http.client
 import json
 import re
 import socket
 import struct
+import threading
 
 import pytest
 from conftest import DEADLINE, MODEL, call, complete
@@ -161,6 +164,71 @@ def test_an_unasked_encoding_is_not_asked_for(scripted):
     assert "accept-encoding" not in head_of(proxy.backend.requests[0])
 
 
+# --- header fields ----------------------------------------------------------------------------------
+
+READ_BY_VLLM = {"X-Vllm-Priority": "-3", "X-Session-ID": "s1", "X-data-parallel-rank": "1", "baggage": "a=b",
+                "endpoint-load-metrics-format": "JSON", "anthropic-version": "2023-06-01", "anthropic-beta": "x"}
+READ_BY_CLIENTS = {"metadata": '{"shape": [2]}', "location": "/elsewhere", "endpoint-load-metrics": "JSON {}",
+                   "x-ratelimit-remaining-tokens": "9", "openai-processing-ms": "12", "x-inference-pod": "pod-1"}
+KEPT = {"X-Mine": "1", "Cookie": "a=b", "Forwarded": "for=x"}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_fields_that_the_other_side_reads_pass_and_others_do_not(scripted, stream):
+    lines = "".join(f"{name}: {value}\r\n" for name, value in {**READ_BY_CLIENTS, **KEPT}.items()).encode()
+    reply = answer(extra=lines)
+    if stream:
+        reply = answer(b"data: [DONE]\n\n", extra=lines).replace(b"application/json", b"text/event-stream")
+    proxy = scripted(lambda *_: reply)
+    response, _ = call(proxy.url, "/v1/completions", {"model": "m", "prompt": "x", "stream": stream},
+                       {**READ_BY_VLLM, **KEPT})
+    sent = head_of(proxy.backend.requests[0])
+    assert response.status == 200
+    assert {name: sent.get(name.lower()) for name in READ_BY_VLLM} == READ_BY_VLLM
+    assert {name: response.headers[name] for name in READ_BY_CLIENTS} == READ_BY_CLIENTS
+    assert not any(name.lower() in sent or name in response.headers for name in KEPT)
+
+
+def test_configured_fields_pass_in_both_directions(start_proxy, tmp_path):
+    backend = ScriptedBackend(lambda *_: answer(extra=b"x-mine: 2\r\nSet-Cookie: c=d\r\n"))
+    (tmp_path / "c.yaml").write_text(f"batchproxy: {{backends: [{{url: '{backend.url}'}}], "
+                                     "pass_headers: [X-Mine, set-cookie, content-type]}\n")
+    proxy = start_proxy("--config", tmp_path / "c.yaml").ready(1)
+    response, _ = call(proxy.url, "/v1/completions", {"model": "m", "prompt": "x"}, KEPT)
+    assert head_of(backend.requests[0])["x-mine"] == "1" and "cookie" not in head_of(backend.requests[0])
+    assert response.headers["x-mine"] == "2" and response.headers["set-cookie"] == "c=d"
+    assert response.headers.get_all("content-type") == ["application/json"]
+    backend.close()
+
+
+@pytest.mark.parametrize("given, seen", [
+    ({"X-Api-Key": "mine"}, (None, "mine")),
+    ({"X-Api-Key": "mine", "Authorization": "Bearer other"}, ("Bearer other", None))])
+@pytest.mark.parametrize("guarded", [False, True])
+def test_anthropics_key_field_counts_where_there_is_no_authorization(start_proxy, tmp_path, given, seen, guarded):
+    backend = ScriptedBackend(lambda *_: answer())
+    own = ", api_key: theirs" if guarded else ""
+    (tmp_path / "c.yaml").write_text(f"batchproxy: {{backends: [{{url: '{backend.url}'{own}}}]}}\n")
+    proxy = start_proxy("--config", tmp_path / "c.yaml").ready(1)
+    assert call(proxy.url, "/v1/completions", {"model": "m", "prompt": "x"}, given)[0].status == 200
+    sent = head_of(backend.requests[0])
+    expected = ("Bearer theirs", None) if guarded else seen
+    assert (sent.get("authorization"), sent.get("x-api-key")) == expected
+    backend.close()
+
+
+def test_a_key_of_ours_may_come_in_x_api_key_and_goes_no_further(start_proxy):
+    backend = ScriptedBackend(lambda *_: answer())
+    key = "a-key-of-sixteen-characters"
+    proxy = start_proxy("--backend", backend.url, env={"BATCHPROXY_API_KEYS": f"mine {key}"}).ready(1)
+    body = {"model": "m", "prompt": "x"}
+    assert call(proxy.url, "/v1/completions", body, {"X-Api-Key": key})[0].status == 200
+    assert key not in backend.requests[0].decode()
+    assert call(proxy.url, "/v1/completions", body, {"X-Api-Key": key + "x"})[0].status == 401
+    assert call(proxy.url, "/v1/completions", body, {"X-Api-Key": key, "Authorization": "Bearer no"})[0].status == 401
+    backend.close()
+
+
 # --- who asks ---------------------------------------------------------------------------------------
 
 def test_the_clients_request_id_comes_back_and_the_backend_gets_a_fresh_one(scripted):
@@ -170,6 +238,33 @@ def test_the_clients_request_id_comes_back_and_the_backend_gets_a_fresh_one(scri
         assert response.headers["x-request-id"] == "job-7"
     sent = [head_of(request)["x-request-id"] for request in proxy.backend.requests]
     assert all(one.startswith("job-7-") for one in sent) and sent[0] != sent[1]
+
+
+@pytest.mark.parametrize("given, taken", [
+    ("urn:job:7/a=b", True), ("x" * 128, True), ("x" * 129, False), ("two words", False), ("caf\xe9", False)])
+def test_a_request_id_may_be_up_to_128_visible_characters(scripted, given, taken):
+    response, _ = call(scripted().url, "/v1/completions", {"model": "m", "prompt": "x"}, {"X-Request-Id": given})
+    assert (response.headers["x-request-id"] == given) == taken
+
+
+def test_the_ids_that_engines_see_are_all_of_one_length(scripted):
+    proxy = scripted()
+    for _ in range(18):
+        call(proxy.url, "/v1/completions", {"model": "m", "prompt": "x"})
+    assert len({len(head_of(request)["x-request-id"]) for request in proxy.backend.requests}) == 1
+
+
+def test_events_whose_lines_end_in_cr_alone_are_relayed_as_they_come(scripted):
+    came = threading.Event()
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
+    proxy = scripted(lambda *_: [head + b"data: 1\r\r", lambda: came.wait(DEADLINE), b"data: [DONE]\r\r", None])
+    connection = http.client.HTTPConnection(proxy.address, timeout=DEADLINE)
+    with contextlib.closing(connection):
+        connection.request("POST", "/v1/completions", json.dumps({"model": "m", "prompt": "x", "stream": True}))
+        response = connection.getresponse()
+        assert response.read(9) == b"data: 1\r\r"  # before the engine says more
+        came.set()
+        assert response.read() == b"data: [DONE]\r\r"
 
 
 def test_every_attempt_has_an_id_of_its_own(scripted):

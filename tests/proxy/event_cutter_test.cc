@@ -23,8 +23,16 @@ TEST(EventCutter, HoldsTheBeginningOfAnEventUntilItIsWhole) {
   EXPECT_TRUE(stream.between_events());
 }
 
+TEST(EventCutter, KnowsEventsWhoseLinesEndInCrAlone) {
+  EventCutter stream;
+  EXPECT_EQ(stream.take("data: 1\r\rdata: 2\r"), "data: 1\r\r");
+  EXPECT_EQ(stream.take("\r"), "data: 2\r\r");
+  EXPECT_TRUE(stream.between_events());
+  EXPECT_EQ(stream.take("data: 3\r\n"), "");  // one line end, not two
+}
+
 TEST(EventCutter, LosesNothingInAnyCut) {
-  const std::string text = "data: {\"a\":1}\n\n: ping\n\ndata: b\r\n\r\ndata: [DONE]\n\n";
+  const std::string text = "data: {\"a\":1}\n\n: ping\n\ndata: b\r\n\r\ndata: c\r\rdata: [DONE]\n\n";
   for (std::size_t first = 0; first <= text.size(); ++first) {
     for (std::size_t second = first; second <= text.size(); ++second) {
       EventCutter stream;
