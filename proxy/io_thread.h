@@ -45,9 +45,9 @@ struct BodyPolicy {
 struct DataPathSettings {
   BodyPolicy bodies;
   PassedFields passed;
-  std::uint64_t max_body = 64u << 20;     // bytes
-  std::uint64_t max_answer = 256u << 20;  // bytes
-  Duration request_timeout = std::chrono::seconds(600);  // of clients that tell no time-out
+  std::uint64_t max_body = 64u << 20;                     // bytes
+  std::uint64_t max_answer = 256u << 20;                  // bytes
+  Duration request_timeout = std::chrono::seconds(600);   // of clients that tell no time-out
   Duration max_request_timeout = std::chrono::hours(24);  // of those that do
   bool holds_for_room = true;  // a request waits here while its backend is full
   Duration attempt_timeout{};  // for one answer; zero: until the request's own deadline
@@ -102,8 +102,7 @@ struct IoThread {
   }
 
   UpstreamCall::Resources upstream_resources() {
-    return {upstreams, buffers, response_head, text,
-            settings.max_answer, &settings.passed.answer};
+    return {upstreams, buffers, response_head, text, settings.max_answer, &settings.passed.answer};
   }
 
   // Whether the log is told why an answer is refused: once a second says enough.

@@ -254,7 +254,8 @@ REASONS = {
     "two lengths": (counted(JSON, b"Content-Length: 5"), "Malformed HTTP: more than one Content-Length."),
     "no HTTP": (b"hello\r\n\r\n", "Malformed HTTP: no status line."),
     "chunks": (CHUNKED + b"0x5\r\nhello\r\n", "Malformed HTTP: the chunked body has an error."),
-    "too large": (head(b"Content-Length: 5000") + b"{", "It has 5000 bytes, more than the 4096 of batchproxy.max_answer_bytes."),
+    "too large": (head(b"Content-Length: 5000") + b"{",
+                  "It has 5000 bytes, more than the 4096 of batchproxy.max_answer_bytes."),
     "too large in chunks": (CHUNKED + chunks(b"{" * 3000, b"{" * 3000),
                             "It has more than the 4096 of batchproxy.max_answer_bytes."),
     "another type": (counted(b"<html></html>").replace(b"application/json", b"text/html; charset=utf-8"),
@@ -300,7 +301,8 @@ def test_events_under_another_type_are_relayed_as_they_come(start_proxy, field, 
     backend.close()
 
 
-@pytest.mark.parametrize("reply", [counted(b"da"), counted(b""), CHUNKED + chunks(), CHUNKED + chunks(b"da"), CHUNKED + b"x"])
+@pytest.mark.parametrize("reply", [counted(b"da"), counted(b""), CHUNKED + chunks(), CHUNKED + chunks(b"da"),
+                                   CHUNKED + b"x"])
 def test_a_body_too_short_for_events_is_not_waited_for(start_proxy, reply):
     backend = ScriptedBackend(lambda *_: reply.replace(b"application/json", b"text/plain"))
     response, _ = call(start_proxy("--backend", backend.url).ready(1).url, "/v1/completions",

@@ -32,7 +32,8 @@ TEST(EventCutter, KnowsEventsWhoseLinesEndInCrAlone) {
 }
 
 TEST(EventCutter, LosesNothingInAnyCut) {
-  const std::string text = "data: {\"a\":1}\n\n: ping\n\ndata: b\r\n\r\ndata: c\r\rdata: [DONE]\n\n";
+  const std::string text =
+      "data: {\"a\":1}\n\n: ping\n\ndata: b\r\n\r\ndata: c\r\rdata: [DONE]\n\n";
   for (std::size_t first = 0; first <= text.size(); ++first) {
     for (std::size_t second = first; second <= text.size(); ++second) {
       EventCutter stream;

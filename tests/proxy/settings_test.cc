@@ -54,9 +54,10 @@ TEST(SchedulerOptionsOf, PutNoBatchesTogetherWhenBatchingIsOff) {
 
 TEST(DataPathSettingsOf, TakeEachOptionFromItsKey) {
   const DataPathSettings settings = data_path_settings(
-      options_of("max_body_bytes: 2048, request_timeout: 11, attempt_timeout: 12, connect_timeout: "
-                 "13, idle_timeout: 14, stall_timeout: 15, max_buffered_bytes: 70000, "
-                 "max_connections: 16, max_prompts: 17, max_answer_bytes: 4096, pass_headers: [X-Mine]"),
+      options_of(
+          "max_body_bytes: 2048, request_timeout: 11, attempt_timeout: 12, connect_timeout: "
+          "13, idle_timeout: 14, stall_timeout: 15, max_buffered_bytes: 70000, "
+          "max_connections: 16, max_prompts: 17, max_answer_bytes: 4096, pass_headers: [X-Mine]"),
       1);
   EXPECT_EQ(settings.max_body, 2048u);
   EXPECT_EQ(settings.max_answer, 4096u);
