@@ -23,6 +23,7 @@ constexpr Duration kPatience = std::chrono::seconds(2);      // for one /health 
 constexpr Duration kEager = std::chrono::milliseconds(500);  // between probes while not ready
 // Adapters come and go while an engine runs, but not often.
 constexpr Duration kModelsInterval = std::chrono::seconds(15);
+constexpr Duration kRefreshPause = std::chrono::seconds(1);     // however many unknown names come
 constexpr Duration kMetricsPatience = std::chrono::seconds(5);  // a busy front end takes its time
 constexpr int kMetricsTries = 3;  // then they are looked for at a leisurely pace
 constexpr Duration kMetricsPause = std::chrono::seconds(5);
@@ -63,6 +64,11 @@ Abilities parse_abilities(const std::string& body) {
   return abilities;
 }
 
+// A failure of a coroutine is a bug; let it end the process rather than leave a backend unwatched.
+void rethrow(std::exception_ptr error) {
+  if (error) std::rethrow_exception(error);
+}
+
 }  // namespace
 
 BackendMonitor::BackendMonitor(asio::io_context& io, Intervals intervals, Events events)
@@ -88,12 +94,8 @@ void BackendMonitor::start() {
 }
 
 void BackendMonitor::start_watching(const WatchedPtr& watched) {
-  // A failure in here is a bug; let it end the process rather than leave a backend unwatched.
-  auto rethrow = [](std::exception_ptr error) {
-    if (error) std::rethrow_exception(error);
-  };
-  asio::co_spawn(io_.get_executor(), watch(watched), rethrow);
-  asio::co_spawn(io_.get_executor(), watch_metrics(watched), rethrow);
+  asio::co_spawn(io_.get_executor(), watch(watched), &rethrow);
+  asio::co_spawn(io_.get_executor(), watch_metrics(watched), &rethrow);
 }
 
 void BackendMonitor::stop() {
@@ -127,6 +129,34 @@ void BackendMonitor::look_at(BackendId backend, Tell tell) {
     watched.asking.push_back(std::move(tell));
     watched.timer.cancel();
   });
+}
+
+void BackendMonitor::refresh_models(Done done) {
+  asio::post(io_, [this, done = std::move(done)]() mutable {
+    const TimePoint now = std::chrono::steady_clock::now();
+    const bool under_way = refreshing_ > 0;
+    if (stopped_ || (!under_way && now < next_refresh_)) return done();
+    refreshing_for_.push_back(std::move(done));
+    if (under_way) return;
+    next_refresh_ = now + kRefreshPause;
+    ++refreshing_;  // until all of them have been asked
+    for (const WatchedPtr& watched : watched_) {
+      if (watched->retired || !watched->is_ready()) continue;
+      ++refreshing_;
+      asio::co_spawn(io_.get_executor(), refresh(watched), &rethrow);
+    }
+    end_refresh();
+  });
+}
+
+Task<void> BackendMonitor::refresh(WatchedPtr of) {
+  co_await learn_models(*of);  // without an answer the old list stands
+  end_refresh();
+}
+
+void BackendMonitor::end_refresh() {
+  if (--refreshing_ > 0) return;
+  for (const Done& done : std::exchange(refreshing_for_, {})) done();
 }
 
 void BackendMonitor::Watched::answer(std::vector<Tell>& asked) const {

@@ -1,10 +1,12 @@
 // backends/backend_monitor.h - BackendMonitor: asks each backend how it is and what it serves.
 //
 // GET /health on a timer, sooner when a call has failed; GET /v1/models and /openapi.json each time
-// a backend comes up, and /v1/models now and then after that; GET /metrics on a timer while it is
+// a backend comes up, and /v1/models now and then after that, and when a client names a model that
+// nobody knows; GET /metrics on a timer while it is
 // up. HealthTracker decides what /health means.
 //
-// Threading: confined to the control thread's io_context, except report_failure() and look_at().
+// Threading: confined to the control thread's io_context, except report_failure(), look_at() and
+// refresh_models().
 #pragma once
 
 #include <functional>
@@ -73,6 +75,13 @@ class BackendMonitor {
   using Tell = std::function<void(bool is_ready)>;
   void look_at(BackendId backend, Tell tell);
 
+  // Reads again what those that are ready serve, unless that was done a moment ago, and says when
+  // it is done. Who asks meanwhile waits for the same.
+  //
+  // Threading: any thread; `done` is called on the control thread.
+  using Done = std::function<void()>;
+  void refresh_models(Done done);
+
   Health health(BackendId backend) const { return watched_[backend]->tracker.health(); }
   std::size_t size() const { return watched_.size(); }
   // Why it is not ready, in words; empty while it is.
@@ -115,6 +124,8 @@ class BackendMonitor {
   Task<void> watch_metrics(WatchedPtr of);
   static void end_watching(Watched& watched);
   Task<Reply> learn_models(Watched& watched);
+  Task<void> refresh(WatchedPtr of);
+  void end_refresh();
   Task<void> learn_abilities(Watched& watched);
   void tell_health(const Watched& watched);
 
@@ -123,6 +134,9 @@ class BackendMonitor {
   const Events events_;
   std::vector<WatchedPtr> watched_;  // by BackendId
   std::shared_ptr<ModelTable> models_ = std::make_shared<ModelTable>();
+  std::vector<Done> refreshing_for_;  // who waits for it
+  std::size_t refreshing_ = 0;        // parts of it that are under way
+  TimePoint next_refresh_{};          // not before
   bool started_ = false;
   bool stopped_ = false;
 };

@@ -105,6 +105,9 @@ DataPlane::Setup App::data_plane_setup() {
   setup.look_at = [this](BackendId backend, BackendMonitor::Tell tell) {
     monitor_.look_at(backend, std::move(tell));
   };
+  setup.refresh_models = [this](BackendMonitor::Done done) {
+    monitor_.refresh_models(std::move(done));
+  };
   setup.on_stall = [this](const Stall& stall) {
     asio::post(io_, [this, stall] { tell_stall(stall); });
   };

@@ -55,6 +55,7 @@ DataPlane::DataPlane(Setup setup) : limits_(setup.settings, setup.threads), keys
     thread->keys = keys_;
     thread->report_failure = setup.report_failure;
     thread->look_at = setup.look_at;
+    thread->refresh_models = setup.refresh_models;
     thread->poison = &poison_;
     threads_.push_back(std::move(thread));
   }

@@ -27,9 +27,10 @@ class DataPlane {
     SchedulerOptions scheduler;
     ApiKeysPtr keys;  // null: none are asked for
     std::size_t threads = 1;
-    // These two are called on any thread.
+    // These three are called on any thread.
     std::function<void(BackendId, bool unreachable)> report_failure;
     std::function<void(BackendId, BackendMonitor::Tell)> look_at;
+    std::function<void(BackendMonitor::Done)> refresh_models;
     Lane::OnBatchDone on_batch_done;  // called on the lane; may be empty
     Lane::OnStall on_stall;           // likewise
   };

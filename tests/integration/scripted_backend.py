@@ -23,6 +23,7 @@ class ScriptedBackend:
 
     def __init__(self, script, page=lambda path: None):
         self.script, self.page = script, page
+        self.models = MODELS  # what it says it serves
         self.requests, self.carriers = [], []
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -43,7 +44,7 @@ class ScriptedBackend:
         with client:
             while request := self._read(client):
                 if request.startswith((b"GET /health", b"GET /v1/models")):
-                    client.sendall(answer(MODELS if b"/v1/models" in request[:20] else b""))
+                    client.sendall(answer(self.models if b"/v1/models" in request[:20] else b""))
                     continue
                 if request.startswith((b"GET /openapi.json", b"GET /metrics")):
                     found = self.page(request.split()[1].decode())
