@@ -126,6 +126,7 @@ void BackendMonitor::look_at(BackendId backend, Tell tell) {
   asio::post(io_, [this, backend, tell = std::move(tell)]() mutable {
     Watched& watched = *watched_[backend];
     if (stopped_ || watched.retired) return tell(watched.removed || watched.is_ready());
+    if (watched.in_doubt) return tell(watched.is_ready());
     watched.asking.push_back(std::move(tell));
     watched.timer.cancel();
   });
@@ -199,11 +200,7 @@ Task<void> BackendMonitor::watch(WatchedPtr of) {
   Watched& watched = *of;
   while (!stopped_ && !watched.retired) {
     watched.awaiting.swap(watched.asking);
-    Reply reply = co_await get(*watched.endpoint, "/health", kPatience);
-    // Not every server has it (Ollama): then that it tells its models is its sign of life.
-    if (reply.status == 404 || reply.status == 405) {
-      reply = co_await get(*watched.endpoint, "/v1/models", kPatience);
-    }
+    Reply reply = co_await look_for_life(watched);
     // Without its models no request could be routed to it, so that comes before "ready".
     if (reply.result == ProbeResult::kOk && watched.tracker.health() != Health::kReady) {
       reply = co_await learn_models(watched);
@@ -214,7 +211,8 @@ Task<void> BackendMonitor::watch(WatchedPtr of) {
     }
     if (stopped_ || watched.retired) break;
     watched.problem = std::move(reply.problem);
-    if (watched.tracker.on_probe(reply.result)) tell_health(watched);
+    const TimePoint now = std::chrono::steady_clock::now();
+    if (watched.tracker.on_probe(reply.result, now, intervals_.patience)) tell_health(watched);
     const bool ready = watched.is_ready();
     watched.answer(watched.awaiting);
     if (ready && !watched.abilities_known) co_await learn_abilities(watched);
@@ -224,6 +222,27 @@ Task<void> BackendMonitor::watch(WatchedPtr of) {
     ErrorCode ignored;
     co_await watched.timer.async_wait(asio::redirect_error(use_task, ignored));
   }
+}
+
+Task<BackendMonitor::Reply> BackendMonitor::look_for_life(Watched& watched) {
+  const BackendId id = watched.endpoint->id;
+  const std::uint64_t answered = events_.answered(id);
+  // Who asked for this look does not wait longer than for any other.
+  const bool hurries = !watched.awaiting.empty();
+  const Duration time = hurries ? kPatience
+                                : watched.tracker.probe_time(std::chrono::steady_clock::now(),
+                                                             kPatience, intervals_.patience);
+  watched.in_doubt = time > kPatience;
+  Reply reply = co_await get(*watched.endpoint, "/health", time);
+  // Not every server has it (Ollama): then that it tells its models is its sign of life.
+  if (reply.status == 404 || reply.status == 405) {
+    reply = co_await get(*watched.endpoint, "/v1/models", time);
+  }
+  watched.in_doubt = false;
+  // A front end that is busy with its requests may have no time for us.
+  const bool busy = reply.result == ProbeResult::kSilent && events_.answered(id) > answered;
+  if (busy) co_return Reply{ProbeResult::kOk, {}, {}, 200};
+  co_return reply;
 }
 
 Task<BackendMonitor::Reply> BackendMonitor::learn_models(Watched& watched) {

@@ -36,6 +36,7 @@ class BackendMonitor {
   struct Intervals {
     Duration health;
     Duration metrics;
+    Duration patience = std::chrono::seconds(10);  // before silence is believed
   };
   struct Events {
     // `why` says what is wrong when it is not ready.
@@ -45,6 +46,8 @@ class BackendMonitor {
     std::function<void(BackendId, const Abilities&)> on_abilities;
     // Nothing when its metrics could not be read.
     std::function<void(BackendId, const std::optional<EngineMetrics>&)> on_metrics;
+    // Asked, not told: how many requests it has answered. One that answers is alive.
+    std::function<std::uint64_t(BackendId)> answered;
   };
 
   BackendMonitor(asio::io_context& io, Intervals intervals, Events events);
@@ -69,7 +72,8 @@ class BackendMonitor {
   void report_failure(BackendId backend, bool unreachable);
 
   // Looks at once, by a probe that begins after this call, and tells on the control thread whether
-  // it is ready. When the watching ends first: as it was last seen, and not once it is retired.
+  // it is ready. When the watching ends first, or a probe is under way that has more time than
+  // others: as it was last seen, and not once it is retired.
   //
   // Threading: any thread.
   using Tell = std::function<void(bool is_ready)>;
@@ -102,6 +106,7 @@ class BackendMonitor {
     std::string problem{};
     bool retired = false;
     bool removed = false;
+    bool in_doubt = false;  // a probe is under way that may take longer than others
     bool abilities_known = false;
     bool keyed = false;
     TimePoint models_due{};        // to be read again
@@ -124,6 +129,7 @@ class BackendMonitor {
   Task<void> watch_metrics(WatchedPtr of);
   static void end_watching(Watched& watched);
   Task<Reply> learn_models(Watched& watched);
+  Task<Reply> look_for_life(Watched& watched);
   Task<void> refresh(WatchedPtr of);
   void end_refresh();
   Task<void> learn_abilities(Watched& watched);

@@ -69,7 +69,8 @@ App::App(const Options& options, Topology topology, ApiKeysPtr keys, const std::
                 },
                 [this](BackendId backend, const std::optional<EngineMetrics>& metrics) {
                   data_.set_metrics(backend, metrics);
-                }}),
+                },
+                [this](BackendId backend) { return data_.answered(backend); }}),
       data_(data_plane_setup()),
       admin_(take_admin_port()),
       signals_(io_, SIGINT, SIGTERM, SIGHUP),
@@ -218,7 +219,9 @@ void App::on_health(BackendId backend, Health health, const std::string& why) {
   // While an engine of ours loads, and once it has ended, the launcher tells about it.
   const bool ours = !engines_.empty();
   if (health == Health::kReady) {
-    if (announced_) spdlog::info("{} is ready again", endpoint.name);
+    const bool again = been_ready_.contains(backend);
+    if (announced_) spdlog::info("{} is ready{}", endpoint.name, again ? " again" : "");
+    been_ready_.insert(backend);
   } else if (state_ == State::kServing && (!ours || engines_[backend] == EngineState::kUp)) {
     spdlog::warn("{} (http://{}) is not ready: {}. No requests are sent to it until it is",
                  endpoint.name, endpoint.authority, why);
@@ -429,6 +432,7 @@ void App::replace_backends(ReloadPlan& plan) {
   // refused as one for an unknown model.
   for (const BackendId id : changes->added) {
     lines.push_back(sites_[id].endpoint->name + " is new");
+    been_ready_.erase(id);
     data_.add_backend(sites_[id]);
     monitor_.add(sites_[id].endpoint, sites_[id].models);
   }

@@ -182,6 +182,12 @@ std::uint32_t DataPlane::inflight(BackendId backend) const {
   return lane_->stats().inflight[backend].load(std::memory_order_relaxed);
 }
 
+std::uint64_t DataPlane::answered(BackendId backend) const {
+  std::uint64_t answered = 0;
+  for (const auto& thread : threads_) answered += thread->metrics.answered[backend].get();
+  return answered;
+}
+
 // `into.backends` is there already, each with its id.
 void DataPlane::collect(Snapshot& into) const {
   for (const auto& thread : threads_) {

@@ -68,6 +68,7 @@ class DataPlane {
 
   // Prompts in flight to a backend.
   std::uint32_t inflight(BackendId backend) const;
+  std::uint64_t answered(BackendId backend) const;  // so far
   void collect(Snapshot& into) const;
 
  private:

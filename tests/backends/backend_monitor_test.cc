@@ -116,8 +116,10 @@ class BackendMonitorTest : public testing::Test {
                           {[](BackendId, Health, const std::string&) {},
                            [this](ModelTablePtr models) { models_ = std::move(models); },
                            [this](BackendId, const Abilities&) { abilities_ = true; },
-                           [](BackendId, const std::optional<EngineMetrics>&) {}}};
+                           [](BackendId, const std::optional<EngineMetrics>&) {},
+                           [this](BackendId) { return answered_; }}};
   bool abilities_ = false;  // have been asked for
+  std::uint64_t answered_ = 0;
   std::vector<bool> told_;
 };
 
@@ -128,6 +130,14 @@ TEST_F(BackendMonitorTest, LooksWhenAsked) {
   run_until([&] { return told_.size() == 2; });
   EXPECT_EQ(told_, std::vector({true, true}));
   EXPECT_GT(server_.asked_for_health(), before);
+}
+
+TEST_F(BackendMonitorTest, TakesAnAnsweredRequestForLifeWhenHealthIsSilent) {
+  monitor_.set_intervals({.health = 1h, .metrics = 1h, .patience = 0s});
+  ask_in_vain();
+  answered_ = 1;
+  run_until([&] { return told_.size() == 2; });
+  EXPECT_EQ(told_, std::vector({true, false}));  // by the second probe it had answered no more
 }
 
 TEST_F(BackendMonitorTest, ReadsTheModelsAgainWhenAskedOnceForAll) {
