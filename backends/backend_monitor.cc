@@ -87,6 +87,11 @@ void BackendMonitor::add(std::shared_ptr<const Endpoint> endpoint,
   start_watching(watched_[id]);
 }
 
+void BackendMonitor::set_endpoint(std::shared_ptr<const Endpoint> endpoint) {
+  Watched& watched = *watched_[endpoint->id];
+  watched.endpoint = std::move(endpoint);
+}
+
 void BackendMonitor::start() {
   started_ = true;
   events_.on_models(std::make_shared<ModelTable>(*models_));
@@ -233,10 +238,10 @@ Task<BackendMonitor::Reply> BackendMonitor::look_for_life(Watched& watched) {
                                 : watched.tracker.probe_time(std::chrono::steady_clock::now(),
                                                              kPatience, intervals_.patience);
   watched.in_doubt = time > kPatience;
-  Reply reply = co_await get(*watched.endpoint, "/health", time);
+  Reply reply = co_await get(watched.endpoint, "/health", time);
   // Not every server has it (Ollama): then that it tells its models is its sign of life.
   if (reply.status == 404 || reply.status == 405) {
-    reply = co_await get(*watched.endpoint, "/v1/models", time);
+    reply = co_await get(watched.endpoint, "/v1/models", time);
   }
   watched.in_doubt = false;
   // A front end that is busy with its requests may have no time for us.
@@ -247,7 +252,7 @@ Task<BackendMonitor::Reply> BackendMonitor::look_for_life(Watched& watched) {
 
 Task<BackendMonitor::Reply> BackendMonitor::learn_models(Watched& watched) {
   watched.models_due = std::chrono::steady_clock::now() + kModelsInterval;
-  Reply reply = co_await get(*watched.endpoint, "/v1/models", kPatience);
+  Reply reply = co_await get(watched.endpoint, "/v1/models", kPatience);
   if (reply.status == 401 && watched.endpoint->api_key.empty() && !watched.retired) {
     // Its clients have the key, we have not: their requests tell what it serves.
     if (!std::exchange(watched.keyed, true) ||
@@ -272,7 +277,7 @@ Task<BackendMonitor::Reply> BackendMonitor::learn_models(Watched& watched) {
 
 // A server without /openapi.json is taken to have no such abilities.
 Task<void> BackendMonitor::learn_abilities(Watched& watched) {
-  const Reply reply = co_await get(*watched.endpoint, "/openapi.json", kPatience);
+  const Reply reply = co_await get(watched.endpoint, "/openapi.json", kPatience);
   if (watched.retired || stopped_ || reply.status == 0) co_return;  // no answer: ask again later
   watched.abilities_known = true;
   Abilities abilities = parse_abilities(reply.body);
@@ -285,7 +290,7 @@ Task<void> BackendMonitor::watch_metrics(WatchedPtr of) {
   int failures = 0;
   while (!stopped_ && !watched.retired) {
     if (watched.tracker.health() == Health::kReady) {
-      const Reply reply = co_await get(*watched.endpoint, "/metrics", kMetricsPatience);
+      const Reply reply = co_await get(watched.endpoint, "/metrics", kMetricsPatience);
       if (stopped_ || watched.retired) break;
       const auto metrics = parse_engine_metrics(reply.body);
       failures = metrics ? 0 : failures + 1;
@@ -303,8 +308,8 @@ void BackendMonitor::tell_health(const Watched& watched) {
   events_.on_health(watched.endpoint->id, watched.tracker.health(), watched.problem);
 }
 
-Task<BackendMonitor::Reply> BackendMonitor::get(const Endpoint& at, std::string path,
-                                                Duration patience) {
+Task<BackendMonitor::Reply> BackendMonitor::get(std::shared_ptr<const Endpoint> at,
+                                                std::string path, Duration patience) {
   const auto failed = [&path](const ErrorCode& error) {
     const bool silent = error == beast::error::timeout;
     return Reply{silent ? ProbeResult::kSilent : ProbeResult::kRefused,
@@ -315,12 +320,12 @@ Task<BackendMonitor::Reply> BackendMonitor::get(const Endpoint& at, std::string 
   beast::basic_stream<asio::ip::tcp, IoExecutor> stream(io_.get_executor());
   stream.expires_after(patience);
   ErrorCode error;
-  co_await stream.async_connect(at.address, asio::redirect_error(use_task, error));
+  co_await stream.async_connect(at->address, asio::redirect_error(use_task, error));
   if (error) co_return failed(error);
 
   beast::http::request<beast::http::string_body> request(beast::http::verb::get, path, 11);
-  request.set(beast::http::field::host, at.authority);
-  if (!at.api_key.empty()) request.set(beast::http::field::authorization, "Bearer " + at.api_key);
+  request.set(beast::http::field::host, at->authority);
+  if (!at->api_key.empty()) request.set(beast::http::field::authorization, "Bearer " + at->api_key);
   request.set(beast::http::field::connection, "close");
   co_await beast::http::async_write(stream, request, asio::redirect_error(use_task, error));
   if (error) co_return failed(error);

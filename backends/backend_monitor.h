@@ -55,6 +55,8 @@ class BackendMonitor {
   // Watches a backend from start(), or from now on if that was before. It may take the place of one
   // that was removed. `models` are the names that the configuration says it serves.
   void add(std::shared_ptr<const Endpoint> endpoint, const std::vector<std::string>& models = {});
+  // It stays, and is talked to otherwise from the next question on.
+  void set_endpoint(std::shared_ptr<const Endpoint> endpoint);
   void start();
   void stop();
   // Looks at all of them at once, and at what they serve.
@@ -122,7 +124,7 @@ class BackendMonitor {
     std::string problem;
     unsigned status = 0;
   };
-  Task<Reply> get(const Endpoint& at, std::string path, Duration patience);
+  Task<Reply> get(std::shared_ptr<const Endpoint> at, std::string path, Duration patience);
   void start_watching(const WatchedPtr& watched);
   // These two keep what they watch alive: its place may be another's by the time they end.
   Task<void> watch(WatchedPtr of);

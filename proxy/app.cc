@@ -441,6 +441,10 @@ void App::replace_backends(ReloadPlan& plan) {
     data_.set_up(id, false);
     monitor_.remove(id);
   }
+  for (const BackendId id : changes->rekeyed) {
+    data_.set_endpoint(sites_[id].endpoint);
+    monitor_.set_endpoint(sites_[id].endpoint);
+  }
   for (const BackendId id : changes->changed) data_.resize_backend(id, sites_[id].max_num_seqs);
 }
 

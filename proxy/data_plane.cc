@@ -90,10 +90,14 @@ void DataPlane::start() {
 
 void DataPlane::add_backend(const BackendSite& site) {
   const BackendId id = site.endpoint->id;
-  on_every_thread([endpoint = site.endpoint](IoThread& thread) { thread.upstreams.set(endpoint); });
+  set_endpoint(site.endpoint);
   if (id >= traits_.size()) traits_.resize(id + 1);
   traits_[id] = {.max_num_seqs = site.max_num_seqs};
   lane_->set_backend(id, traits_[id]);
+}
+
+void DataPlane::set_endpoint(std::shared_ptr<const Endpoint> endpoint) {
+  on_every_thread([endpoint](IoThread& thread) { thread.upstreams.set(endpoint); });
 }
 
 void DataPlane::resize_backend(BackendId backend, std::uint32_t max_num_seqs) {

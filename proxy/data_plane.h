@@ -45,6 +45,8 @@ class DataPlane {
   // Introduces a backend, or puts another in the place of one that has no calls any more. Nothing
   // is sent to it before it is up.
   void add_backend(const BackendSite& site);
+  // It stays, and is talked to otherwise.
+  void set_endpoint(std::shared_ptr<const Endpoint> endpoint);
   void resize_backend(BackendId backend, std::uint32_t max_num_seqs);
   void set_up(BackendId backend, bool up);
   // From the next request on.
