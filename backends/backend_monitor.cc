@@ -23,6 +23,7 @@ constexpr Duration kPatience = std::chrono::seconds(2);      // for one /health 
 constexpr Duration kEager = std::chrono::milliseconds(500);  // between probes while not ready
 // Adapters come and go while an engine runs, but not often.
 constexpr Duration kModelsInterval = std::chrono::seconds(15);
+constexpr Duration kRefreshPause = std::chrono::seconds(1);     // however many unknown names come
 constexpr Duration kMetricsPatience = std::chrono::seconds(5);  // a busy front end takes its time
 constexpr int kMetricsTries = 3;  // then they are looked for at a leisurely pace
 constexpr Duration kMetricsPause = std::chrono::seconds(5);
@@ -63,6 +64,11 @@ Abilities parse_abilities(const std::string& body) {
   return abilities;
 }
 
+// A failure of a coroutine is a bug; let it end the process rather than leave a backend unwatched.
+void rethrow(std::exception_ptr error) {
+  if (error) std::rethrow_exception(error);
+}
+
 }  // namespace
 
 BackendMonitor::BackendMonitor(asio::io_context& io, Intervals intervals, Events events)
@@ -81,6 +87,11 @@ void BackendMonitor::add(std::shared_ptr<const Endpoint> endpoint,
   start_watching(watched_[id]);
 }
 
+void BackendMonitor::set_endpoint(std::shared_ptr<const Endpoint> endpoint) {
+  Watched& watched = *watched_[endpoint->id];
+  watched.endpoint = std::move(endpoint);
+}
+
 void BackendMonitor::start() {
   started_ = true;
   events_.on_models(std::make_shared<ModelTable>(*models_));
@@ -88,12 +99,8 @@ void BackendMonitor::start() {
 }
 
 void BackendMonitor::start_watching(const WatchedPtr& watched) {
-  // A failure in here is a bug; let it end the process rather than leave a backend unwatched.
-  auto rethrow = [](std::exception_ptr error) {
-    if (error) std::rethrow_exception(error);
-  };
-  asio::co_spawn(io_.get_executor(), watch(watched), rethrow);
-  asio::co_spawn(io_.get_executor(), watch_metrics(watched), rethrow);
+  asio::co_spawn(io_.get_executor(), watch(watched), &rethrow);
+  asio::co_spawn(io_.get_executor(), watch_metrics(watched), &rethrow);
 }
 
 void BackendMonitor::stop() {
@@ -124,9 +131,38 @@ void BackendMonitor::look_at(BackendId backend, Tell tell) {
   asio::post(io_, [this, backend, tell = std::move(tell)]() mutable {
     Watched& watched = *watched_[backend];
     if (stopped_ || watched.retired) return tell(watched.removed || watched.is_ready());
+    if (watched.in_doubt) return tell(watched.is_ready());
     watched.asking.push_back(std::move(tell));
     watched.timer.cancel();
   });
+}
+
+void BackendMonitor::refresh_models(Done done) {
+  asio::post(io_, [this, done = std::move(done)]() mutable {
+    const TimePoint now = std::chrono::steady_clock::now();
+    const bool under_way = refreshing_ > 0;
+    if (stopped_ || (!under_way && now < next_refresh_)) return done();
+    refreshing_for_.push_back(std::move(done));
+    if (under_way) return;
+    next_refresh_ = now + kRefreshPause;
+    ++refreshing_;  // until all of them have been asked
+    for (const WatchedPtr& watched : watched_) {
+      if (watched->retired || !watched->is_ready()) continue;
+      ++refreshing_;
+      asio::co_spawn(io_.get_executor(), refresh(watched), &rethrow);
+    }
+    end_refresh();
+  });
+}
+
+Task<void> BackendMonitor::refresh(WatchedPtr of) {
+  co_await learn_models(*of);  // without an answer the old list stands
+  end_refresh();
+}
+
+void BackendMonitor::end_refresh() {
+  if (--refreshing_ > 0) return;
+  for (const Done& done : std::exchange(refreshing_for_, {})) done();
 }
 
 void BackendMonitor::Watched::answer(std::vector<Tell>& asked) const {
@@ -169,11 +205,7 @@ Task<void> BackendMonitor::watch(WatchedPtr of) {
   Watched& watched = *of;
   while (!stopped_ && !watched.retired) {
     watched.awaiting.swap(watched.asking);
-    Reply reply = co_await get(*watched.endpoint, "/health", kPatience);
-    // Not every server has it (Ollama): then that it tells its models is its sign of life.
-    if (reply.status == 404 || reply.status == 405) {
-      reply = co_await get(*watched.endpoint, "/v1/models", kPatience);
-    }
+    Reply reply = co_await look_for_life(watched);
     // Without its models no request could be routed to it, so that comes before "ready".
     if (reply.result == ProbeResult::kOk && watched.tracker.health() != Health::kReady) {
       reply = co_await learn_models(watched);
@@ -184,7 +216,8 @@ Task<void> BackendMonitor::watch(WatchedPtr of) {
     }
     if (stopped_ || watched.retired) break;
     watched.problem = std::move(reply.problem);
-    if (watched.tracker.on_probe(reply.result)) tell_health(watched);
+    const TimePoint now = std::chrono::steady_clock::now();
+    if (watched.tracker.on_probe(reply.result, now, intervals_.patience)) tell_health(watched);
     const bool ready = watched.is_ready();
     watched.answer(watched.awaiting);
     if (ready && !watched.abilities_known) co_await learn_abilities(watched);
@@ -196,9 +229,30 @@ Task<void> BackendMonitor::watch(WatchedPtr of) {
   }
 }
 
+Task<BackendMonitor::Reply> BackendMonitor::look_for_life(Watched& watched) {
+  const BackendId id = watched.endpoint->id;
+  const std::uint64_t answered = events_.answered(id);
+  // Who asked for this look does not wait longer than for any other.
+  const bool hurries = !watched.awaiting.empty();
+  const Duration time = hurries ? kPatience
+                                : watched.tracker.probe_time(std::chrono::steady_clock::now(),
+                                                             kPatience, intervals_.patience);
+  watched.in_doubt = time > kPatience;
+  Reply reply = co_await get(watched.endpoint, "/health", time);
+  // Not every server has it (Ollama): then that it tells its models is its sign of life.
+  if (reply.status == 404 || reply.status == 405) {
+    reply = co_await get(watched.endpoint, "/v1/models", time);
+  }
+  watched.in_doubt = false;
+  // A front end that is busy with its requests may have no time for us.
+  const bool busy = reply.result == ProbeResult::kSilent && events_.answered(id) > answered;
+  if (busy) co_return Reply{ProbeResult::kOk, {}, {}, 200};
+  co_return reply;
+}
+
 Task<BackendMonitor::Reply> BackendMonitor::learn_models(Watched& watched) {
   watched.models_due = std::chrono::steady_clock::now() + kModelsInterval;
-  Reply reply = co_await get(*watched.endpoint, "/v1/models", kPatience);
+  Reply reply = co_await get(watched.endpoint, "/v1/models", kPatience);
   if (reply.status == 401 && watched.endpoint->api_key.empty() && !watched.retired) {
     // Its clients have the key, we have not: their requests tell what it serves.
     if (!std::exchange(watched.keyed, true) ||
@@ -223,7 +277,7 @@ Task<BackendMonitor::Reply> BackendMonitor::learn_models(Watched& watched) {
 
 // A server without /openapi.json is taken to have no such abilities.
 Task<void> BackendMonitor::learn_abilities(Watched& watched) {
-  const Reply reply = co_await get(*watched.endpoint, "/openapi.json", kPatience);
+  const Reply reply = co_await get(watched.endpoint, "/openapi.json", kPatience);
   if (watched.retired || stopped_ || reply.status == 0) co_return;  // no answer: ask again later
   watched.abilities_known = true;
   Abilities abilities = parse_abilities(reply.body);
@@ -236,7 +290,7 @@ Task<void> BackendMonitor::watch_metrics(WatchedPtr of) {
   int failures = 0;
   while (!stopped_ && !watched.retired) {
     if (watched.tracker.health() == Health::kReady) {
-      const Reply reply = co_await get(*watched.endpoint, "/metrics", kMetricsPatience);
+      const Reply reply = co_await get(watched.endpoint, "/metrics", kMetricsPatience);
       if (stopped_ || watched.retired) break;
       const auto metrics = parse_engine_metrics(reply.body);
       failures = metrics ? 0 : failures + 1;
@@ -254,8 +308,8 @@ void BackendMonitor::tell_health(const Watched& watched) {
   events_.on_health(watched.endpoint->id, watched.tracker.health(), watched.problem);
 }
 
-Task<BackendMonitor::Reply> BackendMonitor::get(const Endpoint& at, std::string path,
-                                                Duration patience) {
+Task<BackendMonitor::Reply> BackendMonitor::get(std::shared_ptr<const Endpoint> at,
+                                                std::string path, Duration patience) {
   const auto failed = [&path](const ErrorCode& error) {
     const bool silent = error == beast::error::timeout;
     return Reply{silent ? ProbeResult::kSilent : ProbeResult::kRefused,
@@ -266,12 +320,12 @@ Task<BackendMonitor::Reply> BackendMonitor::get(const Endpoint& at, std::string 
   beast::basic_stream<asio::ip::tcp, IoExecutor> stream(io_.get_executor());
   stream.expires_after(patience);
   ErrorCode error;
-  co_await stream.async_connect(at.address, asio::redirect_error(use_task, error));
+  co_await stream.async_connect(at->address, asio::redirect_error(use_task, error));
   if (error) co_return failed(error);
 
   beast::http::request<beast::http::string_body> request(beast::http::verb::get, path, 11);
-  request.set(beast::http::field::host, at.authority);
-  if (!at.api_key.empty()) request.set(beast::http::field::authorization, "Bearer " + at.api_key);
+  request.set(beast::http::field::host, at->authority);
+  if (!at->api_key.empty()) request.set(beast::http::field::authorization, "Bearer " + at->api_key);
   request.set(beast::http::field::connection, "close");
   co_await beast::http::async_write(stream, request, asio::redirect_error(use_task, error));
   if (error) co_return failed(error);

@@ -1,10 +1,12 @@
 // backends/backend_monitor.h - BackendMonitor: asks each backend how it is and what it serves.
 //
 // GET /health on a timer, sooner when a call has failed; GET /v1/models and /openapi.json each time
-// a backend comes up, and /v1/models now and then after that; GET /metrics on a timer while it is
+// a backend comes up, and /v1/models now and then after that, and when a client names a model that
+// nobody knows; GET /metrics on a timer while it is
 // up. HealthTracker decides what /health means.
 //
-// Threading: confined to the control thread's io_context, except report_failure() and look_at().
+// Threading: confined to the control thread's io_context, except report_failure(), look_at() and
+// refresh_models().
 #pragma once
 
 #include <functional>
@@ -34,6 +36,7 @@ class BackendMonitor {
   struct Intervals {
     Duration health;
     Duration metrics;
+    Duration patience = std::chrono::seconds(10);  // before silence is believed
   };
   struct Events {
     // `why` says what is wrong when it is not ready.
@@ -43,6 +46,8 @@ class BackendMonitor {
     std::function<void(BackendId, const Abilities&)> on_abilities;
     // Nothing when its metrics could not be read.
     std::function<void(BackendId, const std::optional<EngineMetrics>&)> on_metrics;
+    // Asked, not told: how many requests it has answered. One that answers is alive.
+    std::function<std::uint64_t(BackendId)> answered;
   };
 
   BackendMonitor(asio::io_context& io, Intervals intervals, Events events);
@@ -50,6 +55,8 @@ class BackendMonitor {
   // Watches a backend from start(), or from now on if that was before. It may take the place of one
   // that was removed. `models` are the names that the configuration says it serves.
   void add(std::shared_ptr<const Endpoint> endpoint, const std::vector<std::string>& models = {});
+  // It stays, and is talked to otherwise from the next question on.
+  void set_endpoint(std::shared_ptr<const Endpoint> endpoint);
   void start();
   void stop();
   // Looks at all of them at once, and at what they serve.
@@ -67,11 +74,19 @@ class BackendMonitor {
   void report_failure(BackendId backend, bool unreachable);
 
   // Looks at once, by a probe that begins after this call, and tells on the control thread whether
-  // it is ready. When the watching ends first: as it was last seen, and not once it is retired.
+  // it is ready. When the watching ends first, or a probe is under way that has more time than
+  // others: as it was last seen, and not once it is retired.
   //
   // Threading: any thread.
   using Tell = std::function<void(bool is_ready)>;
   void look_at(BackendId backend, Tell tell);
+
+  // Reads again what those that are ready serve, unless that was done a moment ago, and says when
+  // it is done. Who asks meanwhile waits for the same.
+  //
+  // Threading: any thread; `done` is called on the control thread.
+  using Done = std::function<void()>;
+  void refresh_models(Done done);
 
   Health health(BackendId backend) const { return watched_[backend]->tracker.health(); }
   std::size_t size() const { return watched_.size(); }
@@ -93,6 +108,7 @@ class BackendMonitor {
     std::string problem{};
     bool retired = false;
     bool removed = false;
+    bool in_doubt = false;  // a probe is under way that may take longer than others
     bool abilities_known = false;
     bool keyed = false;
     TimePoint models_due{};        // to be read again
@@ -108,13 +124,16 @@ class BackendMonitor {
     std::string problem;
     unsigned status = 0;
   };
-  Task<Reply> get(const Endpoint& at, std::string path, Duration patience);
+  Task<Reply> get(std::shared_ptr<const Endpoint> at, std::string path, Duration patience);
   void start_watching(const WatchedPtr& watched);
   // These two keep what they watch alive: its place may be another's by the time they end.
   Task<void> watch(WatchedPtr of);
   Task<void> watch_metrics(WatchedPtr of);
   static void end_watching(Watched& watched);
   Task<Reply> learn_models(Watched& watched);
+  Task<Reply> look_for_life(Watched& watched);
+  Task<void> refresh(WatchedPtr of);
+  void end_refresh();
   Task<void> learn_abilities(Watched& watched);
   void tell_health(const Watched& watched);
 
@@ -123,6 +142,9 @@ class BackendMonitor {
   const Events events_;
   std::vector<WatchedPtr> watched_;  // by BackendId
   std::shared_ptr<ModelTable> models_ = std::make_shared<ModelTable>();
+  std::vector<Done> refreshing_for_;  // who waits for it
+  std::size_t refreshing_ = 0;        // parts of it that are under way
+  TimePoint next_refresh_{};          // not before
   bool started_ = false;
   bool stopped_ = false;
 };

@@ -55,7 +55,7 @@ Task<ErrorCode> ConnectionPool::connect(BackendId backend, Connection& connectio
                                         TimePoint not_after) {
   connection.expire_at(std::min(not_after, std::chrono::steady_clock::now() + connect_timeout_));
   ErrorCode error;
-  const asio::ip::tcp::endpoint& address = peers_[backend].endpoint->address;
+  const asio::ip::tcp::endpoint address = peers_[backend].endpoint->address;
   while (true) {
     error = co_await connection.connect(address);
     // Without descriptors: that is not the backend's fault, and passes.

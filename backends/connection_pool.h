@@ -17,7 +17,8 @@ class ConnectionPool {
  public:
   ConnectionPool(Poller& poller, DeadlineQueue& deadlines, Duration connect_timeout);
 
-  // Introduces a backend, or puts another in the place of one that has no calls any more.
+  // Introduces a backend, or puts another in its place: with its calls, unless it is another
+  // server.
   void set(std::shared_ptr<const Endpoint> endpoint);
 
   // The idle connection used last (it is the likeliest to be alive), or null. It has nothing unread

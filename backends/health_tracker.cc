@@ -1,25 +1,34 @@
 // backends/health_tracker.cc - see health_tracker.h.
 #include "backends/health_tracker.h"
 
+#include <algorithm>
+
 namespace batchproxy {
 
-bool HealthTracker::on_probe(ProbeResult result) {
+bool HealthTracker::on_probe(ProbeResult result, TimePoint now, Duration patience) {
+  silent_ = result == ProbeResult::kSilent;
+  if (!last_life_) last_life_ = now;
   switch (result) {
     case ProbeResult::kOk:
-      silences_ = 0;
+      last_life_ = now;
       return become(Health::kReady);
     case ProbeResult::kRefused:
     case ProbeResult::kNotReady:
-      silences_ = 0;
       return become(Health::kUnready);
     case ProbeResult::kSilent:
-      return ++silences_ >= kSilencesBelieved && become(Health::kUnready);
+      return now - *last_life_ >= patience && become(Health::kUnready);
   }
   return false;
 }
 
 bool HealthTracker::on_unreachable() {
   return become(Health::kUnready);
+}
+
+Duration HealthTracker::probe_time(TimePoint now, Duration usual, Duration patience) const {
+  if (health_ != Health::kReady) return std::max(usual, patience);
+  if (!silent_) return usual;
+  return std::max(usual, patience - (now - *last_life_));
 }
 
 bool HealthTracker::become(Health health) {

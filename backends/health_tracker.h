@@ -2,10 +2,14 @@
 // and calls report.
 //
 // Sans-io. A refused connection or a 503 from /health is believed at once; silence is not, because
-// a busy vLLM answers /health late: it takes several in a row.
+// a busy vLLM answers /health late: it is believed when nothing good has come for a while.
 //
 // Threading: confined to the control thread.
 #pragma once
+
+#include <optional>
+
+#include "batcher/ticket.h"
 
 namespace batchproxy {
 
@@ -20,20 +24,23 @@ enum class ProbeResult {
 
 class HealthTracker {
  public:
-  static constexpr int kSilencesBelieved = 3;
-
   Health health() const { return health_; }
 
-  // Each returns true when health() has changed.
-  bool on_probe(ProbeResult result);
+  // Each returns true when health() has changed. Silence is believed when the last good probe is
+  // `patience` ago.
+  bool on_probe(ProbeResult result, TimePoint now, Duration patience);
   // A call could not reach the backend at all.
   bool on_unreachable();
+
+  // How long the next probe may take: `usual`, and after a silence until that would be believed.
+  Duration probe_time(TimePoint now, Duration usual, Duration patience) const;
 
  private:
   bool become(Health health);
 
   Health health_ = Health::kUnknown;
-  int silences_ = 0;
+  bool silent_ = false;                   // when last asked
+  std::optional<TimePoint> last_life_{};  // or when it was first asked
 };
 
 }  // namespace batchproxy

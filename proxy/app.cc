@@ -69,7 +69,8 @@ App::App(const Options& options, Topology topology, ApiKeysPtr keys, const std::
                 },
                 [this](BackendId backend, const std::optional<EngineMetrics>& metrics) {
                   data_.set_metrics(backend, metrics);
-                }}),
+                },
+                [this](BackendId backend) { return data_.answered(backend); }}),
       data_(data_plane_setup()),
       admin_(take_admin_port()),
       signals_(io_, SIGINT, SIGTERM, SIGHUP),
@@ -104,6 +105,9 @@ DataPlane::Setup App::data_plane_setup() {
   };
   setup.look_at = [this](BackendId backend, BackendMonitor::Tell tell) {
     monitor_.look_at(backend, std::move(tell));
+  };
+  setup.refresh_models = [this](BackendMonitor::Done done) {
+    monitor_.refresh_models(std::move(done));
   };
   setup.on_stall = [this](const Stall& stall) {
     asio::post(io_, [this, stall] { tell_stall(stall); });
@@ -215,7 +219,9 @@ void App::on_health(BackendId backend, Health health, const std::string& why) {
   // While an engine of ours loads, and once it has ended, the launcher tells about it.
   const bool ours = !engines_.empty();
   if (health == Health::kReady) {
-    if (announced_) spdlog::info("{} is ready again", endpoint.name);
+    const bool again = been_ready_.contains(backend);
+    if (announced_) spdlog::info("{} is ready{}", endpoint.name, again ? " again" : "");
+    been_ready_.insert(backend);
   } else if (state_ == State::kServing && (!ours || engines_[backend] == EngineState::kUp)) {
     spdlog::warn("{} (http://{}) is not ready: {}. No requests are sent to it until it is",
                  endpoint.name, endpoint.authority, why);
@@ -426,6 +432,7 @@ void App::replace_backends(ReloadPlan& plan) {
   // refused as one for an unknown model.
   for (const BackendId id : changes->added) {
     lines.push_back(sites_[id].endpoint->name + " is new");
+    been_ready_.erase(id);
     data_.add_backend(sites_[id]);
     monitor_.add(sites_[id].endpoint, sites_[id].models);
   }
@@ -433,6 +440,10 @@ void App::replace_backends(ReloadPlan& plan) {
     lines.push_back(sites_[id].endpoint->name + " gets no more requests");
     data_.set_up(id, false);
     monitor_.remove(id);
+  }
+  for (const BackendId id : changes->rekeyed) {
+    data_.set_endpoint(sites_[id].endpoint);
+    monitor_.set_endpoint(sites_[id].endpoint);
   }
   for (const BackendId id : changes->changed) data_.resize_backend(id, sites_[id].max_num_seqs);
 }

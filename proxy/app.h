@@ -109,7 +109,8 @@ class App final : private LauncherEvents {
   Snapshot refusals_told_;            // and about requests refused
   std::uint64_t generation_ = 1;      // of the configuration
   bool last_reload_failed_ = false;
-  bool outage_ = false;  // no backend is ready, after one was
+  BackendSet been_ready_;  // at some time
+  bool outage_ = false;    // no backend is ready, after one was
   bool announced_ = false;
   TimePoint drain_until_{};
   bool cut_short_ = false;  // what had not been answered by then, or by a second signal

@@ -55,6 +55,7 @@ DataPlane::DataPlane(Setup setup) : limits_(setup.settings, setup.threads), keys
     thread->keys = keys_;
     thread->report_failure = setup.report_failure;
     thread->look_at = setup.look_at;
+    thread->refresh_models = setup.refresh_models;
     thread->poison = &poison_;
     threads_.push_back(std::move(thread));
   }
@@ -89,10 +90,14 @@ void DataPlane::start() {
 
 void DataPlane::add_backend(const BackendSite& site) {
   const BackendId id = site.endpoint->id;
-  on_every_thread([endpoint = site.endpoint](IoThread& thread) { thread.upstreams.set(endpoint); });
+  set_endpoint(site.endpoint);
   if (id >= traits_.size()) traits_.resize(id + 1);
   traits_[id] = {.max_num_seqs = site.max_num_seqs};
   lane_->set_backend(id, traits_[id]);
+}
+
+void DataPlane::set_endpoint(std::shared_ptr<const Endpoint> endpoint) {
+  on_every_thread([endpoint](IoThread& thread) { thread.upstreams.set(endpoint); });
 }
 
 void DataPlane::resize_backend(BackendId backend, std::uint32_t max_num_seqs) {
@@ -179,6 +184,12 @@ bool DataPlane::drained() const {
 
 std::uint32_t DataPlane::inflight(BackendId backend) const {
   return lane_->stats().inflight[backend].load(std::memory_order_relaxed);
+}
+
+std::uint64_t DataPlane::answered(BackendId backend) const {
+  std::uint64_t answered = 0;
+  for (const auto& thread : threads_) answered += thread->metrics.answered[backend].get();
+  return answered;
 }
 
 // `into.backends` is there already, each with its id.

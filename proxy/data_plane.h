@@ -27,9 +27,10 @@ class DataPlane {
     SchedulerOptions scheduler;
     ApiKeysPtr keys;  // null: none are asked for
     std::size_t threads = 1;
-    // These two are called on any thread.
+    // These three are called on any thread.
     std::function<void(BackendId, bool unreachable)> report_failure;
     std::function<void(BackendId, BackendMonitor::Tell)> look_at;
+    std::function<void(BackendMonitor::Done)> refresh_models;
     Lane::OnBatchDone on_batch_done;  // called on the lane; may be empty
     Lane::OnStall on_stall;           // likewise
   };
@@ -44,6 +45,8 @@ class DataPlane {
   // Introduces a backend, or puts another in the place of one that has no calls any more. Nothing
   // is sent to it before it is up.
   void add_backend(const BackendSite& site);
+  // It stays, and is talked to otherwise.
+  void set_endpoint(std::shared_ptr<const Endpoint> endpoint);
   void resize_backend(BackendId backend, std::uint32_t max_num_seqs);
   void set_up(BackendId backend, bool up);
   // From the next request on.
@@ -67,6 +70,7 @@ class DataPlane {
 
   // Prompts in flight to a backend.
   std::uint32_t inflight(BackendId backend) const;
+  std::uint64_t answered(BackendId backend) const;  // so far
   void collect(Snapshot& into) const;
 
  private:

@@ -8,6 +8,7 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
 #include <spdlog/spdlog.h>
 
 #include "proxy/failure.h"
@@ -76,7 +77,10 @@ std::optional<Task<Finish>> Dispatch::prepare() {
                      thread_.poison->contains(request_.content_key(), request_.arrival);
   if (known) return refuse(Errc::kKnownPoison);
   Ticket like;
-  if (const auto error = describe(*scanned, like)) return refuse(*error);
+  if (const auto error = describe(*scanned, like)) {
+    const bool may_be_new = error->code == Errc::kUnknownModel && !std::exchange(has_looked_, true);
+    return may_be_new ? look_for_model() : refuse(*error);
+  }
   client_.on_peer_gone([this] { on_client_gone(); });
   if (client_gone_) return answer_cancelled();  // it had left before we looked
   const std::uint32_t piece = thread_.settings.bodies.list_piece;
@@ -89,6 +93,16 @@ std::optional<Task<Finish>> Dispatch::prepare() {
   }
   if (const auto error = prepare_list(*scanned, like)) return refuse(*error);
   return serve_list();
+}
+
+// An engine may have loaded it since it was last asked what it serves.
+Task<Finish> Dispatch::look_for_model() {
+  thread_.refresh_models([this] { asio::post(thread_.io, [this] { looked_.wake(); }); });
+  co_await looked_.wait();
+  std::optional<Task<Finish>> otherwise = prepare();
+  if (otherwise) co_return co_await *std::move(otherwise);
+  const Errand::Ending ending = co_await errand_->run();
+  co_return co_await answer(ending);
 }
 
 Result<BodyScan> Dispatch::scan() {

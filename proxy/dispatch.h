@@ -56,6 +56,7 @@ class Dispatch final {
   };
 
   std::optional<Task<Finish>> prepare();
+  Task<Finish> look_for_model();
   Result<BodyScan> scan();
   std::optional<Error> describe(const BodyScan& scan, Ticket& ticket);
   void on_client_gone();
@@ -100,6 +101,8 @@ class Dispatch final {
   std::uint64_t model_key_ = 0;
   std::optional<Errand> errand_;  // of a request that goes out whole
   std::unique_ptr<List> list_;    // of one that does not
+  Waiter looked_;                 // for its model
+  bool has_looked_ = false;
   bool began_answer_ = false;
   bool client_gone_ = false;
   bool keep_alive_;

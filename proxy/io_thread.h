@@ -149,6 +149,8 @@ struct IoThread {
   std::function<void(BackendId, bool unreachable)> report_failure;
   // Has the monitor look at a backend now, and tell on the control thread whether it is ready.
   std::function<void(BackendId, std::function<void(bool is_ready)>)> look_at;
+  // Has it read again what they serve, and say on the control thread when it has.
+  std::function<void(std::function<void()>)> refresh_models;
 
   TimePoint told_refused{};
   std::string id_prefix;

@@ -2,14 +2,19 @@
 #include "proxy/sites.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace batchproxy {
 
 namespace {
 
 bool same_server(const BackendSite& a, const BackendSite& b) {
-  return a.endpoint->authority == b.endpoint->authority &&
-         a.endpoint->api_key == b.endpoint->api_key;
+  return a.endpoint->authority == b.endpoint->authority;
+}
+
+std::shared_ptr<const Endpoint> with_id(Endpoint endpoint, BackendId id) {
+  endpoint.id = id;
+  return std::make_shared<Endpoint>(std::move(endpoint));
 }
 
 }  // namespace
@@ -26,14 +31,19 @@ std::optional<Sites::Changes> Sites::replace(const std::vector<BackendSite>& wan
   for (BackendId id = 0; id < next.size(); ++id) {
     Site& site = next[id];
     if (site.removed) continue;
-    const auto match = std::ranges::find_if(
-        wanted, [&](const BackendSite& other) { return same_server(site, other); });
+    const auto match = std::ranges::find_if(wanted, [&](const BackendSite& other) {
+      return !found[static_cast<std::size_t>(&other - wanted.data())] && same_server(site, other);
+    });
     if (match == wanted.end()) {
       site.removed = true;
       changes.removed.push_back(id);
       continue;
     }
     found[static_cast<std::size_t>(match - wanted.begin())] = true;
+    if (site.endpoint->api_key != match->endpoint->api_key) {
+      site.endpoint = with_id(*match->endpoint, id);
+      changes.rekeyed.push_back(id);
+    }
     if (site.max_num_seqs != match->max_num_seqs) {
       site.max_num_seqs = match->max_num_seqs;
       changes.changed.push_back(id);
@@ -49,10 +59,8 @@ std::optional<Sites::Changes> Sites::replace(const std::vector<BackendSite>& wan
     while (id < next.size() && !is_free(id)) ++id;
     if (id == BackendSet::kMax) return std::nullopt;
     if (id == next.size()) next.emplace_back();
-    Endpoint endpoint = *wanted[i].endpoint;
-    endpoint.id = id;
     next[id] = Site{wanted[i]};
-    next[id].endpoint = std::make_shared<Endpoint>(std::move(endpoint));
+    next[id].endpoint = with_id(*wanted[i].endpoint, id);
     changes.added.push_back(id);
   }
   sites_ = std::move(next);

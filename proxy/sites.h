@@ -26,6 +26,7 @@ class Sites {
   struct Changes {
     std::vector<BackendId> added;
     std::vector<BackendId> removed;
+    std::vector<BackendId> rekeyed;  // they get another API key
     std::vector<BackendId> changed;  // how much they take at once
   };
   // From now on there are those of `wanted`, and no others. `in_use`: whether something is still in

@@ -37,6 +37,7 @@ class Server {
     kept_.clear();
   }
   int asked_for_health() const { return asked_; }
+  int asked_for_models() const { return asked_models_; }
 
  private:
   void serve() {
@@ -47,6 +48,7 @@ class Server {
       asio::read_until(client, asio::dynamic_buffer(head), "\r\n\r\n");
       const bool health = head.starts_with("GET /health ");
       if (health) ++asked_;
+      if (head.starts_with("GET /v1/models ")) ++asked_models_;
       if (silent_) {
         kept_.push_back(std::move(client));
         continue;
@@ -64,7 +66,7 @@ class Server {
   asio::ip::tcp::acceptor acceptor_;
   const asio::ip::tcp::endpoint address_ = acceptor_.local_endpoint();
   std::atomic<bool> silent_{false}, gone_{false}, adapter_{false}, no_health_{false};
-  std::atomic<int> asked_{0};
+  std::atomic<int> asked_{0}, asked_models_{0};
   std::vector<asio::ip::tcp::socket> kept_;
   std::thread thread_;
 };
@@ -114,8 +116,10 @@ class BackendMonitorTest : public testing::Test {
                           {[](BackendId, Health, const std::string&) {},
                            [this](ModelTablePtr models) { models_ = std::move(models); },
                            [this](BackendId, const Abilities&) { abilities_ = true; },
-                           [](BackendId, const std::optional<EngineMetrics>&) {}}};
+                           [](BackendId, const std::optional<EngineMetrics>&) {},
+                           [this](BackendId) { return answered_; }}};
   bool abilities_ = false;  // have been asked for
+  std::uint64_t answered_ = 0;
   std::vector<bool> told_;
 };
 
@@ -126,6 +130,26 @@ TEST_F(BackendMonitorTest, LooksWhenAsked) {
   run_until([&] { return told_.size() == 2; });
   EXPECT_EQ(told_, std::vector({true, true}));
   EXPECT_GT(server_.asked_for_health(), before);
+}
+
+TEST_F(BackendMonitorTest, TakesAnAnsweredRequestForLifeWhenHealthIsSilent) {
+  monitor_.set_intervals({.health = 1h, .metrics = 1h, .patience = 0s});
+  ask_in_vain();
+  answered_ = 1;
+  run_until([&] { return told_.size() == 2; });
+  EXPECT_EQ(told_, std::vector({true, false}));  // by the second probe it had answered no more
+}
+
+TEST_F(BackendMonitorTest, ReadsTheModelsAgainWhenAskedOnceForAll) {
+  int done = 0;
+  const auto count = [&] { ++done; };
+  server_.load_adapter();
+  const int before = server_.asked_for_models();
+  monitor_.refresh_models(count);
+  monitor_.refresh_models(count);  // waits for the same
+  run_until([&] { return done == 2; });
+  EXPECT_EQ(models_->names(), "m, lora");
+  EXPECT_EQ(server_.asked_for_models(), before + 1);
 }
 
 TEST_F(BackendMonitorTest, FindsWhatABackendServesLaterWhenItLooksAgain) {

@@ -19,11 +19,12 @@ namespace batchproxy::fault_sim {
 
 namespace {
 
-constexpr Duration kSettling = 150s;  // in which all must end once nothing goes wrong any more
-constexpr Duration kLastWords = 4s;   // in which all must end once it is cut short
-constexpr Duration kPatience = 2s;    // of a probe, as in backends/backend_monitor.cc
-constexpr Duration kEager = 500ms;    // between probes while not ready, likewise
-constexpr std::size_t kServers = 6;   // that reloads choose from
+constexpr Duration kSettling = 150s;      // in which all must end once nothing goes wrong any more
+constexpr Duration kLastWords = 4s;       // in which all must end once it is cut short
+constexpr Duration kHealthTimeout = 10s;  // BackendMonitor::Intervals::patience
+constexpr Duration kPatience = 2s;        // of a probe, as in backends/backend_monitor.cc
+constexpr Duration kEager = 500ms;        // between probes while not ready, likewise
+constexpr std::size_t kServers = 6;       // that reloads choose from
 
 double seconds(Duration duration) {
   return std::chrono::duration<double>(duration).count();
@@ -43,8 +44,9 @@ class World {
     FakeServer* server = nullptr;
     HealthTracker tracker;
     bool retired = false;
-    bool waiting = false;  // for the next probe
-    unsigned probe = 0;    // which one
+    bool in_doubt = false;  // a probe is under way that may take longer than others
+    bool waiting = false;   // for the next probe
+    unsigned probe = 0;     // which one
     std::vector<Tell> asking{}, awaiting{};
 
     bool is_ready() const { return tracker.health() == Health::kReady; }
@@ -302,12 +304,17 @@ void World::probe(const WatchedPtr& watched) {
   watched->waiting = false;
   watched->awaiting.swap(watched->asking);
   const ProbeResult result = watched->server->probe();
+  const Duration patience = watched->awaiting.empty() ? watched->tracker.probe_time(
+                                                            time_.now(), kPatience, kHealthTimeout)
+                                                      : kPatience;
+  watched->in_doubt = patience > kPatience;
   const Duration took =
-      result == ProbeResult::kSilent ? kPatience : dice_.between(Duration(200us), Duration(1s));
+      result == ProbeResult::kSilent ? patience : dice_.between(Duration(200us), Duration(1s));
   time_.after(took, [=, this] { on_probe(watched, result); });
 }
 
 void World::on_probe(const WatchedPtr& watched, ProbeResult result) {
+  watched->in_doubt = false;
   if (watched->retired) return;
   if (result == ProbeResult::kOk && watched->tracker.health() != Health::kReady) {
     std::vector<ModelTable::Served> serves{{"a", "{}"}};
@@ -317,7 +324,7 @@ void World::on_probe(const WatchedPtr& watched, ProbeResult result) {
     models_.set(watched->id, serves);
     set_models();
   }
-  if (watched->tracker.on_probe(result)) tell_health(*watched);
+  if (watched->tracker.on_probe(result, time_.now(), kHealthTimeout)) tell_health(*watched);
   const bool ready = watched->tracker.health() == Health::kReady;
   watched->answer(watched->awaiting);
   if (!watched->asking.empty()) return probe_later(watched, Duration::zero());
@@ -341,6 +348,7 @@ void World::report_failure(BackendId id, bool unreachable) {
 void World::look_at(BackendId id, Tell tell) {
   const WatchedPtr& watched = watched_.at(id);
   if (watched->retired) return tell(watched->is_ready());
+  if (watched->in_doubt) return tell(watched->is_ready());
   watched->asking.push_back(std::move(tell));
   if (watched->waiting) probe_later(watched, Duration::zero());
 }

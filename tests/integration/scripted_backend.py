@@ -23,6 +23,7 @@ class ScriptedBackend:
 
     def __init__(self, script, page=lambda path: None):
         self.script, self.page = script, page
+        self.models = MODELS  # what it says it serves
         self.requests, self.carriers = [], []
         self.health = b"200 OK"
         self._lock = threading.Lock()
@@ -47,7 +48,7 @@ class ScriptedBackend:
                     client.sendall(answer(b"", self.health))
                     continue
                 if request.startswith(b"GET /v1/models"):
-                    client.sendall(answer(MODELS))
+                    client.sendall(answer(self.models))
                     continue
                 if request.startswith((b"GET /openapi.json", b"GET /metrics")):
                     found = self.page(request.split()[1].decode())

@@ -197,3 +197,15 @@ def test_a_simulated_engine_on_a_taken_port_names_it(served):
 def test_the_bench_tells_what_is_wrong_with_its_words(words, said):
     done = subprocess.run([BENCH, *words], capture_output=True, text=True, timeout=60)
     assert done.returncode != 0 and said in done.stderr, done.stderr
+
+
+def test_a_reload_that_changes_an_engines_key_is_no_outage(start_proxy, start_engine, tmp_path):
+    engine = start_engine()
+    config = tmp_path / "c.yaml"
+    config.write_text(f"batchproxy: {{backends: [{{url: {engine.url!r}, api_key: one}}]}}\n")
+    proxy = start_proxy("--config", config).ready(1)
+    config.write_text(config.read_text().replace("one", "two"))
+    assert call(proxy.admin, "/admin/reload", b"")[0].status == 200
+    assert complete(proxy.url, "hello")[0].status == 200
+    assert not any("gets no more requests" in line or "no backend is ready" in line for line in proxy.errors)
+    assert len(json.loads(call(proxy.admin, "/status")[1])["backends"]) == 1

@@ -338,3 +338,11 @@ def test_without_one_each_client_needs_the_engines_key(start_proxy, start_engine
              for key in ("Bearer k", "Bearer wrong", "")}
     assert asked == {"Bearer k": 200, "Bearer wrong": 401, "": 401}
     assert any("asks for an API key" in line for line in proxy.lines + proxy.errors)
+
+
+def test_a_model_that_was_loaded_a_moment_ago_is_found(scripted):
+    proxy = scripted()
+    proxy.backend.models = b'{"object":"list","data":[{"id":"m"},{"id":"lora"}]}'
+    assert call(proxy.url, "/v1/completions", {"model": "lora", "prompt": "x"})[0].status == 200
+    response, body = call(proxy.url, "/v1/completions", {"model": "nobody's", "prompt": "x"})
+    assert response.status == 404 and json.loads(body)["error"]["code"] == "unknown_model"

@@ -34,7 +34,8 @@ std::vector<BackendSite> many(std::size_t count, const std::string& prefix) {
 }
 
 bool is_empty(const Sites::Changes& changes) {
-  return changes.added.empty() && changes.removed.empty() && changes.changed.empty();
+  return changes.added.empty() && changes.removed.empty() && changes.rekeyed.empty() &&
+         changes.changed.empty();
 }
 
 class SitesTest : public testing::Test {
@@ -108,12 +109,22 @@ TEST_F(SitesTest, DoesNotRemoveTheSameOneTwice) {
   EXPECT_TRUE(is_empty(*changes));
 }
 
-TEST_F(SitesTest, TakesAServerWithAnotherKeyForAnother) {
+TEST_F(SitesTest, GivesAServerThatStaysItsNewKey) {
   const auto changes = replace({site("a:1", "secret"), site("b:1"), site("c:1")});
   ASSERT_TRUE(changes);
-  EXPECT_THAT(changes->removed, ElementsAre(0));
-  EXPECT_THAT(changes->added, ElementsAre(3));
-  EXPECT_EQ(sites_[3].endpoint->api_key, "secret");
+  EXPECT_THAT(changes->rekeyed, ElementsAre(0));
+  EXPECT_THAT(changes->added, IsEmpty());
+  EXPECT_THAT(changes->removed, IsEmpty());
+  EXPECT_EQ(sites_[0].endpoint->api_key, "secret");
+  EXPECT_EQ(sites_[0].endpoint->id, 0);
+}
+
+TEST_F(SitesTest, KeepsBothWhenOneServerIsWantedTwice) {
+  const std::vector<BackendSite> twice{site("a:1", "one"), site("a:1", "two")};
+  replace(twice);
+  const auto changes = replace(twice);
+  ASSERT_TRUE(changes);
+  EXPECT_TRUE(is_empty(*changes));
 }
 
 TEST_F(SitesTest, TellsHowMuchOneThatStaysTakesAtOnce) {
