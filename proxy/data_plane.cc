@@ -56,6 +56,7 @@ DataPlane::DataPlane(Setup setup) : limits_(setup.settings, setup.threads), keys
     thread->report_failure = setup.report_failure;
     thread->look_at = setup.look_at;
     thread->poison = &poison_;
+    thread->load = [this] { return load(); };
     threads_.push_back(std::move(thread));
   }
   if (setup.threads > 1) lane_io_ = std::make_unique<asio::io_context>(1);
@@ -179,6 +180,14 @@ bool DataPlane::drained() const {
 
 std::uint32_t DataPlane::inflight(BackendId backend) const {
   return lane_->stats().inflight[backend].load(std::memory_order_relaxed);
+}
+
+std::uint64_t DataPlane::load() const {
+  std::uint64_t sum = 0;
+  for (const auto& thread : threads_) {
+    sum += thread->metrics.queued.get() + thread->metrics.inflight.get();
+  }
+  return sum;
 }
 
 // `into.backends` is there already, each with its id.

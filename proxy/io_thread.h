@@ -43,8 +43,8 @@ struct BodyPolicy {
 // The options that the data path looks at, resolved once.
 struct DataPathSettings {
   BodyPolicy bodies;
-  std::uint64_t max_body = 64u << 20;  // bytes
-  Duration request_timeout = std::chrono::seconds(600);  // of clients that tell no time-out
+  std::uint64_t max_body = 64u << 20;                     // bytes
+  Duration request_timeout = std::chrono::seconds(600);   // of clients that tell no time-out
   Duration max_request_timeout = std::chrono::hours(24);  // of those that do
   bool holds_for_room = true;  // a request waits here while its backend is full
   Duration attempt_timeout{};  // for one answer; zero: until the request's own deadline
@@ -137,6 +137,9 @@ struct IoThread {
   std::function<void(BackendId, bool unreachable)> report_failure;
   // Has the monitor look at a backend now, and tell on the control thread whether it is ready.
   std::function<void(BackendId, std::function<void(bool is_ready)>)> look_at;
+
+  // Requests of all threads that wait, or are with a backend.
+  std::function<std::uint64_t()> load;
 
   std::string id_prefix;
   std::uint64_t last_id = 0;
