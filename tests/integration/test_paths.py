@@ -91,11 +91,11 @@ def test_work_on_tokens_waits_for_no_generation(scripted, flush):
 
     proxy = scripted(script, flush=flush, batch_timeout=3600)
     path, body = "/v1/completions", b'{"model":"m","prompt":"x","max_tokens":9,"stream":true}'
-    generations = [threading.Thread(target=call, args=(proxy.url, path, body)) for _ in range(4)]
+    generations = [threading.Thread(target=call, args=(proxy.url, path, body)) for _ in range(40)]
     try:
         for generation in generations:
             generation.start()
-        assert wait_until(lambda: server_load(proxy) == 4, "four generations in GET /load")
+        assert wait_until(lambda: server_load(proxy) == 40, "forty generations in GET /load")
         # Nothing but their answers frees a slot; whatever waits for a batch waits for an hour.
         for path, body in TOKEN_CALLS:
             assert call(proxy.url, path, body)[0].status == 200, path
