@@ -139,7 +139,10 @@ class Walk {
     if (key == "messages" && (kind_ == BodyKind::kChat || kind_ == BodyKind::kChatBatch)) {
       return once(saw_prompt_, key, [&] { return messages(value); });
     }
-    if (kind_ == BodyKind::kOther) return std::nullopt;
+    if (kind_ == BodyKind::kPrompted && is_prompt(key) && scan_.prompt.empty()) {
+      if (auto error = raw_json(value, scan_.prompt)) return invalid_json(error);
+    }
+    if (kind_ == BodyKind::kOther || kind_ == BodyKind::kPrompted) return std::nullopt;
     if (key == "max_tokens" || key == "max_completion_tokens") {
       std::int64_t limit = 0;
       // Not a number: absent, or the engine's to refuse.
@@ -172,6 +175,10 @@ class Walk {
   std::optional<Error> once(bool& seen, std::string_view key, Read read) {
     if (std::exchange(seen, true)) return wrong_type(std::string(key), "given once");
     return read();
+  }
+
+  static bool is_prompt(std::string_view key) {
+    return key == "messages" || key == "input" || key == "state" || key == "prompt";
   }
 
   void choices(std::string_view n) {

@@ -22,7 +22,9 @@ enum class BodyKind {
   kCompletion,  // `prompt`: text, list of texts, token ids, or list of token id lists
   kChat,        // `messages`: one conversation
   kChatBatch,   // `messages`: a list of conversations
+  kPrompted,    // `messages`, `input`, `state` or `prompt`: of any form, one prompt
   kOther,       // embeddings and everything else: one prompt
+  kBytes,       // not JSON: not to be scanned
 };
 
 // What a prompt's value looks like.

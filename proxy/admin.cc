@@ -74,13 +74,15 @@ Response answer(const Request& request, const AdminHooks& hooks) {
   response.set(http_::field::content_type, "text/plain; charset=utf-8");
   const std::string_view path(request.target().data(), request.target().size());
   const bool posts = path.starts_with("/admin/");
+  const bool looks = request.method() == http_::verb::head;
   if (!may_ask(request, hooks)) {
     response.result(http_::status::unauthorized);
     response.set(http_::field::www_authenticate, "Bearer");
     response.body() = "The admin address asks for an API key: Authorization: Bearer <key>.\n";
-  } else if (request.method() != (posts ? http_::verb::post : http_::verb::get)) {
+  } else if (posts ? request.method() != http_::verb::post
+                   : request.method() != http_::verb::get && !looks) {
     response.result(http_::status::method_not_allowed);
-    response.set(http_::field::allow, posts ? "POST" : "GET");
+    response.set(http_::field::allow, posts ? "POST" : "GET, HEAD");
     response.body() = posts ? "Here it takes POST.\n" : "Here it takes GET.\n";
   } else if (!(posts ? act : show)(path, hooks, response)) {
     response.result(http_::status::not_found);
@@ -89,6 +91,7 @@ Response answer(const Request& request, const AdminHooks& hooks) {
         "/admin/drain.\n";
   }
   response.prepare_payload();
+  if (looks) response.body().clear();  // and content-length stays
   return response;
 }
 

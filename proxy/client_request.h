@@ -54,6 +54,7 @@ struct ClientRequest {
   Duration timeout{};  // how long its client, or we, give it
   int minor_version = 1;
   bool keep_alive = true;
+  bool head_only = false;  // HEAD: the answer's body stays here
 
   // What the client's answer is marked with.
   void append_shown_id(std::string& out) const;

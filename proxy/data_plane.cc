@@ -57,6 +57,7 @@ DataPlane::DataPlane(Setup setup) : limits_(setup.settings, setup.threads), keys
     thread->look_at = setup.look_at;
     thread->refresh_models = setup.refresh_models;
     thread->poison = &poison_;
+    thread->load = [this] { return load(); };
     threads_.push_back(std::move(thread));
   }
   if (setup.threads > 1) lane_io_ = std::make_unique<asio::io_context>(1);
@@ -190,6 +191,14 @@ std::uint64_t DataPlane::answered(BackendId backend) const {
   std::uint64_t answered = 0;
   for (const auto& thread : threads_) answered += thread->metrics.answered[backend].get();
   return answered;
+}
+
+std::uint64_t DataPlane::load() const {
+  std::uint64_t sum = 0;
+  for (const auto& thread : threads_) {
+    sum += thread->metrics.queued.get() + thread->metrics.inflight.get();
+  }
+  return sum;
 }
 
 // `into.backends` is there already, each with its id.

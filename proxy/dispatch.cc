@@ -106,7 +106,8 @@ Task<Finish> Dispatch::look_for_model() {
 }
 
 Result<BodyScan> Dispatch::scan() {
-  if (!request_.body.empty() && request_.scannable) {
+  const bool json = request_.scannable && request_.route->body != BodyKind::kBytes;
+  if (!request_.body.empty() && json) {
     return thread_.scanner.scan(request_.body, request_.route->body);
   }
   if (request_.route->method == "POST" && request_.body.empty()) {
@@ -133,6 +134,7 @@ std::optional<Error> Dispatch::describe(const BodyScan& scan, Ticket& ticket) {
   ticket.deadline = request_.arrival + request_.timeout;
   ticket.prompts = scan.prompts;
   ticket.streaming = scan.streaming;
+  ticket.immediate = request_.route->immediate;
   ticket.client = request_.client;
   return std::nullopt;
 }

@@ -152,6 +152,9 @@ struct IoThread {
   // Has it read again what they serve, and say on the control thread when it has.
   std::function<void(std::function<void()>)> refresh_models;
 
+  // Requests of all threads that wait, or are with a backend.
+  std::function<std::uint64_t()> load;
+
   TimePoint told_refused{};
   std::string id_prefix;
   std::uint64_t last_id = 0;

@@ -3,18 +3,28 @@
 
 #include <algorithm>
 #include <array>
+#include <string>
+#include <vector>
+
+#include "configs/nearest_name.h"
 
 namespace batchproxy {
 
 namespace {
 
+constexpr bool kImmediate = true;
+
 constexpr std::array kRoutes = {
     Route{"POST", "/v1/completions", Action::kForward, BodyKind::kCompletion},
     Route{"POST", "/v1/chat/completions", Action::kForward, BodyKind::kChat},
     Route{"POST", "/v1/chat/completions/batch", Action::kForward, BodyKind::kChatBatch},
+    Route{"POST", "/v1/responses", Action::kForward, BodyKind::kPrompted},
+    Route{"POST", "/v1/messages", Action::kForward, BodyKind::kPrompted},
+    Route{"POST", "/v1/messages/count_tokens", Action::kForward, BodyKind::kOther, kImmediate},
     Route{"POST", "/v1/embeddings", Action::kForward},
-    Route{"POST", "/tokenize", Action::kForward},
-    Route{"POST", "/detokenize", Action::kForward},
+    Route{"POST", "/v2/embed", Action::kForward},
+    Route{"POST", "/tokenize", Action::kForward, BodyKind::kOther, kImmediate},
+    Route{"POST", "/detokenize", Action::kForward, BodyKind::kOther, kImmediate},
     Route{"POST", "/score", Action::kForward},
     Route{"POST", "/v1/score", Action::kForward},
     Route{"POST", "/rerank", Action::kForward},
@@ -22,26 +32,96 @@ constexpr std::array kRoutes = {
     Route{"POST", "/v2/rerank", Action::kForward},
     Route{"POST", "/pooling", Action::kForward},
     Route{"POST", "/classify", Action::kForward},
-    Route{"GET", "/tokenizer_info", Action::kForward},
+    Route{"POST", "/generative_scoring", Action::kForward},
+    Route{"POST", "/invocations", Action::kForward, BodyKind::kPrompted},
+    Route{"POST", "/inference/v1/generate", Action::kForward},
+    Route{"POST", "/v1/systemone", Action::kForward, BodyKind::kPrompted},
+    Route{"POST", "/v1/decisions", Action::kForward, BodyKind::kPrompted},
+    Route{"POST", "/v1/audio/transcriptions", Action::kForward, BodyKind::kBytes},
+    Route{"POST", "/v1/audio/translations", Action::kForward, BodyKind::kBytes},
+    Route{"POST", "/v1/audio/speech", Action::kForward},
+    Route{"POST", "/v1/completions/render", Action::kForward, BodyKind::kOther, kImmediate},
+    Route{"POST", "/v1/chat/completions/render", Action::kForward, BodyKind::kOther, kImmediate},
+    Route{"POST", "/v1/messages/render", Action::kForward, BodyKind::kOther, kImmediate},
+    Route{"POST", "/v1/responses/render", Action::kForward, BodyKind::kOther, kImmediate},
+    Route{"GET", "/tokenizer_info", Action::kForward, BodyKind::kOther, kImmediate},
     Route{"GET", "/v1/models", Action::kModels},
     Route{"GET", "/health", Action::kHealth},
+    Route{"GET", "/ping", Action::kHealth},
     Route{"GET", "/version", Action::kVersion},
+    Route{"GET", "/load", Action::kLoad},
 };
 
+// Paths that people look for here, and why they are not.
+struct NotHere {
+  std::string_view path;  // with a slash at its end: all paths below it
+  std::string_view why;
+};
+constexpr std::string_view kOnAdmin = "It is on the admin address (batchproxy.admin).";
+constexpr std::string_view kPerEngine =
+    "It would change one engine of several: ask each engine at its own address.";
+constexpr std::array kNotHere = {
+    NotHere{"/metrics", kOnAdmin},
+    NotHere{"/status", kOnAdmin},
+    NotHere{"/livez", kOnAdmin},
+    NotHere{"/readyz", kOnAdmin},
+    NotHere{"/admin/", kOnAdmin},
+    NotHere{"/v1/load_lora_adapter", kPerEngine},
+    NotHere{"/v1/unload_lora_adapter", kPerEngine},
+    NotHere{"/v1/responses/",
+            "A stored response is known to one engine alone, and over several engines nobody knows "
+            "to which: send the conversation with each request instead."},
+};
+
+std::string_view without_slash(std::string_view path) {
+  if (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);
+  return path;
+}
+
 const Route* find_path(std::string_view path) {
-  const auto it = std::find_if(kRoutes.begin(), kRoutes.end(),
-                               [&](const Route& route) { return route.path == path; });
+  const auto it = std::ranges::find(kRoutes, without_slash(path), &Route::path);
   return it == kRoutes.end() ? nullptr : &*it;
+}
+
+bool takes_head(const Route& route) {
+  return route.method == "GET" && route.action != Action::kForward;
+}
+
+// The served path that `path` may have meant; empty if there is none.
+std::string_view nearest_path(std::string_view path, const std::vector<std::string_view>& served) {
+  constexpr std::string_view kVersion = "/v1";
+  if (const Route* route = find_path(std::string(kVersion).append(path))) return route->path;
+  // A base URL that ends in what the client adds, too.
+  for (auto tail = path; tail.starts_with(kVersion);) {
+    tail.remove_prefix(kVersion.size());
+    if (const Route* route = find_path(tail)) return route->path;
+  }
+  return nearest_name(without_slash(path), served).value_or(std::string_view());
+}
+
+Error nothing_at(std::string_view path) {
+  std::string text = "batchproxy serves nothing at " + std::string(path) + ". ";
+  const auto known = std::ranges::find_if(kNotHere, [&](const NotHere& other) {
+    return other.path.ends_with('/') ? path.starts_with(other.path)
+                                     : without_slash(path) == other.path;
+  });
+  if (known != kNotHere.end()) return {Errc::kUnknownRoute, text.append(known->why)};
+  std::vector<std::string_view> served;
+  for (const Route& route : kRoutes) served.push_back(route.path);
+  const std::string_view nearest = nearest_path(path, served);
+  if (!nearest.empty()) {
+    return {Errc::kUnknownRoute, text.append("Did you mean ").append(nearest).append("?")};
+  }
+  return {Errc::kUnknownRoute, text.append("Served here: ").append(join(served)).append(".")};
 }
 
 }  // namespace
 
 Result<const Route*> find_route(std::string_view method, std::string_view path) {
   const Route* route = find_path(path);
-  if (route == nullptr) {
-    return Error{Errc::kUnknownRoute, "There is nothing at " + std::string(path) + "."};
-  }
-  if (route->method != method) {
+  if (route == nullptr) return nothing_at(path);
+  const bool taken = route->method == method || (method == "HEAD" && takes_head(*route));
+  if (!taken) {
     return Error{Errc::kMethodNotAllowed, std::string(path) + " takes " +
                                               std::string(route->method) + ", not " +
                                               std::string(method) + "."};
@@ -49,9 +129,10 @@ Result<const Route*> find_route(std::string_view method, std::string_view path) 
   return route;
 }
 
-std::string_view allowed_method(std::string_view path) {
+std::string_view allowed_methods(std::string_view path) {
   const Route* route = find_path(path);
-  return route == nullptr ? std::string_view() : route->method;
+  if (route == nullptr) return {};
+  return takes_head(*route) ? "GET, HEAD" : route->method;
 }
 
 }  // namespace batchproxy

@@ -13,8 +13,9 @@ namespace batchproxy {
 enum class Action {
   kForward,  // schedule it and send it to a backend
   kModels,   // GET /v1/models, from what the backends have said
-  kHealth,   // GET /health: 200 while any backend is ready
+  kHealth,   // GET /health and /ping: 200 while any backend is ready
   kVersion,  // GET /version: ours
+  kLoad,     // GET /load: how many requests wait, or are with a backend
 };
 
 struct Route {
@@ -22,14 +23,19 @@ struct Route {
   std::string_view path;
   Action action;
   BodyKind body = BodyKind::kOther;
+  bool immediate = false;  // needs no slot of the engine: see Ticket
 
   // Whether success is a JSON object here, unless it is a stream.
-  bool expects_object() const { return body != BodyKind::kOther; }
+  bool expects_object() const { return body <= BodyKind::kChatBatch; }
 };
 
-// The route of `method` and `path`, or kUnknownRoute, or kMethodNotAllowed (then allowed_method()
-// says which one would do).
+// For `allow` where no path is asked for.
+constexpr std::string_view kAllMethods = "GET, HEAD, POST";
+
+// The route of `method` and `path`, or kUnknownRoute, or kMethodNotAllowed (then allowed_methods()
+// says which ones would do). A slash at the end makes no difference; HEAD is taken where we answer
+// GET ourselves.
 Result<const Route*> find_route(std::string_view method, std::string_view path);
-std::string_view allowed_method(std::string_view path);
+std::string_view allowed_methods(std::string_view path);
 
 }  // namespace batchproxy

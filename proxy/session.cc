@@ -49,6 +49,11 @@ Error no_key(bool given) {
                                         "`Authorization: Bearer <key>`, or as `x-api-key: <key>`."};
 }
 
+// For HEAD: what GET would be answered, without its body.
+void drop_body(std::string& answer) {
+  answer.resize(answer.find("\r\n\r\n") + 4);
+}
+
 Error bad_chunks() {
   return {Errc::kBadHttp, "Malformed HTTP: the chunked body has an error."};
 }
@@ -222,7 +227,7 @@ Task<bool> Session::serve_one() {
   hold.set(request.body.size());
   request.arrival = std::chrono::steady_clock::now();
   connection_->never_expire();
-  if (!is_forwarded(*request.route)) {
+  if (!is_forwarded(request)) {
     co_return co_await reply_local(*request.route, request);
   }
   Dispatch dispatch(thread_, *connection_, request);
@@ -241,6 +246,7 @@ bool Session::take_head(std::size_t& searched) {
   if (end) {
     fault_ = fault(http::parse_request_head(bytes.substr(0, *end), http::kRequestLimits,
                                             thread_.request_head));
+    if (fault_ && fault_->code == Errc::kMethodNotAllowed) allow_ = kAllMethods;
     pos_ = *end;
     return true;
   }
@@ -259,7 +265,7 @@ bool Session::read_some() {
 // Whether it is refused by what its head says: fault_ says why.
 bool Session::is_refused(const http::RequestHead& head, ClientRequest& request) {
   fault_ = fault(find_fault(head, request));
-  if (fault_ && fault_->code == Errc::kMethodNotAllowed) allow_ = allowed_method(head.path());
+  if (fault_ && fault_->code == Errc::kMethodNotAllowed) allow_ = allowed_methods(head.path());
   return fault_ != nullptr;
 }
 
@@ -269,6 +275,7 @@ std::optional<Error> Session::find_fault(const http::RequestHead& head, ClientRe
   const auto route = find_route(head.method, head.path());
   if (!route) return route.error();
   request.route = *route;
+  if (head.target == head.path()) request.target = (*route)->path;  // without a slash at its end
   if (head.fields.framing.content_length > thread_.settings.max_body) {
     return body_too_large(thread_.settings.max_body);
   }
@@ -301,6 +308,7 @@ ClientRequest Session::describe_request(const http::RequestHead& head) const {
   ClientRequest request;
   request.target = head.target;
   request.minor_version = head.minor_version;
+  request.head_only = head.method == "HEAD";
   request.keep_alive = head.keep_alive();
   request.timeout = thread_.settings.request_timeout;
   std::string_view api_key;
@@ -385,7 +393,9 @@ Task<bool> Session::reject(const ClientRequest* request) {
   } else {
     thread_.next_request_id().append_to(id);
   }
-  return write_last(compose_error(*fault_, {id, 1, false}, allow_));
+  std::string answer = compose_error(*fault_, {id, 1, false}, allow_);
+  if (request != nullptr && request->head_only) drop_body(answer);
+  return write_last(std::move(answer));
 }
 
 Task<bool> Session::write_last(std::string answer) {
@@ -402,16 +412,19 @@ Task<bool> Session::reply_no_models(const ClientRequest& request) {
   const bool keep_alive = request.keep_alive && !thread_.draining;
   std::string id;
   request.append_shown_id(id);
-  const std::string answer = compose_error(error, {id, request.minor_version, keep_alive});
+  std::string answer = compose_error(error, {id, request.minor_version, keep_alive});
+  if (request.head_only) drop_body(answer);
   const bool sent = co_await connection_->write(answer, thread_.settings.write_stall);
   co_return sent&& keep_alive;
 }
 
 // An engine that shows its list only to holders of a key that we have not shows it to its clients.
-bool Session::is_forwarded(const Route& route) const {
-  if (route.action == Action::kForward) return true;
+bool Session::is_forwarded(const ClientRequest& request) const {
+  const Action action = request.route->action;
+  if (action == Action::kForward) return true;
   const ModelTable& models = *thread_.models;
-  return route.action == Action::kModels && !models.has_list() && !models.anything().empty();
+  return action == Action::kModels && !request.head_only && !models.has_list() &&
+         !models.anything().empty();
 }
 
 Task<bool> Session::reply_local(const Route& route, const ClientRequest& request) {
@@ -427,6 +440,9 @@ Task<bool> Session::reply_local(const Route& route, const ClientRequest& request
     case Action::kVersion:
       body = R"({"version":"batchproxy )" BATCHPROXY_VERSION R"("})";
       break;
+    case Action::kLoad:
+      body = fmt::format(R"({{"server_load":{}}})", thread_.load());
+      break;
     case Action::kHealth:
       head.status = thread_.ready.empty() ? 503 : 200;
       head.content_type = {};
@@ -438,8 +454,8 @@ Task<bool> Session::reply_local(const Route& route, const ClientRequest& request
   const bool keep_alive = request.keep_alive && !thread_.draining;
   std::string id;
   request.append_shown_id(id);
-  const std::string answer =
-      compose_head(head, body.size(), {id, request.minor_version, keep_alive}) + body;
+  std::string answer = compose_head(head, body.size(), {id, request.minor_version, keep_alive});
+  if (!request.head_only) answer += body;
   const bool sent = co_await connection_->write(answer, thread_.settings.write_stall);
   co_return sent&& keep_alive;
 }

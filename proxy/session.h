@@ -42,7 +42,7 @@ class Session final : public Closable, private IdleClient {
   Task<bool> reject(const ClientRequest* request = nullptr);
   Task<bool> write_last(std::string answer);
   Task<bool> give_up_reading();
-  bool is_forwarded(const Route& route) const;
+  bool is_forwarded(const ClientRequest& request) const;
   Task<bool> reply_local(const Route& route, const ClientRequest& request);
   Task<bool> reply_no_models(const ClientRequest& request);
   ClientRequest describe_request(const http::RequestHead& head) const;

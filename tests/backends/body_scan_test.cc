@@ -85,6 +85,16 @@ TEST(BodyScan, PointsToThePromptAsItStands) {
   EXPECT_TRUE(scan(R"({"input":"a"})", BodyKind::kOther)->prompt.empty());
 }
 
+TEST(BodyScan, APromptOfAnyFormIsOneAndSharesNoCall) {
+  for (const char* key : {"messages", "input", "state", "prompt"}) {
+    const auto found =
+        scan("{\"" + std::string(key) + R"(":["a","b"],"n":2})", BodyKind::kPrompted);
+    EXPECT_EQ(found->prompt, R"(["a","b"])") << key;
+    EXPECT_EQ(found->prompts, 1u) << key;
+    EXPECT_EQ(found->packing, Packing::kNever) << key;
+  }
+}
+
 TEST(BodyScan, LetsARequestShareACallUnlessItsAnswerWouldDiffer) {
   for (const char* text :
        {R"({"prompt":"p"})", R"({"prompt":[1]})", R"({"prompt":"p","n":1,"echo":false})",

@@ -1,10 +1,14 @@
 // tests/proxy/router_test.cc - the allow-list.
 #include "proxy/router.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 namespace batchproxy {
 namespace {
+
+using testing::EndsWith;
+using testing::HasSubstr;
 
 TEST(Router, KnowsItsRoutes) {
   EXPECT_EQ((*find_route("POST", "/v1/completions"))->body, BodyKind::kCompletion);
@@ -14,15 +18,46 @@ TEST(Router, KnowsItsRoutes) {
 }
 
 TEST(Router, RefusesWhatIsNotOnTheList) {
-  for (const char* path : {"/", "/metrics", "/v1/completions/", "/v1//completions", "/invocations",
-                           "/sleep", "/collective_rpc", "*"}) {
+  for (const char* path : {"/", "/metrics", "/v1//completions", "/sleep", "/collective_rpc", "*"}) {
     EXPECT_EQ(find_route("POST", path).error().code, Errc::kUnknownRoute) << path;
   }
 }
 
 TEST(Router, SaysWhichMethodWouldDo) {
   EXPECT_EQ(find_route("GET", "/v1/completions").error().code, Errc::kMethodNotAllowed);
-  EXPECT_EQ(allowed_method("/v1/completions"), "POST");
+  EXPECT_EQ(allowed_methods("/v1/completions"), "POST");
+  EXPECT_EQ(allowed_methods("/health"), "GET, HEAD");
+  EXPECT_EQ(allowed_methods("/tokenizer_info"), "GET");
+}
+
+TEST(Router, TakesHeadWhereItAnswersItself) {
+  EXPECT_TRUE(find_route("HEAD", "/ping"));
+  EXPECT_FALSE(find_route("HEAD", "/tokenizer_info"));
+}
+
+TEST(Router, TakesASlashAtTheEnd) {
+  EXPECT_EQ((*find_route("POST", "/v1/completions/"))->path, "/v1/completions");
+  EXPECT_FALSE(find_route("POST", "/v1/completions//"));
+}
+
+TEST(Router, OnlyTokenWorkGoesAtOnce) {
+  for (const char* path :
+       {"/tokenize", "/detokenize", "/v1/messages/count_tokens", "/v1/chat/completions/render"}) {
+    EXPECT_TRUE((*find_route("POST", path))->immediate) << path;
+  }
+  EXPECT_FALSE((*find_route("POST", "/v1/responses"))->immediate);
+}
+
+TEST(Router, SaysWhatMayHaveBeenMeant) {
+  const auto says = [](const char* path) { return find_route("POST", path).error().message; };
+  EXPECT_EQ(says("/chat/completions"),
+            "batchproxy serves nothing at /chat/completions. Did you mean /v1/chat/completions?");
+  EXPECT_THAT(says("/v1/v1/models"), EndsWith("Did you mean /v1/models?"));
+  EXPECT_THAT(says("/v1/chat/completion"), EndsWith("Did you mean /v1/chat/completions?"));
+  EXPECT_THAT(says("/metrics"), HasSubstr("admin address"));
+  EXPECT_THAT(says("/v1/responses/resp_1"), HasSubstr("several engines"));
+  EXPECT_THAT(says("/v1/load_lora_adapter"), HasSubstr("each engine"));
+  EXPECT_THAT(says("/elsewhere"), HasSubstr("Served here: /v1/completions, "));
 }
 
 }  // namespace
