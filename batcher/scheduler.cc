@@ -174,6 +174,7 @@ void Scheduler::take(TimePoint now, std::vector<Ticket*>& decided) {
 }
 
 void Scheduler::tell_refused() {
+  if (refused_.empty()) return;
   decided_->insert(decided_->end(), refused_.begin(), refused_.end());
   refused_.clear();
 }

@@ -190,6 +190,9 @@ struct ProxyOptions {
                              "Seconds to finish open requests after SIGTERM or Ctrl-C."};
   Key<Seconds> health_interval{"health_interval", Seconds(2), between(0.05, 600),
                                "Seconds between two looks at an engine's /health."};
+  Key<Seconds> health_timeout{"health_timeout", Seconds(10), between(0.05, 600),
+                              "Seconds without an answer to /health, or to anything else, after "
+                              "which an engine is taken to be down."};
   Key<Seconds> metrics_interval{"metrics_interval", Seconds(0.25), between(0.05, 600),
                                 "Seconds between two looks at an engine's /metrics."};
   Key<std::string> log_level{"log_level", "info",

@@ -55,7 +55,8 @@ App::App(const Options& options, Topology topology, ApiKeysPtr keys, const std::
       console_(options_),
       monitor_(io_,
                {to_duration(*options.proxy.health_interval),
-                to_duration(*options.proxy.metrics_interval)},
+                to_duration(*options.proxy.metrics_interval),
+                to_duration(*options.proxy.health_timeout)},
                {[this](BackendId backend, Health health, const std::string& why) {
                   on_health(backend, health, why);
                 },
@@ -409,7 +410,8 @@ ReloadReport App::reload() {
   report.lines.insert(report.lines.end(), plan_lines.begin(), plan_lines.end());
   data_.set_settings(data_path_settings(options_, backend_count()), scheduler_options(options_));
   monitor_.set_intervals({to_duration(*options_.proxy.health_interval),
-                          to_duration(*options_.proxy.metrics_interval)});
+                          to_duration(*options_.proxy.metrics_interval),
+                          to_duration(*options_.proxy.health_timeout)});
   monitor_.look_again();
   set_log_level(*options_.proxy.log_level);
   ++generation_;

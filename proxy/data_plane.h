@@ -71,7 +71,7 @@ class DataPlane {
   // Prompts in flight to a backend.
   std::uint32_t inflight(BackendId backend) const;
   std::uint64_t answered(BackendId backend) const;  // so far
-  std::uint64_t load() const;  // requests that wait, or are with a backend
+  std::uint64_t load() const;                       // requests that wait, or are with a backend
   void collect(Snapshot& into) const;
 
  private:

@@ -37,7 +37,8 @@ constexpr auto kUse = asio::as_tuple(asio::use_awaitable);
 constexpr std::uint64_t kMostBodyBytes = 256u << 20;
 constexpr std::uint32_t kMostHeaderBytes = 64u << 10;
 constexpr int kBacklog = 2048;  // as uvicorn
-constexpr auto kLastWords = std::chrono::milliseconds(300);  // between an engine's death and the end
+constexpr auto kLastWords =
+    std::chrono::milliseconds(300);  // between an engine's death and the end
 
 // entrypoints/serve/utils/error_response.py of vLLM 0.32.
 constexpr std::string_view kDead =
