@@ -44,7 +44,11 @@ void Breaker::on_outcome(Outcome outcome, std::uint32_t generation, Duration usu
       break;
     case Outcome::kServerError:
       // It lives, but is it well? The next request may tell.
-      if (probing) probe_again(now + kLastResort);
+      if (probing) {
+        probe_again(now + kLastResort);
+      } else {
+        count(errors_, kErrors, usual, now);
+      }
       break;
     case Outcome::kExpired:
     case Outcome::kLeft:
@@ -83,7 +87,7 @@ void Breaker::on_ready(TimePoint now) {
 }
 
 void Breaker::count(int& failures, int most, Duration usual, TimePoint now) {
-  if (losses_ + refuted_ == 0) streak_ = now;
+  if (losses_ + refuted_ + errors_ == 0) streak_ = now;
   if (++failures >= most && now - streak_ >= std::max(kLeastStreak, usual + usual / 4)) open(now);
 }
 
@@ -104,7 +108,7 @@ void Breaker::close() {
 }
 
 void Breaker::forgive() {
-  losses_ = refuted_ = 0;
+  losses_ = refuted_ = errors_ = 0;
 }
 
 void Breaker::probe_again(TimePoint at) {

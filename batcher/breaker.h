@@ -11,7 +11,7 @@
 // bad requests must not cost the others a backend. So what tells against a backend is:
 //  - that its engine has died, or stands still: at once;
 //  - an error that another backend's answer to the same request has refuted: the fifth without a
-//    success in between;
+//    success in between; where none has, the tenth: then nobody's request fares better;
 //  - a connection that died, or no answer within attempt_timeout: the third without a success in
 //    between.
 // The last two count only after as long without a success as its answers usually take: until then
@@ -52,6 +52,7 @@ class Breaker {
  public:
   static constexpr int kLosses = 3;
   static constexpr int kRefuted = 5;
+  static constexpr int kErrors = 10;
   static constexpr Duration kPause = std::chrono::seconds(5);  // times the openings in a row
   static constexpr Duration kMaxPause = std::chrono::seconds(60);
   static constexpr Duration kLastResort = std::chrono::seconds(1);
@@ -96,6 +97,7 @@ class Breaker {
   TimePoint streak_{};  // the first failure since the last success
   int losses_ = 0;      // since the last success
   int refuted_ = 0;     // likewise
+  int errors_ = 0;      // likewise, refuted or not
   int openings_ = 0;    // in a row
   bool stuck_ = false;  // it stood still, and has shown no sign of life since
   std::uint32_t generation_ = 0;

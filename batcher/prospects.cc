@@ -159,9 +159,10 @@ void Scheduler::learn(Backend& backend, const Grant& grant, Outcome outcome, Tim
 // A request that is overdue goes beyond the room, but not where it would wait for longer than half
 // of what the most hurried of the clients have given.
 void Scheduler::note_time_given(Duration time, TimePoint now) {
-  if (time > shortest_time_ && now < shortest_until_) return;
+  const bool longer = time - time / 8 > shortest_time_;
+  if (longer && now < shortest_until_) return;
   shortest_until_ = now + kHurried;
-  if (time == shortest_time_) return;
+  if (!longer && time >= shortest_time_) return;  // as good as the same
   shortest_time_ = time;
   for (Backend& backend : backends_) limit_to_time(backend);
 }

@@ -271,7 +271,7 @@ void LaneOracle::check_empty() const {
 // --- the breaker --------------------------------------------------------------------------------
 
 void LaneOracle::BreakerRules::on_up(TimePoint now) {
-  losses = refuted = 0;
+  losses = refuted = errors = 0;
   if (open) {
     probing = false;
     since = until = now;
@@ -290,11 +290,15 @@ void LaneOracle::BreakerRules::on_result(Outcome outcome, std::uint32_t of_epoch
     case Outcome::kGood:
     case Outcome::kRejected:
     case Outcome::kFull:
-      losses = refuted = 0;
+      losses = refuted = errors = 0;
       if (probing) close();
       break;
     case Outcome::kServerError:
-      if (std::exchange(probing, false)) since = until = now + 1s;
+      if (std::exchange(probing, false)) {
+        since = until = now + 1s;
+      } else {
+        count(errors, 10, usual, now);
+      }
       break;
     case Outcome::kExpired:
     case Outcome::kLeft:
@@ -320,14 +324,14 @@ void LaneOracle::BreakerRules::on_refuted(Duration usual, TimePoint now) {
 }
 
 void LaneOracle::BreakerRules::count(int& failures, int most, Duration usual, TimePoint now) {
-  if (losses + refuted == 0) streak = now;
+  if (losses + refuted + errors == 0) streak = now;
   const Duration least = std::max<Duration>(500ms, usual + usual / 4);
   if (++failures >= most && now - streak >= least) trip(now);
 }
 
 void LaneOracle::BreakerRules::close() {
   open = probing = stuck = false;
-  losses = refuted = openings = 0;
+  losses = refuted = errors = openings = 0;
 }
 
 void LaneOracle::BreakerRules::trip(TimePoint now) {
@@ -335,7 +339,7 @@ void LaneOracle::BreakerRules::trip(TimePoint now) {
   probing = stuck = false;
   since = now;
   until = now + std::min<Duration>(60s, ++openings * Duration(5s));
-  losses = refuted = 0;
+  losses = refuted = errors = 0;
   ++epoch;
 }
 

@@ -48,7 +48,7 @@ class LaneOracle {
   struct BreakerRules {
     bool open = false, probing = false, stuck = false;
     TimePoint since{}, until{}, probing_since{}, streak{};
-    int losses = 0, refuted = 0, openings = 0;
+    int losses = 0, refuted = 0, errors = 0, openings = 0;
     std::uint32_t epoch = 0;
 
     void on_up(TimePoint now);
