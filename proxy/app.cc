@@ -275,7 +275,8 @@ void App::tell_failures(const Snapshot& now) {
     if (!reasons.empty()) {
       spdlog::warn("{}: calls failed: {}; what can be is sent again", backend.name, reasons);
     }
-    if (backend.breaker_open && !last.breaker_open) {
+    // That one stands still is told by tell_stall().
+    if (backend.breaker_open && !last.breaker_open && !backend.stuck) {
       spdlog::warn(
           "{}: its calls keep failing: it gets one request now and then until one is "
           "answered",

@@ -247,6 +247,7 @@ void DataPlane::collect(Snapshot& into) const {
     backend.inflight = lane.inflight[backend.id].load(std::memory_order_relaxed);
     backend.room = lane.room[backend.id].load(std::memory_order_relaxed);
     backend.breaker_open = lane.breaker_open[backend.id].load(std::memory_order_relaxed);
+    backend.stuck = lane.stuck[backend.id].load(std::memory_order_relaxed);
   }
   into.affine = lane.affine.load(std::memory_order_relaxed);
   into.merged_calls = lane.merged_calls.load(std::memory_order_relaxed);

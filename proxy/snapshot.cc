@@ -134,6 +134,8 @@ void add_backends(Families& families, const Snapshot& now) {
        MetricType::Gauge, [](const BackendSnapshot& b) { return b.room; });
   each("batchproxy_backend_answered_total", "Requests that the backend has answered.",
        MetricType::Counter, [](const BackendSnapshot& b) { return b.answered; });
+  each("batchproxy_backend_stuck", "1 while it stands still with requests in hand.",
+       MetricType::Gauge, [](const BackendSnapshot& b) { return b.stuck ? 1 : 0; });
   each("batchproxy_backend_breaker_open", "1 while its calls fail and it is given next to none.",
        MetricType::Gauge, [](const BackendSnapshot& b) { return b.breaker_open ? 1 : 0; });
   auto& failed = families.add("batchproxy_attempts_failed_total",
@@ -156,6 +158,7 @@ json::object to_object(const BackendSnapshot& backend) {
                       {"room", backend.room},
                       {"answered", backend.answered}};
   if (backend.breaker_open) object["breaker"] = "open";
+  if (backend.stuck) object["stuck"] = true;
   if (!backend.problem.empty()) object["problem"] = backend.problem;
   if (!backend.gpus.empty()) object["gpus"] = backend.gpus;
   return object;

@@ -27,6 +27,7 @@ struct BackendSnapshot {
   std::uint64_t room = 0;      // prompts that it should have in flight, as learnt
   std::uint64_t answered = 0;  // requests
   bool breaker_open = false;   // its calls fail: it is given next to none
+  bool stuck = false;          // it stands still
   std::array<std::uint64_t, kCallFailures> failed_attempts{};
 };
 

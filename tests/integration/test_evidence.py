@@ -211,6 +211,7 @@ def test_what_a_stuck_engine_holds_is_asked_elsewhere(serve, scripted):
     assert 1 <= len(held) == len(stuck.backend.requests) < 16
     wait_until(lambda: "stands still" in proxy.output(), "the log to name it")
     assert breaker_is_open(proxy, stuck) and not breaker_is_open(proxy, well)
+    assert state(proxy, stuck)["stuck"] and "stuck" not in state(proxy, well)
     assert ask(proxy)[0].headers["x-batchproxy-attempts"] == "1", "nothing more is sent to it"
 
 
