@@ -80,7 +80,8 @@ Attempts::Next Attempts::after(const Attempt& attempt, BackendSet served_by) {
     case CallFailure::kTimedOut:
       return may ? Next::kRetryInBudget : Next::kDeliver;
     case CallFailure::kBareError:
-      return may && elsewhere ? Next::kRetryInBudget : Next::kDeliver;
+      // It says nothing, not even that asking the same one again is in vain.
+      return may && (elsewhere || made_ < 2) ? Next::kRetryInBudget : Next::kDeliver;
     case CallFailure::kBadAnswer:
     case CallFailure::kWrongCount:
       return may && made_ < 2 ? Next::kRetryInBudget : Next::kDeliver;

@@ -8,8 +8,8 @@
 //    vLLM says so; and the request is a suspect.
 //  - a full backend: the request waits here until there is room, and the try does not count.
 //  - a bad answer: 5xx, garbage, or nothing in time. Often the request is the cause, so it is sent
-//    again only if the retry budget (batcher/retry_budget.h) allows: garbage once, 5xx only to a
-//    backend that has not failed it.
+//    again only if the retry budget (batcher/retry_budget.h) allows: garbage and an empty 500 once,
+//    5xx only to a backend that has not failed it.
 // Anything else is the client's: 4xx above all.
 //
 // A request that was on an engine when it ended is a suspect: perhaps it was the cause. With two
