@@ -26,14 +26,14 @@ struct ApiRequest {
   std::string content_type;
   std::string authorization;
   std::string request_id;  // of the header X-Request-Id
-  std::string body;
+  std::string body{};
   std::int64_t unix_time = 0;
 };
 
 struct ApiReply {
   int status = 200;
   std::string content_type = "application/json";
-  std::string body;
+  std::string body{};
   std::string_view allow = {};  // of a 405: the method that would do
 };
 
