@@ -10,7 +10,7 @@
 namespace batchproxy {
 namespace {
 
-class Call : public InFlight {
+class Call final : public InFlight {
  public:
   Call(InFlightList& calls, BackendId backend) : backend_(backend) { calls.push_back(*this); }
   BackendId called() const override { return backend_; }
