@@ -346,7 +346,7 @@ def test_row_01_backend_killed_in_mid_batch(serve, engines, merge):
     assert {backend for backend, _ in told} == {name_of(victim)} and told[name_of(victim), "reset"] >= 10
     assert sum(count for (_, reason), count in told.items() if reason in ("reset", "cut")) == attempts["2"]
     assert figure(proxy, "batchproxy_requests_retried_total") == sum(told.values())
-    assert finished(proxy, "ok") == 500
+    wait_until(lambda: finished(proxy, "ok") == 500, "all to be counted")
     logged(proxy, f"{name_of(victim)} .* is not ready: ")
 
 
@@ -498,7 +498,7 @@ def test_row_04_garbage(serve, scripted, garbage):
     assert "It works" not in str(body) and set(body) == {"error"}
     assert len(alone.requests) == 2
     assert failures_told(proxy) == {(name_of(alone), "garbage"): 2}
-    assert finished(proxy, "backend_error") == 1
+    wait_until(lambda: finished(proxy, "backend_error") == 1, "all to be counted")
 
 
 WRONG_INDICES = {"one missing": [0, 1, 2], "one too many": [0, 1, 2, 3, 4], "twice the same": [0, 1, 1, 3],
@@ -518,7 +518,8 @@ def test_row_05_wrong_choices_in_a_shared_call(serve, scripted, indices):
     assert sorted(len(prompts_of(request)) for request in liar.requests) == [1, 1, 1, 1, 4]
     assert figure(proxy, "batchproxy_batch_mismatch_total") == 1
     logged(proxy, f"a list answer of {name_of(liar)} could not be taken apart; its members are sent alone")
-    assert failures(proxy) == {} and finished(proxy, "ok") == 4
+    assert failures(proxy) == {}
+    wait_until(lambda: finished(proxy, "ok") == 4, "all to be counted")
 
 
 def test_row_05_wrong_choices_in_a_clients_list(serve, scripted):
@@ -574,10 +575,10 @@ def test_row_07_08_refusal_of_a_shared_call(serve, engines, row, status):
     assert sum(what == "received" for _, what, _, _ in engine.events()) == 1 + 4 * 2 + 1
     if status == 400:
         assert_quiet(proxy)
-        assert finished(proxy, "client_error") == 1
+        wait_until(lambda: finished(proxy, "client_error") == 1, "all to be counted")
     else:
         assert failures_told(proxy) == {(name_of(engine), "status"): 1}
-        assert finished(proxy, "backend_error") == 1
+        wait_until(lambda: finished(proxy, "backend_error") == 1, "all to be counted")
     assert figure(proxy, f'batchproxy_backend_breaker_open{{backend="{name_of(engine)}"}}') == 0
     assert figure(proxy, "batchproxy_requests_retried_total") == 0
 
@@ -767,7 +768,7 @@ def test_row_14_disconnect_storm(serve, engines):
     worst = asyncio.run(storm("first", 1000))
     assert worst <= 2 * calm
     wait_until(lambda: finished(proxy, "client_gone") == 1000, "them to be counted")
-    assert finished(proxy, "ok") == 2000
+    wait_until(lambda: finished(proxy, "ok") == 2000, "all to be counted")
     wait_until(lambda: abs(harness.open_files(pid) - files) <= 2, "the descriptors to be given back")
     assert figure(proxy, "batchproxy_buffered_bytes") == 0
     assert harness.resident_kib(pid) - memory <= 2000 * 64 or is_sanitized()  # what the allocator keeps of the peak
@@ -908,7 +909,7 @@ def assert_serves_while_it_cannot_log(serve, scripted):
     assert figure(proxy, "batchproxy_requests_retried_total") == attempts["2"]
     assert failures(proxy) == {(name_of(flaky), "reset"): attempts["2"]}
     assert not [line for line in proxy.errors if "calls failed" in line], "there was no place for it"
-    assert finished(proxy, "ok") == attempts.total()
+    wait_until(lambda: finished(proxy, "ok") == attempts.total(), "all to be counted")
 
 
 def test_row_19_log_disk_full(serve, scripted, monkeypatch, tmp_path):
@@ -1143,7 +1144,7 @@ def test_row_31_all_down_then_up(serve, engines):
     assert received(four) == {text_of(prompt): 1 for prompt in prompts}, "each once"
     logged(proxy, "a backend is ready again; 500 requests have waited for it")
     assert failures(proxy) == {} and figure(proxy, "batchproxy_requests_retried_total") == 0
-    assert finished(proxy, "ok") == 500
+    wait_until(lambda: finished(proxy, "ok") == 500, "all to be counted")
 
 
 def test_row_31_all_down_for_too_long(serve, engines):
@@ -1230,7 +1231,7 @@ def test_row_33_late_answer_of_an_abandoned_attempt(serve, scripted):
     assert attempts[-1] == "2"
     assert failures_told(proxy) == {(name_of(late), "timeout"): 1}
     assert figure(proxy, "batchproxy_requests_retried_total") == 1
-    assert finished(proxy, "ok") == len(attempts) + 5
+    wait_until(lambda: finished(proxy, "ok") == len(attempts) + 5, "all to be counted")
 
 
 def test_row_36_connection_refused(serve, engines):
@@ -1309,7 +1310,7 @@ def test_row_36_unroutable_address(serve, scripted):
         told = failures_told(proxy)
         assert set(told) == {(name_of(hole), "unreachable")}
         assert figure(proxy, "batchproxy_requests_retried_total") == told[name_of(hole), "unreachable"] >= 1
-        assert finished(proxy, "ok") == 8
+        wait_until(lambda: finished(proxy, "ok") == 8, "all to be counted")
 
 
 def test_row_09_death_over_a_kept_connection_counts_whatever_follows(serve, scripted):
