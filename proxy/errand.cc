@@ -2,8 +2,8 @@
 #include "proxy/errand.h"
 
 #include <algorithm>
-#include <array>
 #include <utility>
+#include <vector>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -29,13 +29,13 @@ void RequestPhase::end_call() {
 }
 
 SharedHead::SharedHead(const AnswerHead& head) : head_(head) {
-  const std::array fields{&head_.content_type,   &head_.content_encoding, &head_.retry_after,
-                          &head_.retry_after_ms, &head_.should_retry,     &head_.more};
-  for (const std::string_view* field : fields) text_.append(*field);
+  std::vector<std::string_view*> values{&head_.more};
+  for (const KeptField& kept : kKeptFields) values.push_back(&(head_.*kept.value));
+  for (const std::string_view* value : values) text_.append(*value);
   const char* at = text_.data();
-  for (std::string_view* field : fields) {
-    *field = {at, field->size()};
-    at += field->size();
+  for (std::string_view* value : values) {
+    *value = {at, value->size()};
+    at += value->size();
   }
 }
 
@@ -191,16 +191,18 @@ Task<void> Errand::look_after(BackendId backend) {
   co_await waiter_.wait();
 }
 
-Attempt Errand::attempt_of(CallFailure failure) const {
-  const bool answered = failure == CallFailure::kNone;
+// `pause`: what the answer asks for.
+Attempt Errand::attempt_of(CallFailure failure, Duration pause) const {
+  const unsigned status = answer_status();
+  const bool good = status > 0 && status < 400;
   return {.backend = ticket_.verdict.backend,
           .failure = failure,
-          .status = answered ? answer().status : 0,
-          .asks_to_wait = answered && wait_asked_for(answer()) > Duration::zero(),
+          .status = status,
+          .asks_to_wait = pause > Duration::zero(),
           .may_wait = thread_.settings.holds_for_room,
           .alone = ticket_.verdict.alone,
           .went_down = went_down_,
-          .time_left = std::chrono::steady_clock::now() < ticket_.deadline};
+          .time_left = good || std::chrono::steady_clock::now() < ticket_.deadline};
 }
 
 // A client that leaves before a byte has come may know of no fault, but many do tell of one.
@@ -222,10 +224,11 @@ void Errand::note_fault() {
 std::optional<Errand::Ending> Errand::after(CallFailure failure) {
   const bool shared = shares_call();
   const bool answered = failure == CallFailure::kNone;
-  const Attempt attempt = attempt_of(failure);
+  const Duration pause = answered ? wait_asked_for(answer()) : Duration::zero();
+  const Attempt attempt = attempt_of(failure, pause);
   if (has_answer()) ticket_.verdict.refutes = attempts_.failed_by();
   // The backend is free of us, however long the client takes to read.
-  release(outcome_of_end(attempt), answered ? wait_asked_for(answer()) : Duration::zero());
+  release(outcome_of_end(attempt), pause);
   if (cancelled_) return Ending::kCancelled;
   if (failure == CallFailure::kBadAnswer) note_fault();
   const Attempts::Next next = attempts_.after(attempt, ticket_.backends);

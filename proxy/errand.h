@@ -137,7 +137,7 @@ class Errand final : public VerdictSink, private InFlight {
   Task<void> settle();
   Task<void> look_after(BackendId backend);
   void note_fault();
-  Attempt attempt_of(CallFailure failure) const;
+  Attempt attempt_of(CallFailure failure, Duration pause) const;
   Outcome outcome_of_end(const Attempt& attempt) const;
   std::optional<Ending> after(CallFailure failure);
   Ending deliver(CallFailure failure);
