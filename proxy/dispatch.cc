@@ -449,7 +449,7 @@ ReplyContext Dispatch::context() {
   if (thread_.draining) keep_alive_ = false;
   thread_.id_text.clear();
   request_.append_shown_id(thread_.id_text);
-  return {thread_.id_text, request_.minor_version, keep_alive_};
+  return {thread_.id_text, request_.minor_version, keep_alive_, request_.cors_lines()};
 }
 
 Provenance Dispatch::provenance(const Errand& errand) const {

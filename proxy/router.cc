@@ -52,6 +52,9 @@ constexpr std::array kRoutes = {
     Route{"GET", "/load", Action::kLoad},
 };
 
+// Not in the table, so that nobody else's request is compared with it.
+constexpr Route kOptions{"OPTIONS", "*", Action::kOptions};
+
 // Paths that people look for here, and why they are not.
 struct NotHere {
   std::string_view path;  // with a slash at its end: all paths below it
@@ -119,8 +122,10 @@ Error nothing_at(std::string_view path) {
 
 Result<const Route*> find_route(std::string_view method, std::string_view path) {
   const Route* route = find_path(path);
+  if (route == nullptr && method == kOptions.method && path == kOptions.path) return &kOptions;
   if (route == nullptr) return nothing_at(path);
   const bool taken = route->method == method || (method == "HEAD" && takes_head(*route));
+  if (!taken && method == kOptions.method) return &kOptions;
   if (!taken) {
     return Error{Errc::kMethodNotAllowed, std::string(path) + " takes " +
                                               std::string(route->method) + ", not " +
@@ -130,9 +135,11 @@ Result<const Route*> find_route(std::string_view method, std::string_view path) 
 }
 
 std::string_view allowed_methods(std::string_view path) {
+  if (path == kOptions.path) return kAllMethods;
   const Route* route = find_path(path);
   if (route == nullptr) return {};
-  return takes_head(*route) ? "GET, HEAD" : route->method;
+  if (takes_head(*route)) return "GET, HEAD, OPTIONS";
+  return route->method == "GET" ? "GET, OPTIONS" : "POST, OPTIONS";
 }
 
 }  // namespace batchproxy

@@ -132,9 +132,10 @@ def test_head_is_get_without_the_body(served):
 
 
 def test_another_method_is_told_which_ones_would_do(served):
-    for path, method, allowed in [("/health", "POST", "GET, HEAD"), ("/v1/completions", "GET", "POST"),
-                                  ("/v1/completions", "OPTIONS", "POST"), ("/tokenizer_info", "HEAD", "GET")]:
+    for path, method, allowed in [("/health", "POST", "GET, HEAD, OPTIONS"), ("/v1/completions", "GET", "POST, OPTIONS"),
+                                  ("/v1/completions", "PUT", "POST, OPTIONS"),
+                                  ("/tokenizer_info", "HEAD", "GET, OPTIONS")]:
         response, _ = call(served.url, path, method=method)
         assert (response.status, response.headers["allow"]) == (405, allowed), (path, method)
     response, _ = call(served.url, "a:1", method="CONNECT")
-    assert (response.status, response.headers["allow"]) == (405, "GET, HEAD, POST")
+    assert (response.status, response.headers["allow"]) == (405, "GET, HEAD, POST, OPTIONS")
