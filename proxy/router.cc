@@ -61,16 +61,16 @@ struct NotHere {
   std::string_view why;
 };
 constexpr std::string_view kOnAdmin = "It is on the admin address (batchproxy.admin).";
-constexpr std::string_view kPerEngine =
-    "It would change one engine of several: ask each engine at its own address.";
+constexpr std::string_view kForAllEngines =
+    "It is on the admin address (batchproxy.admin), which asks all engines.";
 constexpr std::array kNotHere = {
     NotHere{"/metrics", kOnAdmin},
     NotHere{"/status", kOnAdmin},
     NotHere{"/livez", kOnAdmin},
     NotHere{"/readyz", kOnAdmin},
     NotHere{"/admin/", kOnAdmin},
-    NotHere{"/v1/load_lora_adapter", kPerEngine},
-    NotHere{"/v1/unload_lora_adapter", kPerEngine},
+    NotHere{"/v1/load_lora_adapter", kForAllEngines},
+    NotHere{"/v1/unload_lora_adapter", kForAllEngines},
     NotHere{"/v1/responses/",
             "A stored response is known to one engine alone, and over several engines nobody knows "
             "to which: send the conversation with each request instead."},

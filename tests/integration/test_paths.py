@@ -113,7 +113,7 @@ def test_a_slash_at_the_end_makes_no_difference(scripted):
 
 @pytest.mark.parametrize("path, says", [
     ("/chat/completions", "Did you mean /v1/chat/completions?"), ("/v1/v1/models", "Did you mean /v1/models?"),
-    ("/metrics", "admin address"), ("/status", "admin address"), ("/v1/load_lora_adapter", "each engine"),
+    ("/metrics", "admin address"), ("/status", "admin address"), ("/v1/load_lora_adapter", "admin address"),
     ("/v1/responses/resp_1", "several engines"), ("/elsewhere", "Served here: /v1/completions, ")])
 def test_an_unknown_path_is_told_what_may_have_been_meant(served, path, says):
     response, text = call(served.url, path)

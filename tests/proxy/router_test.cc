@@ -66,7 +66,8 @@ TEST(Router, SaysWhatMayHaveBeenMeant) {
   EXPECT_THAT(says("/v1/chat/completion"), EndsWith("Did you mean /v1/chat/completions?"));
   EXPECT_THAT(says("/metrics"), HasSubstr("admin address"));
   EXPECT_THAT(says("/v1/responses/resp_1"), HasSubstr("several engines"));
-  EXPECT_THAT(says("/v1/load_lora_adapter"), HasSubstr("each engine"));
+  EXPECT_THAT(says("/v1/load_lora_adapter"),
+              HasSubstr("admin address (batchproxy.admin), which asks all engines"));
   EXPECT_THAT(says("/elsewhere"), HasSubstr("Served here: /v1/completions, "));
 }
 
