@@ -65,6 +65,9 @@ struct ClientRequest {
   std::uint64_t content_key() const;
 };
 
+// The value of the first field `name` in `lines`, as in ClientRequest::fields; empty if there is
+// none.
+std::string_view value_of(std::string_view lines, std::string_view name);
 // `lines`, as in ClientRequest::fields, without those of field `name`.
 std::string without_field(std::string_view lines, std::string_view name);
 

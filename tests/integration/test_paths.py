@@ -1,4 +1,5 @@
 """What is served at which path, what is said at the others, and what needs no slot of an engine."""
+import http.client
 import json
 import threading
 
@@ -62,6 +63,45 @@ def test_a_form_passes_byte_for_byte(scripted, path):
     assert response.status == 200
     assert proxy.backend.requests[-1].endswith(b"\r\n\r\n" + form)
     assert b"multipart/form-data; boundary=x\r\n" in proxy.backend.requests[-1]
+
+
+def form(**fields):
+    """The arguments of call() for a form with a file, and then these fields."""
+    parts = ['form-data; name="file"; filename="a.wav"\r\n\r\nRIFF'] + [
+        f'form-data; name="{name}"\r\n\r\n{value}' for name, value in fields.items()]
+    body = "".join(f"--x\r\nContent-Disposition: {part}\r\n" for part in parts) + "--x--\r\n"
+    return body.encode(), {"Content-Type": "multipart/form-data; boundary=x"}
+
+
+@pytest.mark.parametrize("path", ["/v1/audio/transcriptions", "/v1/audio/translations"])
+def test_a_form_goes_to_the_engines_of_its_model(start_proxy, path):
+    engines = {model: ScriptedBackend(lambda *_: answer(b'{"text":"hello"}')) for model in ("talks", "hears")}
+    for model, engine in engines.items():
+        engine.models = json.dumps({"object": "list", "data": [{"id": model, "object": "model"}]}).encode()
+    proxy = start_proxy(*(flag for engine in engines.values() for flag in ("--backend", engine.url))).ready(2)
+    for _ in range(4):
+        assert call(proxy.url, path, *form(model="hears"))[0].status == 200
+    assert (len(engines["hears"].requests), len(engines["talks"].requests)) == (4, 0)
+    assert engines["hears"].requests[0].endswith(b"\r\n\r\n" + form(model="hears")[0])
+    response, text = call(proxy.url, path, *form(model="other"))
+    assert response.status == 404 and "talks" in message(text)
+    assert call(proxy.url, path, *form())[0].status == 200  # who names none may be served by anyone
+    for engine in engines.values():
+        engine.close()
+
+
+def test_a_form_that_asks_for_a_stream_gets_its_events_as_they_come(scripted):
+    release = threading.Event()
+    proxy = scripted(lambda *_: [
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 29\r\n\r\ndata: {\"a\":1}\n\n",
+        lambda: release.wait(DEADLINE), b"data: [DONE]\n\n"])
+    connection = http.client.HTTPConnection(proxy.address, timeout=DEADLINE)
+    connection.request("POST", "/v1/audio/transcriptions", *form(model="m", stream="true"))
+    response = connection.getresponse()
+    assert response.readline() == b'data: {"a":1}\n'
+    release.set()
+    assert response.read().endswith(b"data: [DONE]\n\n")
+    connection.close()
 
 
 @pytest.mark.parametrize("path", ["/v1/responses", "/v1/messages", "/v1/audio/speech"])
