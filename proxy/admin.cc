@@ -103,6 +103,10 @@ Task<Response> answer(const Request& request, const AdminHooks& hooks) {
     response.result(http_::status::unauthorized);
     response.set(http_::field::www_authenticate, "Bearer");
     response.body() = "The admin address asks for an API key: Authorization: Bearer <key>.\n";
+  } else if (posts && request.count(http_::field::origin) > 0) {
+    // A browser sends what a form could send without asking first, and loopback asks for no key.
+    response.result(http_::status::forbidden);
+    response.body() = "No web page may do that.\n";
   } else if (posts ? request.method() != http_::verb::post
                    : request.method() != http_::verb::get && !looks) {
     response.result(http_::status::method_not_allowed);

@@ -143,6 +143,16 @@ def test_others_are_served_as_ever(allowing, headers):
     assert response.status == 204 and of_browsers(response) == {}
 
 
+@pytest.mark.parametrize("path", ["/admin/reload", "/admin/drain", "/v1/load_lora_adapter"])
+def test_no_page_gives_orders_on_the_admin_address(allowing, path):
+    proxy = allowing()
+    body = {"lora_name": "a", "lora_path": "b"}
+    response, text = call(proxy.admin, path, body, {"Origin": PAGE, "Content-Type": "text/plain"})
+    assert (response.status, text) == (403, b"No web page may do that.\n") and of_browsers(response) == {}
+    assert not proxy.backend.requests and proxy.status()["state"] != "draining"
+    assert call(proxy.admin, "/status", headers={"Origin": PAGE})[0].status == 200
+
+
 def test_a_reload_lets_another_page_read(allowing):
     proxy = allowing()
     other = "https://app.example.org"
