@@ -64,7 +64,9 @@ class Attempts {
   // what the request may do; elsewhere if anybody else is up. It keeps its place in the queue.
   void prepare_retry(Ticket& ticket, bool costs_budget) const;
 
-  // A call that stands still goes on beside those to come, and counts as one of kMax.
+  // A call that stands still goes on beside those to come, and counts as one of kMax; the last of
+  // them may have one beside it, too.
+  bool may_ask_beside() const { return made_ + beside_ < kMax; }
   void begin_beside() { ++beside_; }
   void end_beside() { --beside_; }
 

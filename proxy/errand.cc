@@ -107,7 +107,10 @@ void Errand::on_stuck() {
   BackendSet others = ticket_.backends;
   others.erase(ticket_.verdict.backend);
   if (others.empty() || cancelled_ || second_) return;
-  if (!ticket_.streaming) return ask_elsewhere(others);
+  if (!ticket_.streaming) {
+    if (attempts_->may_ask_beside()) ask_elsewhere(others);
+    return;
+  }
   stuck_ = true;
   call_->abort();
 }
