@@ -83,7 +83,9 @@ Task<Errand::Ending> Errand::run() {
       if (asks) co_await look_after(ticket_.verdict.backend);
       if (second_) attempts_->end_beside();
       const Attempts::Next next = end_attempt();
-      if (second_ && co_await settle()) co_return second_->ending;
+      bool seconds = false;
+      if (second_) seconds = co_await settle();
+      if (seconds) co_return second_->ending;
       if (const std::optional<Ending> ending = after(next)) co_return *ending;
     }
   } catch (...) {
