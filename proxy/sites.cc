@@ -40,10 +40,14 @@ std::optional<Sites::Changes> Sites::replace(const std::vector<BackendSite>& wan
       continue;
     }
     found[static_cast<std::size_t>(match - wanted.begin())] = true;
-    if (site.endpoint->api_key != match->endpoint->api_key) {
-      site.endpoint = with_id(*match->endpoint, id);
-      changes.rekeyed.push_back(id);
-    }
+    const Endpoint& before = *site.endpoint;
+    const bool rekeyed = before.api_key != match->endpoint->api_key;
+    const bool retold =
+        before.health_path != match->endpoint->health_path || site.models != match->models;
+    if (rekeyed || retold) site.endpoint = with_id(*match->endpoint, id);
+    if (rekeyed) changes.rekeyed.push_back(id);
+    if (retold) changes.retold.push_back(id);
+    site.models = match->models;
     if (site.max_num_seqs != match->max_num_seqs) {
       site.max_num_seqs = match->max_num_seqs;
       changes.changed.push_back(id);
