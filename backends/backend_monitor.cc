@@ -73,6 +73,12 @@ Abilities parse_abilities(const std::string& body) {
   return abilities;
 }
 
+// Whether such an answer to GET /v1/models says that there is no list for us, rather than not now.
+bool is_listless(unsigned status, bool has_key) {
+  if (status == 401 || status == 403) return !has_key;  // to a key: it is the wrong one
+  return is_missing(status) || (status / 100 == 4 && status != 408 && status != 429);
+}
+
 // A failure of a coroutine is a bug; let it end the process rather than leave a backend unwatched.
 void rethrow(std::exception_ptr error) {
   if (error) std::rethrow_exception(error);
@@ -292,8 +298,9 @@ Task<BackendMonitor::Reply> BackendMonitor::learn_models(Watched& watched) {
   Reply reply = co_await get(at, "/v1/models", kPatience);
   if (watched.retired) co_return reply;
   const bool success = reply.result == ProbeResult::kOk;
-  const bool keyed = reply.status == 401 && at->api_key.empty();
-  if (!success && !keyed && !is_missing(reply.status)) co_return reply;
+  const bool has_key = !at->api_key.empty();
+  if (!success && !is_listless(reply.status, has_key)) co_return reply;
+  const bool keyed = reply.status == 401 && !has_key;
   set_keyed(watched, keyed);
   const ModelList list = success ? parse_models(reply.body) : ModelList{};
   watched.simulated = list.simulated;

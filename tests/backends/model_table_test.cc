@@ -85,6 +85,9 @@ TEST(ModelTable, ShowsWhatIsConfiguredForABackendThatHasNoList) {
   EXPECT_EQ(table.names(), "e, c, a") << "it has got a list";
   EXPECT_TRUE(table.set_unlisted(0));
   EXPECT_EQ(table.names(), "d, c, a");
+  table.expect(2, {.names = {"ours"}, .always = true});
+  EXPECT_TRUE(table.set_unlisted(2));
+  EXPECT_EQ(table.names(), "d, c, a, ours");
 }
 
 TEST(ModelTable, TellsWhetherWhatABackendSaysIsNew) {

@@ -66,10 +66,11 @@ def problem(proxy):
     ({"/health": OK, "/info": OK}, NAMED, ["/v1/embeddings", "/rerank"]),
     ({"/health": (204, ""), "/v1/models": (501, "")}, NAMED, ["/v1/completions"]),
     ({"/health": OK, "/v1/models": model_list()}, NAMED, ["/v1/completions"]),
+    ({"/health": (404, ""), "/v1/models": (400, "")}, NAMED, ["/v1/completions"]),
     ({"/health": OK, "/v1/models": model_list("m")}, {}, ["/v1/completions"]),
     (LITELLM, {}, ["/v1/chat/completions"]),
-], ids=["Ollama", "mosec", "BentoML", "BentoML without health_path", "TEI", "no list", "empty list", "llama.cpp",
-        "LiteLLM"])
+], ids=["Ollama", "mosec", "BentoML", "BentoML without health_path", "TEI", "no list", "empty list", "bad request",
+        "llama.cpp", "LiteLLM"])
 def test_it_is_used_as_it_is(foreign, pages, entry, paths):
     server = ForeignServer(pages)
     proxy = foreign((server, entry)).ready(1)
@@ -104,6 +105,15 @@ def test_without_names_the_problem_says_which_key_to_set(foreign, pages, says):
     reload(proxy, (server, NAMED))
     proxy.ready(1)
     assert ask(proxy) == 200
+
+
+@pytest.mark.parametrize("status", [401, 403, 429, 500])
+def test_names_do_not_hide_a_wrong_key_or_a_failure(foreign, status):
+    server = ForeignServer({"/health": OK, "/v1/models": (status, "")})
+    proxy = foreign((server, {"api_key": "wrong", **NAMED}))
+    wait_until(lambda: f"GET /v1/models answered {status}" in problem(proxy), proxy.output)
+    server.pages["/v1/models"] = model_list("m")
+    proxy.ready(1)
 
 
 def test_a_health_path_is_believed_and_changed_by_a_reload(foreign):
