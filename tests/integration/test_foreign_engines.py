@@ -54,6 +54,10 @@ def listed(proxy):
     return json.loads(call(proxy.url, "/v1/models")[1])["data"]
 
 
+def said(proxy, text):
+    return any(text in line for line in proxy.lines + proxy.errors)
+
+
 def problem(proxy):
     return proxy.status()["backends"][0].get("problem", "")
 
@@ -101,7 +105,7 @@ def test_without_names_the_problem_says_which_key_to_set(foreign, pages, says):
     server = ForeignServer(pages)
     proxy = foreign((server, {}))
     wait_until(lambda: says in problem(proxy), f"{says}\n{proxy.output()}")
-    assert any(says in line for line in proxy.lines + proxy.errors)
+    wait_until(lambda: said(proxy, says), "the same in the log")
     reload(proxy, (server, NAMED))
     proxy.ready(1)
     assert ask(proxy) == 200
@@ -132,6 +136,18 @@ def test_an_engine_without_health_that_dies_is_seen(foreign):
     proxy = foreign((server, NAMED)).ready(1)
     server.close()
     wait_until(lambda: proxy.status()["backends"][0]["state"] == "unready", "unready")
+
+
+def test_after_an_outage_it_may_be_another_server(foreign):
+    server = ForeignServer({"/v1/models": model_list("m")})
+    proxy = foreign((server, {})).ready(1)
+    server.pages["/v1/models"] = (503, "")
+    wait_until(lambda: problem(proxy) == "GET /v1/models answered 503", "unready")
+    server.pages["/health"] = (503, "")
+    server.pages["/v1/models"] = model_list("m")
+    wait_until(lambda: problem(proxy) == "GET /health answered 503", "its health counts")
+    server.pages["/health"] = OK
+    proxy.ready(1)
 
 
 # --- LiteLLM: its /health has every model complete a prompt -------------------------------------------
@@ -166,10 +182,10 @@ def test_an_engine_that_asks_for_a_key_no_more_gets_what_it_lists(foreign):
     server = ForeignServer({"/health": OK, "/v1/models": model_list("m")}, key="k", open_pages=["/health"])
     proxy = foreign((server, {})).ready(1)
     assert ask(proxy, model="whatever", key="k") == 200
-    wait_until(lambda: any("asks for an API key" in line for line in proxy.lines + proxy.errors), "the warning")
+    wait_until(lambda: said(proxy, "asks for an API key"), "the warning")
     server.key = None
     reload(proxy, (server, {}))
-    wait_until(lambda: any("asks for no other key" in line for line in proxy.lines + proxy.errors), "taken back")
+    wait_until(lambda: said(proxy, "asks for no other key"), "taken back")
     assert (ask(proxy), ask(proxy, model="whatever")) == (200, 404)
     server.key = "k"
     reload(proxy, (server, {"api_key": "wrong"}))  # no list, and none is asked of clients: the old one stands
