@@ -40,11 +40,13 @@ std::optional<Sites::Changes> Sites::replace(const std::vector<BackendSite>& wan
       continue;
     }
     found[static_cast<std::size_t>(match - wanted.begin())] = true;
-    const Endpoint& before = *site.endpoint;
-    const bool rekeyed = before.api_key != match->endpoint->api_key;
-    const bool retold =
-        before.health_path != match->endpoint->health_path || site.models != match->models;
-    if (rekeyed || retold) site.endpoint = with_id(*match->endpoint, id);
+    Endpoint endpoint = *site.endpoint;
+    const std::string& key = match->endpoint->api_key;
+    const std::string& health_path = match->endpoint->health_path;
+    const bool rekeyed = std::exchange(endpoint.api_key, key) != key;
+    const bool retold = std::exchange(endpoint.health_path, health_path) != health_path ||
+                        site.models != match->models;
+    if (rekeyed || retold) site.endpoint = with_id(std::move(endpoint), id);
     if (rekeyed) changes.rekeyed.push_back(id);
     if (retold) changes.retold.push_back(id);
     site.models = match->models;
