@@ -28,11 +28,17 @@ constexpr Duration kMetricsPatience = std::chrono::seconds(5);  // a busy front 
 constexpr int kMetricsTries = 3;  // then they are looked for at a leisurely pace
 constexpr Duration kMetricsPause = std::chrono::seconds(5);
 constexpr std::size_t kMaxReply = 4 << 20;  // bytes
+constexpr const char* kNameThem = ": name what it serves in `models` of this backend";
+
+struct ModelList {
+  std::vector<ModelTable::Served> models{};
+  bool simulated = false;  // one of them says so
+};
 
 // The model objects of a GET /v1/models answer, each as raw JSON; empty if it is not one.
-std::vector<ModelTable::Served> parse_models(std::string_view body) {
+ModelList parse_models(std::string_view body) {
   namespace ondemand = simdjson::ondemand;
-  std::vector<ModelTable::Served> models;
+  ModelList list;
   try {
     ondemand::parser parser;
     const simdjson::padded_string padded(body);
@@ -41,12 +47,15 @@ std::vector<ModelTable::Served> parse_models(std::string_view body) {
       const std::string_view raw = model.raw_json();
       model.reset();
       const std::string_view id = model["id"].get_string();
-      models.push_back({std::string(id), std::string(raw)});
+      list.models.push_back({std::string(id), std::string(raw)});
+      bool simulated = false;
+      const bool says = !model["simulated"].get_bool().get(simulated);
+      list.simulated = list.simulated || (says && simulated);
     }
   } catch (const simdjson::simdjson_error&) {
-    models.clear();
+    return {};
   }
-  return models;
+  return list;
 }
 
 Abilities parse_abilities(const std::string& body) {
@@ -64,6 +73,12 @@ Abilities parse_abilities(const std::string& body) {
   return abilities;
 }
 
+// Whether such an answer to GET /v1/models says that there is no list for us, rather than not now.
+bool is_listless(unsigned status, bool has_key) {
+  if (status == 401 || status == 403) return !has_key;  // to a key: it is the wrong one
+  return is_missing(status) || (status / 100 == 4 && status != 408 && status != 429);
+}
+
 // A failure of a coroutine is a bug; let it end the process rather than leave a backend unwatched.
 void rethrow(std::exception_ptr error) {
   if (error) std::rethrow_exception(error);
@@ -74,8 +89,7 @@ void rethrow(std::exception_ptr error) {
 BackendMonitor::BackendMonitor(asio::io_context& io, Intervals intervals, Events events)
     : io_(io), intervals_(intervals), events_(std::move(events)) {}
 
-void BackendMonitor::add(std::shared_ptr<const Endpoint> endpoint,
-                         const std::vector<std::string>& models) {
+void BackendMonitor::add(std::shared_ptr<const Endpoint> endpoint, const ConfiguredModels& models) {
   const BackendId id = endpoint->id;
   if (id >= watched_.size()) watched_.resize(id + 1);
   watched_[id] = std::make_shared<Watched>(Watched{.endpoint = std::move(endpoint),
@@ -83,7 +97,7 @@ void BackendMonitor::add(std::shared_ptr<const Endpoint> endpoint,
                                                    .metrics_timer = asio::steady_timer(io_)});
   models_->expect(id, models);
   if (!started_) return;
-  events_.on_models(std::make_shared<ModelTable>(*models_));
+  publish_models();
   start_watching(watched_[id]);
 }
 
@@ -92,9 +106,18 @@ void BackendMonitor::set_endpoint(std::shared_ptr<const Endpoint> endpoint) {
   watched.endpoint = std::move(endpoint);
 }
 
+void BackendMonitor::set_models(BackendId backend, const std::vector<std::string>& names) {
+  models_->configure(backend, names);
+  publish_models();
+}
+
+void BackendMonitor::publish_models() {
+  events_.on_models(std::make_shared<ModelTable>(*models_));
+}
+
 void BackendMonitor::start() {
   started_ = true;
-  events_.on_models(std::make_shared<ModelTable>(*models_));
+  publish_models();
   for (const WatchedPtr& watched : watched_) start_watching(watched);
 }
 
@@ -174,7 +197,7 @@ void BackendMonitor::retire(BackendId backend) {
   watched.problem = "it has ended";
   if (watched.tracker.on_unreachable()) tell_health(watched);
   models_->retire(backend);
-  events_.on_models(std::make_shared<ModelTable>(*models_));
+  publish_models();
   end_watching(watched);
 }
 
@@ -184,7 +207,7 @@ void BackendMonitor::remove(BackendId backend) {
   watched.removed = true;
   watched.tracker.on_unreachable();
   models_->remove(backend);
-  events_.on_models(std::make_shared<ModelTable>(*models_));
+  publish_models();
 }
 
 void BackendMonitor::end_watching(Watched& watched) {
@@ -238,11 +261,7 @@ Task<BackendMonitor::Reply> BackendMonitor::look_for_life(Watched& watched) {
                                 : watched.tracker.probe_time(std::chrono::steady_clock::now(),
                                                              kPatience, intervals_.patience);
   watched.in_doubt = time > kPatience;
-  Reply reply = co_await get(watched.endpoint, "/health", time);
-  // Not every server has it (Ollama): then that it tells its models is its sign of life.
-  if (reply.status == 404 || reply.status == 405) {
-    reply = co_await get(watched.endpoint, "/v1/models", time);
-  }
+  Reply reply = co_await ask_for_life(watched, time);
   watched.in_doubt = false;
   // A front end that is busy with its requests may have no time for us.
   const bool busy = reply.result == ProbeResult::kSilent && events_.answered(id) > answered;
@@ -250,29 +269,64 @@ Task<BackendMonitor::Reply> BackendMonitor::look_for_life(Watched& watched) {
   co_return reply;
 }
 
+// Path after path, until one tells. Each may take `time`.
+Task<BackendMonitor::Reply> BackendMonitor::ask_for_life(Watched& watched, Duration time) {
+  const std::shared_ptr<const Endpoint> at = watched.endpoint;
+  HealthPath& health = watched.health_path;
+  if (!watched.is_ready()) health.forget();
+  std::string path = health.begin({.path = at->health_path,
+                                   .has_models = !models_->configured(at->id).names.empty(),
+                                   .has_key = !at->api_key.empty()});
+  while (true) {
+    Reply reply = co_await get(at, path, time);
+    if (reply.status == 0) co_return reply;
+    HealthPath::Finding finding = health.on_answer(reply.status, reply.body);
+    if (finding.kind != HealthPath::Finding::Kind::kAsk) {
+      const bool lives = finding.kind == HealthPath::Finding::Kind::kAlive;
+      reply.result = lives ? ProbeResult::kOk : ProbeResult::kNotReady;
+      reply.problem = std::move(finding.text);
+      co_return reply;
+    }
+    path = std::move(finding.text);
+  }
+}
+
+// Anything but an answer about models leaves what is known.
 Task<BackendMonitor::Reply> BackendMonitor::learn_models(Watched& watched) {
   watched.models_due = std::chrono::steady_clock::now() + kModelsInterval;
-  Reply reply = co_await get(watched.endpoint, "/v1/models", kPatience);
-  if (reply.status == 401 && watched.endpoint->api_key.empty() && !watched.retired) {
-    // Its clients have the key, we have not: their requests tell what it serves.
-    if (!std::exchange(watched.keyed, true) ||
-        !models_->anything().contains(watched.endpoint->id)) {
-      models_->set_anything(watched.endpoint->id);
-      events_.on_models(std::make_shared<ModelTable>(*models_));
-    }
-    co_return Reply{ProbeResult::kOk, {}, {}, 200};
-  }
-  if (reply.result != ProbeResult::kOk) co_return reply;
-  watched.keyed = false;
-  const auto models = parse_models(reply.body);
-  if (models.empty()) {
-    co_return Reply{ProbeResult::kNotReady, {}, "its /v1/models names no model", 200};
-  }
+  const std::shared_ptr<const Endpoint> at = watched.endpoint;
+  Reply reply = co_await get(at, "/v1/models", kPatience);
   if (watched.retired) co_return reply;
-  if (models_->set(watched.endpoint->id, models)) {
-    events_.on_models(std::make_shared<ModelTable>(*models_));
+  const bool success = reply.result == ProbeResult::kOk;
+  const bool has_key = !at->api_key.empty();
+  if (!success && !is_listless(reply.status, has_key)) co_return reply;
+  const bool keyed = reply.status == 401 && !has_key;
+  set_keyed(watched, keyed);
+  const ModelList list = success ? parse_models(reply.body) : ModelList{};
+  watched.simulated = list.simulated;
+  const ConfiguredModels& configured = models_->configured(at->id);
+  bool is_new = false;
+  if (!list.models.empty()) {
+    is_new = models_->set(at->id, list.models);
+  } else if (keyed && (configured.always || configured.names.empty())) {
+    // Its clients have the key, we have not: their requests tell what it serves.
+    is_new = models_->set_anything(at->id);
+  } else if (!configured.names.empty()) {
+    is_new = models_->set_unlisted(at->id);
+  } else {
+    reply.result = ProbeResult::kNotReady;
+    reply.problem = (success ? "its /v1/models names no model" : reply.problem) + kNameThem;
+    co_return reply;
   }
-  co_return reply;
+  if (is_new) publish_models();
+  co_return Reply{ProbeResult::kOk, {}, {}, 200};
+}
+
+// What it can do is told again: who asks for a key is a part of that.
+void BackendMonitor::set_keyed(Watched& watched, bool keyed) {
+  if (std::exchange(watched.keyed, keyed) == keyed) return;
+  watched.abilities_known = false;
+  watched.timer.cancel();
 }
 
 // A server without /openapi.json is taken to have no such abilities.
@@ -280,7 +334,8 @@ Task<void> BackendMonitor::learn_abilities(Watched& watched) {
   const Reply reply = co_await get(watched.endpoint, "/openapi.json", kPatience);
   if (watched.retired || stopped_ || reply.status == 0) co_return;  // no answer: ask again later
   watched.abilities_known = true;
-  Abilities abilities = parse_abilities(reply.body);
+  Abilities abilities;
+  if (reply.result == ProbeResult::kOk) abilities = parse_abilities(reply.body);
   abilities.keyed = watched.keyed;
   events_.on_abilities(watched.endpoint->id, abilities);
 }
@@ -292,7 +347,8 @@ Task<void> BackendMonitor::watch_metrics(WatchedPtr of) {
     if (watched.tracker.health() == Health::kReady) {
       const Reply reply = co_await get(watched.endpoint, "/metrics", kMetricsPatience);
       if (stopped_ || watched.retired) break;
-      const auto metrics = parse_engine_metrics(reply.body);
+      std::optional<EngineMetrics> metrics;
+      if (reply.result == ProbeResult::kOk) metrics = parse_engine_metrics(reply.body);
       failures = metrics ? 0 : failures + 1;
       events_.on_metrics(watched.endpoint->id, metrics);
     }
@@ -341,7 +397,8 @@ Task<BackendMonitor::Reply> BackendMonitor::get(std::shared_ptr<const Endpoint> 
   }
   std::string problem = "GET " + path + " answered " + std::to_string(status);
   if (status == 401) problem += "; give its key as `api_key`";
-  co_return Reply{ProbeResult::kNotReady, {}, std::move(problem), status};
+  co_return Reply{ProbeResult::kNotReady, std::move(parser.get().body()), std::move(problem),
+                  status};
 }
 
 }  // namespace batchproxy

@@ -1,9 +1,9 @@
 // backends/backend_monitor.h - BackendMonitor: asks each backend how it is and what it serves.
 //
-// GET /health on a timer, sooner when a call has failed; GET /v1/models and /openapi.json each time
-// a backend comes up, and /v1/models now and then after that, and when a client names a model that
-// nobody knows; GET /metrics on a timer while it is
-// up. HealthTracker decides what /health means.
+// GET /health on a timer, sooner when a call has failed, or what a server without it has instead:
+// see HealthPath. GET /v1/models and /openapi.json each time a backend comes up, and /v1/models now
+// and then after that, and when a client names a model that nobody knows; GET /metrics on a timer
+// while it is up. HealthTracker decides what the answers, or none, mean.
 //
 // Threading: confined to the control thread's io_context, except report_failure(), look_at() and
 // refresh_models().
@@ -18,6 +18,7 @@
 
 #include "backends/endpoint.h"
 #include "backends/engine_metrics.h"
+#include "backends/health_path.h"
 #include "backends/health_tracker.h"
 #include "backends/http/task.h"
 #include "backends/model_table.h"
@@ -42,7 +43,7 @@ class BackendMonitor {
     // `why` says what is wrong when it is not ready.
     std::function<void(BackendId, Health, const std::string& why)> on_health;
     std::function<void(ModelTablePtr)> on_models;
-    // Each time it comes up.
+    // Each time it comes up, and when it has begun or ceased to ask for a key.
     std::function<void(BackendId, const Abilities&)> on_abilities;
     // Nothing when its metrics could not be read.
     std::function<void(BackendId, const std::optional<EngineMetrics>&)> on_metrics;
@@ -53,10 +54,12 @@ class BackendMonitor {
   BackendMonitor(asio::io_context& io, Intervals intervals, Events events);
 
   // Watches a backend from start(), or from now on if that was before. It may take the place of one
-  // that was removed. `models` are the names that the configuration says it serves.
-  void add(std::shared_ptr<const Endpoint> endpoint, const std::vector<std::string>& models = {});
+  // that was removed.
+  void add(std::shared_ptr<const Endpoint> endpoint, const ConfiguredModels& models = {});
   // It stays, and is talked to otherwise from the next question on.
   void set_endpoint(std::shared_ptr<const Endpoint> endpoint);
+  // It stays, and other names are configured for it.
+  void set_models(BackendId backend, const std::vector<std::string>& names);
   void start();
   void stop();
   // Looks at all of them at once, and at what they serve.
@@ -93,6 +96,8 @@ class BackendMonitor {
   // Why it is not ready, in words; empty while it is.
   const std::string& problem(BackendId backend) const { return watched_[backend]->problem; }
   const Endpoint& endpoint(BackendId backend) const { return *watched_[backend]->endpoint; }
+  // It says of its models that they are: batchproxy's own simulated engine does.
+  bool simulated(BackendId backend) const { return watched_[backend]->simulated; }
   bool any_ready() const;
 
  private:
@@ -103,6 +108,7 @@ class BackendMonitor {
 
     std::shared_ptr<const Endpoint> endpoint;
     HealthTracker tracker{};
+    HealthPath health_path{};
     asio::steady_timer timer;
     asio::steady_timer metrics_timer;
     std::string problem{};
@@ -111,13 +117,14 @@ class BackendMonitor {
     bool in_doubt = false;  // a probe is under way that may take longer than others
     bool abilities_known = false;
     bool keyed = false;
+    bool simulated = false;
     TimePoint models_due{};        // to be read again
     std::vector<Tell> asking{};    // to be told by the next probe
     std::vector<Tell> awaiting{};  // by the one under way
   };
   using WatchedPtr = std::shared_ptr<Watched>;
 
-  // One GET of `path`: the body of a 200, or why there is none.
+  // One GET of `path`: the body of an answer, and what is wrong unless it is a success.
   struct Reply {
     ProbeResult result;
     std::string body;
@@ -132,6 +139,9 @@ class BackendMonitor {
   static void end_watching(Watched& watched);
   Task<Reply> learn_models(Watched& watched);
   Task<Reply> look_for_life(Watched& watched);
+  Task<Reply> ask_for_life(Watched& watched, Duration time);
+  void set_keyed(Watched& watched, bool keyed);
+  void publish_models();
   Task<void> refresh(WatchedPtr of);
   void end_refresh();
   Task<void> learn_abilities(Watched& watched);

@@ -4,9 +4,25 @@
 #include <algorithm>
 #include <utility>
 
+#include <boost/json/serialize.hpp>
+
 namespace batchproxy {
 
-void ModelTable::expect(BackendId backend, const std::vector<std::string>& configured) {
+namespace {
+
+// The objects of models of which no more is known than their names.
+std::vector<ModelTable::Served> plain(const std::vector<std::string>& names) {
+  std::vector<ModelTable::Served> models;
+  for (const std::string& name : names) {
+    models.push_back({name, R"({"id":)" + boost::json::serialize(name) +
+                                R"(,"object":"model","created":0,"owned_by":"batchproxy"})"});
+  }
+  return models;
+}
+
+}  // namespace
+
+void ModelTable::expect(BackendId backend, const ConfiguredModels& configured) {
   backends_[backend] = {configured, {}};
   all_.insert(backend);
   silent_.insert(backend);
@@ -14,21 +30,46 @@ void ModelTable::expect(BackendId backend, const std::vector<std::string>& confi
   has_changed();
 }
 
-bool ModelTable::set(BackendId backend, const std::vector<Served>& models) {
-  const bool spoke = all_.contains(backend) && !silent_.contains(backend);
+void ModelTable::configure(BackendId backend, const std::vector<std::string>& names) {
   Backend& of = backends_[backend];
-  if (spoke && !anything_.contains(backend) && of.said == models) return false;
-  of.said = models;
-  all_.insert(backend);
-  silent_.erase(backend);
-  anything_.erase(backend);
+  of.configured.names = names;
+  if (of.unlisted) of.said = plain(names);
+  has_changed();
+}
+
+bool ModelTable::set(BackendId backend, const std::vector<Served>& models) {
+  Backend& of = backends_[backend];
+  if (!of.unlisted && has_spoken(backend) && of.said == models) return false;
+  of.unlisted = false;
+  hear(backend, models);
+  return true;
+}
+
+bool ModelTable::set_unlisted(BackendId backend) {
+  Backend& of = backends_[backend];
+  if (of.unlisted && has_spoken(backend)) return false;
+  of.unlisted = true;
+  hear(backend, plain(of.configured.names));
+  return true;
+}
+
+bool ModelTable::set_anything(BackendId backend) {
+  if (anything_.contains(backend)) return false;
+  set(backend, {});
+  anything_.insert(backend);
   has_changed();
   return true;
 }
 
-void ModelTable::set_anything(BackendId backend) {
-  set(backend, {});
-  anything_.insert(backend);
+bool ModelTable::has_spoken(BackendId backend) const {
+  return all_.contains(backend) && !silent_.contains(backend) && !anything_.contains(backend);
+}
+
+void ModelTable::hear(BackendId backend, std::vector<Served> models) {
+  backends_[backend].said = std::move(models);
+  all_.insert(backend);
+  silent_.erase(backend);
+  anything_.erase(backend);
   has_changed();
 }
 
@@ -58,14 +99,15 @@ void ModelTable::has_changed() {
     for (const Served& model : backend.said) add(id, model.id, model.json);
   }
   for (const auto& [id, backend] : backends_) {
-    for (const std::string& name : backend.configured) add(id, name, {});
+    if (backend.tells() && !backend.configured.always) continue;
+    for (const std::string& name : backend.configured.names) add(id, name, {});
   }
 }
 
 BackendSet ModelTable::find(std::string_view model) const {
   if (model.empty()) return all_;
   const auto it = sets_.find(model);
-  return anything_ | (it == sets_.end() ? BackendSet() : it->second);
+  return it == sets_.end() ? anything_ : it->second;
 }
 
 std::string ModelTable::names(BackendSet among) const {

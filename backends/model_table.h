@@ -14,6 +14,13 @@
 
 namespace batchproxy {
 
+// The names that the configuration says a backend serves, known from the start.
+struct ConfiguredModels {
+  std::vector<std::string> names{};
+  // Also beside its own list. Else that takes their place.
+  bool always = false;
+};
+
 class ModelTable {
  public:
   // `models` is a list of OpenAI model objects as a backend gave it: {"id": …}, raw JSON each.
@@ -24,20 +31,27 @@ class ModelTable {
     friend bool operator==(const Served&, const Served&) = default;
   };
 
-  // There is such a backend. `configured` are the names that the configuration says it serves:
-  // known from the start, and whatever becomes of it. Until it says more, it may turn out to serve
-  // anything: see complete().
-  void expect(BackendId backend, const std::vector<std::string>& configured = {});
+  // There is such a backend. Until it says what it serves, it may turn out to serve anything: see
+  // complete().
+  void expect(BackendId backend, const ConfiguredModels& configured = {});
+  // Other names are configured for one that there is.
+  void configure(BackendId backend, const std::vector<std::string>& names);
   // Says what `backend` serves. False, and nothing done, when that is what it said last.
   bool set(BackendId backend, const std::vector<Served>& models);
-  // It will not say, to us: whatever a request names goes to it.
-  void set_anything(BackendId backend);
+  // It has no list: the configured names are its list. False when that is known.
+  bool set_unlisted(BackendId backend);
+  // It will not say, to us: what a request names and nobody lists goes to it. False likewise.
+  bool set_anything(BackendId backend);
   // It has ended and says nothing more. What is known of it stays: its requests wait.
   void retire(BackendId backend);
   // It is no backend any more.
   void remove(BackendId backend);
 
-  // Backends for requests that name `model`; an empty name (the server's default) means all.
+  const ConfiguredModels& configured(BackendId backend) const {
+    return backends_.at(backend).configured;
+  }
+  // Backends for requests that name `model`: those that list it, else those that may serve
+  // anything. An empty name (the server's default) means all.
   BackendSet find(std::string_view model) const;
   const std::map<std::string, BackendSet, std::less<>>& by_name() const { return sets_; }
   BackendSet all() const { return all_; }
@@ -50,21 +64,27 @@ class ModelTable {
   // What `among` serve: "a, b", for messages.
   std::string names(BackendSet among) const;
   std::string names() const { return names(all_); }
-  // Whether any backend has named a model.
+  // Whether there is a model to show: of a backend's list, or of one that has no list.
   bool has_list() const;
-  // The body of GET /v1/models: the backends' own objects, in their own order.
+  // The body of GET /v1/models: the backends' own objects, in their own order, and plain ones of
+  // those that have no list.
   std::string models_json() const;
 
  private:
   struct Backend {
-    std::vector<std::string> configured{};
+    ConfiguredModels configured{};
     std::vector<Served> said{};
+    bool unlisted = false;  // then `said` is what is configured
+
+    bool tells() const { return !said.empty() && !unlisted; }
   };
   // One name, once, where the first backend has it in its list.
   struct Entry {
     std::string name;
     std::string json;  // empty: nobody has said it yet
   };
+  bool has_spoken(BackendId backend) const;
+  void hear(BackendId backend, std::vector<Served> models);
   void has_changed();
 
   std::map<BackendId, Backend> backends_;

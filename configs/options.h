@@ -79,6 +79,16 @@ struct WorkerOptions {
 struct BackendOptions {
   Key<std::string> url{"url", "", anything(), "http://HOST:PORT of a running engine."};
   Key<std::string> api_key{"api_key", "", anything(), "Bearer token sent instead of the client's."};
+  Key<std::vector<std::string>> models{
+      "models",
+      {},
+      anything(),
+      "Models that it serves, where `GET /v1/models` does not tell: a list that it tells is taken "
+      "instead."};
+  Key<std::string> health_path{
+      "health_path", "", anything(),
+      "Path whose 2xx says that it lives; default: /health, where that is missing /v1/models, and "
+      "where both are, with `models`, any answer."};
   Key<std::int64_t> max_num_seqs{"max_num_seqs", 256, between(1, 65536),
                                  "Requests it runs at once (vLLM's --max-num-seqs)."};
 };

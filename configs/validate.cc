@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -59,6 +60,12 @@ bool is_name_byte(char c) {
          c == '_' || c == '.';
 }
 
+// What may stand in a request line: no blank, no fragment, nothing to be encoded.
+bool is_path(std::string_view text) {
+  return text.starts_with('/') && !text.starts_with("//") &&
+         std::ranges::all_of(text, [](char c) { return c > ' ' && c < 127 && c != '#'; });
+}
+
 class Validator {
  public:
   Validator(const Options& options, Findings& findings)
@@ -73,6 +80,7 @@ class Validator {
     check_pass_headers();
     check_allowed_origins();
     check_backend_urls();
+    check_backend_words();
     check_launcher();
     if (!source_is_certain()) return;
     switch (backend_source(options_)) {
@@ -189,6 +197,35 @@ class Validator {
       }
       seen.emplace_back(*url.address, backend.url.value);
       check_not_ourselves(*url.address, "backend '" + backend.url.value + "'", place);
+    }
+  }
+
+  void check_backend_words() {
+    for (const BackendOptions& backend : proxy_.backends.value) {
+      check_health_path(backend);
+      check_models(backend);
+    }
+  }
+
+  void check_health_path(const BackendOptions& backend) {
+    const std::string& path = backend.health_path.value;
+    if (!backend.health_path.is_set() || refused(backend.health_path) || is_path(path)) return;
+    findings_.error(
+        place_of(backend.health_path.origin),
+        "health_path: expected a path from the server's root, such as /healthz, found '" + path +
+            "'");
+  }
+
+  void check_models(const BackendOptions& backend) {
+    if (refused(backend.models)) return;
+    std::set<std::string_view> seen;
+    for (const std::string& name : backend.models.value) {
+      const Place place = place_of(backend.models.origin);
+      if (name.empty()) {
+        findings_.error(place, "models: a name is empty; write what clients send as `model`");
+      } else if (!seen.insert(name).second) {
+        findings_.error(place, "models: '" + name + "' stands there twice");
+      }
     }
   }
 

@@ -66,7 +66,7 @@ App::App(const Options& options, Topology topology, ApiKeysPtr keys, const std::
                 },
                 [this](BackendId backend, const Abilities& abilities) {
                   data_.set_abilities(backend, abilities);
-                  if (abilities.keyed) warn_of_key(backend);
+                  tell_of_key(backend, abilities.keyed);
                 },
                 [this](BackendId backend, const std::optional<EngineMetrics>& metrics) {
                   data_.set_metrics(backend, metrics);
@@ -81,7 +81,7 @@ App::App(const Options& options, Topology topology, ApiKeysPtr keys, const std::
       started_(std::chrono::steady_clock::now()) {
   for (const BackendSite& site : sites_.all()) {
     data_.add_backend(site);
-    monitor_.add(site.endpoint, site.models);
+    monitor_.add(site.endpoint, {site.models, /*always=*/!topology_.plans.empty()});
   }
   signals_.add(SIGUSR1);
   signals_.add(SIGUSR2);
@@ -226,7 +226,7 @@ Snapshot App::snapshot() const {
     if (!engines_.empty() && engines_[backend.id] == EngineState::kStarting) {
       backend.health = Health::kUnknown;  // it does not answer yet, and nobody expects it to
     }
-    backend.simulated = site.simulated;
+    backend.simulated = site.simulated || monitor_.simulated(backend.id);
     backend.gpus = site.gpus;
     now.backends.push_back(std::move(backend));
   }
@@ -345,18 +345,26 @@ void App::announce(bool complete_only) {
   console_.how_to_use(now, listen_url_);
 }
 
-void App::warn_of_key(BackendId backend) {
+void App::tell_of_key(BackendId backend, bool keyed) {
+  const std::string& name = sites_[backend].endpoint->name;
+  const bool was_keyed = keyed_.contains(backend);
+  if (!keyed) {
+    keyed_.erase(backend);
+    if (was_keyed) spdlog::info("{} tells what it serves: it asks for no other key", name);
+    return;
+  }
+  keyed_.insert(backend);
   if (keys_) {
     spdlog::warn(
         "{} asks for an API key, and will refuse every request: clients' keys are not passed on. "
         "Write its own as backends[].api_key",
-        sites_[backend].endpoint->name);
+        name);
     return;
   }
   spdlog::warn(
-      "{} asks for an API key. It gets each client's own, and whatever model they name; "
-      "to send one for all, write it as backends[].api_key",
-      sites_[backend].endpoint->name);
+      "{} asks for an API key. It gets each client's own, and the models that nobody lists, unless "
+      "its own are configured; to send one key for all, write it as backends[].api_key",
+      name);
 }
 
 void App::on_batch_done(const BatchSummary& batch) {
@@ -460,8 +468,9 @@ void App::replace_backends(ReloadPlan& plan) {
   for (const BackendId id : changes->added) {
     lines.push_back(sites_[id].endpoint->name + " is new");
     been_ready_.erase(id);
+    keyed_.erase(id);
     data_.add_backend(sites_[id]);
-    monitor_.add(sites_[id].endpoint, sites_[id].models);
+    monitor_.add(sites_[id].endpoint, {sites_[id].models});
   }
   for (const BackendId id : changes->removed) {
     lines.push_back(sites_[id].endpoint->name + " gets no more requests");
@@ -471,6 +480,10 @@ void App::replace_backends(ReloadPlan& plan) {
   for (const BackendId id : changes->rekeyed) {
     data_.set_endpoint(sites_[id].endpoint);
     monitor_.set_endpoint(sites_[id].endpoint);
+  }
+  for (const BackendId id : changes->retold) {
+    monitor_.set_endpoint(sites_[id].endpoint);
+    monitor_.set_models(id, sites_[id].models);
   }
   for (const BackendId id : changes->changed) data_.resize_backend(id, sites_[id].max_num_seqs);
 }

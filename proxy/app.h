@@ -73,7 +73,7 @@ class App final : private LauncherEvents {
   void tell_failures(const Snapshot& now);
   void tell_refusals(const Snapshot& now);
   void announce(bool complete_only);
-  void warn_of_key(BackendId backend);
+  void tell_of_key(BackendId backend, bool keyed);
   void on_batch_done(const BatchSummary& batch);
   void wait_for_signal();
   void tick();
@@ -113,6 +113,7 @@ class App final : private LauncherEvents {
   std::uint64_t generation_ = 1;      // of the configuration
   bool last_reload_failed_ = false;
   BackendSet been_ready_;  // at some time
+  BackendSet keyed_;       // they ask for a key that we have not
   bool outage_ = false;    // no backend is ready, after one was
   bool announced_ = false;
   TimePoint drain_until_{};

@@ -40,10 +40,16 @@ std::optional<Sites::Changes> Sites::replace(const std::vector<BackendSite>& wan
       continue;
     }
     found[static_cast<std::size_t>(match - wanted.begin())] = true;
-    if (site.endpoint->api_key != match->endpoint->api_key) {
-      site.endpoint = with_id(*match->endpoint, id);
-      changes.rekeyed.push_back(id);
-    }
+    Endpoint endpoint = *site.endpoint;
+    const std::string& key = match->endpoint->api_key;
+    const std::string& health_path = match->endpoint->health_path;
+    const bool rekeyed = std::exchange(endpoint.api_key, key) != key;
+    const bool retold = std::exchange(endpoint.health_path, health_path) != health_path ||
+                        site.models != match->models;
+    if (rekeyed || retold) site.endpoint = with_id(std::move(endpoint), id);
+    if (rekeyed) changes.rekeyed.push_back(id);
+    if (retold) changes.retold.push_back(id);
+    site.models = match->models;
     if (site.max_num_seqs != match->max_num_seqs) {
       site.max_num_seqs = match->max_num_seqs;
       changes.changed.push_back(id);

@@ -27,6 +27,7 @@ class Sites {
     std::vector<BackendId> added;
     std::vector<BackendId> removed;
     std::vector<BackendId> rekeyed;  // they get another API key
+    std::vector<BackendId> retold;   // they get another health path, or other names of models
     std::vector<BackendId> changed;  // how much they take at once
   };
   // From now on there are those of `wanted`, and no others. `in_use`: whether something is still in

@@ -37,10 +37,13 @@ Endpoint make_endpoint(std::size_t id, std::string name, std::string authority,
 }
 
 BackendSite running_server(std::size_t id, const std::string& authority, const std::string& key,
-                           std::int64_t max_num_seqs) {
+                           const BackendOptions& options) {
   BackendSite site;
-  site.endpoint = std::make_shared<Endpoint>(make_endpoint(id, authority, authority, key));
-  site.max_num_seqs = static_cast<std::uint32_t>(max_num_seqs);
+  Endpoint endpoint = make_endpoint(id, authority, authority, key);
+  endpoint.health_path = *options.health_path;
+  site.endpoint = std::make_shared<Endpoint>(std::move(endpoint));
+  site.max_num_seqs = static_cast<std::uint32_t>(*options.max_num_seqs);
+  site.models = *options.models;
   return site;
 }
 
@@ -128,7 +131,7 @@ std::vector<BackendSite> running_servers(const Options& options) {
     const WorkerOptions& worker = options.worker;
     const std::string authority =
         to_string(host_port_of(*worker.server, static_cast<std::uint16_t>(*worker.port)));
-    sites.push_back(running_server(0, authority, *worker.api_key, BackendSite{}.max_num_seqs));
+    sites.push_back(running_server(0, authority, *worker.api_key, {}));
   }
   if (backend_source(options) != BackendSource::kList) return sites;
   for (const BackendOptions& backend : *options.proxy.backends) {
@@ -137,8 +140,7 @@ std::vector<BackendSite> running_servers(const Options& options) {
     // A file that boots its own engines has a key for show; any other's is for running ones.
     const bool shared = backend.api_key->empty() && !*options.worker.boot_local;
     const std::string& key = shared ? *options.worker.api_key : *backend.api_key;
-    sites.push_back(
-        running_server(sites.size(), to_string(*url.address), key, *backend.max_num_seqs));
+    sites.push_back(running_server(sites.size(), to_string(*url.address), key, backend));
   }
   return sites;
 }

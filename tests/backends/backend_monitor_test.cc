@@ -3,6 +3,7 @@
 #include "backends/backend_monitor.h"
 
 #include <atomic>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -29,6 +30,7 @@ class Server {
   void fall_silent() { silent_ = true; }
   void load_adapter() { adapter_ = true; }
   void lose_health_page() { no_health_ = true; }
+  void ask_for_a_key(bool asks) { guarded_ = asks; }
   void go_away() {
     if (gone_.exchange(true)) return;
     asio::ip::tcp::socket(io_).connect(address_);  // wakes accept()
@@ -48,7 +50,8 @@ class Server {
       asio::read_until(client, asio::dynamic_buffer(head), "\r\n\r\n");
       const bool health = head.starts_with("GET /health ");
       if (health) ++asked_;
-      if (head.starts_with("GET /v1/models ")) ++asked_models_;
+      const bool models_asked = head.starts_with("GET /v1/models ");
+      if (models_asked) ++asked_models_;
       if (silent_) {
         kept_.push_back(std::move(client));
         continue;
@@ -56,7 +59,8 @@ class Server {
       const std::string models =
           adapter_ ? R"({"data":[{"id":"m"},{"id":"lora"}]})" : R"({"data":[{"id":"m"}]})";
       const std::string body = health ? "" : models;
-      const std::string status = health && no_health_ ? "404 Not Found" : "200 OK";
+      std::string status = health && no_health_ ? "404 Not Found" : "200 OK";
+      if (models_asked && guarded_) status = "401 Unauthorized";
       asio::write(client, asio::buffer("HTTP/1.1 " + status + "\r\ncontent-length: " +
                                        std::to_string(body.size()) + "\r\n\r\n" + body));
     }
@@ -65,7 +69,8 @@ class Server {
   asio::io_context io_;
   asio::ip::tcp::acceptor acceptor_;
   const asio::ip::tcp::endpoint address_ = acceptor_.local_endpoint();
-  std::atomic<bool> silent_{false}, gone_{false}, adapter_{false}, no_health_{false};
+  std::atomic<bool> silent_{false}, gone_{false}, adapter_{false}, no_health_{false},
+      guarded_{false};
   std::atomic<int> asked_{0}, asked_models_{0};
   std::vector<asio::ip::tcp::socket> kept_;
   std::thread thread_;
@@ -111,14 +116,15 @@ class BackendMonitorTest : public testing::Test {
   Server server_;
   asio::io_context io_;
   ModelTablePtr models_;
-  BackendMonitor monitor_{io_,
-                          {.health = 1h, .metrics = 1h},
-                          {[](BackendId, Health, const std::string&) {},
-                           [this](ModelTablePtr models) { models_ = std::move(models); },
-                           [this](BackendId, const Abilities&) { abilities_ = true; },
-                           [](BackendId, const std::optional<EngineMetrics>&) {},
-                           [this](BackendId) { return answered_; }}};
-  bool abilities_ = false;  // have been asked for
+  BackendMonitor monitor_{
+      io_,
+      {.health = 1h, .metrics = 1h},
+      {[](BackendId, Health, const std::string&) {},
+       [this](ModelTablePtr models) { models_ = std::move(models); },
+       [this](BackendId, const Abilities& abilities) { abilities_ = abilities; },
+       [](BackendId, const std::optional<EngineMetrics>&) {},
+       [this](BackendId) { return answered_; }}};
+  std::optional<Abilities> abilities_;  // as told last
   std::uint64_t answered_ = 0;
   std::vector<bool> told_;
 };
@@ -164,6 +170,32 @@ TEST_F(BackendMonitorTest, TakesItsModelsForASignOfLifeOfAServerWithoutHealth) {
   ask();
   run_until([&] { return told_.size() == 1; });
   EXPECT_EQ(told_, std::vector({true}));
+}
+
+TEST_F(BackendMonitorTest, TellsWhenABackendBeginsOrCeasesToAskForAKey) {
+  EXPECT_FALSE(abilities_->keyed);
+  int done = 0;
+  server_.ask_for_a_key(true);
+  monitor_.look_again();
+  run_until([&] { return abilities_->keyed; });
+  EXPECT_FALSE(models_->find("anything").empty());
+  server_.ask_for_a_key(false);
+  // Asked for by a request, between two looks.
+  run_until([&] {
+    if (done == 0) monitor_.refresh_models([&] { ++done; });
+    return !abilities_->keyed;
+  });
+  EXPECT_TRUE(models_->find("anything").empty());
+}
+
+TEST_F(BackendMonitorTest, GoesByTheConfiguredNamesOfABackendThatTellsNoList) {
+  server_.ask_for_a_key(true);
+  monitor_.set_models(0, {"judge"});
+  EXPECT_EQ(models_->names(), "m") << "it has told one";
+  monitor_.look_again();
+  run_until([&] { return models_->names() == "judge" && abilities_->keyed; });
+  monitor_.set_models(0, {"jury"});
+  EXPECT_EQ(models_->names(), "jury");
 }
 
 TEST_F(BackendMonitorTest, SaysThatABackendHasGone) {

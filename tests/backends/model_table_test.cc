@@ -36,7 +36,7 @@ TEST(ModelTable, KeepsTheOrderInWhichTheBackendsNameTheirModels) {
 
 TEST(ModelTable, KnowsWhatIsConfiguredFromTheStartToTheEnd) {
   ModelTable table;
-  table.expect(0, {"judge"});
+  table.expect(0, {.names = {"judge"}, .always = true});
   table.expect(1);
   EXPECT_EQ(table.find("judge"), BackendSet::first(1));
   EXPECT_FALSE(table.has_list()) << "it has not said so itself";
@@ -52,6 +52,42 @@ TEST(ModelTable, KnowsWhatIsConfiguredFromTheStartToTheEnd) {
   EXPECT_FALSE(table.find("a").empty());
   table.remove(0);
   EXPECT_TRUE(table.find("judge").empty());
+}
+
+TEST(ModelTable, TakesABackendsOwnListInsteadOfWhatIsConfigured) {
+  ModelTable table;
+  table.expect(0, {.names = {"a", "b"}});
+  EXPECT_EQ(table.find("b"), BackendSet::first(1)) << "its requests wait";
+  table.set(0, {{"a", R"({"id":"a"})"}});
+  EXPECT_TRUE(table.find("b").empty());
+  table.set_anything(0);
+  EXPECT_EQ(table.names(), "a, b") << "it tells no list any more";
+}
+
+TEST(ModelTable, ShowsWhatIsConfiguredForABackendThatHasNoList) {
+  ModelTable table;
+  table.expect(0, {.names = {"a", "\"b\""}});
+  table.expect(1);
+  EXPECT_FALSE(table.has_list());
+  EXPECT_TRUE(table.set_unlisted(0));
+  EXPECT_FALSE(table.set_unlisted(0)) << "nothing new";
+  table.set(1, {{"c", R"({"id":"c"})"}, {"a", R"({"id":"a"})"}});
+  EXPECT_TRUE(table.complete());
+  EXPECT_TRUE(table.has_list());
+  EXPECT_EQ(table.find("a"), BackendSet::first(2));
+  EXPECT_EQ(table.models_json(),
+            R"({"object":"list","data":[)"
+            R"({"id":"a","object":"model","created":0,"owned_by":"batchproxy"},)"
+            R"({"id":"\"b\"","object":"model","created":0,"owned_by":"batchproxy"},{"id":"c"}]})");
+  table.configure(0, {"d"});
+  EXPECT_EQ(table.names(), "d, c, a");
+  table.set(0, {{"e", "{}"}});
+  EXPECT_EQ(table.names(), "e, c, a") << "it has got a list";
+  EXPECT_TRUE(table.set_unlisted(0));
+  EXPECT_EQ(table.names(), "d, c, a");
+  table.expect(2, {.names = {"ours"}, .always = true});
+  EXPECT_TRUE(table.set_unlisted(2));
+  EXPECT_EQ(table.names(), "d, c, a, ours");
 }
 
 TEST(ModelTable, TellsWhetherWhatABackendSaysIsNew) {
@@ -108,6 +144,16 @@ TEST(ModelTable, SendsAnythingToABackendThatWillNotSayUntilItDoes) {
   table.set(0, {{"a", "{}"}});
   EXPECT_TRUE(table.find("whatever").empty());
   EXPECT_EQ(table.find("a"), BackendSet::first(1));
+}
+
+TEST(ModelTable, LeavesAKnownModelWithThoseThatListIt) {
+  ModelTable table;
+  table.set(0, {{"a", "{}"}});
+  EXPECT_TRUE(table.set_anything(1));
+  EXPECT_FALSE(table.set_anything(1)) << "nothing new";
+  EXPECT_EQ(table.find("a"), BackendSet::first(1));
+  EXPECT_EQ(table.find("b"), BackendSet::first(2) - BackendSet::first(1));
+  EXPECT_EQ(table.find(""), BackendSet::first(2));
 }
 
 TEST(ModelTable, HasAnotherVersionAfterEveryChangeAlsoOfACopy) {

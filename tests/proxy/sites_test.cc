@@ -35,7 +35,7 @@ std::vector<BackendSite> many(std::size_t count, const std::string& prefix) {
 
 bool is_empty(const Sites::Changes& changes) {
   return changes.added.empty() && changes.removed.empty() && changes.rekeyed.empty() &&
-         changes.changed.empty();
+         changes.retold.empty() && changes.changed.empty();
 }
 
 class SitesTest : public testing::Test {
@@ -117,6 +117,22 @@ TEST_F(SitesTest, GivesAServerThatStaysItsNewKey) {
   EXPECT_THAT(changes->removed, IsEmpty());
   EXPECT_EQ(sites_[0].endpoint->api_key, "secret");
   EXPECT_EQ(sites_[0].endpoint->id, 0);
+}
+
+TEST_F(SitesTest, TellsHowOneThatStaysIsSeenToLiveAndWhatItServes) {
+  BackendSite named = site("a:1"), elsewhere = site("b:1");
+  named.models = {"m"};
+  auto endpoint = std::make_shared<Endpoint>(*elsewhere.endpoint);
+  endpoint->health_path = "/healthz";
+  elsewhere.endpoint = endpoint;
+  const auto changes = replace({named, elsewhere, site("c:1")});
+  ASSERT_TRUE(changes);
+  EXPECT_THAT(changes->retold, ElementsAre(0, 1));
+  EXPECT_THAT(changes->rekeyed, IsEmpty());
+  EXPECT_THAT(sites_[0].models, ElementsAre("m"));
+  EXPECT_EQ(sites_[1].endpoint->health_path, "/healthz");
+  EXPECT_EQ(sites_[1].endpoint->id, 1);
+  EXPECT_TRUE(is_empty(*replace({named, elsewhere, site("c:1")})));
 }
 
 TEST_F(SitesTest, KeepsBothWhenOneServerIsWantedTwice) {
