@@ -43,6 +43,23 @@ std::string_view retry_after(Errc code) {
   }
 }
 
+std::string error_json(const Error& error, ErrorForm form) {
+  const ErrorTraits traits = describe(error.code);
+  boost::json::object fields;
+  fields["message"] = error.message;
+  fields["type"] = traits.type;
+  if (error.param.empty()) {
+    fields["param"] = nullptr;
+  } else {
+    fields["param"] = error.param;
+  }
+  fields["code"] = traits.code;
+  boost::json::object body;
+  if (form == ErrorForm::kTyped) body["type"] = "error";
+  body["error"] = std::move(fields);
+  return boost::json::serialize(body);
+}
+
 }  // namespace
 
 std::string compose_head(const AnswerHead& head, std::optional<std::size_t> length,
@@ -81,7 +98,7 @@ void compose_head_into(std::string& out, const AnswerHead& head, std::optional<s
 
 std::string compose_error(const Error& error, const ReplyContext& context, std::string_view allow) {
   const ErrorTraits traits = describe(error.code);
-  const std::string body = error_json(error);
+  const std::string body = error_json(error, context.errors);
   std::string out;
   out.reserve(384 + body.size());
   add_status_line(out, traits.status);
@@ -98,18 +115,9 @@ std::string compose_error(const Error& error, const ReplyContext& context, std::
   return out.append("\r\n").append(body);
 }
 
-std::string error_json(const Error& error) {
-  const ErrorTraits traits = describe(error.code);
-  boost::json::object fields;
-  fields["message"] = error.message;
-  fields["type"] = traits.type;
-  if (error.param.empty()) {
-    fields["param"] = nullptr;
-  } else {
-    fields["param"] = error.param;
-  }
-  fields["code"] = traits.code;
-  return boost::json::serialize(boost::json::object{{"error", std::move(fields)}});
+std::string compose_error_event(const Error& error, ErrorForm form) {
+  const std::string_view name = form == ErrorForm::kTyped ? "event: error\n" : "";
+  return std::string(name).append("data: ").append(error_json(error, form)).append("\n\n");
 }
 
 }  // namespace batchproxy

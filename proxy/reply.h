@@ -1,4 +1,4 @@
-// proxy/reply.h - composes the heads of our answers, and whole error answers in OpenAI's shape.
+// proxy/reply.h - composes the heads of our answers, and whole error answers.
 //
 // Threading: pure functions, any thread.
 #pragma once
@@ -11,14 +11,16 @@
 #include "backends/upstream_call.h"
 #include "batcher/error.h"
 #include "batcher/ticket.h"
+#include "proxy/router.h"
 
 namespace batchproxy {
 
-// What an answer says about the connection that it goes out on.
+// What an answer owes to the client and the connection that it goes out on.
 struct ReplyContext {
   std::string_view request_id;
   int minor_version = 1;  // of the client's HTTP/1.x
   bool keep_alive = true;
+  ErrorForm errors = ErrorForm::kPlain;
 };
 
 // Who answered, for x-batchproxy-*.
@@ -41,7 +43,7 @@ void compose_head_into(std::string& out, const AnswerHead& head, std::optional<s
 // Head and body. `allow` is for 405 alone.
 std::string compose_error(const Error& error, const ReplyContext& context,
                           std::string_view allow = {});
-// {"error":{…}} alone, also for the last event of a broken stream.
-std::string error_json(const Error& error);
+// The last event of a broken stream.
+std::string compose_error_event(const Error& error, ErrorForm form);
 
 }  // namespace batchproxy

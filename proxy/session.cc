@@ -388,12 +388,14 @@ Task<bool> Session::give_up_reading() {
 Task<bool> Session::reject(const ClientRequest* request) {
   thread_.metrics.count_error(fault_->code);
   std::string id;
+  ErrorForm form = ErrorForm::kPlain;
   if (request != nullptr) {
     request->append_shown_id(id);
+    form = error_form(request->target);
   } else {
     thread_.next_request_id().append_to(id);
   }
-  std::string answer = compose_error(*fault_, {id, 1, false}, allow_);
+  std::string answer = compose_error(*fault_, {id, 1, false, form}, allow_);
   if (request != nullptr && request->head_only) drop_body(answer);
   return write_last(std::move(answer));
 }

@@ -14,8 +14,8 @@ FULL = os.environ.get("BATCHPROXY_FULL") == "1"
 HERE = pathlib.Path(__file__).resolve().parent
 DOCUMENT = HERE.parents[1] / "docs" / "COMPATIBILITY.md"
 REQUIREMENTS = [HERE / "requirements.txt", HERE / "requirements-full.txt"]
-PACKAGES = {"openai": "openai", "LangChain": "langchain-openai", "distllm's calls": "requests",
-            "lm-evaluation-harness": "lm_eval"}
+PACKAGES = {"openai": "openai", "anthropic": "anthropic", "LangChain": "langchain-openai",
+            "distllm's calls": "requests", "lm-evaluation-harness": "lm_eval"}
 LLAMA, SIMULATED, SCRIPTED = "llama.cpp", "simulated", "scripted"
 
 HEADER = """\

@@ -11,7 +11,8 @@ import pytest
 from . import compatibility, servers, tiny_model
 from .compatibility import FULL
 
-if not all(importlib.util.find_spec(name) for name in ["openai", "langchain_openai", "requests", "xllamacpp"]):
+NEEDED = ["anthropic", "openai", "langchain_openai", "requests", "xllamacpp"]
+if not all(importlib.util.find_spec(name) for name in NEEDED):
     collect_ignore_glob = ["test_*.py"]
 
 

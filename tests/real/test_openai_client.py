@@ -5,9 +5,10 @@ import openai
 import pytest
 
 from .compatibility import LLAMA, SIMULATED, row
-from .openai_calls import both, chat, complete, plain, streamed
+from .openai_calls import both, chat, complete, respond, streamed
+from .outcomes import plain
 
-COMPLETIONS, CHAT = "/v1/completions", "/v1/chat/completions"
+COMPLETIONS, CHAT, RESPONSES = "/v1/completions", "/v1/chat/completions", "/v1/responses"
 USAGE = {"stream": True, "stream_options": {"include_usage": True}}
 TWO = {"n": 2, "temperature": 1, "seed": 7}  # vLLM refuses two greedy answers: they would be the same
 MANY = [f"question {i}" for i in range(100)]
@@ -45,6 +46,9 @@ ANSWERED = [
     *case(COMPLETIONS, "`n=2`", complete(**TWO), [SIMULATED]),
     *case(COMPLETIONS, "stream with usage", streamed(complete(**USAGE))),
     *case(COMPLETIONS, "stream of a list", streamed(complete(["one", "two"], stream=True)), [SIMULATED]),
+    *case(RESPONSES, "one answer", respond(), [LLAMA]),
+    *case(RESPONSES, "a text with `instructions`", respond(input="Which?", instructions="Be short."), [LLAMA]),
+    *case(RESPONSES, "every event of a stream", streamed(respond(stream=True)), [LLAMA]),
     *case("/v1/embeddings", "list of texts, as `base64` and as numbers", embed, [LLAMA], "pooling_llama_pair"),
     *case("/v1/embeddings", "list of texts, as `base64` and as numbers", embed, [SIMULATED]),
     *case("/v1/models", "list", lambda client, model: client.models.list().data),
@@ -73,6 +77,9 @@ REFUSED = [
     *case(COMPLETIONS, "400: a field has the wrong type", complete(temperature="hot"), [LLAMA]),
     *case(COMPLETIONS, "400: a field is out of range", complete(max_tokens=-5), [SIMULATED]),
     *case(COMPLETIONS, "400 instead of a stream", streamed(complete("word " * 20000, stream=True))),
+    *case(RESPONSES, "400: no `input`", lambda client, model: client.responses.create(model=model), [LLAMA]),
+    *case(RESPONSES, "400: longer than the context", respond(input="word " * 20000), [LLAMA]),
+    *case(RESPONSES, "400 instead of a stream", streamed(respond(input="word " * 20000, stream=True)), [LLAMA]),
     *case(CHAT, "400: `messages` is no list", chat(messages="hello"), [LLAMA]),
     *case(CHAT, "400: longer than the context", chat(messages=[{"role": "user", "content": "word " * 20000}])),
 ]
