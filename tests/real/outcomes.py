@@ -16,6 +16,31 @@ def plain(value):
     return value
 
 
+def text_of(event):
+    """(which, text) of each part of a text in an event of any of the APIs."""
+    for choice in event.get("choices") or []:
+        yield choice["index"], choice.get("text") or (choice.get("delta") or {}).get("content") or ""
+    delta = event.get("delta")
+    if isinstance(delta, str):
+        yield 0, delta
+    elif isinstance(delta, dict) and "text" in delta:
+        yield event["index"], delta["text"]
+
+
+def joined(events):
+    """A stream without what depends on the moment: vLLM puts tokens that it has at once into one event."""
+    events = plain(list(events))
+    texts, ends, kinds = {}, {}, []
+    for event in events:
+        for index, text in text_of(event):
+            texts[index] = texts.get(index, "") + text
+        ends |= {choice["index"]: choice["finish_reason"] for choice in event.get("choices") or []
+                 if choice["finish_reason"]}
+        if event.get("type") not in kinds:
+            kinds.append(event.get("type"))
+    return {"texts": texts, "ends": ends, "kinds": kinds, "usage": [event.get("usage") for event in events][-1]}
+
+
 def described(error):
     """What a program sees of an exception."""
     fields = ["status_code", "body", "code", "param", "type"]

@@ -4,10 +4,10 @@ import asyncio
 import anthropic
 import pytest
 
-from . import servers
+from . import compatibility, servers
 from .anthropic_calls import both, count, message, outcome, streamed
-from .compatibility import LLAMA, SCRIPTED, row
-from .outcomes import plain
+from .compatibility import LLAMA, SCRIPTED, VLLM, row
+from .outcomes import joined, plain
 from .servers import answer
 from .stage import DROPPED, SOON, STREAM, chunk, failure, running_stage
 
@@ -25,40 +25,41 @@ def declared(endpoint, shows, difference=""):
     return row("anthropic", endpoint, shows, LLAMA, difference)
 
 
-def case(endpoint, shows, call):
-    return pytest.param(call, id=f"{endpoint} {shows}", marks=declared(endpoint, shows))
+def case(endpoint, shows, call, engines=(LLAMA, VLLM)):
+    return [compatibility.case("anthropic", endpoint, shows, engine, call) for engine in engines]
 
 
 def final_message(client, model):
     """The package's own way to read a stream."""
     with client.messages.stream(model=model, messages=ASKED, max_tokens=8,
                                 extra_body={"temperature": 0}) as stream:
-        return list(stream.text_stream), stream.get_final_message()
+        return "".join(stream.text_stream), stream.get_final_message()
 
 
-@pytest.mark.parametrize("call", [
-    case(MESSAGES, "one answer", message()),
-    case(MESSAGES, "`system`, `stop_sequences`, several turns",
+@pytest.mark.parametrize("engine, call", [
+    *case(MESSAGES, "one answer", message()),
+    *case(MESSAGES, "`system`, `stop_sequences`, several turns",
          message(system="Answer with a letter.", stop_sequences=["e"],
                  messages=[{"role": "user", "content": "one"}, {"role": "assistant", "content": "two"},
                            {"role": "user", "content": [{"type": "text", "text": "three"}]}])),
-    case(MESSAGES, "every event of a stream", streamed(message(stream=True))),
-    case(MESSAGES, "`messages.stream`", final_message),
-    case(COUNT, "a conversation", count()),
-    case(COUNT, "`system`", count(system="Answer with a letter.")),
+    *case(MESSAGES, "stream", streamed(message(stream=True)), [LLAMA]),
+    *case(MESSAGES, "stream", lambda client, model: joined(message(stream=True)(client, model)), [VLLM]),
+    *case(MESSAGES, "`messages.stream`", final_message),
+    *case(COUNT, "a conversation", count()),
+    *case(COUNT, "`system`", count(system="Answer with a letter.")),
 ])
-def test_answers_are_equal(llama_pair, call):
-    direct, proxied = both(llama_pair, call)
+def test_answers_are_equal(pairs, engine, call):
+    direct, proxied = both(pairs(engine), call)
     assert direct["error"] is None and direct["result"], direct
     assert proxied == direct
 
 
-@pytest.mark.parametrize("call", [
-    case(MESSAGES, "400: longer than the context", message(messages=LONG)),
-    case(MESSAGES, "400 instead of a stream", streamed(message(messages=LONG, stream=True))),
+@pytest.mark.parametrize("engine, call", [
+    *case(MESSAGES, "400: longer than the context", message(messages=LONG)),
+    *case(MESSAGES, "400 instead of a stream", streamed(message(messages=LONG, stream=True))),
 ])
-def test_refusals_are_equal(llama_pair, call):
-    direct, proxied = both(llama_pair, call)
+def test_refusals_are_equal(pairs, engine, call):
+    direct, proxied = both(pairs(engine), call)
     assert direct["error"]["class"] == "BadRequestError" and direct["requests"] == 1, direct
     assert proxied == direct
 
@@ -126,6 +127,16 @@ def test_a_name_that_the_engine_would_ignore_is_refused(llama_pair, call):
     assert direct["error"] is None
     assert_ours(proxied["error"], "NotFoundError", 404, "unknown_model")
     assert llama_pair.model in proxied["error"]["text"]
+
+
+@pytest.mark.full
+@row("anthropic", MESSAGES, "404: unknown model", VLLM,
+     "the message lists the models that are served; `code` is `unknown_model`")
+def test_an_unknown_model_is_the_same_exception_with_our_body(vllm_pair):
+    direct, proxied = both(vllm_pair, message(model="no-such"))
+    assert (direct["error"]["class"], direct["error"]["body"]["type"]) == ("NotFoundError", "error")
+    assert_ours(proxied["error"], "NotFoundError", 404, "unknown_model")
+    assert vllm_pair.model in proxied["error"]["text"]
 
 
 @row("anthropic", MESSAGES, "no engine is up", SCRIPTED,
