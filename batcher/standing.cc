@@ -57,9 +57,10 @@ void Scheduler::refresh(Backend& backend, TimePoint now) {
   if (was_ready && !backend.ready) {
     while (!backend.affine.empty()) move(*backend.affine.begin(), std::nullopt);
   }
-  if (!backend.up) return;
+  // A probe may last while its server is away.
   if (const auto at = backend.breaker.changes_at(now, backend.last_resort))
     refresh_at_ = std::min(refresh_at_, *at);
+  if (!backend.up) return;
   if (now < backend.paused_until) refresh_at_ = std::min(refresh_at_, backend.paused_until);
 }
 

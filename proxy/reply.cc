@@ -15,6 +15,7 @@ void add(std::string& out, std::string_view name, std::string_view value) {
 
 void add_common(std::string& out, const ReplyContext& context) {
   add(out, "x-request-id", context.request_id);
+  out.append(context.cors);
   if (!context.keep_alive) {
     add(out, "connection", "close");
   } else if (context.minor_version == 0) {
@@ -43,23 +44,6 @@ std::string_view retry_after(Errc code) {
   }
 }
 
-std::string error_json(const Error& error, ErrorForm form) {
-  const ErrorTraits traits = describe(error.code);
-  boost::json::object fields;
-  fields["message"] = error.message;
-  fields["type"] = traits.type;
-  if (error.param.empty()) {
-    fields["param"] = nullptr;
-  } else {
-    fields["param"] = error.param;
-  }
-  fields["code"] = traits.code;
-  boost::json::object body;
-  if (form == ErrorForm::kTyped) body["type"] = "error";
-  body["error"] = std::move(fields);
-  return boost::json::serialize(body);
-}
-
 }  // namespace
 
 std::string compose_head(const AnswerHead& head, std::optional<std::size_t> length,
@@ -81,7 +65,7 @@ void compose_head_into(std::string& out, const AnswerHead& head, std::optional<s
   if (!head.should_retry.empty()) add(out, "x-should-retry", head.should_retry);
   out.append(head.more);
   if (length) {
-    add(out, "content-length", std::to_string(*length));
+    if (head.status != 204) add(out, "content-length", std::to_string(*length));
   } else if (context.minor_version == 1) {
     add(out, "transfer-encoding", "chunked");
   }
@@ -113,6 +97,23 @@ std::string compose_error(const Error& error, const ReplyContext& context, std::
   if (error.code == Errc::kInvalidApiKey) add(out, "www-authenticate", "Bearer");
   add_common(out, context);
   return out.append("\r\n").append(body);
+}
+
+std::string error_json(const Error& error, ErrorForm form) {
+  const ErrorTraits traits = describe(error.code);
+  boost::json::object fields;
+  fields["message"] = error.message;
+  fields["type"] = traits.type;
+  if (error.param.empty()) {
+    fields["param"] = nullptr;
+  } else {
+    fields["param"] = error.param;
+  }
+  fields["code"] = traits.code;
+  boost::json::object body;
+  if (form == ErrorForm::kTyped) body["type"] = "error";
+  body["error"] = std::move(fields);
+  return boost::json::serialize(body);
 }
 
 std::string compose_error_event(const Error& error, ErrorForm form) {

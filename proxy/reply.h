@@ -20,6 +20,7 @@ struct ReplyContext {
   std::string_view request_id;
   int minor_version = 1;  // of the client's HTTP/1.x
   bool keep_alive = true;
+  std::string_view cors = {};  // for a web page that asks, as ready lines
   ErrorForm errors = ErrorForm::kPlain;
 };
 
@@ -33,7 +34,7 @@ struct Provenance {
 };
 
 // `length` is the body's; nothing means that it follows in chunks, or until the connection's end
-// for an HTTP/1.0 client.
+// for an HTTP/1.0 client. A 204 has no body, and does not say so.
 std::string compose_head(const AnswerHead& head, std::optional<std::size_t> length,
                          const ReplyContext& context, const Provenance* provenance = nullptr);
 // The same, in place of what `out` holds.
@@ -43,6 +44,8 @@ void compose_head_into(std::string& out, const AnswerHead& head, std::optional<s
 // Head and body. `allow` is for 405 alone.
 std::string compose_error(const Error& error, const ReplyContext& context,
                           std::string_view allow = {});
+// The body alone.
+std::string error_json(const Error& error, ErrorForm form = ErrorForm::kPlain);
 // The last event of a broken stream.
 std::string compose_error_event(const Error& error, ErrorForm form);
 

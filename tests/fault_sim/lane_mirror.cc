@@ -78,6 +78,7 @@ void LaneMirror::set_routes(Routes routes) {
     routes_ = routes;
     const auto find = [this](std::uint64_t model) { return routes_.find(model); };
     scheduler_.reroute(find, routes_.complete);
+    oracle_.on_rerouted();
     decide();
   });
 }

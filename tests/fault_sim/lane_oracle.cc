@@ -43,10 +43,18 @@ void LaneOracle::on_set_options(const SchedulerOptions& options) {
   options_ = options;
 }
 
+void LaneOracle::on_rerouted() {
+  for (auto& [ticket, waiting] : waiting_) {
+    if (ticket->backends == waiting.backends) continue;
+    waiting.since = time_.now();
+    waiting.backends = ticket->backends;
+  }
+}
+
 void LaneOracle::on_submitted(const Ticket& ticket, unsigned deaths) {
   const bool known = waiting_.contains(&ticket) || flying_.contains(&ticket);
   require(!known, "a ticket is submitted that is in use");
-  waiting_[&ticket] = {time_.now(), deaths};
+  waiting_[&ticket] = {time_.now(), ticket.backends, deaths};
   queued_ += ticket.prompts;
   if (ticket.costs_budget && !ticket.verdict.refused) spend_retry();
 }

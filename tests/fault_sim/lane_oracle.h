@@ -25,6 +25,7 @@ class LaneOracle {
   void on_set_backend(BackendId id, bool is_new);
   void on_set_up(BackendId id, bool up);
   void on_set_options(const SchedulerOptions& options);
+  void on_rerouted();
   void on_submitted(const Ticket& ticket, unsigned deaths);
   void on_cancelled(const Ticket& ticket);
   void on_completed(const Grant& grant, std::uint32_t prompts, const Ticket* ticket,
@@ -69,7 +70,8 @@ class LaneOracle {
     BreakerRules breaker;
   };
   struct Waiting {
-    TimePoint since;
+    TimePoint since;  // among these backends
+    BackendSet backends;
     unsigned deaths = 0;
   };
   struct Second {

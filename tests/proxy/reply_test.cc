@@ -40,6 +40,16 @@ TEST(Reply, FramesAnUnknownLengthInChunksExceptForHttp10) {
               Not(HasSubstr("transfer-encoding")));
 }
 
+TEST(Reply, SaysNothingOfABodyThatCannotBe) {
+  EXPECT_THAT(compose_head({.status = 204}, 0, {"i", 1, true}), Not(HasSubstr("content-length")));
+}
+
+TEST(Reply, CarriesWhatABrowserIsTold) {
+  const ReplyContext context{"i", 1, true, "vary: Origin\r\n"};
+  EXPECT_THAT(compose_head({.status = 200}, 0, context), EndsWith("vary: Origin\r\n\r\n"));
+  EXPECT_THAT(compose_error({Errc::kNoBackend, "m", ""}, context), HasSubstr("vary: Origin\r\n"));
+}
+
 TEST(ErrorReply, HasOpenAisShapeAndTheHeadersThatSteerClients) {
   const std::string answer =
       compose_error({Errc::kNoBackend, "say \"please\"", ""}, {"i", 1, true});
@@ -58,8 +68,8 @@ TEST(ErrorReply, SaysThatItIsOneWhereObjectsHaveATypeAndEventsAName) {
       R"("code":"unknown_model"}})";
   const std::string plain = std::string("{").append(kFields);
   const std::string typed = std::string(R"({"type":"error",)").append(kFields);
-  EXPECT_THAT(compose_error(error, {"i", 1, true, ErrorForm::kPlain}), EndsWith("\n" + plain));
-  EXPECT_THAT(compose_error(error, {"i", 1, true, ErrorForm::kTyped}), EndsWith("\n" + typed));
+  EXPECT_THAT(compose_error(error, {"i", 1, true, {}, ErrorForm::kPlain}), EndsWith("\n" + plain));
+  EXPECT_THAT(compose_error(error, {"i", 1, true, {}, ErrorForm::kTyped}), EndsWith("\n" + typed));
   EXPECT_EQ(compose_error_event(error, ErrorForm::kPlain), "data: " + plain + "\n\n");
   EXPECT_EQ(compose_error_event(error, ErrorForm::kTyped), "event: error\ndata: " + typed + "\n\n");
 }
