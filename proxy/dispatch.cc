@@ -433,7 +433,7 @@ Task<void> Dispatch::end_broken_stream(const Error& error, bool event_may_follow
   keep_alive_ = false;
   thread_.metrics.count_error(error.code);
   if (!event_may_follow) co_return;
-  const std::string event = "data: " + error_json(error) + "\n\n";
+  const std::string event = compose_error_event(error, request_.route->errors);
   const std::unique_ptr<Unsent> unsent = send_chunk(event);
   if (unsent) co_await write_rest(*unsent);
 }
@@ -458,7 +458,8 @@ ReplyContext Dispatch::context() {
   if (thread_.draining) keep_alive_ = false;
   thread_.id_text.clear();
   request_.append_shown_id(thread_.id_text);
-  return {thread_.id_text, request_.minor_version, keep_alive_, request_.cors_lines()};
+  return {thread_.id_text, request_.minor_version, keep_alive_, request_.cors_lines(),
+          request_.route->errors};
 }
 
 Provenance Dispatch::provenance(const Errand& errand) const {

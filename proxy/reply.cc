@@ -82,7 +82,7 @@ void compose_head_into(std::string& out, const AnswerHead& head, std::optional<s
 
 std::string compose_error(const Error& error, const ReplyContext& context, std::string_view allow) {
   const ErrorTraits traits = describe(error.code);
-  const std::string body = error_json(error);
+  const std::string body = error_json(error, context.errors);
   std::string out;
   out.reserve(384 + body.size());
   add_status_line(out, traits.status);
@@ -99,7 +99,7 @@ std::string compose_error(const Error& error, const ReplyContext& context, std::
   return out.append("\r\n").append(body);
 }
 
-std::string error_json(const Error& error) {
+std::string error_json(const Error& error, ErrorForm form) {
   const ErrorTraits traits = describe(error.code);
   boost::json::object fields;
   fields["message"] = error.message;
@@ -110,7 +110,15 @@ std::string error_json(const Error& error) {
     fields["param"] = error.param;
   }
   fields["code"] = traits.code;
-  return boost::json::serialize(boost::json::object{{"error", std::move(fields)}});
+  boost::json::object body;
+  if (form == ErrorForm::kTyped) body["type"] = "error";
+  body["error"] = std::move(fields);
+  return boost::json::serialize(body);
+}
+
+std::string compose_error_event(const Error& error, ErrorForm form) {
+  const std::string_view name = form == ErrorForm::kTyped ? "event: error\n" : "";
+  return std::string(name).append("data: ").append(error_json(error, form)).append("\n\n");
 }
 
 }  // namespace batchproxy

@@ -1,4 +1,4 @@
-// proxy/reply.h - composes the heads of our answers, and whole error answers in OpenAI's shape.
+// proxy/reply.h - composes the heads of our answers, and whole error answers.
 //
 // Threading: pure functions, any thread.
 #pragma once
@@ -11,15 +11,17 @@
 #include "backends/upstream_call.h"
 #include "batcher/error.h"
 #include "batcher/ticket.h"
+#include "proxy/router.h"
 
 namespace batchproxy {
 
-// What an answer says about the connection that it goes out on.
+// What an answer owes to the client and the connection that it goes out on.
 struct ReplyContext {
   std::string_view request_id;
   int minor_version = 1;  // of the client's HTTP/1.x
   bool keep_alive = true;
   std::string_view cors = {};  // for a web page that asks, as ready lines
+  ErrorForm errors = ErrorForm::kPlain;
 };
 
 // Who answered, for x-batchproxy-*.
@@ -42,7 +44,9 @@ void compose_head_into(std::string& out, const AnswerHead& head, std::optional<s
 // Head and body. `allow` is for 405 alone.
 std::string compose_error(const Error& error, const ReplyContext& context,
                           std::string_view allow = {});
-// {"error":{…}} alone, also for the last event of a broken stream.
-std::string error_json(const Error& error);
+// The body alone.
+std::string error_json(const Error& error, ErrorForm form = ErrorForm::kPlain);
+// The last event of a broken stream.
+std::string compose_error_event(const Error& error, ErrorForm form);
 
 }  // namespace batchproxy

@@ -13,14 +13,17 @@ namespace batchproxy {
 namespace {
 
 constexpr bool kImmediate = true;
+constexpr bool kQueued = false;
+constexpr ErrorForm kTyped = ErrorForm::kTyped;
 
 constexpr std::array kRoutes = {
     Route{"POST", "/v1/completions", Action::kForward, BodyKind::kCompletion},
     Route{"POST", "/v1/chat/completions", Action::kForward, BodyKind::kChat},
     Route{"POST", "/v1/chat/completions/batch", Action::kForward, BodyKind::kChatBatch},
-    Route{"POST", "/v1/responses", Action::kForward, BodyKind::kPrompted},
-    Route{"POST", "/v1/messages", Action::kForward, BodyKind::kPrompted},
-    Route{"POST", "/v1/messages/count_tokens", Action::kForward, BodyKind::kOther, kImmediate},
+    Route{"POST", "/v1/responses", Action::kForward, BodyKind::kPrompted, kQueued, kTyped},
+    Route{"POST", "/v1/messages", Action::kForward, BodyKind::kPrompted, kQueued, kTyped},
+    Route{"POST", "/v1/messages/count_tokens", Action::kForward, BodyKind::kOther, kImmediate,
+          kTyped},
     Route{"POST", "/v1/embeddings", Action::kForward},
     Route{"POST", "/v2/embed", Action::kForward},
     Route{"POST", "/tokenize", Action::kForward, BodyKind::kOther, kImmediate},
@@ -42,8 +45,8 @@ constexpr std::array kRoutes = {
     Route{"POST", "/v1/audio/speech", Action::kForward},
     Route{"POST", "/v1/completions/render", Action::kForward, BodyKind::kOther, kImmediate},
     Route{"POST", "/v1/chat/completions/render", Action::kForward, BodyKind::kOther, kImmediate},
-    Route{"POST", "/v1/messages/render", Action::kForward, BodyKind::kOther, kImmediate},
-    Route{"POST", "/v1/responses/render", Action::kForward, BodyKind::kOther, kImmediate},
+    Route{"POST", "/v1/messages/render", Action::kForward, BodyKind::kOther, kImmediate, kTyped},
+    Route{"POST", "/v1/responses/render", Action::kForward, BodyKind::kOther, kImmediate, kTyped},
     Route{"GET", "/tokenizer_info", Action::kForward, BodyKind::kOther, kImmediate},
     Route{"GET", "/v1/models", Action::kModels},
     Route{"GET", "/health", Action::kHealth},
@@ -140,6 +143,11 @@ std::string_view allowed_methods(std::string_view path) {
   if (route == nullptr) return {};
   if (takes_head(*route)) return "GET, HEAD, OPTIONS";
   return route->method == "GET" ? "GET, OPTIONS" : "POST, OPTIONS";
+}
+
+ErrorForm error_form(std::string_view target) {
+  const Route* route = find_path(target.substr(0, target.find('?')));
+  return route == nullptr ? ErrorForm::kPlain : route->errors;
 }
 
 }  // namespace batchproxy

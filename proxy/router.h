@@ -19,12 +19,21 @@ enum class Action {
   kOptions,  // OPTIONS of any path, or of `*`: which methods it takes
 };
 
+// How our own errors look to the clients of a path.
+enum class ErrorForm {
+  kPlain,  // {"error":{…}}, as in OpenAI's API
+  // {"type":"error","error":{…}}, in a stream as an event of the name `error`: where events have
+  // names, Anthropic's clients overlook one without.
+  kTyped,
+};
+
 struct Route {
   std::string_view method;
   std::string_view path;
   Action action;
   BodyKind body = BodyKind::kOther;
   bool immediate = false;  // needs no slot of the engine: see Ticket
+  ErrorForm errors = ErrorForm::kPlain;
 
   // Whether success is a JSON object here, unless it is a stream.
   bool expects_object() const { return body <= BodyKind::kChatBatch; }
@@ -39,5 +48,7 @@ constexpr std::string_view kAllMethods = "GET, HEAD, POST, OPTIONS";
 Result<const Route*> find_route(std::string_view method, std::string_view path);
 // For `allow`; empty where nothing is served.
 std::string_view allowed_methods(std::string_view path);
+// For a request that is refused before it has a route. `target`: a path, maybe with a query.
+ErrorForm error_form(std::string_view target);
 
 }  // namespace batchproxy

@@ -401,6 +401,7 @@ Task<bool> Session::reject(const ClientRequest* request) {
   if (request != nullptr) {
     request->append_shown_id(id);
     context.cors = request->cors_lines();
+    context.errors = error_form(request->target);
   } else {
     thread_.next_request_id().append_to(id);
   }

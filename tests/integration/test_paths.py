@@ -113,6 +113,39 @@ def test_a_call_that_asks_for_a_stream_gets_one(scripted, path):
     assert response.headers["content-type"] == "text/event-stream" and text == events
 
 
+TYPED = ["/v1/responses", "/v1/messages"]  # their clients tell objects apart by `type`, events by name
+
+
+@pytest.mark.parametrize("path, is_typed", [*((path, True) for path in TYPED), ("/v1/chat/completions", False)])
+def test_the_error_that_ends_a_broken_stream_is_one_that_its_clients_see(scripted, path, is_typed):
+    events = b"event: a\ndata: {}\n\n"
+    proxy = scripted(lambda *_: [b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 999\r\n\r\n"
+                                 + events, None])
+    with pytest.raises(http.client.IncompleteRead) as cut:
+        call(proxy.url, path, b'{"model":"m","input":"x","messages":[],"stream":true}')
+    first, last = cut.value.partial.strip().split(b"\n\n")
+    assert first == events.strip()
+    name, data = last.split(b"\n") if is_typed else (b"", last)
+    assert name == (b"event: error" if is_typed else b"")
+    told = json.loads(data.removeprefix(b"data: "))
+    assert told["error"]["code"] == "backend_lost" and told.get("type") == ("error" if is_typed else None)
+
+
+@pytest.mark.parametrize("path", [*TYPED, "/v1/messages/count_tokens"])
+def test_an_error_has_a_type_where_objects_have_one(start_proxy, path):
+    backend = ScriptedBackend(lambda *_: answer())
+    key = "a-key-of-sixteen-characters"
+    mine = {"X-Api-Key": key}
+    proxy = start_proxy("--backend", backend.url, env={"BATCHPROXY_API_KEYS": f"mine {key}"}).ready(1)
+    for code, body, headers, method in [
+            ("invalid_api_key", b"{}", {}, "POST"), ("method_not_allowed", None, mine, "GET"),
+            ("unknown_model", b'{"model":"no-such"}', mine, "POST"), ("invalid_json", b"{", mine, "POST")]:
+        told = json.loads(call(proxy.url, path, body, headers, method)[1])
+        assert told["type"] == "error" and told["error"]["code"] == code
+    assert "type" not in json.loads(call(proxy.url, "/v1/completions", b"{}")[1])
+    backend.close()
+
+
 @pytest.mark.parametrize("path", ["/v1/responses", "/v1/messages", "/v1/audio/speech"])
 def test_a_call_that_fails_is_made_again(scripted, path):
     proxy = scripted(lambda number, *_: None if number == 1 else answer())

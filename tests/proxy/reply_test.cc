@@ -61,6 +61,19 @@ TEST(ErrorReply, HasOpenAisShapeAndTheHeadersThatSteerClients) {
                                "\"backend_error\",\"param\":null,\"code\":\"no_backend\"}}"));
 }
 
+TEST(ErrorReply, SaysThatItIsOneWhereObjectsHaveATypeAndEventsAName) {
+  const Error error{Errc::kUnknownModel, "m", "model"};
+  constexpr std::string_view kFields =
+      R"("error":{"message":"m","type":"invalid_request_error","param":"model",)"
+      R"("code":"unknown_model"}})";
+  const std::string plain = std::string("{").append(kFields);
+  const std::string typed = std::string(R"({"type":"error",)").append(kFields);
+  EXPECT_THAT(compose_error(error, {"i", 1, true, {}, ErrorForm::kPlain}), EndsWith("\n" + plain));
+  EXPECT_THAT(compose_error(error, {"i", 1, true, {}, ErrorForm::kTyped}), EndsWith("\n" + typed));
+  EXPECT_EQ(compose_error_event(error, ErrorForm::kPlain), "data: " + plain + "\n\n");
+  EXPECT_EQ(compose_error_event(error, ErrorForm::kTyped), "event: error\ndata: " + typed + "\n\n");
+}
+
 TEST(ErrorReply, AsksForABearerWhereAKeyIsMissing) {
   const std::string answer = compose_error({Errc::kInvalidApiKey, "m", ""}, {"i", 1, false});
   EXPECT_THAT(answer, StartsWith("HTTP/1.1 401 Unauthorized\r\n"));

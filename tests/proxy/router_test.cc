@@ -58,6 +58,16 @@ TEST(Router, OnlyTokenWorkGoesAtOnce) {
   EXPECT_FALSE((*find_route("POST", "/v1/responses"))->immediate);
 }
 
+TEST(Router, KnowsWhereErrorsHaveATypeAlsoOfRequestsThatItRefuses) {
+  for (const char* target : {"/v1/messages", "/v1/messages/?beta=true", "/v1/messages/count_tokens",
+                             "/v1/responses", "/v1/responses/render"}) {
+    EXPECT_EQ(error_form(target), ErrorForm::kTyped) << target;
+  }
+  for (const char* target : {"/v1/completions", "/v1/models", "/elsewhere", ""}) {
+    EXPECT_EQ(error_form(target), ErrorForm::kPlain) << target;
+  }
+}
+
 TEST(Router, SaysWhatMayHaveBeenMeant) {
   const auto says = [](const char* path) { return find_route("POST", path).error().message; };
   EXPECT_EQ(says("/chat/completions"),

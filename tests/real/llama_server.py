@@ -18,6 +18,7 @@ def parse():
     parser.add_argument("--max-model-len", type=int, default=16384, help="tokens of one request")
     parser.add_argument("--max-num-seqs", type=int, default=1, help="requests at a time")
     parser.add_argument("--runner", choices=["generate", "pooling"], default="generate", help="pooling: embeddings")
+    parser.add_argument("--api-key", help="what clients must send")
     return parser.parse_args()
 
 
@@ -32,6 +33,8 @@ def parameters(args):
     if args.runner == "pooling":
         params.embedding = True
         params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
+    if args.api_key:
+        params.api_keys = [args.api_key]
     params.fit_params = False
     params.offline = True
     params.warmup = False

@@ -1,26 +1,10 @@
 """Calls of the openai package, and what came of them in a form that can be compared."""
 import openai
 
-# What an engine makes up for every answer anew.
-VOLATILE = {"id", "created", "timings"}
+from .outcomes import plain, told
 
-
-def plain(value):
-    """Results of the package as dicts and lists, without what differs from call to call."""
-    if isinstance(value, openai.BaseModel):
-        value = value.model_dump()
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items() if key not in VOLATILE}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    return value
-
-
-def described(error):
-    """What a program sees of an exception."""
-    fields = ["status_code", "body", "code", "param", "type"]
-    return {"class": type(error).__name__, "text": str(error),
-            **{field: getattr(error, field, None) for field in fields}}
+MESSAGES = [{"role": "system", "content": "Answer with a letter."},
+            {"role": "user", "content": "Which Å? (A) \u201cone\u201d (B) \U0001f600\nAnswer:"}]
 
 
 def outcome(url, ask, **options):
@@ -28,20 +12,13 @@ def outcome(url, ask, **options):
     sent = []
     http = openai.DefaultHttpx2Client(event_hooks={"request": [sent.append]})
     with openai.OpenAI(base_url=f"{url}/v1", api_key="any", http_client=http, **options) as client:
-        try:
-            return {"result": plain(ask(client)), "error": None, "requests": len(sent)}
-        except openai.OpenAIError as error:
-            return {"result": None, "error": described(error), "requests": len(sent)}
+        return told(lambda: ask(client), openai.OpenAIError, sent)
 
 
 def both(pair, call, **options):
     """The outcomes of call(client, model): asked directly, and through batchproxy."""
     return tuple(outcome(url, lambda client: call(client, pair.model), **options)
                  for url in (pair.direct, pair.proxied))
-
-
-MESSAGES = [{"role": "system", "content": "Answer with a letter."},
-            {"role": "user", "content": "Which Å? (A) \u201cone\u201d (B) \U0001f600\nAnswer:"}]
 
 
 def complete(prompt="Which? (A) one (B) two\nAnswer:", **fields):
@@ -53,6 +30,12 @@ def complete(prompt="Which? (A) one (B) two\nAnswer:", **fields):
 def chat(**fields):
     return lambda client, model: client.chat.completions.create(
         **{"model": model, "messages": MESSAGES, "max_tokens": 8, "temperature": 0, **fields})
+
+
+def respond(**fields):
+    """A call of /v1/responses."""
+    return lambda client, model: client.responses.create(
+        **{"model": model, "input": MESSAGES, "max_output_tokens": 8, "temperature": 0, **fields})
 
 
 def streamed(call):

@@ -4,13 +4,21 @@ import os
 
 import pytest
 
-from .compatibility import DOCUMENT, FULL, HERE, REQUIREMENTS, pinned_versions, render
+from .compatibility import DOCUMENT, FULL, HERE, REQUIREMENTS, VLLM_REQUIREMENTS, pinned_versions, render
+from .servers import VLLM_BIN
 
 
 def test_the_installed_packages_are_those_of_the_lists():
-    installed = {name: importlib.metadata.version(name) for name in pinned_versions()
-                 if FULL or f"\n{name}==" in "\n" + REQUIREMENTS[0].read_text()}
-    assert installed == {name: pinned_versions()[name] for name in installed}
+    pinned = pinned_versions(*(REQUIREMENTS if FULL else REQUIREMENTS[:1]))
+    assert {name: importlib.metadata.version(name) for name in pinned} == pinned
+
+
+@pytest.mark.full
+def test_so_are_those_beside_vllm():
+    (site,) = VLLM_BIN.parent.glob("lib/python3*/site-packages")
+    installed = {found.name: found.version for found in importlib.metadata.distributions(path=[str(site)])}
+    pinned = pinned_versions(VLLM_REQUIREMENTS)
+    assert {name: installed[name] for name in pinned} == pinned
 
 
 def test_the_table_is_what_these_tests_show(ledger):

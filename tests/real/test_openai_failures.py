@@ -2,79 +2,28 @@
 
 The engine is scripted, for no real one fails on demand. Where batchproxy differs on purpose, the test
 says how, and so does the table."""
-import json
-import threading
-
 import openai
 import pytest
 
 from .compatibility import LLAMA, SCRIPTED, SIMULATED, row
-from .openai_calls import chat, complete, outcome
-from .servers import (DEADLINE, LLAMA_MODEL, SIM_MODEL, ScriptedBackend, answer, metric, proxy_before,
-                     running_llama, running_sim, wait_until)
+from .openai_calls import chat, complete, outcome, respond
+from .servers import LLAMA_MODEL, SIM_MODEL, answer, metric, proxy_before, running_llama, running_sim, wait_until
+from .stage import DROPPED, SILENCE, SOON, STREAM, chunk, failure, running_stage
 
-COMPLETIONS, CHAT = "/v1/completions", "/v1/chat/completions"
-SOON = b"retry-after: 0.01\r\n"  # openai would wait half a second and more
+COMPLETIONS, CHAT, RESPONSES = "/v1/completions", "/v1/chat/completions", "/v1/responses"
 GOOD = answer(b'{"id":"x","object":"text_completion","created":1,"model":"m","choices":'
               b'[{"index":0,"text":"A","finish_reason":"stop","logprobs":null}]}')
-DROPPED = None  # the connection closes without an answer
-STREAM = (b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
-          b"transfer-encoding: chunked\r\nconnection: close\r\n\r\n")
 EVENT = b'data: {"id":"x","object":"text_completion","created":1,"model":"m","choices":[{"index":0,"text":"A"}]}\n\n'
 
 
-def failure(status, extra=b""):
-    body = {"error": {"message": f"no {status}", "type": "SomeError", "param": None, "code": status}}
-    return answer(json.dumps(body).encode(), b"%d Status" % status, extra)
-
-
-def chunk(data):
-    return b"%x\r\n%s\r\n" % (len(data), data)
-
-
-class Stage:
-    """A scripted engine, directly and behind batchproxy, that plays one list of replies after another."""
-
-    def __init__(self):
-        self.engine = ScriptedBackend(self.reply)
-        self.proxied = None
-        self.replies = []
-        self.reached = 0  # calls of the one that plays
-        self.over = threading.Event()  # lets go of those who wait for an answer that never comes
-
-    def reply(self, _, request, __):
-        if not request.startswith(b"POST"):  # batchproxy looks after its engines
-            return failure(404)
-        self.reached += 1
-        reply = self.replies[min(self.reached, len(self.replies)) - 1]
-        if reply == "silence":
-            self.over.wait(DEADLINE)
-            return DROPPED
-        return reply
-
-    def play(self, url, replies, ask=None, **options):
-        """The outcome of one call, and how many requests reached the engine for it."""
-        self.replies, self.reached = replies, 0
-        ask = ask or (lambda client: complete()(client, "m"))
-        return {**outcome(url, ask, **options), "reached": self.reached}
-
-    def recover(self):
-        """What the last test did to the breaker must not decide the next one."""
-        assert self.play(self.proxied, [GOOD])["error"] is None
-
-    def both(self, replies, ask=None, **options):
-        self.recover()
-        return self.play(self.engine.url, replies, ask, **options), self.play(self.proxied, replies, ask, **options)
+def ask(client):
+    return complete()(client, "m")
 
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory):
-    made = Stage()
-    with proxy_before(tmp_path_factory.mktemp("scripted"), made.engine.url) as proxy:
-        made.proxied = proxy.url
-        yield made
-        made.over.set()
-    made.engine.close()
+    with running_stage(tmp_path_factory.mktemp("scripted"), outcome, ask, GOOD) as one:
+        yield one
 
 
 def same(shows, replies, error, requests, **options):
@@ -92,7 +41,6 @@ def same(shows, replies, error, requests, **options):
     same("429 is tried again", [failure(429, SOON)], "RateLimitError", 3),
     same("429, then an answer", [failure(429, SOON), GOOD], None, 2),
     same("429 with `max_retries=0`", [failure(429, SOON)], "RateLimitError", 1, max_retries=0),
-    same("429 with a `retry-after` too long to wait", [failure(429, b"retry-after: 999\r\n")], "RateLimitError", 1),
     same("500 with a message is tried again", [failure(500, SOON)], "InternalServerError", 3),
     same("503 is tried again", [failure(503, SOON)], "InternalServerError", 3),
     same("503, then an answer", [failure(503, SOON), failure(503, SOON), GOOD], None, 3),
@@ -100,6 +48,14 @@ def same(shows, replies, error, requests, **options):
 def test_the_same_exception_after_the_same_tries(stage, replies, error, requests, options):
     direct, proxied = stage.both(replies, **options)
     assert (direct["error"] or {}).get("class") == error and direct["requests"] == requests
+    assert proxied == direct
+
+
+@row("openai", COMPLETIONS, "429 with a `retry-after` too long to wait", SCRIPTED)
+def test_an_engine_that_asks_for_a_long_wait_is_not_asked_again(tmp_path):
+    with running_stage(tmp_path, outcome, ask, GOOD) as alone:  # batchproxy leaves that engine in peace for 30 s
+        direct, proxied = alone.both([failure(429, b"retry-after: 999\r\n")])
+    assert direct["error"]["class"] == "RateLimitError" and direct["requests"] == 1
     assert proxied == direct
 
 
@@ -161,7 +117,7 @@ def test_an_engine_that_only_fails_is_a_502_that_is_tried_again(stage):
 @row("openai", COMPLETIONS, "`timeout` below 4 s passes", SCRIPTED,
      "`APITimeoutError`, or 504 `backend_timeout` at the same moment; as often tried again")
 def test_a_short_time_out(stage):
-    direct, proxied = stage.both(["silence"], timeout=0.3, max_retries=1)
+    direct, proxied = stage.both([SILENCE], timeout=0.3, max_retries=1)
     assert direct["error"]["class"] == "APITimeoutError"
     assert proxied["error"]["class"] == "APITimeoutError" or proxied["error"]["code"] == "backend_timeout"
     assert proxied["requests"] == direct["requests"] == 2
@@ -171,7 +127,7 @@ def test_a_short_time_out(stage):
      "504 `backend_timeout` 2 s before it instead of `APITimeoutError`")
 def test_a_longer_time_out(stage):
     stage.recover()
-    proxied = stage.play(stage.proxied, ["silence"], timeout=4.1, max_retries=0)
+    proxied = stage.play(stage.proxied, [SILENCE], timeout=4.1, max_retries=0)
     assert proxied["error"]["class"] == "InternalServerError" and proxied["error"]["code"] == "backend_timeout"
 
 
@@ -217,6 +173,19 @@ def test_a_stream_broken_within_an_event_is_an_error(stage):
     assert direct["error"]["class"] == "APIConnectionError"
     assert proxied["error"]["class"] == "APIError" and proxied["error"]["code"] == "backend_lost"
     assert proxied["requests"] == 1
+
+
+RESPONSE_EVENT = (b'event: response.output_text.delta\n'
+                  b'data: {"type":"response.output_text.delta","item_id":"x","delta":"A"}\n\n')
+
+
+@row("openai", RESPONSES, "a stream breaks between two events", SCRIPTED,
+     "`APIError` with `backend_lost` instead of `APIConnectionError`")
+def test_a_broken_stream_of_a_response_is_an_error(stage):
+    direct, proxied = stage.both([STREAM + chunk(RESPONSE_EVENT)],
+                                 lambda client: [event.type for event in respond(stream=True)(client, "m")])
+    assert direct["error"]["class"] == "APIConnectionError"
+    assert proxied["error"]["class"] == "APIError" and proxied["error"]["code"] == "backend_lost"
 
 
 # --- cancelling -----------------------------------------------------------------------------------
