@@ -64,6 +64,24 @@ Abilities parse_abilities(const std::string& body) {
   return abilities;
 }
 
+using Stream = beast::basic_stream<asio::ip::tcp, IoExecutor>;
+
+// Tries the addresses in turn. The error is that of the first.
+Task<ErrorCode> connect(Stream& stream, Addresses addresses, TimePoint end) {
+  ErrorCode failure;
+  for (std::size_t tried = 0; tried < addresses.size(); ++tried) {
+    const TimePoint now = std::chrono::steady_clock::now();
+    if (tried > 0 && now >= end) break;
+    stream.expires_at(now + share_of(end - now, addresses.size() - tried));
+    ErrorCode error;
+    co_await stream.async_connect(addresses[tried], asio::redirect_error(use_task, error));
+    if (!error) co_return error;
+    stream.close();
+    if (tried == 0) failure = error;
+  }
+  co_return failure;
+}
+
 // A failure of a coroutine is a bug; let it end the process rather than leave a backend unwatched.
 void rethrow(std::exception_ptr error) {
   if (error) std::rethrow_exception(error);
@@ -89,7 +107,12 @@ void BackendMonitor::add(std::shared_ptr<const Endpoint> endpoint,
 
 void BackendMonitor::set_endpoint(std::shared_ptr<const Endpoint> endpoint) {
   Watched& watched = *watched_[endpoint->id];
+  if (!same_addresses(watched.endpoint->addresses, endpoint->addresses)) {
+    watched.models_due = {};  // it may be another engine by now
+    watched.abilities_known = false;
+  }
   watched.endpoint = std::move(endpoint);
+  watched.timer.cancel();
 }
 
 void BackendMonitor::start() {
@@ -119,6 +142,7 @@ void BackendMonitor::report_failure(BackendId backend, bool unreachable) {
   asio::post(io_, [this, backend, unreachable] {
     Watched& watched = *watched_[backend];
     if (stopped_ || watched.retired) return;
+    events_.on_doubt(backend);
     if (unreachable) {
       watched.problem = "it refuses connections";
       if (watched.tracker.on_unreachable()) tell_health(watched);
@@ -317,11 +341,22 @@ Task<BackendMonitor::Reply> BackendMonitor::get(std::shared_ptr<const Endpoint> 
                  "GET " + path + ": " + (silent ? "no answer in time" : error.message()),
                  0};
   };
-  beast::basic_stream<asio::ip::tcp, IoExecutor> stream(io_.get_executor());
-  stream.expires_after(patience);
-  ErrorCode error;
-  co_await stream.async_connect(at->address, asio::redirect_error(use_task, error));
-  if (error) co_return failed(error);
+  const TimePoint end = std::chrono::steady_clock::now() + patience;
+  if (at->addresses.empty()) {
+    if (!at->problem.empty()) co_return Reply{ProbeResult::kRefused, {}, at->problem, 0};
+    co_return Reply{ProbeResult::kSilent, {}, "its name is being looked up", 0};
+  }
+  const WatchedPtr watched = watched_[at->id];
+  Stream stream(io_.get_executor());
+  ErrorCode error = co_await connect(stream, beginning_with(watched->worked, at->addresses), end);
+  if (error) {
+    events_.on_doubt(at->id);
+    Reply reply = failed(error);
+    if (!at->problem.empty()) reply.problem += "; " + at->problem;
+    co_return reply;
+  }
+  watched->worked = stream.socket().remote_endpoint(error);
+  stream.expires_at(end);
 
   beast::http::request<beast::http::string_body> request(beast::http::verb::get, path, 11);
   request.set(beast::http::field::host, at->authority);

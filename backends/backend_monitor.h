@@ -48,6 +48,8 @@ class BackendMonitor {
     std::function<void(BackendId, const std::optional<EngineMetrics>&)> on_metrics;
     // Asked, not told: how many requests it has answered. One that answers is alive.
     std::function<std::uint64_t(BackendId)> answered;
+    // A probe could not connect, or a call has failed: it may be at another address by now.
+    std::function<void(BackendId)> on_doubt = [](BackendId) {};
   };
 
   BackendMonitor(asio::io_context& io, Intervals intervals, Events events);
@@ -55,7 +57,7 @@ class BackendMonitor {
   // Watches a backend from start(), or from now on if that was before. It may take the place of one
   // that was removed. `models` are the names that the configuration says it serves.
   void add(std::shared_ptr<const Endpoint> endpoint, const std::vector<std::string>& models = {});
-  // It stays, and is talked to otherwise from the next question on.
+  // It stays, and is talked to otherwise from the next question on, which comes at once.
   void set_endpoint(std::shared_ptr<const Endpoint> endpoint);
   void start();
   void stop();
@@ -111,9 +113,10 @@ class BackendMonitor {
     bool in_doubt = false;  // a probe is under way that may take longer than others
     bool abilities_known = false;
     bool keyed = false;
-    TimePoint models_due{};        // to be read again
-    std::vector<Tell> asking{};    // to be told by the next probe
-    std::vector<Tell> awaiting{};  // by the one under way
+    asio::ip::tcp::endpoint worked{};  // the address of the last connection
+    TimePoint models_due{};            // to be read again
+    std::vector<Tell> asking{};        // to be told by the next probe
+    std::vector<Tell> awaiting{};      // by the one under way
   };
   using WatchedPtr = std::shared_ptr<Watched>;
 

@@ -107,6 +107,10 @@ BackendUrl parse_backend_url(std::string_view url) {
   return {std::nullopt, "expected http://HOST:PORT with a port from 1 to 65535"};
 }
 
+bool is_address(std::string_view host) {
+  return parse_address(host).has_value();
+}
+
 bool is_loopback(std::string_view host) {
   const auto address = parse_address(host);
   return address ? address->is_loopback() : lower(host) == "localhost";

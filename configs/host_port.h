@@ -33,6 +33,7 @@ struct BackendUrl {
 };
 BackendUrl parse_backend_url(std::string_view url);
 
+bool is_address(std::string_view host);   // of IPv4 or IPv6; anything else is a name
 bool is_loopback(std::string_view host);  // 127.0.0.0/8, ::1, localhost
 bool is_wildcard(std::string_view host);  // 0.0.0.0, ::
 

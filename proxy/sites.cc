@@ -23,6 +23,10 @@ Sites::Sites(std::vector<BackendSite> first) {
   for (BackendSite& site : first) sites_.push_back({std::move(site)});
 }
 
+void Sites::set_endpoint(std::shared_ptr<const Endpoint> endpoint) {
+  sites_[endpoint->id].endpoint = std::move(endpoint);
+}
+
 std::optional<Sites::Changes> Sites::replace(const std::vector<BackendSite>& wanted,
                                              const std::function<bool(BackendId)>& in_use) {
   std::vector<Site> next = sites_;
@@ -41,7 +45,9 @@ std::optional<Sites::Changes> Sites::replace(const std::vector<BackendSite>& wan
     }
     found[static_cast<std::size_t>(match - wanted.begin())] = true;
     if (site.endpoint->api_key != match->endpoint->api_key) {
-      site.endpoint = with_id(*match->endpoint, id);
+      Endpoint rekeyed = *site.endpoint;
+      rekeyed.api_key = match->endpoint->api_key;
+      site.endpoint = with_id(std::move(rekeyed), id);
       changes.rekeyed.push_back(id);
     }
     if (site.max_num_seqs != match->max_num_seqs) {
