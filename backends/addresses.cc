@@ -17,10 +17,11 @@ constexpr Duration kLeastShare = std::chrono::milliseconds(250);
 
 Addresses in_order(const Addresses& found) {
   Addresses ordered;
-  for (const Address& address : found) {
-    if (!contains(ordered, address)) ordered.push_back(address);
+  for (const bool v4 : {true, false}) {
+    for (const Address& each : found) {
+      if (each.address().is_v4() == v4 && !contains(ordered, each)) ordered.push_back(each);
+    }
   }
-  std::ranges::stable_partition(ordered, [](const Address& a) { return a.address().is_v4(); });
   return ordered;
 }
 

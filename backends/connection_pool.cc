@@ -75,7 +75,7 @@ TimePoint ConnectionPool::end_of_connecting(TimePoint not_after) const {
 
 Task<ErrorCode> ConnectionPool::connect(BackendId backend, Connection& connection,
                                         TimePoint not_after) {
-  // Others may take their places meanwhile.
+  // Copies: others may take their places meanwhile.
   connection.set_mark(peers_[backend].changes);
   const Addresses addresses =
       beginning_with(peers_[backend].worked, peers_[backend].endpoint->addresses);

@@ -21,7 +21,7 @@ LookUp look_up(const HostPort& name) {
 }
 
 struct SystemResolver::Desk {
-  // False when nobody takes answers any more.
+  // From any thread. Once the desk is closed, the answer is dropped.
   void hand_in(Tell tell, LookUp answer) {
     const std::lock_guard lock(mutex);
     if (control == nullptr) return;
