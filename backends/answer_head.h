@@ -3,6 +3,7 @@
 // Threading: a value, any thread.
 #pragma once
 
+#include <array>
 #include <string_view>
 
 #include "batcher/ticket.h"
@@ -19,6 +20,19 @@ struct AnswerHead {
   std::string_view should_retry{};
   std::string_view more{};  // others, as ready lines
 };
+
+// The fields of a backend that it keeps apart, because we write or judge by them ourselves.
+struct KeptField {
+  std::string_view name;
+  std::string_view AnswerHead::* value;
+};
+inline constexpr std::array<KeptField, 5> kKeptFields{{
+    {"content-type", &AnswerHead::content_type},
+    {"content-encoding", &AnswerHead::content_encoding},
+    {"retry-after", &AnswerHead::retry_after},
+    {"retry-after-ms", &AnswerHead::retry_after_ms},
+    {"x-should-retry", &AnswerHead::should_retry},
+}};
 
 // How long an answer asks its client to wait; nothing unless it is a 429 or a 503 that says so.
 Duration wait_asked_for(const AnswerHead& head);

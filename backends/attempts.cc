@@ -55,7 +55,7 @@ Attempts::Next Attempts::after(const Attempt& attempt, BackendSet served_by) {
       attempt.failure != CallFailure::kRefused && attempt.failure != CallFailure::kUnreachable;
   if (sent) ++made_;
   asked_.insert(attempt.backend);
-  const bool may = made_ < kMax && attempt.time_left;
+  const bool may = made_ + beside_ < kMax && attempt.time_left;
   const bool elsewhere = !(served_by - asked_).empty();
   if (attempt.is_death()) {
     ++deaths_;

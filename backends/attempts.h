@@ -64,6 +64,10 @@ class Attempts {
   // what the request may do; elsewhere if anybody else is up. It keeps its place in the queue.
   void prepare_retry(Ticket& ticket, bool costs_budget) const;
 
+  // A call that stands still goes on beside those to come, and counts as one of kMax.
+  void begin_beside() { ++beside_; }
+  void end_beside() { --beside_; }
+
   // An answer has begun that is passed on as it comes: there is no way back from here.
   void on_stream() { ++made_; }
 
@@ -73,6 +77,7 @@ class Attempts {
 
  private:
   unsigned made_ = 0;
+  unsigned beside_ = 0;
   unsigned deaths_ = 0;
   BackendSet asked_;
   BackendSet failed_by_;

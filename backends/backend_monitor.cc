@@ -7,11 +7,12 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/string_body.hpp>
 #include <boost/beast/http/write.hpp>
 #include <simdjson.h>
+
+#include "backends/control_stream.h"
 
 namespace batchproxy {
 
@@ -62,24 +63,6 @@ Abilities parse_abilities(const std::string& body) {
   abilities.token_ids = has("/components/schemas/CompletionRequest/properties/return_token_ids");
   abilities.chat_batches = has("/paths/~1v1~1chat~1completions~1batch");
   return abilities;
-}
-
-using Stream = beast::basic_stream<asio::ip::tcp, IoExecutor>;
-
-// Tries the addresses in turn. The error is that of the first.
-Task<ErrorCode> connect(Stream& stream, Addresses addresses, TimePoint end) {
-  ErrorCode failure;
-  for (std::size_t tried = 0; tried < addresses.size(); ++tried) {
-    const TimePoint now = std::chrono::steady_clock::now();
-    if (tried > 0 && now >= end) break;
-    stream.expires_at(now + share_of(end - now, addresses.size() - tried));
-    ErrorCode error;
-    co_await stream.async_connect(addresses[tried], asio::redirect_error(use_task, error));
-    if (!error) co_return error;
-    stream.close();
-    if (tried == 0) failure = error;
-  }
-  co_return failure;
 }
 
 // A failure of a coroutine is a bug; let it end the process rather than leave a backend unwatched.
@@ -341,14 +324,14 @@ Task<BackendMonitor::Reply> BackendMonitor::get(std::shared_ptr<const Endpoint> 
                  "GET " + path + ": " + (silent ? "no answer in time" : error.message()),
                  0};
   };
-  const TimePoint end = std::chrono::steady_clock::now() + patience;
   if (at->addresses.empty()) {
     if (!at->problem.empty()) co_return Reply{ProbeResult::kRefused, {}, at->problem, 0};
     co_return Reply{ProbeResult::kSilent, {}, "its name is being looked up", 0};
   }
   const WatchedPtr watched = watched_[at->id];
-  Stream stream(io_.get_executor());
-  ErrorCode error = co_await connect(stream, beginning_with(watched->worked, at->addresses), end);
+  ControlStream stream(io_.get_executor());
+  ErrorCode error =
+      co_await connect_in_turn(stream, beginning_with(watched->worked, at->addresses), patience);
   if (error) {
     events_.on_doubt(at->id);
     Reply reply = failed(error);
@@ -356,7 +339,6 @@ Task<BackendMonitor::Reply> BackendMonitor::get(std::shared_ptr<const Endpoint> 
     co_return reply;
   }
   watched->worked = stream.socket().remote_endpoint(error);
-  stream.expires_at(end);
 
   beast::http::request<beast::http::string_body> request(beast::http::verb::get, path, 11);
   request.set(beast::http::field::host, at->authority);

@@ -24,7 +24,7 @@ enum class BodyKind {
   kChatBatch,   // `messages`: a list of conversations
   kPrompted,    // `messages`, `input`, `state` or `prompt`: of any form, one prompt
   kOther,       // embeddings and everything else: one prompt
-  kBytes,       // not JSON: not to be scanned
+  kForm,        // not JSON but a form with a file: see form_scan.h
 };
 
 // What a prompt's value looks like.

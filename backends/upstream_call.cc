@@ -145,13 +145,8 @@ std::optional<CallFailure> UpstreamCall::take_head(HeadProgress& progress) {
       }
       continue;
     }
-    head_ = {head.status,
-             head.fields.get("content-type"),
-             head.fields.get("content-encoding"),
-             head.fields.get("retry-after"),
-             head.fields.get("retry-after-ms"),
-             head.fields.get("x-should-retry"),
-             take_more(head.fields)};
+    head_ = {.status = head.status};
+    keep_fields(head.fields);
     const bool no_body = head.status == 204 || head.status == 304;
     const bool framed =
         no_body || head.fields.framing.chunked || head.fields.framing.content_length;
@@ -164,15 +159,20 @@ std::optional<CallFailure> UpstreamCall::take_head(HeadProgress& progress) {
   }
 }
 
-// Nearly always there are none.
-std::string_view UpstreamCall::take_more(const http::Fields& fields) {
+// Of those that come twice the first counts.
+void UpstreamCall::keep_fields(const http::Fields& fields) {
   more_.clear();
-  if (resources_.passed == nullptr) return {};
   for (const http::Field& field : fields) {
-    if (!resources_.passed->has(field.name)) continue;
-    more_.append(field.name).append(": ").append(field.value).append("\r\n");
+    const auto kept = std::ranges::find_if(
+        kKeptFields, [&](const KeptField& known) { return http::iequals(field.name, known.name); });
+    if (kept != kKeptFields.end()) {
+      std::string_view& value = head_.*kept->value;
+      if (value.empty()) value = field.value;
+    } else if (resources_.passed != nullptr && resources_.passed->has(field.name)) {
+      more_.append(field.name).append(": ").append(field.value).append("\r\n");
+    }
   }
-  return more_;
+  head_.more = more_;
 }
 
 CallFailure UpstreamCall::refuse_head(std::string why) {

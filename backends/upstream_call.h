@@ -97,7 +97,7 @@ class UpstreamCall {
   std::optional<std::size_t> send(const UpstreamRequest& request);
   Task<void> send_rest(const UpstreamRequest& request, std::size_t sent);
   std::optional<CallFailure> take_head(HeadProgress& progress);
-  std::string_view take_more(const http::Fields& fields);
+  void keep_fields(const http::Fields& fields);
   CallFailure refuse_head(std::string why);
   std::optional<bool> begins_with_events() const;
   bool read_some();

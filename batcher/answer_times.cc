@@ -2,31 +2,33 @@
 #include "batcher/answer_times.h"
 
 #include <algorithm>
-#include <cmath>
+#include <bit>
+#include <cstdint>
 
 namespace batchproxy {
 
 namespace {
 
-constexpr double kFirst = 0.001;  // s: the upper end of the first bucket
-constexpr double kRatio = 1.25;
-constexpr float kUsual = 0.95f;
+// The first bucket ends after a millisecond. From there on each doubling has four of equal width.
+constexpr Duration kUnit = std::chrono::microseconds(250);
+constexpr float kRare = 0.05f;
 constexpr float kKnown = 8;    // samples, below which nothing is said
 constexpr float kMany = 512;   // samples, at which all are halved
-constexpr unsigned kLook = 8;  // samples between two looks: each costs a walk over the buckets
-
-double seconds(Duration time) {
-  return std::chrono::duration<double>(time).count();
-}
+constexpr unsigned kLook = 8;  // samples between two looks: each costs a walk over buckets
 
 std::size_t bucket_of(Duration took, std::size_t buckets) {
-  const double steps = std::log(std::max(seconds(took), kFirst) / kFirst) / std::log(kRatio);
-  return std::min(static_cast<std::size_t>(std::ceil(steps - 1e-9)), buckets - 1);
+  const auto units =
+      static_cast<std::uint64_t>(std::max(took - Duration(1), Duration::zero()) / kUnit);
+  if (units < 4) return 0;
+  const auto doubling = static_cast<std::size_t>(std::bit_width(units)) - 3;
+  return std::min(4 * doubling + 1 + ((units >> doubling) & 3), buckets - 1);
 }
 
 Duration upper_end(std::size_t bucket) {
-  return std::chrono::duration_cast<Duration>(
-      std::chrono::duration<double>(kFirst * std::pow(kRatio, static_cast<double>(bucket))));
+  if (bucket == 0) return 4 * kUnit;
+  const std::size_t doubling = (bucket - 1) / 4;
+  return kUnit * (std::int64_t{5} + static_cast<std::int64_t>((bucket - 1) % 4)) *
+         (1LL << doubling);
 }
 
 }  // namespace
@@ -44,15 +46,16 @@ void AnswerTimes::add_longer_than(Duration took) {
 void AnswerTimes::count(std::size_t bucket) {
   counts_[bucket] += 1;
   total_ += 1;
+  longest_ = std::max(longest_, bucket);
   if (total_ >= kMany) {
     for (float& count : counts_) count /= 2;
     total_ /= 2;
   }
   if (total_ < kKnown || ++since_look_ < kLook) return;
   since_look_ = 0;
-  float seen = 0;
-  std::size_t last = 0;
-  while (last + 1 < kBuckets && (seen += counts_[last]) < kUsual * total_) ++last;
+  float longer = 0;
+  std::size_t last = longest_;
+  while (last > 0 && (longer += counts_[last]) <= kRare * total_) --last;
   usual_ = upper_end(last);
 }
 

@@ -1,8 +1,8 @@
 // batcher/answer_times.h - AnswerTimes: how long one backend takes for an answer, from the grant
 // on.
 //
-// A histogram whose old samples fade, with buckets a quarter apart, so that a request with less
-// time left than nearly every answer takes can be told before it is sent. A call that its own
+// A histogram whose old samples fade, with buckets at most a quarter apart, so that a request with
+// less time left than nearly every answer takes can be told before it is sent. A call that its own
 // deadline has ended says only that its answer would have taken longer; that counts, or an engine
 // that has become slower than all deadlines would never be seen to be so.
 //
@@ -27,11 +27,12 @@ class AnswerTimes {
   Duration usual() const { return usual_; }
 
  private:
-  static constexpr std::size_t kBuckets = 80;  // up to 12 hours
+  static constexpr std::size_t kBuckets = 105;  // up to 18 hours
   void count(std::size_t bucket);
 
   std::array<float, kBuckets> counts_{};
   float total_ = 0;
+  std::size_t longest_ = 0;  // bucket that was ever counted in
   unsigned since_look_ = 0;  // samples since usual_ was worked out
   Duration usual_{};
 };

@@ -71,9 +71,7 @@ Ticket* Scheduler::fit_head(Turns& turns, const Backend* backend) {
       case Prospect::kElsewhere:
         break;
       case Prospect::kLate:
-        take_out(ticket);
-        ticket.late = true;
-        put(ticket, std::nullopt);
+        stand_back(ticket);
         break;
       case Prospect::kNone:
         drop(ticket);
@@ -82,6 +80,13 @@ Ticket* Scheduler::fit_head(Turns& turns, const Backend* backend) {
     }
   }
   return nullptr;
+}
+
+void Scheduler::stand_back(Ticket& ticket) {
+  Queue& queue = queue_for(ticket.among);
+  take_out(ticket, queue);
+  ticket.late = true;
+  put(ticket, queue, std::nullopt);
 }
 
 Ticket* Scheduler::late_head(BackendId id) {
@@ -153,7 +158,7 @@ void Scheduler::learn(Backend& backend, const Grant& grant, Outcome outcome, Tim
   backend.breaker.on_outcome(outcome, grant.generation, usual(backend), now);
   const bool answered = outcome == Outcome::kGood || outcome == Outcome::kRejected ||
                         outcome == Outcome::kFull || outcome == Outcome::kServerError;
-  if (answered) on_bytes(grant.backend, now);
+  if (answered) note_bytes(backend, now);
 }
 
 // A request that is overdue goes beyond the room, but not where it would wait for longer than half
@@ -196,7 +201,10 @@ Duration Scheduler::pause_of_full(Backend& backend) const {
 }
 
 void Scheduler::on_bytes(BackendId id, TimePoint now) {
-  Backend& backend = backends_.at(id);
+  note_bytes(backends_.at(id), now);
+}
+
+void Scheduler::note_bytes(Backend& backend, TimePoint now) {
   backend.progress.on_bytes(now);
   if (backend.stuck) set_moving(backend, now);
 }

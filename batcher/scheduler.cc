@@ -166,15 +166,14 @@ void Scheduler::take(TimePoint now, std::vector<Ticket*>& decided) {
   refresh(now);
   refuse_expired(now);
   refuse_unserved(now);
-  tell_refused();
+  if (!refused_.empty()) tell_refused();
   if (queued_ > 0) decide(now);
-  tell_refused();
+  if (!refused_.empty()) tell_refused();
   // With nothing left to wait for, everyone starts anew.
   if (queued_ == 0) turn_ = latest_turn_;
 }
 
 void Scheduler::tell_refused() {
-  if (refused_.empty()) return;
   decided_->insert(decided_->end(), refused_.begin(), refused_.end());
   refused_.clear();
 }
@@ -262,7 +261,7 @@ void Scheduler::enter(Ticket& ticket) {
   Queue& queue = queue_for(ticket.among);
   queue.arrivals.insert(queue.arrivals.end(), ticket);
   queue.prompts += ticket.prompts;
-  put(ticket, affine_backend(ticket));
+  put(ticket, queue, affine_backend(ticket));
 }
 
 // Start-time fair queueing: a client's tickets follow each other at the distance of their prompts,
@@ -284,39 +283,39 @@ void Scheduler::assign_turn(Ticket& ticket) {
 }
 
 // The set in which it waits for its turn.
-Scheduler::Turns& Scheduler::place_of(const Ticket& ticket) {
+Scheduler::Turns& Scheduler::place_of(const Ticket& ticket, Queue& queue) {
   if (ticket.affine) return backends_[*ticket.affine].affine;
-  Queue& queue = queue_for(ticket.among);
   if (ticket.immediate) return queue.at_once;
   return ticket.late ? queue.late : queue.central;
 }
 
-void Scheduler::put(Ticket& ticket, std::optional<BackendId> affine) {
+void Scheduler::put(Ticket& ticket, Queue& queue, std::optional<BackendId> affine) {
   ticket.affine = affine;
-  Turns& place = place_of(ticket);
+  Turns& place = place_of(ticket, queue);
   place.insert(place.end(), ticket);
-  count_in(ticket, ticket.prompts);
+  count_in(ticket, queue, ticket.prompts);
   if (affine) idle_.erase(*affine);
 }
 
-void Scheduler::take_out(Ticket& ticket) {
-  Turns& place = place_of(ticket);
+void Scheduler::take_out(Ticket& ticket, Queue& queue) {
+  Turns& place = place_of(ticket, queue);
   place.erase(place.iterator_to(ticket));
-  count_in(ticket, -std::size_t{ticket.prompts});
+  count_in(ticket, queue, -std::size_t{ticket.prompts});
 }
 
 // What waits for one backend, and what for any, is counted: the load to come.
-void Scheduler::count_in(const Ticket& ticket, std::size_t prompts) {
+void Scheduler::count_in(const Ticket& ticket, Queue& queue, std::size_t prompts) {
   if (ticket.affine) {
     backends_[*ticket.affine].affine_prompts += prompts;
   } else if (!ticket.immediate && !ticket.late) {
-    queue_for(ticket.among).central_prompts += prompts;
+    queue.central_prompts += prompts;
   }
 }
 
 void Scheduler::move(Ticket& ticket, std::optional<BackendId> affine) {
-  take_out(ticket);
-  put(ticket, affine);
+  Queue& queue = queue_for(ticket.among);
+  take_out(ticket, queue);
+  put(ticket, queue, affine);
 }
 
 void Scheduler::unlink(Ticket& ticket) {
@@ -326,8 +325,8 @@ void Scheduler::unlink(Ticket& ticket) {
     suspects_.erase(suspects_.iterator_to(ticket));
     return;
   }
-  take_out(ticket);
   Queue& queue = queue_for(ticket.among);
+  take_out(ticket, queue);
   queue.arrivals.erase(queue.arrivals.iterator_to(ticket));
   queue.prompts -= ticket.prompts;
 }

@@ -273,10 +273,10 @@ class Scheduler {
   // Queues.
   Queue& queue_for(BackendSet backends);
   void assign_turn(Ticket& ticket);
-  Turns& place_of(const Ticket& ticket);
-  void put(Ticket& ticket, std::optional<BackendId> affine);
-  void take_out(Ticket& ticket);
-  void count_in(const Ticket& ticket, std::size_t prompts);
+  Turns& place_of(const Ticket& ticket, Queue& queue);
+  void put(Ticket& ticket, Queue& queue, std::optional<BackendId> affine);
+  void take_out(Ticket& ticket, Queue& queue);
+  void count_in(const Ticket& ticket, Queue& queue, std::size_t prompts);
   void move(Ticket& ticket, std::optional<BackendId> affine);
   void unlink(Ticket& ticket);
   void drop(Ticket& ticket);
@@ -292,6 +292,7 @@ class Scheduler {
   enum class Prospect : std::uint8_t { kFine, kElsewhere, kLate, kNone };
   Prospect prospect(const Ticket& ticket, const Backend* backend) const;
   Ticket* fit_head(Turns& turns, const Backend* backend);
+  void stand_back(Ticket& ticket);
   Ticket* late_head(BackendId id);
   bool late_one_is_due(Backend& backend) const;
   Duration usual(const Backend& backend) const;
@@ -299,6 +300,7 @@ class Scheduler {
   void limit_to_time(Backend& backend);
   void note_time_given(Duration time, TimePoint now);
   void learn_patience(const Grant& grant, Outcome outcome, TimePoint now);
+  void note_bytes(Backend& backend, TimePoint now);
   TimePoint stuck_at(const Backend& backend) const;
   void watch_progress(TimePoint now);
   void set_moving(Backend& backend, TimePoint now);

@@ -107,6 +107,34 @@ BackendUrl parse_backend_url(std::string_view url) {
   return {std::nullopt, "expected http://HOST:PORT with a port from 1 to 65535"};
 }
 
+std::string problem_of_origin(std::string_view origin) {
+  const std::size_t colon = origin.find("://");
+  const std::string scheme = lower(origin.substr(0, colon));
+  const auto of_scheme = [](unsigned char c) {
+    return std::isalnum(c) || c == '+' || c == '-' || c == '.';
+  };
+  if (colon == std::string_view::npos || scheme.empty() ||
+      !std::ranges::all_of(scheme, of_scheme)) {
+    return "expected an origin, such as http://localhost:3000, or \"*\" for all";
+  }
+  const std::string_view host = origin.substr(colon + 3);
+  const std::string start = std::string(origin.substr(0, colon + 3));
+  if (const auto path = host.find_first_of("/?#"); path != std::string_view::npos) {
+    return "an origin ends before the path; write " + start + std::string(host.substr(0, path));
+  }
+  if (host.find('*') != std::string_view::npos) {
+    return "\"*\" stands for all origins, and for no part of one; name each";
+  }
+  const auto address = parse_host_port(host);
+  if (!address && !parse_host(host)) return "expected scheme://HOST or scheme://HOST:PORT";
+  const int usual = scheme == "http" ? 80 : scheme == "https" ? 443 : 0;
+  if (address && address->port == usual) {
+    return "browsers leave out that port; write " + start +
+           std::string(host.substr(0, host.rfind(':')));
+  }
+  return "";
+}
+
 bool is_address(std::string_view host) {
   return parse_address(host).has_value();
 }

@@ -151,6 +151,11 @@ struct ProxyOptions {
       {},
       anything(),
       "More header fields to pass on, by name: of requests to engines, and of answers to clients."};
+  Key<std::vector<std::string>> allowed_origins{
+      "allowed_origins",
+      {},
+      anything(),
+      "Web pages whose scripts may call: origins such as http://localhost:3000, or \"*\" for all."};
   Key<std::int64_t> max_body_bytes{"max_body_bytes", 64 << 20, between(1024, 1 << 30),
                                    "Largest request body; more is answered 413."};
   Key<std::int64_t> max_answer_bytes{

@@ -43,11 +43,15 @@ constexpr std::array<std::string_view, 16> kNeverPassed = {"authorization",
                                                            "x-api-key",
                                                            "x-request-id"};
 
+// batchproxy.allowed_origins decides, and one answer may say it once.
+constexpr std::string_view kOfBrowsers = "access-control-";
+
 bool is_never_passed(std::string name) {
   for (char& c : name) {
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c | 0x20);
   }
-  return std::ranges::count(kNeverPassed, name) > 0 || name.starts_with("x-batchproxy-");
+  return std::ranges::count(kNeverPassed, name) > 0 || name.starts_with("x-batchproxy-") ||
+         name.starts_with(kOfBrowsers);
 }
 
 bool is_name_byte(char c) {
@@ -67,6 +71,7 @@ class Validator {
   void run() {
     check_listeners();
     check_pass_headers();
+    check_allowed_origins();
     check_backend_urls();
     check_launcher();
     if (!source_is_certain()) return;
@@ -147,8 +152,18 @@ class Validator {
       findings_.error(place_of(proxy_.pass_headers.origin),
                       "pass_headers: '" + name + "' " +
                           (is_name ? "is never passed on: it is about one connection, the body's "
-                                     "framing, a key, or batchproxy itself"
+                                     "framing, a key, browsers' access (see allowed_origins), or "
+                                     "batchproxy itself"
                                    : "is not the name of a header field"));
+    }
+  }
+
+  void check_allowed_origins() {
+    for (const std::string& origin : proxy_.allowed_origins.value) {
+      const std::string problem = origin == "*" ? "" : problem_of_origin(origin);
+      if (problem.empty()) continue;
+      findings_.error(place_of(proxy_.allowed_origins.origin),
+                      "allowed_origins: '" + origin + "': " + problem);
     }
   }
 

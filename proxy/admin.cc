@@ -10,6 +10,8 @@
 #include <boost/beast/http/write.hpp>
 #include <spdlog/spdlog.h>
 
+#include "proxy/reply.h"
+
 namespace batchproxy {
 
 namespace beast = boost::beast;
@@ -22,7 +24,7 @@ using Response = http_::response<http_::string_body>;
 using Stream = beast::basic_stream<asio::ip::tcp, IoExecutor>;
 
 constexpr Duration kIdle = std::chrono::seconds(30);
-constexpr std::size_t kMaxBuffer = 16 * 1024;  // a whole request; none of ours has a body
+constexpr std::size_t kMaxBuffer = 16 * 1024;  // a head, or a part of a body
 
 bool may_ask(const Request& request, const AdminHooks& hooks) {
   const ApiKeysPtr keys = hooks.keys();
@@ -68,31 +70,59 @@ bool act(std::string_view path, const AdminHooks& hooks, Response& response) {
   return true;
 }
 
-Response answer(const Request& request, const AdminHooks& hooks) {
+void fill(Response& response, unsigned status, std::string json) {
+  response.result(status);
+  response.set(http_::field::content_type, "application/json");
+  response.body() = std::move(json);
+}
+
+// The same for a path that has the engines do something.
+Task<void> order_engines(std::string_view path, std::string json, const AdminHooks& hooks,
+                         Response& response) {
+  Result<AdapterOrder> order = read_adapter_order(path, std::move(json));
+  if (!order) {
+    const Error& error = order.error();
+    co_return fill(response, describe(error.code).status, error_json(error));
+  }
+  const AdapterReport report = co_await hooks.adapters(*std::move(order));
+  const unsigned status = report.status();
+  spdlog::log(status == 200 ? spdlog::level::info : spdlog::level::warn, "adapter {}: {}",
+              report.order.name, report.summary());
+  fill(response, status, report.to_json());
+}
+
+Task<Response> answer(const Request& request, const AdminHooks& hooks) {
   Response response(http_::status::ok, request.version());
   response.keep_alive(request.keep_alive());
   response.set(http_::field::content_type, "text/plain; charset=utf-8");
   const std::string_view path(request.target().data(), request.target().size());
-  const bool posts = path.starts_with("/admin/");
+  const bool orders = is_adapter_path(path);
+  const bool posts = orders || path.starts_with("/admin/");
   const bool looks = request.method() == http_::verb::head;
   if (!may_ask(request, hooks)) {
     response.result(http_::status::unauthorized);
     response.set(http_::field::www_authenticate, "Bearer");
     response.body() = "The admin address asks for an API key: Authorization: Bearer <key>.\n";
+  } else if (posts && request.count(http_::field::origin) > 0) {
+    // A browser sends what a form could send without asking first, and loopback asks for no key.
+    response.result(http_::status::forbidden);
+    response.body() = "No web page may do that.\n";
   } else if (posts ? request.method() != http_::verb::post
                    : request.method() != http_::verb::get && !looks) {
     response.result(http_::status::method_not_allowed);
     response.set(http_::field::allow, posts ? "POST" : "GET, HEAD");
     response.body() = posts ? "Here it takes POST.\n" : "Here it takes GET.\n";
+  } else if (orders) {
+    co_await order_engines(path, request.body(), hooks, response);
   } else if (!(posts ? act : show)(path, hooks, response)) {
     response.result(http_::status::not_found);
     response.body() =
-        "Here are /status, /metrics, /livez, /readyz, and for POST /admin/reload and "
-        "/admin/drain.\n";
+        "Here are /status, /metrics, /livez, /readyz, and for POST /admin/reload, /admin/drain, "
+        "/v1/load_lora_adapter and /v1/unload_lora_adapter.\n";
   }
   response.prepare_payload();
   if (looks) response.body().clear();  // and content-length stays
-  return response;
+  co_return response;
 }
 
 Task<void> serve_one(Stream stream, std::shared_ptr<const AdminHooks> hooks) {
@@ -103,7 +133,9 @@ Task<void> serve_one(Stream stream, std::shared_ptr<const AdminHooks> hooks) {
     ErrorCode error;
     co_await http_::async_read(stream, buffer, request, asio::redirect_error(use_task, error));
     if (error) break;
-    Response response = answer(request, *hooks);
+    stream.expires_never();  // engines take their time
+    Response response = co_await answer(request, *hooks);
+    stream.expires_after(kIdle);
     co_await http_::async_write(stream, response, asio::redirect_error(use_task, error));
     if (error || !response.keep_alive()) break;
   }

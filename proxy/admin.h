@@ -1,5 +1,5 @@
 // proxy/admin.h - the admin listener: /metrics, /status, /livez, /readyz; POST /admin/reload and
-// /admin/drain.
+// /admin/drain; POST /v1/load_lora_adapter and /v1/unload_lora_adapter for all engines at once.
 //
 // Threading: confined to the control thread.
 #pragma once
@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "backends/http/task.h"
+#include "proxy/adapter_report.h"
 #include "proxy/api_keys.h"
 #include "proxy/listener.h"
 #include "proxy/reload.h"
@@ -18,6 +19,7 @@ struct AdminHooks {
   std::function<Snapshot()> snapshot;
   std::function<ReloadReport()> reload;
   std::function<void()> drain;  // and exit
+  std::function<Task<AdapterReport>(AdapterOrder)> adapters;
   // Who may ask; null: anyone. Not for /livez, which tells nothing.
   std::function<ApiKeysPtr()> keys;
 };

@@ -62,8 +62,8 @@ App::App(const Options& options, Topology topology, ApiKeysPtr keys, const std::
                   on_health(backend, health, why);
                 },
                 [this](ModelTablePtr models) {
-                  models_ = models->names();
-                  data_.set_models(std::move(models));
+                  models_ = std::move(models);
+                  data_.set_models(models_);
                 },
                 [this](BackendId backend, const Abilities& abilities) {
                   data_.set_abilities(backend, abilities);
@@ -171,6 +171,10 @@ int App::run() {
   hooks.drain = [this] {
     if (state_ == State::kServing) shut_down(0);
   };
+  const AdapterHooks adapters = adapter_hooks();
+  hooks.adapters = [this, adapters](AdapterOrder order) {
+    return carry_out(io_, adapters, std::move(order));
+  };
   hooks.keys = [this, guarded] { return guarded ? keys_ : nullptr; };
   asio::co_spawn(io_.get_executor(), serve_admin(io_, admin_, std::move(hooks)), &end_on_error);
   wait_for_signal();
@@ -185,12 +189,32 @@ int App::run() {
   return exit_code_;
 }
 
+AdapterHooks App::adapter_hooks() {
+  AdapterHooks hooks;
+  hooks.sites = [this] { return adapter_sites(); };
+  hooks.refresh_models = [this](BackendMonitor::Done done) {
+    monitor_.refresh_models(std::move(done));
+  };
+  hooks.models = [this] { return models_; };
+  return hooks;
+}
+
+std::vector<AdapterSite> App::adapter_sites() const {
+  std::vector<AdapterSite> sites;
+  for (const Sites::Site& site : sites_.all()) {
+    if (site.removed) continue;
+    const BackendId id = site.endpoint->id;
+    sites.push_back({site.endpoint, monitor_.health(id) == Health::kReady, monitor_.problem(id)});
+  }
+  return sites;
+}
+
 Snapshot App::snapshot() const {
   Snapshot now;
   now.uptime = std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count();
   now.draining = state_ != State::kServing;
   now.flush = to_string(flush_policy(options_));
-  now.models = models_;
+  now.models = models_->names();
   now.config_generation = generation_;
   now.last_reload_failed = last_reload_failed_;
   for (const Sites::Site& site : sites_.all()) {

@@ -19,6 +19,7 @@
 #include "configs/loader.h"
 #include "configs/options.h"
 #include "launcher/launcher.h"
+#include "proxy/adapters.h"
 #include "proxy/admin.h"
 #include "proxy/console.h"
 #include "proxy/data_plane.h"
@@ -62,6 +63,8 @@ class App final : private LauncherEvents {
   MayHave may_have();  // a port that no engine has been given
   void make_launcher(const std::string& self);
   Snapshot snapshot() const;
+  AdapterHooks adapter_hooks();
+  std::vector<AdapterSite> adapter_sites() const;
 
   ReloadReport reload();
   void replace_backends(ReloadPlan& plan);
@@ -108,7 +111,7 @@ class App final : private LauncherEvents {
   asio::steady_timer ticker_;
   asio::steady_timer drain_timer_;
   std::string listen_url_;
-  std::string models_;
+  ModelTablePtr models_ = std::make_shared<const ModelTable>();
   TimePoint started_;
   std::vector<EngineState> engines_;  // by BackendId; empty when we start none
   Snapshot told_;                     // what has been said about failures

@@ -36,6 +36,16 @@ std::uint64_t ClientRequest::content_key() const {
   return XXH3_64bits_withSeed(body.data(), body.size(), XXH3_64bits(target.data(), target.size()));
 }
 
+std::string_view value_of(std::string_view lines, std::string_view name) {
+  while (!lines.empty()) {
+    const std::string_view line = lines.substr(0, lines.find("\r\n"));
+    const std::size_t colon = line.find(": ");
+    if (http::iequals(line.substr(0, colon), name)) return line.substr(colon + 2);
+    lines.remove_prefix(line.size() + 2);
+  }
+  return {};
+}
+
 std::string without_field(std::string_view lines, std::string_view name) {
   std::string kept;
   while (!lines.empty()) {

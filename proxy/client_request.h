@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "batcher/ticket.h"
+#include "proxy/cors.h"
 #include "proxy/router.h"
 
 namespace batchproxy {
@@ -55,13 +56,18 @@ struct ClientRequest {
   int minor_version = 1;
   bool keep_alive = true;
   bool head_only = false;  // HEAD: the answer's body stays here
+  CorsFields cors;         // of its answer, if a web page asks that may
 
   // What the client's answer is marked with.
   void append_shown_id(std::string& out) const;
+  std::string_view cors_lines() const { return cors ? std::string_view(*cors) : ""; }
   // Equal for requests that ask the same.
   std::uint64_t content_key() const;
 };
 
+// The value of the first field `name` in `lines`, as in ClientRequest::fields; empty if there is
+// none.
+std::string_view value_of(std::string_view lines, std::string_view name);
 // `lines`, as in ClientRequest::fields, without those of field `name`.
 std::string without_field(std::string_view lines, std::string_view name);
 

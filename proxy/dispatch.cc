@@ -11,6 +11,7 @@
 #include <boost/asio/post.hpp>
 #include <spdlog/spdlog.h>
 
+#include "backends/form_scan.h"
 #include "proxy/failure.h"
 #include "proxy/ticket_facts.h"
 
@@ -106,14 +107,22 @@ Task<Finish> Dispatch::look_for_model() {
 }
 
 Result<BodyScan> Dispatch::scan() {
-  const bool json = request_.scannable && request_.route->body != BodyKind::kBytes;
-  if (!request_.body.empty() && json) {
+  if (!request_.body.empty() && request_.scannable) {
+    if (request_.route->body == BodyKind::kForm) return scan_of_form();
     return thread_.scanner.scan(request_.body, request_.route->body);
   }
   if (request_.route->method == "POST" && request_.body.empty()) {
     return Error{Errc::kInvalidJson, "The request has no body."};
   }
   return BodyScan{};
+}
+
+BodyScan Dispatch::scan_of_form() const {
+  const FormScan form = scan_form(value_of(request_.fields, "content-type"), request_.body);
+  BodyScan scan;
+  scan.model = form.model;
+  scan.streaming = form.streaming;
+  return scan;
 }
 
 // Fills in what all tickets of the request have in common.
@@ -449,7 +458,7 @@ ReplyContext Dispatch::context() {
   if (thread_.draining) keep_alive_ = false;
   thread_.id_text.clear();
   request_.append_shown_id(thread_.id_text);
-  return {thread_.id_text, request_.minor_version, keep_alive_};
+  return {thread_.id_text, request_.minor_version, keep_alive_, request_.cors_lines()};
 }
 
 Provenance Dispatch::provenance(const Errand& errand) const {

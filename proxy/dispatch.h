@@ -58,6 +58,7 @@ class Dispatch final {
   std::optional<Task<Finish>> prepare();
   Task<Finish> look_for_model();
   Result<BodyScan> scan();
+  BodyScan scan_of_form() const;
   std::optional<Error> describe(const BodyScan& scan, Ticket& ticket);
   void on_client_gone();
   void cancel_errands(bool client_left = false);

@@ -2,8 +2,8 @@
 #include "proxy/errand.h"
 
 #include <algorithm>
-#include <array>
 #include <utility>
+#include <vector>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -29,13 +29,13 @@ void RequestPhase::end_call() {
 }
 
 SharedHead::SharedHead(const AnswerHead& head) : head_(head) {
-  const std::array fields{&head_.content_type,   &head_.content_encoding, &head_.retry_after,
-                          &head_.retry_after_ms, &head_.should_retry,     &head_.more};
-  for (const std::string_view* field : fields) text_.append(*field);
+  std::vector<std::string_view*> values{&head_.more};
+  for (const KeptField& kept : kKeptFields) values.push_back(&(head_.*kept.value));
+  for (const std::string_view* value : values) text_.append(*value);
   const char* at = text_.data();
-  for (std::string_view* field : fields) {
-    *field = {at, field->size()};
-    at += field->size();
+  for (std::string_view* value : values) {
+    *value = {at, value->size()};
+    at += value->size();
   }
 }
 
@@ -45,12 +45,16 @@ SplicedBody Errand::Load::body() const {
 }
 
 struct Errand::Second {
-  Second(IoThread& thread, RequestPhase& phase, const Load& load) : errand(thread, phase, load) {}
-  bool is_answer() const { return ended && ending == Ending::kAnswer; }
+  explicit Second(Errand& first) : errand(first.thread_, first.phase_, first.load_) {
+    errand.first_ = &first;
+    errand.attempts_ = first.attempts_;
+  }
+  bool is_answer() const { return ended && ending == Ending::kAnswer && errand.has_answer(); }
 
   Errand errand;
   Ending ending = Ending::kFailed;
   bool ended = false;
+  std::exception_ptr broken;
 };
 
 Errand::~Errand() = default;
@@ -70,26 +74,27 @@ Task<Errand::Ending> Errand::run() {
       if (!granted_) co_return refused();
       last_ = co_await make_attempt();
       if (streams_ && !cancelled_) {
-        attempts_.on_stream();
+        attempts_->on_stream();
         co_return Ending::kStream;  // the backend is not free yet
-      }
-      if (second_) co_await settle();
-      if (second_ && second_->is_answer()) {
-        release(Outcome::kUnknown);
-        co_return Ending::kAnswer;
       }
       went_down_ = !shares_call() && last_ == CallFailure::kNone && !cancelled_ &&
                    tells_of_death(call_->head().status, call_->body());
       const bool asks = !went_down_ && !cancelled_ && may_be_death(last_, answer_status());
       if (asks) co_await look_after(ticket_.verdict.backend);
-      if (const std::optional<Ending> ending = after(last_)) co_return *ending;
+      if (second_) attempts_->end_beside();
+      const Attempts::Next next = end_attempt();
+      if (second_ && co_await settle()) co_return second_->ending;
+      if (const std::optional<Ending> ending = after(next)) co_return *ending;
     }
   } catch (...) {
     broken = std::current_exception();
   }
   if (broken) {
     calling_ = false;
-    if (second_ && !second_->ended) co_await settle();
+    if (second_) {
+      second_->errand.cancel();
+      co_await join();
+    }
     if (granted_) release(Outcome::kUnknown);
     std::rethrow_exception(broken);
   }
@@ -108,7 +113,7 @@ void Errand::on_stuck() {
 }
 
 void Errand::ask_elsewhere(BackendSet others) {
-  second_ = std::make_unique<Second>(thread_, phase_, load_);
+  second_ = std::make_unique<Second>(*this);
   Ticket& ticket = second_->errand.ticket_;
   ticket = ticket_;
   ticket.verdict = {};
@@ -116,32 +121,56 @@ void Errand::ask_elsewhere(BackendSet others) {
   ticket.backends = others;
   ticket.packing = Packing::kNever;
   ticket.costs_budget = false;
+  attempts_->begin_beside();
   asio::co_spawn(thread_.io.get_executor(), run_second(), asio::detached);
 }
 
 Task<void> Errand::run_second() {
-  bool failed = false;
   try {
     second_->ending = co_await second_->errand.run();
-  } catch (const std::exception&) {
-    failed = true;
+  } catch (...) {
+    second_->broken = std::current_exception();
   }
-  if (failed) second_->ending = Ending::kFailed;
   second_->ended = true;
   // The first answer counts; without one the call under way goes on.
-  if (calling_ && second_->is_answer()) call_->abort();
-  if (!calling_) waiter_.wake();
+  if (second_->is_answer()) yield();
+  if (joins_) waiter_.wake();
 }
 
-// Its own call has ended. Without an answer from that, the other errand's is waited for.
-Task<void> Errand::settle() {
+// The other errand's outcome is this one's: the call under way is given up.
+void Errand::yield() {
+  yielded_ = true;
+  if (!calling_) return;
+  stuck_ = true;
+  call_->abort();
+}
+
+Task<void> Errand::join() {
+  joins_ = !second_->ended;
+  if (joins_) co_await waiter_.wait();
+  joins_ = false;
+}
+
+// Its own call has ended. Without an answer from that, the other errand is waited for. True when
+// that one's outcome counts; else it is gone.
+Task<bool> Errand::settle() {
   if (has_answer() || cancelled_) second_->errand.cancel();
-  if (!second_->ended) co_await waiter_.wait();
-  if (has_answer() || cancelled_ || !second_->is_answer()) second_.reset();
+  co_await join();
+  const bool counts = second_->is_answer() || yielded_;
+  if (has_answer() || cancelled_ || !counts) {
+    second_.reset();
+    co_return false;
+  }
+  if (second_->broken) std::rethrow_exception(second_->broken);
+  error_ = std::move(second_->errand.error_);
+  co_return true;
 }
 
 const AnswerHead& Errand::answer() const {
-  if (second_) return second_->errand.answer();
+  return second_ ? second_->errand.answer() : own_answer();
+}
+
+const AnswerHead& Errand::own_answer() const {
   return shared_ ? shared_->head->head() : call_->head();
 }
 
@@ -151,7 +180,7 @@ std::string_view Errand::body() const {
 }
 
 unsigned Errand::attempts() const {
-  return second_ ? 1 + second_->errand.attempts() : attempts_.made();
+  return attempts_->made();
 }
 
 const Endpoint& Errand::backend() const {
@@ -164,8 +193,7 @@ const BatchInfo& Errand::batch() const {
 
 // Of its own call's answer; 0 without one.
 unsigned Errand::answer_status() const {
-  if (last_ != CallFailure::kNone) return 0;
-  return shared_ ? shared_->head->head().status : call_->head().status;
+  return last_ == CallFailure::kNone ? own_answer().status : 0;
 }
 
 // No coroutine: the call is all that is waited for.
@@ -191,16 +219,18 @@ Task<void> Errand::look_after(BackendId backend) {
   co_await waiter_.wait();
 }
 
-Attempt Errand::attempt_of(CallFailure failure) const {
-  const bool answered = failure == CallFailure::kNone;
+// `pause`: what the answer asks for.
+Attempt Errand::attempt_of(CallFailure failure, Duration pause) const {
+  const unsigned status = answer_status();
+  const bool good = status > 0 && status < 400;
   return {.backend = ticket_.verdict.backend,
           .failure = failure,
-          .status = answered ? answer().status : 0,
-          .asks_to_wait = answered && wait_asked_for(answer()) > Duration::zero(),
+          .status = status,
+          .asks_to_wait = pause > Duration::zero(),
           .may_wait = thread_.settings.holds_for_room,
           .alone = ticket_.verdict.alone,
           .went_down = went_down_,
-          .time_left = std::chrono::steady_clock::now() < ticket_.deadline};
+          .time_left = good || std::chrono::steady_clock::now() < ticket_.deadline};
 }
 
 // A client that leaves before a byte has come may know of no fault, but many do tell of one.
@@ -218,27 +248,36 @@ void Errand::note_fault() {
                describe(*fault_, /*to_its_client=*/false));
 }
 
-// The attempt has ended, and with it the grant. Nothing means that another one follows.
-std::optional<Errand::Ending> Errand::after(CallFailure failure) {
+// The attempt has ended, and with it the grant.
+Attempts::Next Errand::end_attempt() {
   const bool shared = shares_call();
-  const bool answered = failure == CallFailure::kNone;
-  const Attempt attempt = attempt_of(failure);
-  if (has_answer()) ticket_.verdict.refutes = attempts_.failed_by();
+  const bool answered = last_ == CallFailure::kNone;
+  const Duration pause = answered ? wait_asked_for(own_answer()) : Duration::zero();
+  const Attempt attempt = attempt_of(last_, pause);
+  if (has_answer()) ticket_.verdict.refutes = attempts_->failed_by();
   // The backend is free of us, however long the client takes to read.
-  release(outcome_of_end(attempt), answered ? wait_asked_for(answer()) : Duration::zero());
-  if (cancelled_) return Ending::kCancelled;
-  if (failure == CallFailure::kBadAnswer) note_fault();
-  const Attempts::Next next = attempts_.after(attempt, ticket_.backends);
+  release(outcome_of_end(attempt), pause);
+  if (cancelled_) return Attempts::Next::kDeliver;
+  if (last_ == CallFailure::kBadAnswer) note_fault();
+  const Attempts::Next next = attempts_->after(attempt, ticket_.backends);
   const bool good = answered && attempt.status < 500 && !attempt.asks_to_wait;
   if (!good && next != Attempts::Next::kWait) {
-    thread_.metrics.count_failed_attempt(attempt.backend, failure);
+    thread_.metrics.count_failed_attempt(attempt.backend, last_);
   }
-  if ((!answered && !shared && failure != CallFailure::kStuck) || attempt.is_death()) {
-    thread_.report_failure(attempt.backend, failure == CallFailure::kRefused);
+  if ((!answered && !shared && last_ != CallFailure::kStuck) || attempt.is_death()) {
+    thread_.report_failure(attempt.backend, last_ == CallFailure::kRefused);
   }
+  // What ends engines shall not be with two of them.
+  if (attempt.is_death() && first_ != nullptr) first_->yield();
+  return next;
+}
+
+// Nothing means that another attempt follows.
+std::optional<Errand::Ending> Errand::after(Attempts::Next next) {
+  if (cancelled_) return Ending::kCancelled;
   switch (next) {
     case Attempts::Next::kDeliver:
-      return deliver(failure);
+      return deliver(last_);
     case Attempts::Next::kWait:
       // The next answer may be a shared one, too.
       if (std::exchange(shared_, nullptr)) last_ = CallFailure::kAborted;
@@ -249,10 +288,10 @@ std::optional<Errand::Ending> Errand::after(CallFailure failure) {
       error_ = std::make_unique<Error>(error_of(Errc::kPoisonPrompt));
       return Ending::kFailed;
     case Attempts::Next::kRetry:
-      attempts_.prepare_retry(ticket_, /*costs_budget=*/false);
+      attempts_->prepare_retry(ticket_, /*costs_budget=*/false);
       break;
     case Attempts::Next::kRetryInBudget:
-      attempts_.prepare_retry(ticket_, /*costs_budget=*/true);
+      attempts_->prepare_retry(ticket_, /*costs_budget=*/true);
       break;
   }
   thread_.metrics.retried.add();
@@ -298,11 +337,12 @@ void Errand::on_returned(Ticket&) {
 }
 
 // What a refusal means. A backend's own answer, bad as it may be, says more than that no retry was
-// to be had.
+// to be had; but not an engine's last words.
 Errand::Ending Errand::refused() {
   if (cancelled_) return Ending::kCancelled;
   const Errc why = *ticket_.verdict.refused;
-  if (why == Errc::kRetryBudget || (backend_ && last_ == CallFailure::kNone)) {
+  const bool has_word = backend_ && last_ == CallFailure::kNone && !went_down_;
+  if (why == Errc::kRetryBudget || has_word) {
     return deliver(last_);
   }
   error_ = std::make_unique<Error>(error_of(why));

@@ -134,12 +134,15 @@ class Errand final : public VerdictSink, private InFlight {
   void on_stuck() override;
   void ask_elsewhere(BackendSet others);
   Task<void> run_second();
-  Task<void> settle();
+  void yield();
+  Task<void> join();
+  Task<bool> settle();
   Task<void> look_after(BackendId backend);
   void note_fault();
-  Attempt attempt_of(CallFailure failure) const;
+  Attempt attempt_of(CallFailure failure, Duration pause) const;
   Outcome outcome_of_end(const Attempt& attempt) const;
-  std::optional<Ending> after(CallFailure failure);
+  Attempts::Next end_attempt();
+  std::optional<Ending> after(Attempts::Next next);
   Ending deliver(CallFailure failure);
   void on_returned(Ticket& ticket) override;
   bool shares_call() const { return ticket_.verdict.is_mate || !ticket_.verdict.mates.empty(); }
@@ -148,6 +151,7 @@ class Errand final : public VerdictSink, private InFlight {
   Task<CallFailure> share_call();
   CallFailure check_answer();
   void release(Outcome outcome, Duration pause = {});
+  const AnswerHead& own_answer() const;
   // Its own call has an answer that is the client's.
   bool has_answer() const { return last_ == CallFailure::kNone && answer_status() < 500; }
   unsigned answer_status() const;
@@ -157,12 +161,15 @@ class Errand final : public VerdictSink, private InFlight {
   RequestPhase& phase_;
   const Load load_;
   Ticket ticket_;
-  Attempts attempts_;
+  Attempts own_attempts_;
+  Attempts* attempts_ = &own_attempts_;       // of the request: its second errand's are the same
   CallFailure last_ = CallFailure::kAborted;  // how the last attempt ended
   bool streams_ = false;                      // the answer under way is passed on as it comes
   bool went_down_ = false;                    // the backend, after that
   bool stuck_ = false;                        // the call was ended for its backend stood still
   bool client_left_ = false;
+  bool joins_ = false;    // its own call has ended, the second one's errand is waited for
+  bool yielded_ = false;  // that one's outcome counts
   std::shared_ptr<const Endpoint> backend_;
   BatchInfo batch_;
   Waiter waiter_;
@@ -174,6 +181,7 @@ class Errand final : public VerdictSink, private InFlight {
   // Apart from the rest, which is all that a hundred thousand waiting requests should cost.
   std::unique_ptr<UpstreamCall> call_;
   std::unique_ptr<Second> second_;
+  Errand* first_ = nullptr;  // whose second one this is
   std::unique_ptr<const SharedAnswer> shared_;
   std::unique_ptr<const AnswerFault> fault_;  // of the last attempt, if it was a kBadAnswer
   std::unique_ptr<const Error> error_;

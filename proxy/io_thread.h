@@ -25,6 +25,7 @@
 #include "proxy/body_intake.h"
 #include "proxy/client_cap.h"
 #include "proxy/client_request.h"
+#include "proxy/cors.h"
 #include "proxy/in_flight.h"
 #include "proxy/metrics.h"
 #include "proxy/passed_fields.h"
@@ -45,6 +46,7 @@ struct BodyPolicy {
 struct DataPathSettings {
   BodyPolicy bodies;
   PassedFields passed;
+  Cors cors;
   std::uint64_t max_body = 64u << 20;                     // bytes
   std::uint64_t max_answer = 256u << 20;                  // bytes
   Duration request_timeout = std::chrono::seconds(600);   // of clients that tell no time-out

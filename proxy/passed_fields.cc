@@ -1,7 +1,6 @@
 // proxy/passed_fields.cc - see passed_fields.h.
 #include "proxy/passed_fields.h"
 
-#include <algorithm>
 #include <array>
 #include <string_view>
 
@@ -23,10 +22,6 @@ constexpr std::array<std::string_view, 6> kOfBackends = {
     "location",       "endpoint-load-metrics", "x-ratelimit-*", "openai-processing-ms",
     "x-inference-pod"};
 
-// An answer has these anyway.
-constexpr std::array<std::string_view, 5> kInAnswerHead = {
-    "content-type", "content-encoding", "retry-after", "retry-after-ms", "x-should-retry"};
-
 template <std::size_t n>
 std::vector<std::string> with(const std::array<std::string_view, n>& names,
                               const std::vector<std::string>& more) {
@@ -35,17 +30,9 @@ std::vector<std::string> with(const std::array<std::string_view, n>& names,
   return all;
 }
 
-std::vector<std::string> of_answers(std::vector<std::string> names) {
-  std::erase_if(names, [](const std::string& name) {
-    return std::ranges::any_of(kInAnswerHead,
-                               [&](std::string_view known) { return http::iequals(name, known); });
-  });
-  return names;
-}
-
 }  // namespace
 
 PassedFields::PassedFields(const std::vector<std::string>& more)
-    : request(with(kOfClients, more)), answer(of_answers(with(kOfBackends, more))) {}
+    : request(with(kOfClients, more)), answer(with(kOfBackends, more)) {}
 
 }  // namespace batchproxy

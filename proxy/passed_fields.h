@@ -17,7 +17,7 @@ struct PassedFields {
   explicit PassedFields(const std::vector<std::string>& more = {});
 
   http::FieldFilter request;  // of a client
-  http::FieldFilter answer;   // of a backend, besides those in AnswerHead
+  http::FieldFilter answer;   // of a backend, besides kKeptFields (backends/answer_head.h)
 };
 
 }  // namespace batchproxy

@@ -15,6 +15,7 @@ void add(std::string& out, std::string_view name, std::string_view value) {
 
 void add_common(std::string& out, const ReplyContext& context) {
   add(out, "x-request-id", context.request_id);
+  out.append(context.cors);
   if (!context.keep_alive) {
     add(out, "connection", "close");
   } else if (context.minor_version == 0) {
@@ -64,7 +65,7 @@ void compose_head_into(std::string& out, const AnswerHead& head, std::optional<s
   if (!head.should_retry.empty()) add(out, "x-should-retry", head.should_retry);
   out.append(head.more);
   if (length) {
-    add(out, "content-length", std::to_string(*length));
+    if (head.status != 204) add(out, "content-length", std::to_string(*length));
   } else if (context.minor_version == 1) {
     add(out, "transfer-encoding", "chunked");
   }

@@ -19,6 +19,7 @@ struct ReplyContext {
   std::string_view request_id;
   int minor_version = 1;  // of the client's HTTP/1.x
   bool keep_alive = true;
+  std::string_view cors = {};  // for a web page that asks, as ready lines
 };
 
 // Who answered, for x-batchproxy-*.
@@ -31,7 +32,7 @@ struct Provenance {
 };
 
 // `length` is the body's; nothing means that it follows in chunks, or until the connection's end
-// for an HTTP/1.0 client.
+// for an HTTP/1.0 client. A 204 has no body, and does not say so.
 std::string compose_head(const AnswerHead& head, std::optional<std::size_t> length,
                          const ReplyContext& context, const Provenance* provenance = nullptr);
 // The same, in place of what `out` holds.

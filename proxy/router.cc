@@ -37,8 +37,8 @@ constexpr std::array kRoutes = {
     Route{"POST", "/inference/v1/generate", Action::kForward},
     Route{"POST", "/v1/systemone", Action::kForward, BodyKind::kPrompted},
     Route{"POST", "/v1/decisions", Action::kForward, BodyKind::kPrompted},
-    Route{"POST", "/v1/audio/transcriptions", Action::kForward, BodyKind::kBytes},
-    Route{"POST", "/v1/audio/translations", Action::kForward, BodyKind::kBytes},
+    Route{"POST", "/v1/audio/transcriptions", Action::kForward, BodyKind::kForm},
+    Route{"POST", "/v1/audio/translations", Action::kForward, BodyKind::kForm},
     Route{"POST", "/v1/audio/speech", Action::kForward},
     Route{"POST", "/v1/completions/render", Action::kForward, BodyKind::kOther, kImmediate},
     Route{"POST", "/v1/chat/completions/render", Action::kForward, BodyKind::kOther, kImmediate},
@@ -52,22 +52,25 @@ constexpr std::array kRoutes = {
     Route{"GET", "/load", Action::kLoad},
 };
 
+// Not in the table, so that nobody else's request is compared with it.
+constexpr Route kOptions{"OPTIONS", "*", Action::kOptions};
+
 // Paths that people look for here, and why they are not.
 struct NotHere {
   std::string_view path;  // with a slash at its end: all paths below it
   std::string_view why;
 };
 constexpr std::string_view kOnAdmin = "It is on the admin address (batchproxy.admin).";
-constexpr std::string_view kPerEngine =
-    "It would change one engine of several: ask each engine at its own address.";
+constexpr std::string_view kForAllEngines =
+    "It is on the admin address (batchproxy.admin), which asks all engines.";
 constexpr std::array kNotHere = {
     NotHere{"/metrics", kOnAdmin},
     NotHere{"/status", kOnAdmin},
     NotHere{"/livez", kOnAdmin},
     NotHere{"/readyz", kOnAdmin},
     NotHere{"/admin/", kOnAdmin},
-    NotHere{"/v1/load_lora_adapter", kPerEngine},
-    NotHere{"/v1/unload_lora_adapter", kPerEngine},
+    NotHere{"/v1/load_lora_adapter", kForAllEngines},
+    NotHere{"/v1/unload_lora_adapter", kForAllEngines},
     NotHere{"/v1/responses/",
             "A stored response is known to one engine alone, and over several engines nobody knows "
             "to which: send the conversation with each request instead."},
@@ -119,8 +122,10 @@ Error nothing_at(std::string_view path) {
 
 Result<const Route*> find_route(std::string_view method, std::string_view path) {
   const Route* route = find_path(path);
+  if (route == nullptr && method == kOptions.method && path == kOptions.path) return &kOptions;
   if (route == nullptr) return nothing_at(path);
   const bool taken = route->method == method || (method == "HEAD" && takes_head(*route));
+  if (!taken && method == kOptions.method) return &kOptions;
   if (!taken) {
     return Error{Errc::kMethodNotAllowed, std::string(path) + " takes " +
                                               std::string(route->method) + ", not " +
@@ -130,9 +135,11 @@ Result<const Route*> find_route(std::string_view method, std::string_view path) 
 }
 
 std::string_view allowed_methods(std::string_view path) {
+  if (path == kOptions.path) return kAllMethods;
   const Route* route = find_path(path);
   if (route == nullptr) return {};
-  return takes_head(*route) ? "GET, HEAD" : route->method;
+  if (takes_head(*route)) return "GET, HEAD, OPTIONS";
+  return route->method == "GET" ? "GET, OPTIONS" : "POST, OPTIONS";
 }
 
 }  // namespace batchproxy

@@ -16,6 +16,7 @@ enum class Action {
   kHealth,   // GET /health and /ping: 200 while any backend is ready
   kVersion,  // GET /version: ours
   kLoad,     // GET /load: how many requests wait, or are with a backend
+  kOptions,  // OPTIONS of any path, or of `*`: which methods it takes
 };
 
 struct Route {
@@ -30,12 +31,13 @@ struct Route {
 };
 
 // For `allow` where no path is asked for.
-constexpr std::string_view kAllMethods = "GET, HEAD, POST";
+constexpr std::string_view kAllMethods = "GET, HEAD, POST, OPTIONS";
 
 // The route of `method` and `path`, or kUnknownRoute, or kMethodNotAllowed (then allowed_methods()
 // says which ones would do). A slash at the end makes no difference; HEAD is taken where we answer
-// GET ourselves.
+// GET ourselves, OPTIONS everywhere.
 Result<const Route*> find_route(std::string_view method, std::string_view path);
+// For `allow`; empty where nothing is served.
 std::string_view allowed_methods(std::string_view path);
 
 }  // namespace batchproxy

@@ -49,6 +49,10 @@ Error no_key(bool given) {
                                         "`Authorization: Bearer <key>`, or as `x-api-key: <key>`."};
 }
 
+std::string_view path_of(std::string_view target) {
+  return target.substr(0, target.find('?'));
+}
+
 // For HEAD: what GET would be answered, without its body.
 void drop_body(std::string& answer) {
   answer.resize(answer.find("\r\n\r\n") + 4);
@@ -275,7 +279,9 @@ std::optional<Error> Session::find_fault(const http::RequestHead& head, ClientRe
   const auto route = find_route(head.method, head.path());
   if (!route) return route.error();
   request.route = *route;
-  if (head.target == head.path()) request.target = (*route)->path;  // without a slash at its end
+  if (head.target == head.path() && (*route)->action != Action::kOptions) {
+    request.target = (*route)->path;  // without a slash at its end
+  }
   if (head.fields.framing.content_length > thread_.settings.max_body) {
     return body_too_large(thread_.settings.max_body);
   }
@@ -335,6 +341,7 @@ ClientRequest Session::describe_request(const http::RequestHead& head) const {
     request.key_field = kApiKey;
     request.authorization = api_key;
   }
+  if (!thread_.settings.cors.empty()) request.cors = thread_.settings.cors.fields_for(head);
   request.fields = thread_.text;
   request.id = thread_.next_request_id();
   return request;
@@ -369,7 +376,9 @@ bool Session::identify(const http::RequestHead& head, ClientRequest& request) {
                                 ? thread_.keys->find_key(request.authorization)
                                 : thread_.keys->find(request.authorization);
   request.authorization = {};  // it is for us, and no backend's business
-  if (key == nullptr) return head.path() == kOpenPath && !head.has_body();
+  // Browsers send no key with the OPTIONS that come before a request of a page.
+  const bool open = head.path() == kOpenPath || head.method == "OPTIONS";
+  if (key == nullptr) return open && !head.has_body();
   request.key = key->name;
   request.client = text_key(key->name);
   thread_.metrics.by_key[key->slot].add();
@@ -388,12 +397,15 @@ Task<bool> Session::give_up_reading() {
 Task<bool> Session::reject(const ClientRequest* request) {
   thread_.metrics.count_error(fault_->code);
   std::string id;
+  ReplyContext context{{}, 1, false};
   if (request != nullptr) {
     request->append_shown_id(id);
+    context.cors = request->cors_lines();
   } else {
     thread_.next_request_id().append_to(id);
   }
-  std::string answer = compose_error(*fault_, {id, 1, false}, allow_);
+  context.request_id = id;
+  std::string answer = compose_error(*fault_, context, allow_);
   if (request != nullptr && request->head_only) drop_body(answer);
   return write_last(std::move(answer));
 }
@@ -412,7 +424,8 @@ Task<bool> Session::reply_no_models(const ClientRequest& request) {
   const bool keep_alive = request.keep_alive && !thread_.draining;
   std::string id;
   request.append_shown_id(id);
-  std::string answer = compose_error(error, {id, request.minor_version, keep_alive});
+  const ReplyContext context{id, request.minor_version, keep_alive, request.cors_lines()};
+  std::string answer = compose_error(error, context);
   if (request.head_only) drop_body(answer);
   const bool sent = co_await connection_->write(answer, thread_.settings.write_stall);
   co_return sent&& keep_alive;
@@ -429,6 +442,7 @@ bool Session::is_forwarded(const ClientRequest& request) const {
 
 Task<bool> Session::reply_local(const Route& route, const ClientRequest& request) {
   std::string body;
+  std::string allow;
   AnswerHead head;
   head.status = 200;
   head.content_type = "application/json";
@@ -448,13 +462,20 @@ Task<bool> Session::reply_local(const Route& route, const ClientRequest& request
       head.content_type = {};
       if (thread_.ready.empty()) head.retry_after = "5";
       break;
+    case Action::kOptions:
+      allow = fmt::format("allow: {}\r\n", allowed_methods(path_of(request.target)));
+      head.status = 204;
+      head.content_type = {};
+      head.more = allow;
+      break;
     case Action::kForward:
       break;
   }
   const bool keep_alive = request.keep_alive && !thread_.draining;
   std::string id;
   request.append_shown_id(id);
-  std::string answer = compose_head(head, body.size(), {id, request.minor_version, keep_alive});
+  const ReplyContext context{id, request.minor_version, keep_alive, request.cors_lines()};
+  std::string answer = compose_head(head, body.size(), context);
   if (!request.head_only) answer += body;
   const bool sent = co_await connection_->write(answer, thread_.settings.write_stall);
   co_return sent&& keep_alive;

@@ -52,6 +52,7 @@ DataPathSettings data_path_settings(const Options& options, std::size_t backends
   DataPathSettings settings;
   settings.max_body = static_cast<std::uint64_t>(*proxy.max_body_bytes);
   settings.passed = PassedFields(*proxy.pass_headers);
+  settings.cors = Cors(*proxy.allowed_origins);
   settings.max_answer = static_cast<std::uint64_t>(*proxy.max_answer_bytes);
   settings.request_timeout = to_duration(*proxy.request_timeout);
   settings.max_request_timeout = to_duration(*proxy.max_request_timeout);

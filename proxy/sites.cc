@@ -17,6 +17,13 @@ std::shared_ptr<const Endpoint> with_id(Endpoint endpoint, BackendId id) {
   return std::make_shared<Endpoint>(std::move(endpoint));
 }
 
+// The same server, talked to as `next` says.
+Endpoint where_it_was(const Endpoint& before, Endpoint next) {
+  next.addresses = before.addresses;
+  next.problem = before.problem;
+  return next;
+}
+
 }  // namespace
 
 Sites::Sites(std::vector<BackendSite> first) {
@@ -45,9 +52,7 @@ std::optional<Sites::Changes> Sites::replace(const std::vector<BackendSite>& wan
     }
     found[static_cast<std::size_t>(match - wanted.begin())] = true;
     if (site.endpoint->api_key != match->endpoint->api_key) {
-      Endpoint rekeyed = *site.endpoint;
-      rekeyed.api_key = match->endpoint->api_key;
-      site.endpoint = with_id(std::move(rekeyed), id);
+      site.endpoint = with_id(where_it_was(*site.endpoint, *match->endpoint), id);
       changes.rekeyed.push_back(id);
     }
     if (site.max_num_seqs != match->max_num_seqs) {

@@ -98,7 +98,8 @@ bool is_token_byte(char c);
 // ASCII case-insensitive comparison, as HTTP compares names.
 inline bool iequals(std::string_view a, std::string_view b) {
   const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 32) : c; };
-  return std::ranges::equal(a, b, {}, lower, lower);
+  const auto same = [lower](char x, char y) { return x == y || lower(x) == lower(y); };
+  return std::ranges::equal(a, b, same);
 }
 
 }  // namespace batchproxy::http

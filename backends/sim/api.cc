@@ -95,6 +95,8 @@ const std::vector<Api::Route>& Api::route_table() {
       {"POST", "/tokenize", &Api::tokenize_text},
       {"POST", "/detokenize", &Api::detokenize_ids},
       {"GET", "/tokenizer_info", &Api::tokenizer_info},
+      {"POST", "/v1/load_lora_adapter", &Api::load_adapter, true},
+      {"POST", "/v1/unload_lora_adapter", &Api::unload_adapter, true},
       {"GET", "/v1/models", &Api::models},
       {"GET", "/health", &Api::health},
       {"GET", "/version", &Api::version},
@@ -111,6 +113,7 @@ Api::Api(ApiOptions options, const ServerModel& server)
 std::vector<std::string> Api::routes() {
   std::vector<std::string> names;
   for (const Route& route : route_table()) {
+    if (route.runtime_lora) continue;
     names.push_back(std::string(route.path) + ", Methods: " + std::string(route.method));
   }
   return names;
@@ -132,7 +135,7 @@ ApiOutcome Api::dispatch(const ApiRequest& request) {
     return ApiReply{401, "application/json", R"({"error":"Unauthorized"})"};
   std::string_view allowed;
   for (const Route& route : route_table()) {
-    if (route.path != path) continue;
+    if (route.path != path || !has(route)) continue;
     if (route.method == request.method) return (this->*route.handler)(request);
     allowed = route.method;
   }
@@ -251,6 +254,15 @@ ApiOutcome Api::tokenizer_info(const ApiRequest&) {
                      {"chat_template", nullptr}});
 }
 
+// vLLM answers with a bare sentence.
+ApiOutcome Api::load_adapter(const ApiRequest& request) {
+  return ApiReply{200, "text/plain; charset=utf-8", adapters_.load(body_of(request))};
+}
+
+ApiOutcome Api::unload_adapter(const ApiRequest& request) {
+  return ApiReply{200, "text/plain; charset=utf-8", adapters_.unload(body_of(request))};
+}
+
 ApiOutcome Api::models(const ApiRequest& request) {
   json::array data;
   for (const std::string& name : options_.served_names) {
@@ -262,6 +274,15 @@ ApiOutcome Api::models(const ApiRequest& request) {
                                 {"root", options_.model},
                                 {"parent", nullptr},
                                 {"max_model_len", options_.max_model_len}});
+  }
+  for (const Adapters::Adapter& adapter : adapters_.all()) {
+    data.push_back(json::object{{"id", adapter.name},
+                                {"object", "model"},
+                                {"created", request.unix_time},
+                                {"owned_by", "batchproxy-simulated"},
+                                {"simulated", true},
+                                {"root", adapter.path},
+                                {"parent", options_.served_names.front()}});
   }
   return json_reply({{"object", "list"}, {"data", std::move(data)}});
 }
@@ -281,7 +302,9 @@ ApiOutcome Api::metrics(const ApiRequest&) {
 
 ApiOutcome Api::openapi(const ApiRequest&) {
   std::vector<RouteName> names;
-  for (const Route& route : route_table()) names.push_back({route.method, route.path});
+  for (const Route& route : route_table()) {
+    if (has(route)) names.push_back({route.method, route.path});
+  }
   return ApiReply{200, "application/json", openapi_page(names, options_.token_ids)};
 }
 
@@ -299,7 +322,8 @@ ApiOutcome Api::fault(const ApiRequest& request) {
 std::string Api::served_model(const json::object& body) const {
   std::string model = string_field(body, "model").value_or("");
   if (model.empty()) return options_.served_names.front();
-  if (std::ranges::find(options_.served_names, model) == options_.served_names.end()) {
+  const bool own = std::ranges::find(options_.served_names, model) != options_.served_names.end();
+  if (!own && !adapters_.has(model)) {
     throw ApiError(404, "NotFoundError", "The model `" + model + "` does not exist.", "model");
   }
   return model;

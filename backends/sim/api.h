@@ -13,6 +13,7 @@
 #include <variant>
 #include <vector>
 
+#include "backends/sim/adapters.h"
 #include "backends/sim/api_call.h"
 #include "backends/sim/api_options.h"
 #include "backends/sim/api_request.h"
@@ -61,7 +62,8 @@ class Api {
   // The engine has died: /health says so from now on.
   void set_dead() { dead_ = true; }
 
-  // "POST /v1/completions" and so on, for the start-up log.
+  // "POST /v1/completions" and so on, for the start-up log; without those that not every engine
+  // has.
   static std::vector<std::string> routes();
 
  private:
@@ -70,9 +72,11 @@ class Api {
     std::string_view method;
     std::string_view path;
     Handler handler;
+    bool runtime_lora = false;  // there only where ApiOptions say so
   };
   static const std::vector<Route>& route_table();
 
+  bool has(const Route& route) const { return !route.runtime_lora || options_.runtime_lora; }
   ApiOutcome dispatch(const ApiRequest& request);
   bool may_call(std::string_view path, const ApiRequest& request) const;
   ApiOutcome generate(Endpoint endpoint, const ApiRequest& request);
@@ -89,6 +93,8 @@ class Api {
   ApiOutcome tokenize_text(const ApiRequest& request);
   ApiOutcome detokenize_ids(const ApiRequest& request);
   ApiOutcome tokenizer_info(const ApiRequest& request);
+  ApiOutcome load_adapter(const ApiRequest& request);
+  ApiOutcome unload_adapter(const ApiRequest& request);
   ApiOutcome models(const ApiRequest& request);
   ApiOutcome health(const ApiRequest& request);
   ApiOutcome version(const ApiRequest& request);
@@ -101,6 +107,7 @@ class Api {
 
   const ApiOptions options_;
   const ServerModel& server_;
+  Adapters adapters_;
   RequestTally tally_;
   bool dead_ = false;
   std::uint64_t calls_ = 0;

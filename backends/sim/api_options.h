@@ -18,6 +18,8 @@ struct ApiOptions {
   double gpu_memory_utilization = 0.9;
   AnswerMode answer_mode = AnswerMode::kLetters;
   bool token_ids = true;  // `return_token_ids` is known; vLLM before 0.10.2 ignores it
+  // Adapters can be loaded and unloaded: VLLM_ALLOW_RUNTIME_LORA_UPDATING.
+  bool runtime_lora = false;
 };
 
 }  // namespace batchproxy

@@ -7,6 +7,7 @@
 #include <ctime>
 #include <exception>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <boost/system/system_error.hpp>
@@ -48,6 +49,13 @@ std::chrono::duration<double> keep_alive() {
   return std::chrono::duration<double>(seconds > 0 ? seconds : 5);
 }
 
+// As vLLM reads it.
+bool may_load_adapters() {
+  const char* text = std::getenv("VLLM_ALLOW_RUNTIME_LORA_UPDATING");
+  const std::string_view value = text != nullptr ? text : "";
+  return value == "1" || value == "true" || value == "True" || value == "TRUE";
+}
+
 SimServerOptions server_options(const SimFlags& flags, const Hardware& hardware,
                                 int max_model_len) {
   SimServerOptions options;
@@ -56,9 +64,9 @@ SimServerOptions server_options(const SimFlags& flags, const Hardware& hardware,
   options.hardware = hardware;
   options.limits = limits_of(flags, hardware);
   options.costs = flags.costs;
-  options.api = {flags.model,    flags.served_names,           flags.api_keys,
-                 max_model_len,  flags.gpu_memory_utilization, flags.answer_mode,
-                 flags.token_ids};
+  options.api = {flags.model,     flags.served_names,           flags.api_keys,
+                 max_model_len,   flags.gpu_memory_utilization, flags.answer_mode,
+                 flags.token_ids, may_load_adapters()};
   options.time_scale = flags.time_scale;
   options.keep_alive = keep_alive();
   options.crash_after = flags.crash_after;

@@ -68,6 +68,16 @@ TEST(Attempts, AskAnotherBackendAboutAServerErrorIfTheBudgetAllows) {
   }
 }
 
+TEST(Attempts, CountACallThatStandsStillAsOneOfTheThree) {
+  Attempts attempts;
+  attempts.begin_beside();
+  EXPECT_EQ(attempts.after(failed(CallFailure::kNoAnswer, 1), kThree), Next::kRetry);
+  EXPECT_EQ(attempts.after(failed(CallFailure::kNoAnswer, 2), kThree), Next::kDeliver);
+  attempts.end_beside();
+  EXPECT_EQ(attempts.after(failed(CallFailure::kStuck, 0), kThree), Next::kDeliver);
+  EXPECT_EQ(attempts.made(), 3u);
+}
+
 TEST(Attempts, DeliverAServerErrorWhenNobodyElseServesTheModel) {
   Attempts attempts;
   EXPECT_EQ(attempts.after(answered(500, 0), BackendSet::first(1)), Next::kDeliver);

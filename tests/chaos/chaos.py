@@ -9,7 +9,7 @@ import time
 
 from . import harness
 
-LONGEST = {"kill": 3, "hang": 4}  # seconds; others 2
+LONGEST = {"kill": 3, "hang": 4, "stall": 4}  # seconds; others 2
 ALL_AT_ONCE = 0.08  # share of misfortunes
 # Seconds: requests that are due within this time come together, so that some share a call.
 BURST = {"always": 0.3, "auto": 0.05, "off": 0.05}
@@ -100,7 +100,8 @@ def main():
     parser = harness.parser_of(__doc__)
     parser.add_argument("--merge", choices=["auto", "always", "off"], default="auto")
     parser.add_argument("--sigstop", action="store_true", help="hang backends with SIGSTOP")
-    parser.add_argument("--modes", default="kill,hang,garbage,reset", help="misfortunes; there is also 500; or none")
+    parser.add_argument("--modes", default="kill,hang,stall,busy,garbage,reset",
+                        help="misfortunes; there is also 500; or none")
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--requests", type=int, default=50000)
     parser.add_argument("--workers", type=int, default=200)
@@ -117,7 +118,7 @@ def play(arguments, seed, folder, report):
     config = folder / "config.yaml"
     with harness.running_backends(4, folder, latency=arguments.latency, slots=arguments.slots) as backends:
         harness.write_config(config, arguments.binary, backends, harness.settings_of(
-            arguments, merge=arguments.merge, attempt_timeout=2, request_timeout=60, health_interval=0.2))
+            arguments, merge=arguments.merge, attempt_timeout=2, request_timeout=60, health_interval=0.2, stuck_timeout=1))
         with harness.running_proxy(report, arguments.binary, config, folder, len(backends)) as proxy:
             before, files = harness.metrics(proxy), harness.open_files(proxy.process.pid)
             tally, seconds = asyncio.run(run(arguments, proxy, backends, seed))

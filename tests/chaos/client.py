@@ -150,11 +150,12 @@ async def connect(address):
 # --- requests that can tell right answers from wrong ones ----------------------------------------
 
 # How often each mark is drawn. `cut` is the one that a stream may carry too.
-MARKS = {"500": 4, "400": 6, "hang": 1, "drip": 1, "crash": 0.4, "short": 3, "extra": 3, "dup": 3, "reorder": 6,
+MARKS = {"500": 4, "400": 6, "hang": 1, "drip": 1, "crash": 0.4, "die": 0.4, "short": 3, "extra": 3, "dup": 3, "reorder": 6,
          "garbage": 3, "rst": 3, "cut": 4}
 # What a lone prompt with the mark may be answered with, besides what any request may (see judge()).
 # A backend that gives a single call too few or too many choices is passed on, if it says so itself.
-MARKED = {"500": {500}, "400": {400}, "hang": {504}, "drip": {504}, "crash": {502, 422}, "short": {200, 502},
+MARKED = {"500": {500}, "400": {400}, "hang": {504}, "drip": {504}, "crash": {502, 422},
+          "die": {500, 422}, "short": {200, 502},
           "extra": {200, 502}, "dup": {200, 502}, "reorder": {200}, "garbage": {502}, "rst": {502}, "cut": {502},
           "slow": {200}}
 
@@ -229,6 +230,7 @@ def read_events(request, body):
 # Codes of answers for which every attempt was used up, or may not be repeated.
 SPENT = {"backend_lost", "backend_timeout", "bad_backend_response", "choice_count_mismatch", "poison_prompt"}
 ATTEMPTS = 3
+MOST_ATTEMPTS = ATTEMPTS + 1  # the last one may stand still, and another is asked as well
 HARMLESS = {"right", "spent", "marked", "stream lost"}  # verdicts
 
 
@@ -245,7 +247,7 @@ def judge(request, response):
     if response.status == 200:
         verdict, details = judge_success(request, response)
         attempts = headers.get("x-batchproxy-attempts", "")
-        if verdict in ("right", "marked") and (not attempts.isdigit() or not 1 <= int(attempts) <= ATTEMPTS):
+        if verdict in ("right", "marked") and (not attempts.isdigit() or not 1 <= int(attempts) <= MOST_ATTEMPTS):
             return "wrong headers", f"attempts={attempts or 'none'}{' of a stream' if request.stream else ''}"
         return verdict, details
     if response.cut:
@@ -258,7 +260,7 @@ def judge(request, response):
         return "wrong headers", f"{seen}, but the body says {error.get('code')}"
     if response.status in MARKED.get(request.mark, ()):
         return "marked", seen
-    if response.code in SPENT or headers.get("x-batchproxy-attempts") == str(ATTEMPTS):
+    if response.code in SPENT or headers.get("x-batchproxy-attempts") in (str(ATTEMPTS), str(MOST_ATTEMPTS)):
         return "spent", seen
     return "wrong status", f"{seen} {error.get('message')!r}"
 

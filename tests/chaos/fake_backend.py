@@ -9,6 +9,8 @@ with whatever shares its call:
     @hang            no answer, ever
     @drip            one byte every quarter of a second
     @crash           the process ends at once
+    @die             as vLLM's engine does: every request gets the JSON 500 that says so, /health
+                     says 503, and the process ends a moment later
     @short @extra    one choice too few, too many
     @dup             two choices with one index
     @reorder         the choices backwards (which is allowed)
@@ -17,8 +19,9 @@ with whatever shares its call:
     @cut             half of the answer, then the end of the connection
     @slow:MS         a right answer that takes so many milliseconds
 
-POST /fault {"mode": "garbage"|"hang"|"reset"|"500"|"none", "for": seconds} does it to every call, and
-`hang` also to the probes; whoever still waits when a hang is over is answered then.
+POST /fault {"mode": MODE, "for": seconds} does it to every call. MODE: garbage, reset, 500; busy, a 503 that asks for
+nothing; stall, no answer while the probes are answered; hang, neither; or none. Whoever still waits when a stall or a
+hang is over is answered then.
 
 The journal has one line per event, written before the answer is, so what a client has seen stands
 in it: `TIME received CALL REQUEST-ID KEYS`, `TIME answered CALL STATUS`, `TIME failed CALL HOW`,
@@ -37,12 +40,14 @@ import time
 
 MODEL = "m"
 DRIP_PAUSE = 0.25  # seconds between two bytes
-MARK = re.compile(r"@(500|400|hang|drip|crash|short|extra|dup|reorder|garbage|rst:\d+|cut|slow:\d+)")
+DYING = 0.3  # seconds from an engine's death to its process's end
+MARK = re.compile(r"@(500|400|hang|drip|crash|die|short|extra|dup|reorder|garbage|rst:\d+|cut|slow:\d+)")
 CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.I)
 REQUEST_ID = re.compile(rb"\r\nx-request-id: *([^\r]+)", re.I)
 OPENAPI = json.dumps({"components": {"schemas": {"CompletionRequest": {"properties": {"return_token_ids": {}}}}}})
 MODELS = json.dumps({"object": "list", "data": [{"id": MODEL, "object": "model", "max_model_len": 4096}]})
-REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 500: "Internal Server Error"}
+REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 500: "Internal Server Error",
+           503: "Service Unavailable"}
 GARBAGE = [
     b"\x00\x01\x02 this is no HTTP at all \xff\xfe\r\n\r\n",
     b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 26\r\n\r\n<html>It works!</html>\r\n\r\n",
@@ -65,10 +70,13 @@ def http(status, body, content_type="application/json"):
             f"content-length: {len(body)}\r\n\r\n").encode() + body
 
 
-def vllm_error(status):
-    kind = "BadRequestError" if status == 400 else "InternalServerError"
-    return http(status, json.dumps({"error": {"message": f"the prompt says {status}", "type": kind,
+def vllm_error(status, message=None):
+    kind = {400: "BadRequestError", 503: "ServiceUnavailableError"}.get(status, "InternalServerError")
+    return http(status, json.dumps({"error": {"message": message or f"the prompt says {status}", "type": kind,
                                               "param": None, "code": status}}))
+
+
+DEAD = vllm_error(500, "EngineCore encountered an issue. See stack trace (above) for the root cause.")
 
 
 def chunk(data):
@@ -81,9 +89,10 @@ class Engine:
     def __init__(self, latency, slots, journal):
         self.latency, self.slots = latency, slots
         self.running, self.waiting = 0, collections.deque()
-        self.calls = 0
+        self.calls = self.steps = 0
         self.fault, self.fault_until = "none", 0.0
         self.held = []  # what waits for the end of a hang
+        self.dead = False  # its process will end
         self.journal_fd = os.open(journal, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         self.loop = asyncio.get_running_loop()
 
@@ -99,7 +108,7 @@ class Engine:
         return self.fault if self.loop.time() < self.fault_until else "none"
 
     def end_hang(self):
-        if self.mode() != "hang":
+        if self.mode() not in ("hang", "stall"):
             held, self.held = self.held, []
             for resume in held:
                 resume()
@@ -114,6 +123,7 @@ class Engine:
         waiting = sum(call.size for call in self.waiting)
         return (f'vllm:num_requests_running{{model_name="{MODEL}"}} {self.running}.0\n'
                 f'vllm:num_requests_waiting{{model_name="{MODEL}"}} {waiting}.0\n'
+                f'vllm:iteration_tokens_total_count{{model_name="{MODEL}"}} {self.steps}.0\n'
                 f'vllm:num_preemptions_total{{model_name="{MODEL}"}} 0.0\n')
 
 
@@ -174,7 +184,9 @@ class Call:
 
     def finish(self):
         mode = self.engine.mode()
-        if mode == "hang":
+        if self.engine.dead:
+            return self.answer(500, DEAD)
+        if mode in ("hang", "stall"):
             self.engine.held.append(lambda: self.over or self.finish())
             return
         if mode == "reset":
@@ -183,10 +195,17 @@ class Call:
             return self.fail("garbage", GARBAGE[self.number % len(GARBAGE)], False)
         if mode == "500":
             return self.answer(500, vllm_error(500))
+        if mode == "busy":
+            return self.answer(503, vllm_error(503, "the queue is full"))
         marks = [mark for mark in self.marks if not mark.startswith("slow:")]
         if "crash" in marks:
             self.engine.note("failed", self.number, "crash")
             os._exit(9)
+        if "die" in marks:
+            self.engine.note("failed", self.number, "crash")
+            self.engine.dead = True
+            self.engine.loop.call_later(DYING, os._exit, 1)
+            return self.answer(500, DEAD)
         if "hang" in marks:
             return
         if "garbage" in marks:
@@ -208,6 +227,7 @@ class Call:
         self.answer(200, data)
 
     def answer(self, status, data):
+        self.engine.steps += 1
         self.engine.note("answered", self.number, status)
         self.send(data)
         self.done(status)
@@ -248,7 +268,7 @@ class Call:
 
     def stream(self, step, cut):
         """Four events of a quarter of the text each, then the end."""
-        if self.engine.mode() == "hang":
+        if self.engine.mode() in ("hang", "stall"):
             self.engine.held.append(lambda: self.over or self.stream(step, cut))
             return
         if step == 0:
@@ -342,7 +362,7 @@ class Connection(asyncio.Protocol):
 
     def page(self, target):
         if target == b"/health":
-            return http(200, "", "text/plain")
+            return http(503 if self.engine.dead else 200, "", "text/plain")
         if target == b"/v1/models":
             return http(200, MODELS)
         if target == b"/openapi.json":

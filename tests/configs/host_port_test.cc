@@ -23,6 +23,33 @@ TEST(ParseHostPort, RefusesWhatIsNoAddress) {
   }
 }
 
+TEST(ProblemOfOrigin, TakesWhatBrowsersSend) {
+  for (const char* origin :
+       {"http://localhost:3000", "https://app.example.org", "http://127.0.0.1:8080", "http://[::1]",
+        "http://[::1]:3000", "HTTP://Node7", "https://app.example.org:80", "tauri://localhost",
+        "chrome-extension://abcdefghijklmnop"}) {
+    EXPECT_EQ(problem_of_origin(origin), "") << origin;
+  }
+}
+
+TEST(ProblemOfOrigin, SaysWhyNot) {
+  const auto says = [](std::string_view origin, std::string_view what) {
+    return problem_of_origin(origin).find(what) != std::string::npos;
+  };
+  EXPECT_TRUE(says("http://localhost:3000/", "write http://localhost:3000"));
+  EXPECT_TRUE(says("http://localhost/app?x", "write http://localhost"));
+  EXPECT_TRUE(says("http://localhost:80", "write http://localhost"));
+  EXPECT_TRUE(says("https://[::1]:443", "write https://[::1]"));
+  EXPECT_TRUE(says("https://*.example.org", "name each"));
+  for (const char* origin : {"", "null", "localhost:3000", "://localhost", "h ttp://localhost"}) {
+    EXPECT_TRUE(says(origin, "expected an origin")) << origin;
+  }
+  for (const char* origin : {"http://", "http://:80", "http://a b", "http://me@here", "http://h:x",
+                             "http://h:70000", "http://h\r\nx: y"}) {
+    EXPECT_TRUE(says(origin, "HOST")) << origin;
+  }
+}
+
 TEST(ToString, IsReadBackAsTheSame) {
   for (const char* text : {"127.0.0.1:8000", "[::1]:8000", "node7:65535"}) {
     EXPECT_EQ(to_string(*parse_host_port(text)), text);

@@ -171,12 +171,12 @@ def start_proxy(tmp_path):
 
 @pytest.fixture
 def start_engine(tmp_path):
-    """start_engine(*flags): a simulated engine and its URL."""
+    """start_engine(*flags, env=None): a simulated engine and its URL."""
     started = []
 
-    def start(*flags):
+    def start(*flags, env=None):
         engine = Program([PROXY, "sim-engine", MODEL, "--port", "0", "--sim-load-time", "0",
-                          "--sim-time-scale", "0.05", *flags], tmp_path)
+                          "--sim-time-scale", "0.05", *flags], tmp_path, env)
         started.append(engine)
         engine.url = engine.wait_for_line(r"Starting vLLM server on (http://\S+)")[0][1]
         engine.wait_for_line("Application startup complete")

@@ -215,6 +215,29 @@ def test_what_a_stuck_engine_holds_is_asked_elsewhere(serve, scripted):
     assert ask(proxy)[0].headers["x-batchproxy-attempts"] == "1", "nothing more is sent to it"
 
 
+def test_a_killer_that_stood_still_first_is_with_no_two_engines_and_ends_two(serve, scripted):
+    """The first that gets it stands still, all others die of it. Both calls are of one request, with three tries."""
+    asked, given_up = [], threading.Event()
+
+    def work(backend, carried_by):
+        asked.append(backend)
+        if len(asked) > 1:
+            return answer(DEAD, b"500 Internal Server Error")
+        if not carried_by.recv(1):
+            given_up.set()
+        return None
+
+    def make():
+        backend = scripted(lambda number, *_: work(backend, backend.carriers[number - 1]))
+        return backend
+
+    proxy = serve([make() for _ in range(6)], stuck_timeout=0.3)
+    response, _ = ask(proxy)
+    assert response.status >= 500
+    assert len(asked) == len(set(asked)) == 3
+    assert given_up.wait(DEADLINE)
+
+
 def test_an_engine_that_moves_again_answers_what_nobody_else_can(serve, scripted):
     """Alone, it keeps what it has: nobody else could answer sooner."""
     stuck = Stuck(scripted)

@@ -161,6 +161,7 @@ def test_an_admin_address_on_the_network_asks_for_a_key(start_proxy, start_engin
     assert {path: response.status for path, response in asked.items()} == {
         "/status": 401, "/metrics": 401, "/readyz": 401, "/livez": 200, "/": 401}
     assert asked["/status"].headers["www-authenticate"] == "Bearer"
+    assert call(admin, "/v1/load_lora_adapter", {"lora_name": "a", "lora_path": "b"})[0].status == 401
     wait_until(lambda: call(admin, "/readyz", headers=bearer(BOB))[0].status == 200, "ready")
     assert b"alice" in call(admin, "/metrics", headers=bearer(ALICE))[1]
     assert call(admin, "/status", headers=bearer("no-key-0123456789"))[0].status == 401

@@ -174,7 +174,7 @@ def test_a_malformed_request_gets_vllms_status_and_is_told_why(served, case):
         assert error["code"] == (case.code or case.status)
         assert response.headers["x-batchproxy-code"] == case.code
         assert response.headers["x-request-id"] == case.name
-        assert response.headers["allow"] == (("GET, HEAD" if case.path == "/v1/models" else "POST")
+        assert response.headers["allow"] == (("GET, HEAD" if case.path == "/v1/models" else "POST") + ", OPTIONS"
                                              if case.status == 405 else None)
 
         before = connection.sock  # None once the answer has announced the end

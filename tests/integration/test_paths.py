@@ -1,4 +1,5 @@
 """What is served at which path, what is said at the others, and what needs no slot of an engine."""
+import http.client
 import json
 import threading
 
@@ -64,6 +65,45 @@ def test_a_form_passes_byte_for_byte(scripted, path):
     assert b"multipart/form-data; boundary=x\r\n" in proxy.backend.requests[-1]
 
 
+def form(**fields):
+    """The arguments of call() for a form with a file, and then these fields."""
+    parts = ['form-data; name="file"; filename="a.wav"\r\n\r\nRIFF'] + [
+        f'form-data; name="{name}"\r\n\r\n{value}' for name, value in fields.items()]
+    body = "".join(f"--x\r\nContent-Disposition: {part}\r\n" for part in parts) + "--x--\r\n"
+    return body.encode(), {"Content-Type": "multipart/form-data; boundary=x"}
+
+
+@pytest.mark.parametrize("path", ["/v1/audio/transcriptions", "/v1/audio/translations"])
+def test_a_form_goes_to_the_engines_of_its_model(start_proxy, path):
+    engines = {model: ScriptedBackend(lambda *_: answer(b'{"text":"hello"}')) for model in ("talks", "hears")}
+    for model, engine in engines.items():
+        engine.models = json.dumps({"object": "list", "data": [{"id": model, "object": "model"}]}).encode()
+    proxy = start_proxy(*(flag for engine in engines.values() for flag in ("--backend", engine.url))).ready(2)
+    for _ in range(4):
+        assert call(proxy.url, path, *form(model="hears"))[0].status == 200
+    assert (len(engines["hears"].requests), len(engines["talks"].requests)) == (4, 0)
+    assert engines["hears"].requests[0].endswith(b"\r\n\r\n" + form(model="hears")[0])
+    response, text = call(proxy.url, path, *form(model="other"))
+    assert response.status == 404 and "talks" in message(text)
+    assert call(proxy.url, path, *form())[0].status == 200  # who names none may be served by anyone
+    for engine in engines.values():
+        engine.close()
+
+
+def test_a_form_that_asks_for_a_stream_gets_its_events_as_they_come(scripted):
+    release = threading.Event()
+    proxy = scripted(lambda *_: [
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 29\r\n\r\ndata: {\"a\":1}\n\n",
+        lambda: release.wait(DEADLINE), b"data: [DONE]\n\n"])
+    connection = http.client.HTTPConnection(proxy.address, timeout=DEADLINE)
+    connection.request("POST", "/v1/audio/transcriptions", *form(model="m", stream="true"))
+    response = connection.getresponse()
+    assert response.readline() == b'data: {"a":1}\n'
+    release.set()
+    assert response.read().endswith(b"data: [DONE]\n\n")
+    connection.close()
+
+
 @pytest.mark.parametrize("path", ["/v1/responses", "/v1/messages", "/v1/audio/speech"])
 def test_a_call_that_asks_for_a_stream_gets_one(scripted, path):
     events = b"event: a\ndata: {}\n\n"
@@ -113,7 +153,7 @@ def test_a_slash_at_the_end_makes_no_difference(scripted):
 
 @pytest.mark.parametrize("path, says", [
     ("/chat/completions", "Did you mean /v1/chat/completions?"), ("/v1/v1/models", "Did you mean /v1/models?"),
-    ("/metrics", "admin address"), ("/status", "admin address"), ("/v1/load_lora_adapter", "each engine"),
+    ("/metrics", "admin address"), ("/status", "admin address"), ("/v1/load_lora_adapter", "admin address"),
     ("/v1/responses/resp_1", "several engines"), ("/elsewhere", "Served here: /v1/completions, ")])
 def test_an_unknown_path_is_told_what_may_have_been_meant(served, path, says):
     response, text = call(served.url, path)
@@ -132,9 +172,10 @@ def test_head_is_get_without_the_body(served):
 
 
 def test_another_method_is_told_which_ones_would_do(served):
-    for path, method, allowed in [("/health", "POST", "GET, HEAD"), ("/v1/completions", "GET", "POST"),
-                                  ("/v1/completions", "OPTIONS", "POST"), ("/tokenizer_info", "HEAD", "GET")]:
+    for path, method, allowed in [("/health", "POST", "GET, HEAD, OPTIONS"), ("/v1/completions", "GET", "POST, OPTIONS"),
+                                  ("/v1/completions", "PUT", "POST, OPTIONS"),
+                                  ("/tokenizer_info", "HEAD", "GET, OPTIONS")]:
         response, _ = call(served.url, path, method=method)
         assert (response.status, response.headers["allow"]) == (405, allowed), (path, method)
     response, _ = call(served.url, "a:1", method="CONNECT")
-    assert (response.status, response.headers["allow"]) == (405, "GET, HEAD, POST")
+    assert (response.status, response.headers["allow"]) == (405, "GET, HEAD, POST, OPTIONS")

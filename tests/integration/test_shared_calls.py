@@ -147,6 +147,22 @@ def test_requests_that_differ_do_not_share_a_call(start_proxy, tmp_path, list_en
     assert collections.Counter(map(len, engine.calls)) == {1: 4}
 
 
+def test_a_shared_call_tells_each_browser_of_its_own_page(start_proxy, tmp_path, list_engine):
+    engine = list_engine()
+    proxy = start(start_proxy, tmp_path, [engine], merge="always", flush="fixed", batch_size=4, batch_timeout=30,
+                  allowed_origins=["http://one", "http://two"])
+    origins = ["http://one", "http://two", "http://three", None]
+
+    def one(origin):
+        return call(proxy.url, "/v1/completions", {"model": "m", "prompt": f"p {origin}"},
+                    {"Origin": origin} if origin else {})
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        answers = [response for response, _ in pool.map(one, origins)]
+    assert collections.Counter(map(len, engine.calls)) == {4: 1}
+    assert all(response.status == 200 for response in answers)
+    assert [response.headers["access-control-allow-origin"] for response in answers] == origins[:2] + [None, None]
+
+
 def test_a_client_that_leaves_a_shared_call_does_not_take_the_others_along(start_proxy, tmp_path, list_engine):
     engine = list_engine()
     proxy = start(start_proxy, tmp_path, [engine], merge="always", flush="fixed", batch_size=4, batch_timeout=30)

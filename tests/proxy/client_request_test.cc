@@ -17,6 +17,14 @@ TEST(RequestId, GrowsRatherThanMeetAnother) {
   EXPECT_EQ(RequestId(prefix, 0x1ffffffff).text(), "p-1ffffffff");
 }
 
+TEST(ValueOf, FindsAFieldInEitherCase) {
+  const std::string lines = "Accept: a\r\ncontent-type: x; y=\"z: \"\r\nAccept: b\r\n";
+  EXPECT_EQ(value_of(lines, "Content-Type"), "x; y=\"z: \"");
+  EXPECT_EQ(value_of(lines, "accept"), "a");
+  EXPECT_EQ(value_of(lines, "other"), "");
+  EXPECT_EQ(value_of("", "accept"), "");
+}
+
 TEST(ClientRequest, IsShownByItsOwnIdOrByOurs) {
   const std::string prefix = "p-";
   ClientRequest request;

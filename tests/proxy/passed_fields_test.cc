@@ -33,12 +33,11 @@ TEST(PassedFields, KeepEverythingElse) {
 }
 
 TEST(PassedFields, LetThroughWhatIsConfiguredInBothDirections) {
-  const PassedFields passed({"X-Tenant", "content-type", std::string(80, 'y')});
+  const PassedFields passed({"X-Tenant", std::string(80, 'y')});
   EXPECT_TRUE(passed.request.has("x-tenant"));
   EXPECT_TRUE(passed.answer.has("X-TENANT"));
   EXPECT_TRUE(passed.answer.has(std::string(80, 'Y')));
   EXPECT_FALSE(passed.answer.has(std::string(81, 'Y')));
-  EXPECT_FALSE(passed.answer.has("content-type")) << "it would be there twice";
 }
 
 }  // namespace

@@ -40,6 +40,16 @@ TEST(Reply, FramesAnUnknownLengthInChunksExceptForHttp10) {
               Not(HasSubstr("transfer-encoding")));
 }
 
+TEST(Reply, SaysNothingOfABodyThatCannotBe) {
+  EXPECT_THAT(compose_head({.status = 204}, 0, {"i", 1, true}), Not(HasSubstr("content-length")));
+}
+
+TEST(Reply, CarriesWhatABrowserIsTold) {
+  const ReplyContext context{"i", 1, true, "vary: Origin\r\n"};
+  EXPECT_THAT(compose_head({.status = 200}, 0, context), EndsWith("vary: Origin\r\n\r\n"));
+  EXPECT_THAT(compose_error({Errc::kNoBackend, "m", ""}, context), HasSubstr("vary: Origin\r\n"));
+}
+
 TEST(ErrorReply, HasOpenAisShapeAndTheHeadersThatSteerClients) {
   const std::string answer =
       compose_error({Errc::kNoBackend, "say \"please\"", ""}, {"i", 1, true});

@@ -25,9 +25,19 @@ TEST(Router, RefusesWhatIsNotOnTheList) {
 
 TEST(Router, SaysWhichMethodWouldDo) {
   EXPECT_EQ(find_route("GET", "/v1/completions").error().code, Errc::kMethodNotAllowed);
-  EXPECT_EQ(allowed_methods("/v1/completions"), "POST");
-  EXPECT_EQ(allowed_methods("/health"), "GET, HEAD");
-  EXPECT_EQ(allowed_methods("/tokenizer_info"), "GET");
+  EXPECT_EQ(allowed_methods("/v1/completions"), "POST, OPTIONS");
+  EXPECT_EQ(allowed_methods("/health"), "GET, HEAD, OPTIONS");
+  EXPECT_EQ(allowed_methods("/tokenizer_info"), "GET, OPTIONS");
+  EXPECT_EQ(allowed_methods("/elsewhere"), "");
+}
+
+TEST(Router, TakesOptionsOfAllThatIsServed) {
+  for (const char* path : {"/v1/completions", "/v1/models/", "/tokenizer_info", "*"}) {
+    EXPECT_EQ((*find_route("OPTIONS", path))->action, Action::kOptions) << path;
+  }
+  EXPECT_EQ(allowed_methods("*"), kAllMethods);
+  EXPECT_EQ(find_route("OPTIONS", "/elsewhere").error().code, Errc::kUnknownRoute);
+  EXPECT_EQ(find_route("options", "/v1/models").error().code, Errc::kMethodNotAllowed);
 }
 
 TEST(Router, TakesHeadWhereItAnswersItself) {
@@ -56,7 +66,8 @@ TEST(Router, SaysWhatMayHaveBeenMeant) {
   EXPECT_THAT(says("/v1/chat/completion"), EndsWith("Did you mean /v1/chat/completions?"));
   EXPECT_THAT(says("/metrics"), HasSubstr("admin address"));
   EXPECT_THAT(says("/v1/responses/resp_1"), HasSubstr("several engines"));
-  EXPECT_THAT(says("/v1/load_lora_adapter"), HasSubstr("each engine"));
+  EXPECT_THAT(says("/v1/load_lora_adapter"),
+              HasSubstr("admin address (batchproxy.admin), which asks all engines"));
   EXPECT_THAT(says("/elsewhere"), HasSubstr("Served here: /v1/completions, "));
 }
 

@@ -57,12 +57,14 @@ TEST(DataPathSettingsOf, TakeEachOptionFromItsKey) {
       options_of(
           "max_body_bytes: 2048, request_timeout: 11, attempt_timeout: 12, connect_timeout: "
           "13, idle_timeout: 14, stall_timeout: 15, max_buffered_bytes: 70000, "
-          "max_connections: 16, max_prompts: 17, max_answer_bytes: 4096, pass_headers: [X-Mine]"),
+          "max_connections: 16, max_prompts: 17, max_answer_bytes: 4096, pass_headers: [X-Mine], "
+          "allowed_origins: ['*']"),
       1);
   EXPECT_EQ(settings.max_body, 2048u);
   EXPECT_EQ(settings.max_answer, 4096u);
   EXPECT_TRUE(settings.passed.request.has("x-mine"));
   EXPECT_TRUE(settings.passed.answer.has("x-mine"));
+  EXPECT_FALSE(settings.cors.empty());
   EXPECT_EQ(settings.request_timeout, Duration(11s));
   EXPECT_EQ(settings.attempt_timeout, Duration(12s));
   EXPECT_EQ(settings.connect_timeout, Duration(13s));

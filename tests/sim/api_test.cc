@@ -46,6 +46,35 @@ TEST_F(ApiTest, EveryServedNameIsListedAsSimulated) {
   EXPECT_NE(reply(get("/version")).body.find("simulated"), std::string::npos);
 }
 
+TEST_F(ApiTest, AdaptersComeAndGo) {
+  ApiOptions with_adapters = options();
+  with_adapters.runtime_lora = true;
+  Api api(with_adapters, server_);
+  const auto ask = [&](const ApiRequest& request) {
+    return std::get<ApiReply>(api.handle(request));
+  };
+  const ApiRequest load =
+      post("/v1/load_lora_adapter", R"({"lora_name":"sql","lora_path":"/adapters/sql"})");
+  EXPECT_EQ(ask(post("/v1/load_lora_adapter", R"({"lora_name":"sql"})")).status, 400);
+  EXPECT_EQ(ask(load).body, "Success: LoRA adapter 'sql' added successfully.");
+  EXPECT_EQ(ask(load).status, 400);
+  EXPECT_NE(ask(load).body.find("has already been loaded"), std::string::npos);
+  const json::value listed = json::parse(ask(get("/v1/models")).body);
+  EXPECT_EQ(listed.at("data").at(2).at("id"), "sql");
+  EXPECT_EQ(listed.at("data").at(2).at("root"), "/adapters/sql");
+  EXPECT_EQ(listed.at("data").at(2).at("parent"), "org/model");
+  EXPECT_EQ(ask(post("/tokenize", R"({"prompt":"x","model":"sql"})")).status, 200);
+  const ApiRequest unload = post("/v1/unload_lora_adapter", R"({"lora_name":"sql"})");
+  EXPECT_EQ(ask(unload).status, 200);
+  EXPECT_EQ(ask(unload).status, 404);
+  EXPECT_EQ(ask(post("/tokenize", R"({"prompt":"x","model":"sql"})")).status, 404);
+}
+
+TEST_F(ApiTest, AdaptersAreLoadedOnlyWhereThatIsAllowed) {
+  EXPECT_EQ(reply(post("/v1/load_lora_adapter", R"({"lora_name":"a","lora_path":"b"})")).body,
+            R"({"detail":"Not Found"})");
+}
+
 TEST_F(ApiTest, TokenizeAndDetokenizeAreInverse) {
   const json::value tokens =
       json::parse(reply(post("/tokenize", R"({"prompt":"Größe: 3 µm","model":"alias"})")).body);

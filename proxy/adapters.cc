@@ -1,0 +1,98 @@
+// proxy/adapters.cc - see adapters.h.
+#include "proxy/adapters.h"
+
+#include <utility>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include "backends/http/waiter.h"
+
+namespace batchproxy {
+
+namespace {
+
+// An adapter is read from a disk, perhaps from one over the network.
+constexpr Duration kPatience = std::chrono::seconds(120);
+// What they serve is read again at most once a second, so a first look may show what was before.
+constexpr int kLooks = 3;
+constexpr Duration kLookAgain = std::chrono::milliseconds(1100);
+
+void rethrow(std::exception_ptr error) {
+  if (error) std::rethrow_exception(error);
+}
+
+// Those that are asked at the same time.
+struct Round {
+  std::size_t left = 0;
+  Waiter done{};
+};
+
+// What it refers to belongs to carry_out(), which waits for it.
+Task<void> ask(asio::io_context& io, const AdapterOrder& order,
+               std::shared_ptr<const Endpoint> engine, AdapterOutcome& outcome, Round& round) {
+  const std::string path(order.path());
+  const EngineReply reply = co_await post_json(io, engine, path, order.json, kPatience);
+  outcome = outcome_of(order, engine->name, reply);
+  if (--round.left == 0) round.done.wake_later(io.get_executor());
+}
+
+Task<void> look(asio::io_context& io, const AdapterHooks& hooks) {
+  Waiter looked;
+  hooks.refresh_models([&] { looked.wake_later(io.get_executor()); });
+  co_await looked.wait();
+}
+
+Task<void> sleep(asio::io_context& io, Duration time) {
+  asio::steady_timer timer(io, time);
+  ErrorCode ignored;
+  co_await timer.async_wait(asio::redirect_error(use_task, ignored));
+}
+
+// Those of `done` whose list does not show it yet.
+BackendSet unseen(const AdapterOrder& order, const ModelTable& models, BackendSet done) {
+  if (order.load) return done - models.find(order.name);
+  const auto served = models.by_name().find(order.name);
+  return served == models.by_name().end() ? BackendSet() : done & served->second;
+}
+
+}  // namespace
+
+Task<AdapterReport> carry_out(asio::io_context& io, const AdapterHooks& hooks, AdapterOrder order) {
+  using Kind = AdapterOutcome::Kind;
+  const std::vector<AdapterSite> sites = hooks.sites();
+  AdapterReport report{std::move(order), std::vector<AdapterOutcome>(sites.size())};
+  Round round;
+  for (std::size_t i = 0; i < sites.size(); ++i) {
+    if (!sites[i].up) {
+      report.outcomes[i] = not_up(sites[i].endpoint->name, sites[i].problem);
+      continue;
+    }
+    ++round.left;
+    asio::co_spawn(io.get_executor(),
+                   ask(io, report.order, sites[i].endpoint, report.outcomes[i], round), &rethrow);
+  }
+  if (round.left > 0) co_await round.done.wait();
+
+  BackendSet done;
+  for (std::size_t i = 0; i < sites.size(); ++i) {
+    if (report.outcomes[i].kind == Kind::kDone) done.insert(sites[i].endpoint->id);
+  }
+  for (int looks = 0; looks < kLooks && !done.empty(); ++looks) {
+    if (looks > 0) co_await sleep(io, kLookAgain);
+    co_await look(io, hooks);
+    done = unseen(report.order, *hooks.models(), done);
+  }
+  for (std::size_t i = 0; i < sites.size(); ++i) {
+    if (!done.contains(sites[i].endpoint->id) || report.outcomes[i].kind != Kind::kDone) continue;
+    AdapterOutcome& outcome = report.outcomes[i];
+    outcome.kind = Kind::kFailed;
+    outcome.message = std::string("its /v1/models ") +
+                      (report.order.load ? "does not name" : "still names") +
+                      " the adapter, although it said: " + outcome.message;
+  }
+  co_return report;
+}
+
+}  // namespace batchproxy

@@ -1,0 +1,37 @@
+// proxy/adapters.h - gives an order about a LoRA adapter to all engines that are up, at once, and
+// waits until requests are routed by what has come of it.
+//
+// Threading: confined to the control thread.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backends/endpoint.h"
+#include "backends/http/task.h"
+#include "backends/model_table.h"
+#include "proxy/adapter_report.h"
+
+namespace batchproxy {
+
+// An engine, and why it cannot be asked.
+struct AdapterSite {
+  std::shared_ptr<const Endpoint> endpoint;
+  bool up = false;
+  std::string problem{};  // while it is not up
+};
+
+struct AdapterHooks {
+  std::function<std::vector<AdapterSite>()> sites;
+  // Has what the engines serve read again: see BackendMonitor::refresh_models().
+  std::function<void(std::function<void()>)> refresh_models;
+  std::function<ModelTablePtr()> models;  // as last read
+};
+
+// Takes as long as the slowest engine, two minutes at most, and the look at what they serve then.
+// `io` and what the hooks refer to must outlive it.
+Task<AdapterReport> carry_out(asio::io_context& io, const AdapterHooks& hooks, AdapterOrder order);
+
+}  // namespace batchproxy
