@@ -7,11 +7,12 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/string_body.hpp>
 #include <boost/beast/http/write.hpp>
 #include <simdjson.h>
+
+#include "backends/control_stream.h"
 
 namespace batchproxy {
 
@@ -103,7 +104,12 @@ void BackendMonitor::add(std::shared_ptr<const Endpoint> endpoint, const Configu
 
 void BackendMonitor::set_endpoint(std::shared_ptr<const Endpoint> endpoint) {
   Watched& watched = *watched_[endpoint->id];
+  if (!same_addresses(watched.endpoint->addresses, endpoint->addresses)) {
+    watched.models_due = {};  // it may be another engine by now
+    watched.abilities_known = false;
+  }
   watched.endpoint = std::move(endpoint);
+  watched.timer.cancel();
 }
 
 void BackendMonitor::set_models(BackendId backend, const std::vector<std::string>& names) {
@@ -142,6 +148,7 @@ void BackendMonitor::report_failure(BackendId backend, bool unreachable) {
   asio::post(io_, [this, backend, unreachable] {
     Watched& watched = *watched_[backend];
     if (stopped_ || watched.retired) return;
+    events_.on_doubt(backend);
     if (unreachable) {
       watched.problem = "it refuses connections";
       if (watched.tracker.on_unreachable()) tell_health(watched);
@@ -373,11 +380,21 @@ Task<BackendMonitor::Reply> BackendMonitor::get(std::shared_ptr<const Endpoint> 
                  "GET " + path + ": " + (silent ? "no answer in time" : error.message()),
                  0};
   };
-  beast::basic_stream<asio::ip::tcp, IoExecutor> stream(io_.get_executor());
-  stream.expires_after(patience);
-  ErrorCode error;
-  co_await stream.async_connect(at->address, asio::redirect_error(use_task, error));
-  if (error) co_return failed(error);
+  if (at->addresses.empty()) {
+    if (!at->problem.empty()) co_return Reply{ProbeResult::kRefused, {}, at->problem, 0};
+    co_return Reply{ProbeResult::kSilent, {}, "its name is being looked up", 0};
+  }
+  const WatchedPtr watched = watched_[at->id];
+  ControlStream stream(io_.get_executor());
+  ErrorCode error =
+      co_await connect_in_turn(stream, beginning_with(watched->worked, at->addresses), patience);
+  if (error) {
+    events_.on_doubt(at->id);
+    Reply reply = failed(error);
+    if (!at->problem.empty()) reply.problem += "; " + at->problem;
+    co_return reply;
+  }
+  watched->worked = stream.socket().remote_endpoint(error);
 
   beast::http::request<beast::http::string_body> request(beast::http::verb::get, path, 11);
   request.set(beast::http::field::host, at->authority);

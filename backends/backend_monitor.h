@@ -49,6 +49,8 @@ class BackendMonitor {
     std::function<void(BackendId, const std::optional<EngineMetrics>&)> on_metrics;
     // Asked, not told: how many requests it has answered. One that answers is alive.
     std::function<std::uint64_t(BackendId)> answered;
+    // A probe could not connect, or a call has failed: it may be at another address by now.
+    std::function<void(BackendId)> on_doubt = [](BackendId) {};
   };
 
   BackendMonitor(asio::io_context& io, Intervals intervals, Events events);
@@ -56,7 +58,7 @@ class BackendMonitor {
   // Watches a backend from start(), or from now on if that was before. It may take the place of one
   // that was removed.
   void add(std::shared_ptr<const Endpoint> endpoint, const ConfiguredModels& models = {});
-  // It stays, and is talked to otherwise from the next question on.
+  // It stays, and is talked to otherwise from the next question on, which comes at once.
   void set_endpoint(std::shared_ptr<const Endpoint> endpoint);
   // It stays, and other names are configured for it.
   void set_models(BackendId backend, const std::vector<std::string>& names);
@@ -118,9 +120,10 @@ class BackendMonitor {
     bool abilities_known = false;
     bool keyed = false;
     bool simulated = false;
-    TimePoint models_due{};        // to be read again
-    std::vector<Tell> asking{};    // to be told by the next probe
-    std::vector<Tell> awaiting{};  // by the one under way
+    asio::ip::tcp::endpoint worked{};  // the address of the last connection
+    TimePoint models_due{};            // to be read again
+    std::vector<Tell> asking{};        // to be told by the next probe
+    std::vector<Tell> awaiting{};      // by the one under way
   };
   using WatchedPtr = std::shared_ptr<Watched>;
 

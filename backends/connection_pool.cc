@@ -14,6 +14,11 @@ namespace {
 
 constexpr Duration kDescriptorPause = std::chrono::milliseconds(20);
 
+// The system has no descriptor for a connection.
+bool is_scarcity(const ErrorCode& error) {
+  return error.value() == EMFILE || error.value() == ENFILE;
+}
+
 // Closes all of `idle`, and returns how many there were.
 std::size_t close_all(std::vector<Connection::Ptr>& idle) {
   const auto closing = std::exchange(idle, {});
@@ -29,8 +34,21 @@ ConnectionPool::ConnectionPool(Poller& poller, DeadlineQueue& deadlines, Duratio
 void ConnectionPool::set(std::shared_ptr<const Endpoint> endpoint) {
   const BackendId id = endpoint->id;
   if (id >= peers_.size()) peers_.resize(id + 1);
-  close_all(peers_[id].idle);
-  peers_[id].endpoint = std::move(endpoint);
+  Peer& peer = peers_[id];
+  if (peer.endpoint) ++peer.changes;
+  peer.endpoint = std::move(endpoint);
+  for (Connection::Ptr& connection : std::exchange(peer.idle, {})) {
+    if (leads_to(*connection, peer)) {
+      connection->set_mark(peer.changes);
+      peer.idle.push_back(std::move(connection));
+    } else {
+      connection->close();
+    }
+  }
+}
+
+bool ConnectionPool::leads_to(const Connection& connection, const Peer& peer) {
+  return contains(peer.endpoint->addresses, connection.peer());
 }
 
 Connection::Ptr ConnectionPool::take_idle(BackendId backend) {
@@ -51,30 +69,47 @@ Connection::Ptr ConnectionPool::make() const {
   return std::make_shared<Connection>(poller_, deadlines_);
 }
 
+TimePoint ConnectionPool::end_of_connecting(TimePoint not_after) const {
+  return std::min(not_after, std::chrono::steady_clock::now() + connect_timeout_);
+}
+
 Task<ErrorCode> ConnectionPool::connect(BackendId backend, Connection& connection,
                                         TimePoint not_after) {
-  connection.expire_at(std::min(not_after, std::chrono::steady_clock::now() + connect_timeout_));
-  ErrorCode error;
-  const asio::ip::tcp::endpoint address = peers_[backend].endpoint->address;
-  while (true) {
-    error = co_await connection.connect(address);
-    // Without descriptors: that is not the backend's fault, and passes.
-    if (error.value() != EMFILE && error.value() != ENFILE) break;
-    close_idle();
-    connection.expire_at(not_after);
-    asio::steady_timer pause(poller_.executor(), kDescriptorPause);
-    ErrorCode ignored;
-    co_await pause.async_wait(asio::redirect_error(use_task, ignored));
-    if (!connection.is_open()) break;
-    connection.expire_at(std::min(not_after, std::chrono::steady_clock::now() + connect_timeout_));
+  // Copies: others may take their places meanwhile.
+  connection.set_mark(peers_[backend].changes);
+  const Addresses addresses =
+      beginning_with(peers_[backend].worked, peers_[backend].endpoint->addresses);
+  TimePoint end = end_of_connecting(not_after);
+  ErrorCode failure = asio::error::host_not_found;
+  for (std::size_t tried = 0; tried < addresses.size() && connection.is_open();) {
+    const TimePoint now = std::chrono::steady_clock::now();
+    if (tried > 0 && now >= end) break;
+    connection.stop_connecting_at(now + share_of(end - now, addresses.size() - tried));
+    const ErrorCode error = co_await connection.connect(addresses[tried]);
+    if (!error && connection.is_open()) {
+      connection.never_expire();
+      peers_[backend].worked = addresses[tried];
+      co_return error;
+    }
+    if (tried == 0) failure = error ? error : asio::error::timed_out;
+    if (is_scarcity(error)) {
+      co_await await_descriptor(connection, not_after);
+      end = end_of_connecting(not_after);
+    } else {
+      ++tried;
+    }
   }
-  if (!error && !connection.is_open()) error = asio::error::timed_out;
-  if (error) {
-    connection.close();
-  } else {
-    connection.never_expire();
-  }
-  co_return error;
+  connection.close();
+  co_return failure;
+}
+
+// Without descriptors: that is not the backend's fault, and passes.
+Task<void> ConnectionPool::await_descriptor(Connection& connection, TimePoint not_after) {
+  close_idle();
+  connection.expire_at(not_after);
+  asio::steady_timer pause(poller_.executor(), kDescriptorPause);
+  ErrorCode ignored;
+  co_await pause.async_wait(asio::redirect_error(use_task, ignored));
 }
 
 std::size_t ConnectionPool::close_idle() {
@@ -86,6 +121,10 @@ std::size_t ConnectionPool::close_idle() {
 void ConnectionPool::give_back(BackendId backend, Connection::Ptr connection) {
   if (!connection->is_open()) return;
   Peer& peer = peers_[backend];
+  if (connection->mark() != peer.changes) {
+    if (!leads_to(*connection, peer)) return connection->close();
+    connection->set_mark(peer.changes);
+  }
   Connection* raw = connection.get();
   peer.idle.push_back(connection);  // a copy: it may forget itself at once
   raw->expire_in(peer.endpoint->idle_time_to_live);

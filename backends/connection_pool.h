@@ -18,7 +18,7 @@ class ConnectionPool {
   ConnectionPool(Poller& poller, DeadlineQueue& deadlines, Duration connect_timeout);
 
   // Introduces a backend, or puts another in its place: with its calls, unless it is another
-  // server.
+  // server. Kept connections to addresses that it has not are of no more use.
   void set(std::shared_ptr<const Endpoint> endpoint);
 
   // The idle connection used last (it is the likeliest to be alive), or null. It has nothing unread
@@ -26,7 +26,8 @@ class ConnectionPool {
   Connection::Ptr take_idle(BackendId backend);
 
   // A connection that is not connected yet, and the way to connect it, within connect_timeout and
-  // before `not_after`. In two steps so that the caller can close it meanwhile.
+  // before `not_after`: to the address that worked last, or else to the backend's others in turn.
+  // The error is that of the first. In two steps so that the caller can close it meanwhile.
   Connection::Ptr make() const;
   Task<ErrorCode> connect(BackendId backend, Connection& connection, TimePoint not_after);
 
@@ -50,8 +51,13 @@ class ConnectionPool {
   struct Peer {
     std::shared_ptr<const Endpoint> endpoint;
     std::vector<Connection::Ptr> idle;
+    asio::ip::tcp::endpoint worked;  // the last time
+    std::uint32_t changes = 0;       // of its endpoint; a connection's mark says which it was for
   };
 
+  TimePoint end_of_connecting(TimePoint not_after) const;
+  Task<void> await_descriptor(Connection& connection, TimePoint not_after);
+  static bool leads_to(const Connection& connection, const Peer& peer);
   void forget(const Connection* gone);
 
   Poller& poller_;

@@ -3,10 +3,11 @@
 
 #include <boost/asio/redirect_error.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/string_body.hpp>
 #include <boost/beast/http/write.hpp>
+
+#include "backends/control_stream.h"
 
 namespace batchproxy {
 
@@ -24,10 +25,8 @@ EngineReply failed(const ErrorCode& error) {
 
 Task<EngineReply> post_json(asio::io_context& io, std::shared_ptr<const Endpoint> at,
                             std::string target, std::string json, Duration patience) {
-  beast::basic_stream<asio::ip::tcp, IoExecutor> stream(io.get_executor());
-  stream.expires_after(patience);
-  ErrorCode error;
-  co_await stream.async_connect(at->address, asio::redirect_error(use_task, error));
+  ControlStream stream(io.get_executor());
+  ErrorCode error = co_await connect_in_turn(stream, at->addresses, patience);
   if (error) co_return failed(error);
 
   beast::http::request<beast::http::string_body> request(beast::http::verb::post, target, 11);

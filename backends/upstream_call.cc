@@ -90,8 +90,9 @@ Task<CallFailure> UpstreamCall::connect(bool sent_before) {
   if (aborted_) co_return CallFailure::kAborted;
   if (!error) co_return CallFailure::kNone;
   if (sent_before) co_return CallFailure::kNoAnswer;
-  const bool refused =
-      error == asio::error::connection_refused || error == asio::error::host_unreachable;
+  const bool refused = error == asio::error::connection_refused ||
+                       error == asio::error::host_unreachable ||
+                       error == asio::error::host_not_found;
   co_return refused ? CallFailure::kRefused : CallFailure::kUnreachable;
 }
 

@@ -135,6 +135,10 @@ std::string problem_of_origin(std::string_view origin) {
   return "";
 }
 
+bool is_address(std::string_view host) {
+  return parse_address(host).has_value();
+}
+
 bool is_loopback(std::string_view host) {
   const auto address = parse_address(host);
   return address ? address->is_loopback() : lower(host) == "localhost";

@@ -37,6 +37,7 @@ BackendUrl parse_backend_url(std::string_view url);
 // what to write instead; empty when nothing is. Letters may be of either case.
 std::string problem_of_origin(std::string_view origin);
 
+bool is_address(std::string_view host);   // of IPv4 or IPv6; anything else is a name
 bool is_loopback(std::string_view host);  // 127.0.0.0/8, ::1, localhost
 bool is_wildcard(std::string_view host);  // 0.0.0.0, ::
 

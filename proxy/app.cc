@@ -13,6 +13,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "configs/host_port.h"
 #include "proxy/log_level.h"
 #include "proxy/settings.h"
 
@@ -71,18 +72,18 @@ App::App(const Options& options, Topology topology, ApiKeysPtr keys, const std::
                 [this](BackendId backend, const std::optional<EngineMetrics>& metrics) {
                   data_.set_metrics(backend, metrics);
                 },
-                [this](BackendId backend) { return data_.answered(backend); }}),
+                [this](BackendId backend) { return data_.answered(backend); },
+                [this](BackendId backend) { names_.doubt(backend); }}),
       data_(data_plane_setup()),
+      names_(io_, resolver_,
+             [this](BackendId backend, const NameTracker& name) { on_move(backend, name); }),
       admin_(take_admin_port()),
       signals_(io_, SIGINT, SIGTERM, SIGHUP),
       ticker_(io_),
       drain_timer_(io_),
       listen_url_(url(data_.listen(*options.proxy.listen, may_have()))),
       started_(std::chrono::steady_clock::now()) {
-  for (const BackendSite& site : sites_.all()) {
-    data_.add_backend(site);
-    monitor_.add(site.endpoint, {site.models, /*always=*/!topology_.plans.empty()});
-  }
+  for (const BackendSite& site : sites_.all()) add_backend(site);
   signals_.add(SIGUSR1);
   signals_.add(SIGUSR2);
   if (topology_.plans.empty()) return;
@@ -179,6 +180,7 @@ int App::run() {
   wait_for_signal();
   refusals_told_.uptime = -kRefusalsPause;
   told_ = snapshot();  // what fails from here on is told
+  names_.start();
   monitor_.start();
   data_.start();
   if (launcher_) launcher_->start();
@@ -236,7 +238,21 @@ Snapshot App::snapshot() const {
 
 // --- what happens while serving -----------------------------------------------------------------
 
+// What its name leads to has changed, or that it leads nowhere.
+void App::on_move(BackendId backend, const NameTracker& name) {
+  Endpoint next = *sites_[backend].endpoint;
+  const bool moved = next.addresses != name.addresses();
+  next.addresses = name.addresses();
+  next.problem = name.problem();
+  sites_.set_endpoint(std::make_shared<const Endpoint>(std::move(next)));
+  if (moved) data_.set_endpoint(sites_[backend].endpoint);
+  monitor_.set_endpoint(sites_[backend].endpoint);
+  if (name.news().empty()) return;
+  spdlog::info("engine {} {}", sites_[backend].endpoint->name, name.news());
+}
+
 void App::on_health(BackendId backend, Health health, const std::string& why) {
+  names_.set_ready(backend, health == Health::kReady);
   // Looked at first: once it is up, the first of them leave at once.
   const std::uint64_t held = outage_ ? snapshot().queued : 0;
   data_.set_up(backend, health == Health::kReady);
@@ -446,10 +462,18 @@ ReloadReport App::reload() {
                           to_duration(*options_.proxy.metrics_interval),
                           to_duration(*options_.proxy.health_timeout)});
   monitor_.look_again();
+  names_.look_again();
   set_log_level(*options_.proxy.log_level);
   ++generation_;
   for (const std::string& line : plan_lines) spdlog::info("reload: {}", line);
   return report;
+}
+
+void App::add_backend(const BackendSite& site) {
+  data_.add_backend(site);
+  monitor_.add(site.endpoint, {site.models, /*always=*/!topology_.plans.empty()});
+  const auto at = parse_host_port(site.endpoint->authority);
+  if (at && !is_address(at->host)) names_.add(site.endpoint->id, *at);
 }
 
 // Adds and removes the servers that somebody else has started. Throws std::runtime_error, with
@@ -469,13 +493,13 @@ void App::replace_backends(ReloadPlan& plan) {
     lines.push_back(sites_[id].endpoint->name + " is new");
     been_ready_.erase(id);
     keyed_.erase(id);
-    data_.add_backend(sites_[id]);
-    monitor_.add(sites_[id].endpoint, {sites_[id].models});
+    add_backend(sites_[id]);
   }
   for (const BackendId id : changes->removed) {
     lines.push_back(sites_[id].endpoint->name + " gets no more requests");
     data_.set_up(id, false);
     monitor_.remove(id);
+    names_.remove(id);
   }
   for (const BackendId id : changes->rekeyed) {
     data_.set_endpoint(sites_[id].endpoint);
@@ -544,6 +568,7 @@ void App::await_clients() {
 void App::stop_engines() {
   state_ = State::kStopping;
   monitor_.stop();
+  names_.stop();
   const auto done = [this] {
     const Snapshot end = snapshot();
     const auto count = [&end](Finish finish) {

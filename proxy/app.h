@@ -14,6 +14,8 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include "backends/backend_monitor.h"
+#include "backends/name_watch.h"
+#include "backends/resolver.h"
 #include "configs/loader.h"
 #include "configs/options.h"
 #include "launcher/launcher.h"
@@ -66,7 +68,9 @@ class App final : private LauncherEvents {
 
   ReloadReport reload();
   void replace_backends(ReloadPlan& plan);
+  void add_backend(const BackendSite& site);
 
+  void on_move(BackendId backend, const NameTracker& name);
   void on_health(BackendId backend, Health health, const std::string& why);
   void tell_outage(std::uint64_t held);
   void tell_stall(const Stall& stall);
@@ -99,6 +103,8 @@ class App final : private LauncherEvents {
   Console console_;
   BackendMonitor monitor_;
   DataPlane data_;
+  SystemResolver resolver_{io_};
+  NameWatch names_;
   Acceptor admin_;
   std::unique_ptr<Launcher> launcher_;
   asio::signal_set signals_;

@@ -13,6 +13,8 @@
 #include <spdlog/spdlog.h>
 #include <sys/socket.h>
 
+#include "backends/resolver.h"
+#include "configs/host_port.h"
 #include "proxy/accept_trouble.h"
 #include "proxy/port_holder.h"
 #include "proxy/reply.h"
@@ -59,6 +61,19 @@ Task<void> turn_away(IoThread& thread, Connection::Ptr connection) {
   const std::string answer = compose_error(error, context);
   co_await connection->write(answer, kLinger);
   connection->close_lingering(kLinger);
+}
+
+// Of "HOST:PORT", the first address.
+asio::ip::tcp::endpoint resolve(const std::string& host_port) {
+  const auto name = parse_host_port(host_port);
+  if (!name) throw std::runtime_error(host_port + " is not HOST:PORT");
+  const LookUp answer = look_up(*name);
+  const Addresses found = in_order(answer.found);
+  if (found.empty()) {
+    throw std::runtime_error("cannot find the host of " + host_port + ": " +
+                             answer.error.message());
+  }
+  return found.front();
 }
 
 ErrorCode bind_and_listen(Acceptor& acceptor, const asio::ip::tcp::endpoint& endpoint) {
@@ -111,27 +126,6 @@ Connection::Ptr accept(IoThread& thread, Acceptor& acceptor, ErrorCode& error) {
 }
 
 }  // namespace
-
-asio::ip::tcp::endpoint resolve(const std::string& host_port) {
-  const std::size_t colon = host_port.rfind(':');
-  if (colon == std::string::npos) throw std::runtime_error(host_port + " is not HOST:PORT");
-  std::string host = host_port.substr(0, colon);
-  if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
-    host = host.substr(1, host.size() - 2);
-  }
-  asio::io_context io;
-  asio::ip::tcp::resolver resolver(io);
-  ErrorCode error;
-  const auto found = resolver.resolve(host, host_port.substr(colon + 1), error);
-  if (error || found.empty()) {
-    throw std::runtime_error("cannot find the host of " + host_port + ": " + error.message());
-  }
-  // `localhost` is often ::1 first, where a server that binds 127.0.0.1 is not to be found.
-  for (const auto& entry : found) {
-    if (entry.endpoint().address().is_v4()) return entry.endpoint();
-  }
-  return found.begin()->endpoint();
-}
 
 Acceptor listen_on(asio::io_context& io, const std::string& host_port, const std::string& flag,
                    const MayHave& may_have) {

@@ -19,11 +19,6 @@
 
 namespace batchproxy {
 
-// "HOST:PORT", with [brackets] around an IPv6 address. Resolves names, to an IPv4 address if there
-// is one. Throws std::runtime_error
-// with a message for the operator.
-asio::ip::tcp::endpoint resolve(const std::string& host_port);
-
 using Acceptor = asio::basic_socket_acceptor<asio::ip::tcp, IoExecutor>;
 
 // Binds and listens; throws std::runtime_error that names `flag` when the address is not to be had.

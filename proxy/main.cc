@@ -29,6 +29,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
+#include "backends/resolver.h"
 #include "backends/sim/sim_engine.h"
 #include "configs/describe.h"
 #include "configs/home_path.h"
@@ -184,6 +185,18 @@ std::vector<std::string> not_right_here(const Options& options) {
   return reasons;
 }
 
+// A start waits for them: they may be there by then.
+void warn_of_missing_names(const Topology& topology) {
+  for (const BackendSite& site : topology.sites) {
+    const auto at = parse_host_port(site.endpoint->authority);
+    if (!at || is_address(at->host)) continue;
+    const LookUp answer = look_up(*at);
+    if (!answer.error) continue;
+    std::cerr << "warning: http://" << site.endpoint->authority
+              << " is not to be found: " << describe_unresolved(at->host, answer.error) << '\n';
+  }
+}
+
 int serve(const CommandLine& arguments) {
   const LoadResult loaded = load_options(arguments);
   print(loaded.diagnostics);
@@ -210,6 +223,7 @@ int serve(const CommandLine& arguments) {
     const std::string problem =
         topology->plans.empty() ? "" : EngineLogs::problem(logs, topology->plans);
     if (!problem.empty()) std::cerr << "warning: " << problem << '\n';
+    warn_of_missing_names(*topology);
     std::cout << plan_text(*topology);
     return 0;
   }

@@ -23,6 +23,10 @@ Sites::Sites(std::vector<BackendSite> first) {
   for (BackendSite& site : first) sites_.push_back({std::move(site)});
 }
 
+void Sites::set_endpoint(std::shared_ptr<const Endpoint> endpoint) {
+  sites_[endpoint->id].endpoint = std::move(endpoint);
+}
+
 std::optional<Sites::Changes> Sites::replace(const std::vector<BackendSite>& wanted,
                                              const std::function<bool(BackendId)>& in_use) {
   std::vector<Site> next = sites_;

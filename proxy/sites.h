@@ -32,8 +32,11 @@ class Sites {
   };
   // From now on there are those of `wanted`, and no others. `in_use`: whether something is still in
   // flight to a backend. Nothing, and nothing done, when there are more than BackendSet::kMax.
+  // A server that stays keeps its addresses.
   std::optional<Changes> replace(const std::vector<BackendSite>& wanted,
                                  const std::function<bool(BackendId)>& in_use);
+  // The backend with its id is talked to otherwise.
+  void set_endpoint(std::shared_ptr<const Endpoint> endpoint);
 
  private:
   std::vector<Site> sites_;

@@ -11,7 +11,6 @@
 #include "launcher/command_line.h"
 #include "launcher/executable.h"
 #include "launcher/gpu_inventory.h"
-#include "proxy/listener.h"
 
 namespace batchproxy {
 
@@ -25,11 +24,18 @@ std::optional<std::string> lookup(const Environment& environment, const std::str
   return it == environment.end() ? std::nullopt : std::optional(it->second);
 }
 
+// Of "HOST:PORT"; none for a name, which NameWatch looks up.
+Addresses literal_address(const std::string& authority) {
+  const auto at = parse_host_port(authority);
+  if (!at || !is_address(at->host)) return {};
+  return {{boost::asio::ip::make_address(at->host), at->port}};
+}
+
 Endpoint make_endpoint(std::size_t id, std::string name, std::string authority,
                        std::string api_key) {
   Endpoint endpoint;
   endpoint.id = static_cast<BackendId>(id);
-  endpoint.address = resolve(authority);
+  endpoint.addresses = literal_address(authority);
   endpoint.name = std::move(name);
   endpoint.authority = std::move(authority);
   endpoint.api_key = std::move(api_key);

@@ -96,7 +96,7 @@ def test_only_the_loader_knows_yaml_cpp():
 
 def test_cores_are_not_told_the_time_by_a_clock():
     """Sans-io cores take time as an argument: `::now()` appears in drivers only."""
-    drivers = {"batcher/lane.cc", "backends/backend_monitor.cc", "backends/connection_pool.cc", "backends/http/deadline.h", "proxy/app.cc", "proxy/body_intake.cc", "proxy/dispatch.cc", "proxy/errand.cc", "proxy/io_thread.h",
+    drivers = {"batcher/lane.cc", "backends/backend_monitor.cc", "backends/connection_pool.cc", "backends/control_stream.cc", "backends/name_watch.cc", "backends/http/deadline.h", "proxy/app.cc", "proxy/body_intake.cc", "proxy/dispatch.cc", "proxy/errand.cc", "proxy/io_thread.h",
                "proxy/listener.cc", "proxy/merged_call.cc", "proxy/session.cc", "bench/load.cc", "bench/stub_engine.cc", "launcher/launcher.cc", "launcher/shim.cc",
                "backends/sim/engine_driver.cc", "backends/sim/startup_log.cc", "backends/sim/api.cc",
                "backends/sim/server.cc"}

@@ -38,7 +38,14 @@ ErrorCode Connection::start(int socket) {
   return error;
 }
 
+// What a try that failed has left behind.
+void Connection::forget_try() {
+  forget_socket();
+  readable_ = read_until_empty_ = connecting_expired_ = false;
+}
+
 Task<ErrorCode> Connection::connect(const asio::ip::tcp::endpoint& to) {
+  forget_try();
   socket_ = ::socket(to.protocol().family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (socket_ < 0) co_return last_error();
   const bool connected = ::connect(socket_, to.data(), static_cast<socklen_t>(to.size())) == 0;
@@ -48,6 +55,7 @@ Task<ErrorCode> Connection::connect(const asio::ip::tcp::endpoint& to) {
   if (error || connected) co_return error;
   co_await writer_.wait();
   if (!is_open()) co_return ErrorCode(asio::error::operation_aborted);
+  if (connecting_expired_) co_return ErrorCode(asio::error::timed_out);
   int number = 0;
   socklen_t size = sizeof(number);
   ::getsockopt(socket_, SOL_SOCKET, SO_ERROR, &number, &size);
@@ -84,12 +92,17 @@ bool Connection::has_unread() {
   return !is_open() || peek() != Peek::kNothing;
 }
 
-std::string Connection::peer_address() const {
+asio::ip::tcp::endpoint Connection::peer() const {
   asio::ip::tcp::endpoint peer;
   auto size = static_cast<socklen_t>(peer.capacity());
   if (::getpeername(socket_, peer.data(), &size) != 0) return {};
   peer.resize(size);
-  return peer.address().to_string();
+  return peer;
+}
+
+std::string Connection::peer_address() const {
+  const asio::ip::tcp::endpoint from = peer();
+  return from.port() == 0 ? std::string() : from.address().to_string();
 }
 
 int Connection::unsent() const {
@@ -114,9 +127,16 @@ void Connection::on_expired() {
     const int left = unsent();
     if (std::exchange(unsent_, left) > left) return expire_in(write_stall_);
   }
-  if (!only_reading_expires_) return close(Closed::kTimedOut);
-  reading_expired_ = reader_.is_waiting();
-  reader_.wake();
+  switch (expires_) {
+    case Expires::kConnection:
+      return close(Closed::kTimedOut);
+    case Expires::kReading:
+      reading_expired_ = reader_.is_waiting();
+      return reader_.wake();
+    case Expires::kConnecting:
+      connecting_expired_ = writer_.is_waiting();
+      return writer_.wake();
+  }
 }
 
 std::optional<std::size_t> Connection::read_some(std::span<char> into) {

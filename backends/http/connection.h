@@ -9,6 +9,7 @@
 // Threading: confined to the I/O thread whose Poller it was made with.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -41,7 +42,8 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   // Takes `socket` over, which is connected and does not block. Fails when the system has no room
   // to watch it.
   ErrorCode start(int socket);
-  // May be asked again when the system had no descriptor for it (EMFILE, ENFILE).
+  // While it is open, another address may be tried when one has failed, or the same one when the
+  // system had no descriptor for it (EMFILE, ENFILE).
   Task<ErrorCode> connect(const asio::ip::tcp::endpoint& to);
 
   // To read: `if (must_wait()) co_await wait();`, and if may_read() then says so, read_some(). In
@@ -72,21 +74,26 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   // Closes the connection after `in`, unless called again or cleared first; then closed() is
   // kTimedOut and pending operations end.
   void expire_in(Duration in) {
-    only_reading_expires_ = false;
+    expires_ = Expires::kConnection;
     deadlines_.set(*this, in);
   }
   void expire_at(TimePoint at) {
-    only_reading_expires_ = false;
+    expires_ = Expires::kConnection;
     deadlines_.set(*this, at);
   }
   void never_expire() { clear(); }
   // Ends waiting for bytes after `in`, and leaves the connection open for an answer.
   void stop_reading_in(Duration in) {
-    only_reading_expires_ = true;
+    expires_ = Expires::kReading;
     deadlines_.set(*this, in);
   }
   void stop_reading_at(TimePoint at) {
-    only_reading_expires_ = true;
+    expires_ = Expires::kReading;
+    deadlines_.set(*this, at);
+  }
+  // Ends connect() with timed_out at that time, and leaves the connection open for another try.
+  void stop_connecting_at(TimePoint at) {
+    expires_ = Expires::kConnecting;
     deadlines_.set(*this, at);
   }
 
@@ -105,7 +112,11 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   bool has_bytes() { return is_open() && peek() == Peek::kBytes; }
   // The peer's IP address; empty when that is not to be had any more.
   std::string peer_address() const;
+  asio::ip::tcp::endpoint peer() const;  // its address; an empty one likewise
   int descriptor() const { return socket_; }
+  // A note of whoever keeps it; 0 at first.
+  void set_mark(std::uint32_t mark) { mark_ = mark; }
+  std::uint32_t mark() const { return mark_; }
   IoExecutor executor() { return poller_.executor(); }
 
  private:
@@ -114,6 +125,8 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   void on_abandoned() override;
   void forget_socket();
   void drop_unread();
+  void forget_try();
+  enum class Expires : std::uint8_t { kConnection, kReading, kConnecting };
   enum class Peek { kNothing, kBytes, kEnd };
   Peek peek();
   int unsent() const;
@@ -129,8 +142,10 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   bool readable_ = false;          // reported, and no read has found the socket empty since
   bool read_until_empty_ = false;  // see Pollable
   bool dropping_ = false;          // drop_unread() will be called from the event loop
-  bool only_reading_expires_ = false;
   bool reading_expired_ = false;
+  bool connecting_expired_ = false;
+  Expires expires_ = Expires::kConnection;
+  std::uint32_t mark_ = 0;
   int unsent_ = 0;          // bytes that the peer had not taken when write_stall_ began to run
   Duration write_stall_{};  // 0 unless a write with one waits
   Closed closed_ = Closed::kNo;

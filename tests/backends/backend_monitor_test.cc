@@ -81,7 +81,7 @@ class BackendMonitorTest : public testing::Test {
   BackendMonitorTest() {
     Endpoint endpoint;
     endpoint.name = endpoint.authority = "engine";
-    endpoint.address = server_.address();
+    endpoint.addresses = {server_.address()};
     monitor_.add(std::make_shared<const Endpoint>(endpoint));
     monitor_.start();
     // All that it asks when a backend comes up: the server must not be left with half a question.

@@ -62,6 +62,12 @@ TEST(HostPortOf, TakesIpv6WithAndWithoutBrackets) {
   EXPECT_EQ(to_string(host_port_of("node7", 8000)), "node7:8000");
 }
 
+TEST(IsAddress, TellsAddressesFromNames) {
+  for (const char* address : {"127.0.0.1", "::1", "fe80::1%lo"}) EXPECT_TRUE(is_address(address));
+  for (const char* name : {"localhost", "node7", "127.0.0.1.example", "[::1]", ""})
+    EXPECT_FALSE(is_address(name)) << name;
+}
+
 TEST(Overlaps, KnowsThisMachineByItsName) {
   std::array<char, 256> name{};
   ASSERT_EQ(::gethostname(name.data(), name.size() - 1), 0);

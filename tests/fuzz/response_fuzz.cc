@@ -60,7 +60,7 @@ struct World {
   BufferPool buffers;
   http::ResponseHead scratch;
   std::string text;
-  Endpoint endpoint;  // nobody listens at its address
+  Endpoint endpoint;  // it has no address
 
   void run() {
     io.restart();

@@ -102,8 +102,8 @@ class Program:
 class Proxy(Program):
     """A running batchproxy with its two addresses."""
 
-    def __init__(self, args, cwd, env=None):
-        super().__init__([PROXY, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", *args], cwd, env)
+    def __init__(self, args, cwd, env=None, prefix=()):
+        super().__init__([*prefix, PROXY, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", *args], cwd, env)
         self.url = self.wait_for_line(r"listening +(http://\S+)")[0][1]
         self.admin = self.wait_for_line(r"admin +(http://[^/]+)")[0][1]
         self.address = self.url.removeprefix("http://")
@@ -150,11 +150,11 @@ def complete(url, prompt, **fields):
 
 @pytest.fixture
 def start_proxy(tmp_path):
-    """start_proxy(*flags, env=None): a proxy that is stopped, and held to its law, at the end."""
+    """start_proxy(*flags, env=None, prefix=()): a proxy that is stopped, and held to its law, at the end."""
     started = []
 
-    def start(*args, env=None):
-        proxy = Proxy(args, tmp_path, env)
+    def start(*args, env=None, prefix=()):
+        proxy = Proxy(args, tmp_path, env, prefix)
         started.append(proxy)
         return proxy
 

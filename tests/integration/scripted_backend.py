@@ -21,14 +21,15 @@ class ScriptedBackend:
     a list of steps: bytes, each sent in a packet of its own; a callable, which is waited for; None,
     which closes. `carriers` says which connection each of `requests` came over."""
 
-    def __init__(self, script, page=lambda path: None):
+    def __init__(self, script, page=lambda path: None, address=("127.0.0.1", 0)):
         self.script, self.page = script, page
         self.models = MODELS  # what it says it serves
         self.requests, self.carriers = [], []
         self.health = b"200 OK"
         self._lock = threading.Lock()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = "http://127.0.0.1:%d" % self._listener.getsockname()[1]
+        self._listener = socket.create_server(address)
+        self.port = self._listener.getsockname()[1]
+        self.url = "http://%s:%d" % self._listener.getsockname()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self):

@@ -161,6 +161,12 @@ def test_the_flag_for_an_open_door_may_stand_alone():
     assert run("check", "--allow-unauthenticated=false", *arguments).returncode == 2
 
 
+def test_dry_run_warns_of_a_name_that_leads_nowhere():
+    done = run("--backend", "http://vllm.invalid:8000", "--dry-run")
+    assert done.returncode == 0 and "http://vllm.invalid:8000\n" in done.stdout
+    assert "warning: http://vllm.invalid:8000 is not to be found: its name `vllm.invalid` cannot" in done.stderr
+
+
 def test_dry_run_of_running_engines_says_that_nothing_is_started():
     done = run("--backend", "http://127.0.0.1:1", "--backend", "http://127.0.0.1:2", "--dry-run")
     assert done.returncode == 0

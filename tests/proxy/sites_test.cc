@@ -135,6 +135,16 @@ TEST_F(SitesTest, TellsHowOneThatStaysIsSeenToLiveAndWhatItServes) {
   EXPECT_TRUE(is_empty(*replace({named, elsewhere, site("c:1")})));
 }
 
+TEST_F(SitesTest, LeavesAServerThatGetsANewKeyWhereItIs) {
+  Endpoint found = *sites_[0].endpoint;
+  found.id = 0;
+  found.addresses = {{boost::asio::ip::address_v4::loopback(), 1}};
+  sites_.set_endpoint(std::make_shared<const Endpoint>(found));
+  ASSERT_TRUE(replace({site("a:1", "secret"), site("b:1"), site("c:1")}));
+  EXPECT_EQ(sites_[0].endpoint->api_key, "secret");
+  EXPECT_EQ(sites_[0].endpoint->addresses, found.addresses);
+}
+
 TEST_F(SitesTest, KeepsBothWhenOneServerIsWantedTwice) {
   const std::vector<BackendSite> twice{site("a:1", "one"), site("a:1", "two")};
   replace(twice);
