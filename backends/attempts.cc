@@ -4,8 +4,22 @@
 namespace batchproxy {
 
 namespace {
+
 constexpr std::size_t kLongError = 16 << 10;  // bytes; an error message is shorter
+
+// Whether `words` stand at the beginning of `body`, or of a string in it: elsewhere they may be a
+// client's own, repeated.
+bool begins_a_text(std::string_view body, std::string_view words) {
+  for (std::size_t at = body.find(words); at != std::string_view::npos;
+       at = body.find(words, at + 1)) {
+    if (at == 0) return true;
+    const bool quoted = body[at - 1] == '"' && (at == 1 || body[at - 2] != '\\');
+    if (quoted) return true;
+  }
+  return false;
 }
+
+}  // namespace
 
 bool may_be_death(CallFailure failure, unsigned status) {
   switch (failure) {
@@ -21,9 +35,9 @@ bool may_be_death(CallFailure failure, unsigned status) {
 }
 
 bool tells_of_death(unsigned status, std::string_view body) {
-  return status == 500 && body.size() < kLongError &&
-         (body.find("EngineCore encountered an issue") != std::string_view::npos ||
-          body.find("EngineDeadError") != std::string_view::npos);
+  if (status != 500 || body.size() >= kLongError) return false;
+  return begins_a_text(body, "EngineCore encountered an issue") ||
+         begins_a_text(body, "EngineDeadError");
 }
 
 bool Attempt::is_full() const {

@@ -94,10 +94,8 @@ class BackendMonitor {
   void refresh_models(Done done);
 
   Health health(BackendId backend) const { return watched_[backend]->tracker.health(); }
-  std::size_t size() const { return watched_.size(); }
   // Why it is not ready, in words; empty while it is.
   const std::string& problem(BackendId backend) const { return watched_[backend]->problem; }
-  const Endpoint& endpoint(BackendId backend) const { return *watched_[backend]->endpoint; }
   // It says of its models that they are: batchproxy's own simulated engine does.
   bool simulated(BackendId backend) const { return watched_[backend]->simulated; }
   bool any_ready() const;

@@ -12,6 +12,7 @@ namespace {
 // The first bucket ends after a millisecond. From there on each doubling has four of equal width.
 constexpr Duration kUnit = std::chrono::microseconds(250);
 constexpr float kRare = 0.05f;
+constexpr int kFarLonger = 4;
 constexpr float kKnown = 8;    // samples, below which nothing is said
 constexpr float kMany = 512;   // samples, at which all are halved
 constexpr unsigned kLook = 8;  // samples between two looks: each costs a walk over buckets
@@ -57,6 +58,8 @@ void AnswerTimes::count(std::size_t bucket) {
   std::size_t last = longest_;
   while (last > 0 && (longer += counts_[last]) <= kRare * total_) --last;
   usual_ = upper_end(last);
+  while (last > 0 && longer <= total_ / 2) longer += counts_[--last];
+  least_ = std::min(usual_, kFarLonger * upper_end(last));
 }
 
 }  // namespace batchproxy

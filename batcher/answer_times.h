@@ -25,6 +25,9 @@ class AnswerTimes {
 
   // 95 of 100 answers take no longer, to a bucket's width; zero while too few are known.
   Duration usual() const { return usual_; }
+  // With less, an answer is not to be had: as usual(), but where some take far longer than most,
+  // only a few times what half of them take.
+  Duration least() const { return least_; }
 
  private:
   static constexpr std::size_t kBuckets = 105;  // up to 18 hours
@@ -35,6 +38,7 @@ class AnswerTimes {
   std::size_t longest_ = 0;  // bucket that was ever counted in
   unsigned since_look_ = 0;  // samples since usual_ was worked out
   Duration usual_{};
+  Duration least_{};
 };
 
 }  // namespace batchproxy

@@ -74,7 +74,8 @@ void Scheduler::find_mates(const Ticket& leader, BackendId id, std::uint32_t mos
     Ticket& ticket = take_central ? *central++ : *affine++;
     const bool passed = std::ranges::find(passed_clients_, ticket.client) != passed_clients_.end();
     if (!passed && ticket.among == leader.among && ticket.identity == leader.identity &&
-        ticket.packing == leader.packing && packs_now(ticket, backend)) {
+        ticket.packing == leader.packing && packs_now(ticket, backend) &&
+        prospect(ticket, &backend) == Prospect::kFine) {
       mates_.push_back(&ticket);
     } else if (!passed) {
       passed_clients_.push_back(ticket.client);
@@ -90,7 +91,7 @@ Ticket* Scheduler::first_alone(BackendId id) {
     std::size_t seen = 0;
     for (Ticket& ticket : turns) {
       if (++seen > kMateWindow * options_.batch_size) break;
-      if (packs_now(ticket, backend)) continue;
+      if (packs_now(ticket, backend) || prospect(ticket, &backend) != Prospect::kFine) continue;
       if (first == nullptr || EarlierTurn()(ticket, *first)) first = &ticket;
       break;
     }

@@ -95,6 +95,13 @@ LanePort& Lane::add_port(boost::asio::io_context& io) {
   return *ports_.back();
 }
 
+void Lane::add_backend(BackendId id, const BackendTraits& traits) {
+  boost::asio::post(io_, [=, this] {
+    scheduler_.add_backend(id, traits);
+    decide(now());
+  });
+}
+
 void Lane::set_backend(BackendId id, const BackendTraits& traits) {
   boost::asio::post(io_, [=, this] {
     scheduler_.set_backend(id, traits);
@@ -160,7 +167,7 @@ void Lane::handle(const LanePort::Message& message, TimePoint time) {
       // Made with another table of models than ours: who serves it may have changed.
       if (message.ticket->routes != routes_.version) {
         const bool is_older = message.ticket->routes < routes_.version;
-        message.ticket->backends = routes_.find(message.ticket->model);
+        message.ticket->backends = routes_.find(message.ticket->model) - message.ticket->never;
         message.ticket->routes = routes_.version;
         // One with a newer table waits until we have that too.
         if (is_older && message.ticket->backends.empty() && routes_.complete) {

@@ -115,6 +115,7 @@ class Lane {
   void watch_stalls(OnStall stall) { on_stall_ = std::move(stall); }
 
   // Threading: any thread; takes effect on the lane.
+  void add_backend(BackendId id, const BackendTraits& traits);
   void set_backend(BackendId id, const BackendTraits& traits);
   void set_up(BackendId id, bool up);
   void set_routes(Routes routes);

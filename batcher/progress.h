@@ -15,7 +15,8 @@
 //   it is being tried after it was stuck                    -> no byte for twice that, and for
 //                                                              a second
 //
-// In each case without a byte of any answer from it in all that time.
+// In each case without a byte of any answer from it in all that time. The bytes of a stream are
+// told when progress is looked at, so that they may count for later than they came.
 //
 // Threading: confined to the lane.
 #pragma once

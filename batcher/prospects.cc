@@ -23,6 +23,9 @@ constexpr int kFreshTenths = 9;
 // How long a client in a hurry is remembered.
 constexpr Duration kHurried = std::chrono::seconds(10);
 
+// Clients are told apart by what they say of themselves: no more are remembered for having left.
+constexpr std::size_t kManyPatient = 65536;
+
 // A backend that is full while nothing of ours is on it is left alone for so long, doubling.
 constexpr Duration kFullPause = std::chrono::milliseconds(50);
 constexpr unsigned kMostDoublings = 5;
@@ -35,6 +38,12 @@ Duration Scheduler::usual(const Backend& backend) const {
   return own > Duration::zero() ? own : all_times_.usual();
 }
 
+// With less time than that, one is not worth sending there.
+Duration Scheduler::least(const Backend& backend) const {
+  const Duration own = backend.times.least();
+  return own > Duration::zero() ? own : all_times_.least();
+}
+
 // Whether it can be answered in time: by `backend`, by another, or by none.
 Scheduler::Prospect Scheduler::prospect(const Ticket& ticket, const Backend* backend) const {
   const auto in_time = [&](Duration left, Duration took) {
@@ -43,10 +52,10 @@ Scheduler::Prospect Scheduler::prospect(const Ticket& ticket, const Backend* bac
   const Duration left = ticket.deadline - now_;
   if (left < longest_usual_) {
     const bool any = std::ranges::any_of(backends_, [&](const Backend& other) {
-      return other.ready && ticket.among.contains(id_of(other)) && in_time(left, usual(other));
+      return other.ready && ticket.among.contains(id_of(other)) && in_time(left, least(other));
     });
     if (!any && any_ready(ticket.among)) return Prospect::kNone;
-    if (any && backend != nullptr && !in_time(left, usual(*backend))) return Prospect::kElsewhere;
+    if (any && backend != nullptr && !in_time(left, least(*backend))) return Prospect::kElsewhere;
   }
   const bool guesses = options_.policy == FlushPolicy::kEager && now_ < patience_until_;
   if (!guesses || ticket.late) return Prospect::kFine;
@@ -54,7 +63,7 @@ Scheduler::Prospect Scheduler::prospect(const Ticket& ticket, const Backend* bac
   if (client == clients_.end()) return Prospect::kFine;
   const auto patience = client->second.patience.learnt(now_);
   if (!patience) return Prospect::kFine;
-  const Duration took = backend != nullptr ? usual(*backend) : all_times_.usual();
+  const Duration took = backend != nullptr ? least(*backend) : all_times_.least();
   const bool waits = ticket.arrival + *patience - now_ >= std::min(took, *patience * 9 / 10);
   return waits ? Prospect::kFine : Prospect::kLate;
 }
@@ -109,17 +118,20 @@ bool Scheduler::late_one_is_due(Backend& backend) const {
   return true;
 }
 
-void Scheduler::learn(Backend& backend, const Grant& grant, Outcome outcome, TimePoint now) {
+void Scheduler::learn(Backend& backend, const Grant& grant, std::uint32_t prompts, Outcome outcome,
+                      TimePoint now) {
   const Duration took = now - grant.since;
   const Duration before = usual(backend);
   const Duration before_of_all = all_times_.usual();
+  // With far less time than answers take it says nothing of how many the engine can have.
+  const bool was_long = before > Duration::zero() && took >= before / 2;
   switch (outcome) {
     case Outcome::kGood:
       if (grant.timed) {
         backend.times.add(took);
         all_times_.add(took);
       }
-      if (backend.room.on_answered(now)) limit_to_time(backend);
+      if (backend.room.on_answered(prompts, now)) limit_to_time(backend);
       backend.refusals = 0;
       for (Backend& other : backends_) {
         if (!grant.refutes.contains(id_of(other))) continue;
@@ -134,12 +146,12 @@ void Scheduler::learn(Backend& backend, const Grant& grant, Outcome outcome, Tim
     case Outcome::kExpired:
       backend.times.add_longer_than(took);
       all_times_.add_longer_than(took);
-      // With far less time than answers take it says nothing of how many the engine can have.
-      if (took >= before / 2) backend.room.on_expired(took, now);
+      if (was_long) backend.room.on_expired(took, now);
       break;
     case Outcome::kLeft:
+      if (!was_long) break;
       backend.progress.on_departure();
-      if (took >= before / 2) backend.room.on_expired(took, now);
+      backend.room.on_expired(took, now);
       progress_due_ = std::min(progress_due_, now);
       break;
     case Outcome::kRejected:
@@ -179,6 +191,8 @@ void Scheduler::limit_to_time(Backend& backend) {
 
 void Scheduler::learn_patience(const Grant& grant, Outcome outcome, TimePoint now) {
   if (outcome != Outcome::kLeft && (outcome != Outcome::kGood || now >= patience_until_)) return;
+  const bool known = clients_.contains(grant.client);
+  if (!known && (outcome == Outcome::kGood || clients_.size() >= kManyPatient)) return;
   Patience& patience = clients_[grant.client].patience;
   if (outcome == Outcome::kGood) return patience.on_answered(now - grant.arrival);
   patience.on_left(now - grant.arrival, now);

@@ -89,12 +89,12 @@ void Room::on_full(std::uint32_t inflight, TimePoint now) {
   if (inflight < bound_) bound_to(inflight, now + kBoundStays);
 }
 
-bool Room::on_answered(TimePoint now) {
+bool Room::on_answered(std::uint32_t prompts, TimePoint now) {
   if (++answered_ + expired_ >= kManyEnds) {
     answered_ /= 2;
     expired_ /= 2;
   }
-  ++rate_answered_;
+  rate_answered_ += prompts;
   const Duration counted = now - rate_since_;
   if (counted < kRateWindow) return false;
   // After a pause there is nothing to tell: it was not the engine that was slow.

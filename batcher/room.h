@@ -41,7 +41,7 @@ class Room {
   // More than so many it refuses, or answers too late; twice max_num_seqs while nothing is known.
   std::uint32_t bound() const { return static_cast<std::uint32_t>(bound_); }
 
-  // How many it answers within `time`, as far as is known; endless while nothing is.
+  // How many prompts it answers within `time`, as far as is known; endless while nothing is.
   double answers_in(Duration time) const;
 
   // Most calls of the backend are on its HTTP front end, not in its engine.
@@ -53,8 +53,8 @@ class Room {
   // It said that it takes no more while `inflight` other prompts were in flight.
   void on_full(std::uint32_t inflight, TimePoint now);
 
-  // A request was answered with success. True when answers_in() has changed.
-  bool on_answered(TimePoint now);
+  // A request of so many prompts was answered with success. True when answers_in() has changed.
+  bool on_answered(std::uint32_t prompts, TimePoint now);
   // Nobody waits any more for a request that it had for so long. One may be too long itself; when
   // requests wait inside the engine, or, if it does not tell, when most end so, it has too many.
   void on_expired(Duration had, TimePoint now);
@@ -87,7 +87,7 @@ class Room {
   TimePoint bound_raised_{};
   unsigned answered_ = 0;  // these two fade
   unsigned expired_ = 0;
-  double rate_ = 0;             // answers a second, the best of late
+  double rate_ = 0;             // prompts answered a second, the best of late
   TimePoint rate_since_{};      // of the second that is counted
   unsigned rate_answered_ = 0;  // in it
   int unreadable_ = 0;          // looks in a row

@@ -40,10 +40,23 @@ Scheduler::~Scheduler() {
   }
 }
 
-void Scheduler::set_backend(BackendId id, const BackendTraits& traits) {
+void Scheduler::add_backend(BackendId id, const BackendTraits& traits) {
   assert(id < BackendSet::kMax && traits.max_num_seqs > 0);
   while (id >= backends_.size()) backends_.emplace_back(BackendTraits{}, options_.batch_size);
   Backend& backend = backends_[id];
+  assert(backend.inflight + backend.roomless == 0);
+  while (!backend.affine.empty()) move(*backend.affine.begin(), std::nullopt);
+  if (reserved_ == id) unreserve();
+  backend = Backend(traits, options_.batch_size);
+  limit_to_time(backend);
+  residency_.forget(id);
+  residency_.set_capacity(id, traits.kv_tokens);
+  stale_ = true;
+}
+
+void Scheduler::set_backend(BackendId id, const BackendTraits& traits) {
+  assert(traits.max_num_seqs > 0);
+  Backend& backend = backends_.at(id);
   if (backend.traits.max_num_seqs != traits.max_num_seqs) {
     backend.room = Room(traits.max_num_seqs, options_.batch_size);
   }
@@ -71,7 +84,7 @@ void Scheduler::set_up(BackendId id, bool up) {
     backend.paused_until = TimePoint::min();  // whoever asked for it has gone
     return;
   }
-  backend.stuck = false;
+  if (backend.stuck) set_moving(backend, now_);
   backend.breaker.on_ready(now_);
   for (const auto& queue : queues_) {
     const bool held = queue->down_since && queue->prompts > 0;
@@ -82,11 +95,11 @@ void Scheduler::set_up(BackendId id, bool up) {
 void Scheduler::reroute(const std::function<BackendSet(std::uint64_t)>& find, bool complete) {
   std::vector<Ticket*> moved;
   for (Ticket& ticket : deadlines_) {
-    const BackendSet backends = find(ticket.model);
+    const BackendSet backends = find(ticket.model) - ticket.never;
     if (backends != ticket.backends || (backends.empty() && complete)) moved.push_back(&ticket);
   }
   for (Ticket* ticket : moved) {
-    ticket->backends = find(ticket->model);
+    ticket->backends = find(ticket->model) - ticket->never;
     if (ticket->backends.empty() && complete) {
       drop(*ticket);
       refuse(*ticket, Errc::kUnknownModel);
@@ -149,7 +162,7 @@ void Scheduler::complete(const Grant& grant, std::uint32_t prompts, Outcome outc
   if (outcome == Outcome::kGood) budget_.on_success(now);
   // The failure of a shared call is one failure, told by the one who made it.
   const bool tells = !grant.is_mate || outcome == Outcome::kGood || outcome == Outcome::kRejected;
-  if (tells) learn(backend, grant, outcome, now);
+  if (tells) learn(backend, grant, prompts, outcome, now);
   if (!backend.breaker.is_closed() || backend.tripped) stale_ = true;
   if (outcome == Outcome::kFull) pause = std::max(pause, pause_of_full(backend));
   if (pause > Duration::zero()) {

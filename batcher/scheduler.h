@@ -20,7 +20,7 @@
 // such an outage a backend gets one batch, a second later two, then four, and so on. A ticket that
 // may have brought engines down gets a backend to itself.
 //
-// A ticket with less time left than an answer usually takes is refused when its turn comes: sent,
+// A ticket with less time left than answers take is refused when its turn comes: sent,
 // it would cost an answer that somebody else could have had. One whose client, by what is learnt of
 // it, will have left by then goes only when nobody else waits.
 //
@@ -111,7 +111,10 @@ class Scheduler {
   // Other rules from now on, also for what waits.
   void set_options(const SchedulerOptions& options);
 
-  // Introduces backend `id`, or says more about it. New ones are not up.
+  // Introduces backend `id`, which is not up. If the id was another's, that one is gone, and
+  // nothing is in flight there.
+  void add_backend(BackendId id, const BackendTraits& traits);
+  // Says more about it.
   void set_backend(BackendId id, const BackendTraits& traits);
   // Whether its server is there. When it goes, what waited for its cache goes elsewhere, and its
   // cache is taken to be lost.
@@ -296,7 +299,9 @@ class Scheduler {
   Ticket* late_head(BackendId id);
   bool late_one_is_due(Backend& backend) const;
   Duration usual(const Backend& backend) const;
-  void learn(Backend& backend, const Grant& grant, Outcome outcome, TimePoint now);
+  Duration least(const Backend& backend) const;
+  void learn(Backend& backend, const Grant& grant, std::uint32_t prompts, Outcome outcome,
+             TimePoint now);
   void limit_to_time(Backend& backend);
   void note_time_given(Duration time, TimePoint now);
   void learn_patience(const Grant& grant, Outcome outcome, TimePoint now);

@@ -116,6 +116,7 @@ class Ticket {
   std::uint64_t routes = 0;   // the version of Routes that `backends` is from
   BackendSet backends;        // who may serve it; none while nobody knows who serves its model
   BackendSet avoid;           // of these, who has been asked: only if no other is up
+  BackendSet never;           // not among `backends`, whoever serves its model: it is there already
   bool costs_budget = false;  // a retry that the retry budget must allow
   bool suspect = false;       // may have brought engines down: runs alone on its backend
   std::uint32_t prompts = 1;  // a client's list counts as many

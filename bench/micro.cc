@@ -76,7 +76,7 @@ void EnqueueAndGrant(benchmark::State& state) {
   const auto waiting = static_cast<std::size_t>(state.range(0));
   Scheduler scheduler({.batch_timeout = 1h, .max_queue = 10000000});
   for (BackendId id = 0; id < 4; ++id) {
-    scheduler.set_backend(id, {.max_num_seqs = 16, .kv_tokens = 240000});
+    scheduler.add_backend(id, {.max_num_seqs = 16, .kv_tokens = 240000});
     scheduler.set_up(id, true);
   }
   const TimePoint now = TimePoint() + 1h;

@@ -19,7 +19,7 @@ class SchedulerRouter : public Router {
                   std::size_t backends, const BackendTraits& traits)
       : requests_(requests), tickets_(requests.size()), scheduler_(options) {
     for (BackendId id = 0; id < backends; ++id) {
-      scheduler_.set_backend(id, traits);
+      scheduler_.add_backend(id, traits);
       scheduler_.set_up(id, true);
     }
   }

@@ -30,6 +30,11 @@ const json::string* text_at(const json::object& object, std::string_view name) {
   return value == nullptr ? nullptr : value->if_string();
 }
 
+std::string shown(std::string_view message) {
+  if (message.size() <= kLongestMessage) return std::string(message);
+  return "its answer is longer than " + std::to_string(kLongestMessage) + " bytes";
+}
+
 // The sentence in an answer: vLLM's successes are bare text, its errors and FastAPI's JSON.
 std::string message_in(const std::string& body) {
   boost::system::error_code bad;
@@ -39,12 +44,13 @@ std::string message_in(const std::string& body) {
     const bool nested = error != nullptr && error->is_object();
     const json::object& told = nested ? error->get_object() : *object;
     for (const std::string_view name : {"message", "detail"}) {
-      if (const json::string* text = text_at(told, name)) return std::string(*text);
+      if (const json::string* text = text_at(told, name)) {
+        return shown({text->data(), text->size()});
+      }
     }
   }
   if (!simdjson::validate_utf8(body.data(), body.size())) return "its answer is no text";
-  if (body.size() <= kLongestMessage) return body;
-  return "its answer is longer than " + std::to_string(kLongestMessage) + " bytes";
+  return shown(body);
 }
 
 // In vLLM's words; older ones say 400 to both.

@@ -94,7 +94,7 @@ void DataPlane::add_backend(const BackendSite& site) {
   set_endpoint(site.endpoint);
   if (id >= traits_.size()) traits_.resize(id + 1);
   traits_[id] = {.max_num_seqs = site.max_num_seqs};
-  lane_->set_backend(id, traits_[id]);
+  lane_->add_backend(id, traits_[id]);
 }
 
 void DataPlane::set_endpoint(std::shared_ptr<const Endpoint> endpoint) {

@@ -84,7 +84,7 @@ Task<Errand::Ending> Errand::run() {
       if (second_) attempts_->end_beside();
       const Attempts::Next next = end_attempt();
       bool seconds = false;
-      if (second_) seconds = co_await settle();
+      if (second_) seconds = co_await settle(next);
       if (seconds) co_return second_->ending;
       if (const std::optional<Ending> ending = after(next)) co_return *ending;
     }
@@ -93,6 +93,7 @@ Task<Errand::Ending> Errand::run() {
   }
   if (broken) {
     calling_ = false;
+    InFlight::unlink();
     if (second_) {
       second_->errand.cancel();
       co_await join();
@@ -108,13 +109,12 @@ Task<Errand::Ending> Errand::run() {
 void Errand::on_stuck() {
   BackendSet others = ticket_.backends;
   others.erase(ticket_.verdict.backend);
-  if (others.empty() || cancelled_ || second_) return;
+  if ((others & thread_.ready).empty() || cancelled_ || second_) return;
   if (!ticket_.streaming) {
     if (attempts_->may_ask_beside()) ask_elsewhere(others);
-    return;
+  } else if (attempts_->may_ask_anew()) {
+    give_up_call();
   }
-  stuck_ = true;
-  call_->abort();
 }
 
 void Errand::ask_elsewhere(BackendSet others) {
@@ -124,6 +124,8 @@ void Errand::ask_elsewhere(BackendSet others) {
   ticket.verdict = {};
   ticket.sink = &second_->errand;
   ticket.backends = others;
+  ticket.never.insert(ticket_.verdict.backend);
+  yielded_ = false;
   ticket.packing = Packing::kNever;
   ticket.costs_budget = false;
   attempts_->begin_beside();
@@ -145,8 +147,11 @@ Task<void> Errand::run_second() {
 // The other errand's outcome is this one's: the call under way is given up.
 void Errand::yield() {
   yielded_ = true;
-  if (!calling_) return;
-  stuck_ = true;
+  if (calling_) give_up_call();
+}
+
+void Errand::give_up_call() {
+  given_up_ = true;
   call_->abort();
 }
 
@@ -156,13 +161,14 @@ Task<void> Errand::join() {
   joins_ = false;
 }
 
-// Its own call has ended. Without an answer from that, the other errand is waited for. True when
+// Its own call has ended. Unless that has the answer, the other errand is waited for. True when
 // that one's outcome counts; else it is gone.
-Task<bool> Errand::settle() {
-  if (has_answer() || cancelled_) second_->errand.cancel();
+Task<bool> Errand::settle(Attempts::Next next) {
+  const bool is_over = cancelled_ || (has_answer() && next == Attempts::Next::kDeliver);
+  if (is_over) second_->errand.cancel();
   co_await join();
   const bool counts = second_->is_answer() || yielded_;
-  if (has_answer() || cancelled_ || !counts) {
+  if (is_over || cancelled_ || !counts) {
     second_.reset();
     co_return false;
   }
@@ -364,12 +370,12 @@ void Errand::release(Outcome outcome, Duration pause) {
 // --- the backend --------------------------------------------------------------------------------
 
 Task<CallFailure> Errand::call_alone() {
-  if (cancelled_) co_return CallFailure::kAborted;
   call_.reset();  // the last attempt's ends before the next one begins
+  if (cancelled_) co_return CallFailure::kAborted;
   call_ = std::make_unique<UpstreamCall>(thread_.upstream_resources(), ticket_.verdict.backend,
                                          thread_.attempt_deadline(ticket_.deadline));
   calling_ = true;
-  stuck_ = false;
+  given_up_ = false;
   thread_.in_flight.push_back(*this);
   const ClientRequest& request = *load_.request;
   const std::string id = next_call_id();
@@ -399,7 +405,7 @@ Task<CallFailure> Errand::call_alone() {
   if (waits) failure = co_await call_->read_whole();
   calling_ = false;
   InFlight::unlink();
-  if (failure == CallFailure::kAborted && stuck_) failure = CallFailure::kStuck;
+  if (failure == CallFailure::kAborted && given_up_) failure = CallFailure::kStuck;
   co_return failure == CallFailure::kNone ? check_answer() : failure;
 }
 

@@ -135,8 +135,9 @@ class Errand final : public VerdictSink, private InFlight {
   void ask_elsewhere(BackendSet others);
   Task<void> run_second();
   void yield();
+  void give_up_call();
   Task<void> join();
-  Task<bool> settle();
+  Task<bool> settle(Attempts::Next next);
   Task<void> look_after(BackendId backend);
   void note_fault();
   Attempt attempt_of(CallFailure failure, Duration pause) const;
@@ -166,7 +167,7 @@ class Errand final : public VerdictSink, private InFlight {
   CallFailure last_ = CallFailure::kAborted;  // how the last attempt ended
   bool streams_ = false;                      // the answer under way is passed on as it comes
   bool went_down_ = false;                    // the backend, after that
-  bool stuck_ = false;                        // the call was ended for its backend stood still
+  bool given_up_ = false;                     // we have ended the call for another
   bool client_left_ = false;
   bool joins_ = false;    // its own call has ended, the second one's errand is waited for
   bool yielded_ = false;  // that one's outcome counts

@@ -190,8 +190,9 @@ TEST(Judge, LooksIntoNothingElse) {
 TEST(Judge, TakesAServerErrorWithoutAWordForADyingEngine) {
   for (const bool expects_object : {false, true}) {
     EXPECT_EQ(judged({.status = 500}, "", expects_object), CallFailure::kBareError);
-    EXPECT_EQ(judged({.status = 503, .content_type = "application/json"}, "", expects_object),
+    EXPECT_EQ(judged({.status = 502, .content_type = "application/json"}, "", expects_object),
               CallFailure::kBareError);
+    EXPECT_EQ(judged({.status = 503}, "", expects_object), CallFailure::kNone) << "it is full";
     EXPECT_EQ(judged({.status = 499}, "", expects_object), CallFailure::kNone);
   }
 }

@@ -323,6 +323,8 @@ TEST(TellsOfDeath, KnowsWhatADyingVllmSaysInAShort500Only) {
   EXPECT_TRUE(tells_of_death(500, "EngineCore encountered an issue. See stack trace (above)"));
   EXPECT_TRUE(tells_of_death(500, R"({"error":{"type":"EngineDeadError"}})"));
   EXPECT_FALSE(tells_of_death(500, "Internal Server Error"));
+  EXPECT_FALSE(tells_of_death(500, R"({"error":{"message":"no tool named EngineDeadError"}})"));
+  EXPECT_FALSE(tells_of_death(500, R"({"error":{"message":"no \"EngineDeadError\" here"}})"));
   EXPECT_FALSE(tells_of_death(400, "EngineDeadError"));
   EXPECT_FALSE(tells_of_death(500, std::string(16 << 10, ' ') + "EngineDeadError"))
       << "so long an answer quotes the request";

@@ -66,7 +66,7 @@ SchedulerOptions eager() {
 
 void add_backends(Lane& lane) {
   for (BackendId id = 0; id < 2; ++id) {
-    lane.set_backend(id, {.max_num_seqs = 8});
+    lane.add_backend(id, {.max_num_seqs = 8});
     lane.set_up(id, true);
   }
 }

@@ -29,13 +29,21 @@ class RoomTest : public testing::Test {
   void answer(int rate, Duration time) {
     for (int i = 0; i < rate * static_cast<int>(time / 1s); ++i) {
       now_ += Duration(1s) / rate;
-      room_.on_answered(now_);
+      room_.on_answered(1, now_);
     }
   }
 
   Room room_{64, 16};
   TimePoint now_ = TimePoint() + 1h;
 };
+
+TEST_F(RoomTest, CountsWhatIsAnsweredInPrompts) {
+  for (int i = 0; i < 12; ++i) {
+    now_ += 250ms;
+    room_.on_answered(64, now_);
+  }
+  EXPECT_NEAR(room_.answers_in(1s), 256, 16);
+}
 
 TEST_F(RoomTest, StartsAtMaxNumSeqsAndStaysThereWhileNothingIsHeldBack) {
   EXPECT_EQ(room_.prompts(), 64u);

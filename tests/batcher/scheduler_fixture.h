@@ -24,7 +24,7 @@ class SchedulerFixture : public testing::Test {
   void start(const SchedulerOptions& options, std::uint32_t backends, const BackendTraits& traits) {
     scheduler_.emplace(options);
     for (BackendId id = 0; id < backends; ++id) {
-      scheduler_->set_backend(id, traits);
+      scheduler_->add_backend(id, traits);
       scheduler_->set_up(id, true);
     }
     all_ = BackendSet::first(backends);

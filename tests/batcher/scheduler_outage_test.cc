@@ -180,7 +180,7 @@ TEST_F(SchedulerOutage, StartsAtFullSpeedWhenNobodyWaits) {
 
 TEST_F(SchedulerOutage, StartsSlowlyTheFirstTimeIfRequestsHaveWaitedForIt) {
   scheduler_.emplace(usual());
-  scheduler_->set_backend(0, {.max_num_seqs = 100});
+  scheduler_->add_backend(0, {.max_num_seqs = 100});
   all_ = BackendSet::first(1);
   submit_many(50, 0s);
   take(0s);

@@ -42,7 +42,7 @@ class History {
                     .affinity = any(4) != 0,
                     .merge = static_cast<MergePolicy>(any(3))}) {
     for (BackendId id = 0; id < kBackends; ++id) {
-      scheduler_.set_backend(
+      scheduler_.add_backend(
           id, {.max_num_seqs = kSeqs, .kv_tokens = any(2) * 500, .exact_usage = any(2) == 0});
       ready_[id] = any(4) != 0;
       scheduler_.set_up(id, ready_[id]);

@@ -273,6 +273,23 @@ TEST_F(SchedulerProspects, GiveAFullBackendFewerOpenNoBreakerAndGrowAgain) {
   EXPECT_EQ(take(60s).size(), 12u);
 }
 
+TEST_F(SchedulerProspects, GiveABackendNoLessRoomForAHurriedClientWhileItsTimesAreUnknown) {
+  start(1, patient(), 64);
+  for (const Outcome outcome : {Outcome::kExpired, Outcome::kLeft}) {
+    for (int i = 0; i < 100; ++i) {
+      const Duration now = 40ms * i;
+      Ticket& stream = ticket(now);
+      stream.streaming = true;
+      scheduler_->submit(stream);
+      complete_all(take(now), Outcome::kGood, now);
+    }
+    scheduler_->observe(0, EngineSample{.waiting = 2}, at(4s));
+    submit_with(4s, 10ms);
+    complete_all(take(4s), outcome, 4s + 10ms);
+    EXPECT_EQ(scheduler_->room(0), 64u);
+  }
+}
+
 TEST_F(SchedulerProspects, LetABackendRestThatIsFullWithNothingOfOurs) {
   start(1, patient());
   Duration pause = 100ms;
@@ -355,6 +372,19 @@ TEST_F(SchedulerProspects, SeeABackendThatThreeClientsInARowGaveUpOn) {
   EXPECT_LE(*scheduler_->next_due(), at(4s));
   take(4s);
   EXPECT_EQ(scheduler_->take_stalls().size(), 1u);
+}
+
+TEST_F(SchedulerProspects, LearnNothingFromClientsThatGiveUpAtOnce) {
+  start(1, watching());
+  teach(0, 1s, 0s);
+  submit(0s);
+  take(0s);
+  for (int i = 0; i < 6; ++i) {
+    submit(i * 100ms);
+    complete_all(take(i * 100ms), Outcome::kLeft, i * 100ms + 50ms);
+  }
+  Duration now = 1s;
+  EXPECT_THAT(watch(Metrics::kNoCount, now, 6s), IsEmpty());
 }
 
 TEST_F(SchedulerProspects, NeverTakeASlowEngineThatCountsForStuck) {

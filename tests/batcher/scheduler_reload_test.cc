@@ -46,6 +46,41 @@ TEST_F(Reroute, MovesWhatWaitsToABackendThatIsNew) {
   }
 }
 
+TEST_F(Reroute, GivesNobodyBackABackendThatItIsNeverToHave) {
+  start(2);
+  set_up(1, false, 0s);
+  routes_[5] = only({0, 1});
+  Ticket& waits = ticket(0s);
+  waits.model = 5;
+  waits.backends = only({1});
+  waits.never = only({0});
+  scheduler_->submit(waits);
+  reroute();
+  EXPECT_THAT(take(1s), IsEmpty());
+  EXPECT_THAT(set_up(1, true, 2s), ElementsAre(&waits));
+  EXPECT_EQ(waits.verdict.backend, 1u);
+}
+
+TEST_F(Reroute, KnowsNothingOfTheServerThatHadAnIdBefore) {
+  start(1);
+  for (int i = 0; i < 16; ++i) {
+    submit(i * 40s);
+    complete_all(take(i * 40s), Outcome::kGood, (i + 1) * 40s);
+  }
+  ASSERT_GE(scheduler_->usual(0), 40s);
+  submit(640s);
+  complete_all(take(640s), Outcome::kDied, 641s);
+  ASSERT_TRUE(scheduler_->breaker_open(0));
+  set_up(0, false, 642s);
+  scheduler_->add_backend(0, {.max_num_seqs = 7});
+  set_up(0, true, 643s);
+  EXPECT_FALSE(scheduler_->breaker_open(0));
+  EXPECT_EQ(scheduler_->room(0), 7u);
+  Ticket& fresh = submit(643s);
+  EXPECT_THAT(take(643s), ElementsAre(&fresh));
+  EXPECT_EQ(fresh.verdict.generation, 1u);
+}
+
 TEST_F(Reroute, KeepsTheOrderAndWhatIsUnchanged) {
   start(2);
   set_up(0, false, 0s);

@@ -58,7 +58,11 @@ PortMirror& LaneMirror::add_port() {
 
 void LaneMirror::set_backend(BackendId id, const BackendTraits& traits, bool is_new) {
   from_control_.send([=, this] {
-    scheduler_.set_backend(id, traits);
+    if (is_new) {
+      scheduler_.add_backend(id, traits);
+    } else {
+      scheduler_.set_backend(id, traits);
+    }
     oracle_.on_set_backend(id, is_new);
     decide();
   });

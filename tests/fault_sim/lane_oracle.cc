@@ -24,6 +24,8 @@ void LaneOracle::on_set_backend(BackendId id, bool is_new) {
   if (!is_new) return;
   require(backends_[id].inflight == 0, "id {} is given to another backend while {} prompts fly", id,
           backends_[id].inflight);
+  backends_[id] = {};
+  look_at_backends();
 }
 
 void LaneOracle::on_set_up(BackendId id, bool up) {
