@@ -17,7 +17,7 @@ FAULTS = {
     "is cut off": lambda m: b"HTTP/1.1 200 OK\r\ncontent-length: 999\r\nconnection: close\r\n\r\n" + m["answer"].encode(),
     "has a field with the marker": lambda m: answer(extra=f"x-secret: {m['answer']}\r\nbad field\r\n".encode()),
     "fails": lambda m: answer(json.dumps({"error": {"message": m["engine_error"]}}).encode(), b"500 Internal Server Error"),
-    "fails bare": lambda m: answer(b"", b"503 " + m["engine_error"].encode()),
+    "fails bare": lambda m: answer(b"", b"502 " + m["engine_error"].encode()),
     "refuses": lambda m: answer(json.dumps({"error": {"message": m["engine_error"]}}).encode(), b"400 Bad Request"),
     "breaks its stream": lambda m: (b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n"
                                     b"connection: close\r\n\r\n%x\r\ndata: %s\n\n\r\n"
