@@ -62,7 +62,8 @@ bool Attempt::is_server_error() const {
 }
 
 Attempts::Next Attempts::after(const Attempt& attempt, BackendSet served_by) {
-  if (attempt.is_full() && attempt.may_wait) {
+  const bool comes_back = attempt.failure == CallFailure::kRecalled;
+  if (comes_back || (attempt.is_full() && attempt.may_wait)) {
     return attempt.time_left ? Next::kWait : Next::kDeliver;
   }
   const bool sent =
@@ -99,6 +100,7 @@ Attempts::Next Attempts::after(const Attempt& attempt, BackendSet served_by) {
     case CallFailure::kBadAnswer:
     case CallFailure::kWrongCount:
       return may && made_ < 2 ? Next::kRetryInBudget : Next::kDeliver;
+    case CallFailure::kRecalled:
     case CallFailure::kAborted:
       break;
   }

@@ -6,7 +6,8 @@
 //    Where nothing had been sent yet the try does not even count.
 //  - its engine has ended: the same, however that showed: a reset, an empty 500, or a 500 in which
 //    vLLM says so; and the request is a suspect.
-//  - a full backend: the request waits here until there is room, and the try does not count.
+//  - a full backend, or one that would answer too late: the request waits here until there is
+//    room, and the try does not count.
 //  - a bad answer: 5xx, garbage, or nothing in time. Often the request is the cause, so it is sent
 //    again only if the retry budget (batcher/retry_budget.h) allows: garbage and an empty 500 once,
 //    5xx only to a backend that has not failed it.

@@ -25,6 +25,8 @@ std::string_view to_string(CallFailure failure) {
       return "timeout";
     case CallFailure::kStuck:
       return "stuck";
+    case CallFailure::kRecalled:
+      return "recalled";
     case CallFailure::kAborted:
       return "aborted";
   }

@@ -20,8 +20,9 @@ enum class CallFailure {
   kBadAnswer,    // not HTTP as we read it, too large, or not what was asked for
   kWrongCount,   // fewer or more choices than prompts, or not one for each
   kTimedOut,
-  kStuck,    // its engine stands still, and it is asked elsewhere
-  kAborted,  // abort() was called
+  kStuck,     // its engine stands still, and it is asked elsewhere
+  kRecalled,  // it would have been too late there, and waits here again
+  kAborted,   // abort() was called
 };
 inline constexpr std::size_t kCallFailures = static_cast<std::size_t>(CallFailure::kAborted) + 1;
 

@@ -204,6 +204,9 @@ void Lane::decide(TimePoint time) {
   for (const Stall& stall : scheduler_.take_stalls()) {
     if (on_stall_) on_stall_(stall);
   }
+  for (const Recall& recall : scheduler_.take_recalls()) {
+    if (on_recall_) on_recall_(recall);
+  }
   for (Ticket* ticket : decided_) {
     if (on_batch_done_ && !ticket->verdict.refused) ledger_.granted(ticket->verdict, time);
     by_port_[ticket->port].push_back(ticket);

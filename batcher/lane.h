@@ -103,6 +103,7 @@ class Lane {
  public:
   using OnBatchDone = std::function<void(const BatchSummary&)>;
   using OnStall = std::function<void(const Stall&)>;
+  using OnRecall = std::function<void(const Recall&)>;
 
   Lane(boost::asio::io_context& io, const SchedulerOptions& options);
 
@@ -113,6 +114,8 @@ class Lane {
   void watch_batches(OnBatchDone done) { on_batch_done_ = std::move(done); }
   // Tells of every backend that stands still, and when it moves again. Start-up only.
   void watch_stalls(OnStall stall) { on_stall_ = std::move(stall); }
+  // Tells of what is to come back from a backend. Start-up only.
+  void watch_recalls(OnRecall recall) { on_recall_ = std::move(recall); }
 
   // Threading: any thread; takes effect on the lane.
   void add_backend(BackendId id, const BackendTraits& traits);
@@ -143,6 +146,7 @@ class Lane {
   BatchLedger ledger_;
   OnBatchDone on_batch_done_;
   OnStall on_stall_;
+  OnRecall on_recall_;
   boost::asio::steady_timer timer_;
   TimePoint armed_ = TimePoint::max();
   std::vector<std::unique_ptr<LanePort>> ports_;

@@ -200,6 +200,17 @@ void Scheduler::learn_patience(const Grant& grant, Outcome outcome, TimePoint no
   if (!learnt) return;
   patience_until_ = now + Patience::kLasts;
   note_time_given(*learnt, now);
+  recall(grant.client, *learnt, now);
+}
+
+// Before it was known how long the client waits, a backend may have been given far more than it
+// answers in that time. It would begin with each just as its client leaves. What has spent half of
+// its time comes back; the rest then has its turn in time.
+void Scheduler::recall(std::uint64_t client, Duration patience, TimePoint now) {
+  for (const Backend& backend : backends_) {
+    if (backend.inflight / 2 < backend.max_inflight()) continue;
+    recalls_.push_back({id_of(backend), client, now - patience / 2});
+  }
 }
 
 void Scheduler::on_left(const Ticket& ticket, TimePoint now) {

@@ -85,6 +85,14 @@ struct Stall {
   Duration quiet{};            // no byte of an answer for so long
 };
 
+// A client's requests that came before `before` and that wait inside a backend are to come back:
+// they will be too late there, and those behind them with them.
+struct Recall {
+  BackendId backend = 0;
+  std::uint64_t client = 0;
+  TimePoint before{};
+};
+
 // Invariants:
 //  - A submitted ticket comes out of take() exactly once, granted or refused, unless cancel()
 //    returned true for it.
@@ -146,6 +154,8 @@ class Scheduler {
 
   // What has stopped or moved again since the last call.
   std::vector<Stall> take_stalls() { return std::exchange(stalls_, {}); }
+  // Likewise of what is to come back.
+  std::vector<Recall> take_recalls() { return std::exchange(recalls_, {}); }
   // When progress is looked at next: on_bytes() must have told by then.
   TimePoint progress_due() const { return progress_due_; }
 
@@ -305,6 +315,7 @@ class Scheduler {
   void limit_to_time(Backend& backend);
   void note_time_given(Duration time, TimePoint now);
   void learn_patience(const Grant& grant, Outcome outcome, TimePoint now);
+  void recall(std::uint64_t client, Duration patience, TimePoint now);
   void note_bytes(Backend& backend, TimePoint now);
   TimePoint stuck_at(const Backend& backend) const;
   void watch_progress(TimePoint now);
@@ -387,6 +398,7 @@ class Scheduler {
   TimePoint progress_due_ = TimePoint::max();
   std::size_t flying_ = 0;  // prompts, on all backends
   std::vector<Stall> stalls_;
+  std::vector<Recall> recalls_;
 
   // Of the take() in progress.
   std::vector<Ticket*>* decided_ = nullptr;

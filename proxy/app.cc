@@ -29,6 +29,10 @@ constexpr double kRefusalsPause = 10;  // seconds between two lines about reques
 constexpr Duration kLastWords = std::chrono::seconds(2);  // for the errors of a shutdown
 constexpr int kNoEngineStarted = 4;                       // exit code
 
+bool is_refusal(Errc code) {
+  return code < Errc::kInternal || describe(code).status < 500;
+}
+
 void end_on_error(std::exception_ptr error) {
   if (error) std::rethrow_exception(error);
 }
@@ -315,8 +319,9 @@ void App::tell_failures(const Snapshot& now) {
     if (!reasons.empty()) {
       spdlog::warn("{}: calls failed: {}; what can be is sent again", backend.name, reasons);
     }
-    // That one stands still is told by tell_stall().
-    if (backend.breaker_open && !last.breaker_open && !backend.stuck) {
+    // That one stands still, or is down, is told when it is seen.
+    const bool told_already = backend.stuck || backend.health != Health::kReady;
+    if (backend.breaker_open && !last.breaker_open && !told_already) {
       spdlog::warn(
           "{}: its calls keep failing: it gets one request now and then until one is "
           "answered",
@@ -333,16 +338,16 @@ void App::tell_failures(const Snapshot& now) {
   tell_refusals(now);
 }
 
-// Requests that were their clients' fault: a worker with a wrong key or model name sees its errors,
-// but whoever looks here wants to know, too.
+// Requests that no engine was asked about. A worker with a wrong key or model name sees its errors,
+// but whoever looks here wants to know, too, and that there is more to do than can be done.
 void App::tell_refusals(const Snapshot& now) {
   if (now.uptime < refusals_told_.uptime + kRefusalsPause) return;
   std::string refusals;
   for (std::size_t i = 0; i < kAllErrors.size(); ++i) {
     const std::uint64_t count = now.errors[i] - refusals_told_.errors[i];
-    const ErrorTraits traits = describe(kAllErrors[i]);
-    if (count == 0 || traits.status >= 500) continue;
-    refusals += fmt::format("{}{} {}", refusals.empty() ? "" : ", ", count, traits.code);
+    if (count == 0 || !is_refusal(kAllErrors[i])) continue;
+    const std::string_view code = describe(kAllErrors[i]).code;
+    refusals += fmt::format("{}{} {}", refusals.empty() ? "" : ", ", count, code);
   }
   if (refusals.empty()) return;
   spdlog::warn("requests refused: {}", refusals);

@@ -65,6 +65,9 @@ DataPlane::DataPlane(Setup setup) : limits_(setup.settings, setup.threads), keys
   if (setup.on_batch_done) lane_->watch_batches(setup.on_batch_done);
   told_of_stall_ = setup.on_stall;
   lane_->watch_stalls([this](const Stall& stall) { on_stall(stall); });
+  lane_->watch_recalls([this](const Recall& recall) {
+    on_every_thread([recall](IoThread& thread) { tell_recall(thread.in_flight, recall); });
+  });
   for (auto& thread : threads_) thread->lane = &lane_->add_port(thread->io);
 }
 

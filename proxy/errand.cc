@@ -117,6 +117,12 @@ void Errand::on_stuck() {
   }
 }
 
+// One that is asked elsewhere already has its way out.
+void Errand::on_recall(const Recall& recall) {
+  const bool meant = ticket_.client == recall.client && ticket_.arrival < recall.before;
+  if (meant && !cancelled_ && !second_ && first_ == nullptr) give_up_call(CallFailure::kRecalled);
+}
+
 void Errand::ask_elsewhere(BackendSet others) {
   second_ = std::make_unique<Second>(*this);
   Ticket& ticket = second_->errand.ticket_;
@@ -129,6 +135,7 @@ void Errand::ask_elsewhere(BackendSet others) {
   ticket.packing = Packing::kNever;
   ticket.costs_budget = false;
   attempts_->begin_beside();
+  thread_.metrics.retried.add();
   asio::co_spawn(thread_.io.get_executor(), run_second(), asio::detached);
 }
 
@@ -150,8 +157,8 @@ void Errand::yield() {
   if (calling_) give_up_call();
 }
 
-void Errand::give_up_call() {
-  given_up_ = true;
+void Errand::give_up_call(CallFailure why) {
+  given_up_ = why;
   call_->abort();
 }
 
@@ -275,9 +282,12 @@ Attempts::Next Errand::end_attempt() {
   if (!good && next != Attempts::Next::kWait) {
     thread_.metrics.count_failed_attempt(attempt.backend, last_);
   }
-  if ((!answered && !shared && last_ != CallFailure::kStuck) || attempt.is_death()) {
+  const bool ours = last_ == CallFailure::kStuck || last_ == CallFailure::kRecalled;
+  if ((!answered && !shared && !ours) || attempt.is_death()) {
     thread_.report_failure(attempt.backend, last_ == CallFailure::kRefused);
   }
+  // It may have started again without the adapters that it had.
+  if (attempt.status == 404) thread_.refresh_models([] {});
   // What ends engines shall not be with two of them.
   if (attempt.is_death() && first_ != nullptr) first_->yield();
   return next;
@@ -375,7 +385,7 @@ Task<CallFailure> Errand::call_alone() {
   call_ = std::make_unique<UpstreamCall>(thread_.upstream_resources(), ticket_.verdict.backend,
                                          thread_.attempt_deadline(ticket_.deadline));
   calling_ = true;
-  given_up_ = false;
+  given_up_ = CallFailure::kNone;
   thread_.in_flight.push_back(*this);
   const ClientRequest& request = *load_.request;
   const std::string id = next_call_id();
@@ -405,7 +415,8 @@ Task<CallFailure> Errand::call_alone() {
   if (waits) failure = co_await call_->read_whole();
   calling_ = false;
   InFlight::unlink();
-  if (failure == CallFailure::kAborted && given_up_) failure = CallFailure::kStuck;
+  const bool gave_up = failure == CallFailure::kAborted && given_up_ != CallFailure::kNone;
+  if (gave_up) failure = given_up_;
   co_return failure == CallFailure::kNone ? check_answer() : failure;
 }
 

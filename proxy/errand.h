@@ -132,10 +132,11 @@ class Errand final : public VerdictSink, private InFlight {
   Task<CallFailure> make_attempt();
   BackendId called() const override { return ticket_.verdict.backend; }
   void on_stuck() override;
+  void on_recall(const Recall& recall) override;
   void ask_elsewhere(BackendSet others);
   Task<void> run_second();
   void yield();
-  void give_up_call();
+  void give_up_call(CallFailure why = CallFailure::kStuck);
   Task<void> join();
   Task<bool> settle(Attempts::Next next);
   Task<void> look_after(BackendId backend);
@@ -163,11 +164,11 @@ class Errand final : public VerdictSink, private InFlight {
   const Load load_;
   Ticket ticket_;
   Attempts own_attempts_;
-  Attempts* attempts_ = &own_attempts_;       // of the request: its second errand's are the same
-  CallFailure last_ = CallFailure::kAborted;  // how the last attempt ended
-  bool streams_ = false;                      // the answer under way is passed on as it comes
-  bool went_down_ = false;                    // the backend, after that
-  bool given_up_ = false;                     // we have ended the call for another
+  Attempts* attempts_ = &own_attempts_;        // of the request: its second errand's are the same
+  CallFailure last_ = CallFailure::kAborted;   // how the last attempt ended
+  bool streams_ = false;                       // the answer under way is passed on as it comes
+  bool went_down_ = false;                     // the backend, after that
+  CallFailure given_up_ = CallFailure::kNone;  // why we have ended the call, if we have
   bool client_left_ = false;
   bool joins_ = false;    // its own call has ended, the second one's errand is waited for
   bool yielded_ = false;  // that one's outcome counts

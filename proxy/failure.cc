@@ -52,6 +52,8 @@ Error error_of(CallFailure failure, std::string_view backend, const AnswerFault&
       return {Errc::kBackendTimeout, "Backend " + name + " did not answer in time."};
     case CallFailure::kStuck:
       return {Errc::kBackendTimeout, "Backend " + name + " stood still, and no other answered."};
+    case CallFailure::kRecalled:
+      return error_of(Errc::kQueueTimeout);
     case CallFailure::kNone:
     case CallFailure::kAborted:
       break;

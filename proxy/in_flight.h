@@ -5,7 +5,7 @@
 
 #include <boost/intrusive/list.hpp>
 
-#include "batcher/ticket.h"
+#include "batcher/scheduler.h"
 
 namespace batchproxy {
 
@@ -15,6 +15,8 @@ class InFlight : public boost::intrusive::list_base_hook<
   virtual BackendId called() const = 0;
   // Called once for each time that it stops. May end the call.
   virtual void on_stuck() = 0;
+  // It comes back, if it is meant.
+  virtual void on_recall(const Recall& recall) = 0;
 
  protected:
   ~InFlight() = default;
@@ -22,7 +24,8 @@ class InFlight : public boost::intrusive::list_base_hook<
 using InFlightList = boost::intrusive::list<InFlight, boost::intrusive::constant_time_size<false>>;
 
 // Tells all in `calls` that are on `backend`, however many of them end by it.
-inline void tell_stuck(InFlightList& calls, BackendId backend) {
+template <class Tell>
+void tell_those_on(InFlightList& calls, BackendId backend, Tell tell) {
   InFlightList to_tell;
   for (auto it = calls.begin(); it != calls.end();) {
     InFlight& call = *it++;
@@ -34,8 +37,16 @@ inline void tell_stuck(InFlightList& calls, BackendId backend) {
     InFlight& call = to_tell.front();
     call.unlink();
     calls.push_back(call);
-    call.on_stuck();
+    tell(call);
   }
+}
+
+inline void tell_stuck(InFlightList& calls, BackendId backend) {
+  tell_those_on(calls, backend, [](InFlight& call) { call.on_stuck(); });
+}
+
+inline void tell_recall(InFlightList& calls, const Recall& recall) {
+  tell_those_on(calls, recall.backend, [&recall](InFlight& call) { call.on_recall(recall); });
 }
 
 }  // namespace batchproxy

@@ -159,6 +159,9 @@ class MergedCall final : private Deadline, private InFlight {
     call_->abort();
   }
 
+  // Those that share calls are answered soon.
+  void on_recall(const Recall&) override {}
+
   // Nobody left who wants an answer: then the engine need not go on.
   void on_expired() override {
     if (call_ != nullptr && all_left(current_)) call_->abort();

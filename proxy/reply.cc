@@ -33,6 +33,7 @@ void add_status_line(std::string& out, unsigned status) {
 // How long a client should wait before it tries again, in seconds.
 std::string_view retry_after(Errc code) {
   switch (code) {
+    case Errc::kShuttingDown:
     case Errc::kNoBackend:
       return "5";  // an engine takes a while to come back
     case Errc::kQueueFull:

@@ -68,6 +68,14 @@ TEST(Attempts, AskAnotherBackendAboutAServerErrorIfTheBudgetAllows) {
   }
 }
 
+TEST(Attempts, SendWhatCameBackAgainWhenThereIsRoomAndDoNotCountIt) {
+  Attempts attempts;
+  EXPECT_EQ(attempts.after(failed(CallFailure::kRecalled), kThree), Next::kWait);
+  EXPECT_EQ(attempts.made(), 0u);
+  EXPECT_EQ(attempts.after(late(failed(CallFailure::kRecalled)), kThree), Next::kDeliver);
+  EXPECT_EQ(outcome_of(failed(CallFailure::kRecalled)), Outcome::kUnknown);
+}
+
 TEST(Attempts, CountACallThatStandsStillAsOneOfTheThree) {
   Attempts attempts;
   EXPECT_TRUE(attempts.may_ask_beside());

@@ -256,6 +256,43 @@ TEST_F(LearntPatience, IsDisprovedByAnAnswerThatTheClientStillTook) {
   ASSERT_THAT(taken, ElementsAre(&ticket));
 }
 
+TEST_F(SchedulerProspects, RecallWhatABackendHoldsTooLateOnceAPatienceIsLearnt) {
+  SchedulerOptions options = usual();
+  options.batch_timeout = 1ms;
+  start(1, options, 64);
+  teach(0, 1s, 0s);  // it answers one a second
+  std::vector<Ticket*> held;
+  for (int i = 0; i < 100; ++i) submit_of(7, 0s);
+  const auto take_into_held = [&](Duration now) {
+    for (Ticket* each : take(now)) held.push_back(each);
+  };
+  take_into_held(0s);
+  take_into_held(10ms);
+  ASSERT_EQ(held.size(), 100u);
+  for (Duration now = 250ms; now <= 10s; now += 250ms) {
+    scheduler_->observe(0, EngineSample{.running = 1, .waiting = 99, .steps = 1}, at(now));
+  }
+  const auto leave = [&](Duration now) {
+    complete(*held.back(), Outcome::kLeft, now);
+    held.pop_back();
+  };
+  for (int i = 0; i < 7; ++i) leave(10s + i * 10ms);
+  EXPECT_THAT(scheduler_->take_recalls(), IsEmpty());
+  leave(10s + 80ms);
+  const auto recalls = scheduler_->take_recalls();
+  ASSERT_EQ(recalls.size(), 1u);
+  EXPECT_EQ(recalls[0].backend, 0u);
+  EXPECT_EQ(recalls[0].client, 7u);
+  EXPECT_EQ(recalls[0].before, at(10s + 80ms - (10s + 10ms) / 2));
+  // With what it answers in time it may go on, though others leave.
+  while (held.size() > 4) {
+    complete(*held.back(), Outcome::kUnknown, 10s + 100ms);
+    held.pop_back();
+  }
+  leave(10s + 110ms);
+  EXPECT_THAT(scheduler_->take_recalls(), IsEmpty());
+}
+
 // --- full ---------------------------------------------------------------------------------------
 
 TEST_F(SchedulerProspects, GiveAFullBackendFewerOpenNoBreakerAndGrowAgain) {

@@ -3,6 +3,7 @@ one client alone has trouble with; requests that cannot be in time. docs/DESIGN.
 import concurrent.futures
 import contextlib
 import json
+import socket
 import threading
 import time
 
@@ -33,12 +34,13 @@ def scripted():
 
 @pytest.fixture
 def serve(start_proxy, tmp_path):
-    def make(backends, slots=(), **keys):
+    def make(backends, slots=(), worker=None, **keys):
         entries = [{"url": b.url} for b in backends]
         for entry, count in zip(entries, slots):
             entry["max_num_seqs"] = count
         settings = {"health_interval": 0.1, "metrics_interval": 0.1, "backends": entries, **keys}
-        (tmp_path / "c.yaml").write_text(json.dumps({"batchproxy": settings}))
+        model = {"model": {"generator_settings": worker}} if worker else {}
+        (tmp_path / "c.yaml").write_text(json.dumps({**model, "batchproxy": settings}))
         return start_proxy("--config", tmp_path / "c.yaml").ready(len(backends))
 
     return make
@@ -52,6 +54,16 @@ def ask(proxy, prompt="p", **headers):
 def ask_all(proxy, prompts, **headers):
     with concurrent.futures.ThreadPoolExecutor(len(prompts)) as pool:
         return list(pool.map(lambda prompt: ask(proxy, prompt, **headers)[0], prompts))
+
+
+def leave_after(seconds, proxy, prompt):
+    """A client that asks, waits so long and is gone."""
+    host, port = proxy.url.removeprefix("http://").rsplit(":", 1)
+    body = json.dumps({"model": "m", "prompt": prompt, "max_tokens": 1}).encode()
+    connection = socket.create_connection((host, int(port)), DEADLINE)
+    connection.sendall(b"POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+                       b"content-length: %d\r\n\r\n%s" % (len(body), body))
+    threading.Timer(seconds, connection.close).start()
 
 
 def state(proxy, backend):
@@ -276,6 +288,27 @@ def test_a_long_answer_of_an_engine_that_counts_on_is_not_taken_away(serve, scri
     assert "stands still" not in proxy.output()
 
 
+# --- models --------------------------------------------------------------------------------------
+
+def test_what_an_engine_serves_is_read_again_when_it_says_that_it_does_not_have_it(serve, scripted):
+    """It was started again, quicker than its health is looked at, without the adapters that it had."""
+    def listed(*names):
+        return json.dumps({"object": "list", "data": [{"id": name, "object": "model"} for name in names]}).encode()
+
+    engine, other = scripted(lambda *_: answer(b"{}", b"404 Not Found")), scripted(lambda *_: answer())
+    engine.models = other.models = listed("m", "sql")
+    proxy = serve([engine, other])
+    engine.models = listed("m")
+
+    def statuses():
+        body = {"model": "sql", "prompt": "p", "max_tokens": 1}
+        return {call(proxy.url, "/v1/completions", body)[0].status for _ in range(4)}
+
+    assert 404 in statuses()
+    # Of its own accord it is read each 15 s only.
+    wait_until(lambda: statuses() == {200}, "its list to be read again", deadline=10)
+
+
 # --- time ---------------------------------------------------------------------------------------
 
 def test_what_cannot_be_in_time_is_refused_and_the_rest_is_answered(serve, scripted):
@@ -303,6 +336,45 @@ def test_what_cannot_be_in_time_is_refused_and_the_rest_is_answered(serve, scrip
         list(pool.map(work_on, range(60)))
     assert codes <= {None, "queue_timeout", "backend_timeout"}
     assert len(good) >= 50, "of 100 that are possible"
+
+
+def test_what_an_engine_holds_too_late_comes_back_once_a_patience_is_learnt(serve, scripted):
+    """An engine that holds far more than it answers while its clients wait: some of them leave and so tell how long they
+    wait. The others, who have waited as long, are asked for again, and lose nothing by it."""
+    free, steps, held = threading.Event(), iter(range(10**9)), []
+    free.set()
+
+    def page(path):
+        waiting = sum(1 for _ in held) - 1 if held else 0
+        return (f"vllm:num_requests_running 1\nvllm:num_requests_waiting {max(0, waiting)}\n"
+                f"vllm:iteration_tokens_total_count {next(steps)}\n").encode() if path == "/metrics" else None
+
+    def work(number, request, carried):
+        if free.is_set():
+            time.sleep(0.2)  # its work, which teaches how many it answers
+            return answer()
+        held.append(number)
+        free.wait(DEADLINE)
+        return answer()
+
+    engine = scripted(work, page)
+    proxy = serve([engine], [32], {"batch_size": 1, "batch_timeout": 0.01})
+    for _ in range(12):
+        assert ask(proxy)[0].status == 200
+    free.clear()
+    with concurrent.futures.ThreadPoolExecutor(24) as pool:
+        staying = [pool.submit(ask, proxy, f"stay {i}") for i in range(24)]
+        wait_until(lambda: len(held) == 24, "the engine to hold what stays")
+        looks = next(steps)
+        wait_until(lambda: next(steps) > looks + 8, "the room to be known")
+        for i in range(12):
+            leave_after(1, proxy, f"leave {i}")
+            time.sleep(0.05)  # nobody's time-out is learnt from a job that is stopped
+        wait_until(lambda: proxy.status()["requests"]["queued"] > 0, "what is too late to come back")
+        free.set()
+        answers = [one.result()[0] for one in staying]
+    assert [one.status for one in answers] == [200] * 24
+    assert {one.headers["x-batchproxy-attempts"] for one in answers} == {"1"}
 
 
 def test_a_client_that_tells_its_time_out_is_waited_for(serve, scripted):

@@ -128,7 +128,7 @@ def test_a_health_path_is_believed_and_changed_by_a_reload(foreign):
     server.pages["/healthz"] = OK
     proxy.ready(1)
     reload(proxy, (server, {"health_path": "/nowhere"}))
-    wait_until(lambda: "is the `health_path` of this backend right?" in problem(proxy), "the new path")
+    wait_until(lambda: "see to the `health_path` of this backend" in problem(proxy), "the new path")
 
 
 def test_an_engine_without_health_that_dies_is_seen(foreign):

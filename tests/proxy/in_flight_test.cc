@@ -18,6 +18,7 @@ class Call final : public InFlight {
     ++told;
     if (then) then();
   }
+  void on_recall(const Recall&) override {}
 
   int told = 0;
   std::function<void()> then;
