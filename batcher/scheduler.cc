@@ -1,6 +1,7 @@
 // batcher/scheduler.cc - see scheduler.h. Which ticket goes next is decided here; which backends
 // take any, in standing.cc; which can still be answered in time, in prospects.cc; how tickets
-// become batches and calls, in batching.cc.
+// become batches and calls, in batching.cc. What is left is one thing: the queues and whose turn it
+// is.
 #include "batcher/scheduler.h"
 
 #include <algorithm>

@@ -1,4 +1,5 @@
-// proxy/app.cc - see app.h.
+// proxy/app.cc - see app.h. One thing for now: wiring, narration and reload share
+// what they know of each engine; they part when the engines have a registry.
 #include "proxy/app.h"
 
 #include <algorithm>

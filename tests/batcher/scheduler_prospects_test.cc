@@ -1,5 +1,7 @@
 // tests/batcher/scheduler_prospects_test.cc - what the Scheduler does about requests that cannot be
-// answered in time, and about backends that are full, ill or stand still, in virtual time.
+// answered in time, and about backends that are full, ill or stand still, in virtual time. One
+// file, as batcher/prospects.cc is one: all of it follows from what the ends of earlier requests
+// have taught.
 #include <algorithm>
 
 #include <gmock/gmock.h>
