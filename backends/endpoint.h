@@ -5,8 +5,9 @@
 
 #include <string>
 
-#include "backends/addresses.h"
-#include "batcher/ticket.h"
+#include "backends/names/addresses.h"
+#include "batcher/backend_set.h"
+#include "batcher/time.h"
 
 namespace batchproxy {
 

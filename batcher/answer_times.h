@@ -12,7 +12,7 @@
 #include <array>
 #include <cstddef>
 
-#include "batcher/ticket.h"
+#include "batcher/time.h"
 
 namespace batchproxy {
 

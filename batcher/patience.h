@@ -14,7 +14,7 @@
 #include <cstddef>
 #include <optional>
 
-#include "batcher/ticket.h"
+#include "batcher/time.h"
 
 namespace batchproxy {
 

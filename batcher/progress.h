@@ -25,7 +25,7 @@
 #include <optional>
 
 #include "batcher/room.h"
-#include "batcher/ticket.h"
+#include "batcher/time.h"
 
 namespace batchproxy {
 

@@ -15,8 +15,8 @@
 
 #include <boost/unordered/unordered_flat_map.hpp>
 
+#include "batcher/backend_set.h"
 #include "batcher/prefix.h"
-#include "batcher/ticket.h"
 
 namespace batchproxy {
 

@@ -10,7 +10,7 @@
 #include <array>
 #include <cstdint>
 
-#include "batcher/ticket.h"
+#include "batcher/time.h"
 
 namespace batchproxy {
 

@@ -17,7 +17,7 @@
 #include <cstdint>
 #include <optional>
 
-#include "batcher/ticket.h"
+#include "batcher/time.h"
 
 namespace batchproxy {
 

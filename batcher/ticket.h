@@ -8,8 +8,6 @@
 // handed over, by the I/O thread that made it before and after. Nobody else touches it.
 #pragma once
 
-#include <bit>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -17,44 +15,13 @@
 
 #include <boost/intrusive/set_hook.hpp>
 
+#include "batcher/backend_set.h"
 #include "batcher/error.h"
 #include "batcher/flush_reason.h"
 #include "batcher/prefix.h"
+#include "batcher/time.h"
 
 namespace batchproxy {
-
-using TimePoint = std::chrono::steady_clock::time_point;
-using Duration = std::chrono::steady_clock::duration;
-
-// Position of a backend in the configuration; at most BackendSet::kMax of them.
-using BackendId = std::uint32_t;
-
-// A set of backends, as bits.
-class BackendSet {
- public:
-  static constexpr std::size_t kMax = 64;
-
-  constexpr BackendSet() = default;
-  static constexpr BackendSet first(std::size_t n) {
-    return BackendSet(n >= kMax ? ~std::uint64_t{0} : (std::uint64_t{1} << n) - 1);
-  }
-
-  constexpr void insert(BackendId id) { bits_ |= std::uint64_t{1} << id; }
-  constexpr void erase(BackendId id) { bits_ &= ~(std::uint64_t{1} << id); }
-  constexpr bool contains(BackendId id) const { return (bits_ >> id & 1) != 0; }
-  constexpr bool empty() const { return bits_ == 0; }
-  constexpr std::size_t size() const { return static_cast<std::size_t>(std::popcount(bits_)); }
-  constexpr BackendSet operator&(BackendSet other) const { return BackendSet(bits_ & other.bits_); }
-  constexpr BackendSet operator|(BackendSet other) const { return BackendSet(bits_ | other.bits_); }
-  constexpr BackendSet operator-(BackendSet other) const {
-    return BackendSet(bits_ & ~other.bits_);
-  }
-  friend constexpr bool operator==(BackendSet, BackendSet) = default;
-
- private:
-  constexpr explicit BackendSet(std::uint64_t bits) : bits_(bits) {}
-  std::uint64_t bits_ = 0;
-};
 
 // A batch is the tickets granted to one backend in one go.
 struct BatchInfo {

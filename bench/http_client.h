@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-#include "backends/http/task.h"
+#include "backends/net/task.h"
 
 namespace batchproxy::bench {
 

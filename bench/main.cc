@@ -18,7 +18,7 @@
 #include "bench/policy_command.h"
 #include "bench/report.h"
 #include "bench/scrape.h"
-#include "configs/nearest_name.h"
+#include "configs/text/nearest_name.h"
 
 namespace batchproxy::bench {
 namespace {

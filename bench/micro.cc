@@ -12,10 +12,10 @@
 
 #include <benchmark/benchmark.h>
 
-#include "backends/answer_check.h"
-#include "backends/body_scan.h"
 #include "backends/http/head.h"
-#include "backends/list_codec.h"
+#include "backends/json/answer_check.h"
+#include "backends/json/body_scan.h"
+#include "backends/json/list_codec.h"
 #include "batcher/prefix.h"
 #include "batcher/scheduler.h"
 

@@ -9,10 +9,10 @@
 #include <variant>
 #include <vector>
 
-#include "configs/arguments.h"
-#include "configs/nearest_name.h"
 #include "configs/section.h"
-#include "configs/value_reader.h"
+#include "configs/text/nearest_name.h"
+#include "configs/vllm/arguments.h"
+#include "configs/yaml/values.h"
 
 namespace batchproxy {
 namespace {

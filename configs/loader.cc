@@ -12,12 +12,12 @@
 
 #include <unistd.h>
 
-#include "configs/binder.h"
 #include "configs/overrides.h"
 #include "configs/validate.h"
-#include "configs/worker_keys.h"
-#include "configs/yaml_slips.h"
-#include "configs/yaml_tree.h"
+#include "configs/worker/worker_keys.h"
+#include "configs/yaml/binder.h"
+#include "configs/yaml/mistakes.h"
+#include "configs/yaml/tree.h"
 
 namespace batchproxy {
 namespace {

@@ -12,17 +12,15 @@
 #include <utility>
 #include <vector>
 
-#include "configs/diagnostic.h"
 #include "configs/options.h"
+#include "configs/text/diagnostic.h"
 
 namespace batchproxy {
 
 using Environment = std::map<std::string, std::string>;
 
-// A command-line flag that sets a key, as {"--listen", "0.0.0.0:9000"}. Known: --listen, --admin,
-// --backend (repeatable), --engine, --gpus, --io-threads, --batch-size, --batch-timeout, --flush
-// and
-// --log-level. For each there is a variable: BATCHPROXY_LISTEN, ..., BATCHPROXY_BACKENDS (commas).
+// A command-line flag that sets a key, as {"--listen", "0.0.0.0:9000"}. overrides.cc has them all,
+// and the variable that says the same: BATCHPROXY_LISTEN, ..., BATCHPROXY_BACKENDS (with commas).
 using Flag = std::pair<std::string, std::string>;
 
 struct LoadInputs {

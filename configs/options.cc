@@ -1,7 +1,7 @@
 // configs/options.cc - looking into vLLM arguments.
 #include "configs/options.h"
 
-#include "configs/arguments.h"
+#include "configs/vllm/arguments.h"
 
 namespace batchproxy {
 

@@ -222,7 +222,7 @@ struct Options {
   WorkerOptions worker;
   ProxyOptions proxy;
   std::string file;  // the path it was loaded from; empty without --config
-  // BATCHPROXY_API_KEYS as it was given, so never to be printed; see proxy/api_keys.h.
+  // BATCHPROXY_API_KEYS as it was given, so never to be printed; see proxy/wire/api_keys.h.
   std::string api_keys;
 };
 

@@ -5,7 +5,7 @@
 #include <array>
 #include <string_view>
 
-#include "configs/binder.h"
+#include "configs/yaml/binder.h"
 
 namespace batchproxy {
 namespace {

@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include "configs/diagnostic.h"
 #include "configs/options.h"
+#include "configs/text/diagnostic.h"
 
 namespace batchproxy {
 

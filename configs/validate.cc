@@ -10,9 +10,9 @@
 #include <variant>
 #include <vector>
 
-#include "configs/engine_wish.h"
 #include "configs/host_port.h"
 #include "configs/loader.h"
+#include "configs/vllm/engine_wish.h"
 
 namespace batchproxy {
 namespace {

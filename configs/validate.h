@@ -3,8 +3,8 @@
 // Threading: any thread; no state.
 #pragma once
 
-#include "configs/diagnostic.h"
 #include "configs/options.h"
+#include "configs/text/diagnostic.h"
 
 namespace batchproxy {
 

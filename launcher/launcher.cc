@@ -11,8 +11,8 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 
-#include "launcher/engine_process.h"
-#include "launcher/log_tail.h"
+#include "launcher/process/engine_process.h"
+#include "launcher/process/log_tail.h"
 #include "launcher/startup_stage.h"
 
 namespace batchproxy {

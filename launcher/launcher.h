@@ -14,7 +14,7 @@
 #include <sys/types.h>
 
 #include "configs/options.h"
-#include "launcher/engine_plan.h"
+#include "launcher/plan/engine_plan.h"
 
 namespace batchproxy {
 

@@ -15,8 +15,8 @@
 #include <spdlog/spdlog.h>
 
 #include "configs/host_port.h"
-#include "proxy/log_level.h"
-#include "proxy/settings.h"
+#include "proxy/control/log_level.h"
+#include "proxy/control/settings.h"
 
 namespace batchproxy {
 

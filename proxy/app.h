@@ -13,19 +13,19 @@
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 
-#include "backends/backend_monitor.h"
-#include "backends/name_watch.h"
-#include "backends/resolver.h"
+#include "backends/health/backend_monitor.h"
+#include "backends/names/name_watch.h"
+#include "backends/names/resolver.h"
 #include "configs/loader.h"
 #include "configs/options.h"
 #include "launcher/launcher.h"
-#include "proxy/adapters.h"
-#include "proxy/admin.h"
-#include "proxy/console.h"
-#include "proxy/data_plane.h"
-#include "proxy/reload.h"
-#include "proxy/sites.h"
-#include "proxy/topology.h"
+#include "proxy/admin/adapters.h"
+#include "proxy/admin/admin.h"
+#include "proxy/control/data_plane.h"
+#include "proxy/control/reload.h"
+#include "proxy/control/sites.h"
+#include "proxy/control/topology.h"
+#include "proxy/terminal/console.h"
 
 namespace batchproxy {
 

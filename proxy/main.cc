@@ -3,6 +3,7 @@
 //   batchproxy [--config FILE] [flags]     serve
 //   batchproxy check [--config] FILE       look at a configuration
 //   batchproxy worker-config FILE          the file that the workers should use
+//   batchproxy keys                        every key of the configuration
 //   batchproxy sim-engine MODEL [flags]    a simulated vLLM server
 //
 // Exit codes: 0 fine, 1 run-time failure, 2 usage or configuration, 4 no engine has started.
@@ -29,22 +30,22 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
-#include "backends/resolver.h"
+#include "backends/names/resolver.h"
 #include "backends/sim/sim_engine.h"
 #include "configs/describe.h"
-#include "configs/home_path.h"
 #include "configs/host_port.h"
 #include "configs/loader.h"
-#include "configs/nearest_name.h"
 #include "configs/overrides.h"
-#include "configs/printable.h"
-#include "configs/value_reader.h"
-#include "configs/worker_config.h"
-#include "launcher/command_line.h"
-#include "launcher/shim.h"
-#include "proxy/api_keys.h"
+#include "configs/text/home_path.h"
+#include "configs/text/nearest_name.h"
+#include "configs/text/printable.h"
+#include "configs/worker/worker_config.h"
+#include "configs/yaml/values.h"
+#include "launcher/plan/command_line.h"
+#include "launcher/process/shim.h"
 #include "proxy/app.h"
-#include "proxy/log_level.h"
+#include "proxy/control/log_level.h"
+#include "proxy/wire/api_keys.h"
 
 namespace batchproxy {
 namespace {

@@ -1,5 +1,5 @@
-// backends/answer_head.cc - see answer_head.h.
-#include "backends/answer_head.h"
+// backends/call/answer_head.cc - see answer_head.h.
+#include "backends/call/answer_head.h"
 
 #include <algorithm>
 #include <charconv>

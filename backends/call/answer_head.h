@@ -1,4 +1,4 @@
-// backends/answer_head.h - AnswerHead: what of the head of a backend's answer is passed on.
+// backends/call/answer_head.h - AnswerHead: what of the head of a backend's answer is passed on.
 //
 // Threading: a value, any thread.
 #pragma once
@@ -6,7 +6,7 @@
 #include <array>
 #include <string_view>
 
-#include "batcher/ticket.h"
+#include "batcher/time.h"
 
 namespace batchproxy {
 

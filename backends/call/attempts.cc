@@ -1,5 +1,5 @@
-// backends/attempts.cc - see attempts.h.
-#include "backends/attempts.h"
+// backends/call/attempts.cc - see attempts.h.
+#include "backends/call/attempts.h"
 
 namespace batchproxy {
 

@@ -1,4 +1,5 @@
-// backends/attempts.h - Attempts: what becomes of a request after each try to have it answered.
+// backends/call/attempts.h - Attempts: what becomes of a request after each try to have it
+// answered.
 //
 // Sans-io. Kinds of ends:
 //  - no answer: the connection could not be made, or ended before the answer was whole. That tells
@@ -23,7 +24,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include "backends/call_failure.h"
+#include "backends/call/call_failure.h"
 #include "batcher/breaker.h"
 #include "batcher/ticket.h"
 

@@ -1,5 +1,5 @@
-// backends/call_failure.cc - see call_failure.h.
-#include "backends/call_failure.h"
+// backends/call/call_failure.cc - see call_failure.h.
+#include "backends/call/call_failure.h"
 
 namespace batchproxy {
 

@@ -1,4 +1,4 @@
-// backends/call_failure.h - how a call to a backend can fail.
+// backends/call/call_failure.h - how a call to a backend can fail.
 //
 // Threading: values, any thread.
 #pragma once

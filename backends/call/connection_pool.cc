@@ -1,5 +1,5 @@
-// backends/connection_pool.cc - see connection_pool.h.
-#include "backends/connection_pool.h"
+// backends/call/connection_pool.cc - see connection_pool.h.
+#include "backends/call/connection_pool.h"
 
 #include <algorithm>
 #include <cerrno>

@@ -1,4 +1,5 @@
-// backends/connection_pool.h - ConnectionPool: one I/O thread's keep-alive connections to backends.
+// backends/call/connection_pool.h - ConnectionPool: one I/O thread's keep-alive connections to
+// backends.
 //
 // Threading: confined to one I/O thread.
 #pragma once
@@ -9,7 +10,7 @@
 #include <vector>
 
 #include "backends/endpoint.h"
-#include "backends/http/connection.h"
+#include "backends/net/connection.h"
 
 namespace batchproxy {
 

@@ -1,5 +1,5 @@
-// backends/control_stream.cc - see control_stream.h.
-#include "backends/control_stream.h"
+// backends/call/control_stream.cc - see control_stream.h.
+#include "backends/call/control_stream.h"
 
 #include <boost/asio/redirect_error.hpp>
 

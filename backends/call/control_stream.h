@@ -1,13 +1,13 @@
-// backends/control_stream.h - ControlStream: the control thread's own connections to backends, for
-// probes and orders. Clients' requests go through ConnectionPool.
+// backends/call/control_stream.h - ControlStream: the control thread's own connections to backends,
+// for probes and orders. Clients' requests go through ConnectionPool.
 //
 // Threading: the io_context's own thread.
 #pragma once
 
 #include <boost/beast/core/tcp_stream.hpp>
 
-#include "backends/addresses.h"
-#include "backends/http/task.h"
+#include "backends/names/addresses.h"
+#include "backends/net/task.h"
 
 namespace batchproxy {
 

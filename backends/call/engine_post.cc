@@ -1,5 +1,5 @@
-// backends/engine_post.cc - see engine_post.h.
-#include "backends/engine_post.h"
+// backends/call/engine_post.cc - see engine_post.h.
+#include "backends/call/engine_post.h"
 
 #include <boost/asio/redirect_error.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
@@ -7,7 +7,7 @@
 #include <boost/beast/http/string_body.hpp>
 #include <boost/beast/http/write.hpp>
 
-#include "backends/control_stream.h"
+#include "backends/call/control_stream.h"
 
 namespace batchproxy {
 

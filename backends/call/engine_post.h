@@ -1,5 +1,5 @@
-// backends/engine_post.h - one POST to an engine from the control thread, for what an operator asks
-// of it. Clients' requests go through UpstreamCall.
+// backends/call/engine_post.h - one POST to an engine from the control thread, for what an operator
+// asks of it. Clients' requests go through UpstreamCall.
 //
 // Threading: the io_context's own thread.
 #pragma once
@@ -8,7 +8,7 @@
 #include <string>
 
 #include "backends/endpoint.h"
-#include "backends/http/task.h"
+#include "backends/net/task.h"
 
 namespace batchproxy {
 

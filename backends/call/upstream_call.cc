@@ -1,12 +1,12 @@
-// backends/upstream_call.cc - see upstream_call.h.
-#include "backends/upstream_call.h"
+// backends/call/upstream_call.cc - see upstream_call.h.
+#include "backends/call/upstream_call.h"
 
 #include <algorithm>
 #include <array>
 #include <span>
 #include <utility>
 
-#include "backends/answer_check.h"
+#include "backends/json/answer_check.h"
 
 namespace batchproxy {
 

@@ -1,4 +1,4 @@
-// backends/upstream_call.h - UpstreamCall: one request to one backend, and its answer.
+// backends/call/upstream_call.h - UpstreamCall: one request to one backend, and its answer.
 //
 // The request is rebuilt from scratch: our own request line and framing, and of the client's fields
 // only those that the caller chose. Framing bytes of a client never reach a backend.
@@ -12,13 +12,13 @@
 #include <string>
 #include <string_view>
 
-#include "backends/answer_head.h"
-#include "backends/call_failure.h"
-#include "backends/connection_pool.h"
+#include "backends/call/answer_head.h"
+#include "backends/call/call_failure.h"
+#include "backends/call/connection_pool.h"
 #include "backends/http/body.h"
-#include "backends/http/buffer.h"
 #include "backends/http/field_filter.h"
 #include "backends/http/head.h"
+#include "backends/net/buffer.h"
 
 namespace batchproxy {
 

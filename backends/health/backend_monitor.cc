@@ -1,5 +1,5 @@
-// backends/backend_monitor.cc - see backend_monitor.h.
-#include "backends/backend_monitor.h"
+// backends/health/backend_monitor.cc - see backend_monitor.h.
+#include "backends/health/backend_monitor.h"
 
 #include <algorithm>
 
@@ -12,7 +12,7 @@
 #include <boost/beast/http/write.hpp>
 #include <simdjson.h>
 
-#include "backends/control_stream.h"
+#include "backends/call/control_stream.h"
 
 namespace batchproxy {
 

@@ -1,4 +1,5 @@
-// backends/backend_monitor.h - BackendMonitor: asks each backend how it is and what it serves.
+// backends/health/backend_monitor.h - BackendMonitor: asks each backend how it is and what it
+// serves.
 //
 // GET /health on a timer, sooner when a call has failed, or what a server without it has instead:
 // see HealthPath. GET /v1/models and /openapi.json each time a backend comes up, and /v1/models now
@@ -17,11 +18,11 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include "backends/endpoint.h"
-#include "backends/engine_metrics.h"
-#include "backends/health_path.h"
-#include "backends/health_tracker.h"
-#include "backends/http/task.h"
-#include "backends/model_table.h"
+#include "backends/health/engine_metrics.h"
+#include "backends/health/health_path.h"
+#include "backends/health/health_tracker.h"
+#include "backends/health/model_table.h"
+#include "backends/net/task.h"
 
 namespace batchproxy {
 

@@ -1,5 +1,5 @@
-// backends/engine_metrics.cc - see engine_metrics.h.
-#include "backends/engine_metrics.h"
+// backends/health/engine_metrics.cc - see engine_metrics.h.
+#include "backends/health/engine_metrics.h"
 
 #include <charconv>
 

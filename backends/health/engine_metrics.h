@@ -1,4 +1,4 @@
-// backends/engine_metrics.h - what an engine's /metrics says to the scheduler.
+// backends/health/engine_metrics.h - what an engine's /metrics says to the scheduler.
 //
 // Sources: vLLM's v1/metrics/loggers.py. With data parallelism there is one series per `engine`
 // label: they are summed.

@@ -1,5 +1,5 @@
-// backends/health_path.cc - see health_path.h.
-#include "backends/health_path.h"
+// backends/health/health_path.cc - see health_path.h.
+#include "backends/health/health_path.h"
 
 #include <utility>
 

@@ -1,5 +1,5 @@
-// backends/health_path.h - HealthPath: which path tells that a backend lives. Decides from what it
-// has answered before, since not every server has GET /health.
+// backends/health/health_path.h - HealthPath: which path tells that a backend lives. Decides from
+// what it has answered before, since not every server has GET /health.
 //
 // Sans-io. A look asks what begin() says, then what on_answer() says, until that knows. It asks
 //

@@ -1,5 +1,5 @@
-// backends/health_tracker.cc - see health_tracker.h.
-#include "backends/health_tracker.h"
+// backends/health/health_tracker.cc - see health_tracker.h.
+#include "backends/health/health_tracker.h"
 
 #include <algorithm>
 

@@ -1,5 +1,5 @@
-// backends/health_tracker.h - HealthTracker: is this backend fit for work? Decides from what probes
-// and calls report.
+// backends/health/health_tracker.h - HealthTracker: is this backend fit for work? Decides from what
+// probes and calls report.
 //
 // Sans-io. A refused connection or a 503 from /health is believed at once; silence is not, because
 // a busy vLLM answers /health late: it is believed when nothing good has come for a while.
@@ -9,7 +9,7 @@
 
 #include <optional>
 
-#include "batcher/ticket.h"
+#include "batcher/time.h"
 
 namespace batchproxy {
 

@@ -1,5 +1,5 @@
-// backends/model_table.cc - see model_table.h.
-#include "backends/model_table.h"
+// backends/health/model_table.cc - see model_table.h.
+#include "backends/health/model_table.h"
 
 #include <algorithm>
 #include <utility>

@@ -1,4 +1,4 @@
-// backends/model_table.h - ModelTable: which backends serve which model name.
+// backends/health/model_table.h - ModelTable: which backends serve which model name.
 //
 // Threading: immutable once built; every I/O thread holds a pointer to the newest.
 #pragma once
@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "batcher/ticket.h"
+#include "batcher/backend_set.h"
 
 namespace batchproxy {
 

@@ -7,11 +7,11 @@
 #include <optional>
 #include <string_view>
 
-#include "backends/http/buffer.h"
 #include "backends/http/chunked.h"
-#include "backends/http/connection.h"
 #include "backends/http/head.h"
-#include "backends/http/task.h"
+#include "backends/net/buffer.h"
+#include "backends/net/connection.h"
+#include "backends/net/task.h"
 
 namespace batchproxy::http {
 

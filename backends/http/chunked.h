@@ -1,6 +1,6 @@
 // backends/http/chunked.h - the strict decoder of `Transfer-Encoding: chunked`.
 //
-// Sans-io and incremental: give it bytes as they come, in any cut. Sizes are 1 to 8 hex digits,
+// Sans-io and incremental: give it bytes as they come, in any cut. Sizes are 1 to 15 hex digits,
 // extensions are counted and dropped, trailers are bounded and dropped.
 //
 // Threading: confined to one I/O thread.

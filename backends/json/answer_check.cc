@@ -1,5 +1,5 @@
-// backends/answer_check.cc - see answer_check.h.
-#include "backends/answer_check.h"
+// backends/json/answer_check.cc - see answer_check.h.
+#include "backends/json/answer_check.h"
 
 #include <algorithm>
 #include <cstddef>
@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "backends/http/head.h"
-#include "backends/json_fault.h"
+#include "backends/json/json_fault.h"
 
 namespace batchproxy {
 

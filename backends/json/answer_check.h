@@ -1,4 +1,4 @@
-// backends/answer_check.h - AnswerChecker: is this answer the JSON that its client waits for?
+// backends/json/answer_check.h - AnswerChecker: is this answer the JSON that its client waits for?
 //
 // An engine that is dying, or something else on its port, may say 200 and send half an object, or a
 // page of HTML. Such a body is never relayed. Its Content-Type decides nothing: servers are
@@ -12,8 +12,8 @@
 
 #include <simdjson.h>
 
-#include "backends/answer_head.h"
-#include "backends/call_failure.h"
+#include "backends/call/answer_head.h"
+#include "backends/call/call_failure.h"
 
 namespace batchproxy {
 

@@ -1,5 +1,5 @@
-// backends/body_scan.cc - see body_scan.h.
-#include "backends/body_scan.h"
+// backends/json/body_scan.cc - see body_scan.h.
+#include "backends/json/body_scan.h"
 
 #include <algorithm>
 #include <array>
@@ -9,9 +9,9 @@
 #include <string>
 #include <utility>
 
-#include "backends/http/buffer.h"
-#include "backends/json_fault.h"
-#include "backends/raw_json.h"
+#include "backends/json/json_fault.h"
+#include "backends/json/raw_json.h"
+#include "backends/net/buffer.h"
 
 namespace batchproxy {
 

@@ -1,4 +1,4 @@
-// backends/body_scan.h - BodyScanner: the one look at a request's JSON.
+// backends/json/body_scan.h - BodyScanner: the one look at a request's JSON.
 //
 // Finds what scheduling needs and leaves the bytes alone: they are forwarded as they came, so
 // unknown fields, lone surrogates and number spellings survive.
@@ -12,7 +12,6 @@
 
 #include <simdjson.h>
 
-#include "batcher/error.h"
 #include "batcher/ticket.h"
 
 namespace batchproxy {

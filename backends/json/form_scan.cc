@@ -1,5 +1,5 @@
-// backends/form_scan.cc - see form_scan.h.
-#include "backends/form_scan.h"
+// backends/json/form_scan.cc - see form_scan.h.
+#include "backends/json/form_scan.h"
 
 #include <algorithm>
 #include <array>

@@ -1,5 +1,5 @@
-// backends/form_scan.h - the one look at a multipart/form-data body (RFC 7578): what scheduling
-// needs of a form that carries a file.
+// backends/json/form_scan.h - the one look at a multipart/form-data body (RFC 7578): what
+// scheduling needs of a form that carries a file.
 //
 // The bytes are forwarded as they came. A form that is not plain to read is the engine's to refuse:
 // here it just names nothing.

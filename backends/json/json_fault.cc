@@ -1,5 +1,5 @@
-// backends/json_fault.cc - see json_fault.h.
-#include "backends/json_fault.h"
+// backends/json/json_fault.cc - see json_fault.h.
+#include "backends/json/json_fault.h"
 
 #include <algorithm>
 #include <cstdint>

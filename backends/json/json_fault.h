@@ -1,4 +1,4 @@
-// backends/json_fault.h - where a text stops being JSON, for messages.
+// backends/json/json_fault.h - where a text stops being JSON, for messages.
 //
 // Nothing here is on the way of what is well-formed: the parsers that refuse a text do not say
 // where.

@@ -1,12 +1,12 @@
-// backends/list_codec.cc - see list_codec.h.
-#include "backends/list_codec.h"
+// backends/json/list_codec.cc - see list_codec.h.
+#include "backends/json/list_codec.h"
 
 #include <algorithm>
 #include <charconv>
 #include <numeric>
 #include <utility>
 
-#include "backends/raw_json.h"
+#include "backends/json/raw_json.h"
 
 namespace batchproxy {
 

@@ -1,4 +1,4 @@
-// backends/list_codec.h - several requests in one list call, and one list over several calls.
+// backends/json/list_codec.h - several requests in one list call, and one list over several calls.
 //
 //   pack      requests that differ in their prompt alone ─▶ one body with a list of prompts
 //   unpack    the answer to that ─▶ an answer for each, in the shape of a lone one
@@ -21,7 +21,7 @@
 
 #include <simdjson.h>
 
-#include "backends/answer_check.h"
+#include "backends/json/answer_check.h"
 
 namespace batchproxy {
 

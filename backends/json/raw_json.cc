@@ -1,5 +1,5 @@
-// backends/raw_json.cc - see raw_json.h.
-#include "backends/raw_json.h"
+// backends/json/raw_json.cc - see raw_json.h.
+#include "backends/json/raw_json.h"
 
 namespace batchproxy {
 

@@ -1,4 +1,4 @@
-// backends/raw_json.h - JSON values as the bytes that they are written in.
+// backends/json/raw_json.h - JSON values as the bytes that they are written in.
 //
 // Threading: pure functions, any thread.
 #pragma once

@@ -1,5 +1,5 @@
-// backends/addresses.cc - see addresses.h.
-#include "backends/addresses.h"
+// backends/names/addresses.cc - see addresses.h.
+#include "backends/names/addresses.h"
 
 #include <algorithm>
 #include <utility>

@@ -1,4 +1,4 @@
-// backends/addresses.h - Addresses: where a backend may be found, and in which order to try.
+// backends/names/addresses.h - Addresses: where a backend may be found, and in which order to try.
 //
 // Threading: values and pure functions, any thread.
 #pragma once
@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "backends/http/task.h"
-#include "batcher/ticket.h"
+#include "backends/net/task.h"
+#include "batcher/time.h"
 
 namespace batchproxy {
 

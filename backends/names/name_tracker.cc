@@ -1,5 +1,5 @@
-// backends/name_tracker.cc - see name_tracker.h.
-#include "backends/name_tracker.h"
+// backends/names/name_tracker.cc - see name_tracker.h.
+#include "backends/names/name_tracker.h"
 
 #include <utility>
 

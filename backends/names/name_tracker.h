@@ -1,5 +1,5 @@
-// backends/name_tracker.h - NameTracker: where does the name of a backend lead, and when is it to
-// be looked up again? Decides from what look-ups and calls report.
+// backends/names/name_tracker.h - NameTracker: where does the name of a backend lead, and when is
+// it to be looked up again? Decides from what look-ups and calls report.
 //
 // Sans-io. A working backend is not given up because its name cannot be looked up just now. Once it
 // does not work and its name is gone, so are its addresses: they may be another server's by then.
@@ -11,7 +11,7 @@
 #include <string>
 #include <utility>
 
-#include "backends/addresses.h"
+#include "backends/names/addresses.h"
 
 namespace batchproxy {
 

@@ -1,5 +1,5 @@
-// backends/name_watch.cc - see name_watch.h.
-#include "backends/name_watch.h"
+// backends/names/name_watch.cc - see name_watch.h.
+#include "backends/names/name_watch.h"
 
 #include <utility>
 

@@ -1,5 +1,5 @@
-// backends/name_watch.h - NameWatch: looks the names of backends up, again and again, and says when
-// one has moved. NameTracker decides when, and what an answer means.
+// backends/names/name_watch.h - NameWatch: looks the names of backends up, again and again, and
+// says when one has moved. NameTracker decides when, and what an answer means.
 //
 // Threading: confined to the control thread's io_context.
 #pragma once
@@ -10,8 +10,9 @@
 
 #include <boost/asio/steady_timer.hpp>
 
-#include "backends/name_tracker.h"
-#include "backends/resolver.h"
+#include "backends/names/name_tracker.h"
+#include "backends/names/resolver.h"
+#include "batcher/backend_set.h"
 
 namespace batchproxy {
 

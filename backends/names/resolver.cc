@@ -1,5 +1,5 @@
-// backends/resolver.cc - see resolver.h.
-#include "backends/resolver.h"
+// backends/names/resolver.cc - see resolver.h.
+#include "backends/names/resolver.h"
 
 #include <mutex>
 #include <system_error>

@@ -1,4 +1,5 @@
-// backends/resolver.h - Resolver: who turns names into addresses; the seam that tests replace.
+// backends/names/resolver.h - Resolver: who turns names into addresses; the seam that tests
+// replace.
 //
 // Threading: confined to the control thread, except look_up(), which blocks and may be called
 // anywhere.
@@ -7,7 +8,7 @@
 #include <functional>
 #include <memory>
 
-#include "backends/addresses.h"
+#include "backends/names/addresses.h"
 #include "configs/host_port.h"
 
 namespace batchproxy {

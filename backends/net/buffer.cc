@@ -1,5 +1,5 @@
-// backends/http/buffer.cc - see buffer.h.
-#include "backends/http/buffer.h"
+// backends/net/buffer.cc - see buffer.h.
+#include "backends/net/buffer.h"
 
 #include <algorithm>
 #include <cstring>

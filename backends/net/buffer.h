@@ -1,4 +1,4 @@
-// backends/http/buffer.h - Buffer: bytes being read; BufferPool: a thread's spare ones.
+// backends/net/buffer.h - Buffer: bytes being read; BufferPool: a thread's spare ones.
 //
 // A connection holds a Buffer only between its first and its last byte, so an idle one costs no
 // buffer memory. Buffers carry enough slack behind their content for simdjson to read past the end.

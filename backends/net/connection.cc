@@ -1,5 +1,5 @@
-// backends/http/connection.cc - see connection.h.
-#include "backends/http/connection.h"
+// backends/net/connection.cc - see connection.h.
+#include "backends/net/connection.h"
 
 #include <algorithm>
 #include <array>

@@ -1,4 +1,4 @@
-// backends/http/connection.h - Connection: one TCP connection, client's or backend's, that costs
+// backends/net/connection.h - Connection: one TCP connection, client's or backend's, that costs
 // nothing while idle and notices at any time that its peer has left.
 //
 // The thread's Poller reports all the time, so no buffer is held while nothing arrives, and a peer
@@ -19,10 +19,10 @@
 
 #include <boost/asio/buffer.hpp>
 
-#include "backends/http/deadline.h"
-#include "backends/http/poller.h"
-#include "backends/http/task.h"
-#include "backends/http/waiter.h"
+#include "backends/net/deadline.h"
+#include "backends/net/poller.h"
+#include "backends/net/task.h"
+#include "backends/net/waiter.h"
 
 namespace batchproxy {
 

@@ -1,4 +1,4 @@
-// backends/http/deadline.h - many deadlines on one timer.
+// backends/net/deadline.h - many deadlines on one timer.
 //
 // Nearly every deadline is cleared, or put off, before it comes, so that must cost next to nothing:
 // a deadline stays where it is in an ordered set, and only when its place there has come is it
@@ -14,8 +14,8 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/intrusive/set.hpp>
 
-#include "backends/http/task.h"
-#include "batcher/ticket.h"
+#include "backends/net/task.h"
+#include "batcher/time.h"
 
 namespace batchproxy {
 

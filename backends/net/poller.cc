@@ -1,5 +1,5 @@
-// backends/http/poller.cc - see poller.h.
-#include "backends/http/poller.h"
+// backends/net/poller.cc - see poller.h.
+#include "backends/net/poller.h"
 
 #include <array>
 #include <cerrno>

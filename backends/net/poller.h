@@ -1,4 +1,4 @@
-// backends/http/poller.h - Poller: which of an I/O thread's sockets have become ready.
+// backends/net/poller.h - Poller: which of an I/O thread's sockets have become ready.
 //
 // Asio's own sockets ask the kernel anew for every wait, which is two system calls a request. Here
 // a socket is registered once, edge-triggered, in an epoll set that Asio watches as one descriptor:
@@ -16,7 +16,7 @@
 #include <boost/intrusive/list.hpp>
 #include <sys/epoll.h>
 
-#include "backends/http/task.h"
+#include "backends/net/task.h"
 
 namespace batchproxy {
 

@@ -1,4 +1,4 @@
-// backends/http/task.h - the coroutine type of the data path, and the tokens that go with it.
+// backends/net/task.h - the coroutine type of the data path, and the tokens that go with it.
 //
 // Executors are concrete (an io_context's own), not type-erased: that is measurably cheaper per
 // operation, and every I/O thread has its own single-threaded io_context anyway.

@@ -1,4 +1,4 @@
-// backends/http/waiter.h - Waiter: where one coroutine sleeps until somebody wakes it.
+// backends/net/waiter.h - Waiter: where one coroutine sleeps until somebody wakes it.
 //
 // Holds the coroutine's own handler, of its concrete type, and needs no coroutine of its own:
 // sleeping allocates nothing.
@@ -13,7 +13,7 @@
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/post.hpp>
 
-#include "backends/http/task.h"
+#include "backends/net/task.h"
 
 namespace batchproxy {
 

@@ -1,5 +1,5 @@
-// configs/diagnostic.cc - collecting and printing findings.
-#include "configs/diagnostic.h"
+// configs/text/diagnostic.cc - collecting and printing findings.
+#include "configs/text/diagnostic.h"
 
 #include <algorithm>
 #include <string_view>

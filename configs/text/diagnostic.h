@@ -1,4 +1,4 @@
-// configs/diagnostic.h - one finding about the configuration, printed the way compilers do.
+// configs/text/diagnostic.h - one finding about the configuration, printed the way compilers do.
 //
 // Threading: immutable once made.
 #pragma once

@@ -1,5 +1,5 @@
-// configs/home_path.cc - looks into HOME.
-#include "configs/home_path.h"
+// configs/text/home_path.cc - looks into HOME.
+#include "configs/text/home_path.h"
 
 #include <cstdlib>
 

@@ -1,4 +1,5 @@
-// configs/home_path.h - "~/logs" as a shell would read it: no shell reads what stands in a file.
+// configs/text/home_path.h - "~/logs" as a shell would read it: no shell reads what stands in a
+// file.
 //
 // Threading: any thread, as long as nobody changes HOME.
 #pragma once

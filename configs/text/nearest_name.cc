@@ -1,5 +1,5 @@
-// configs/nearest_name.cc - Damerau-Levenshtein distance (optimal string alignment).
-#include "configs/nearest_name.h"
+// configs/text/nearest_name.cc - Damerau-Levenshtein distance (optimal string alignment).
+#include "configs/text/nearest_name.h"
 
 #include <algorithm>
 #include <cctype>

@@ -1,4 +1,4 @@
-// configs/nearest_name.h - "did you mean ...?"
+// configs/text/nearest_name.h - "did you mean ...?"
 //
 // Threading: any thread; no state.
 #pragma once

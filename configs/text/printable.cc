@@ -1,5 +1,5 @@
-// configs/printable.cc - see printable.h.
-#include "configs/printable.h"
+// configs/text/printable.cc - see printable.h.
+#include "configs/text/printable.h"
 
 namespace batchproxy {
 

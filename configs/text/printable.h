@@ -1,4 +1,4 @@
-// configs/printable.h - text of others made safe for a terminal and for a log of lines.
+// configs/text/printable.h - text of others made safe for a terminal and for a log of lines.
 //
 // Threading: pure functions, any thread.
 #pragma once

@@ -1,11 +1,11 @@
-// configs/argument_names.cc - the names we know, and vLLM's short forms of them.
-#include "configs/argument_names.h"
+// configs/vllm/argument_names.cc - the names we know, and vLLM's short forms of them.
+#include "configs/vllm/argument_names.h"
 
 #include <algorithm>
 #include <array>
 #include <utility>
 
-#include "configs/nearest_name.h"
+#include "configs/text/nearest_name.h"
 
 namespace batchproxy {
 namespace {

@@ -1,4 +1,4 @@
-// configs/argument_names.h - the names of vLLM's arguments, however they are written.
+// configs/vllm/argument_names.h - the names of vLLM's arguments, however they are written.
 //
 // Threading: any thread; no state.
 #pragma once

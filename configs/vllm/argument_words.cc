@@ -1,12 +1,12 @@
-// configs/argument_words.cc - from words to keys and values.
-#include "configs/argument_words.h"
+// configs/vllm/argument_words.cc - from words to keys and values.
+#include "configs/vllm/argument_words.h"
 
 #include <cctype>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-#include "configs/value_reader.h"
+#include "configs/yaml/values.h"
 
 namespace batchproxy {
 namespace {

@@ -1,4 +1,4 @@
-// configs/argument_words.h - `vllm_args` as on a command line: "--max-num-seqs 64 -tp 2".
+// configs/vllm/argument_words.h - `vllm_args` as on a command line: "--max-num-seqs 64 -tp 2".
 //
 // Threading: any thread; no state.
 #pragma once
@@ -6,8 +6,8 @@
 #include <optional>
 #include <string>
 
-#include "configs/diagnostic.h"
-#include "configs/yaml_tree.h"
+#include "configs/text/diagnostic.h"
+#include "configs/yaml/tree.h"
 
 namespace batchproxy {
 

@@ -1,16 +1,16 @@
-// configs/arguments.cc - reading and judging vLLM arguments.
-#include "configs/arguments.h"
+// configs/vllm/arguments.cc - reading and judging vLLM arguments.
+#include "configs/vllm/arguments.h"
 
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <utility>
 
-#include "configs/argument_words.h"
-#include "configs/home_path.h"
-#include "configs/json_text.h"
-#include "configs/nearest_name.h"
-#include "configs/value_reader.h"
+#include "configs/text/home_path.h"
+#include "configs/text/nearest_name.h"
+#include "configs/vllm/argument_words.h"
+#include "configs/yaml/json_text.h"
+#include "configs/yaml/values.h"
 
 namespace batchproxy {
 namespace {

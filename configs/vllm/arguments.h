@@ -1,4 +1,4 @@
-// configs/arguments.h - what we know about vLLM's own arguments, as written under `vllm_args`.
+// configs/vllm/arguments.h - what we know about vLLM's own arguments, as written under `vllm_args`.
 //
 // Threading: any thread; no state.
 #pragma once
@@ -8,9 +8,9 @@
 #include <string>
 #include <string_view>
 
-#include "configs/argument_names.h"
 #include "configs/options.h"
-#include "configs/yaml_tree.h"
+#include "configs/vllm/argument_names.h"
+#include "configs/yaml/tree.h"
 
 namespace batchproxy {
 

@@ -1,5 +1,5 @@
-// configs/engine_wish.cc - from launcher.servers and the parallel sizes to engines.
-#include "configs/engine_wish.h"
+// configs/vllm/engine_wish.cc - from launcher.servers and the parallel sizes to engines.
+#include "configs/vllm/engine_wish.h"
 
 #include <algorithm>
 #include <array>
@@ -7,7 +7,7 @@
 #include <string_view>
 #include <variant>
 
-#include "configs/arguments.h"
+#include "configs/vllm/arguments.h"
 
 namespace batchproxy {
 namespace {

@@ -1,5 +1,5 @@
-// configs/engine_wish.h - which engines are to be started, and how many GPUs they take: counted
-// here once, for `check` and for the launcher's plan.
+// configs/vllm/engine_wish.h - which engines are to be started, and how many GPUs they take:
+// counted here once, for `check` and for the launcher's plan.
 //
 // Threading: pure functions over values.
 #pragma once

@@ -1,4 +1,4 @@
-// configs/vllm_environment.cc - the VLLM_* names that people's launch scripts export.
+// configs/vllm/environment.cc - the VLLM_* names that people's launch scripts export.
 //
 // vLLM itself reads none of these as this program does, and gives VLLM_PORT another meaning, so
 // each use is announced.
@@ -7,10 +7,10 @@
 #include <string_view>
 #include <utility>
 
-#include "configs/arguments.h"
-#include "configs/binder.h"
 #include "configs/loader.h"
 #include "configs/overrides.h"
+#include "configs/vllm/arguments.h"
+#include "configs/yaml/binder.h"
 
 namespace batchproxy {
 namespace {

@@ -1,5 +1,6 @@
-// configs/worker_config.cc - edits the lines that must change, then reads the result to check it.
-#include "configs/worker_config.h"
+// configs/worker/worker_config.cc - edits the lines that must change, then reads the result to
+// check it.
+#include "configs/worker/worker_config.h"
 
 #include <algorithm>
 #include <cctype>
@@ -9,8 +10,8 @@
 #include <optional>
 #include <utility>
 
-#include "configs/worker_keys.h"
-#include "configs/yaml_tree.h"
+#include "configs/worker/worker_keys.h"
+#include "configs/yaml/tree.h"
 
 namespace batchproxy {
 namespace {

@@ -1,4 +1,5 @@
-// configs/worker_config.h - the file that the workers should use once batchproxy serves them.
+// configs/worker/worker_config.h - the file that the workers should use once batchproxy serves
+// them.
 //
 // A worker that is given the unchanged file boots its own vLLM and batches by itself. The derived
 // file differs in boot_local, server, port, enable_batching and, where it was missing, model; every
@@ -13,7 +14,7 @@
 #include <string_view>
 #include <vector>
 
-#include "configs/diagnostic.h"
+#include "configs/text/diagnostic.h"
 
 namespace batchproxy {
 

@@ -1,11 +1,12 @@
-// configs/worker_keys.cc - where shared keys may stand, and what to say if they are misspelt.
-#include "configs/worker_keys.h"
+// configs/worker/worker_keys.cc - where shared keys may stand, and what to say if they are
+// misspelt.
+#include "configs/worker/worker_keys.h"
 
 #include <algorithm>
 #include <utility>
 
-#include "configs/binder.h"
-#include "configs/yaml_slips.h"
+#include "configs/yaml/binder.h"
+#include "configs/yaml/mistakes.h"
 
 namespace batchproxy {
 namespace {

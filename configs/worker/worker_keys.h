@@ -1,4 +1,5 @@
-// configs/worker_keys.h - finds the keys that we share with the scoring workers in their own file.
+// configs/worker/worker_keys.h - finds the keys that we share with the scoring workers in their own
+// file.
 //
 // Their schema nests; files in use also hold the same keys one level up, or bare. Everything else
 // in the file belongs to the workers and is not looked at, `rag.retriever_config.batch_size` above
@@ -12,7 +13,7 @@
 #include <vector>
 
 #include "configs/options.h"
-#include "configs/yaml_tree.h"
+#include "configs/yaml/tree.h"
 
 namespace batchproxy {
 

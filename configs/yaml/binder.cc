@@ -1,10 +1,10 @@
-// configs/binder.cc - lists of sections, unknown keys and duplicates.
-#include "configs/binder.h"
+// configs/yaml/binder.cc - lists of sections, unknown keys and duplicates.
+#include "configs/yaml/binder.h"
 
 #include <algorithm>
 #include <map>
 
-#include "configs/yaml_slips.h"
+#include "configs/yaml/mistakes.h"
 
 namespace batchproxy {
 namespace {

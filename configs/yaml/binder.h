@@ -1,4 +1,5 @@
-// configs/binder.h - puts YAML values into Keys and sections, remembering where they came from.
+// configs/yaml/binder.h - puts YAML values into Keys and sections, remembering where they came
+// from.
 //
 // Threading: confined to one load.
 #pragma once
@@ -9,10 +10,10 @@
 #include <utility>
 #include <vector>
 
-#include "configs/arguments.h"
-#include "configs/nearest_name.h"
 #include "configs/section.h"
-#include "configs/value_reader.h"
+#include "configs/text/nearest_name.h"
+#include "configs/vllm/arguments.h"
+#include "configs/yaml/values.h"
 
 namespace batchproxy {
 

@@ -1,11 +1,11 @@
-// configs/json_text.cc - writes JSON.
-#include "configs/json_text.h"
+// configs/yaml/json_text.cc - writes JSON.
+#include "configs/yaml/json_text.h"
 
 #include <array>
 #include <cstdio>
 #include <string_view>
 
-#include "configs/value_reader.h"
+#include "configs/yaml/values.h"
 
 namespace batchproxy {
 namespace {

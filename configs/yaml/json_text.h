@@ -1,11 +1,11 @@
-// configs/json_text.h - a YAML value as compact JSON, for vLLM arguments that take JSON.
+// configs/yaml/json_text.h - a YAML value as compact JSON, for vLLM arguments that take JSON.
 //
 // Threading: any thread; no state.
 #pragma once
 
 #include <string>
 
-#include "configs/yaml_tree.h"
+#include "configs/yaml/tree.h"
 
 namespace batchproxy {
 

@@ -1,5 +1,5 @@
-// configs/yaml_slips.cc - one function per slip.
-#include "configs/yaml_slips.h"
+// configs/yaml/mistakes.cc - one function per slip.
+#include "configs/yaml/mistakes.h"
 
 #include <algorithm>
 #include <array>

@@ -1,4 +1,4 @@
-// configs/yaml_slips.h - slips in YAML files as they look to whoever made them. The parser only
+// configs/yaml/mistakes.h - slips in YAML files as they look to whoever made them. The parser only
 // knows what it had expected instead.
 //
 // Threading: any thread; no state.

@@ -1,5 +1,5 @@
-// configs/yaml_tree.cc - builds the tree from yaml-cpp's parse events.
-#include "configs/yaml_tree.h"
+// configs/yaml/tree.cc - builds the tree from yaml-cpp's parse events.
+#include "configs/yaml/tree.h"
 
 #include <algorithm>
 #include <cstddef>
@@ -13,7 +13,7 @@
 #include <yaml-cpp/mark.h>
 #include <yaml-cpp/parser.h>
 
-#include "configs/yaml_slips.h"
+#include "configs/yaml/mistakes.h"
 
 namespace batchproxy {
 namespace {

@@ -1,6 +1,6 @@
-// configs/yaml_tree.h - a YAML document as a plain tree in which every key and value has a place.
+// configs/yaml/tree.h - a YAML document as a plain tree in which every key and value has a place.
 //
-// Only yaml_tree.cc knows yaml-cpp. Its own Node forgets what this program needs: where keys stand,
+// Only tree.cc knows yaml-cpp. Its own Node forgets what this program needs: where keys stand,
 // which keys are written twice, and whether a scalar was quoted.
 //
 // Threading: any thread; a Yaml is a plain value.
@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-#include "configs/diagnostic.h"
+#include "configs/text/diagnostic.h"
 
 namespace batchproxy {
 

@@ -1,14 +1,14 @@
-// configs/value_reader.cc - the rules of each type.
-#include "configs/value_reader.h"
+// configs/yaml/values.cc - the rules of each type.
+#include "configs/yaml/values.h"
 
 #include <array>
 #include <charconv>
 #include <cmath>
 #include <system_error>
 
-#include "configs/home_path.h"
-#include "configs/nearest_name.h"
-#include "configs/yaml_slips.h"
+#include "configs/text/home_path.h"
+#include "configs/text/nearest_name.h"
+#include "configs/yaml/mistakes.h"
 
 namespace batchproxy {
 namespace {

@@ -1,4 +1,4 @@
-// configs/value_reader.h - one YAML value as a typed one, or an error that says what was expected.
+// configs/yaml/values.h - one YAML value as a typed one, or an error that says what was expected.
 //
 // Threading: any thread; no state.
 #pragma once
@@ -9,9 +9,9 @@
 #include <string_view>
 #include <vector>
 
-#include "configs/diagnostic.h"
 #include "configs/key.h"
-#include "configs/yaml_tree.h"
+#include "configs/text/diagnostic.h"
+#include "configs/yaml/tree.h"
 
 namespace batchproxy {
 

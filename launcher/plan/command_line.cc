@@ -1,11 +1,11 @@
-// launcher/command_line.cc - vLLM's rules for flags, and text for shells.
-#include "launcher/command_line.h"
+// launcher/plan/command_line.cc - vLLM's rules for flags, and text for shells.
+#include "launcher/plan/command_line.h"
 
 #include <algorithm>
 #include <array>
 #include <cctype>
 
-#include "configs/arguments.h"
+#include "configs/vllm/arguments.h"
 
 namespace batchproxy {
 namespace {

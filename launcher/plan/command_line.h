@@ -1,4 +1,4 @@
-// launcher/command_line.h - from an engine's settings to its argument list and environment.
+// launcher/plan/command_line.h - from an engine's settings to its argument list and environment.
 //
 // Arguments are a list from the first to the last step; no shell ever reads them.
 //
@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "configs/options.h"
-#include "launcher/engine_plan.h"
+#include "launcher/plan/engine_plan.h"
 
 namespace batchproxy {
 

@@ -1,14 +1,14 @@
-// launcher/engine_plan.cc - how many engines, on which GPUs, with which arguments.
-#include "launcher/engine_plan.h"
+// launcher/plan/engine_plan.cc - how many engines, on which GPUs, with which arguments.
+#include "launcher/plan/engine_plan.h"
 
 #include <algorithm>
 #include <numeric>
 #include <sstream>
 #include <utility>
 
-#include "configs/engine_wish.h"
-#include "configs/home_path.h"
-#include "launcher/command_line.h"
+#include "configs/text/home_path.h"
+#include "configs/vllm/engine_wish.h"
+#include "launcher/plan/command_line.h"
 
 namespace batchproxy {
 namespace {

@@ -1,4 +1,4 @@
-// launcher/engine_plan.h - what to start: one EnginePlan for each engine, worked out before
+// launcher/plan/engine_plan.h - what to start: one EnginePlan for each engine, worked out before
 // anything runs, so that `--dry-run` shows exactly what a real run would do.
 //
 // Threading: pure functions over values.
@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "configs/options.h"
-#include "launcher/gpu.h"
+#include "launcher/plan/gpu.h"
 #include "launcher/result.h"
 
 namespace batchproxy {

@@ -1,5 +1,5 @@
-// launcher/executable.cc - the search that execvp would do, with an answer before the fork.
-#include "launcher/executable.h"
+// launcher/plan/executable.cc - the search that execvp would do, with an answer before the fork.
+#include "launcher/plan/executable.h"
 
 #include <algorithm>
 #include <filesystem>

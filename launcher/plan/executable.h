@@ -1,4 +1,4 @@
-// launcher/executable.h - finds programs on PATH before anything is started.
+// launcher/plan/executable.h - finds programs on PATH before anything is started.
 //
 // Threading: any thread.
 #pragma once
@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "launcher/engine_plan.h"
+#include "launcher/plan/engine_plan.h"
 #include "launcher/result.h"
 
 namespace batchproxy {

@@ -1,5 +1,5 @@
-// launcher/gpu_inventory.cc - asks NVIDIA's driver library, if the machine has one.
-#include "launcher/gpu_inventory.h"
+// launcher/plan/gpu_inventory.cc - asks NVIDIA's driver library, if the machine has one.
+#include "launcher/plan/gpu_inventory.h"
 
 #include <algorithm>
 #include <charconv>

@@ -1,4 +1,4 @@
-// launcher/gpu_inventory.h - which GPUs we may give to engines.
+// launcher/plan/gpu_inventory.h - which GPUs we may give to engines.
 //
 // Threading: any thread; call once at start-up (the driver may take a second to answer).
 #pragma once
@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "launcher/gpu.h"
+#include "launcher/plan/gpu.h"
 #include "launcher/result.h"
 
 namespace batchproxy {

@@ -1,4 +1,4 @@
-// launcher/descriptor.h - a file descriptor that is closed.
+// launcher/process/descriptor.h - a file descriptor that is closed.
 //
 // Threading: confined to one thread.
 #pragma once

@@ -1,5 +1,5 @@
-// launcher/engine_logs.cc - open() and flock(), and what to say when they fail.
-#include "launcher/engine_logs.h"
+// launcher/process/engine_logs.cc - open() and flock(), and what to say when they fail.
+#include "launcher/process/engine_logs.h"
 
 #include <cerrno>
 #include <cstring>

@@ -1,5 +1,5 @@
-// launcher/engine_logs.h - the engines' log files, opened before anything is started: what cannot
-// be written is told then, and no two batchproxys write to one file.
+// launcher/process/engine_logs.h - the engines' log files, opened before anything is started: what
+// cannot be written is told then, and no two batchproxys write to one file.
 //
 // Threading: confined to one thread; keep it as long as the engines live.
 #pragma once
@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "launcher/descriptor.h"
-#include "launcher/engine_plan.h"
+#include "launcher/plan/engine_plan.h"
+#include "launcher/process/descriptor.h"
 #include "launcher/result.h"
 
 namespace batchproxy {

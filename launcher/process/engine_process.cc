@@ -1,5 +1,5 @@
-// launcher/engine_process.cc - spawning a shim and reading its status lines.
-#include "launcher/engine_process.h"
+// launcher/process/engine_process.cc - spawning a shim and reading its status lines.
+#include "launcher/process/engine_process.h"
 
 #include <array>
 #include <cerrno>
@@ -18,8 +18,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "launcher/descriptor.h"
-#include "launcher/shim_status.h"
+#include "launcher/process/descriptor.h"
+#include "launcher/process/shim_status.h"
 
 namespace batchproxy {
 namespace {

@@ -1,4 +1,5 @@
-// launcher/engine_process.h - one running engine: starts its shim, talks to it, hears from it.
+// launcher/process/engine_process.h - one running engine: starts its shim, talks to it, hears from
+// it.
 //
 // Threading: confined to the executor's one thread; the hooks are called there, never from inside
 // a call into this class.
@@ -14,7 +15,7 @@
 #include <sys/types.h>
 
 #include "configs/key.h"
-#include "launcher/engine_plan.h"
+#include "launcher/plan/engine_plan.h"
 
 namespace batchproxy {
 

@@ -1,5 +1,5 @@
-// launcher/lease.cc - names of abstract unix sockets.
-#include "launcher/lease.h"
+// launcher/process/lease.cc - names of abstract unix sockets.
+#include "launcher/process/lease.h"
 
 #include <algorithm>
 #include <cstddef>

@@ -1,4 +1,4 @@
-// launcher/lease.h - what one batchproxy of this machine has, and no other: a port, a GPU.
+// launcher/process/lease.h - what one batchproxy of this machine has, and no other: a port, a GPU.
 //
 // Threading: confined to one thread.
 #pragma once
@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-#include "launcher/descriptor.h"
+#include "launcher/process/descriptor.h"
 
 namespace batchproxy {
 

@@ -1,5 +1,5 @@
-// launcher/log_tail.cc - reads the ends of files.
-#include "launcher/log_tail.h"
+// launcher/process/log_tail.cc - reads the ends of files.
+#include "launcher/process/log_tail.h"
 
 #include <algorithm>
 #include <filesystem>

@@ -1,4 +1,5 @@
-// launcher/log_tail.h - reads what an engine writes to its log file, without ever waiting for it.
+// launcher/process/log_tail.h - reads what an engine writes to its log file, without ever waiting
+// for it.
 //
 // Threading: confined to one thread.
 #pragma once

@@ -1,5 +1,5 @@
-// launcher/port_allocator.cc - tries one port after the other.
-#include "launcher/port_allocator.h"
+// launcher/process/port_allocator.cc - tries one port after the other.
+#include "launcher/process/port_allocator.h"
 
 #include <cstdint>
 #include <string>

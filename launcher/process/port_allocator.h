@@ -1,4 +1,4 @@
-// launcher/port_allocator.h - gives each engine a TCP port that no other engine will get.
+// launcher/process/port_allocator.h - gives each engine a TCP port that no other engine will get.
 //
 // An engine binds its port early but listens only minutes later, and two engines can both bind the
 // same port and find out at listen(). So a port that looks free is not enough: we also hold a lease
@@ -9,7 +9,7 @@
 
 #include <vector>
 
-#include "launcher/lease.h"
+#include "launcher/process/lease.h"
 #include "launcher/result.h"
 
 namespace batchproxy {

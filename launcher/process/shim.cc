@@ -1,8 +1,8 @@
-// launcher/shim.cc - parent of one engine, reaper of all its descendants.
+// launcher/process/shim.cc - parent of one engine, reaper of all its descendants.
 //
 // What it relies on: PR_SET_CHILD_SUBREAPER hands us every orphan of the tree, also those that
 // called setsid(), so "no child left" proves that the whole tree is gone.
-#include "launcher/shim.h"
+#include "launcher/process/shim.h"
 
 #include <algorithm>
 #include <array>
@@ -27,7 +27,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "launcher/shim_status.h"
+#include "launcher/process/shim_status.h"
 
 namespace batchproxy {
 namespace {
@@ -287,7 +287,7 @@ class Shim {
 int run_shim(int argc, char** argv) {
   const auto arguments = parse_arguments(argc, argv);
   if (!arguments) {
-    std::cerr << "engine-shim is started by batchproxy itself; see launcher/shim.h\n";
+    std::cerr << "engine-shim is started by batchproxy itself; see launcher/process/shim.h\n";
     return 2;
   }
   return Shim(*arguments).run();

@@ -1,4 +1,5 @@
-// launcher/shim.h - the hidden subcommand `engine-shim`: a small process between us and one engine.
+// launcher/process/shim.h - the hidden subcommand `engine-shim`: a small process between us and one
+// engine.
 //
 //   engine-shim --control-fd N --status-fd M --stop-timeout SECONDS --log FILE [--keep-fd L]
 //               -- PROGRAM ARGS...

@@ -1,5 +1,5 @@
-// launcher/shim_status.cc - the words of the shim's status lines.
-#include "launcher/shim_status.h"
+// launcher/process/shim_status.cc - the words of the shim's status lines.
+#include "launcher/process/shim_status.h"
 
 #include <array>
 #include <charconv>

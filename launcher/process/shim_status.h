@@ -1,4 +1,4 @@
-// launcher/shim_status.h - the lines that a shim writes about its engine.
+// launcher/process/shim_status.h - the lines that a shim writes about its engine.
 //
 //   pid 123            the engine runs
 //   exec-failed 2      it could not be started: errno of execve

@@ -1,5 +1,5 @@
-// proxy/adapter_report.cc - see adapter_report.h.
-#include "proxy/adapter_report.h"
+// proxy/admin/adapter_report.cc - see adapter_report.h.
+#include "proxy/admin/adapter_report.h"
 
 #include <algorithm>
 #include <utility>

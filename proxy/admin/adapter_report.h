@@ -1,5 +1,5 @@
-// proxy/adapter_report.h - what an operator asks of all engines about a LoRA adapter, and what has
-// come of it, engine by engine.
+// proxy/admin/adapter_report.h - what an operator asks of all engines about a LoRA adapter, and
+// what has come of it, engine by engine.
 //
 // Threading: pure functions and values, any thread.
 #pragma once
@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "backends/engine_post.h"
+#include "backends/call/engine_post.h"
 #include "batcher/error.h"
 
 namespace batchproxy {

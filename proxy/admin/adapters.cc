@@ -1,5 +1,5 @@
-// proxy/adapters.cc - see adapters.h.
-#include "proxy/adapters.h"
+// proxy/admin/adapters.cc - see adapters.h.
+#include "proxy/admin/adapters.h"
 
 #include <utility>
 
@@ -7,7 +7,7 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 
-#include "backends/http/waiter.h"
+#include "backends/net/waiter.h"
 
 namespace batchproxy {
 

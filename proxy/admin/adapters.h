@@ -1,5 +1,5 @@
-// proxy/adapters.h - gives an order about a LoRA adapter to all engines that are up, at once, and
-// waits until requests are routed by what has come of it.
+// proxy/admin/adapters.h - gives an order about a LoRA adapter to all engines that are up, at once,
+// and waits until requests are routed by what has come of it.
 //
 // Threading: confined to the control thread.
 #pragma once
@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "backends/endpoint.h"
-#include "backends/http/task.h"
-#include "backends/model_table.h"
-#include "proxy/adapter_report.h"
+#include "backends/health/model_table.h"
+#include "backends/net/task.h"
+#include "proxy/admin/adapter_report.h"
 
 namespace batchproxy {
 

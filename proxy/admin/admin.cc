@@ -1,5 +1,5 @@
-// proxy/admin.cc - see admin.h.
-#include "proxy/admin.h"
+// proxy/admin/admin.cc - see admin.h.
+#include "proxy/admin/admin.h"
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/redirect_error.hpp>
@@ -10,7 +10,7 @@
 #include <boost/beast/http/write.hpp>
 #include <spdlog/spdlog.h>
 
-#include "proxy/reply.h"
+#include "proxy/wire/reply.h"
 
 namespace batchproxy {
 

@@ -1,17 +1,17 @@
-// proxy/admin.h - the admin listener: /metrics, /status, /livez, /readyz; POST /admin/reload and
-// /admin/drain; POST /v1/load_lora_adapter and /v1/unload_lora_adapter for all engines at once.
+// proxy/admin/admin.h - the admin listener: /metrics, /status, /livez, /readyz; POST /admin/reload
+// and /admin/drain; POST /v1/load_lora_adapter and /v1/unload_lora_adapter for all engines at once.
 //
 // Threading: confined to the control thread.
 #pragma once
 
 #include <functional>
 
-#include "backends/http/task.h"
-#include "proxy/adapter_report.h"
-#include "proxy/api_keys.h"
-#include "proxy/listener.h"
-#include "proxy/reload.h"
-#include "proxy/snapshot.h"
+#include "backends/net/task.h"
+#include "proxy/admin/adapter_report.h"
+#include "proxy/admin/snapshot.h"
+#include "proxy/control/reload.h"
+#include "proxy/edge/listener.h"
+#include "proxy/wire/api_keys.h"
 
 namespace batchproxy {
 

@@ -1,5 +1,5 @@
-// proxy/metrics.cc - see metrics.h.
-#include "proxy/metrics.h"
+// proxy/admin/metrics.cc - see metrics.h.
+#include "proxy/admin/metrics.h"
 
 #include <algorithm>
 

@@ -1,4 +1,5 @@
-// proxy/metrics.h - what one I/O thread counts, and how the counts of all threads are exposed.
+// proxy/admin/metrics.h - what one I/O thread counts, and how the counts of all threads are
+// exposed.
 //
 // The conservation law, exact whenever nothing moves:
 //   received = sum of finished + queued + in flight
@@ -12,9 +13,10 @@
 #include <cstdint>
 #include <string_view>
 
-#include "backends/call_failure.h"
+#include "backends/call/call_failure.h"
+#include "batcher/backend_set.h"
 #include "batcher/error.h"
-#include "batcher/ticket.h"
+#include "batcher/time.h"
 
 namespace batchproxy {
 

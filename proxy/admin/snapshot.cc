@@ -1,5 +1,5 @@
-// proxy/snapshot.cc - see snapshot.h.
-#include "proxy/snapshot.h"
+// proxy/admin/snapshot.cc - see snapshot.h.
+#include "proxy/admin/snapshot.h"
 
 #include <algorithm>
 #include <numeric>

@@ -1,5 +1,5 @@
-// proxy/snapshot.h - the state of the whole proxy at one moment, for /status, /metrics and the
-// console: collected in one place, shown in three.
+// proxy/admin/snapshot.h - the state of the whole proxy at one moment, for /status, /metrics and
+// the console: collected in one place, shown in three.
 //
 // Threading: collected and used on the control thread.
 #pragma once
@@ -9,9 +9,9 @@
 #include <string>
 #include <vector>
 
-#include "backends/health_tracker.h"
+#include "backends/health/health_tracker.h"
 #include "batcher/flush_reason.h"
-#include "proxy/metrics.h"
+#include "proxy/admin/metrics.h"
 
 namespace batchproxy {
 

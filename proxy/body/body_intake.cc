@@ -1,5 +1,5 @@
-// proxy/body_intake.cc - see body_intake.h.
-#include "proxy/body_intake.h"
+// proxy/body/body_intake.cc - see body_intake.h.
+#include "proxy/body/body_intake.h"
 
 namespace batchproxy {
 

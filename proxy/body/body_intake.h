@@ -1,5 +1,5 @@
-// proxy/body_intake.h - BodyIntake: a request's body while it is read; ByteHold: its bytes in the
-// budget, for as long as they are held.
+// proxy/body/body_intake.h - BodyIntake: a request's body while it is read; ByteHold: its bytes in
+// the budget, for as long as they are held.
 //
 // An intake keeps the body's pace (body_pace.h), and its hold up to date (byte_budget.h). When
 // reading has stopped for want of memory, nothing may wait for ever, even if half-read bodies hold
@@ -21,10 +21,10 @@
 #include <boost/intrusive/list.hpp>
 
 #include "backends/http/body.h"
-#include "backends/http/deadline.h"
-#include "backends/http/waiter.h"
-#include "proxy/body_pace.h"
-#include "proxy/byte_budget.h"
+#include "backends/net/deadline.h"
+#include "backends/net/waiter.h"
+#include "proxy/body/body_pace.h"
+#include "proxy/body/byte_budget.h"
 
 namespace batchproxy {
 

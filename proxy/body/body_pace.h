@@ -1,4 +1,4 @@
-// proxy/body_pace.h - BodyPace: how long a client may take to send a body.
+// proxy/body/body_pace.h - BodyPace: how long a client may take to send a body.
 //
 // Not a fixed time for the whole of it: a large body on a slow line is welcome, one that stands
 // still, or drips, is not. It holds memory and a descriptor for as long as it likes to.
@@ -10,7 +10,7 @@
 #include <chrono>
 #include <cstdint>
 
-#include "batcher/ticket.h"
+#include "batcher/time.h"
 
 namespace batchproxy {
 

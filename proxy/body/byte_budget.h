@@ -1,5 +1,5 @@
-// proxy/byte_budget.h - ByteBudget: how many bytes of request bodies the whole proxy holds, and
-// what follows from it; ByteShare: one thread's part of it.
+// proxy/body/byte_budget.h - ByteBudget: how many bytes of request bodies the whole proxy holds,
+// and what follows from it; ByteShare: one thread's part of it.
 //
 // A thread takes from the budget in grains and deals with its own requests out of those, so that
 // the number that all threads share changes once in many requests, not with each.
@@ -19,7 +19,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "proxy/metrics.h"
+#include "proxy/admin/metrics.h"
 
 namespace batchproxy {
 

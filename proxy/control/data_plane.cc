@@ -1,5 +1,5 @@
-// proxy/data_plane.cc - see data_plane.h.
-#include "proxy/data_plane.h"
+// proxy/control/data_plane.cc - see data_plane.h.
+#include "proxy/control/data_plane.h"
 
 #include <algorithm>
 #include <random>
@@ -11,7 +11,7 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
-#include "proxy/ticket_facts.h"
+#include "proxy/request/ticket_facts.h"
 
 namespace batchproxy {
 

@@ -1,4 +1,5 @@
-// proxy/data_plane.h - DataPlane: the I/O threads, the lane between them, and the port they share.
+// proxy/control/data_plane.h - DataPlane: the I/O threads, the lane between them, and the port they
+// share.
 //
 // Threading: every member is called on the control thread; DataPlane posts to the others.
 #pragma once
@@ -11,12 +12,12 @@
 #include <thread>
 #include <vector>
 
-#include "backends/backend_monitor.h"
+#include "backends/health/backend_monitor.h"
 #include "batcher/lane.h"
-#include "proxy/io_thread.h"
-#include "proxy/listener.h"
-#include "proxy/snapshot.h"
-#include "proxy/topology.h"
+#include "proxy/admin/snapshot.h"
+#include "proxy/control/topology.h"
+#include "proxy/edge/listener.h"
+#include "proxy/request/io_thread.h"
 
 namespace batchproxy {
 

@@ -1,5 +1,5 @@
-// proxy/log_level.cc - see log_level.h.
-#include "proxy/log_level.h"
+// proxy/control/log_level.cc - see log_level.h.
+#include "proxy/control/log_level.h"
 
 #include <spdlog/spdlog.h>
 

@@ -1,4 +1,4 @@
-// proxy/log_level.h - how much is logged.
+// proxy/control/log_level.h - how much is logged.
 //
 // Threading: any thread.
 #pragma once

@@ -1,5 +1,5 @@
-// proxy/reload.cc - see reload.h.
-#include "proxy/reload.h"
+// proxy/control/reload.cc - see reload.h.
+#include "proxy/control/reload.h"
 
 #include <algorithm>
 

@@ -1,5 +1,5 @@
-// proxy/reload.h - what a reload of the configuration can change, and what has to wait for a
-// restart.
+// proxy/control/reload.h - what a reload of the configuration can change, and what has to wait for
+// a restart.
 //
 // Threading: pure functions, any thread.
 #pragma once

@@ -1,5 +1,5 @@
-// proxy/settings.cc - see settings.h.
-#include "proxy/settings.h"
+// proxy/control/settings.cc - see settings.h.
+#include "proxy/control/settings.h"
 
 namespace batchproxy {
 

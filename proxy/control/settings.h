@@ -1,4 +1,4 @@
-// proxy/settings.h - from the options to what the data path and the scheduler go by.
+// proxy/control/settings.h - from the options to what the data path and the scheduler go by.
 //
 // Threading: pure functions, any thread.
 #pragma once
@@ -7,7 +7,7 @@
 
 #include "batcher/scheduler.h"
 #include "configs/options.h"
-#include "proxy/io_thread.h"
+#include "proxy/request/io_thread.h"
 
 namespace batchproxy {
 

@@ -1,5 +1,5 @@
-// proxy/sites.cc - see sites.h.
-#include "proxy/sites.h"
+// proxy/control/sites.cc - see sites.h.
+#include "proxy/control/sites.h"
 
 #include <algorithm>
 #include <utility>

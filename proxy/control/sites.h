@@ -1,4 +1,5 @@
-// proxy/sites.h - Sites: the backends by their BackendId, as a reload adds and removes them.
+// proxy/control/sites.h - Sites: the backends by their BackendId, as a reload adds and removes
+// them.
 //
 // A backend that stays keeps its id, and with it its connections, its cache's memory and what is in
 // flight. The id of one that has gone is given to another only when nothing of it is left.
@@ -9,7 +10,7 @@
 #include <functional>
 #include <vector>
 
-#include "proxy/topology.h"
+#include "proxy/control/topology.h"
 
 namespace batchproxy {
 

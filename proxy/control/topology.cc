@@ -1,22 +1,23 @@
-// proxy/topology.cc - see topology.h.
-#include "proxy/topology.h"
+// proxy/control/topology.cc - see topology.h.
+#include "proxy/control/topology.h"
 
 #include <stdexcept>
 
 #include <unistd.h>
 
-#include "configs/engine_wish.h"
 #include "configs/host_port.h"
 #include "configs/loader.h"
-#include "launcher/command_line.h"
-#include "launcher/executable.h"
-#include "launcher/gpu_inventory.h"
+#include "configs/vllm/engine_wish.h"
+#include "launcher/plan/command_line.h"
+#include "launcher/plan/executable.h"
+#include "launcher/plan/gpu_inventory.h"
 
 namespace batchproxy {
 
 namespace {
 
-// Engines that we start are told to keep idle connections for 120 s (see launcher/command_line.h).
+// Engines that we start are told to keep idle connections for 120 s (see
+// launcher/plan/command_line.h).
 constexpr Duration kOwnIdle = std::chrono::seconds(75);
 
 std::optional<std::string> lookup(const Environment& environment, const std::string& name) {

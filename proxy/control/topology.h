@@ -1,5 +1,5 @@
-// proxy/topology.h - from options to the list of backends, and to the engines that must be started
-// for them.
+// proxy/control/topology.h - from options to the list of backends, and to the engines that must be
+// started for them.
 //
 // Threading: start-up only.
 #pragma once
@@ -11,10 +11,10 @@
 
 #include "backends/endpoint.h"
 #include "configs/options.h"
-#include "launcher/engine_logs.h"
-#include "launcher/engine_plan.h"
-#include "launcher/lease.h"
-#include "launcher/port_allocator.h"
+#include "launcher/plan/engine_plan.h"
+#include "launcher/process/engine_logs.h"
+#include "launcher/process/lease.h"
+#include "launcher/process/port_allocator.h"
 
 namespace batchproxy {
 

@@ -1,6 +1,6 @@
-// proxy/accept_trouble.h - AcceptTrouble: how long to let accepting rest when it fails, and when to
-// say so. Without a pause a process without descriptors would spin: the client that it cannot take
-// stays ready to be taken.
+// proxy/edge/accept_trouble.h - AcceptTrouble: how long to let accepting rest when it fails, and
+// when to say so. Without a pause a process without descriptors would spin: the client that it
+// cannot take stays ready to be taken.
 //
 // Threading: a value, confined to its owner's thread.
 #pragma once
@@ -10,7 +10,7 @@
 #include <optional>
 #include <utility>
 
-#include "batcher/ticket.h"
+#include "batcher/time.h"
 
 namespace batchproxy {
 

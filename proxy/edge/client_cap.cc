@@ -1,5 +1,5 @@
-// proxy/client_cap.cc - see client_cap.h.
-#include "proxy/client_cap.h"
+// proxy/edge/client_cap.cc - see client_cap.h.
+#include "proxy/edge/client_cap.h"
 
 #include <algorithm>
 

@@ -1,6 +1,6 @@
-// proxy/client_cap.h - how many clients may be connected, and who has to go when they are too many:
-// the one that has rested the longest between two requests. Nobody who is being answered, nor one
-// that has just been: its next request may be on its way.
+// proxy/edge/client_cap.h - how many clients may be connected, and who has to go when they are too
+// many: the one that has rested the longest between two requests. Nobody who is being answered, nor
+// one that has just been: its next request may be on its way.
 //
 // Threading: ClientCap any thread; IdleClients its own thread.
 #pragma once
@@ -12,7 +12,7 @@
 
 #include <boost/intrusive/list.hpp>
 
-#include "batcher/ticket.h"
+#include "batcher/time.h"
 
 namespace batchproxy {
 

@@ -1,5 +1,5 @@
-// proxy/listener.cc - see listener.h.
-#include "proxy/listener.h"
+// proxy/edge/listener.cc - see listener.h.
+#include "proxy/edge/listener.h"
 
 #include <cerrno>
 #include <stdexcept>
@@ -13,12 +13,12 @@
 #include <spdlog/spdlog.h>
 #include <sys/socket.h>
 
-#include "backends/resolver.h"
+#include "backends/names/resolver.h"
 #include "configs/host_port.h"
-#include "proxy/accept_trouble.h"
-#include "proxy/port_holder.h"
-#include "proxy/reply.h"
-#include "proxy/session.h"
+#include "proxy/edge/accept_trouble.h"
+#include "proxy/edge/session.h"
+#include "proxy/terminal/port_holder.h"
+#include "proxy/wire/reply.h"
 
 namespace batchproxy {
 

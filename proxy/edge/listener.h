@@ -1,4 +1,4 @@
-// proxy/listener.h - the data port: one listening socket, accepted on by every I/O thread.
+// proxy/edge/listener.h - the data port: one listening socket, accepted on by every I/O thread.
 //
 // Each thread waits on its own duplicate of the one socket. SO_REUSEPORT is not used on purpose: it
 // would let a second proxy share the port silently.
@@ -15,7 +15,7 @@
 #include <boost/asio/ip/tcp.hpp>
 
 #include "batcher/error.h"
-#include "proxy/io_thread.h"
+#include "proxy/request/io_thread.h"
 
 namespace batchproxy {
 

@@ -1,5 +1,5 @@
-// proxy/session.cc - see session.h.
-#include "proxy/session.h"
+// proxy/edge/session.cc - see session.h.
+#include "proxy/edge/session.h"
 
 #include <algorithm>
 #include <charconv>
@@ -9,7 +9,7 @@
 #include <fmt/format.h>
 
 #include "backends/http/body.h"
-#include "proxy/ticket_facts.h"
+#include "proxy/request/ticket_facts.h"
 
 namespace batchproxy {
 

@@ -1,4 +1,4 @@
-// proxy/session.h - Session: one client connection, request after request, until it ends.
+// proxy/edge/session.h - Session: one client connection, request after request, until it ends.
 //
 // Threading: confined to the I/O thread that accepted the client, for its whole life.
 #pragma once
@@ -8,9 +8,9 @@
 #include <string_view>
 
 #include "backends/http/body.h"
-#include "backends/http/connection.h"
-#include "proxy/dispatch.h"
-#include "proxy/io_thread.h"
+#include "backends/net/connection.h"
+#include "proxy/request/dispatch.h"
+#include "proxy/request/io_thread.h"
 
 namespace batchproxy {
 

@@ -1,5 +1,5 @@
-// proxy/dispatch.cc - see dispatch.h.
-#include "proxy/dispatch.h"
+// proxy/request/dispatch.cc - see dispatch.h.
+#include "proxy/request/dispatch.h"
 
 #include <algorithm>
 #include <array>
@@ -11,9 +11,9 @@
 #include <boost/asio/post.hpp>
 #include <spdlog/spdlog.h>
 
-#include "backends/form_scan.h"
-#include "proxy/failure.h"
-#include "proxy/ticket_facts.h"
+#include "backends/json/form_scan.h"
+#include "proxy/request/ticket_facts.h"
+#include "proxy/wire/failure.h"
 
 namespace batchproxy {
 

@@ -1,4 +1,5 @@
-// proxy/dispatch.h - Dispatch: one client's request from its arrival to the end of its answer.
+// proxy/request/dispatch.h - Dispatch: one client's request from its arrival to the end of its
+// answer.
 //
 //   scan the body ─▶ one errand ─────────────────────▶ answer, or stream, or error
 //               └──▶ a long list: an errand per piece ─▶ gather ─┘
@@ -14,13 +15,13 @@
 #include <string_view>
 #include <vector>
 
-#include "backends/http/connection.h"
-#include "backends/http/waiter.h"
-#include "proxy/client_request.h"
-#include "proxy/errand.h"
-#include "proxy/event_cutter.h"
-#include "proxy/io_thread.h"
-#include "proxy/reply.h"
+#include "backends/net/connection.h"
+#include "backends/net/waiter.h"
+#include "proxy/request/errand.h"
+#include "proxy/request/io_thread.h"
+#include "proxy/wire/client_request.h"
+#include "proxy/wire/event_cutter.h"
+#include "proxy/wire/reply.h"
 
 namespace batchproxy {
 

@@ -1,5 +1,5 @@
-// proxy/errand.cc - see errand.h.
-#include "proxy/errand.h"
+// proxy/request/errand.cc - see errand.h.
+#include "proxy/request/errand.h"
 
 #include <algorithm>
 #include <utility>
@@ -11,8 +11,8 @@
 #include <boost/asio/post.hpp>
 #include <spdlog/spdlog.h>
 
-#include "proxy/failure.h"
-#include "proxy/merged_call.h"
+#include "proxy/request/merged_call.h"
+#include "proxy/wire/failure.h"
 
 namespace batchproxy {
 

@@ -1,9 +1,9 @@
-// proxy/errand.h - Errand: one ticket's way through the lane to a backend, and the answer it brings
-// back.
+// proxy/request/errand.h - Errand: one ticket's way through the lane to a backend, and the answer
+// it brings back.
 //
 //   ticket ─▶ wait for the verdict ─▶ call the backend, alone or in a shared call ─▶ answer
 //     ▲                                     │
-//     └── again, elsewhere if possible, if Attempts (backends/attempts.h) says so
+//     └── again, elsewhere if possible, if Attempts (backends/call/attempts.h) says so
 //
 // When the backend stands still with its call, another is asked as well, by an errand of its own:
 // the first answer counts, and the other call is ended.
@@ -19,14 +19,14 @@
 #include <string_view>
 #include <utility>
 
-#include "backends/attempts.h"
-#include "backends/http/waiter.h"
-#include "backends/list_codec.h"
-#include "backends/upstream_call.h"
+#include "backends/call/attempts.h"
+#include "backends/call/upstream_call.h"
+#include "backends/json/list_codec.h"
+#include "backends/net/waiter.h"
 #include "batcher/ticket.h"
-#include "proxy/client_request.h"
-#include "proxy/in_flight.h"
-#include "proxy/io_thread.h"
+#include "proxy/request/in_flight.h"
+#include "proxy/request/io_thread.h"
+#include "proxy/wire/client_request.h"
 
 namespace batchproxy {
 

@@ -1,4 +1,5 @@
-// proxy/in_flight.h - InFlight: a call under way that can be told that its backend stands still.
+// proxy/request/in_flight.h - InFlight: a call under way that can be told that its backend stands
+// still.
 //
 // Threading: confined to one I/O thread.
 #pragma once

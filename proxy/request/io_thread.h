@@ -1,4 +1,5 @@
-// proxy/io_thread.h - IoThread: everything that one I/O thread owns and shares among its sessions.
+// proxy/request/io_thread.h - IoThread: everything that one I/O thread owns and shares among its
+// sessions.
 //
 // Threading: made at start-up; then confined to its own thread, except `io` (for posting to it) and
 // `metrics` (for reading).
@@ -10,26 +11,26 @@
 
 #include <boost/intrusive/list.hpp>
 
-#include "backends/answer_check.h"
-#include "backends/body_scan.h"
-#include "backends/connection_pool.h"
-#include "backends/http/buffer.h"
-#include "backends/http/deadline.h"
+#include "backends/call/connection_pool.h"
+#include "backends/call/upstream_call.h"
+#include "backends/health/model_table.h"
 #include "backends/http/head.h"
-#include "backends/http/poller.h"
-#include "backends/list_codec.h"
-#include "backends/model_table.h"
-#include "backends/upstream_call.h"
+#include "backends/json/answer_check.h"
+#include "backends/json/body_scan.h"
+#include "backends/json/list_codec.h"
+#include "backends/net/buffer.h"
+#include "backends/net/deadline.h"
+#include "backends/net/poller.h"
 #include "batcher/lane.h"
-#include "proxy/api_keys.h"
-#include "proxy/body_intake.h"
-#include "proxy/client_cap.h"
-#include "proxy/client_request.h"
-#include "proxy/cors.h"
-#include "proxy/in_flight.h"
-#include "proxy/metrics.h"
-#include "proxy/passed_fields.h"
-#include "proxy/poison_list.h"
+#include "proxy/admin/metrics.h"
+#include "proxy/body/body_intake.h"
+#include "proxy/edge/client_cap.h"
+#include "proxy/request/in_flight.h"
+#include "proxy/request/poison_list.h"
+#include "proxy/wire/api_keys.h"
+#include "proxy/wire/client_request.h"
+#include "proxy/wire/cors.h"
+#include "proxy/wire/passed_fields.h"
 
 namespace batchproxy {
 

@@ -1,5 +1,5 @@
-// proxy/merged_call.cc - see merged_call.h.
-#include "proxy/merged_call.h"
+// proxy/request/merged_call.cc - see merged_call.h.
+#include "proxy/request/merged_call.h"
 
 #include <algorithm>
 #include <memory>

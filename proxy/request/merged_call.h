@@ -1,4 +1,4 @@
-// proxy/merged_call.h - one call to a backend for several errands.
+// proxy/request/merged_call.h - one call to a backend for several errands.
 //
 //   leader + mates ─▶ one list call ─▶ an answer for each
 //                          └─ refused? halves, then halves of these: only the guilty sees an error
@@ -9,8 +9,8 @@
 // Threading: confined to the leader's I/O thread.
 #pragma once
 
-#include "proxy/errand.h"
-#include "proxy/io_thread.h"
+#include "proxy/request/errand.h"
+#include "proxy/request/io_thread.h"
 
 namespace batchproxy {
 

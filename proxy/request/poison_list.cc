@@ -1,5 +1,5 @@
-// proxy/poison_list.cc - see poison_list.h.
-#include "proxy/poison_list.h"
+// proxy/request/poison_list.cc - see poison_list.h.
+#include "proxy/request/poison_list.h"
 
 #include <algorithm>
 

@@ -1,5 +1,5 @@
-// proxy/poison_list.h - PoisonList: requests that have been the end of engines, so that their
-// clients' next tries are not the end of more.
+// proxy/request/poison_list.h - PoisonList: requests that have been the end of engines, so that
+// their clients' next tries are not the end of more.
 //
 // Threading: any thread. Costs one load while it is empty, as it nearly always is.
 #pragma once
@@ -9,7 +9,7 @@
 #include <map>
 #include <mutex>
 
-#include "batcher/ticket.h"
+#include "batcher/time.h"
 
 namespace batchproxy {
 

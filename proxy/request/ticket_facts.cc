@@ -1,5 +1,5 @@
-// proxy/ticket_facts.cc - see ticket_facts.h.
-#include "proxy/ticket_facts.h"
+// proxy/request/ticket_facts.cc - see ticket_facts.h.
+#include "proxy/request/ticket_facts.h"
 
 #include <initializer_list>
 #include <random>

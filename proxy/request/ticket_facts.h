@@ -1,5 +1,5 @@
-// proxy/ticket_facts.h - from a request's body to what its ticket tells the lane about the prompt,
-// and by which keys tickets and routes name models and clients.
+// proxy/request/ticket_facts.h - from a request's body to what its ticket tells the lane about the
+// prompt, and by which keys tickets and routes name models and clients.
 //
 // Threading: pure functions, any thread.
 #pragma once
@@ -7,13 +7,13 @@
 #include <cstdint>
 #include <string_view>
 
-#include "backends/body_scan.h"
-#include "backends/list_codec.h"
-#include "backends/model_table.h"
+#include "backends/health/model_table.h"
+#include "backends/json/body_scan.h"
+#include "backends/json/list_codec.h"
 #include "batcher/routes.h"
 #include "batcher/ticket.h"
-#include "proxy/client_request.h"
-#include "proxy/io_thread.h"
+#include "proxy/request/io_thread.h"
+#include "proxy/wire/client_request.h"
 
 namespace batchproxy {
 

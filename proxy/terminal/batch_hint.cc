@@ -1,5 +1,5 @@
-// proxy/batch_hint.cc - see batch_hint.h.
-#include "proxy/batch_hint.h"
+// proxy/terminal/batch_hint.cc - see batch_hint.h.
+#include "proxy/terminal/batch_hint.h"
 
 #include <fmt/format.h>
 

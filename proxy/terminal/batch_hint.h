@@ -1,4 +1,4 @@
-// proxy/batch_hint.h - why batches stay small, and which key would change that.
+// proxy/terminal/batch_hint.h - why batches stay small, and which key would change that.
 //
 // Threading: pure, any thread.
 #pragma once

@@ -1,5 +1,5 @@
-// proxy/console.cc - see console.h.
-#include "proxy/console.h"
+// proxy/terminal/console.cc - see console.h.
+#include "proxy/terminal/console.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -7,8 +7,8 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include "configs/printable.h"
-#include "launcher/command_line.h"
+#include "configs/text/printable.h"
+#include "launcher/plan/command_line.h"
 
 namespace batchproxy {
 

@@ -1,5 +1,5 @@
-// proxy/console.h - what people see on the terminal: how the engines come up, the address to use,
-// a line per second under load, a line per fixed batch.
+// proxy/terminal/console.h - what people see on the terminal: how the engines come up, the address
+// to use, a line per second under load, a line per fixed batch.
 //
 // Plain lines on stdout, flushed one by one, so that they read the same in a terminal and in a
 // file. Warnings and errors go to stderr through spdlog.
@@ -14,10 +14,10 @@
 
 #include "batcher/batch_ledger.h"
 #include "configs/options.h"
-#include "proxy/batch_hint.h"
-#include "proxy/engine_board.h"
-#include "proxy/snapshot.h"
-#include "proxy/topology.h"
+#include "proxy/admin/snapshot.h"
+#include "proxy/control/topology.h"
+#include "proxy/terminal/batch_hint.h"
+#include "proxy/terminal/engine_board.h"
 
 namespace batchproxy {
 

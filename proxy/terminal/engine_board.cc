@@ -1,5 +1,5 @@
-// proxy/engine_board.cc - see engine_board.h.
-#include "proxy/engine_board.h"
+// proxy/terminal/engine_board.cc - see engine_board.h.
+#include "proxy/terminal/engine_board.h"
 
 #include <fmt/format.h>
 

@@ -1,5 +1,5 @@
-// proxy/engine_board.h - one line per engine while they load: kept up to date in place on a
-// terminal; elsewhere a line per milestone, and now and then one about progress.
+// proxy/terminal/engine_board.h - one line per engine while they load: kept up to date in place on
+// a terminal; elsewhere a line per milestone, and now and then one about progress.
 //
 // Sans-io: returns the text to write.
 //
@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-#include "batcher/ticket.h"
+#include "batcher/time.h"
 
 namespace batchproxy {
 

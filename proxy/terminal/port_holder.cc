@@ -1,5 +1,5 @@
-// proxy/port_holder.cc - see port_holder.h.
-#include "proxy/port_holder.h"
+// proxy/terminal/port_holder.cc - see port_holder.h.
+#include "proxy/terminal/port_holder.h"
 
 #include <algorithm>
 #include <filesystem>

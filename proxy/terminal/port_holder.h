@@ -1,4 +1,4 @@
-// proxy/port_holder.h - finds out which process listens on a TCP port of this machine.
+// proxy/terminal/port_holder.h - finds out which process listens on a TCP port of this machine.
 //
 // Threading: any thread; start-up only (it reads /proc).
 #pragma once

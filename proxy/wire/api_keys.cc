@@ -1,5 +1,5 @@
-// proxy/api_keys.cc - see api_keys.h.
-#include "proxy/api_keys.h"
+// proxy/wire/api_keys.cc - see api_keys.h.
+#include "proxy/wire/api_keys.h"
 
 #include <algorithm>
 #include <cerrno>

@@ -1,4 +1,5 @@
-// proxy/api_keys.h - ApiKeys: the client keys of the configuration, and whose an Authorization is.
+// proxy/wire/api_keys.h - ApiKeys: the client keys of the configuration, and whose an Authorization
+// is.
 //
 // One entry per line: `name key`, `name: key` or `name sha256:<64 hex digits>`; `#` begins a
 // comment. The variable BATCHPROXY_API_KEYS has the same entries, with commas or line ends between
@@ -16,9 +17,9 @@
 #include <string_view>
 #include <vector>
 
-#include "configs/diagnostic.h"
 #include "configs/options.h"
-#include "proxy/metrics.h"
+#include "configs/text/diagnostic.h"
+#include "proxy/admin/metrics.h"
 
 namespace batchproxy {
 

@@ -1,5 +1,5 @@
-// proxy/client_request.cc - see client_request.h.
-#include "proxy/client_request.h"
+// proxy/wire/client_request.cc - see client_request.h.
+#include "proxy/wire/client_request.h"
 
 #include <algorithm>
 #include <array>

@@ -1,4 +1,4 @@
-// proxy/client_request.h - ClientRequest: a request that has been received whole.
+// proxy/wire/client_request.h - ClientRequest: a request that has been received whole.
 //
 // Threading: made by its session on its I/O thread; read-only while it is being answered, when
 // other threads may read it too.
@@ -9,9 +9,9 @@
 #include <string>
 #include <string_view>
 
-#include "batcher/ticket.h"
-#include "proxy/cors.h"
-#include "proxy/router.h"
+#include "batcher/time.h"
+#include "proxy/wire/cors.h"
+#include "proxy/wire/router.h"
 
 namespace batchproxy {
 

@@ -1,9 +1,9 @@
-// proxy/cors.cc - see cors.h.
-#include "proxy/cors.h"
+// proxy/wire/cors.cc - see cors.h.
+#include "proxy/wire/cors.h"
 
 #include <algorithm>
 
-#include "proxy/router.h"
+#include "proxy/wire/router.h"
 
 namespace batchproxy {
 

@@ -1,4 +1,4 @@
-// proxy/cors.h - Cors: which web pages may read our answers, and how their browsers are told.
+// proxy/wire/cors.h - Cors: which web pages may read our answers, and how their browsers are told.
 //
 // A browser asks with OPTIONS before it sends what a page's script wants to send (a preflight), and
 // shows the script an answer only if that names the page's origin. Whom we serve is not decided

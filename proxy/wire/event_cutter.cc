@@ -1,5 +1,5 @@
-// proxy/event_cutter.cc - see event_cutter.h.
-#include "proxy/event_cutter.h"
+// proxy/wire/event_cutter.cc - see event_cutter.h.
+#include "proxy/wire/event_cutter.h"
 
 #include <algorithm>
 

@@ -1,5 +1,5 @@
-// proxy/event_cutter.h - EventCutter: lets an event stream pass in whole events only, so that an
-// error event can always follow what has been passed on.
+// proxy/wire/event_cutter.h - EventCutter: lets an event stream pass in whole events only, so that
+// an error event can always follow what has been passed on.
 //
 // Source: the HTML standard, "server-sent events": a blank line ends an event. Engines end lines in
 // LF, some in CR LF; the standard allows a CR alone, too.

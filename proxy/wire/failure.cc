@@ -1,5 +1,5 @@
-// proxy/failure.cc - see failure.h.
-#include "proxy/failure.h"
+// proxy/wire/failure.cc - see failure.h.
+#include "proxy/wire/failure.h"
 
 #include <string>
 

@@ -1,4 +1,5 @@
-// proxy/failure.h - what went wrong with a call or in the queue, as the error that a client gets.
+// proxy/wire/failure.h - what went wrong with a call or in the queue, as the error that a client
+// gets.
 //
 // Threading: pure functions, any thread.
 #pragma once
@@ -6,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "backends/upstream_call.h"
+#include "backends/call/upstream_call.h"
 #include "batcher/error.h"
 
 namespace batchproxy {

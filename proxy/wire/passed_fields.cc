@@ -1,5 +1,5 @@
-// proxy/passed_fields.cc - see passed_fields.h.
-#include "proxy/passed_fields.h"
+// proxy/wire/passed_fields.cc - see passed_fields.h.
+#include "proxy/wire/passed_fields.h"
 
 #include <array>
 #include <string_view>

@@ -1,4 +1,4 @@
-// proxy/passed_fields.h - PassedFields: which header fields go through, in either direction.
+// proxy/wire/passed_fields.h - PassedFields: which header fields go through, in either direction.
 //
 // All others end here. Those about the connection, the body's framing and keys are written afresh.
 //
@@ -17,7 +17,7 @@ struct PassedFields {
   explicit PassedFields(const std::vector<std::string>& more = {});
 
   http::FieldFilter request;  // of a client
-  http::FieldFilter answer;   // of a backend, besides kKeptFields (backends/answer_head.h)
+  http::FieldFilter answer;   // of a backend, besides kKeptFields (backends/call/answer_head.h)
 };
 
 }  // namespace batchproxy

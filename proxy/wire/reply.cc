@@ -1,5 +1,5 @@
-// proxy/reply.cc - see reply.h.
-#include "proxy/reply.h"
+// proxy/wire/reply.cc - see reply.h.
+#include "proxy/wire/reply.h"
 
 #include <boost/beast/http/status.hpp>
 #include <boost/json/serialize.hpp>

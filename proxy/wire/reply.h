@@ -1,4 +1,4 @@
-// proxy/reply.h - composes the heads of our answers, and whole error answers.
+// proxy/wire/reply.h - composes the heads of our answers, and whole error answers.
 //
 // Threading: pure functions, any thread.
 #pragma once
@@ -8,10 +8,9 @@
 #include <string>
 #include <string_view>
 
-#include "backends/upstream_call.h"
+#include "backends/call/upstream_call.h"
 #include "batcher/error.h"
-#include "batcher/ticket.h"
-#include "proxy/router.h"
+#include "proxy/wire/router.h"
 
 namespace batchproxy {
 

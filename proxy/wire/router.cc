@@ -1,12 +1,12 @@
-// proxy/router.cc - see router.h.
-#include "proxy/router.h"
+// proxy/wire/router.cc - see router.h.
+#include "proxy/wire/router.h"
 
 #include <algorithm>
 #include <array>
 #include <string>
 #include <vector>
 
-#include "configs/nearest_name.h"
+#include "configs/text/nearest_name.h"
 
 namespace batchproxy {
 

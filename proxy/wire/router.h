@@ -1,11 +1,11 @@
-// proxy/router.h - the data listener's allow-list: method and path -> what to do.
+// proxy/wire/router.h - the data listener's allow-list: method and path -> what to do.
 //
 // Threading: pure functions over a constant table, any thread.
 #pragma once
 
 #include <string_view>
 
-#include "backends/body_scan.h"
+#include "backends/json/body_scan.h"
 #include "batcher/error.h"
 
 namespace batchproxy {

@@ -1,5 +1,5 @@
 // tests/backends/addresses_test.cc - which address is tried when, and for how long.
-#include "backends/addresses.h"
+#include "backends/names/addresses.h"
 
 #include <initializer_list>
 

@@ -1,5 +1,5 @@
 // tests/backends/answer_head_test.cc - how long an answer asks its client to wait.
-#include "backends/answer_head.h"
+#include "backends/call/answer_head.h"
 
 #include <gtest/gtest.h>
 

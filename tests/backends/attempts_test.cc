@@ -1,6 +1,6 @@
 // tests/backends/attempts_test.cc - what becomes of a request after each try, and what a try tells
 // about its backend.
-#include "backends/attempts.h"
+#include "backends/call/attempts.h"
 
 #include <string>
 

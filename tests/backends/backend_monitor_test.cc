@@ -1,6 +1,6 @@
 // tests/backends/backend_monitor_test.cc - who asks how a backend is, is told once, and what is
 // true.
-#include "backends/backend_monitor.h"
+#include "backends/health/backend_monitor.h"
 
 #include <atomic>
 #include <optional>

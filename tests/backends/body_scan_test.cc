@@ -1,5 +1,5 @@
 // tests/backends/body_scan_test.cc - what the one look at a body finds and refuses.
-#include "backends/body_scan.h"
+#include "backends/json/body_scan.h"
 
 #include <gtest/gtest.h>
 

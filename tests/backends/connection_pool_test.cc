@@ -1,6 +1,6 @@
 // tests/backends/connection_pool_test.cc - which of a backend's addresses is connected to, and
 // which connections are kept.
-#include "backends/connection_pool.h"
+#include "backends/call/connection_pool.h"
 
 #include <initializer_list>
 #include <memory>

@@ -1,5 +1,5 @@
 // tests/backends/connection_test.cc - what a connection notices, and when it lets go.
-#include "backends/http/connection.h"
+#include "backends/net/connection.h"
 
 #include <array>
 #include <memory>

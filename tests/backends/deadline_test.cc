@@ -1,5 +1,5 @@
 // tests/backends/deadline_test.cc - many deadlines on one timer: which expire, and in which order.
-#include "backends/http/deadline.h"
+#include "backends/net/deadline.h"
 
 #include <functional>
 #include <string>

@@ -1,5 +1,5 @@
 // tests/backends/engine_metrics_test.cc - what is read from an engine's /metrics.
-#include "backends/engine_metrics.h"
+#include "backends/health/engine_metrics.h"
 
 #include <gtest/gtest.h>
 

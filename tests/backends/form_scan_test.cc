@@ -1,5 +1,5 @@
 // tests/backends/form_scan_test.cc - what is read of a form, and what is left to the engine.
-#include "backends/form_scan.h"
+#include "backends/json/form_scan.h"
 
 #include <string>
 

@@ -1,6 +1,6 @@
 // tests/backends/health_path_test.cc - which path each kind of server is asked, and what is
 // believed of its answers.
-#include "backends/health_path.h"
+#include "backends/health/health_path.h"
 
 #include <map>
 #include <string>

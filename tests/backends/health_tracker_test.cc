@@ -1,5 +1,5 @@
 // tests/backends/health_tracker_test.cc - whom HealthTracker believes, and how fast.
-#include "backends/health_tracker.h"
+#include "backends/health/health_tracker.h"
 
 #include <gtest/gtest.h>
 

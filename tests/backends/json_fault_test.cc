@@ -1,5 +1,5 @@
 // tests/backends/json_fault_test.cc - where a text is found to be no JSON.
-#include "backends/json_fault.h"
+#include "backends/json/json_fault.h"
 
 #include <string>
 

@@ -1,5 +1,5 @@
 // tests/backends/name_tracker_test.cc - when a name is looked up, and what an answer changes.
-#include "backends/name_tracker.h"
+#include "backends/names/name_tracker.h"
 
 #include <initializer_list>
 

@@ -1,6 +1,6 @@
 // tests/backends/name_watch_test.cc - a backend that comes back under another address is found
 // there, by probes and by calls.
-#include "backends/name_watch.h"
+#include "backends/names/name_watch.h"
 
 #include <deque>
 #include <memory>
@@ -19,8 +19,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "backends/backend_monitor.h"
-#include "backends/connection_pool.h"
+#include "backends/call/connection_pool.h"
+#include "backends/health/backend_monitor.h"
 
 namespace batchproxy {
 namespace {

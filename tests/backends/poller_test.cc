@@ -1,5 +1,5 @@
 // tests/backends/poller_test.cc - which sockets are reported as ready, and how often.
-#include "backends/http/poller.h"
+#include "backends/net/poller.h"
 
 #include <array>
 #include <cerrno>

@@ -1,5 +1,5 @@
 // tests/configs/arguments_test.cc - how `vllm_args` is read.
-#include "configs/arguments.h"
+#include "configs/vllm/arguments.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

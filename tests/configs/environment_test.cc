@@ -4,8 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "configs/arguments.h"
 #include "configs/describe.h"
+#include "configs/vllm/arguments.h"
 #include "tests/configs/load_text.h"
 
 namespace batchproxy {

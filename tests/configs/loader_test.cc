@@ -7,7 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "configs/arguments.h"
+#include "configs/vllm/arguments.h"
 #include "tests/configs/load_text.h"
 
 namespace batchproxy {

@@ -1,5 +1,5 @@
 // tests/configs/nearest_name_test.cc - what counts as a near miss.
-#include "configs/nearest_name.h"
+#include "configs/text/nearest_name.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // tests/configs/printable_test.cc - nothing of others commands a terminal or begins a line.
-#include "configs/printable.h"
+#include "configs/text/printable.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // tests/configs/worker_config_test.cc - the file that workers use afterwards.
-#include "configs/worker_config.h"
+#include "configs/worker/worker_config.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,8 +1,8 @@
 // tests/configs/yaml_slips_test.cc - what must not be taken for a slip. The slips themselves are
 // broken/*.yaml.
-#include "configs/yaml_slips.h"
-
 #include <gtest/gtest.h>
+
+#include "configs/yaml/mistakes.h"
 
 namespace batchproxy {
 namespace {

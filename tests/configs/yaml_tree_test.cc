@@ -1,9 +1,8 @@
 // tests/configs/yaml_tree_test.cc - places, duplicates, aliases, and files meant to hurt.
-#include "configs/yaml_tree.h"
-
 #include <gtest/gtest.h>
 
-#include "configs/json_text.h"
+#include "configs/yaml/json_text.h"
+#include "configs/yaml/tree.h"
 
 namespace batchproxy {
 namespace {

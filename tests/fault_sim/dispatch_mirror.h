@@ -1,5 +1,5 @@
-// tests/fault_sim/dispatch_mirror.h - DispatchMirror: what Dispatch (proxy/dispatch.cc) does with a
-// request: one errand, or one for each piece of a list, and one end.
+// tests/fault_sim/dispatch_mirror.h - DispatchMirror: what Dispatch (proxy/request/dispatch.cc)
+// does with a request: one errand, or one for each piece of a list, and one end.
 //
 // Threading: test code, one thread.
 #pragma once

@@ -3,7 +3,7 @@
 
 #include <utility>
 
-#include "proxy/failure.h"
+#include "proxy/wire/failure.h"
 
 namespace batchproxy::fault_sim {
 

@@ -1,5 +1,5 @@
-// tests/fault_sim/errand_mirror.h - ErrandMirror: what Errand (proxy/errand.cc) does with a ticket
-// and its Attempts, with events instead of coroutines.
+// tests/fault_sim/errand_mirror.h - ErrandMirror: what Errand (proxy/request/errand.cc) does with a
+// ticket and its Attempts, with events instead of coroutines.
 //
 // Every member is named like the one that it mirrors. It decides nothing: that is for Scheduler and
 // Attempts. What it does besides is to count for itself what the checks need.
@@ -11,16 +11,17 @@
 #include <map>
 #include <optional>
 
-#include "backends/attempts.h"
-#include "proxy/errand.h"
-#include "proxy/metrics.h"
-#include "proxy/poison_list.h"
+#include "backends/call/attempts.h"
+#include "proxy/admin/metrics.h"
+#include "proxy/request/errand.h"
+#include "proxy/request/poison_list.h"
 #include "tests/fault_sim/fake_server.h"
 #include "tests/fault_sim/lane_mirror.h"
 
 namespace batchproxy::fault_sim {
 
-// What an errand finds on its thread: IoThread (proxy/io_thread.h), as far as it matters here.
+// What an errand finds on its thread: IoThread (proxy/request/io_thread.h), as far as it matters
+// here.
 struct ThreadMirror {
   ThreadMirror(VirtualTime& its_time, Dice& its_dice, PortMirror& port)
       : time(its_time), dice(its_dice), lane(port), to_control(its_time, its_dice) {}

@@ -6,8 +6,8 @@
 #include <map>
 #include <string>
 
-#include "backends/call_failure.h"
-#include "backends/health_tracker.h"
+#include "backends/call/call_failure.h"
+#include "backends/health/health_tracker.h"
 #include "tests/fault_sim/virtual_time.h"
 
 namespace batchproxy::fault_sim {

@@ -16,7 +16,7 @@
 
 #include <fmt/format.h>
 
-#include "batcher/ticket.h"
+#include "batcher/time.h"
 
 namespace batchproxy::fault_sim {
 

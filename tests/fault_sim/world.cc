@@ -9,10 +9,10 @@
 #include <utility>
 #include <vector>
 
-#include "backends/health_tracker.h"
-#include "backends/model_table.h"
-#include "proxy/sites.h"
-#include "proxy/ticket_facts.h"
+#include "backends/health/health_tracker.h"
+#include "backends/health/model_table.h"
+#include "proxy/control/sites.h"
+#include "proxy/request/ticket_facts.h"
 #include "tests/fault_sim/dispatch_mirror.h"
 
 namespace batchproxy::fault_sim {
@@ -22,7 +22,7 @@ namespace {
 constexpr Duration kSettling = 150s;      // in which all must end once nothing goes wrong any more
 constexpr Duration kLastWords = 4s;       // in which all must end once it is cut short
 constexpr Duration kHealthTimeout = 10s;  // BackendMonitor::Intervals::patience
-constexpr Duration kPatience = 2s;        // of a probe, as in backends/backend_monitor.cc
+constexpr Duration kPatience = 2s;        // of a probe, as in backends/health/backend_monitor.cc
 constexpr Duration kEager = 500ms;        // between probes while not ready, likewise
 constexpr std::size_t kServers = 6;       // that reloads choose from
 

@@ -2,7 +2,7 @@
 #include <cstdlib>
 #include <string>
 
-#include "backends/body_scan.h"
+#include "backends/json/body_scan.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static batchproxy::BodyScanner scanner;

@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-#include "backends/form_scan.h"
+#include "backends/json/form_scan.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);

@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "backends/upstream_call.h"
+#include "backends/call/upstream_call.h"
 
 namespace {
 

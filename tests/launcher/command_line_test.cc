@@ -1,5 +1,5 @@
 // tests/launcher/command_line_test.cc - vLLM's rules for flags, and quoting for shells.
-#include "launcher/command_line.h"
+#include "launcher/plan/command_line.h"
 
 #include <array>
 #include <cstdio>

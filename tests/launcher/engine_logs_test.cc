@@ -1,5 +1,5 @@
 // tests/launcher/engine_logs_test.cc - who writes where, and what is said when nobody can.
-#include "launcher/engine_logs.h"
+#include "launcher/process/engine_logs.h"
 
 #include <filesystem>
 #include <fstream>

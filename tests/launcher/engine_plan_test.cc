@@ -1,12 +1,12 @@
 // tests/launcher/engine_plan_test.cc - how options and GPUs become engines.
-#include "launcher/engine_plan.h"
+#include "launcher/plan/engine_plan.h"
 
 #include <cstdlib>
 #include <numeric>
 
 #include <gtest/gtest.h>
 
-#include "configs/engine_wish.h"
+#include "configs/vllm/engine_wish.h"
 
 namespace batchproxy {
 namespace {

@@ -1,5 +1,5 @@
 // tests/launcher/engine_process_test.cc - real shims over real, and nasty, process trees.
-#include "launcher/engine_process.h"
+#include "launcher/process/engine_process.h"
 
 #include <chrono>
 #include <csignal>

@@ -1,5 +1,5 @@
 // tests/launcher/executable_test.cc - finding programs, and what is said when there is none.
-#include "launcher/executable.h"
+#include "launcher/plan/executable.h"
 
 #include <filesystem>
 #include <fstream>

@@ -1,5 +1,5 @@
 // tests/launcher/gpu_inventory_test.cc - counting GPUs with a fake driver library.
-#include "launcher/gpu_inventory.h"
+#include "launcher/plan/gpu_inventory.h"
 
 #include <cstdlib>
 

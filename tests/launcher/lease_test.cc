@@ -1,5 +1,5 @@
 // tests/launcher/lease_test.cc - what is leased is one batchproxy's alone.
-#include "launcher/lease.h"
+#include "launcher/process/lease.h"
 
 #include <filesystem>
 

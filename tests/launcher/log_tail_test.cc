@@ -1,5 +1,5 @@
 // tests/launcher/log_tail_test.cc - only new bytes, only this run's lines.
-#include "launcher/log_tail.h"
+#include "launcher/process/log_tail.h"
 
 #include <fstream>
 

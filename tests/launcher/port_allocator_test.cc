@@ -1,5 +1,5 @@
 // tests/launcher/port_allocator_test.cc - no port is given out twice.
-#include "launcher/port_allocator.h"
+#include "launcher/process/port_allocator.h"
 
 #include <string>
 

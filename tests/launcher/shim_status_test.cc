@@ -1,5 +1,5 @@
 // tests/launcher/shim_status_test.cc - status lines survive the pipe.
-#include "launcher/shim_status.h"
+#include "launcher/process/shim_status.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // tests/proxy/accept_trouble_test.cc - pauses and log lines when accepting fails.
-#include "proxy/accept_trouble.h"
+#include "proxy/edge/accept_trouble.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // tests/proxy/adapter_report_test.cc - orders about adapters, and what engines make of them.
-#include "proxy/adapter_report.h"
+#include "proxy/admin/adapter_report.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

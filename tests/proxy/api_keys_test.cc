@@ -1,5 +1,5 @@
 // tests/proxy/api_keys_test.cc - which entries are keys, whose a bearer is, and what is refused.
-#include "proxy/api_keys.h"
+#include "proxy/wire/api_keys.h"
 
 #include <cstdio>
 #include <fstream>

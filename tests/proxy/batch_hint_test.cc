@@ -1,5 +1,5 @@
 // tests/proxy/batch_hint_test.cc - the hint names the cause and the key to change.
-#include "proxy/batch_hint.h"
+#include "proxy/terminal/batch_hint.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

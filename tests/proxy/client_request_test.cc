@@ -1,5 +1,5 @@
 // tests/proxy/client_request_test.cc - the ids that requests are known by.
-#include "proxy/client_request.h"
+#include "proxy/wire/client_request.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // tests/proxy/cors_test.cc - what the browsers of web pages are told.
-#include "proxy/cors.h"
+#include "proxy/wire/cors.h"
 
 #include <memory>
 

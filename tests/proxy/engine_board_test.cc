@@ -1,5 +1,5 @@
 // tests/proxy/engine_board_test.cc - what is shown while engines load.
-#include "proxy/engine_board.h"
+#include "proxy/terminal/engine_board.h"
 
 #include <gtest/gtest.h>
 

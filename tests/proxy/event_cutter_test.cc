@@ -1,5 +1,5 @@
 // tests/proxy/event_cutter_test.cc - what of a stream passes when.
-#include "proxy/event_cutter.h"
+#include "proxy/wire/event_cutter.h"
 
 #include <gtest/gtest.h>
 

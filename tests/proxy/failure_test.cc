@@ -1,5 +1,5 @@
 // tests/proxy/failure_test.cc - what a client is told when an engine's answer is none.
-#include "proxy/failure.h"
+#include "proxy/wire/failure.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // tests/proxy/passed_fields_test.cc - which header fields go through.
-#include "proxy/passed_fields.h"
+#include "proxy/wire/passed_fields.h"
 
 #include <gtest/gtest.h>
 

@@ -1,11 +1,11 @@
 // tests/proxy/reload_test.cc - what a reload of the configuration changes, and what it does not.
-#include "proxy/reload.h"
+#include "proxy/control/reload.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "configs/loader.h"
-#include "proxy/topology.h"
+#include "proxy/control/topology.h"
 
 namespace batchproxy {
 namespace {

@@ -1,5 +1,5 @@
 // tests/proxy/reply_test.cc - the heads and error bodies that clients see.
-#include "proxy/reply.h"
+#include "proxy/wire/reply.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

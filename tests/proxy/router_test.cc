@@ -1,5 +1,5 @@
 // tests/proxy/router_test.cc - the allow-list.
-#include "proxy/router.h"
+#include "proxy/wire/router.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

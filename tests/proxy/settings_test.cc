@@ -1,5 +1,5 @@
 // tests/proxy/settings_test.cc - from the options to what the scheduler and the data path go by.
-#include "proxy/settings.h"
+#include "proxy/control/settings.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // tests/proxy/sites_test.cc - which backend has which id over many reloads.
-#include "proxy/sites.h"
+#include "proxy/control/sites.h"
 
 #include <set>
 
