@@ -217,7 +217,7 @@ Snapshot App::snapshot() const {
   now.flush = to_string(flush_policy(options_));
   now.models = models_->names();
   now.config_generation = generation_;
-  now.last_reload_failed = last_reload_failed_;
+  now.last_reload_success = last_reload_failed_ ? 0 : 1;
   for (const Sites::Site& site : sites_.all()) {
     if (site.removed) continue;
     BackendSnapshot backend;
@@ -580,7 +580,7 @@ void App::stop_engines() {
     console_.line(fmt::format(
         "stopped: {} requests received, {} answered with success, {} with an error; {} clients "
         "left or were cut off",
-        end.received, good, end.finished_total() - good - left, left));
+        end.received.get(), good, end.finished_total() - good - left, left));
     io_.stop();
   };
   if (!launcher_) return done();

@@ -1,15 +1,37 @@
-// proxy/admin/metrics.cc - see metrics.h.
+// proxy/admin/metrics.cc - the sum over threads.
 #include "proxy/admin/metrics.h"
 
-#include <algorithm>
+#include <utility>
+
+#include <boost/pfr.hpp>
 
 namespace batchproxy {
 
-void LatencyHistogram::observe(Duration took) {
-  const double seconds = std::chrono::duration<double>(took).count();
-  const auto bound = std::lower_bound(kBounds.begin(), kBounds.end(), seconds);
-  buckets_[static_cast<std::size_t>(bound - kBounds.begin())].add();
-  sum_us_.add(static_cast<std::uint64_t>(seconds * 1e6));
+namespace {
+
+template <class Set>
+void add_members(Set& sum, const Set& more);
+
+template <class Metric>
+void add_member(Metric& sum, const Metric& more) {
+  sum += more;
+}
+
+void add_member(decltype(Metrics::by_backend)& sum, const decltype(Metrics::by_backend)& more) {
+  for (std::size_t i = 0; i < sum.size(); ++i) add_members(sum[i], more[i]);
+}
+
+template <class Set>
+void add_members(Set& sum, const Set& more) {
+  [&]<std::size_t... kIndex>(std::index_sequence<kIndex...>) {
+    (add_member(boost::pfr::get<kIndex>(sum), boost::pfr::get<kIndex>(more)), ...);
+  }(std::make_index_sequence<boost::pfr::tuple_size_v<Set>>());
+}
+
+}  // namespace
+
+void add(Metrics& sum, const Metrics& thread) {
+  add_members(sum, thread);
 }
 
 }  // namespace batchproxy

@@ -1,11 +1,15 @@
-// proxy/admin/snapshot.cc - see snapshot.h.
+// proxy/admin/snapshot.cc - the walks over all metrics: for Prometheus, for /status, for the docs.
 #include "proxy/admin/snapshot.h"
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
+#include <type_traits>
+#include <utility>
 
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
+#include <boost/pfr.hpp>
 #include <prometheus/metric_family.h>
 #include <prometheus/text_serializer.h>
 
@@ -14,154 +18,211 @@ namespace batchproxy {
 namespace {
 
 namespace json = boost::json;
+namespace pfr = boost::pfr;
 using prometheus::ClientMetric;
 using prometheus::MetricFamily;
 using prometheus::MetricType;
 
 using Labels = std::vector<ClientMetric::Label>;
+using ByBackend = decltype(Metrics::by_backend);
 
-class Families {
+template <class Metric>
+concept HasLabel = requires { typename Metric::Label; };
+template <class Metric>
+inline constexpr bool is_info = requires { Metric::kValue; };
+template <class Metric>
+inline constexpr bool is_by_key = false;
+template <Text name, Text help, Text status>
+inline constexpr bool is_by_key<CounterBy<KeySlot, name, help, status>> = true;
+
+// Calls visit.template operator()<i>() for each member of `Set`.
+template <class Set, class Visit>
+void for_each_index(Visit visit) {
+  [&]<std::size_t... kIndex>(std::index_sequence<kIndex...>) {
+    (visit.template operator()<kIndex>(), ...);
+  }(std::make_index_sequence<pfr::tuple_size_v<Set>>());
+}
+
+// --- for Prometheus -----------------------------------------------------------------------------
+
+constexpr MetricType type_of(MetricKind kind) {
+  switch (kind) {
+    case MetricKind::kCounter:
+      return MetricType::Counter;
+    case MetricKind::kGauge:
+      return MetricType::Gauge;
+    case MetricKind::kHistogram:
+      return MetricType::Histogram;
+  }
+  return MetricType::Untyped;
+}
+
+class Writer {
  public:
-  MetricFamily& add(std::string name, std::string help, MetricType type) {
-    list_.push_back({std::move(name), std::move(help), type, {}});
-    return list_.back();
+  explicit Writer(const Snapshot& now) : now_(now) {}
+
+  template <class Metric>
+  void add(const Metric& metric) {
+    sample(begin<Metric>(), {}, metric);
+    if (families_.back().metric.empty()) families_.pop_back();
   }
-  void one(std::string name, std::string help, MetricType type, std::uint64_t value) {
-    sample(add(std::move(name), std::move(help), type), {}, static_cast<double>(value));
+
+  // Each metric of a backend is a family, with samples of all backends in it.
+  void add(const ByBackend&) {
+    for_each_index<BackendMetrics>([this]<std::size_t kIndex>() {
+      MetricFamily& family = begin<pfr::tuple_element_t<kIndex, BackendMetrics>>();
+      for (const BackendSnapshot& backend : now_.backends) {
+        const BackendMetrics& metrics = backend;
+        sample(family, {{"backend", backend.name}}, pfr::get<kIndex>(metrics));
+      }
+    });
   }
-  static void sample(MetricFamily& family, Labels labels, double value) {
-    ClientMetric metric;
-    metric.label = std::move(labels);
-    if (family.type == MetricType::Counter) {
-      metric.counter.value = value;
-    } else {
-      metric.gauge.value = value;
-    }
-    family.metric.push_back(std::move(metric));
-  }
-  const std::vector<MetricFamily>& list() const { return list_; }
+
+  std::string text() const { return prometheus::TextSerializer().Serialize(families_); }
 
  private:
-  std::vector<MetricFamily> list_;
+  template <class Metric>
+  MetricFamily& begin() {
+    families_.push_back(
+        {std::string(Metric::kName), std::string(Metric::kHelp), type_of(Metric::kKind), {}});
+    return families_.back();
+  }
+
+  static void put(MetricFamily& family, Labels labels, std::uint64_t value) {
+    ClientMetric sample;
+    sample.label = std::move(labels);
+    if (family.type == MetricType::Counter) {
+      sample.counter.value = static_cast<double>(value);
+    } else {
+      sample.gauge.value = static_cast<double>(value);
+    }
+    family.metric.push_back(std::move(sample));
+  }
+
+  static void put(MetricFamily& family, Labels labels, std::string_view label,
+                  std::string_view word, std::uint64_t value) {
+    labels.push_back({std::string(label), std::string(word)});
+    put(family, std::move(labels), value);
+  }
+
+  void sample(MetricFamily& family, Labels labels, const Count& count) const {
+    put(family, std::move(labels), count);
+  }
+
+  template <HasLabel Metric>
+  void sample(MetricFamily& family, const Labels& labels, const Metric& counts) const {
+    using Label = typename Metric::Label;
+    if constexpr (is_by_key<Metric>) {
+      sample_keys(family, counts);
+    } else {
+      for (std::size_t i = 0; i < counts.size(); ++i) {
+        put(family, labels, Label::kName, Label::word(i), counts[i]);
+      }
+    }
+  }
+
+  // Those that have no slot of their own share the last.
+  template <class Metric>
+  void sample_keys(MetricFamily& family, const Metric& counts) const {
+    using Label = typename Metric::Label;
+    if (now_.key_names.empty()) return;
+    for (std::size_t i = 0; i < now_.key_names.size(); ++i) {
+      put(family, {}, Label::kName, now_.key_names[i], counts[i]);
+    }
+    if (counts.back() > 0) put(family, {}, Label::kName, "(others)", counts.back());
+  }
+
+  template <Text name, Text help, Text status>
+  void sample(MetricFamily& family, const Labels& labels,
+              const IdleAndActive<name, help, status>& all) const {
+    const std::uint64_t idle = std::min(all.idle.get(), all.get());  // counted a moment apart
+    put(family, labels, "state", "idle", idle);
+    put(family, labels, "state", "active", all - idle);
+  }
+
+  template <Text name, Text help, Text label, Text value>
+  void sample(MetricFamily& family, const Labels& labels,
+              const Info<name, help, label, value>& info) const {
+    put(family, labels, info.kLabel, info.kValue, 1);
+  }
+
+  void sample(MetricFamily& family, Labels labels, const LatencyHistogram& histogram) const {
+    ClientMetric sample;
+    sample.label = std::move(labels);
+    std::uint64_t cumulative = 0;
+    for (std::size_t i = 0; i < LatencyHistogram::kBuckets; ++i) {
+      cumulative += histogram.bucket(i);
+      const double bound = i < LatencyHistogram::kBounds.size()
+                               ? LatencyHistogram::kBounds[i]
+                               : std::numeric_limits<double>::infinity();
+      sample.histogram.bucket.push_back({cumulative, bound});
+    }
+    sample.histogram.sample_count = cumulative;
+    sample.histogram.sample_sum = histogram.sum();
+    family.metric.push_back(std::move(sample));
+  }
+
+  const Snapshot& now_;
+  std::vector<MetricFamily> families_;
 };
 
-void add_requests(Families& families, const Snapshot& now) {
-  families.one("batchproxy_requests_received_total", "Requests received whole.",
-               MetricType::Counter, now.received);
-  auto& finished = families.add("batchproxy_requests_finished_total",
-                                "Requests that have ended, by how.", MetricType::Counter);
-  for (std::size_t i = 0; i < kAllFinishes.size(); ++i) {
-    Families::sample(finished, {{"result", std::string(to_string(kAllFinishes[i]))}},
-                     static_cast<double>(now.finished[i]));
+// --- for /status --------------------------------------------------------------------------------
+
+// At "a.b", `value` is the `b` of the object `a`.
+void put(json::object& root, std::string_view place, json::value value) {
+  const std::size_t dot = place.find('.');
+  if (dot == std::string_view::npos) {
+    root[place] = std::move(value);
+    return;
   }
-  families.one("batchproxy_requests_queued", "Requests that wait for a backend.", MetricType::Gauge,
-               now.queued);
-  families.one("batchproxy_requests_inflight", "Requests that a backend is working on.",
-               MetricType::Gauge, now.inflight);
-  families.one("batchproxy_prompts_queued", "Prompts that wait for a backend.", MetricType::Gauge,
-               now.queued_prompts);
-  families.one("batchproxy_prompts_answered_total", "Prompts answered with success.",
-               MetricType::Counter, now.prompts_answered);
-  families.one("batchproxy_requests_retried_total", "Attempts repeated after one had failed.",
-               MetricType::Counter, now.retried);
-  families.one("batchproxy_poison_prompts_total",
-               "Requests that engines died with until they were not sent again.",
-               MetricType::Counter, now.poisoned);
-  families.one("batchproxy_batch_splits_total",
-               "Shared calls that an engine refused and that went out again in halves.",
-               MetricType::Counter, now.split_calls);
-  families.one("batchproxy_batch_mismatch_total",
-               "Shared calls whose answer did not hold one choice for each member.",
-               MetricType::Counter, now.mismatched_calls);
-  families.one("batchproxy_streams_aborted_total", "Streams that a backend did not finish.",
-               MetricType::Counter, now.broken_streams);
-  families.one("batchproxy_stale_connections_total",
-               "Kept connections to backends that were dead when they were used, and replaced.",
-               MetricType::Counter, now.stale_connections);
-  families.one("batchproxy_requests_affine_total",
-               "Requests sent to a backend that held the beginning of their prompt.",
-               MetricType::Counter, now.affine);
-  families.one("batchproxy_merged_calls_total", "Calls that carried several requests.",
-               MetricType::Counter, now.merged_calls);
-  families.one("batchproxy_merged_requests_total", "Requests that shared a call.",
-               MetricType::Counter, now.merged_requests);
-  auto& errors = families.add("batchproxy_errors_total", "Error answers of our own, by code.",
-                              MetricType::Counter);
-  for (std::size_t i = 0; i < kAllErrors.size(); ++i) {
-    Families::sample(errors, {{"code", std::string(describe(kAllErrors[i]).code)}},
-                     static_cast<double>(now.errors[i]));
-  }
+  json::value& inner = root[place.substr(0, dot)];
+  if (!inner.is_object()) inner.emplace_object();
+  inner.as_object()[place.substr(dot + 1)] = std::move(value);
 }
 
-void add_latency(Families& families, const Snapshot& now) {
-  auto& family =
-      families.add("batchproxy_request_duration_seconds",
-                   "From the arrival of a request to the end of its answer, for those that "
-                   "succeeded.",
-                   MetricType::Histogram);
-  ClientMetric metric;
-  std::uint64_t cumulative = 0;
-  for (std::size_t i = 0; i < now.latency.size(); ++i) {
-    cumulative += now.latency[i];
-    const double bound = i < LatencyHistogram::kBounds.size()
-                             ? LatencyHistogram::kBounds[i]
-                             : std::numeric_limits<double>::infinity();
-    metric.histogram.bucket.push_back({cumulative, bound});
-  }
-  metric.histogram.sample_count = cumulative;
-  metric.histogram.sample_sum = now.latency_sum;
-  family.metric.push_back(std::move(metric));
-}
-
-void add_backends(Families& families, const Snapshot& now) {
-  auto& batches = families.add("batchproxy_batches_total", "Batches that left, by reason.",
-                               MetricType::Counter);
-  for (std::size_t i = 0; i < kAllFlushReasons.size(); ++i) {
-    Families::sample(batches, {{"reason", std::string(to_string(kAllFlushReasons[i]))}},
-                     static_cast<double>(now.batches[i]));
-  }
-  const auto each = [&](std::string name, std::string help, MetricType type, auto value) {
-    auto& family = families.add(std::move(name), std::move(help), type);
-    for (const BackendSnapshot& backend : now.backends) {
-      Families::sample(family, {{"backend", backend.name}}, static_cast<double>(value(backend)));
+template <class Metric>
+void show(json::object& root, const Metric& metric) {
+  static_assert(IsMetric<Metric>, "a member of Metrics has a name, a kind and a meaning");
+  if constexpr (Metric::kStatus.empty()) {
+    return;
+  } else if constexpr (HasLabel<Metric>) {
+    json::object counts;
+    for (std::size_t i = 0; i < metric.size(); ++i) {
+      counts[Metric::Label::word(i)] = metric[i].get();
     }
-  };
-  each("batchproxy_backend_up", "1 while the backend is ready.", MetricType::Gauge,
-       [](const BackendSnapshot& b) { return b.health == Health::kReady ? 1 : 0; });
-  each("batchproxy_backend_inflight", "Prompts in flight to the backend.", MetricType::Gauge,
-       [](const BackendSnapshot& b) { return b.inflight; });
-  each("batchproxy_backend_room", "Prompts that the backend should have in flight.",
-       MetricType::Gauge, [](const BackendSnapshot& b) { return b.room; });
-  each("batchproxy_backend_answered_total", "Requests that the backend has answered.",
-       MetricType::Counter, [](const BackendSnapshot& b) { return b.answered; });
-  each("batchproxy_backend_stuck", "1 while it stands still with requests in hand.",
-       MetricType::Gauge, [](const BackendSnapshot& b) { return b.stuck ? 1 : 0; });
-  each("batchproxy_backend_breaker_open", "1 while its calls fail and it is given next to none.",
-       MetricType::Gauge, [](const BackendSnapshot& b) { return b.breaker_open ? 1 : 0; });
-  auto& failed = families.add("batchproxy_attempts_failed_total",
-                              "Calls that failed, by backend and reason.", MetricType::Counter);
-  for (const BackendSnapshot& backend : now.backends) {
-    for (std::size_t i = 0; i < kCallFailures; ++i) {
-      const auto how = static_cast<CallFailure>(i);
-      Families::sample(failed, {{"backend", backend.name}, {"reason", std::string(to_string(how))}},
-                       static_cast<double>(backend.failed_attempts[i]));
-    }
+    put(root, Metric::kStatus, std::move(counts));
+  } else {
+    put(root, Metric::kStatus, metric.get());
   }
 }
+void show(json::object&, const ByBackend&) {}  // see to_object()
 
 json::object to_object(const BackendSnapshot& backend) {
   json::object object{{"name", backend.name},
                       {"url", backend.url},
                       {"state", to_string(backend.health)},
-                      {"simulated", backend.simulated},
-                      {"inflight", backend.inflight},
-                      {"room", backend.room},
-                      {"answered", backend.answered}};
+                      {"simulated", backend.simulated}};
+  const BackendMetrics& metrics = backend;
+  pfr::for_each_field(metrics, [&](const auto& metric) { show(object, metric); });
   if (backend.breaker_open) object["breaker"] = "open";
   if (backend.stuck) object["stuck"] = true;
   if (!backend.problem.empty()) object["problem"] = backend.problem;
   if (!backend.gpus.empty()) object["gpus"] = backend.gpus;
   return object;
+}
+
+// --- for the docs -------------------------------------------------------------------------------
+
+template <class Metric>
+MetricRow row_of(std::vector<std::string_view> labels) {
+  if constexpr (HasLabel<Metric>) {
+    labels.push_back(Metric::Label::kName);
+  } else if constexpr (is_info<Metric>) {
+    labels.push_back(Metric::kLabel);
+  } else if constexpr (std::is_same_v<Metric, decltype(Metrics::connections)>) {
+    labels.push_back("state");
+  }
+  return {Metric::kName, Metric::kKind, std::move(labels), Metric::kHelp};
 }
 
 }  // namespace
@@ -188,76 +249,41 @@ std::string_view to_string(Health health) {
 }
 
 std::string to_json(const Snapshot& now) {
-  json::object finished, batches;
-  for (std::size_t i = 0; i < kAllFinishes.size(); ++i) {
-    finished[to_string(kAllFinishes[i])] = now.finished[i];
-  }
-  for (std::size_t i = 0; i < kAllFlushReasons.size(); ++i) {
-    batches[to_string(kAllFlushReasons[i])] = now.batches[i];
-  }
+  json::object status{{"version", BATCHPROXY_VERSION},
+                      {"uptime_seconds", static_cast<std::uint64_t>(now.uptime)},
+                      {"state", now.draining      ? "draining"
+                                : now.any_ready() ? "ready"
+                                                  : "no_backend"},
+                      {"flush", now.flush},
+                      {"models", now.models}};
+  const Metrics& metrics = now;
+  pfr::for_each_field(metrics, [&](const auto& metric) { show(status, metric); });
   json::array backends;
   for (const BackendSnapshot& backend : now.backends) backends.push_back(to_object(backend));
-  const json::object status{
-      {"version", BATCHPROXY_VERSION},
-      {"uptime_seconds", static_cast<std::uint64_t>(now.uptime)},
-      {"state", now.draining      ? "draining"
-                : now.any_ready() ? "ready"
-                                  : "no_backend"},
-      {"flush", now.flush},
-      {"models", now.models},
-      {"requests",
-       {{"received", now.received},
-        {"finished", std::move(finished)},
-        {"queued", now.queued},
-        {"inflight", now.inflight},
-        {"retried", now.retried},
-        {"affine", now.affine},
-        {"merged", now.merged_requests}}},
-      {"merged_calls", now.merged_calls},
-      {"prompts", {{"queued", now.queued_prompts}, {"answered", now.prompts_answered}}},
-      {"connections", now.connections},
-      {"batches", std::move(batches)},
-      {"backends", std::move(backends)}};
+  status["backends"] = std::move(backends);
   return json::serialize(status) + "\n";
 }
 
 std::string to_prometheus(const Snapshot& now) {
-  Families families;
-  add_requests(families, now);
-  add_latency(families, now);
-  add_backends(families, now);
-  if (!now.keys.empty()) {
-    auto& keys = families.add("batchproxy_key_requests_total", "Requests by the name of their key.",
-                              MetricType::Counter);
-    for (const KeySnapshot& key : now.keys) {
-      Families::sample(keys, {{"key", key.name}}, static_cast<double>(key.requests));
+  Writer writer(now);
+  const Metrics& metrics = now;
+  pfr::for_each_field(metrics, [&](const auto& metric) { writer.add(metric); });
+  return writer.text();
+}
+
+std::vector<MetricRow> metric_rows() {
+  std::vector<MetricRow> rows;
+  for_each_index<Metrics>([&rows]<std::size_t kIndex>() {
+    using Metric = pfr::tuple_element_t<kIndex, Metrics>;
+    if constexpr (std::is_same_v<Metric, ByBackend>) {
+      for_each_index<BackendMetrics>([&rows]<std::size_t kInner>() {
+        rows.push_back(row_of<pfr::tuple_element_t<kInner, BackendMetrics>>({"backend"}));
+      });
+    } else {
+      rows.push_back(row_of<Metric>({}));
     }
-  }
-  auto& connections =
-      families.add("batchproxy_connections",
-                   "Clients connected: idle between two requests, or active.", MetricType::Gauge);
-  const std::uint64_t idle = std::min(now.idle, now.connections);  // counted a moment apart
-  Families::sample(connections, {{"state", "idle"}}, static_cast<double>(idle));
-  Families::sample(connections, {{"state", "active"}}, static_cast<double>(now.connections - idle));
-  families.one("batchproxy_connections_evicted_total", "Idle clients closed to make room.",
-               MetricType::Counter, now.evicted);
-  families.one("batchproxy_buffered_bytes", "Bytes of request bodies in memory.", MetricType::Gauge,
-               now.buffered);
-  auto& failed = families.add("batchproxy_accept_errors_total",
-                              "Times that a client could not be taken.", MetricType::Counter);
-  for (std::size_t i = 0; i < kAcceptErrors.size(); ++i) {
-    Families::sample(failed, {{"errno", std::string(kAcceptErrors[i])}},
-                     static_cast<double>(now.accept_errors[i]));
-  }
-  families.one("batchproxy_connections_accepted_total", "Clients accepted ever.",
-               MetricType::Counter, now.accepted);
-  families.one("batchproxy_config_generation", "Grows with every reload that took effect.",
-               MetricType::Gauge, now.config_generation);
-  families.one("batchproxy_config_last_reload_success", "0 after a reload that was refused.",
-               MetricType::Gauge, now.last_reload_failed ? 0 : 1);
-  auto& build = families.add("batchproxy_build_info", "Always 1.", MetricType::Gauge);
-  Families::sample(build, {{"version", BATCHPROXY_VERSION}}, 1);
-  return prometheus::TextSerializer().Serialize(families.list());
+  });
+  return rows;
 }
 
 }  // namespace batchproxy

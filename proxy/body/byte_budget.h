@@ -19,7 +19,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "proxy/admin/metrics.h"
+#include "proxy/admin/count.h"
 
 namespace batchproxy {
 

@@ -192,7 +192,8 @@ std::uint32_t DataPlane::inflight(BackendId backend) const {
 
 std::uint64_t DataPlane::answered(BackendId backend) const {
   std::uint64_t answered = 0;
-  for (const auto& thread : threads_) answered += thread->metrics.answered[backend].get();
+  for (const auto& thread : threads_)
+    answered += thread->metrics.by_backend[backend].answered.get();
   return answered;
 }
 
@@ -204,69 +205,30 @@ std::uint64_t DataPlane::load() const {
   return sum;
 }
 
-// `into.backends` is there already, each with its id.
+// `into.backends` is there already, each with its id and its health.
 void DataPlane::collect(Snapshot& into) const {
   for (const auto& thread : threads_) {
-    const ThreadMetrics& from = thread->metrics;
-    into.received += from.received.get();
-    into.queued += from.queued.get();
-    into.inflight += from.inflight.get();
-    into.retried += from.retried.get();
-    into.prompts_answered += from.prompts_answered.get();
-    into.connections += from.connections.get();
-    into.accepted += from.accepted.get();
-    into.idle += from.idle.get();
-    into.evicted += from.evicted.get();
-    into.buffered += thread->intakes.held();
-    for (std::size_t i = 0; i < into.accept_errors.size(); ++i) {
-      into.accept_errors[i] += from.accept_errors[i].get();
-    }
-    for (std::size_t i = 0; i < into.finished.size(); ++i)
-      into.finished[i] += from.finished[i].get();
-    for (std::size_t i = 0; i < into.errors.size(); ++i) into.errors[i] += from.errors[i].get();
-    for (std::size_t i = 0; i < into.latency.size(); ++i) {
-      into.latency[i] += from.latency.bucket(i).get();
-    }
-    into.latency_sum += static_cast<double>(from.latency.sum_us()) / 1e6;
-    into.poisoned += from.poisoned.get();
-    into.split_calls += from.split_calls.get();
-    into.mismatched_calls += from.mismatched_calls.get();
-    into.broken_streams += from.broken_streams.get();
-    into.stale_connections += thread->upstreams.stale();
-    for (BackendSnapshot& backend : into.backends) {
-      backend.answered += from.answered[backend.id].get();
-      for (std::size_t i = 0; i < kCallFailures; ++i) {
-        backend.failed_attempts[i] += from.failed_attempts[backend.id][i].get();
-      }
-    }
+    add(into, thread->metrics);
+    into.buffered.add(thread->intakes.held());
+    into.stale_connections.add(thread->upstreams.stale());
   }
-  collect_keys(into);
+  if (keys_) into.key_names = keys_->slot_names();
   const LaneStats& lane = lane_->stats();
   into.queued_prompts = lane.queued.load(std::memory_order_relaxed);
+  into.affine = lane.affine.load(std::memory_order_relaxed);
+  into.merged_calls = lane.merged_calls.load(std::memory_order_relaxed);
+  into.merged_requests = lane.merged_tickets.load(std::memory_order_relaxed);
   for (std::size_t i = 0; i < into.batches.size(); ++i) {
     into.batches[i] = lane.batches[i].load(std::memory_order_relaxed);
   }
   for (BackendSnapshot& backend : into.backends) {
+    static_cast<BackendMetrics&>(backend) = into.by_backend[backend.id];
+    backend.up = backend.health == Health::kReady ? 1 : 0;
     backend.inflight = lane.inflight[backend.id].load(std::memory_order_relaxed);
     backend.room = lane.room[backend.id].load(std::memory_order_relaxed);
-    backend.breaker_open = lane.breaker_open[backend.id].load(std::memory_order_relaxed);
-    backend.stuck = lane.stuck[backend.id].load(std::memory_order_relaxed);
+    backend.breaker_open = lane.breaker_open[backend.id].load(std::memory_order_relaxed) ? 1 : 0;
+    backend.stuck = lane.stuck[backend.id].load(std::memory_order_relaxed) ? 1 : 0;
   }
-  into.affine = lane.affine.load(std::memory_order_relaxed);
-  into.merged_calls = lane.merged_calls.load(std::memory_order_relaxed);
-  into.merged_requests = lane.merged_tickets.load(std::memory_order_relaxed);
-}
-
-void DataPlane::collect_keys(Snapshot& into) const {
-  if (!keys_) return;
-  const auto sum = [this](std::size_t slot) {
-    std::uint64_t requests = 0;
-    for (const auto& thread : threads_) requests += thread->metrics.by_key[slot].get();
-    return requests;
-  };
-  const std::vector<std::string>& names = keys_->slot_names();
-  for (std::size_t i = 0; i < names.size(); ++i) into.keys.push_back({names[i], sum(i)});
-  if (const auto rest = sum(kMaxKeySlots - 1)) into.keys.push_back({"(others)", rest});
 }
 
 void DataPlane::on_stall(const Stall& stall) {

@@ -76,7 +76,6 @@ class DataPlane {
   void collect(Snapshot& into) const;
 
  private:
-  void collect_keys(Snapshot& into) const;
   void on_stall(const Stall& stall);
   void on_every_thread(const std::function<void(IoThread&)>& action);
   void stop();

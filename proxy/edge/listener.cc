@@ -174,8 +174,10 @@ Task<void> accept_clients(IoThread& thread, Acceptor& acceptor) {
   AcceptTrouble trouble;
   const auto now = [] { return std::chrono::steady_clock::now(); };
   const auto count = [&](int number) {
-    const std::size_t which = number == EMFILE ? 0 : number == ENFILE ? 1 : 2;
-    thread.metrics.accept_errors[which].add();
+    const AcceptError why = number == EMFILE   ? AcceptError::kEmfile
+                            : number == ENFILE ? AcceptError::kEnfile
+                                               : AcceptError::kOther;
+    thread.metrics.accept_errors[why].add();
   };
   while (acceptor.is_open()) {
     // Waits first and takes then: who may not come in stays in the backlog.

@@ -168,12 +168,12 @@ void Session::begin_idling() {
   connection_->stop_reading_at(now +
                                (thread_.draining ? kDrainPatience : thread_.settings.idle_timeout));
   thread_.idle.add(*this, now);
-  thread_.metrics.idle.add();
+  thread_.metrics.connections.idle.add();
 }
 
 void Session::end_idling() {
   thread_.idle.remove(*this);
-  thread_.metrics.idle.sub();
+  thread_.metrics.connections.idle.sub();
 }
 
 bool Session::close_idle() {

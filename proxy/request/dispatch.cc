@@ -193,7 +193,7 @@ Task<Finish> Dispatch::answer(Errand::Ending ending) {
 }
 
 Task<Finish> Dispatch::answer_with(const Errand& errand) {
-  thread_.metrics.answered[errand.backend().id].add();
+  thread_.metrics.count_answered(errand.backend().id);
   const Provenance who = provenance(errand);
   const std::unique_ptr<Unsent> unsent = send_answer(errand.answer(), errand.body(), who);
   if (unsent) co_await write_rest(*unsent);
@@ -284,7 +284,7 @@ Task<Finish> Dispatch::answer_streaming(Errand& errand) {
     const bool sent = co_await write_client("0\r\n\r\n");
     if (!sent) co_return Finish::kClientGone;
   }
-  thread_.metrics.answered[errand.backend().id].add();
+  thread_.metrics.count_answered(errand.backend().id);
   thread_.metrics.prompts_answered.add(errand.ticket().prompts);
   co_return Finish::kOk;
 }
@@ -370,7 +370,7 @@ Task<Finish> Dispatch::answer_list() {
     }
     const Errand& errand = *piece->errand;
     answers.push_back({errand.body(), piece->first_prompt, errand.ticket().prompts});
-    thread_.metrics.answered[errand.backend().id].add();
+    thread_.metrics.count_answered(errand.backend().id);
     attempts = std::max(attempts, errand.attempts());
     if (names.find(errand.backend().name) == std::string::npos) {
       if (!names.empty()) names += ", ";

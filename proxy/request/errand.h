@@ -34,7 +34,10 @@ namespace batchproxy {
 class RequestPhase {
  public:
   explicit RequestPhase(ThreadMetrics& metrics) : metrics_(metrics) { metrics_.queued.add(); }
-  ~RequestPhase() { (calling_ > 0 ? metrics_.inflight : metrics_.queued).sub(); }
+  ~RequestPhase() {
+    Count& phase = calling_ > 0 ? static_cast<Count&>(metrics_.inflight) : metrics_.queued;
+    phase.sub();
+  }
   RequestPhase(const RequestPhase&) = delete;
   RequestPhase& operator=(const RequestPhase&) = delete;
 

@@ -118,7 +118,7 @@ struct IoThread {
   DataPathSettings settings;  // replaced from outside by posting to `io`
   // Before `io`: whatever is suspended when that is destroyed still gives back to these.
   BufferPool buffers;
-  ThreadMetrics metrics;
+  alignas(64) ThreadMetrics metrics;
   ClientCap& clients;
   IdleClients idle;
   IntakeQueue intakes;

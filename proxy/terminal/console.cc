@@ -103,7 +103,7 @@ void Console::batch_done(const BatchSummary& batch, const std::string& backend) 
 void Console::tick(const Snapshot& now) {
   if (now.prompts_answered != last_.prompts_answered) summary(now);
   last_ = now;
-  history_.clients = std::max(history_.clients, now.connections);
+  history_.clients = std::max(history_.clients, now.connections.get());
   history_.batch_size = static_cast<std::uint32_t>(*options_.worker.batch_size);
   history_.batch_timeout = options_.worker.batch_timeout->count();
   if (hinted_) return;
@@ -114,11 +114,12 @@ void Console::tick(const Snapshot& now) {
 }
 
 void Console::summary(const Snapshot& now) {
-  std::string text = fmt::format(
-      "{:7.0f} s  {} answers  {:.1f}/s  {} queued  {} in flight ", now.uptime, now.prompts_answered,
-      static_cast<double>(now.prompts_answered - last_.prompts_answered) /
-          std::max(now.uptime - last_.uptime, 1e-3),
-      now.queued, now.inflight);
+  std::string text =
+      fmt::format("{:7.0f} s  {} answers  {:.1f}/s  {} queued  {} in flight ", now.uptime,
+                  now.prompts_answered.get(),
+                  static_cast<double>(now.prompts_answered - last_.prompts_answered) /
+                      std::max(now.uptime - last_.uptime, 1e-3),
+                  now.queued.get(), now.inflight.get());
   std::uint64_t total = 0;
   for (const BackendSnapshot& backend : now.backends) total += backend.answered;
   for (const BackendSnapshot& backend : now.backends) {

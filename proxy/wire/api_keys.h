@@ -10,6 +10,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -19,9 +20,11 @@
 
 #include "configs/options.h"
 #include "configs/text/diagnostic.h"
-#include "proxy/admin/metrics.h"
 
 namespace batchproxy {
+
+// Keys are counted one by one up to so many; the rest share the last slot.
+inline constexpr std::size_t kMaxKeySlots = 256;
 
 class ApiKeys {
  public:
@@ -32,7 +35,7 @@ class ApiKeys {
   struct Key {
     std::string name;
     Hash hash{};
-    std::size_t slot = 0;  // in ThreadMetrics::by_key
+    std::size_t slot = 0;  // in Metrics::by_key
   };
 
   // Adds the entries of `text`, found at `source` (a path, or a variable's name). What is wrong is

@@ -8,44 +8,75 @@ namespace batchproxy {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 
 Snapshot example() {
   Snapshot now;
   now.received = 10;
-  now.finished[0] = 6;
-  now.finished[3] = 1;
+  now.finished[Finish::kOk] = 6;
+  now.finished[Finish::kShed] = 1;
   now.queued = 1;
   now.inflight = 2;
   now.flush = "eager";
-  now.latency[0] = 5;
-  now.latency[2] = 1;
-  now.latency_sum = 2.5;
-  now.backends.push_back({.name = "engine-0",
-                          .url = "http://a:1",
-                          .health = Health::kReady,
-                          .simulated = true,
-                          .gpus = "0,1",
-                          .inflight = 2,
-                          .answered = 6});
+  now.merged_calls = 3;
+  for (int i = 0; i < 5; ++i) now.latency.observe(std::chrono::milliseconds(5));
+  now.latency.observe(std::chrono::milliseconds(40));
+  now.connections = 5;
+  now.connections.idle = 3;
+  BackendSnapshot& engine = now.backends.emplace_back();
+  engine.name = "engine-0";
+  engine.url = "http://a:1";
+  engine.health = Health::kReady;
+  engine.simulated = true;
+  engine.gpus = "0,1";
+  engine.up = 1;
+  engine.inflight = 2;
+  engine.answered = 6;
+  engine.failed_attempts[CallFailure::kTimedOut] = 4;
   return now;
 }
 
 TEST(Snapshot, ShowsItselfAsJson) {
   const std::string json = to_json(example());
   EXPECT_THAT(json, HasSubstr(R"("state":"ready")"));
-  EXPECT_THAT(json, HasSubstr(R"("received":10)"));
+  EXPECT_THAT(json, HasSubstr(R"("requests":{"received":10,"finished":{"ok":6,)"));
   EXPECT_THAT(json, HasSubstr(R"("shed":1)"));
-  EXPECT_THAT(json, HasSubstr(R"("simulated":true)"));
+  EXPECT_THAT(json, HasSubstr(R"("prompts":{"queued":0,"answered":0})"));
+  EXPECT_THAT(json, HasSubstr(R"("merged_calls":3)"));
+  EXPECT_THAT(json, HasSubstr(R"("connections":5)"));
+  EXPECT_THAT(json, HasSubstr(R"("batches":{"full":0,)"));
+  EXPECT_THAT(json, HasSubstr(R"("simulated":true,"inflight":2,"room":0,"answered":6,)"));
   EXPECT_THAT(json, HasSubstr(R"("gpus":"0,1")"));
+  EXPECT_THAT(json, Not(HasSubstr("stuck")));
 }
 
 TEST(Snapshot, ShowsItselfToPrometheus) {
   const std::string text = to_prometheus(example());
-  EXPECT_THAT(text, HasSubstr("batchproxy_requests_received_total 10\n"));
+  EXPECT_THAT(text, HasSubstr("# HELP batchproxy_requests_received_total Requests received whole.\n"
+                              "# TYPE batchproxy_requests_received_total counter\n"
+                              "batchproxy_requests_received_total 10\n"));
   EXPECT_THAT(text, HasSubstr("batchproxy_requests_finished_total{result=\"ok\"} 6\n"));
   EXPECT_THAT(text, HasSubstr("batchproxy_backend_up{backend=\"engine-0\"} 1\n"));
+  EXPECT_THAT(
+      text,
+      HasSubstr("batchproxy_attempts_failed_total{backend=\"engine-0\",reason=\"timeout\"} 4\n"));
   EXPECT_THAT(text, HasSubstr("batchproxy_request_duration_seconds_bucket{le=\"0.8\"} 6\n"));
   EXPECT_THAT(text, HasSubstr("batchproxy_request_duration_seconds_count 6\n"));
+  EXPECT_THAT(text, HasSubstr("batchproxy_connections{state=\"idle\"} 3\n"
+                              "batchproxy_connections{state=\"active\"} 2\n"));
+  EXPECT_THAT(text, HasSubstr("batchproxy_build_info{version=\"" BATCHPROXY_VERSION "\"} 1\n"));
+}
+
+TEST(Snapshot, CountsKeysByTheirNamesAndTheRestTogether) {
+  Snapshot now;
+  EXPECT_THAT(to_prometheus(now), Not(HasSubstr("batchproxy_key_requests_total")));
+  now.key_names = {"alice", "bob"};
+  now.by_key[1] = 7;
+  EXPECT_THAT(to_prometheus(now), HasSubstr("batchproxy_key_requests_total{key=\"alice\"} 0\n"
+                                            "batchproxy_key_requests_total{key=\"bob\"} 7\n"));
+  EXPECT_THAT(to_prometheus(now), Not(HasSubstr("others")));
+  now.by_key[kMaxKeySlots - 1] = 2;
+  EXPECT_THAT(to_prometheus(now), HasSubstr("{key=\"(others)\"} 2\n"));
 }
 
 }  // namespace
