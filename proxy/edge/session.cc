@@ -49,10 +49,6 @@ Error no_key(bool given) {
                                         "`Authorization: Bearer <key>`, or as `x-api-key: <key>`."};
 }
 
-std::string_view path_of(std::string_view target) {
-  return target.substr(0, target.find('?'));
-}
-
 // For HEAD: what GET would be answered, without its body.
 void drop_body(std::string& answer) {
   answer.resize(answer.find("\r\n\r\n") + 4);
@@ -96,9 +92,8 @@ Error body_too_late(const PaceLimits& limits, bool stood_still) {
   return {Errc::kRequestTimeout, "The request's body did not arrive in time: " + why + "."};
 }
 
-std::unique_ptr<const Error> fault(std::optional<Error> error) {
-  if (!error) return nullptr;
-  return std::make_unique<const Error>(*std::move(error));
+std::unique_ptr<const Error> refusal(Error error) {
+  return std::make_unique<const Error>(std::move(error));
 }
 
 // What is wrong with a request whose body was read to this end.
@@ -202,7 +197,8 @@ void Session::cut_short() {
 Task<bool> Session::serve_one() {
   std::size_t searched = 0;
   bool timed = false;
-  while (!take_head(searched)) {
+  Received received = take_head(searched);
+  while (received.how == Received::How::kPartial) {
     if (connection_->must_wait()) {
       // Most heads come whole; the others have so long from here on.
       if (!std::exchange(timed, true)) {
@@ -212,27 +208,29 @@ Task<bool> Session::serve_one() {
     }
     if (!connection_->may_read()) co_return co_await give_up_reading();
     if (!read_some()) co_return false;
+    received = take_head(searched);
   }
-  if (fault_) co_return co_await reject();
+  if (received.why) co_return co_await reject(*received.why);
   ClientRequest request = describe_request(thread_.request_head);
-  if (is_refused(thread_.request_head, request)) co_return co_await reject(&request);
+  received.why = find_fault(thread_.request_head, request);
+  if (received.why) co_return co_await reject(*received.why, &request);
 
   ByteHold hold(thread_.intakes);
   http::WholeBody body;
   const http::Framing framing = thread_.request_head.fields.framing;
   const std::size_t start = pos_;
   if (!http::take_whole(framing, http::NoFraming::kEmpty, in_, pos_, body)) {
-    const bool whole = co_await read_body(framing, hold, body);
-    if (fault_) co_return co_await reject(&request);
-    if (!whole) co_return false;
+    received = co_await read_body(framing, hold, body);
+    if (received.why) co_return co_await reject(*received.why, &request);
+    if (received.how == Received::How::kClientLeft) co_return false;
   }
   if (thread_.metrics.queued.get() >= kLongQueue) fit_buffers(start, body, request);
   request.body = body.view;
   hold.set(request.body.size());
   request.arrival = std::chrono::steady_clock::now();
   connection_->never_expire();
-  if (!is_forwarded(request)) {
-    co_return co_await reply_local(*request.route, request);
+  if (const std::unique_ptr<const Local> answer = answer_here(request)) {
+    co_return co_await write_local(*answer);
   }
   Dispatch dispatch(thread_, *connection_, request);
   dispatch_ = &dispatch;
@@ -242,21 +240,26 @@ Task<bool> Session::serve_one() {
   co_return again;
 }
 
-// True when the head is in the thread's scratch and pos_ behind it, or fault_ says why not; false
-// when more must be read first. `searched` bytes have no end of a head in them.
-bool Session::take_head(std::size_t& searched) {
+Session::Received Session::Received::refused(Error error) {
+  return {How::kRefused, refusal(std::move(error))};
+}
+
+// When it is whole, the head is in the thread's scratch and pos_ behind it. `searched` bytes have
+// no end of a head in them.
+Session::Received Session::take_head(std::size_t& searched) {
   const std::string_view bytes = in_.view();
   const auto end = http::find_head_end(bytes, searched);
+  std::optional<Error> error;
   if (end) {
-    fault_ = fault(http::parse_request_head(bytes.substr(0, *end), http::kRequestLimits,
-                                            thread_.request_head));
-    if (fault_ && fault_->code == Errc::kMethodNotAllowed) allow_ = kAllMethods;
+    error =
+        http::parse_request_head(bytes.substr(0, *end), http::kRequestLimits, thread_.request_head);
     pos_ = *end;
-    return true;
+  } else {
+    error = http::check_partial_head(bytes, http::kRequestLimits);
+    searched = bytes.size();
   }
-  fault_ = fault(http::check_partial_head(bytes, http::kRequestLimits));
-  searched = bytes.size();
-  return fault_ != nullptr;
+  if (error) return Received::refused(*std::move(error));
+  return {end ? Received::How::kWhole : Received::How::kPartial};
 }
 
 bool Session::read_some() {
@@ -266,48 +269,43 @@ bool Session::read_some() {
   return n.has_value();
 }
 
-// Whether it is refused by what its head says: fault_ says why.
-bool Session::is_refused(const http::RequestHead& head, ClientRequest& request) {
-  fault_ = fault(find_fault(head, request));
-  if (fault_ && fault_->code == Errc::kMethodNotAllowed) allow_ = allowed_methods(head.path());
-  return fault_ != nullptr;
-}
-
-std::optional<Error> Session::find_fault(const http::RequestHead& head, ClientRequest& request) {
+// What is wrong with a request by what its head says.
+Session::Refusal Session::find_fault(const http::RequestHead& head, ClientRequest& request) {
   const bool given = !request.authorization.empty();
-  if (!identify(head, request)) return no_key(given);
+  if (!identify(head, request)) return refusal(no_key(given));
   const auto route = find_route(head.method, head.path());
-  if (!route) return route.error();
+  if (!route) return refusal(route.error());
   request.route = *route;
-  if (head.target == head.path() && (*route)->action != Action::kOptions) {
+  if (head.target == head.path() && (*route)->method != "OPTIONS") {
     request.target = (*route)->path;  // without a slash at its end
   }
   if (head.fields.framing.content_length > thread_.settings.max_body) {
-    return body_too_large(thread_.settings.max_body);
+    return refusal(body_too_large(thread_.settings.max_body));
   }
-  if (head.has_body() && !thread_.intakes.may_admit()) return overloaded();
-  return std::nullopt;
+  if (head.has_body() && !thread_.intakes.may_admit()) return refusal(overloaded());
+  return nullptr;
 }
 
-// A body that has not come whole with its head. False when it never will: fault_ says why, unless
-// the client has left.
-Task<bool> Session::read_body(const http::Framing& framing, ByteHold& hold, http::WholeBody& body) {
+// A body that has not come whole with its head.
+Task<Session::Received> Session::read_body(const http::Framing& framing, ByteHold& hold,
+                                           http::WholeBody& body) {
   const http::RequestHead& head = thread_.request_head;  // not valid after the next co_await
   const bool wants_continue = head.expects_continue && head.minor_version == 1 && head.has_body();
   if (wants_continue && pos_ == in_.size()) {
     const bool sent = co_await connection_->write("HTTP/1.1 100 Continue\r\n\r\n");
-    if (!sent) co_return false;
+    if (!sent) co_return Received{Received::How::kClientLeft};
   }
   BodyIntake intake(thread_.intakes, hold, *connection_, thread_.settings.body_pace);
   http::BodyReader reader(*connection_, thread_.buffers, in_, pos_, framing,
                           http::NoFraming::kEmpty, thread_.settings.max_body, &intake);
   const http::BodyStatus status = co_await reader.read_whole();
   if (status == http::BodyStatus::kCut && !intake.overloaded() && !connection_->is_open()) {
-    co_return false;
+    co_return Received{Received::How::kClientLeft};
   }
-  fault_ = fault(fault_of(status, intake, thread_.settings));
+  std::optional<Error> error = fault_of(status, intake, thread_.settings);
+  if (error) co_return Received::refused(*std::move(error));
   body = std::move(reader.body());
-  co_return fault_ == nullptr;
+  co_return Received{};
 }
 
 ClientRequest Session::describe_request(const http::RequestHead& head) const {
@@ -388,14 +386,14 @@ bool Session::identify(const http::RequestHead& head, ClientRequest& request) {
 // The client has left, or has taken too long to send its head.
 Task<bool> Session::give_up_reading() {
   if (!connection_->is_open()) co_return false;
-  fault_ = fault(head_too_late(thread_.settings.head_timeout));
-  co_return co_await reject();
+  const Error error = head_too_late(thread_.settings.head_timeout);
+  co_return co_await reject(error);
 }
 
-// Answers with fault_ and closes: after a request that we did not read to its end there is no next
-// one.
-Task<bool> Session::reject(const ClientRequest* request) {
-  thread_.metrics.count_error(fault_->code);
+// Answers with `error` and closes: after a request that we did not read to its end there is no next
+// one. `request` is null while nothing is known of it.
+Task<bool> Session::reject(const Error& error, const ClientRequest* request) {
+  thread_.metrics.count_error(error.code);
   std::string id;
   ReplyContext context{{}, 1, false};
   if (request != nullptr) {
@@ -406,7 +404,7 @@ Task<bool> Session::reject(const ClientRequest* request) {
     thread_.next_request_id().append_to(id);
   }
   context.request_id = id;
-  std::string answer = compose_error(*fault_, context, allow_);
+  std::string answer = compose_error(error, context);
   if (request != nullptr && request->head_only) drop_body(answer);
   return write_last(std::move(answer));
 }
@@ -416,70 +414,34 @@ Task<bool> Session::write_last(std::string answer) {
   co_return false;
 }
 
-// Scripts wait until there is a list: an empty one would tell them that all is ready.
-Task<bool> Session::reply_no_models(const ClientRequest& request) {
-  static const Error error{Errc::kNoBackend,
-                           "No backend has said yet which models it serves. Engines may still be "
-                           "loading: see /status on the admin address."};
-  thread_.metrics.count_error(error.code);
+// Null: a backend answers.
+std::unique_ptr<const Session::Local> Session::answer_here(const ClientRequest& request) {
+  const Handler handler = request.route->handler;
+  if (handler == nullptr) return nullptr;
+  const LocalResult answer = handler(
+      {*thread_.models, !thread_.ready.empty(), thread_.load, request.target, request.head_only});
+  if (!answer) return nullptr;
   const bool keep_alive = request.keep_alive && !thread_.draining;
   std::string id;
   request.append_shown_id(id);
-  const ReplyContext context{id, request.minor_version, keep_alive, request.cors_lines()};
-  std::string answer = compose_error(error, context);
-  if (request.head_only) drop_body(answer);
-  const bool sent = co_await connection_->write(answer, thread_.settings.write_stall);
-  co_return sent&& keep_alive;
-}
-
-// An engine that shows its list only to holders of a key that we have not shows it to its clients.
-bool Session::is_forwarded(const ClientRequest& request) const {
-  const Action action = request.route->action;
-  if (action == Action::kForward) return true;
-  const ModelTable& models = *thread_.models;
-  return action == Action::kModels && !request.head_only && !models.has_list() &&
-         !models.anything().empty();
-}
-
-Task<bool> Session::reply_local(const Route& route, const ClientRequest& request) {
-  std::string body;
-  std::string allow;
-  AnswerHead head;
-  head.status = 200;
-  head.content_type = "application/json";
-  switch (route.action) {
-    case Action::kModels:
-      if (!thread_.models->has_list()) co_return co_await reply_no_models(request);
-      body = thread_.models->models_json();
-      break;
-    case Action::kVersion:
-      body = R"({"version":"batchproxy )" BATCHPROXY_VERSION R"("})";
-      break;
-    case Action::kLoad:
-      body = fmt::format(R"({{"server_load":{}}})", thread_.load());
-      break;
-    case Action::kHealth:
-      head.status = thread_.ready.empty() ? 503 : 200;
-      head.content_type = {};
-      if (thread_.ready.empty()) head.retry_after = "5";
-      break;
-    case Action::kOptions:
-      allow = fmt::format("allow: {}\r\n", allowed_methods(path_of(request.target)));
-      head.status = 204;
-      head.content_type = {};
-      head.more = allow;
-      break;
-    case Action::kForward:
-      break;
+  const ReplyContext context{id, request.minor_version, keep_alive, request.cors_lines(),
+                             request.route->errors};
+  std::string text;
+  if (answer->has_value()) {
+    text = compose_local(**answer, context);
+  } else {
+    const Error error = answer->error();
+    thread_.metrics.count_error(error.code);
+    text = compose_error(error, context);
   }
-  const bool keep_alive = request.keep_alive && !thread_.draining;
-  std::string id;
-  request.append_shown_id(id);
-  const ReplyContext context{id, request.minor_version, keep_alive, request.cors_lines()};
-  std::string answer = compose_head(head, body.size(), context);
-  if (!request.head_only) answer += body;
-  const bool sent = co_await connection_->write(answer, thread_.settings.write_stall);
-  co_return sent&& keep_alive;
+  if (request.head_only) drop_body(text);
+  return std::make_unique<const Local>(Local{std::move(text), keep_alive});
+}
+
+Task<bool> Session::write_local(const Local& answer) {
+  const bool sent = co_await connection_->write(answer.text, thread_.settings.write_stall);
+  const bool again = sent && answer.keep_alive;
+  co_return again;
 }
 
 }  // namespace batchproxy

@@ -4,8 +4,7 @@
 #pragma once
 
 #include <memory>
-#include <optional>
-#include <string_view>
+#include <string>
 
 #include "backends/http/body.h"
 #include "backends/net/connection.h"
@@ -30,21 +29,36 @@ class Session final : public Closable, private IdleClient {
   void close_now() override { connection_->close(Connection::Closed::kByPeer); }
 
  private:
+  // Why a request is refused; null: it is not. Apart from the frames of requests that wait, as
+  // hardly any is.
+  using Refusal = std::unique_ptr<const Error>;
+  // How far a part of a request has been read.
+  struct Received {
+    enum class How { kWhole, kPartial, kClientLeft, kRefused };
+    How how = How::kWhole;
+    Refusal why{};  // of kRefused
+
+    static Received refused(Error error);
+  };
+  // An answer of the proxy's own.
+  struct Local {
+    std::string text;
+    bool keep_alive;
+  };
+
   bool close_idle() override;
   void begin_idling();
   void end_idling();
   Task<bool> serve_one();
-  bool take_head(std::size_t& searched);
+  Received take_head(std::size_t& searched);
   bool read_some();
-  bool is_refused(const http::RequestHead& head, ClientRequest& request);
-  std::optional<Error> find_fault(const http::RequestHead& head, ClientRequest& request);
-  Task<bool> read_body(const http::Framing& framing, ByteHold& hold, http::WholeBody& body);
-  Task<bool> reject(const ClientRequest* request = nullptr);
+  Refusal find_fault(const http::RequestHead& head, ClientRequest& request);
+  Task<Received> read_body(const http::Framing& framing, ByteHold& hold, http::WholeBody& body);
+  Task<bool> reject(const Error& error, const ClientRequest* request = nullptr);
   Task<bool> write_last(std::string answer);
   Task<bool> give_up_reading();
-  bool is_forwarded(const ClientRequest& request) const;
-  Task<bool> reply_local(const Route& route, const ClientRequest& request);
-  Task<bool> reply_no_models(const ClientRequest& request);
+  std::unique_ptr<const Local> answer_here(const ClientRequest& request);
+  Task<bool> write_local(const Local& answer);
   ClientRequest describe_request(const http::RequestHead& head) const;
   bool identify(const http::RequestHead& head, ClientRequest& request);
   void fit_buffers(std::size_t start, http::WholeBody& body, ClientRequest& request);
@@ -57,10 +71,6 @@ class Session final : public Closable, private IdleClient {
   TimePoint idle_since_{};
   bool in_request_ = false;
   Dispatch* dispatch_ = nullptr;  // of the request being answered
-  // Why the request that is being read is refused, and what would be allowed instead. Apart, as
-  // hardly any connection needs it.
-  std::unique_ptr<const Error> fault_;
-  std::string_view allow_;
 };
 
 }  // namespace batchproxy

@@ -30,6 +30,12 @@ void add_status_line(std::string& out, unsigned status) {
   out.append(reason.data(), reason.size()).append("\r\n");
 }
 
+// What HTTP asks for beside a status (RFC 9110, 15.5.2 and 15.5.6).
+void add_required(std::string& out, unsigned status, const Error& error) {
+  if (status == 401) add(out, "www-authenticate", "Bearer");
+  if (status == 405) add(out, "allow", error.allow.empty() ? kAllMethods : error.allow);
+}
+
 }  // namespace
 
 std::string compose_head(const AnswerHead& head, std::optional<std::size_t> length,
@@ -66,7 +72,7 @@ void compose_head_into(std::string& out, const AnswerHead& head, std::optional<s
   out.append("\r\n");
 }
 
-std::string compose_error(const Error& error, const ReplyContext& context, std::string_view allow) {
+std::string compose_error(const Error& error, const ReplyContext& context) {
   const ErrorTraits& traits = describe(error.code);
   const std::string body = error_json(error, context.errors);
   std::string out;
@@ -77,10 +83,20 @@ std::string compose_error(const Error& error, const ReplyContext& context, std::
   add(out, "x-batchproxy-code", traits.code);
   add(out, "x-should-retry", traits.retryable ? "true" : "false");
   if (!traits.retry_after.empty()) add(out, "retry-after", traits.retry_after);
-  if (!allow.empty()) add(out, "allow", allow);
-  if (error.code == Errc::kInvalidApiKey) add(out, "www-authenticate", "Bearer");
+  add_required(out, traits.status, error);
   add_common(out, context);
   return out.append("\r\n").append(body);
+}
+
+std::string compose_local(const LocalAnswer& answer, const ReplyContext& context) {
+  std::string allow;
+  if (!answer.allow.empty()) add(allow, "allow", answer.allow);
+  AnswerHead head;
+  head.status = answer.status;
+  head.content_type = answer.content_type;
+  head.retry_after = answer.retry_after;
+  head.more = allow;
+  return compose_head(head, answer.body.size(), context).append(answer.body);
 }
 
 std::string error_json(const Error& error, ErrorForm form) {

@@ -40,9 +40,9 @@ std::string compose_head(const AnswerHead& head, std::optional<std::size_t> leng
 void compose_head_into(std::string& out, const AnswerHead& head, std::optional<std::size_t> length,
                        const ReplyContext& context, const Provenance* provenance);
 
-// Head and body. `allow` is for 405 alone.
-std::string compose_error(const Error& error, const ReplyContext& context,
-                          std::string_view allow = {});
+// Head and body.
+std::string compose_error(const Error& error, const ReplyContext& context);
+std::string compose_local(const LocalAnswer& answer, const ReplyContext& context);
 // The body alone.
 std::string error_json(const Error& error, ErrorForm form = ErrorForm::kPlain);
 // The last event of a broken stream.

@@ -12,51 +12,51 @@ namespace batchproxy {
 
 namespace {
 
+constexpr Handler kBackend = nullptr;
 constexpr bool kImmediate = true;
 constexpr bool kQueued = false;
 constexpr ErrorForm kTyped = ErrorForm::kTyped;
 
 constexpr std::array kRoutes = {
-    Route{"POST", "/v1/completions", Action::kForward, BodyKind::kCompletion},
-    Route{"POST", "/v1/chat/completions", Action::kForward, BodyKind::kChat},
-    Route{"POST", "/v1/chat/completions/batch", Action::kForward, BodyKind::kChatBatch},
-    Route{"POST", "/v1/responses", Action::kForward, BodyKind::kPrompted, kQueued, kTyped},
-    Route{"POST", "/v1/messages", Action::kForward, BodyKind::kPrompted, kQueued, kTyped},
-    Route{"POST", "/v1/messages/count_tokens", Action::kForward, BodyKind::kOther, kImmediate,
-          kTyped},
-    Route{"POST", "/v1/embeddings", Action::kForward},
-    Route{"POST", "/v2/embed", Action::kForward},
-    Route{"POST", "/tokenize", Action::kForward, BodyKind::kOther, kImmediate},
-    Route{"POST", "/detokenize", Action::kForward, BodyKind::kOther, kImmediate},
-    Route{"POST", "/score", Action::kForward},
-    Route{"POST", "/v1/score", Action::kForward},
-    Route{"POST", "/rerank", Action::kForward},
-    Route{"POST", "/v1/rerank", Action::kForward},
-    Route{"POST", "/v2/rerank", Action::kForward},
-    Route{"POST", "/pooling", Action::kForward},
-    Route{"POST", "/classify", Action::kForward},
-    Route{"POST", "/generative_scoring", Action::kForward},
-    Route{"POST", "/invocations", Action::kForward, BodyKind::kPrompted},
-    Route{"POST", "/inference/v1/generate", Action::kForward},
-    Route{"POST", "/v1/systemone", Action::kForward, BodyKind::kPrompted},
-    Route{"POST", "/v1/decisions", Action::kForward, BodyKind::kPrompted},
-    Route{"POST", "/v1/audio/transcriptions", Action::kForward, BodyKind::kForm},
-    Route{"POST", "/v1/audio/translations", Action::kForward, BodyKind::kForm},
-    Route{"POST", "/v1/audio/speech", Action::kForward},
-    Route{"POST", "/v1/completions/render", Action::kForward, BodyKind::kOther, kImmediate},
-    Route{"POST", "/v1/chat/completions/render", Action::kForward, BodyKind::kOther, kImmediate},
-    Route{"POST", "/v1/messages/render", Action::kForward, BodyKind::kOther, kImmediate, kTyped},
-    Route{"POST", "/v1/responses/render", Action::kForward, BodyKind::kOther, kImmediate, kTyped},
-    Route{"GET", "/tokenizer_info", Action::kForward, BodyKind::kOther, kImmediate},
-    Route{"GET", "/v1/models", Action::kModels},
-    Route{"GET", "/health", Action::kHealth},
-    Route{"GET", "/ping", Action::kHealth},
-    Route{"GET", "/version", Action::kVersion},
-    Route{"GET", "/load", Action::kLoad},
+    Route{"POST", "/v1/completions", kBackend, BodyKind::kCompletion},
+    Route{"POST", "/v1/chat/completions", kBackend, BodyKind::kChat},
+    Route{"POST", "/v1/chat/completions/batch", kBackend, BodyKind::kChatBatch},
+    Route{"POST", "/v1/responses", kBackend, BodyKind::kPrompted, kQueued, kTyped},
+    Route{"POST", "/v1/messages", kBackend, BodyKind::kPrompted, kQueued, kTyped},
+    Route{"POST", "/v1/messages/count_tokens", kBackend, BodyKind::kOther, kImmediate, kTyped},
+    Route{"POST", "/v1/embeddings", kBackend},
+    Route{"POST", "/v2/embed", kBackend},
+    Route{"POST", "/tokenize", kBackend, BodyKind::kOther, kImmediate},
+    Route{"POST", "/detokenize", kBackend, BodyKind::kOther, kImmediate},
+    Route{"POST", "/score", kBackend},
+    Route{"POST", "/v1/score", kBackend},
+    Route{"POST", "/rerank", kBackend},
+    Route{"POST", "/v1/rerank", kBackend},
+    Route{"POST", "/v2/rerank", kBackend},
+    Route{"POST", "/pooling", kBackend},
+    Route{"POST", "/classify", kBackend},
+    Route{"POST", "/generative_scoring", kBackend},
+    Route{"POST", "/invocations", kBackend, BodyKind::kPrompted},
+    Route{"POST", "/inference/v1/generate", kBackend},
+    Route{"POST", "/v1/systemone", kBackend, BodyKind::kPrompted},
+    Route{"POST", "/v1/decisions", kBackend, BodyKind::kPrompted},
+    Route{"POST", "/v1/audio/transcriptions", kBackend, BodyKind::kForm},
+    Route{"POST", "/v1/audio/translations", kBackend, BodyKind::kForm},
+    Route{"POST", "/v1/audio/speech", kBackend},
+    Route{"POST", "/v1/completions/render", kBackend, BodyKind::kOther, kImmediate},
+    Route{"POST", "/v1/chat/completions/render", kBackend, BodyKind::kOther, kImmediate},
+    Route{"POST", "/v1/messages/render", kBackend, BodyKind::kOther, kImmediate, kTyped},
+    Route{"POST", "/v1/responses/render", kBackend, BodyKind::kOther, kImmediate, kTyped},
+    Route{"GET", "/tokenizer_info", kBackend, BodyKind::kOther, kImmediate},
+    Route{"GET", "/v1/models", &list_models},
+    Route{"GET", "/health", &tell_health},
+    Route{"GET", "/ping", &tell_health},
+    Route{"GET", "/version", &tell_version},
+    Route{"GET", "/load", &tell_load},
 };
 
 // Not in the table, so that nobody else's request is compared with it.
-constexpr Route kOptions{"OPTIONS", "*", Action::kOptions};
+constexpr Route kOptions{"OPTIONS", "*", &tell_methods};
 
 // Paths that people look for here, and why they are not.
 struct NotHere {
@@ -90,7 +90,7 @@ const Route* find_path(std::string_view path) {
 }
 
 bool takes_head(const Route& route) {
-  return route.method == "GET" && route.action != Action::kForward;
+  return route.method == "GET" && route.handler != kBackend;
 }
 
 // The served path that `path` may have meant; empty if there is none.
@@ -118,10 +118,16 @@ Error nothing_at(std::string_view path) {
   if (!nearest.empty()) {
     return {Errc::kUnknownRoute, text.append("Did you mean ").append(nearest).append("?")};
   }
-  return {Errc::kUnknownRoute, text.append("Served here: ").append(join(served)).append(".")};
+  return {Errc::kUnknownRoute,
+          text.append("It serves /v1/completions, /v1/chat/completions, /v1/models and others: "
+                      "docs/ROUTES.md lists them.")};
 }
 
 }  // namespace
+
+std::span<const Route> routes() {
+  return kRoutes;
+}
 
 Result<const Route*> find_route(std::string_view method, std::string_view path) {
   const Route* route = find_path(path);
@@ -130,9 +136,9 @@ Result<const Route*> find_route(std::string_view method, std::string_view path) 
   const bool taken = route->method == method || (method == "HEAD" && takes_head(*route));
   if (!taken && method == kOptions.method) return &kOptions;
   if (!taken) {
-    return Error{Errc::kMethodNotAllowed, std::string(path) + " takes " +
-                                              std::string(route->method) + ", not " +
-                                              std::string(method) + "."};
+    std::string text(path);
+    text.append(" takes ").append(route->method).append(", not ").append(method).append(".");
+    return Error{Errc::kMethodNotAllowed, std::move(text), {}, allowed_methods(path)};
   }
   return route;
 }

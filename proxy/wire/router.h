@@ -1,23 +1,16 @@
-// proxy/wire/router.h - the data listener's allow-list: method and path -> what to do.
+// proxy/wire/router.h - the data listener's allow-list: method and path -> who answers.
 //
 // Threading: pure functions over a constant table, any thread.
 #pragma once
 
+#include <span>
 #include <string_view>
 
 #include "backends/json/body_scan.h"
 #include "batcher/error.h"
+#include "proxy/wire/local_answers.h"
 
 namespace batchproxy {
-
-enum class Action {
-  kForward,  // schedule it and send it to a backend
-  kModels,   // GET /v1/models, from what the backends have said
-  kHealth,   // GET /health and /ping: 200 while any backend is ready
-  kVersion,  // GET /version: ours
-  kLoad,     // GET /load: how many requests wait, or are with a backend
-  kOptions,  // OPTIONS of any path, or of `*`: which methods it takes
-};
 
 // How our own errors look to the clients of a path.
 enum class ErrorForm {
@@ -30,7 +23,7 @@ enum class ErrorForm {
 struct Route {
   std::string_view method;
   std::string_view path;
-  Action action;
+  Handler handler = nullptr;  // null: a backend answers
   BodyKind body = BodyKind::kOther;
   bool immediate = false;  // needs no slot of the engine: see Ticket
   ErrorForm errors = ErrorForm::kPlain;
@@ -42,8 +35,11 @@ struct Route {
 // For `allow` where no path is asked for.
 constexpr std::string_view kAllMethods = "GET, HEAD, POST, OPTIONS";
 
-// The route of `method` and `path`, or kUnknownRoute, or kMethodNotAllowed (then allowed_methods()
-// says which ones would do). A slash at the end makes no difference; HEAD is taken where we answer
+// All of them, for docs/ROUTES.md.
+std::span<const Route> routes();
+
+// The route of `method` and `path`, or kUnknownRoute, or kMethodNotAllowed (with the methods that
+// would do). A slash at the end makes no difference; HEAD is taken where we answer
 // GET ourselves, OPTIONS everywhere.
 Result<const Route*> find_route(std::string_view method, std::string_view path);
 // For `allow`; empty where nothing is served.

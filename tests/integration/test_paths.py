@@ -187,7 +187,7 @@ def test_a_slash_at_the_end_makes_no_difference(scripted):
 @pytest.mark.parametrize("path, says", [
     ("/chat/completions", "Did you mean /v1/chat/completions?"), ("/v1/v1/models", "Did you mean /v1/models?"),
     ("/metrics", "admin address"), ("/status", "admin address"), ("/v1/load_lora_adapter", "admin address"),
-    ("/v1/responses/resp_1", "several engines"), ("/elsewhere", "Served here: /v1/completions, ")])
+    ("/v1/responses/resp_1", "several engines"), ("/elsewhere", "docs/ROUTES.md")])
 def test_an_unknown_path_is_told_what_may_have_been_meant(served, path, says):
     response, text = call(served.url, path)
     assert response.status == 404 and says in message(text)
@@ -212,3 +212,14 @@ def test_another_method_is_told_which_ones_would_do(served):
         assert (response.status, response.headers["allow"]) == (405, allowed), (path, method)
     response, _ = call(served.url, "a:1", method="CONNECT")
     assert (response.status, response.headers["allow"]) == (405, "GET, HEAD, POST, OPTIONS")
+
+
+def test_the_admin_address_says_what_there_is_and_which_method_would_do(served):
+    for path, method, allowed in [("/metrics", "POST", "GET, HEAD"), ("/livez", "PUT", "GET, HEAD"),
+                                  ("/admin/drain", "GET", "POST"), ("/admin/reload", "HEAD", "POST"),
+                                  ("/v1/load_lora_adapter", "GET", "POST")]:
+        response, _ = call(served.admin, path, method=method)
+        assert (response.status, response.headers["allow"]) == (405, allowed), (path, method)
+    for path, method in [("/elsewhere", "GET"), ("/elsewhere", "POST"), ("/admin/elsewhere", "POST")]:
+        response, text = call(served.admin, path, method=method)
+        assert response.status == 404 and b"/status, /metrics, " in text and b"for POST /admin/reload" in text

@@ -84,8 +84,15 @@ TEST(ErrorReply, AsksForABearerWhereAKeyIsMissing) {
 TEST(ErrorReply, NamesTheParameterAndTheAllowedMethod) {
   EXPECT_THAT(compose_error({Errc::kUnknownModel, "m", "model"}, {"i", 1, true}),
               HasSubstr("\"param\":\"model\""));
-  EXPECT_THAT(compose_error({Errc::kMethodNotAllowed, "m", ""}, {"i", 1, true}, "POST"),
+  EXPECT_THAT(compose_error({Errc::kMethodNotAllowed, "m", "", "POST"}, {"i", 1, true}),
               HasSubstr("allow: POST\r\n"));
+}
+
+TEST(ErrorReply, NamesAllMethodsWhereNoneIsKnownToDo) {
+  EXPECT_THAT(compose_error(error_of(Errc::kMethodNotAllowed), {"i", 1, true}),
+              HasSubstr("allow: GET, HEAD, POST, OPTIONS\r\n"));
+  EXPECT_THAT(compose_error(error_of(Errc::kUnknownRoute), {"i", 1, true}),
+              Not(HasSubstr("allow:")));
 }
 
 }  // namespace

@@ -1,5 +1,11 @@
-// tests/proxy/router_test.cc - the allow-list.
+// tests/proxy/router_test.cc - the allow-list, and docs/ROUTES.md made of it.
+//
+// UPDATE_GOLDEN=1 writes that file instead; read the difference before you commit it.
 #include "proxy/wire/router.h"
+
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -12,9 +18,9 @@ using testing::HasSubstr;
 
 TEST(Router, KnowsItsRoutes) {
   EXPECT_EQ((*find_route("POST", "/v1/completions"))->body, BodyKind::kCompletion);
-  EXPECT_EQ((*find_route("POST", "/v1/chat/completions"))->action, Action::kForward);
-  EXPECT_EQ((*find_route("GET", "/v1/models"))->action, Action::kModels);
-  EXPECT_EQ((*find_route("GET", "/health"))->action, Action::kHealth);
+  EXPECT_EQ((*find_route("POST", "/v1/chat/completions"))->handler, nullptr);
+  EXPECT_EQ((*find_route("GET", "/v1/models"))->handler, &list_models);
+  EXPECT_EQ((*find_route("GET", "/health"))->handler, &tell_health);
 }
 
 TEST(Router, RefusesWhatIsNotOnTheList) {
@@ -24,7 +30,9 @@ TEST(Router, RefusesWhatIsNotOnTheList) {
 }
 
 TEST(Router, SaysWhichMethodWouldDo) {
-  EXPECT_EQ(find_route("GET", "/v1/completions").error().code, Errc::kMethodNotAllowed);
+  const Error error = find_route("GET", "/v1/completions/").error();
+  EXPECT_EQ(error.code, Errc::kMethodNotAllowed);
+  EXPECT_EQ(error.allow, "POST, OPTIONS");
   EXPECT_EQ(allowed_methods("/v1/completions"), "POST, OPTIONS");
   EXPECT_EQ(allowed_methods("/health"), "GET, HEAD, OPTIONS");
   EXPECT_EQ(allowed_methods("/tokenizer_info"), "GET, OPTIONS");
@@ -33,7 +41,7 @@ TEST(Router, SaysWhichMethodWouldDo) {
 
 TEST(Router, TakesOptionsOfAllThatIsServed) {
   for (const char* path : {"/v1/completions", "/v1/models/", "/tokenizer_info", "*"}) {
-    EXPECT_EQ((*find_route("OPTIONS", path))->action, Action::kOptions) << path;
+    EXPECT_EQ((*find_route("OPTIONS", path))->handler, &tell_methods) << path;
   }
   EXPECT_EQ(allowed_methods("*"), kAllMethods);
   EXPECT_EQ(find_route("OPTIONS", "/elsewhere").error().code, Errc::kUnknownRoute);
@@ -78,7 +86,41 @@ TEST(Router, SaysWhatMayHaveBeenMeant) {
   EXPECT_THAT(says("/v1/responses/resp_1"), HasSubstr("several engines"));
   EXPECT_THAT(says("/v1/load_lora_adapter"),
               HasSubstr("admin address (batchproxy.admin), which asks all engines"));
-  EXPECT_THAT(says("/elsewhere"), HasSubstr("Served here: /v1/completions, "));
+  EXPECT_THAT(says("/elsewhere"), EndsWith("and others: docs/ROUTES.md lists them."));
+}
+
+constexpr std::string_view kIntro = R"(# Routes
+
+What is served at which path of `batchproxy.listen`. Another method gets 405 with `allow`, another path 404; a slash at the
+end makes no difference. `OPTIONS` is taken everywhere, `HEAD` where batchproxy answers `GET` itself. What a path asks of a
+backend is the backend's business: one that has no such path says so itself. The admin address has paths of its own:
+`/status`, `/metrics`, `/livez`, `/readyz`, and for `POST` `/admin/reload`, `/admin/drain`, `/v1/load_lora_adapter` and
+`/v1/unload_lora_adapter`.
+
+This file is made by a test from `proxy/wire/router.cc` (`UPDATE_GOLDEN=1` rewrites it).
+
+| method | path | answered by |
+|---|---|---|
+)";
+
+std::string documented() {
+  std::string text(kIntro);
+  for (const Route& route : routes()) {
+    text.append("| ").append(route.method).append(" | `").append(route.path).append("` | ");
+    text.append(route.handler != nullptr ? "batchproxy"
+                : route.immediate        ? "a backend, at once: it needs no slot"
+                                         : "a backend");
+    text.append(" |\n");
+  }
+  return text;
+}
+
+TEST(Router, IsListedInDocsRoutesMd) {
+  const std::string path = BATCHPROXY_SOURCE_DIR "/docs/ROUTES.md";
+  if (std::getenv("UPDATE_GOLDEN")) std::ofstream(path) << documented();
+  std::stringstream found;
+  found << std::ifstream(path).rdbuf();
+  EXPECT_EQ(found.str(), documented());
 }
 
 }  // namespace
