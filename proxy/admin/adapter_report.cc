@@ -81,10 +81,6 @@ json::object describe(const AdapterOutcome& outcome) {
 
 }  // namespace
 
-bool is_adapter_path(std::string_view path) {
-  return path == kLoadAdapter || path == kUnloadAdapter;
-}
-
 Result<AdapterOrder> read_adapter_order(std::string_view path, std::string json) {
   boost::system::error_code bad;
   const json::value body = json::parse(json, bad);

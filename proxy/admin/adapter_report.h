@@ -26,7 +26,6 @@ struct AdapterOrder {
   std::string_view path() const { return load ? kLoadAdapter : kUnloadAdapter; }
 };
 
-bool is_adapter_path(std::string_view path);
 // The order in a POST to an adapter path. It needs `lora_name`; the rest is the engines' business.
 Result<AdapterOrder> read_adapter_order(std::string_view path, std::string json);
 

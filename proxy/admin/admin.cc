@@ -1,6 +1,11 @@
 // proxy/admin/admin.cc - see admin.h.
 #include "proxy/admin/admin.h"
 
+#include <algorithm>
+#include <array>
+#include <string>
+#include <vector>
+
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
@@ -10,6 +15,7 @@
 #include <boost/beast/http/write.hpp>
 #include <spdlog/spdlog.h>
 
+#include "configs/text/nearest_name.h"
 #include "proxy/wire/reply.h"
 
 namespace batchproxy {
@@ -26,49 +32,15 @@ using Stream = beast::basic_stream<asio::ip::tcp, IoExecutor>;
 constexpr Duration kIdle = std::chrono::seconds(30);
 constexpr std::size_t kMaxBuffer = 16 * 1024;  // a head, or a part of a body
 
-bool may_ask(const Request& request, const AdminHooks& hooks) {
-  const ApiKeysPtr keys = hooks.keys();
-  if (!keys || request.target() == "/livez") return true;
-  const auto field = request[http_::field::authorization];
-  return keys->find({field.data(), field.size()}) != nullptr;
-}
+// Fills `response`, which is 200 and text.
+using Act = Task<void> (*)(const Request&, const AdminHooks&, Response&);
 
-// Fills `response` for a path that only looks; false if there is no such path.
-bool show(std::string_view path, const AdminHooks& hooks, Response& response) {
-  if (path == "/livez") {
-    response.body() = "ok\n";
-  } else if (path == "/readyz") {
-    const Snapshot now = hooks.snapshot();
-    const bool ready = now.any_ready() && !now.draining;
-    if (!ready) response.result(http_::status::service_unavailable);
-    response.body() = ready ? "ready\n" : now.draining ? "draining\n" : "no backend is ready\n";
-  } else if (path == "/status") {
-    response.set(http_::field::content_type, "application/json");
-    response.body() = to_json(hooks.snapshot());
-  } else if (path == "/metrics") {
-    response.set(http_::field::content_type, "text/plain; version=0.0.4; charset=utf-8");
-    response.body() = to_prometheus(hooks.snapshot());
-  } else {
-    return false;
-  }
-  return true;
-}
-
-// The same for a path that does something.
-bool act(std::string_view path, const AdminHooks& hooks, Response& response) {
-  if (path == "/admin/reload") {
-    const ReloadReport report = hooks.reload();
-    if (!report.ok) response.result(http_::status::bad_request);
-    for (const std::string& line : report.lines) response.body() += line + "\n";
-  } else if (path == "/admin/drain") {
-    response.result(http_::status::accepted);
-    response.body() = "draining\n";
-    hooks.drain();
-  } else {
-    return false;
-  }
-  return true;
-}
+struct AdminRoute {
+  std::string_view method;
+  std::string_view path;
+  Act act;
+  bool open = false;  // needs no key
+};
 
 void fill(Response& response, unsigned status, std::string json) {
   response.result(status);
@@ -76,10 +48,51 @@ void fill(Response& response, unsigned status, std::string json) {
   response.body() = std::move(json);
 }
 
-// The same for a path that has the engines do something.
-Task<void> order_engines(std::string_view path, std::string json, const AdminHooks& hooks,
-                         Response& response) {
-  Result<AdapterOrder> order = read_adapter_order(path, std::move(json));
+std::string_view path_of(const Request& request) {
+  return {request.target().data(), request.target().size()};
+}
+
+Task<void> show_life(const Request&, const AdminHooks&, Response& response) {
+  response.body() = "ok\n";
+  co_return;
+}
+
+Task<void> show_readiness(const Request&, const AdminHooks& hooks, Response& response) {
+  const Snapshot now = hooks.snapshot();
+  const bool ready = now.any_ready() && !now.draining;
+  if (!ready) response.result(http_::status::service_unavailable);
+  response.body() = ready ? "ready\n" : now.draining ? "draining\n" : "no backend is ready\n";
+  co_return;
+}
+
+Task<void> show_status(const Request&, const AdminHooks& hooks, Response& response) {
+  fill(response, 200, to_json(hooks.snapshot()));
+  co_return;
+}
+
+Task<void> show_metrics(const Request&, const AdminHooks& hooks, Response& response) {
+  response.set(http_::field::content_type, "text/plain; version=0.0.4; charset=utf-8");
+  response.body() = to_prometheus(hooks.snapshot());
+  co_return;
+}
+
+Task<void> reload(const Request&, const AdminHooks& hooks, Response& response) {
+  const ReloadReport report = hooks.reload();
+  if (!report.ok) response.result(http_::status::bad_request);
+  for (const std::string& line : report.lines) response.body() += line + "\n";
+  co_return;
+}
+
+Task<void> drain(const Request&, const AdminHooks& hooks, Response& response) {
+  response.result(http_::status::accepted);
+  response.body() = "draining\n";
+  hooks.drain();
+  co_return;
+}
+
+// Has the engines do something.
+Task<void> order_adapter(const Request& request, const AdminHooks& hooks, Response& response) {
+  Result<AdapterOrder> order = read_adapter_order(path_of(request), request.body());
   if (!order) {
     const Error& error = order.error();
     co_return fill(response, describe(error.code).status, error_json(error));
@@ -91,37 +104,73 @@ Task<void> order_engines(std::string_view path, std::string json, const AdminHoo
   fill(response, status, report.to_json());
 }
 
+constexpr bool kOpen = true;
+
+constexpr std::array kRoutes = {
+    AdminRoute{"GET", "/status", &show_status},
+    AdminRoute{"GET", "/metrics", &show_metrics},
+    AdminRoute{"GET", "/livez", &show_life, kOpen},  // it tells nothing
+    AdminRoute{"GET", "/readyz", &show_readiness},
+    AdminRoute{"POST", "/admin/reload", &reload},
+    AdminRoute{"POST", "/admin/drain", &drain},
+    AdminRoute{"POST", kLoadAdapter, &order_adapter},
+    AdminRoute{"POST", kUnloadAdapter, &order_adapter},
+};
+
+const AdminRoute* find_route(std::string_view path) {
+  const auto it = std::ranges::find(kRoutes, path, &AdminRoute::path);
+  return it == kRoutes.end() ? nullptr : &*it;
+}
+
+std::string paths_of(std::string_view method) {
+  std::vector<std::string_view> paths;
+  for (const AdminRoute& route : kRoutes) {
+    if (route.method == method) paths.push_back(route.path);
+  }
+  return join(paths);
+}
+
+std::string_view allowed(const AdminRoute& route) {
+  return route.method == "GET" ? "GET, HEAD" : route.method;
+}
+
+bool takes(const AdminRoute& route, http_::verb method) {
+  const std::string_view name = http_::to_string(method);
+  return name == route.method || (method == http_::verb::head && route.method == "GET");
+}
+
+bool may_ask(const Request& request, const AdminRoute* route, const AdminHooks& hooks) {
+  const ApiKeysPtr keys = hooks.keys();
+  if (!keys || (route != nullptr && route->open)) return true;
+  const auto field = request[http_::field::authorization];
+  return keys->find({field.data(), field.size()}) != nullptr;
+}
+
 Task<Response> answer(const Request& request, const AdminHooks& hooks) {
   Response response(http_::status::ok, request.version());
   response.keep_alive(request.keep_alive());
   response.set(http_::field::content_type, "text/plain; charset=utf-8");
-  const std::string_view path(request.target().data(), request.target().size());
-  const bool orders = is_adapter_path(path);
-  const bool posts = orders || path.starts_with("/admin/");
-  const bool looks = request.method() == http_::verb::head;
-  if (!may_ask(request, hooks)) {
+  const AdminRoute* route = find_route(path_of(request));
+  if (!may_ask(request, route, hooks)) {
     response.result(http_::status::unauthorized);
     response.set(http_::field::www_authenticate, "Bearer");
     response.body() = "The admin address asks for an API key: Authorization: Bearer <key>.\n";
-  } else if (posts && request.count(http_::field::origin) > 0) {
+  } else if (route == nullptr) {
+    response.result(http_::status::not_found);
+    response.body() = "Here are " + paths_of("GET") + ", and for POST " + paths_of("POST") + ".\n";
+  } else if (route->method == "POST" && request.count(http_::field::origin) > 0) {
     // A browser sends what a form could send without asking first, and loopback asks for no key.
     response.result(http_::status::forbidden);
     response.body() = "No web page may do that.\n";
-  } else if (posts ? request.method() != http_::verb::post
-                   : request.method() != http_::verb::get && !looks) {
+  } else if (!takes(*route, request.method())) {
     response.result(http_::status::method_not_allowed);
-    response.set(http_::field::allow, posts ? "POST" : "GET, HEAD");
-    response.body() = posts ? "Here it takes POST.\n" : "Here it takes GET.\n";
-  } else if (orders) {
-    co_await order_engines(path, request.body(), hooks, response);
-  } else if (!(posts ? act : show)(path, hooks, response)) {
-    response.result(http_::status::not_found);
-    response.body() =
-        "Here are /status, /metrics, /livez, /readyz, and for POST /admin/reload, /admin/drain, "
-        "/v1/load_lora_adapter and /v1/unload_lora_adapter.\n";
+    response.set(http_::field::allow, allowed(*route));
+    response.body() = "Here it takes " + std::string(route->method) + ".\n";
+  } else {
+    co_await route->act(request, hooks, response);
   }
   response.prepare_payload();
-  if (looks) response.body().clear();  // and content-length stays
+  if (request.method() == http_::verb::head) response.body().clear();  // and content-length stays
   co_return response;
 }
 
