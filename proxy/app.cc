@@ -30,10 +30,6 @@ constexpr double kRefusalsPause = 10;  // seconds between two lines about reques
 constexpr Duration kLastWords = std::chrono::seconds(2);  // for the errors of a shutdown
 constexpr int kNoEngineStarted = 4;                       // exit code
 
-bool is_refusal(Errc code) {
-  return code < Errc::kInternal || describe(code).status < 500;
-}
-
 void end_on_error(std::exception_ptr error) {
   if (error) std::rethrow_exception(error);
 }
@@ -346,7 +342,7 @@ void App::tell_refusals(const Snapshot& now) {
   std::string refusals;
   for (std::size_t i = 0; i < kAllErrors.size(); ++i) {
     const std::uint64_t count = now.errors[i] - refusals_told_.errors[i];
-    if (count == 0 || !is_refusal(kAllErrors[i])) continue;
+    if (count == 0 || describe(kAllErrors[i]).asked) continue;
     const std::string_view code = describe(kAllErrors[i]).code;
     refusals += fmt::format("{}{} {}", refusals.empty() ? "" : ", ", count, code);
   }
