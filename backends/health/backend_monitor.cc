@@ -151,7 +151,11 @@ void BackendMonitor::report_failure(BackendId backend, bool unreachable) {
     events_.on_doubt(backend);
     if (unreachable) {
       watched.problem = "it refuses connections";
-      if (watched.tracker.on_unreachable()) tell_health(watched);
+      if (watched.tracker.on_unreachable()) {
+        tell(watched, BackendEvent::kCallFailed);
+      } else {
+        events_.on_problem(backend, watched.problem);
+      }
     }
     watched.timer.cancel();
   });
@@ -202,7 +206,7 @@ void BackendMonitor::Watched::answer(std::vector<Tell>& asked) const {
 void BackendMonitor::retire(BackendId backend) {
   Watched& watched = *watched_[backend];
   watched.problem = "it has ended";
-  if (watched.tracker.on_unreachable()) tell_health(watched);
+  watched.tracker.on_unreachable();
   models_->retire(backend);
   publish_models();
   end_watching(watched);
@@ -225,12 +229,6 @@ void BackendMonitor::end_watching(Watched& watched) {
   watched.metrics_timer.cancel();
 }
 
-bool BackendMonitor::any_ready() const {
-  return std::any_of(watched_.begin(), watched_.end(), [](const WatchedPtr& watched) {
-    return !watched->retired && watched->tracker.health() == Health::kReady;
-  });
-}
-
 Task<void> BackendMonitor::watch(WatchedPtr of) {
   Watched& watched = *of;
   while (!stopped_ && !watched.retired) {
@@ -245,10 +243,15 @@ Task<void> BackendMonitor::watch(WatchedPtr of) {
       co_await learn_models(watched);  // without an answer the old list stands
     }
     if (stopped_ || watched.retired) break;
-    watched.problem = std::move(reply.problem);
+    const bool other_problem = std::exchange(watched.problem, reply.problem) != reply.problem;
     const TimePoint now = std::chrono::steady_clock::now();
-    if (watched.tracker.on_probe(reply.result, now, intervals_.patience)) tell_health(watched);
+    const bool changed = watched.tracker.on_probe(reply.result, now, intervals_.patience);
     const bool ready = watched.is_ready();
+    if (changed) {
+      tell(watched, ready ? BackendEvent::kProbePassed : BackendEvent::kProbeFailed);
+    } else if (other_problem) {
+      events_.on_problem(watched.endpoint->id, watched.problem);
+    }
     watched.answer(watched.awaiting);
     if (ready && !watched.abilities_known) co_await learn_abilities(watched);
     if (!watched.asking.empty()) continue;
@@ -310,7 +313,9 @@ Task<BackendMonitor::Reply> BackendMonitor::learn_models(Watched& watched) {
   const bool keyed = reply.status == 401 && !has_key;
   set_keyed(watched, keyed);
   const ModelList list = success ? parse_models(reply.body) : ModelList{};
-  watched.simulated = list.simulated;
+  if (std::exchange(watched.simulated, list.simulated) != list.simulated) {
+    events_.on_simulated(at->id, list.simulated);
+  }
   const ConfiguredModels& configured = models_->configured(at->id);
   bool is_new = false;
   if (!list.models.empty()) {
@@ -367,8 +372,8 @@ Task<void> BackendMonitor::watch_metrics(WatchedPtr of) {
   }
 }
 
-void BackendMonitor::tell_health(const Watched& watched) {
-  events_.on_health(watched.endpoint->id, watched.tracker.health(), watched.problem);
+void BackendMonitor::tell(const Watched& watched, BackendEvent event) {
+  events_.on_event(watched.endpoint->id, event, watched.problem);
 }
 
 Task<BackendMonitor::Reply> BackendMonitor::get(std::shared_ptr<const Endpoint> at,

@@ -22,6 +22,7 @@
 #include "backends/health/health_path.h"
 #include "backends/health/health_tracker.h"
 #include "backends/health/model_table.h"
+#include "backends/life_cycle.h"
 #include "backends/net/task.h"
 
 namespace batchproxy {
@@ -41,8 +42,8 @@ class BackendMonitor {
     Duration patience = std::chrono::seconds(10);  // before silence is believed
   };
   struct Events {
-    // `why` says what is wrong when it is not ready.
-    std::function<void(BackendId, Health, const std::string& why)> on_health;
+    // It is believed to be fit for work, or not any more; `why` says what is wrong then.
+    std::function<void(BackendId, BackendEvent, const std::string& why)> on_event;
     std::function<void(ModelTablePtr)> on_models;
     // Each time it comes up, and when it has begun or ceased to ask for a key.
     std::function<void(BackendId, const Abilities&)> on_abilities;
@@ -52,6 +53,12 @@ class BackendMonitor {
     std::function<std::uint64_t(BackendId)> answered;
     // A probe could not connect, or a call has failed: it may be at another address by now.
     std::function<void(BackendId)> on_doubt = [](BackendId) {};
+    // Its problem() is another, and nothing else is.
+    std::function<void(BackendId, const std::string& why)> on_problem = [](BackendId,
+                                                                           const std::string&) {};
+    // It says of its models that they are simulated: batchproxy's own simulated engine does. Or it
+    // has ceased to say so.
+    std::function<void(BackendId, bool)> on_simulated = [](BackendId, bool) {};
   };
 
   BackendMonitor(asio::io_context& io, Intervals intervals, Events events);
@@ -97,9 +104,6 @@ class BackendMonitor {
   Health health(BackendId backend) const { return watched_[backend]->tracker.health(); }
   // Why it is not ready, in words; empty while it is.
   const std::string& problem(BackendId backend) const { return watched_[backend]->problem; }
-  // It says of its models that they are: batchproxy's own simulated engine does.
-  bool simulated(BackendId backend) const { return watched_[backend]->simulated; }
-  bool any_ready() const;
 
  private:
   struct Watched {
@@ -147,7 +151,7 @@ class BackendMonitor {
   Task<void> refresh(WatchedPtr of);
   void end_refresh();
   Task<void> learn_abilities(Watched& watched);
-  void tell_health(const Watched& watched);
+  void tell(const Watched& watched, BackendEvent event);
 
   asio::io_context& io_;
   Intervals intervals_;

@@ -9,22 +9,15 @@
 #include <string>
 #include <vector>
 
-#include "backends/endpoint.h"
+#include "backends/backend.h"
 #include "backends/health/model_table.h"
 #include "backends/net/task.h"
 #include "proxy/admin/adapter_report.h"
 
 namespace batchproxy {
 
-// An engine, and why it cannot be asked.
-struct AdapterSite {
-  std::shared_ptr<const Endpoint> endpoint;
-  bool up = false;
-  std::string problem{};  // while it is not up
-};
-
 struct AdapterHooks {
-  std::function<std::vector<AdapterSite>()> sites;
+  std::function<FleetPtr()> fleet;
   // Has what the engines serve read again: see BackendMonitor::refresh_models().
   std::function<void(std::function<void()>)> refresh_models;
   std::function<ModelTablePtr()> models;  // as last read

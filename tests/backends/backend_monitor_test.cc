@@ -119,7 +119,7 @@ class BackendMonitorTest : public testing::Test {
   BackendMonitor monitor_{
       io_,
       {.health = 1h, .metrics = 1h},
-      {[](BackendId, Health, const std::string&) {},
+      {[](BackendId, BackendEvent, const std::string&) {},
        [this](ModelTablePtr models) { models_ = std::move(models); },
        [this](BackendId, const Abilities& abilities) { abilities_ = abilities; },
        [](BackendId, const std::optional<EngineMetrics>&) {},

@@ -11,7 +11,7 @@
 
 #include "backends/health/health_tracker.h"
 #include "backends/health/model_table.h"
-#include "proxy/control/sites.h"
+#include "backends/registry.h"
 #include "proxy/request/ticket_facts.h"
 #include "tests/fault_sim/dispatch_mirror.h"
 
@@ -57,12 +57,12 @@ class World {
   using WatchedPtr = std::shared_ptr<Watched>;
 
   SchedulerOptions any_options();
-  std::vector<BackendSite> any_sites();
+  std::vector<Backend> any_backends();
   void everywhere(std::function<void(ThreadMirror&)> what);
 
   // Backends.
-  void introduce(const BackendSite& site, bool is_new);
-  void watch(const BackendSite& site);
+  void introduce(const Backend& backend, bool is_new);
+  void watch(const Backend& backend);
   void probe(const WatchedPtr& watched);
   void on_probe(const WatchedPtr& watched, ProbeResult result);
   void probe_later(const WatchedPtr& watched, Duration wait);
@@ -71,7 +71,7 @@ class World {
   void tell_health(const Watched& watched);
   void set_models();
   void look_at_metrics();
-  void reload(const std::vector<BackendSite>& sites);
+  void reload(const std::vector<Backend>& wanted);
 
   // Clients.
   void start_client(std::uint64_t client);
@@ -100,7 +100,7 @@ class World {
   SchedulerOptions options_;
   LaneMirror lane_;
   PoisonList poison_;
-  Sites sites_;
+  BackendRegistry registry_;
   std::map<BackendId, WatchedPtr> watched_;
   ModelTable models_;
 
@@ -120,7 +120,7 @@ World::World(std::uint64_t seed, bool trace)
       time_(trace),
       options_(any_options()),
       lane_(time_, dice_, options_),
-      sites_({}) {
+      registry_({}) {
   for (std::size_t i = 0; i < kServers; ++i) {
     servers_.push_back(std::make_unique<FakeServer>(time_, dice_, "server-" + std::to_string(i)));
     serves_b_.push_back(i == 0 || dice_.chance(50));
@@ -175,20 +175,19 @@ SchedulerOptions World::any_options() {
   return options;
 }
 
-std::vector<BackendSite> World::any_sites() {
-  std::vector<BackendSite> sites;
+std::vector<Backend> World::any_backends() {
+  std::vector<Backend> backends;
   const std::uint32_t most = dice_.between(1u, 5u);
-  for (std::size_t i = 0; i < kServers && sites.size() < most; ++i) {
-    const bool needed = kServers - i <= most - sites.size();
+  for (std::size_t i = 0; i < kServers && backends.size() < most; ++i) {
+    const bool needed = kServers - i <= most - backends.size();
     if (!needed && dice_.chance(40)) continue;
     Endpoint endpoint;
     endpoint.name = endpoint.authority = servers_[i]->name();
-    endpoint.id = static_cast<BackendId>(sites.size());
-    BackendSite& site = sites.emplace_back();
-    site.endpoint = std::make_shared<Endpoint>(endpoint);
-    site.max_num_seqs = dice_.between(1u, 16u);
+    Backend& backend = backends.emplace_back();
+    backend.endpoint = std::make_shared<Endpoint>(endpoint);
+    backend.traits.max_num_seqs = dice_.between(1u, 16u);
   }
-  return sites;
+  return backends;
 }
 
 void World::everywhere(std::function<void(ThreadMirror&)> what) {
@@ -204,7 +203,7 @@ Tally World::run() {
              seconds(options_.batch_timeout), seconds(options_.hold_timeout),
              seconds(attempt_timeout_), drains_ ? ", drains" : "", reloads_ ? ", reloads" : "",
              looks_ ? ", looks" : "");
-  reload(any_sites());
+  reload(any_backends());
   time_.run_until(time_.now() + 1ms);  // the threads know who is expected before they listen
   const std::uint32_t clients = dice_.between(1u, 12u);
   for (std::uint32_t client = 0; client < clients; ++client) {
@@ -214,7 +213,7 @@ Tally World::run() {
   time_.after(pause(), [this] { burst(); });
   if (!troubles_.empty()) time_.after(pause(), [this] { trouble(); });
   if (reloads_) {
-    time_.after(pause(), [this] { reload(any_sites()); });
+    time_.after(pause(), [this] { reload(any_backends()); });
   }
   if (looks_) look_at_metrics();
   check_holding();
@@ -238,17 +237,19 @@ Tally World::run() {
   return tally_;
 }
 
-// --- backends: App, Sites and BackendMonitor ----------------------------------------------------
+// --- backends: App, BackendRegistry, BackendMonitor
+// ----------------------------------------------------
 
 // App::replace_backends().
-void World::reload(const std::vector<BackendSite>& wanted) {
+void World::reload(const std::vector<Backend>& wanted) {
   const auto in_use = [this](BackendId id) { return lane_.inflight(id) > 0; };
-  const auto changes = sites_.replace(wanted, in_use);
+  const FleetPtr before = registry_.fleet();
+  const auto changes = registry_.replace(wanted, in_use);
   if (!changes) throw Violation("no room for six backends");
   for (const BackendId id : changes->added) {
-    time_.note("reload: {} comes as backend {}", sites_[id].endpoint->name, id);
-    introduce(sites_[id], true);
-    watch(sites_[id]);
+    time_.note("reload: {} comes as backend {}", registry_[id].name(), id);
+    introduce(registry_[id], true);
+    watch(registry_[id]);
   }
   for (const BackendId id : changes->removed) {
     time_.note("reload: backend {} goes", id);
@@ -262,7 +263,11 @@ void World::reload(const std::vector<BackendSite>& wanted) {
     models_.remove(id);
     set_models();
   }
-  for (const BackendId id : changes->changed) introduce(sites_[id], false);
+  for (const BackendPtr& backend : registry_.fleet()->present()) {
+    const Backend* was = before->find(backend->id());
+    if (was == nullptr || was->generation != backend->generation) continue;
+    if (was->traits != backend->traits) introduce(*backend, false);
+  }
   ++tally_.reloads;
   if (tally_.reloads == 1) return;
   const FlushPolicy policy = options_.policy;
@@ -271,24 +276,24 @@ void World::reload(const std::vector<BackendSite>& wanted) {
   lane_.set_options(options_);
   if (!over_) {
     time_.after(pause(), [this] {
-      if (!over_) reload(any_sites());
+      if (!over_) reload(any_backends());
     });
   }
 }
 
 // DataPlane::set_backend().
-void World::introduce(const BackendSite& site, bool is_new) {
-  const BackendId id = site.endpoint->id;
-  const auto named = [&](const auto& server) { return server->name() == site.endpoint->name; };
+void World::introduce(const Backend& backend, bool is_new) {
+  const BackendId id = backend.id();
+  const auto named = [&](const auto& server) { return server->name() == backend.name(); };
   FakeServer* server = std::ranges::find_if(servers_, named)->get();
   everywhere([id, server](ThreadMirror& thread) { thread.upstreams[id] = server; });
-  lane_.set_backend(id, {.max_num_seqs = site.max_num_seqs, .kv_tokens = 20000}, is_new);
+  lane_.set_backend(id, {.max_num_seqs = backend.traits.max_num_seqs, .kv_tokens = 20000}, is_new);
 }
 
 // BackendMonitor::add().
-void World::watch(const BackendSite& site) {
-  const auto named = [&](const auto& server) { return server->name() == site.endpoint->name; };
-  const BackendId id = site.endpoint->id;
+void World::watch(const Backend& backend) {
+  const auto named = [&](const auto& server) { return server->name() == backend.name(); };
+  const BackendId id = backend.id();
   const auto watched = std::make_shared<Watched>();
   watched->id = id;
   watched->server = std::ranges::find_if(servers_, named)->get();
