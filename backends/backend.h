@@ -1,5 +1,4 @@
 // backends/backend.h - Backend: one server that answers requests, as the whole proxy knows it.
-// Fleet: all of them at one moment.
 //
 // What only one part of the proxy needs to know of a backend stays there, by the same BackendId:
 // the scheduler's count of what is in flight, an I/O thread's kept connections, the time of a
@@ -27,6 +26,28 @@ enum class BackendOrigin : std::uint8_t {
   kLaunched,  // an engine of ours
 };
 
+// A model as a backend names it.
+struct ServedModel {
+  std::string id;
+  std::string json;  // its object in GET /v1/models, as it stands there
+
+  friend bool operator==(const ServedModel&, const ServedModel&) = default;
+};
+
+// What a backend has said about the models that it serves.
+struct ModelList {
+  enum class Kind : std::uint8_t {
+    kUntold,    // nothing yet: it may turn out to serve anything
+    kListed,    // `models`
+    kUnlisted,  // that it has no list: it serves what is configured
+    kWithheld,  // nothing to us, who have not its key: what nobody lists goes to it
+  };
+  Kind kind = Kind::kUntold;
+  std::vector<ServedModel> models{};
+
+  friend bool operator==(const ModelList&, const ModelList&) = default;
+};
+
 struct Backend {
   BackendId id() const { return endpoint->id; }
   const std::string& name() const { return endpoint->name; }
@@ -42,6 +63,7 @@ struct Backend {
   // What it can do: what is configured, and what it has told since.
   BackendTraits traits{};
   std::vector<std::string> models{};  // names that it is known to serve before it says so
+  ModelList served{};                 // and what it says
   bool keyed = false;                 // it asks for an API key that we have not
 
   BackendState state = BackendState::kConfigured;
@@ -54,30 +76,5 @@ struct Backend {
 };
 
 using BackendPtr = std::shared_ptr<const Backend>;
-
-class Fleet {
- public:
-  Fleet() = default;
-  explicit Fleet(std::vector<BackendPtr> backends);
-
-  // By BackendId; one that has been removed stays until its id is given to another.
-  const std::vector<BackendPtr>& all() const { return backends_; }
-  const Backend& operator[](BackendId id) const { return *backends_[id]; }
-  // Null when there has never been one.
-  const Backend* find(BackendId id) const {
-    return id < backends_.size() ? backends_[id].get() : nullptr;
-  }
-  // Those that the configuration asks for.
-  const std::vector<BackendPtr>& present() const { return present_; }
-  // Those that take requests.
-  BackendSet ready() const { return ready_; }
-
- private:
-  std::vector<BackendPtr> backends_;
-  std::vector<BackendPtr> present_;  // these two follow from it
-  BackendSet ready_;
-};
-
-using FleetPtr = std::shared_ptr<const Fleet>;
 
 }  // namespace batchproxy

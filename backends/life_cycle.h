@@ -1,12 +1,13 @@
 // backends/life_cycle.h - the life of a backend, as one table: what each event makes of each state.
 //
-//                  launched            came up
-//     configured ────────────▶ starting ──────▶ ready ◀────────────▶ unready
-//         │                       ▲  │            │   probes, calls     │
-//         │ probe passed          │  │ given up   └── exited, given up ─┤
-//         └──────▶ ready          │  ▼                                  ▼
-//                        launched │ failed ◀──────── given up ──────── failed
-//                            restarting ◀── restart planned ─┘
+//                  launched            came up        probes, calls
+//     configured ───────────▶ starting ────────▶ ready ◀──────────▶ unready
+//          │                    ▲  │               │                  │
+//          └─ probes: ready,    │  └─────┐  exited, given up          │
+//             unready           │        ▼       ▼                    │
+//                      launched │      failed ◀──┴────────────────────┘
+//                               │        │ restart planned
+//                          restarting ◀──┘
 //
 //     any of them ── removal asked ──▶ draining ── drained ──▶ removed
 //

@@ -32,18 +32,29 @@ BackendPtr stepped(const Backend& backend, BackendEvent event) {
   return std::make_shared<const Backend>(std::move(copy));
 }
 
-// What of `wanted` can change while a backend stays. False when nothing is told otherwise.
+// What of `wanted` can change while a backend stays. False when it is talked to as before.
 bool take_over(Backend& backend, const Backend& wanted) {
   backend.traits.max_num_seqs = wanted.traits.max_num_seqs;
+  backend.models = wanted.models;
   const Endpoint& now = *backend.endpoint;
   const Endpoint& then = *wanted.endpoint;
-  const bool models = std::exchange(backend.models, wanted.models) != wanted.models;
-  if (now.api_key == then.api_key && now.health_path == then.health_path) return models;
+  if (now.api_key == then.api_key && now.health_path == then.health_path) return false;
   Endpoint endpoint = now;
   endpoint.api_key = then.api_key;
   endpoint.health_path = then.health_path;
   backend.endpoint = std::make_shared<const Endpoint>(std::move(endpoint));
   return true;
+}
+
+// Whether a table of models of the one is wrong for the other.
+bool serve_otherwise(const Backends& before, const Backends& now) {
+  const auto same = [](const BackendPtr& a, const BackendPtr& b) {
+    if (a == b) return true;
+    return a->generation == b->generation && a->is_present() == b->is_present() &&
+           (a->state == BackendState::kFailed) == (b->state == BackendState::kFailed) &&
+           a->models == b->models && a->served == b->served;
+  };
+  return !std::ranges::equal(before, now, same);
 }
 
 // The first id that nobody has, or had until a moment ago.
@@ -59,7 +70,8 @@ BackendId free_id(const Backends& before, const Backends& next) {
 
 }  // namespace
 
-Fleet::Fleet(std::vector<BackendPtr> backends) : backends_(std::move(backends)) {
+Fleet::Fleet(std::vector<BackendPtr> backends, ModelTablePtr models)
+    : backends_(std::move(backends)), models_(std::move(models)) {
   for (const BackendPtr& backend : backends_) {
     if (backend->is_present()) present_.push_back(backend);
     if (backend->is_ready()) ready_.insert(backend->id());
@@ -100,6 +112,17 @@ void BackendRegistry::set_endpoint(EndpointPtr endpoint) {
 void BackendRegistry::set_traits(BackendId id, const BackendTraits& traits) {
   if ((*this)[id].traits == traits) return;
   change(id, [&](Backend& backend) { backend.traits = traits; });
+}
+
+void BackendRegistry::set_served(BackendId id, ModelList served) {
+  if ((*this)[id].served == served) return;
+  change(id, [&](Backend& backend) { backend.served = std::move(served); });
+}
+
+void BackendRegistry::forget_model(BackendId id, std::string_view model) {
+  ModelList served = (*this)[id].served;
+  std::erase_if(served.models, [&](const ServedModel& one) { return one.id == model; });
+  set_served(id, std::move(served));
 }
 
 void BackendRegistry::set_keyed(BackendId id, bool keyed) {
@@ -168,7 +191,11 @@ void BackendRegistry::put(Backend next, bool tell) {
 }
 
 void BackendRegistry::become(std::vector<BackendPtr> backends, bool tell) {
-  fleet_ = std::make_shared<const Fleet>(std::move(backends));
+  ModelTablePtr models = fleet_->models();
+  if (serve_otherwise(fleet_->all(), backends)) {
+    models = std::make_shared<const ModelTable>(backends, ++model_versions_);
+  }
+  fleet_ = std::make_shared<const Fleet>(std::move(backends), std::move(models));
   if (tell && tell_) tell_(fleet_);
 }
 

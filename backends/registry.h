@@ -15,9 +15,10 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
-#include "backends/backend.h"
+#include "backends/fleet.h"
 
 namespace batchproxy {
 
@@ -49,13 +50,17 @@ class BackendRegistry {
   // It is talked to otherwise. The endpoint says which one.
   void set_endpoint(EndpointPtr endpoint);
   void set_traits(BackendId backend, const BackendTraits& traits);
+  // What it says it serves.
+  void set_served(BackendId backend, ModelList served);
+  // It serves `model` no more, whatever it has said: until it says it again.
+  void forget_model(BackendId backend, std::string_view model);
   void set_keyed(BackendId backend, bool keyed);
   void set_simulated(BackendId backend, bool simulated);
 
   struct Changes {
     std::vector<BackendId> added;
     std::vector<BackendId> removed;
-    // These stay, with another API key, health path or names of models.
+    // These stay, with another API key or health path.
     std::vector<BackendId> retold;
   };
   // From now on there are the backends of `wanted`, whose ids mean nothing, and no others. A server
@@ -70,7 +75,8 @@ class BackendRegistry {
   void put(Backend next, bool tell);
   void become(std::vector<BackendPtr> backends, bool tell);
 
-  FleetPtr fleet_;
+  FleetPtr fleet_ = std::make_shared<const Fleet>();
+  std::uint64_t model_versions_ = 0;  // tables made so far
   Tell tell_;
 };
 

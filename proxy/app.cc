@@ -73,7 +73,6 @@ App::App(const Options& options, Topology topology, ApiKeysPtr keys, const std::
 FleetControl::Hooks App::fleet_hooks() {
   FleetControl::Hooks hooks;
   hooks.publish = [this](const FleetPtr& fleet) { data_.publish(fleet); };
-  hooks.set_models = [this](const ModelTablePtr& models) { data_.set_models(models); };
   hooks.observe = [this](BackendId backend, const std::optional<EngineSample>& sample) {
     data_.observe(backend, sample);
   };
@@ -150,7 +149,9 @@ AdapterHooks App::adapter_hooks() {
   hooks.refresh_models = [this](BackendMonitor::Done done) {
     fleet_.refresh_models(std::move(done));
   };
-  hooks.models = [this] { return fleet_.models(); };
+  hooks.forget_model = [this](BackendId backend, std::string_view model) {
+    fleet_.forget_model(backend, model);
+  };
   return hooks;
 }
 
@@ -191,7 +192,7 @@ Snapshot App::snapshot() const {
   now.uptime = std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count();
   now.draining = ending_.stage != Ending::Stage::kServing;
   now.flush = to_string(flush_policy(options_));
-  now.models = fleet_.models()->names();
+  now.models = fleet_.fleet()->models()->names();
   now.config_generation = reloader_.generation();
   now.last_reload_failed = reloader_.last_failed();
   for (const BackendPtr& backend : fleet_.fleet()->present()) {

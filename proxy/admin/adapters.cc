@@ -57,6 +57,16 @@ BackendSet unseen(const AdapterOrder& order, const ModelTable& models, BackendSe
   return served == models.by_name().end() ? BackendSet() : done & served->second;
 }
 
+// What is not up cannot be asked. Nobody need wait for it to come back with the adapter: it comes
+// without, or says then that it has it.
+void forget_where_down(const AdapterHooks& hooks, const AdapterReport& report,
+                       const std::vector<BackendPtr>& engines) {
+  for (std::size_t i = 0; i < engines.size(); ++i) {
+    if (report.outcomes[i].kind != AdapterOutcome::Kind::kNotUp) continue;
+    hooks.forget_model(engines[i]->id(), report.order.name);
+  }
+}
+
 }  // namespace
 
 Task<AdapterReport> carry_out(asio::io_context& io, const AdapterHooks& hooks, AdapterOrder order) {
@@ -81,10 +91,11 @@ Task<AdapterReport> carry_out(asio::io_context& io, const AdapterHooks& hooks, A
   for (std::size_t i = 0; i < engines.size(); ++i) {
     if (report.outcomes[i].kind == Kind::kDone) done.insert(engines[i]->id());
   }
+  if (!report.order.load && !done.empty()) forget_where_down(hooks, report, engines);
   for (int looks = 0; looks < kLooks && !done.empty(); ++looks) {
     if (looks > 0) co_await sleep(io, kLookAgain);
     co_await look(io, hooks);
-    done = unseen(report.order, *hooks.models(), done);
+    done = unseen(report.order, *hooks.fleet()->models(), done);
   }
   for (std::size_t i = 0; i < engines.size(); ++i) {
     if (!done.contains(engines[i]->id()) || report.outcomes[i].kind != Kind::kDone) continue;

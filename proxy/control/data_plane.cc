@@ -57,7 +57,7 @@ DataPlane::DataPlane(Setup setup) : limits_(setup.settings, setup.threads), keys
   for (std::size_t i = 0; i < setup.threads; ++i) {
     auto thread = std::make_unique<IoThread>(setup.settings, limits_, i);
     thread->id_prefix = random_prefix(i);
-    thread->models = std::make_shared<ModelTable>();
+    thread->models = fleet_->models();
     thread->fleet = fleet_;
     thread->keys = keys_;
     thread->report_failure = setup.report_failure;
@@ -110,7 +110,11 @@ void DataPlane::publish(FleetPtr fleet) {
     }
     tell_lane(*backend, before);
   }
-  on_every_thread([fleet = fleet_](IoThread& thread) { thread.fleet = fleet; });
+  on_every_thread([fleet = fleet_](IoThread& thread) {
+    thread.fleet = fleet;
+    thread.models = fleet->models();
+  });
+  if (last->models() != fleet_->models()) lane_->set_routes(make_routes(*fleet_->models()));
 }
 
 // `before`: as it was told last; null for one that is new.
@@ -144,12 +148,6 @@ void DataPlane::observe(BackendId backend, const std::optional<EngineSample>& sa
 void DataPlane::set_keys(ApiKeysPtr keys) {
   keys_ = keys;
   on_every_thread([keys](IoThread& thread) { thread.keys = keys; });
-}
-
-void DataPlane::set_models(ModelTablePtr models) {
-  // The threads first: what the lane then grants, they know.
-  on_every_thread([models](IoThread& thread) { thread.models = models; });
-  lane_->set_routes(make_routes(*models));
 }
 
 void DataPlane::drain() {

@@ -12,7 +12,7 @@
 #include <thread>
 #include <vector>
 
-#include "backends/backend.h"
+#include "backends/fleet.h"
 #include "backends/health/backend_monitor.h"
 #include "batcher/lane.h"
 #include "proxy/admin/snapshot.h"
@@ -44,11 +44,11 @@ class DataPlane {
   void start();
 
   // These are the backends from now on. What is another than in the last fleet is told to the lane
-  // and to the threads. One that takes the place of another has no calls of that any more.
+  // and to the threads; who serves what to the threads first, so that they know what the lane then
+  // grants. One that takes the place of another has no calls of that any more.
   void publish(FleetPtr fleet);
   // From the next request on.
   void set_keys(ApiKeysPtr keys);
-  void set_models(ModelTablePtr models);
   // What a backend's metrics say, or nothing when they could not be read.
   void observe(BackendId backend, const std::optional<EngineSample>& sample);
 

@@ -50,9 +50,13 @@ BackendMonitor::Events FleetControl::monitor_events() {
   events.on_problem = [this](BackendId backend, const std::string& why) {
     registry_.set_why(backend, why);
   };
-  events.on_models = [this](ModelTablePtr models) {
-    models_ = std::move(models);
-    hooks_.set_models(models_);
+  events.on_models = [this](BackendId backend, ModelList served) {
+    registry_.set_served(backend, std::move(served));
+  };
+  events.configured = [this](BackendId id) {
+    const Backend& backend = registry_[id];
+    return ConfiguredModels{.any = !backend.models.empty(),
+                            .always = backend.origin == BackendOrigin::kLaunched};
   };
   events.on_abilities = [this](BackendId backend, const Abilities& abilities) {
     on_abilities(backend, abilities);
@@ -62,7 +66,8 @@ BackendMonitor::Events FleetControl::monitor_events() {
   };
   events.on_simulated = [this](BackendId backend, bool simulated) {
     // Of our own engines the configuration says it.
-    if (registry_[backend].origin == BackendOrigin::kGiven) registry_.set_simulated(backend, simulated);
+    if (registry_[backend].origin == BackendOrigin::kGiven)
+      registry_.set_simulated(backend, simulated);
   };
   events.answered = [this](BackendId backend) { return hooks_.answered(backend); };
   events.on_doubt = [this](BackendId backend) { names_.doubt(backend); };
@@ -111,7 +116,7 @@ void FleetControl::kill_now() {
 }
 
 void FleetControl::watch(const Backend& backend) {
-  monitor_.add(backend.endpoint, {backend.models, /*always=*/backend.origin == BackendOrigin::kLaunched});
+  monitor_.add(backend.endpoint);
   const auto at = parse_host_port(backend.endpoint->authority);
   if (at && !is_address(at->host)) names_.add(backend.id(), *at);
 }
@@ -124,8 +129,6 @@ std::vector<std::string> FleetControl::replace(const Options& options) {
         "more than {} backends, counting those that still finish what they had", BackendSet::kMax));
   }
   std::vector<std::string> lines;
-  // The new ones first: with none left that may yet say what it serves, every request would be
-  // refused as one for an unknown model.
   for (const BackendId id : changes->added) {
     lines.push_back(registry_[id].name() + " is new");
     watch(registry_[id]);
@@ -135,10 +138,7 @@ std::vector<std::string> FleetControl::replace(const Options& options) {
     monitor_.remove(id);
     names_.remove(id);
   }
-  for (const BackendId id : changes->retold) {
-    monitor_.set_endpoint(registry_[id].endpoint);
-    monitor_.set_models(id, registry_[id].models);
-  }
+  for (const BackendId id : changes->retold) monitor_.set_endpoint(registry_[id].endpoint);
   return lines;
 }
 

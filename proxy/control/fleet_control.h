@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <boost/asio/io_context.hpp>
@@ -28,9 +29,8 @@ namespace batchproxy {
 class FleetControl final : private LauncherEvents {
  public:
   struct Hooks {
-    // For the data plane: the backends, what they serve, and what an engine's metrics say.
+    // For the data plane: the backends, and what an engine's metrics say.
     std::function<void(const FleetPtr&)> publish;
-    std::function<void(const ModelTablePtr&)> set_models;
     std::function<void(BackendId, const std::optional<EngineSample>&)> observe;
     // Asked of it: requests that a backend has answered, and whether a call to one is under way.
     std::function<std::uint64_t(BackendId)> answered;
@@ -67,7 +67,11 @@ class FleetControl final : private LauncherEvents {
 
   const FleetPtr& fleet() const { return registry_.fleet(); }
   const Backend& operator[](BackendId id) const { return registry_[id]; }
-  const ModelTablePtr& models() const { return models_; }
+  // An adapter has been unloaded where it could be: one that is down comes back without it, or says
+  // then that it has it.
+  void forget_model(BackendId backend, std::string_view model) {
+    registry_.forget_model(backend, model);
+  }
 
   // See BackendMonitor. Threading: any thread.
   void report_failure(BackendId backend, bool unreachable);
@@ -97,7 +101,6 @@ class FleetControl final : private LauncherEvents {
   Narrator& narrator_;
   const Hooks hooks_;
   BackendRegistry registry_;
-  ModelTablePtr models_ = std::make_shared<const ModelTable>();
   BackendMonitor monitor_;
   SystemResolver resolver_;
   NameWatch names_;

@@ -11,9 +11,9 @@
 
 #include <boost/intrusive/list.hpp>
 
-#include "backends/backend.h"
 #include "backends/call/connection_pool.h"
 #include "backends/call/upstream_call.h"
+#include "backends/fleet.h"
 #include "backends/health/model_table.h"
 #include "backends/http/head.h"
 #include "backends/json/answer_check.h"

@@ -53,7 +53,8 @@ void Console::banner(const Fleet& fleet, const std::string& logs, const std::str
   std::vector<EngineBoard::Engine> engines;
   for (const BackendPtr& backend : fleet.all()) {
     line(fmt::format("  {:<10} {}", backend->name(), describe_engine(*backend)));
-    if (backend->origin == BackendOrigin::kLaunched) engines.push_back({backend->id(), backend->name()});
+    if (backend->origin == BackendOrigin::kLaunched)
+      engines.push_back({backend->id(), backend->name()});
   }
   if (engines.empty()) return;
   line(fmt::format("starting {} engine{}; logs in {}", engines.size(),

@@ -12,7 +12,7 @@
 #include <string_view>
 #include <vector>
 
-#include "backends/backend.h"
+#include "backends/fleet.h"
 #include "batcher/batch_ledger.h"
 #include "configs/options.h"
 #include "proxy/admin/snapshot.h"

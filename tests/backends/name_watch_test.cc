@@ -159,7 +159,7 @@ class NameWatchTest : public testing::Test {
       {[this](BackendId id, BackendEvent event, const std::string&) {
          names_.set_ready(id, event == BackendEvent::kProbePassed);
        },
-       [](ModelTablePtr) {}, [](BackendId, const Abilities&) {},
+       [](BackendId, ModelList) {}, [](BackendId, const Abilities&) {},
        [](BackendId, const std::optional<EngineMetrics>&) {},
        [](BackendId) { return std::uint64_t{0}; }, [this](BackendId id) { names_.doubt(id); }}};
   NameWatch names_{io_, resolver_, [this](BackendId, const NameTracker& name) { on_change(name); }};

@@ -126,7 +126,7 @@ TEST_F(RegistryTest, TellsHowOneThatStaysIsSeenToLiveAndWhatItServes) {
   elsewhere.endpoint = endpoint;
   const auto changes = replace({named, elsewhere, server("c:1")});
   ASSERT_TRUE(changes);
-  EXPECT_THAT(changes->retold, ElementsAre(0, 1));
+  EXPECT_THAT(changes->retold, ElementsAre(1)) << "names are no business of who asks it";
   EXPECT_THAT(registry_[0].models, ElementsAre("m"));
   EXPECT_EQ(registry_[1].endpoint->health_path, "/healthz");
   EXPECT_EQ(registry_[1].endpoint->id, 1);
@@ -249,6 +249,55 @@ TEST_F(RegistryTest, TellsNobodyOfANewReasonAlone) {
   EXPECT_FALSE(registry_.apply(0, BackendEvent::kProbeFailed, "it is silent").moved());
   EXPECT_EQ(registry_[0].why, "it is silent");
   EXPECT_EQ(told, 0);
+}
+
+TEST_F(RegistryTest, MakesATableOfModelsWheneverOneServesOtherwiseAndOnlyThen) {
+  ModelTablePtr last = registry_.fleet()->models();
+  const auto is_new = [&] {
+    const ModelTablePtr now = registry_.fleet()->models();
+    const bool newer = now->version() > last->version();
+    EXPECT_EQ(newer, now != last);
+    last = now;
+    return newer;
+  };
+  const ModelList list{ModelList::Kind::kListed, {{"a", "{}"}}};
+  registry_.set_served(0, list);
+  EXPECT_TRUE(is_new());
+  EXPECT_EQ(last->find("a"), BackendSet::first(1));
+  registry_.set_served(0, list);
+  EXPECT_FALSE(is_new()) << "it has said so before";
+  registry_.apply(0, BackendEvent::kProbePassed);
+  registry_.set_traits(0, {.max_num_seqs = 8});
+  EXPECT_FALSE(is_new());
+  registry_.set_served(1, {ModelList::Kind::kWithheld});
+  EXPECT_TRUE(is_new());
+  Backend named = server("c:1");
+  named.models = {"judge"};
+  replace({server("a:1"), server("b:1"), named});
+  EXPECT_TRUE(is_new());
+  EXPECT_FALSE(last->find("judge").contains(0));
+  replace({server("a:1"), named});
+  EXPECT_TRUE(is_new()) << "one is none any more";
+}
+
+TEST_F(RegistryTest, OneThatComesInThePlaceOfAnotherMayServeAnything) {
+  for (const BackendId id : {0u, 1u, 2u}) {
+    registry_.set_served(id, {ModelList::Kind::kListed, {{"a", "{}"}}});
+  }
+  EXPECT_TRUE(registry_.fleet()->models()->complete());
+  replace(servers({"a:1", "b:1", "d:1"}));
+  EXPECT_FALSE(registry_.fleet()->models()->complete()) << "at no time are all known: d is awaited";
+  EXPECT_FALSE(registry_.fleet()->models()->find("a").contains(2));
+}
+
+TEST_F(RegistryTest, ForgetsOneModelUntilItIsSaidAgain) {
+  const ModelList list{ModelList::Kind::kListed, {{"m", "{}"}, {"lora", "{}"}}};
+  registry_.set_served(0, list);
+  registry_.forget_model(0, "lora");
+  EXPECT_TRUE(registry_.fleet()->models()->find("lora").empty());
+  EXPECT_TRUE(registry_.fleet()->models()->find("m").contains(0));
+  registry_.set_served(0, list);
+  EXPECT_TRUE(registry_.fleet()->models()->find("lora").contains(0));
 }
 
 }  // namespace

@@ -102,7 +102,6 @@ class World {
   PoisonList poison_;
   BackendRegistry registry_;
   std::map<BackendId, WatchedPtr> watched_;
-  ModelTable models_;
 
   // Of this history.
   bool storms_ = false, drains_ = false, reloads_ = false, looks_ = false;
@@ -240,7 +239,7 @@ Tally World::run() {
 // --- backends: App, BackendRegistry, BackendMonitor
 // ----------------------------------------------------
 
-// App::replace_backends().
+// FleetControl::replace().
 void World::reload(const std::vector<Backend>& wanted) {
   const auto in_use = [this](BackendId id) { return lane_.inflight(id) > 0; };
   const FleetPtr before = registry_.fleet();
@@ -249,7 +248,6 @@ void World::reload(const std::vector<Backend>& wanted) {
   for (const BackendId id : changes->added) {
     time_.note("reload: {} comes as backend {}", registry_[id].name(), id);
     introduce(registry_[id], true);
-    watch(registry_[id]);
   }
   for (const BackendId id : changes->removed) {
     time_.note("reload: backend {} goes", id);
@@ -260,9 +258,9 @@ void World::reload(const std::vector<Backend>& wanted) {
     gone.retired = true;
     gone.answer(gone.awaiting);
     gone.answer(gone.asking);
-    models_.remove(id);
-    set_models();
   }
+  set_models();
+  for (const BackendId id : changes->added) watch(registry_[id]);
   for (const BackendPtr& backend : registry_.fleet()->present()) {
     const Backend* was = before->find(backend->id());
     if (was == nullptr || was->generation != backend->generation) continue;
@@ -298,8 +296,6 @@ void World::watch(const Backend& backend) {
   watched->id = id;
   watched->server = std::ranges::find_if(servers_, named)->get();
   watched_[id] = watched;
-  models_.expect(id);
-  set_models();
   probe(watched);
 }
 
@@ -322,11 +318,11 @@ void World::on_probe(const WatchedPtr& watched, ProbeResult result) {
   watched->in_doubt = false;
   if (watched->retired) return;
   if (result == ProbeResult::kOk && watched->tracker.health() != Health::kReady) {
-    std::vector<ModelTable::Served> serves{{"a", "{}"}};
+    std::vector<ServedModel> serves{{"a", "{}"}};
     for (std::size_t i = 0; i < kServers; ++i) {
       if (servers_[i].get() == watched->server && serves_b_[i]) serves.push_back({"b", "{}"});
     }
-    models_.set(watched->id, serves);
+    registry_.set_served(watched->id, {ModelList::Kind::kListed, std::move(serves)});
     set_models();
   }
   if (watched->tracker.on_probe(result, time_.now(), kHealthTimeout)) tell_health(*watched);
@@ -372,9 +368,9 @@ void World::tell_health(const Watched& watched) {
   });
 }
 
-// DataPlane::set_models().
+// DataPlane::publish(), of who serves what.
 void World::set_models() {
-  const auto models = std::make_shared<const ModelTable>(models_);
+  const ModelTablePtr models = registry_.fleet()->models();
   everywhere([models](ThreadMirror& thread) { thread.models = models; });
   lane_.set_routes(make_routes(*models));
 }
