@@ -169,7 +169,7 @@ void FleetControl::step(BackendId backend, BackendEvent event, const std::string
   if (!registry_.apply(backend, event, why).moved()) return;
   const Backend& now = registry_[backend];
   names_.set_ready(backend, now.is_ready());
-  log(narrator_.on_step(*before, now));
+  log(narrator_.on_step(*before, now, *fleet()));
   hooks_.announce();
   log(narrator_.on_ready_set(!fleet()->ready().empty(), held,
                              options_.proxy.hold_timeout->count()));

@@ -89,10 +89,17 @@ void Narrator::begin(const Snapshot& now) {
   last_refusals_.uptime = -kRefusalsPause;
 }
 
+// Until all are up it is told how far they are; the last one is told by the announcement.
+Lines Narrator::first_ready(const Backend& now, const Fleet& fleet) const {
+  const std::size_t ready = fleet.ready().size(), all = fleet.present().size();
+  if (now.origin == BackendOrigin::kLaunched || ready == all) return {};
+  return {{info, fmt::format("{} is ready ({} of {})", now.name(), ready, all)}};
+}
+
 // While an engine of ours loads, and once it has ended, the launcher's own lines tell of it.
-Lines Narrator::on_step(const Backend& before, const Backend& now) const {
+Lines Narrator::on_step(const Backend& before, const Backend& now, const Fleet& fleet) const {
   if (now.is_ready()) {
-    if (!announced_) return {};
+    if (!announced_) return first_ready(now, fleet);
     return {{info, fmt::format("{} is ready{}", now.name(), before.was_ready ? " again" : "")}};
   }
   if (!serving_ || now.state != BackendState::kUnready) return {};

@@ -13,7 +13,7 @@
 
 #include <spdlog/common.h>
 
-#include "backends/backend.h"
+#include "backends/fleet.h"
 #include "batcher/scheduler.h"
 #include "proxy/admin/snapshot.h"
 
@@ -48,8 +48,8 @@ class Narrator {
   void stop_serving() { serving_ = false; }
   bool is_serving() const { return serving_; }
 
-  // Its state has changed.
-  Lines on_step(const Backend& before, const Backend& now) const;
+  // The state of one backend of `fleet` has changed.
+  Lines on_step(const Backend& before, const Backend& now, const Fleet& fleet) const;
   // Whether any backend is ready may have changed; `held` requests have waited for one, and wait
   // `hold_timeout` seconds at most.
   Lines on_ready_set(bool any_ready, std::uint64_t held, double hold_timeout);
@@ -64,6 +64,7 @@ class Narrator {
   Lines on_tick(const Snapshot& now);
 
  private:
+  Lines first_ready(const Backend& now, const Fleet& fleet) const;
   Lines failures(const Snapshot& now) const;
   Lines refusals(const Snapshot& now);
 

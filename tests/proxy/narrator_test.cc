@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "backends/registry.h"
+
 namespace batchproxy {
 namespace {
 
@@ -61,27 +63,41 @@ TEST_F(NarratorTest, AnnouncesAfterTenSecondsWhoeverStaysAway) {
 TEST_F(NarratorTest, SaysThatABackendIsReadyOnlyOnceHowToUseThemHasBeenSaid) {
   Backend before = backend(BackendState::kUnready);
   const Backend now = backend(BackendState::kReady);
-  EXPECT_THAT(narrator_.on_step(before, now), IsEmpty());
+  EXPECT_THAT(narrator_.on_step(before, now, Fleet()), IsEmpty());
   announce();
-  EXPECT_THAT(narrator_.on_step(before, now), ElementsAre(Line{info, "gpu1 is ready"}));
+  EXPECT_THAT(narrator_.on_step(before, now, Fleet()), ElementsAre(Line{info, "gpu1 is ready"}));
   before.was_ready = true;
-  EXPECT_THAT(narrator_.on_step(before, now), ElementsAre(Line{info, "gpu1 is ready again"}));
+  EXPECT_THAT(narrator_.on_step(before, now, Fleet()),
+              ElementsAre(Line{info, "gpu1 is ready again"}));
+}
+
+TEST_F(NarratorTest, SaysHowManyAreUpUntilAllAre) {
+  std::vector<Backend> three(3, backend(BackendState::kConfigured));
+  BackendRegistry registry(three);
+  const auto come_up = [&](BackendId id) {
+    const BackendPtr before = registry.fleet()->all()[id];
+    registry.apply(id, BackendEvent::kProbePassed);
+    return narrator_.on_step(*before, registry[id], *registry.fleet());
+  };
+  EXPECT_THAT(come_up(2), ElementsAre(Line{info, "gpu1 is ready (1 of 3)"}));
+  EXPECT_THAT(come_up(0), ElementsAre(Line{info, "gpu1 is ready (2 of 3)"}));
+  EXPECT_THAT(come_up(1), IsEmpty()) << "which is announced";
 }
 
 TEST_F(NarratorTest, SaysWhyABackendIsNotReady) {
   Backend now = backend(BackendState::kUnready);
   now.why = "it refuses connections";
-  EXPECT_THAT(narrator_.on_step(backend(BackendState::kConfigured), now),
+  EXPECT_THAT(narrator_.on_step(backend(BackendState::kConfigured), now, Fleet()),
               ElementsAre(Line{warn,
                                "gpu1 (http://gpu1:8000) is not ready: it refuses connections. No "
                                "requests are sent to it until it is"}));
   narrator_.stop_serving();
-  EXPECT_THAT(narrator_.on_step(backend(BackendState::kReady), now), IsEmpty());
+  EXPECT_THAT(narrator_.on_step(backend(BackendState::kReady), now, Fleet()), IsEmpty());
 }
 
 TEST_F(NarratorTest, LeavesTheEndOfAnEngineToTheLauncher) {
   EXPECT_THAT(narrator_.on_step(backend(BackendState::kReady, BackendOrigin::kLaunched),
-                                backend(BackendState::kFailed, BackendOrigin::kLaunched)),
+                                backend(BackendState::kFailed, BackendOrigin::kLaunched), Fleet()),
               IsEmpty());
 }
 
