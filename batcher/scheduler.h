@@ -74,6 +74,8 @@ struct BackendTraits {
   std::uint64_t kv_tokens = 0;  // its cache holds; 0: unknown
   bool exact_usage = false;     // its list answers tell what each prompt used
   bool chat_batches = false;    // it takes lists of conversations
+
+  friend bool operator==(const BackendTraits&, const BackendTraits&) = default;
 };
 
 // A backend stands still with requests in hand, or, told once it does, moves again.

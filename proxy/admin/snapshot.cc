@@ -127,7 +127,7 @@ void add_backends(Families& families, const Snapshot& now) {
     }
   };
   each("batchproxy_backend_up", "1 while the backend is ready.", MetricType::Gauge,
-       [](const BackendSnapshot& b) { return b.health == Health::kReady ? 1 : 0; });
+       [](const BackendSnapshot& b) { return b.state == BackendState::kReady ? 1 : 0; });
   each("batchproxy_backend_inflight", "Prompts in flight to the backend.", MetricType::Gauge,
        [](const BackendSnapshot& b) { return b.inflight; });
   each("batchproxy_backend_room", "Prompts that the backend should have in flight.",
@@ -152,7 +152,7 @@ void add_backends(Families& families, const Snapshot& now) {
 json::object to_object(const BackendSnapshot& backend) {
   json::object object{{"name", backend.name},
                       {"url", backend.url},
-                      {"state", to_string(backend.health)},
+                      {"state", to_string(backend.state)},
                       {"simulated", backend.simulated},
                       {"inflight", backend.inflight},
                       {"room", backend.room},
@@ -168,23 +168,11 @@ json::object to_object(const BackendSnapshot& backend) {
 
 bool Snapshot::any_ready() const {
   return std::any_of(backends.begin(), backends.end(),
-                     [](const auto& backend) { return backend.health == Health::kReady; });
+                     [](const auto& backend) { return backend.state == BackendState::kReady; });
 }
 
 std::uint64_t Snapshot::finished_total() const {
   return std::accumulate(finished.begin(), finished.end(), std::uint64_t{0});
-}
-
-std::string_view to_string(Health health) {
-  switch (health) {
-    case Health::kUnknown:
-      return "starting";
-    case Health::kReady:
-      return "ready";
-    case Health::kUnready:
-      return "unready";
-  }
-  return "unknown";
 }
 
 std::string to_json(const Snapshot& now) {

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "backends/health/health_tracker.h"
+#include "backends/life_cycle.h"
 #include "batcher/flush_reason.h"
 #include "proxy/admin/metrics.h"
 
@@ -19,7 +19,7 @@ struct BackendSnapshot {
   BackendId id = 0;
   std::string name;
   std::string url;
-  Health health = Health::kUnknown;
+  BackendState state = BackendState::kConfigured;
   std::string problem{};  // why it is not ready, if we know
   bool simulated = false;
   std::string gpus;            // "0,1"; empty for an engine that we did not start
@@ -67,8 +67,6 @@ struct Snapshot {
   bool any_ready() const;
   std::uint64_t finished_total() const;
 };
-
-std::string_view to_string(Health health);
 
 std::string to_json(const Snapshot& snapshot);        // the body of /status
 std::string to_prometheus(const Snapshot& snapshot);  // the body of /metrics

@@ -13,6 +13,7 @@
 
 #include "backends/call/connection_pool.h"
 #include "backends/call/upstream_call.h"
+#include "backends/fleet.h"
 #include "backends/health/model_table.h"
 #include "backends/http/head.h"
 #include "backends/json/answer_check.h"
@@ -140,11 +141,11 @@ struct IoThread {
   ListReader list_reader;
   AnswerChecker answer_checker;
 
-  ModelTablePtr models;        // the newest; replaced from outside by posting to `io`
-  ApiKeysPtr keys;             // null: none are asked for; likewise
-  BackendSet ready;            // backends whose servers are there; likewise
-  bool draining = false;       // answer, then close; likewise
-  bool shutting_down = false;  // answer at once that it is over; likewise
+  ModelTablePtr models;  // the newest; replaced from outside by posting to `io`
+  ApiKeysPtr keys;       // null: none are asked for; likewise
+  FleetPtr fleet = std::make_shared<const Fleet>();  // the backends, as last published; likewise
+  bool draining = false;                             // answer, then close; likewise
+  bool shutting_down = false;                        // answer at once that it is over; likewise
 
   PoisonList* poison = nullptr;  // shared by all threads
 

@@ -22,7 +22,7 @@ Snapshot example() {
   now.latency_sum = 2.5;
   now.backends.push_back({.name = "engine-0",
                           .url = "http://a:1",
-                          .health = Health::kReady,
+                          .state = BackendState::kReady,
                           .simulated = true,
                           .gpus = "0,1",
                           .inflight = 2,
