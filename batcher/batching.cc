@@ -143,7 +143,7 @@ void Scheduler::grant(Ticket& ticket, BackendId id, FlushReason reason) {
   if (affine) ++gains_.affine;
   if (options_.affinity) {
     // Of a prompt whose beginning is there already at least half needs no new place.
-    residency_.sent(ticket.prefix, affine ? ticket.tokens / 2 : ticket.tokens, id);
+    prefixes_.sent(ticket.prefix, affine ? ticket.tokens / 2 : ticket.tokens, id);
   }
   turn_ = std::max(turn_, ticket.turn);
   ticket.verdict.backend = id;

@@ -50,8 +50,8 @@ void Scheduler::add_backend(BackendId id, const BackendTraits& traits) {
   if (reserved_ == id) unreserve();
   backend = Backend(traits, options_.batch_size);
   limit_to_time(backend);
-  residency_.forget(id);
-  residency_.set_capacity(id, traits.kv_tokens);
+  prefixes_.forget(id);
+  prefixes_.set_capacity(id, traits.kv_tokens);
   stale_ = true;
 }
 
@@ -62,7 +62,7 @@ void Scheduler::set_backend(BackendId id, const BackendTraits& traits) {
     backend.room = Room(traits.max_num_seqs, options_.batch_size);
   }
   backend.traits = traits;
-  residency_.set_capacity(id, traits.kv_tokens);
+  prefixes_.set_capacity(id, traits.kv_tokens);
 }
 
 void Scheduler::set_options(const SchedulerOptions& options) {
@@ -80,7 +80,7 @@ void Scheduler::set_up(BackendId id, bool up) {
   stale_ = true;
   backend.refusals = 0;
   if (!up) {
-    residency_.forget(id);
+    prefixes_.forget(id);
     backend.starts_slowly = true;
     backend.paused_until = TimePoint::min();  // whoever asked for it has gone
     return;
@@ -572,7 +572,7 @@ std::optional<BackendId> Scheduler::affine_backend(const Ticket& ticket) const {
   }
   if (ready < 2) return std::nullopt;
   std::optional<BackendId> home;
-  const Residency::Match match = residency_.find(ticket.prefix);
+  const PrefixIndex::Match match = prefixes_.find(ticket.prefix);
   const BackendSet holders = match.holders & ticket.among;
   for (const Backend& backend : backends_) {
     const BackendId id = id_of(backend);

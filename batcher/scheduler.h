@@ -39,14 +39,14 @@
 
 #include <boost/intrusive/set.hpp>
 
-#include "batcher/answer_times.h"
-#include "batcher/breaker.h"
-#include "batcher/patience.h"
-#include "batcher/progress.h"
-#include "batcher/residency.h"
-#include "batcher/retry_budget.h"
-#include "batcher/room.h"
+#include "batcher/fleet/answer_times.h"
+#include "batcher/fleet/breaker.h"
+#include "batcher/fleet/progress.h"
+#include "batcher/fleet/retry_budget.h"
+#include "batcher/fleet/room.h"
+#include "batcher/prefix/prefix_index.h"
 #include "batcher/ticket.h"
+#include "batcher/turns/patience.h"
 
 namespace batchproxy {
 
@@ -384,7 +384,7 @@ class Scheduler {
   bool stale_ = true;       // something has happened that refresh() must look at
   TimePoint refresh_at_{};  // when it must look anyway
   Deadlines deadlines_;     // every queued ticket
-  Residency residency_;
+  PrefixIndex prefixes_;
   std::unordered_map<std::uint64_t, Client> clients_;
   std::size_t sweep_at_ = 0;       // so many clients: then those without a claim are forgotten
   std::uint64_t turn_ = 1;         // that is being served

@@ -1,5 +1,5 @@
 // tests/batcher/answer_times_test.cc - what is known of how long answers take.
-#include "batcher/answer_times.h"
+#include "batcher/fleet/answer_times.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // tests/batcher/breaker_test.cc - when a backend's breaker opens, and how it closes again.
-#include "batcher/breaker.h"
+#include "batcher/fleet/breaker.h"
 
 #include <gtest/gtest.h>
 

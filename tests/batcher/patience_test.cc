@@ -1,5 +1,5 @@
 // tests/batcher/patience_test.cc - what is learnt of a client's time-out from when it leaves.
-#include "batcher/patience.h"
+#include "batcher/turns/patience.h"
 
 #include <gtest/gtest.h>
 

@@ -1,20 +1,20 @@
 // tests/batcher/prefix_test.cc - which prompts count as beginning alike.
-#include "batcher/prefix.h"
+#include "batcher/prefix/prefix.h"
 
 #include <algorithm>
 #include <string>
 
 #include <gtest/gtest.h>
 
-#include "batcher/residency.h"
+#include "batcher/prefix/prefix_index.h"
 
 namespace batchproxy {
 namespace {
 
 bool alike(const std::string& a, const std::string& b) {
-  Residency residency;
-  residency.sent(PrefixChain(a, 1), 100, 0);
-  return residency.find(PrefixChain(b, 1)).holders.contains(0);
+  PrefixIndex index;
+  index.sent(PrefixChain(a, 1), 100, 0);
+  return index.find(PrefixChain(b, 1)).holders.contains(0);
 }
 
 TEST(PrefixChain, MatchesAPassageThatCoversMostOfThePrompt) {
@@ -30,10 +30,10 @@ TEST(PrefixChain, DoesNotMatchASharedSystemPromptAlone) {
 
 TEST(PrefixChain, DoesNotMatchOtherModelsOrOtherBeginnings) {
   const std::string prompt(4000, 'p');
-  Residency residency;
-  residency.sent(PrefixChain(prompt, 1), 100, 0);
-  EXPECT_TRUE(residency.find(PrefixChain(prompt, 2)).holders.empty());
-  EXPECT_TRUE(residency.find(PrefixChain("x" + prompt, 1)).holders.empty());
+  PrefixIndex index;
+  index.sent(PrefixChain(prompt, 1), 100, 0);
+  EXPECT_TRUE(index.find(PrefixChain(prompt, 2)).holders.empty());
+  EXPECT_TRUE(index.find(PrefixChain("x" + prompt, 1)).holders.empty());
 }
 
 TEST(PrefixChain, StaysSmallForPromptsOfAnyLength) {
@@ -44,40 +44,40 @@ TEST(PrefixChain, StaysSmallForPromptsOfAnyLength) {
   }
 }
 
-TEST(Residency, ExpiresWhenTheCacheHasBeenFilledAnew) {
-  Residency residency;
-  residency.set_capacity(0, 1000);
+TEST(PrefixIndex, ExpiresWhenTheCacheHasBeenFilledAnew) {
+  PrefixIndex index;
+  index.set_capacity(0, 1000);
   const PrefixChain kept(std::string(4000, 'k'), 1);
-  residency.sent(kept, 100, 0);
-  residency.sent(PrefixChain(std::string(4000, 'a'), 1), 1000, 0);
-  EXPECT_TRUE(residency.find(kept).holders.contains(0));
-  residency.sent(PrefixChain(std::string(4000, 'b'), 1), 1, 0);
-  EXPECT_TRUE(residency.find(kept).holders.empty());
-  residency.sent(kept, 50, 0);
-  EXPECT_TRUE(residency.find(kept).holders.contains(0)) << "it is there again";
+  index.sent(kept, 100, 0);
+  index.sent(PrefixChain(std::string(4000, 'a'), 1), 1000, 0);
+  EXPECT_TRUE(index.find(kept).holders.contains(0));
+  index.sent(PrefixChain(std::string(4000, 'b'), 1), 1, 0);
+  EXPECT_TRUE(index.find(kept).holders.empty());
+  index.sent(kept, 50, 0);
+  EXPECT_TRUE(index.find(kept).holders.contains(0)) << "it is there again";
 }
 
-TEST(Residency, KnowsSeveralHomesAndForgetsOneThatWasRestarted) {
-  Residency residency;
+TEST(PrefixIndex, KnowsSeveralHomesAndForgetsOneThatWasRestarted) {
+  PrefixIndex index;
   const PrefixChain prefix(std::string(4000, 'k'), 1);
-  residency.sent(prefix, 100, 0);
-  residency.sent(prefix, 100, 2);
-  residency.forget(0);
-  EXPECT_EQ(residency.find(prefix).holders.size(), 1u);
-  EXPECT_TRUE(residency.find(prefix).holders.contains(2));
+  index.sent(prefix, 100, 0);
+  index.sent(prefix, 100, 2);
+  index.forget(0);
+  EXPECT_EQ(index.find(prefix).holders.size(), 1u);
+  EXPECT_TRUE(index.find(prefix).holders.contains(2));
 }
 
-TEST(Residency, ForgetsTheLongestUnusedWhenThereAreTooMany) {
-  Residency residency;
+TEST(PrefixIndex, ForgetsTheLongestUnusedWhenThereAreTooMany) {
+  PrefixIndex index;
   const PrefixChain first(std::string(1100, 'f'), 1), kept(std::string(1100, 'k'), 1);
-  residency.sent(first, 1, 0);
-  residency.sent(kept, 1, 0);
-  for (std::size_t i = 0; i < 2 * Residency::kGeneration; ++i) {
-    residency.sent(PrefixChain(std::to_string(i) + std::string(1100, '.'), 1), 1, 0);
-    if (i % 1000 == 0) residency.sent(kept, 1, 0);
+  index.sent(first, 1, 0);
+  index.sent(kept, 1, 0);
+  for (std::size_t i = 0; i < 2 * PrefixIndex::kGeneration; ++i) {
+    index.sent(PrefixChain(std::to_string(i) + std::string(1100, '.'), 1), 1, 0);
+    if (i % 1000 == 0) index.sent(kept, 1, 0);
   }
-  EXPECT_TRUE(residency.find(first).holders.empty());
-  EXPECT_FALSE(residency.find(kept).holders.empty());
+  EXPECT_TRUE(index.find(first).holders.empty());
+  EXPECT_FALSE(index.find(kept).holders.empty());
 }
 
 }  // namespace

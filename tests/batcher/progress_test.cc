@@ -1,5 +1,5 @@
 // tests/batcher/progress_test.cc - when a backend that has requests in hand counts as stuck.
-#include "batcher/progress.h"
+#include "batcher/fleet/progress.h"
 
 #include <gtest/gtest.h>
 

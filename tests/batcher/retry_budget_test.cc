@@ -1,5 +1,5 @@
 // tests/batcher/retry_budget_test.cc - how many second tries are allowed.
-#include "batcher/retry_budget.h"
+#include "batcher/fleet/retry_budget.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // tests/batcher/room_test.cc - what a backend's metrics teach about its room.
-#include "batcher/room.h"
+#include "batcher/fleet/room.h"
 
 #include <limits>
 

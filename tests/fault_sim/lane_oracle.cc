@@ -213,7 +213,7 @@ bool LaneOracle::hopeless_for(const Ticket& ticket, Duration hold) const {
   return true;
 }
 
-// The figures of batcher/retry_budget.h, with the time at which it is asked.
+// The figures of batcher/fleet/retry_budget.h, with the time at which it is asked.
 void LaneOracle::spend_retry() {
   const std::int64_t now = second_of(time_.now());
   ++seconds_[now].retries;

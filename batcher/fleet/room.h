@@ -1,5 +1,5 @@
-// batcher/room.h - Room: how many prompts a backend should have in flight, learnt from its own
-// metrics, and from its refusals.
+// batcher/fleet/room.h - Room: how many prompts a backend should have in flight, learnt from its
+// own metrics, and from its refusals.
 //
 // An engine that batches continuously leaves a request waiting only when it can take no more, so
 // its count of waiting requests is the signal: none waiting while we hold work back means more

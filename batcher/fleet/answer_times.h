@@ -1,5 +1,5 @@
-// batcher/answer_times.h - AnswerTimes: how long one backend takes for an answer, from the grant
-// on.
+// batcher/fleet/answer_times.h - AnswerTimes: how long one backend takes for an answer, from the
+// grant on.
 //
 // A histogram whose old samples fade, with buckets at most a quarter apart, so that a request with
 // less time left than nearly every answer takes can be told before it is sent. A call that its own

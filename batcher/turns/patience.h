@@ -1,5 +1,5 @@
-// batcher/patience.h - Patience: the time-out that a client has but does not tell, learnt from when
-// it leaves.
+// batcher/turns/patience.h - Patience: the time-out that a client has but does not tell, learnt
+// from when it leaves.
 //
 // Clients of `requests` and the like give up after a fixed time and say nothing of it. When a
 // client's last few departures came after nearly the same wait, that wait is taken for its

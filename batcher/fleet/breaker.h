@@ -1,5 +1,5 @@
-// batcher/breaker.h - Breaker: keeps requests away from a backend that fails by its own fault, and
-// lets one through now and then to see whether it is well again.
+// batcher/fleet/breaker.h - Breaker: keeps requests away from a backend that fails by its own
+// fault, and lets one through now and then to see whether it is well again.
 //
 //            its engine has died, or stands still; or failures that tell against it
 //   closed ─────────────────────────────────────────────▶ open, for 5 s, then 10, 15 … 60 s

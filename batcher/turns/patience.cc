@@ -1,5 +1,5 @@
-// batcher/patience.cc - see patience.h.
-#include "batcher/patience.h"
+// batcher/turns/patience.cc - see patience.h.
+#include "batcher/turns/patience.h"
 
 #include <algorithm>
 

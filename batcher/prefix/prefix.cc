@@ -1,5 +1,5 @@
-// batcher/prefix.cc - see prefix.h.
-#include "batcher/prefix.h"
+// batcher/prefix/prefix.cc - see prefix.h.
+#include "batcher/prefix/prefix.h"
 
 #include <algorithm>
 

@@ -1,5 +1,5 @@
-// batcher/breaker.cc - see breaker.h.
-#include "batcher/breaker.h"
+// batcher/fleet/breaker.cc - see breaker.h.
+#include "batcher/fleet/breaker.h"
 
 #include <algorithm>
 

@@ -1,5 +1,5 @@
-// batcher/retry_budget.cc - see retry_budget.h.
-#include "batcher/retry_budget.h"
+// batcher/fleet/retry_budget.cc - see retry_budget.h.
+#include "batcher/fleet/retry_budget.h"
 
 namespace batchproxy {
 

@@ -1,5 +1,5 @@
-// batcher/progress.cc - see progress.h.
-#include "batcher/progress.h"
+// batcher/fleet/progress.cc - see progress.h.
+#include "batcher/fleet/progress.h"
 
 #include <algorithm>
 

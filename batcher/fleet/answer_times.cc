@@ -1,5 +1,5 @@
-// batcher/answer_times.cc - see answer_times.h.
-#include "batcher/answer_times.h"
+// batcher/fleet/answer_times.cc - see answer_times.h.
+#include "batcher/fleet/answer_times.h"
 
 #include <algorithm>
 #include <bit>

@@ -1,4 +1,4 @@
-// batcher/prefix.h - PrefixChain: what a prompt begins with, as a few hashes.
+// batcher/prefix/prefix.h - PrefixChain: what a prompt begins with, as a few hashes.
 //
 // The prompt's raw JSON bytes are cut at fixed positions, and each cut gets a hash of all bytes
 // before it: two prompts that begin alike have equal hashes up to the last cut before they differ.

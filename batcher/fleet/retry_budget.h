@@ -1,4 +1,4 @@
-// batcher/retry_budget.h - RetryBudget: how many second tries the backends can be asked for.
+// batcher/fleet/retry_budget.h - RetryBudget: how many second tries the backends can be asked for.
 //
 // When most of what a backend does fails, sending it all again doubles the load and helps nobody.
 // So retries of requests that were answered with an error, or not in time, may make up a fifth of

@@ -1,17 +1,17 @@
-// batcher/residency.cc - see residency.h.
-#include "batcher/residency.h"
+// batcher/prefix/prefix_index.cc - see prefix_index.h.
+#include "batcher/prefix/prefix_index.h"
 
 #include <algorithm>
 #include <ranges>
 
 namespace batchproxy {
 
-void Residency::set_capacity(BackendId backend, std::uint64_t tokens) {
+void PrefixIndex::set_capacity(BackendId backend, std::uint64_t tokens) {
   if (backend >= caches_.size()) caches_.resize(backend + 1);
   caches_[backend].capacity = tokens;
 }
 
-Residency::Match Residency::find(const PrefixChain& prefix) const {
+PrefixIndex::Match PrefixIndex::find(const PrefixChain& prefix) const {
   for (const std::uint64_t hash : prefix.hashes() | std::views::reverse) {
     for (const Entries* generation : {&young_, &old_}) {
       const auto found = generation->find(hash);
@@ -23,7 +23,7 @@ Residency::Match Residency::find(const PrefixChain& prefix) const {
   return {};
 }
 
-void Residency::sent(const PrefixChain& prefix, std::uint32_t tokens, BackendId backend) {
+void PrefixIndex::sent(const PrefixChain& prefix, std::uint32_t tokens, BackendId backend) {
   if (backend >= caches_.size()) caches_.resize(backend + 1);
   Cache& cache = caches_[backend];
   cache.sent += tokens;
@@ -42,18 +42,18 @@ void Residency::sent(const PrefixChain& prefix, std::uint32_t tokens, BackendId 
   }
 }
 
-void Residency::forget(BackendId backend) {
+void PrefixIndex::forget(BackendId backend) {
   if (backend < caches_.size()) caches_[backend].since = ++caches_[backend].sent;
 }
 
-bool Residency::holds(const Home& home) const {
+bool PrefixIndex::holds(const Home& home) const {
   if (home.when == 0) return false;
   const Cache& cache = caches_[home.backend];
   if (home.when < cache.since) return false;
   return cache.capacity == 0 || cache.sent - home.when <= cache.capacity;
 }
 
-BackendSet Residency::holders(const Entry& entry) const {
+BackendSet PrefixIndex::holders(const Entry& entry) const {
   BackendSet set;
   for (const Home& home : entry.homes) {
     if (holds(home)) set.insert(home.backend);
@@ -61,7 +61,7 @@ BackendSet Residency::holders(const Entry& entry) const {
   return set;
 }
 
-Residency::Entry& Residency::touch(std::uint64_t hash) {
+PrefixIndex::Entry& PrefixIndex::touch(std::uint64_t hash) {
   if (const auto found = young_.find(hash); found != young_.end()) return found->second;
   Entry entry;
   if (const auto found = old_.find(hash); found != old_.end()) {

@@ -1,5 +1,5 @@
-// batcher/room.cc - see room.h.
-#include "batcher/room.h"
+// batcher/fleet/room.cc - see room.h.
+#include "batcher/fleet/room.h"
 
 #include <algorithm>
 #include <limits>

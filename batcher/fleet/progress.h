@@ -1,5 +1,5 @@
-// batcher/progress.h - Progress: does a backend that has requests in hand get on with them, or does
-// it stand still?
+// batcher/fleet/progress.h - Progress: does a backend that has requests in hand get on with them,
+// or does it stand still?
 //
 // An engine can hang while its /health, and even its /metrics, answer at once. What cannot be
 // feigned is progress: bytes of an answer, or its own count of iterations. Slow is not stuck: an
@@ -24,7 +24,7 @@
 #include <cstdint>
 #include <optional>
 
-#include "batcher/room.h"
+#include "batcher/fleet/room.h"
 #include "batcher/time.h"
 
 namespace batchproxy {

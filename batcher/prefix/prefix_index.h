@@ -1,4 +1,5 @@
-// batcher/residency.h - Residency: which backends hold the beginning of a prompt in their cache.
+// batcher/prefix/prefix_index.h - PrefixIndex: which backends hold the beginning of a prompt in
+// their cache.
 //
 // A guess from what was sent where: an engine keeps a prompt's beginning until newer prompts have
 // filled its KV cache, so an entry expires when its backend has been sent that many tokens since.
@@ -16,11 +17,11 @@
 #include <boost/unordered/unordered_flat_map.hpp>
 
 #include "batcher/backend_set.h"
-#include "batcher/prefix.h"
+#include "batcher/prefix/prefix.h"
 
 namespace batchproxy {
 
-class Residency {
+class PrefixIndex {
  public:
   static constexpr std::size_t kGeneration = 1 << 16;  // entries
 
