@@ -85,7 +85,7 @@ void LaneOracle::on_completed(const Grant& grant, std::uint32_t prompts, const T
   }
   flying_.erase(flight);
   if (pause > Duration::zero()) {
-    const TimePoint until = time_.now() + std::min(pause, Scheduler::kMaxPause);
+    const TimePoint until = time_.now() + std::min(pause, Pause::kLongest);
     seen.paused_until = std::max(seen.paused_until, until);
   }
   look_at_backends();
