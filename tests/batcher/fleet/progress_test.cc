@@ -1,4 +1,4 @@
-// tests/batcher/progress_test.cc - when a backend that has requests in hand counts as stuck.
+// tests/batcher/fleet/progress_test.cc - when a backend that has requests in hand counts as stuck.
 #include "batcher/fleet/progress.h"
 
 #include <gtest/gtest.h>

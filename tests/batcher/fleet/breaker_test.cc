@@ -1,4 +1,4 @@
-// tests/batcher/breaker_test.cc - when a backend's breaker opens, and how it closes again.
+// tests/batcher/fleet/breaker_test.cc - when a backend's breaker opens, and how it closes again.
 #include "batcher/fleet/breaker.h"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-// tests/batcher/retry_budget_test.cc - how many second tries are allowed.
+// tests/batcher/fleet/retry_budget_test.cc - how many second tries are allowed.
 #include "batcher/fleet/retry_budget.h"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-// tests/batcher/room_test.cc - what a backend's metrics teach about its room.
+// tests/batcher/fleet/room_test.cc - what a backend's metrics teach about its room.
 #include "batcher/fleet/room.h"
 
 #include <limits>

@@ -1,4 +1,4 @@
-// tests/batcher/answer_times_test.cc - what is known of how long answers take.
+// tests/batcher/fleet/answer_times_test.cc - what is known of how long answers take.
 #include "batcher/fleet/answer_times.h"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-// tests/batcher/prefix_test.cc - which prompts count as beginning alike.
+// tests/batcher/prefix/prefix_test.cc - which prompts count as beginning alike.
 #include "batcher/prefix/prefix.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// tests/batcher/patience_test.cc - what is learnt of a client's time-out from when it leaves.
+// tests/batcher/turns/patience_test.cc - what is learnt of a client's time-out from when it leaves.
 #include "batcher/turns/patience.h"
 
 #include <gtest/gtest.h>

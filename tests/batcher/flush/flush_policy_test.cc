@@ -1,4 +1,4 @@
-// tests/batcher/flush_policy_test.cc - each flush policy has a word and a rule of its own.
+// tests/batcher/flush/flush_policy_test.cc - each flush policy has a word and a rule of its own.
 #include "batcher/flush/flush_policy.h"
 
 #include <set>
