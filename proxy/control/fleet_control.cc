@@ -7,7 +7,6 @@
 #include <utility>
 
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include "configs/host_port.h"
 #include "proxy/control/settings.h"
@@ -177,7 +176,8 @@ void FleetControl::step(BackendId backend, BackendEvent event, const std::string
 
 void FleetControl::on_event(BackendId backend, BackendEvent event, const std::string& why) {
   step(backend, event, why);
-  if (launcher_ && event == BackendEvent::kProbePassed) launcher_->look_at(backend);
+  const bool ours = registry_[backend].origin == BackendOrigin::kLaunched;
+  if (ours && event == BackendEvent::kProbePassed) launcher_->look_at(backend);
 }
 
 void FleetControl::on_abilities(BackendId backend, const Abilities& abilities) {
@@ -206,8 +206,7 @@ void FleetControl::on_move(BackendId backend, const NameTracker& name) {
   next.problem = name.problem();
   registry_.set_endpoint(std::make_shared<const Endpoint>(std::move(next)));
   monitor_.set_endpoint(registry_[backend].endpoint);
-  if (name.news().empty()) return;
-  spdlog::info("engine {} {}", registry_[backend].name(), name.news());
+  log(tell_move(registry_[backend], name.news()));
 }
 
 // --- what the launcher sees ---------------------------------------------------------------------
@@ -249,14 +248,10 @@ void FleetControl::lose_engine(BackendId engine, BackendEvent event) {
   const std::vector<BackendPtr>& engines = fleet()->all();
   const auto has_failed = [](const BackendPtr& one) { return one->state == BackendState::kFailed; };
   if (!narrator_.is_serving() || !std::ranges::all_of(engines, has_failed)) return;
-  if (std::ranges::none_of(engines, [](const BackendPtr& one) { return one->was_ready; })) {
-    spdlog::error("no engine has started; stopping");
-    return hooks_.none_started();
-  }
-  spdlog::error(
-      "no engine is left, and none is started again: restart batchproxy. Until then a request "
-      "waits up to {:g} s (hold_timeout) and is then told to try again (503 no_backend)",
-      options_.proxy.hold_timeout->count());
+  const auto was_ready = [](const BackendPtr& one) { return one->was_ready; };
+  const bool any_was_up = std::ranges::any_of(engines, was_ready);
+  log(tell_all_lost(any_was_up, options_.proxy.hold_timeout->count()));
+  if (!any_was_up) hooks_.none_started();
 }
 
 }  // namespace batchproxy

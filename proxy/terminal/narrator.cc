@@ -57,6 +57,11 @@ Lines tell_stall(const Backend& backend, const Stall& stall) {
                          std::chrono::duration<double>(stall.quiet).count())}};
 }
 
+Lines tell_move(const Backend& backend, const std::string& news) {
+  if (news.empty()) return {};
+  return {{info, fmt::format("engine {} {}", backend.name(), news)}};
+}
+
 Lines tell_of_key(const Backend& backend, bool was_keyed, bool have_keys) {
   if (!backend.keyed) {
     if (!was_keyed) return {};
@@ -82,6 +87,14 @@ Lines tell_failed_start(const Backend& engine, const std::string& reason,
 
 Lines tell_exit(const Backend& engine, const std::string& how, const std::string& log_file) {
   return {{err, fmt::format("{} has ended: {}. Its log is {}", engine.name(), how, log_file)}};
+}
+
+Lines tell_all_lost(bool any_was_up, double hold_timeout) {
+  if (!any_was_up) return {{err, "no engine has started; stopping"}};
+  return {{err, fmt::format("no engine is left, and none is started again: restart batchproxy. "
+                            "Until then a request waits up to {:g} s (hold_timeout) and is then "
+                            "told to try again (503 no_backend)",
+                            hold_timeout)}};
 }
 
 void Narrator::begin(const Snapshot& now) {

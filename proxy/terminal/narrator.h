@@ -32,12 +32,16 @@ void log(const Lines& lines);
 // --- what has become of one backend, whatever was said before -----------------------------------
 
 Lines tell_stall(const Backend& backend, const Stall& stall);
+// Its name leads elsewhere; `news` may be empty.
+Lines tell_move(const Backend& backend, const std::string& news);
 // It has begun or ceased to ask for a key that we have not. `have_keys`: clients have keys of ours,
 // which are not passed on.
 Lines tell_of_key(const Backend& backend, bool was_keyed, bool have_keys);
 // An engine of ours did not come up, or ended after it had.
 Lines tell_failed_start(const Backend& engine, const std::string& reason,
                         const std::vector<std::string>& last_log_lines);
+// None is left. `any_was_up`: requests wait for one, `hold_timeout` seconds at most; else we stop.
+Lines tell_all_lost(bool any_was_up, double hold_timeout);
 Lines tell_exit(const Backend& engine, const std::string& how, const std::string& log_file);
 
 class Narrator {

@@ -170,6 +170,17 @@ TEST(TellOfKey, SaysSoWhenABackendBeginsAndCeasesToAskForOne) {
   EXPECT_THAT(tell_of_key(asking, false, false)[0].text, HasSubstr("It gets each client's own"));
 }
 
+TEST(TellAllLost, SaysWhetherWeGoOn) {
+  EXPECT_THAT(tell_all_lost(false, 110), ElementsAre(Line{err, "no engine has started; stopping"}));
+  EXPECT_THAT(tell_all_lost(true, 110)[0].text, HasSubstr("waits up to 110 s (hold_timeout)"));
+}
+
+TEST(TellMove, SaysNothingWithoutNews) {
+  EXPECT_THAT(tell_move(backend(BackendState::kReady), ""), IsEmpty());
+  EXPECT_THAT(tell_move(backend(BackendState::kReady), "is now at 10.0.0.2"),
+              ElementsAre(Line{info, "engine gpu1 is now at 10.0.0.2"}));
+}
+
 TEST(TellStall, IsSilentAboutOneThatHasBeenTold) {
   const Backend slow = backend(BackendState::kReady);
   EXPECT_THAT(tell_stall(slow, {.stuck = true, .again = true}), IsEmpty());
