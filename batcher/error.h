@@ -1,18 +1,19 @@
 // batcher/error.h - every way in which a request can fail by our own hand, and Result<T>.
 //
-// One enumerator per code word. describe() is the only place that turns one into a status, a type
-// and a retry hint; docs/ERRORS.md lists the same table, and a test compares the two.
+// A code is an enumerator here and its row in error.cc, which says all there is to say of it; the
+// compiler asks for the row. docs/ERRORS.md lists the rows for people, and a test compares the two.
 //
 // Threading: values, any thread.
 #pragma once
 
-#include <array>
-#include <cstddef>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include <boost/system/result.hpp>
+
+#include "batcher/enum_table.h"
+#include "batcher/finish.h"
 
 namespace batchproxy {
 
@@ -32,7 +33,7 @@ enum class Errc {
   kUnknownRoute,
   kMethodNotAllowed,
   kUnknownModel,
-  // Ours, or nobody's.
+  // The proxy's own, or nobody's.
   kQueueFull,
   kOverloaded,  // no memory, or no descriptor, for another request
   kNoBackend,
@@ -48,41 +49,41 @@ enum class Errc {
   kChoiceCountMismatch,  // it answered more, or less, than was asked for
   kPoisonPrompt,         // three engines died with it, the last with nothing else on it
   kKnownPoison,          // the same bytes as one of those, again
+
+  kCount  // of them; no code
 };
+inline constexpr auto& kAllErrors = kAll<Errc>;
 
-// In the order of the enumerators: counts are kept by their numbers, and shown by this list.
-inline constexpr std::array kAllErrors = {
-    Errc::kBadHttp,          Errc::kUnsupportedVersion,  Errc::kUriTooLong,
-    Errc::kHeadTooLarge,     Errc::kExpectationFailed,   Errc::kBodyTooLarge,
-    Errc::kRequestTimeout,   Errc::kInvalidApiKey,       Errc::kInvalidJson,
-    Errc::kInvalidRequest,   Errc::kTooManyPrompts,      Errc::kUnknownRoute,
-    Errc::kMethodNotAllowed, Errc::kUnknownModel,        Errc::kQueueFull,
-    Errc::kOverloaded,       Errc::kNoBackend,           Errc::kCancelled,
-    Errc::kRetryBudget,      Errc::kQueueTimeout,        Errc::kShuttingDown,
-    Errc::kInternal,         Errc::kBackendLost,         Errc::kBadBackendResponse,
-    Errc::kBackendTimeout,   Errc::kChoiceCountMismatch, Errc::kPoisonPrompt,
-    Errc::kKnownPoison};
-static_assert([] {
-  for (std::size_t i = 0; i < kAllErrors.size(); ++i) {
-    if (static_cast<std::size_t>(kAllErrors[i]) != i) return false;
-  }
-  return true;
-}());
-
+// A row of the table of codes.
 struct ErrorTraits {
-  std::string_view code;  // stable word, in the body and in x-batchproxy-code
-  unsigned status;        // HTTP status
-  std::string_view type;  // OpenAI's `type`
-  bool retryable;         // x-should-retry
+  Errc id{};
+  std::string_view code{};         // stable word, in the body and in x-batchproxy-code
+  unsigned status = 500;           // HTTP status
+  std::string_view type{};         // OpenAI's `type`
+  bool retryable = false;          // x-should-retry
+  std::string_view retry_after{};  // seconds; empty: no such header
+  Finish finish{};                 // how the request counts that ends so
+  bool asked = false;              // whether a backend was asked: else the log counts it as refused
+  std::string_view text{};         // for its client, where nothing better is known
+  std::string_view param{};        // the body field at fault, if it is always the same
 };
 
-ErrorTraits describe(Errc code);
+const ErrorTraits& describe(Errc code);
+
+// How a request counts that ends in `code`.
+inline Finish finish_of(Errc code) {
+  return describe(code).finish;
+}
 
 struct Error {
   Errc code;
-  std::string message;  // for the client: what is wrong and what to do
-  std::string param{};  // the body field at fault, or empty
+  std::string message;       // for the client: what is wrong and what to do
+  std::string param{};       // the body field at fault, or empty
+  std::string_view allow{};  // of a 405, the methods that would do; empty: all that we know
 };
+
+// With the text of the code's row.
+Error error_of(Errc code);
 
 template <class T>
 using Result = boost::system::result<T, Error>;

@@ -16,21 +16,12 @@
 #include "backends/call/call_failure.h"
 #include "batcher/backend_set.h"
 #include "batcher/error.h"
+#include "batcher/finish.h"
 #include "batcher/time.h"
 
 namespace batchproxy {
 
-// Every way in which a request can end.
-enum class Finish { kOk, kClientError, kBackendError, kShed, kTimeout, kClientGone };
-inline constexpr std::array kAllFinishes = {Finish::kOk,           Finish::kClientError,
-                                            Finish::kBackendError, Finish::kShed,
-                                            Finish::kTimeout,      Finish::kClientGone};
-std::string_view to_string(Finish finish);
-
-// How an error of ours counts.
-Finish finish_of(Errc code);
-// How a backend's own answer counts.
-Finish finish_of_status(unsigned status);
+inline constexpr auto& kAllFinishes = kAll<Finish>;
 
 // A number with one writer: an increment is a load and a store, no locked instruction.
 class Count {

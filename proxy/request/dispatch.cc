@@ -54,9 +54,7 @@ Task<bool> Dispatch::run() {
     failed = true;
   }
   if (failed && !began_answer_) {
-    static const Error broken{Errc::kInternal,
-                              "An internal error of batchproxy. Its log says more."};
-    finish = co_await refuse(broken);
+    finish = co_await refuse(Errc::kInternal);
   } else if (failed) {
     keep_alive_ = false;
   }
@@ -384,9 +382,7 @@ Task<Finish> Dispatch::answer_list() {
     body = thread_.list_reader.gather(answers, list_->choices);
   }
   if (!body) {
-    const Error error{Errc::kChoiceCountMismatch,
-                      "A backend's answer to a part of the list does not hold what was asked for."};
-    co_return co_await refuse(error);
+    co_return co_await refuse(Errc::kChoiceCountMismatch);
   }
   const Errand& first = *list_->pieces.front()->errand;
   Provenance who = provenance(first);

@@ -18,10 +18,6 @@ constexpr double kAnnounceAnyway =
     10;  // seconds after which a backend that stays away is not waited for
 constexpr double kRefusalsPause = 10;  // seconds between two lines about requests refused
 
-bool is_refusal(Errc code) {
-  return code < Errc::kInternal || describe(code).status < 500;
-}
-
 std::string with_url(const Backend& backend) {
   return fmt::format("{} (http://{})", backend.name(), backend.endpoint->authority);
 }
@@ -187,7 +183,7 @@ Lines Narrator::refusals(const Snapshot& now) {
   if (now.uptime < last_refusals_.uptime + kRefusalsPause) return {};
   std::string refusals;
   for (std::size_t i = 0; i < kAllErrors.size(); ++i) {
-    if (!is_refusal(kAllErrors[i])) continue;
+    if (describe(kAllErrors[i]).asked) continue;
     add(refusals, now.errors[i] - last_refusals_.errors[i], describe(kAllErrors[i]).code);
   }
   if (refusals.empty()) return {};

@@ -61,34 +61,4 @@ Error error_of(CallFailure failure, std::string_view backend, const AnswerFault&
   return {Errc::kInternal, "The call to backend " + name + " ended unexpectedly."};
 }
 
-Error error_of(Errc refused) {
-  switch (refused) {
-    case Errc::kNoBackend:
-      return {refused,
-              "No backend for this model is ready, nor was one within batchproxy.hold_timeout. "
-              "Engines may still be loading: see /status on the admin address."};
-    case Errc::kQueueFull:
-      return {refused, "The queue is full. Try again, or raise batchproxy.max_queue."};
-    case Errc::kUnknownModel:
-      return {refused, "No backend serves this model.", "model"};
-    case Errc::kShuttingDown:
-      return {refused, "batchproxy is shutting down."};
-    case Errc::kPoisonPrompt:
-      return {refused,
-              "Three times the engine's connection died while it worked on this request, the last "
-              "time on nothing else. It is not sent again."};
-    case Errc::kKnownPoison:
-      return {refused,
-              "This request has been the end of engines within the last ten minutes. It is not "
-              "sent again."};
-    case Errc::kQueueTimeout:
-      return {
-          refused,
-          "The request waited for a backend until an answer could not have come in time any more: "
-          "more is asked for than the engines can answer. Try again, or with fewer at once."};
-    default:
-      return {Errc::kInternal, "The request was refused."};
-  }
-}
-
 }  // namespace batchproxy

@@ -1,5 +1,4 @@
-// proxy/wire/failure.h - what went wrong with a call or in the queue, as the error that a client
-// gets.
+// proxy/wire/failure.h - what went wrong with a call to a backend, as the error that a client gets.
 //
 // Threading: pure functions, any thread.
 #pragma once
@@ -16,6 +15,5 @@ namespace batchproxy {
 std::string describe(const AnswerFault& fault, bool to_its_client);
 // `fault`: of a kBadAnswer.
 Error error_of(CallFailure failure, std::string_view backend, const AnswerFault& fault = {});
-Error error_of(Errc refused);
 
 }  // namespace batchproxy

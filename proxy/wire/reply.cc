@@ -30,21 +30,6 @@ void add_status_line(std::string& out, unsigned status) {
   out.append(reason.data(), reason.size()).append("\r\n");
 }
 
-// How long a client should wait before it tries again, in seconds.
-std::string_view retry_after(Errc code) {
-  switch (code) {
-    case Errc::kShuttingDown:
-    case Errc::kNoBackend:
-      return "5";  // an engine takes a while to come back
-    case Errc::kQueueFull:
-    case Errc::kQueueTimeout:
-    case Errc::kOverloaded:
-      return "1";
-    default:
-      return {};
-  }
-}
-
 }  // namespace
 
 std::string compose_head(const AnswerHead& head, std::optional<std::size_t> length,
@@ -82,7 +67,7 @@ void compose_head_into(std::string& out, const AnswerHead& head, std::optional<s
 }
 
 std::string compose_error(const Error& error, const ReplyContext& context, std::string_view allow) {
-  const ErrorTraits traits = describe(error.code);
+  const ErrorTraits& traits = describe(error.code);
   const std::string body = error_json(error, context.errors);
   std::string out;
   out.reserve(384 + body.size());
@@ -91,9 +76,7 @@ std::string compose_error(const Error& error, const ReplyContext& context, std::
   add(out, "content-length", std::to_string(body.size()));
   add(out, "x-batchproxy-code", traits.code);
   add(out, "x-should-retry", traits.retryable ? "true" : "false");
-  if (const auto seconds = retry_after(error.code); !seconds.empty()) {
-    add(out, "retry-after", seconds);
-  }
+  if (!traits.retry_after.empty()) add(out, "retry-after", traits.retry_after);
   if (!allow.empty()) add(out, "allow", allow);
   if (error.code == Errc::kInvalidApiKey) add(out, "www-authenticate", "Bearer");
   add_common(out, context);
@@ -101,7 +84,7 @@ std::string compose_error(const Error& error, const ReplyContext& context, std::
 }
 
 std::string error_json(const Error& error, ErrorForm form) {
-  const ErrorTraits traits = describe(error.code);
+  const ErrorTraits& traits = describe(error.code);
   boost::json::object fields;
   fields["message"] = error.message;
   fields["type"] = traits.type;

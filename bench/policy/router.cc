@@ -1,5 +1,5 @@
-// bench/policy_router.cc - see policy_router.h.
-#include "bench/policy_router.h"
+// bench/policy/router.cc - see router.h.
+#include "bench/policy/router.h"
 
 #include <algorithm>
 #include <stdexcept>

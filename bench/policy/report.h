@@ -1,4 +1,4 @@
-// bench/policy_report.h - a policy grid in figures, and whether they hold what we promise.
+// bench/policy/report.h - a policy grid in figures, and whether they hold what we promise.
 //
 // Threading: pure functions.
 #pragma once
@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "bench/policy_grid.h"
+#include "bench/policy/grid.h"
 
 namespace batchproxy::bench {
 

@@ -1,6 +1,6 @@
-// proxy/edge/accept_trouble.h - AcceptTrouble: how long to let accepting rest when it fails, and
-// when to say so. Without a pause a process without descriptors would spin: the client that it
-// cannot take stays ready to be taken.
+// proxy/edge/accept_backoff.h - AcceptBackoff: how long to wait before accept() is tried again
+// after a failure, and when to log it. Without a pause a process without descriptors would spin:
+// the client that it cannot take stays ready to be accepted.
 //
 // Threading: a value, confined to its owner's thread.
 #pragma once
@@ -14,7 +14,7 @@
 
 namespace batchproxy {
 
-class AcceptTrouble {
+class AcceptBackoff {
  public:
   static constexpr Duration kFirstPause = std::chrono::milliseconds(100);
   static constexpr Duration kLongestPause = std::chrono::seconds(1);

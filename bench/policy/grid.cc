@@ -1,5 +1,5 @@
-// bench/policy_grid.cc - see policy_grid.h.
-#include "bench/policy_grid.h"
+// bench/policy/grid.cc - see grid.h.
+#include "bench/policy/grid.h"
 
 #include <algorithm>
 #include <atomic>
@@ -9,7 +9,7 @@
 
 #include <fmt/format.h>
 
-#include "bench/policy_bound.h"
+#include "bench/policy/bound.h"
 
 namespace batchproxy::bench {
 

@@ -1,5 +1,5 @@
-// bench/load.cc - see load.h.
-#include "bench/load.h"
+// bench/load/load.cc - see load.h.
+#include "bench/load/load.h"
 
 #include <algorithm>
 #include <chrono>
@@ -13,7 +13,7 @@
 #include <boost/json/serialize.hpp>
 #include <boost/json/value_to.hpp>
 
-#include "bench/http_client.h"
+#include "bench/load/http_client.h"
 
 namespace batchproxy::bench {
 

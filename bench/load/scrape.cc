@@ -1,5 +1,5 @@
-// bench/scrape.cc - see scrape.h.
-#include "bench/scrape.h"
+// bench/load/scrape.cc - see scrape.h.
+#include "bench/load/scrape.h"
 
 #include <charconv>
 #include <stdexcept>
@@ -8,7 +8,7 @@
 #include <boost/json/parse.hpp>
 #include <boost/json/value_to.hpp>
 
-#include "bench/http_client.h"
+#include "bench/load/http_client.h"
 
 namespace batchproxy::bench {
 

@@ -1,5 +1,5 @@
-// bench/http_client.h - a plain HTTP/1.1 client over one kept connection. The only file of bench/
-// that knows Beast.
+// bench/load/http_client.h - a plain HTTP/1.1 client over one kept connection. The only file of
+// bench/ that knows Beast.
 //
 // Threading: confined to its io_context's thread.
 #pragma once

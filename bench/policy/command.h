@@ -1,4 +1,4 @@
-// bench/policy_command.h - `batchproxy-bench policy`: its flags, and what it prints.
+// bench/policy/command.h - `batchproxy-bench policy`: its flags, and what it prints.
 //
 // Threading: the main thread.
 #pragma once

@@ -1,5 +1,5 @@
-// bench/http_client.cc - see http_client.h.
-#include "bench/http_client.h"
+// bench/load/http_client.cc - see http_client.h.
+#include "bench/load/http_client.h"
 
 #include <stdexcept>
 

@@ -1,4 +1,4 @@
-// bench/scrape.h - reads the engines' own counters, found through the proxy's /status.
+// bench/load/scrape.h - reads the engines' own counters, found through the proxy's /status.
 //
 // Threading: runs its own event loop on the calling thread.
 #pragma once

@@ -1,5 +1,5 @@
-// bench/policy_command.cc - see policy_command.h.
-#include "bench/policy_command.h"
+// bench/policy/command.cc - see command.h.
+#include "bench/policy/command.h"
 
 #include <algorithm>
 #include <fstream>
@@ -9,7 +9,7 @@
 
 #include <CLI/CLI.hpp>
 
-#include "bench/policy_report.h"
+#include "bench/policy/report.h"
 
 namespace batchproxy::bench {
 

@@ -1,5 +1,5 @@
-// bench/policy_world.cc - see policy_world.h.
-#include "bench/policy_world.h"
+// bench/policy/world.cc - see world.h.
+#include "bench/policy/world.h"
 
 #include <algorithm>
 #include <cmath>
@@ -10,7 +10,7 @@
 
 #include "backends/sim/hash.h"
 #include "backends/sim/server_model.h"
-#include "bench/report.h"
+#include "bench/load/report.h"
 
 namespace batchproxy::bench {
 

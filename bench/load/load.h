@@ -1,4 +1,4 @@
-// bench/load.h - a closed loop of workers that ask questions, and what came of each.
+// bench/load/load.h - a closed loop of workers that ask questions, and what came of each.
 //
 // Threading: run_load() runs its own event loop on the calling thread.
 #pragma once
@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "bench/questions.h"
+#include "bench/load/questions.h"
 
 namespace batchproxy::bench {
 

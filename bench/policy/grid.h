@@ -1,4 +1,4 @@
-// bench/policy_grid.h - the situations in which policies are compared, and running them.
+// bench/policy/grid.h - the situations in which policies are compared, and running them.
 //
 // Threading: run_grid() uses threads of its own; the rest are pure functions.
 #pragma once
@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "bench/policy_router.h"
-#include "bench/policy_workload.h"
-#include "bench/policy_world.h"
+#include "bench/policy/router.h"
+#include "bench/policy/workload.h"
+#include "bench/policy/world.h"
 
 namespace batchproxy::bench {
 

@@ -1,4 +1,4 @@
-// bench/policy_world.h - workers, a router and simulated servers in one virtual time.
+// bench/policy/world.h - workers, a router and simulated servers in one virtual time.
 //
 // A closed loop: every worker sends one request, waits for its answer, thinks, and sends the next.
 // The same run gives the same figures on every machine, to the last digit or nearly so.
@@ -12,8 +12,8 @@
 #include "backends/sim/engine_model.h"
 #include "backends/sim/front_end.h"
 #include "backends/sim/hardware.h"
-#include "bench/policy_router.h"
-#include "bench/policy_workload.h"
+#include "bench/policy/router.h"
+#include "bench/policy/workload.h"
 
 namespace batchproxy::bench {
 

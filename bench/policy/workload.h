@@ -1,4 +1,4 @@
-// bench/policy_workload.h - the requests that the policy benchmark sends: how long they are, what
+// bench/policy/workload.h - the requests that the policy benchmark sends: how long they are, what
 // they share, and in which order they are asked.
 //
 // Threading: pure functions.

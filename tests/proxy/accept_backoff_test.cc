@@ -1,5 +1,5 @@
-// tests/proxy/accept_trouble_test.cc - pauses and log lines when accepting fails.
-#include "proxy/edge/accept_trouble.h"
+// tests/proxy/accept_backoff_test.cc - pauses and log lines when accepting fails.
+#include "proxy/edge/accept_backoff.h"
 
 #include <gtest/gtest.h>
 
@@ -8,8 +8,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-TEST(AcceptTrouble, DoublesItsPauseUpToASecondAndStartsAgain) {
-  AcceptTrouble trouble;
+TEST(AcceptBackoff, DoublesItsPauseUpToASecondAndStartsAgain) {
+  AcceptBackoff trouble;
   EXPECT_EQ(trouble.pause(), 100ms);
   EXPECT_EQ(trouble.pause(), 200ms);
   EXPECT_EQ(trouble.pause(), 400ms);
@@ -20,8 +20,8 @@ TEST(AcceptTrouble, DoublesItsPauseUpToASecondAndStartsAgain) {
   EXPECT_EQ(trouble.pause(), 100ms);
 }
 
-TEST(AcceptTrouble, SaysSoOnceInTenSeconds) {
-  AcceptTrouble trouble;
+TEST(AcceptBackoff, SaysSoOnceInTenSeconds) {
+  AcceptBackoff trouble;
   const TimePoint now = TimePoint() + 1h;
   EXPECT_TRUE(trouble.may_log(now));
   EXPECT_FALSE(trouble.may_log(now + 9s));

@@ -1,5 +1,5 @@
-// bench/questions.cc - see questions.h.
-#include "bench/questions.h"
+// bench/load/questions.cc - see questions.h.
+#include "bench/load/questions.h"
 
 #include <cctype>
 #include <fstream>

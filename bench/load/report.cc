@@ -1,5 +1,5 @@
-// bench/report.cc - see report.h.
-#include "bench/report.h"
+// bench/load/report.cc - see report.h.
+#include "bench/load/report.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,4 +1,4 @@
-// bench/policy_bound.h - what no policy can exceed on given servers: min(W / (R0 + Z), sum of X_b).
+// bench/policy/bound.h - what no policy can exceed on given servers: min(W / (R0 + Z), sum of X_b).
 //
 // R0 is what a lone request takes, Z the time that a worker thinks, X_b the rate of server b when
 // it is saturated; both with every prefix hit that the workload allows. X_b takes every step to be
@@ -9,8 +9,8 @@
 
 #include <span>
 
-#include "bench/policy_workload.h"
-#include "bench/policy_world.h"
+#include "bench/policy/workload.h"
+#include "bench/policy/world.h"
 
 namespace batchproxy::bench {
 

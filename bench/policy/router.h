@@ -1,4 +1,4 @@
-// bench/policy_router.h - what the policy benchmark compares: the scheduler of the proxy under its
+// bench/policy/router.h - what the policy benchmark compares: the scheduler of the proxy under its
 // various options, and plain routers that know no queue.
 //
 // Threading: confined to the caller.
@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "batcher/scheduler.h"
-#include "bench/policy_workload.h"
+#include "bench/policy/workload.h"
 
 namespace batchproxy::bench {
 

@@ -1,5 +1,5 @@
-// bench/policy_workload.cc - see policy_workload.h.
-#include "bench/policy_workload.h"
+// bench/policy/workload.cc - see workload.h.
+#include "bench/policy/workload.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,4 +1,4 @@
-// bench/report.h - a load run in figures.
+// bench/load/report.h - a load run in figures.
 //
 // Threading: pure, any thread.
 #pragma once
@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "bench/load.h"
+#include "bench/load/load.h"
 
 namespace batchproxy::bench {
 

@@ -1,5 +1,5 @@
-// bench/questions.h - multiple-choice questions from a JSON Lines file, and how they are asked and
-// scored.
+// bench/load/questions.h - multiple-choice questions from a JSON Lines file, and how they are asked
+// and scored.
 //
 // Threading: any thread; no state.
 #pragma once

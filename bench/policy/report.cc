@@ -1,5 +1,5 @@
-// bench/policy_report.cc - see policy_report.h.
-#include "bench/policy_report.h"
+// bench/policy/report.cc - see report.h.
+#include "bench/policy/report.h"
 
 #include <algorithm>
 #include <iterator>

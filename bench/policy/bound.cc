@@ -1,5 +1,5 @@
-// bench/policy_bound.cc - see policy_bound.h.
-#include "bench/policy_bound.h"
+// bench/policy/bound.cc - see bound.h.
+#include "bench/policy/bound.h"
 
 #include <algorithm>
 #include <cmath>
