@@ -1,4 +1,5 @@
-// backends/backend.h - Backend: one server that answers requests, as the whole proxy knows it.
+// backends/backend.h - BackendRecord: what the whole proxy knows of one server that answers
+// requests.
 //
 // What only one part of the proxy needs to know of a backend stays there, by the same BackendId:
 // the scheduler's count of what is in flight, an I/O thread's kept connections, the time of a
@@ -48,7 +49,7 @@ struct ModelList {
   friend bool operator==(const ModelList&, const ModelList&) = default;
 };
 
-struct Backend {
+struct BackendRecord {
   BackendId id() const { return endpoint->id; }
   const std::string& name() const { return endpoint->name; }
   bool is_ready() const { return state == BackendState::kReady; }
@@ -75,6 +76,6 @@ struct Backend {
   std::string gpus{};  // "0,1"; empty when we did not start it
 };
 
-using BackendPtr = std::shared_ptr<const Backend>;
+using BackendPtr = std::shared_ptr<const BackendRecord>;
 
 }  // namespace batchproxy

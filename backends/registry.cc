@@ -10,7 +10,7 @@ namespace {
 
 using Backends = std::vector<BackendPtr>;
 
-bool same_server(const Backend& a, const Backend& b) {
+bool same_server(const BackendRecord& a, const BackendRecord& b) {
   return a.endpoint->authority == b.endpoint->authority;
 }
 
@@ -19,21 +19,21 @@ EndpointPtr with_id(Endpoint endpoint, BackendId id) {
   return std::make_shared<const Endpoint>(std::move(endpoint));
 }
 
-void step(Backend& backend, BackendEvent event) {
+void step(BackendRecord& backend, BackendEvent event) {
   backend.state = next(backend.state, event);
   if (!backend.is_ready()) return;
   backend.was_ready = true;
   backend.why.clear();
 }
 
-BackendPtr stepped(const Backend& backend, BackendEvent event) {
-  Backend copy = backend;
+BackendPtr stepped(const BackendRecord& backend, BackendEvent event) {
+  BackendRecord copy = backend;
   step(copy, event);
-  return std::make_shared<const Backend>(std::move(copy));
+  return std::make_shared<const BackendRecord>(std::move(copy));
 }
 
 // What of `wanted` can change while a backend stays. False when it is talked to as before.
-bool take_over(Backend& backend, const Backend& wanted) {
+bool take_over(BackendRecord& backend, const BackendRecord& wanted) {
   backend.traits.max_num_seqs = wanted.traits.max_num_seqs;
   backend.models = wanted.models;
   const Endpoint& now = *backend.endpoint;
@@ -70,7 +70,7 @@ BackendId free_id(const Backends& before, const Backends& next) {
 
 }  // namespace
 
-Fleet::Fleet(std::vector<BackendPtr> backends, ModelTablePtr models)
+Roster::Roster(std::vector<BackendPtr> backends, ModelTablePtr models)
     : backends_(std::move(backends)), models_(std::move(models)) {
   for (const BackendPtr& backend : backends_) {
     if (backend->is_present()) present_.push_back(backend);
@@ -78,17 +78,17 @@ Fleet::Fleet(std::vector<BackendPtr> backends, ModelTablePtr models)
   }
 }
 
-BackendRegistry::BackendRegistry(std::vector<Backend> first) {
+BackendRegistry::BackendRegistry(std::vector<BackendRecord> first) {
   Backends backends;
-  for (Backend& backend : first) {
+  for (BackendRecord& backend : first) {
     backend.endpoint = with_id(*backend.endpoint, static_cast<BackendId>(backends.size()));
-    backends.push_back(std::make_shared<const Backend>(std::move(backend)));
+    backends.push_back(std::make_shared<const BackendRecord>(std::move(backend)));
   }
   become(std::move(backends), /*tell=*/false);
 }
 
 BackendRegistry::Step BackendRegistry::apply(BackendId id, BackendEvent event, std::string why) {
-  Backend copy = (*this)[id];
+  BackendRecord copy = (*this)[id];
   const BackendState from = copy.state;
   if (!why.empty()) copy.why = std::move(why);
   step(copy, event);
@@ -99,24 +99,24 @@ BackendRegistry::Step BackendRegistry::apply(BackendId id, BackendEvent event, s
 
 void BackendRegistry::set_why(BackendId id, std::string why) {
   if ((*this)[id].is_ready() || (*this)[id].why == why) return;
-  Backend copy = (*this)[id];
+  BackendRecord copy = (*this)[id];
   copy.why = std::move(why);
   put(std::move(copy), /*tell=*/false);
 }
 
 void BackendRegistry::set_endpoint(EndpointPtr endpoint) {
   const BackendId id = endpoint->id;
-  change(id, [&](Backend& backend) { backend.endpoint = std::move(endpoint); });
+  change(id, [&](BackendRecord& backend) { backend.endpoint = std::move(endpoint); });
 }
 
 void BackendRegistry::set_traits(BackendId id, const BackendTraits& traits) {
   if ((*this)[id].traits == traits) return;
-  change(id, [&](Backend& backend) { backend.traits = traits; });
+  change(id, [&](BackendRecord& backend) { backend.traits = traits; });
 }
 
 void BackendRegistry::set_served(BackendId id, ModelList served) {
   if ((*this)[id].served == served) return;
-  change(id, [&](Backend& backend) { backend.served = std::move(served); });
+  change(id, [&](BackendRecord& backend) { backend.served = std::move(served); });
 }
 
 void BackendRegistry::forget_model(BackendId id, std::string_view model) {
@@ -127,18 +127,18 @@ void BackendRegistry::forget_model(BackendId id, std::string_view model) {
 
 void BackendRegistry::set_keyed(BackendId id, bool keyed) {
   if ((*this)[id].keyed == keyed) return;
-  change(id, [&](Backend& backend) { backend.keyed = keyed; });
+  change(id, [&](BackendRecord& backend) { backend.keyed = keyed; });
 }
 
 void BackendRegistry::set_simulated(BackendId id, bool simulated) {
   if ((*this)[id].simulated == simulated) return;
-  change(id, [&](Backend& backend) { backend.simulated = simulated; });
+  change(id, [&](BackendRecord& backend) { backend.simulated = simulated; });
 }
 
 std::optional<BackendRegistry::Changes> BackendRegistry::replace(
-    const std::vector<Backend>& wanted, const std::function<bool(BackendId)>& in_use) {
+    const std::vector<BackendRecord>& wanted, const std::function<bool(BackendId)>& in_use) {
   Changes changes;
-  Backends before = fleet_->all();
+  Backends before = roster_->all();
   for (BackendPtr& backend : before) {
     const bool done = backend->state == BackendState::kDraining && !in_use(backend->id());
     if (done) backend = stepped(*backend, BackendEvent::kDrained);
@@ -147,7 +147,7 @@ std::optional<BackendRegistry::Changes> BackendRegistry::replace(
   std::vector<bool> found(wanted.size(), false);
   for (BackendPtr& backend : next) {
     if (!backend->is_present()) continue;
-    const auto match = std::ranges::find_if(wanted, [&](const Backend& other) {
+    const auto match = std::ranges::find_if(wanted, [&](const BackendRecord& other) {
       return !found[static_cast<std::size_t>(&other - wanted.data())] &&
              same_server(*backend, other);
     });
@@ -157,19 +157,19 @@ std::optional<BackendRegistry::Changes> BackendRegistry::replace(
       continue;
     }
     found[static_cast<std::size_t>(match - wanted.begin())] = true;
-    Backend copy = *backend;
+    BackendRecord copy = *backend;
     if (take_over(copy, *match)) changes.retold.push_back(copy.id());
-    backend = std::make_shared<const Backend>(std::move(copy));
+    backend = std::make_shared<const BackendRecord>(std::move(copy));
   }
   for (std::size_t i = 0; i < wanted.size(); ++i) {
     if (found[i]) continue;
     const BackendId id = free_id(before, next);
     if (id == BackendSet::kMax) return std::nullopt;
     if (id == next.size()) next.emplace_back();
-    Backend added = wanted[i];
+    BackendRecord added = wanted[i];
     added.endpoint = with_id(*added.endpoint, id);
     if (next[id]) added.generation = next[id]->generation + 1;
-    next[id] = std::make_shared<const Backend>(std::move(added));
+    next[id] = std::make_shared<const BackendRecord>(std::move(added));
     changes.added.push_back(id);
   }
   become(std::move(next), /*tell=*/true);
@@ -178,25 +178,25 @@ std::optional<BackendRegistry::Changes> BackendRegistry::replace(
 
 template <class Change>
 void BackendRegistry::change(BackendId id, Change change) {
-  Backend copy = (*this)[id];
+  BackendRecord copy = (*this)[id];
   change(copy);
   put(std::move(copy), /*tell=*/true);
 }
 
-void BackendRegistry::put(Backend next, bool tell) {
+void BackendRegistry::put(BackendRecord next, bool tell) {
   const BackendId id = next.id();
-  Backends backends = fleet_->all();
-  backends[id] = std::make_shared<const Backend>(std::move(next));
+  Backends backends = roster_->all();
+  backends[id] = std::make_shared<const BackendRecord>(std::move(next));
   become(std::move(backends), tell);
 }
 
 void BackendRegistry::become(std::vector<BackendPtr> backends, bool tell) {
-  ModelTablePtr models = fleet_->models();
-  if (serve_otherwise(fleet_->all(), backends)) {
+  ModelTablePtr models = roster_->models();
+  if (serve_otherwise(roster_->all(), backends)) {
     models = std::make_shared<const ModelTable>(backends, ++model_versions_);
   }
-  fleet_ = std::make_shared<const Fleet>(std::move(backends), std::move(models));
-  if (tell && tell_) tell_(fleet_);
+  roster_ = std::make_shared<const Roster>(std::move(backends), std::move(models));
+  if (tell && tell_) tell_(roster_);
 }
 
 }  // namespace batchproxy

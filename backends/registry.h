@@ -8,7 +8,7 @@
 //
 // It does nothing by itself: no I/O, no clock.
 //
-// Threading: confined to the control thread, its only writer. A Fleet that it has published is
+// Threading: confined to the control thread, its only writer. A Roster that it has published is
 // immutable, and may be kept by any thread.
 #pragma once
 
@@ -18,23 +18,23 @@
 #include <string_view>
 #include <vector>
 
-#include "backends/fleet.h"
+#include "backends/roster.h"
 
 namespace batchproxy {
 
 class BackendRegistry {
  public:
-  using Tell = std::function<void(const FleetPtr&)>;
+  using Tell = std::function<void(const RosterPtr&)>;
 
   // Their ids are their places in `first`.
-  explicit BackendRegistry(std::vector<Backend> first);
+  explicit BackendRegistry(std::vector<BackendRecord> first);
 
   // As it is now, for whoever asks. Never null.
-  const FleetPtr& fleet() const { return fleet_; }
-  const Backend& operator[](BackendId id) const { return (*fleet_)[id]; }
+  const RosterPtr& roster() const { return roster_; }
+  const BackendRecord& operator[](BackendId id) const { return (*roster_)[id]; }
 
-  // From now on `tell` is called with every new fleet, from inside the change. A reason alone (see
-  // Backend::why) is no change that anybody need be told of.
+  // From now on `tell` is called with every new roster, from inside the change. A reason alone (see
+  // BackendRecord::why) is no change that anybody need be told of.
   void watch(Tell tell) { tell_ = std::move(tell); }
 
   // What an event has made of a backend.
@@ -66,16 +66,16 @@ class BackendRegistry {
   // From now on there are the backends of `wanted`, whose ids mean nothing, and no others. A server
   // that stays keeps its addresses. `in_use`: whether a call to a backend is still under way.
   // Nothing, and nothing done, when there are more than BackendSet::kMax.
-  std::optional<Changes> replace(const std::vector<Backend>& wanted,
+  std::optional<Changes> replace(const std::vector<BackendRecord>& wanted,
                                  const std::function<bool(BackendId)>& in_use);
 
  private:
   template <class Change>
   void change(BackendId backend, Change change);
-  void put(Backend next, bool tell);
+  void put(BackendRecord next, bool tell);
   void become(std::vector<BackendPtr> backends, bool tell);
 
-  FleetPtr fleet_ = std::make_shared<const Fleet>();
+  RosterPtr roster_ = std::make_shared<const Roster>();
   std::uint64_t model_versions_ = 0;  // tables made so far
   Tell tell_;
 };

@@ -32,7 +32,7 @@ std::string url(const asio::ip::tcp::endpoint& endpoint) {
   return fmt::format("http://{}:{}", host, endpoint.port());
 }
 
-BackendSnapshot describe(const Backend& backend) {
+BackendSnapshot describe(const BackendRecord& backend) {
   BackendSnapshot shown;
   shown.id = backend.id();
   shown.name = backend.name();
@@ -54,7 +54,7 @@ App::App(const Options& options, Topology topology, ApiKeysPtr keys, const std::
       holdings_(std::move(topology.holdings)),
       console_(options_),
       reloader_(options_, keys, reloader_hooks(std::move(load_again))),
-      fleet_(io_, options_, std::move(topology.backends), console_, narrator_, fleet_hooks()),
+      backends_(io_, options_, std::move(topology.backends), console_, narrator_, backend_hooks()),
       data_(data_plane_setup(keys)),
       admin_(take_admin_port()),
       signals_(io_, SIGINT, SIGTERM, SIGHUP),
@@ -67,12 +67,12 @@ App::App(const Options& options, Topology topology, ApiKeysPtr keys, const std::
   if (topology.plans.empty()) return;
   const std::string problem = open_logs(options_, topology.plans, holdings_);
   if (!problem.empty()) throw UnusableLogs(problem);
-  fleet_.plan_engines(std::move(topology.plans), self);
+  backends_.plan_engines(std::move(topology.plans), self);
 }
 
-FleetControl::Hooks App::fleet_hooks() {
-  FleetControl::Hooks hooks;
-  hooks.publish = [this](const FleetPtr& fleet) { data_.publish(fleet); };
+BackendControl::Hooks App::backend_hooks() {
+  BackendControl::Hooks hooks;
+  hooks.publish = [this](const RosterPtr& roster) { data_.publish(roster); };
   hooks.observe = [this](BackendId backend, const std::optional<EngineSample>& sample) {
     data_.observe(backend, sample);
   };
@@ -87,22 +87,22 @@ FleetControl::Hooks App::fleet_hooks() {
 
 DataPlane::Setup App::data_plane_setup(const ApiKeysPtr& keys) {
   DataPlane::Setup setup;
-  setup.settings = data_path_settings(options_, fleet_.fleet()->present().size());
+  setup.settings = data_path_settings(options_, backends_.roster()->present().size());
   setup.scheduler = scheduler_options(options_);
   setup.keys = keys;
   setup.threads = static_cast<std::size_t>(*options_.proxy.io_threads);
   if (setup.threads == 0) setup.threads = std::max(1u, std::thread::hardware_concurrency());
   setup.report_failure = [this](BackendId backend, bool unreachable) {
-    fleet_.report_failure(backend, unreachable);
+    backends_.report_failure(backend, unreachable);
   };
   setup.look_at = [this](BackendId backend, BackendMonitor::Tell tell) {
-    fleet_.look_at(backend, std::move(tell));
+    backends_.look_at(backend, std::move(tell));
   };
   setup.refresh_models = [this](BackendMonitor::Done done) {
-    fleet_.refresh_models(std::move(done));
+    backends_.refresh_models(std::move(done));
   };
   setup.on_stall = [this](const Stall& stall) {
-    asio::post(io_, [this, stall] { log(tell_stall(fleet_[stall.backend], stall)); });
+    asio::post(io_, [this, stall] { log(tell_stall(backends_[stall.backend], stall)); });
   };
   if (setup.scheduler.policy == FlushPolicy::kFixed) {
     setup.on_batch_done = [this](const BatchSummary& batch) {
@@ -115,12 +115,12 @@ DataPlane::Setup App::data_plane_setup(const ApiKeysPtr& keys) {
 Reloader::Hooks App::reloader_hooks(LoadAgain load_again) {
   Reloader::Hooks hooks;
   hooks.load = std::move(load_again);
-  hooks.replace_backends = [this](const Options& options) { return fleet_.replace(options); };
+  hooks.replace_backends = [this](const Options& options) { return backends_.replace(options); };
   hooks.apply = [this](const ApiKeysPtr& keys) {
     data_.set_keys(keys);
-    data_.set_settings(data_path_settings(options_, fleet_.fleet()->present().size()),
+    data_.set_settings(data_path_settings(options_, backends_.roster()->present().size()),
                        scheduler_options(options_));
-    fleet_.look_again();
+    backends_.look_again();
   };
   return hooks;
 }
@@ -145,12 +145,12 @@ AdminHooks App::admin_hooks() {
 
 AdapterHooks App::adapter_hooks() {
   AdapterHooks hooks;
-  hooks.fleet = [this] { return fleet_.fleet(); };
+  hooks.roster = [this] { return backends_.roster(); };
   hooks.refresh_models = [this](BackendMonitor::Done done) {
-    fleet_.refresh_models(std::move(done));
+    backends_.refresh_models(std::move(done));
   };
   hooks.forget_model = [this](BackendId backend, std::string_view model) {
-    fleet_.forget_model(backend, model);
+    backends_.forget_model(backend, model);
   };
   return hooks;
 }
@@ -176,11 +176,11 @@ MayHave App::may_have() {
 
 int App::run() {
   const std::string admin_url = url(admin_.local_endpoint());
-  console_.banner(*fleet_.fleet(), fleet_.log_directory(), listen_url_, admin_url);
+  console_.banner(*backends_.roster(), backends_.log_directory(), listen_url_, admin_url);
   asio::co_spawn(io_.get_executor(), serve_admin(io_, admin_, admin_hooks()), &end_on_error);
   wait_for_signal();
   narrator_.begin(snapshot());
-  fleet_.start();
+  backends_.start();
   data_.start();
   tick();
   io_.run();
@@ -192,10 +192,10 @@ Snapshot App::snapshot() const {
   now.uptime = std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count();
   now.draining = ending_.stage != Ending::Stage::kServing;
   now.flush = to_string(flush_policy(options_));
-  now.models = fleet_.fleet()->models()->names();
+  now.models = backends_.roster()->models()->names();
   now.config_generation = reloader_.generation();
   now.last_reload_failed = reloader_.last_failed();
-  for (const BackendPtr& backend : fleet_.fleet()->present()) {
+  for (const BackendPtr& backend : backends_.roster()->present()) {
     now.backends.push_back(describe(*backend));
   }
   data_.collect(now);
@@ -205,7 +205,7 @@ Snapshot App::snapshot() const {
 // --- while serving ------------------------------------------------------------------------------
 
 void App::tell_batch(const BatchSummary& batch) {
-  console_.batch_done(batch, fleet_[batch.backend].name());
+  console_.batch_done(batch, backends_[batch.backend].name());
 }
 
 void App::announce_if_due(const Snapshot& now) {
@@ -261,7 +261,7 @@ void App::shut_down(int exit_code) {
         break;
       }
       ending_.killed = true;
-      fleet_.kill_now();
+      backends_.kill_now();
       break;
   }
 }
@@ -301,8 +301,8 @@ void App::await_clients() {
 
 void App::stop_engines() {
   ending_.stage = Ending::Stage::kStopping;
-  if (fleet_.starts_engines()) console_.line("stopping the engines");
-  fleet_.stop([this] { tell_end(); });
+  if (backends_.starts_engines()) console_.line("stopping the engines");
+  backends_.stop([this] { tell_end(); });
 }
 
 void App::tell_end() {

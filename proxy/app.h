@@ -16,8 +16,8 @@
 #include "configs/options.h"
 #include "proxy/admin/adapters.h"
 #include "proxy/admin/admin.h"
+#include "proxy/control/backend_control.h"
 #include "proxy/control/data_plane.h"
-#include "proxy/control/fleet_control.h"
 #include "proxy/control/reloader.h"
 #include "proxy/control/topology.h"
 #include "proxy/terminal/console.h"
@@ -56,7 +56,7 @@ class App {
     int exit_code = 0;
   };
 
-  FleetControl::Hooks fleet_hooks();
+  BackendControl::Hooks backend_hooks();
   DataPlane::Setup data_plane_setup(const ApiKeysPtr& keys);
   Reloader::Hooks reloader_hooks(LoadAgain load_again);
   AdminHooks admin_hooks();
@@ -82,7 +82,7 @@ class App {
   Console console_;
   Narrator narrator_;
   Reloader reloader_;
-  FleetControl fleet_;
+  BackendControl backends_;
   DataPlane data_;
   Acceptor admin_;
   asio::signal_set signals_;

@@ -160,7 +160,7 @@ std::string plan_text(const Topology& topology) {
   const std::size_t count = topology.backends.size();
   std::string text =
       fmt::format("# {} backend{}, nothing to start\n", count, count == 1 ? "" : "s");
-  for (const Backend& backend : topology.backends) {
+  for (const BackendRecord& backend : topology.backends) {
     text += "http://" + backend.endpoint->authority + "\n";
   }
   return text;
@@ -188,7 +188,7 @@ std::vector<std::string> not_right_here(const Options& options) {
 
 // A start waits for them: they may be there by then.
 void warn_of_missing_names(const Topology& topology) {
-  for (const Backend& backend : topology.backends) {
+  for (const BackendRecord& backend : topology.backends) {
     const auto at = parse_host_port(backend.endpoint->authority);
     if (!at || is_address(at->host)) continue;
     const LookUp answer = look_up(*at);

@@ -296,9 +296,7 @@ Task<BackendMonitor::Reply> BackendMonitor::learn_models(Watched& watched) {
   const bool keyed = reply.status == 401 && !has_key;
   set_keyed(watched, keyed);
   Models models = success ? parse_models(reply.body) : Models{};
-  if (std::exchange(watched.simulated, models.simulated) != models.simulated) {
-    events_.on_simulated(at->id, models.simulated);
-  }
+  events_.on_simulated(at->id, models.simulated);
   const ConfiguredModels configured = events_.configured(at->id);
   using Kind = ModelList::Kind;
   if (!models.list.empty()) {

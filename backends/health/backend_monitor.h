@@ -62,8 +62,8 @@ class BackendMonitor {
     // Its problem() is another, and nothing else is.
     std::function<void(BackendId, const std::string& why)> on_problem = [](BackendId,
                                                                            const std::string&) {};
-    // It says of its models that they are simulated: batchproxy's own simulated engine does. Or it
-    // has ceased to say so.
+    // Whether it says of its models that they are simulated, as batchproxy's own engine does; told
+    // each time they are read.
     std::function<void(BackendId, bool)> on_simulated = [](BackendId, bool) {};
     // Asked: what is configured.
     std::function<ConfiguredModels(BackendId)> configured = [](BackendId) {
@@ -129,7 +129,6 @@ class BackendMonitor {
     bool in_doubt = false;  // a probe is under way that may take longer than others
     bool abilities_known = false;
     bool keyed = false;
-    bool simulated = false;
     asio::ip::tcp::endpoint worked{};  // the address of the last connection
     TimePoint models_due{};            // to be read again
     std::vector<Tell> asking{};        // to be told by the next probe

@@ -17,7 +17,7 @@ std::string plain_object(const std::string& name) {
 }
 
 // Whether what is configured for a backend counts beside what it says.
-bool keeps_configured(const Backend& backend) {
+bool keeps_configured(const BackendRecord& backend) {
   return backend.origin == BackendOrigin::kLaunched || backend.served.models.empty();
 }
 

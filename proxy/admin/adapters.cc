@@ -71,8 +71,8 @@ void forget_where_down(const AdapterHooks& hooks, const AdapterReport& report,
 
 Task<AdapterReport> carry_out(asio::io_context& io, const AdapterHooks& hooks, AdapterOrder order) {
   using Kind = AdapterOutcome::Kind;
-  const FleetPtr fleet = hooks.fleet();
-  const std::vector<BackendPtr>& engines = fleet->present();
+  const RosterPtr roster = hooks.roster();
+  const std::vector<BackendPtr>& engines = roster->present();
   AdapterReport report{std::move(order), std::vector<AdapterOutcome>(engines.size())};
   Round round;
   for (std::size_t i = 0; i < engines.size(); ++i) {
@@ -95,7 +95,7 @@ Task<AdapterReport> carry_out(asio::io_context& io, const AdapterHooks& hooks, A
   for (int looks = 0; looks < kLooks && !done.empty(); ++looks) {
     if (looks > 0) co_await sleep(io, kLookAgain);
     co_await look(io, hooks);
-    done = unseen(report.order, *hooks.fleet()->models(), done);
+    done = unseen(report.order, *hooks.roster()->models(), done);
   }
   for (std::size_t i = 0; i < engines.size(); ++i) {
     if (!done.contains(engines[i]->id()) || report.outcomes[i].kind != Kind::kDone) continue;

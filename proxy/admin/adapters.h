@@ -8,14 +8,14 @@
 #include <memory>
 #include <string_view>
 
-#include "backends/fleet.h"
 #include "backends/net/task.h"
+#include "backends/roster.h"
 #include "proxy/admin/adapter_report.h"
 
 namespace batchproxy {
 
 struct AdapterHooks {
-  std::function<FleetPtr()> fleet;  // as it is, with what was last read
+  std::function<RosterPtr()> roster;  // as it is, with what was last read
   // Has what the engines serve read again: see BackendMonitor::refresh_models().
   std::function<void(std::function<void()>)> refresh_models;
   // A backend serves it no more, as far as is known.

@@ -57,8 +57,8 @@ DataPlane::DataPlane(Setup setup) : limits_(setup.settings, setup.threads), keys
   for (std::size_t i = 0; i < setup.threads; ++i) {
     auto thread = std::make_unique<IoThread>(setup.settings, limits_, i);
     thread->id_prefix = random_prefix(i);
-    thread->models = fleet_->models();
-    thread->fleet = fleet_;
+    thread->models = roster_->models();
+    thread->roster = roster_;
     thread->keys = keys_;
     thread->report_failure = setup.report_failure;
     thread->look_at = setup.look_at;
@@ -99,10 +99,10 @@ void DataPlane::start() {
   if (lane_io_) running_.emplace_back([this] { run_forever(*lane_io_); });
 }
 
-void DataPlane::publish(FleetPtr fleet) {
-  const FleetPtr last = std::exchange(fleet_, std::move(fleet));
-  for (const BackendPtr& backend : fleet_->all()) {
-    const Backend* before = last->find(backend->id());
+void DataPlane::publish(RosterPtr roster) {
+  const RosterPtr last = std::exchange(roster_, std::move(roster));
+  for (const BackendPtr& backend : roster_->all()) {
+    const BackendRecord* before = last->find(backend->id());
     if (before == backend.get()) continue;
     if (before != nullptr && before->generation != backend->generation) before = nullptr;
     if (before == nullptr || talked_to_otherwise(*before->endpoint, *backend->endpoint)) {
@@ -110,15 +110,15 @@ void DataPlane::publish(FleetPtr fleet) {
     }
     tell_lane(*backend, before);
   }
-  on_every_thread([fleet = fleet_](IoThread& thread) {
-    thread.fleet = fleet;
-    thread.models = fleet->models();
+  on_every_thread([roster = roster_](IoThread& thread) {
+    thread.roster = roster;
+    thread.models = roster->models();
   });
-  if (last->models() != fleet_->models()) lane_->set_routes(make_routes(*fleet_->models()));
+  if (last->models() != roster_->models()) lane_->set_routes(make_routes(*roster_->models()));
 }
 
 // `before`: as it was told last; null for one that is new.
-void DataPlane::tell_lane(const Backend& backend, const Backend* before) {
+void DataPlane::tell_lane(const BackendRecord& backend, const BackendRecord* before) {
   const BackendId id = backend.id();
   if (before == nullptr) {
     lane_->add_backend(id, backend.traits);

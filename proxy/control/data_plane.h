@@ -12,8 +12,8 @@
 #include <thread>
 #include <vector>
 
-#include "backends/fleet.h"
 #include "backends/health/backend_monitor.h"
+#include "backends/roster.h"
 #include "batcher/lane.h"
 #include "proxy/admin/snapshot.h"
 #include "proxy/edge/listener.h"
@@ -43,10 +43,10 @@ class DataPlane {
   asio::ip::tcp::endpoint listen(const std::string& host_port, const MayHave& may_have);
   void start();
 
-  // These are the backends from now on. What is another than in the last fleet is told to the lane
+  // These are the backends from now on. What is another than in the last roster is told to the lane
   // and to the threads; who serves what to the threads first, so that they know what the lane then
   // grants. One that takes the place of another has no calls of that any more.
-  void publish(FleetPtr fleet);
+  void publish(RosterPtr roster);
   // From the next request on.
   void set_keys(ApiKeysPtr keys);
   // What a backend's metrics say, or nothing when they could not be read.
@@ -74,7 +74,7 @@ class DataPlane {
  private:
   void collect_keys(Snapshot& into) const;
   void on_stall(const Stall& stall);
-  void tell_lane(const Backend& backend, const Backend* before);
+  void tell_lane(const BackendRecord& backend, const BackendRecord* before);
   void set_endpoint(const EndpointPtr& endpoint);
   void on_every_thread(const std::function<void(IoThread&)>& action);
   void stop();
@@ -85,7 +85,7 @@ class DataPlane {
   std::unique_ptr<Lane> lane_;
   Lane::OnStall told_of_stall_;
   ApiKeysPtr keys_;
-  FleetPtr fleet_ = std::make_shared<const Fleet>();  // as last published
+  RosterPtr roster_ = std::make_shared<const Roster>();  // as last published
   PoisonList poison_;
   std::vector<Acceptor> acceptors_;
   std::atomic<std::size_t> closed_acceptors_{0};

@@ -43,9 +43,9 @@ Endpoint make_endpoint(std::size_t id, std::string name, std::string authority,
   return endpoint;
 }
 
-Backend running_server(std::size_t id, const std::string& authority, const std::string& key,
-                       const BackendOptions& options) {
-  Backend backend;
+BackendRecord running_server(std::size_t id, const std::string& authority, const std::string& key,
+                             const BackendOptions& options) {
+  BackendRecord backend;
   Endpoint endpoint = make_endpoint(id, authority, authority, key);
   endpoint.health_path = *options.health_path;
   backend.endpoint = std::make_shared<Endpoint>(std::move(endpoint));
@@ -106,7 +106,7 @@ std::vector<std::string> add_engines(const Options& options, const std::string& 
   const bool keeps_alive = *options.proxy.launcher.engine != "command";
   for (EnginePlan& plan : topology.plans) {
     plan.backend = static_cast<BackendId>(topology.backends.size());
-    Backend backend;
+    BackendRecord backend;
     backend.origin = BackendOrigin::kLaunched;
     Endpoint endpoint =
         make_endpoint(plan.backend, plan.name, plan.host + ":" + std::to_string(plan.port), "");
@@ -134,8 +134,8 @@ Environment process_environment() {
   return all;
 }
 
-std::vector<Backend> running_servers(const Options& options) {
-  std::vector<Backend> backends;
+std::vector<BackendRecord> running_servers(const Options& options) {
+  std::vector<BackendRecord> backends;
   if (backend_source(options) == BackendSource::kServerAndPort) {
     const WorkerOptions& worker = options.worker;
     const std::string authority =

@@ -26,8 +26,8 @@ struct Holdings {
 };
 
 struct Topology {
-  std::vector<Backend> backends;  // by BackendId
-  std::vector<EnginePlan> plans;  // what to start
+  std::vector<BackendRecord> backends;  // by BackendId
+  std::vector<EnginePlan> plans;        // what to start
   Holdings holdings;
   std::vector<std::string> missing{};  // programs that were not found, and what to do
   std::vector<std::string> remarks{};  // "warning: ...": what may not have been meant
@@ -42,7 +42,7 @@ TopologyOrErrors make_topology(const Options& options, const std::string& self);
 std::string open_logs(const Options& options, std::vector<EnginePlan>& plans, Holdings& holdings);
 
 // The backends that run already, in the order of the options. Throws std::runtime_error.
-std::vector<Backend> running_servers(const Options& options);
+std::vector<BackendRecord> running_servers(const Options& options);
 
 // Our own environment, as engines may inherit it.
 Environment process_environment();

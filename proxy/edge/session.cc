@@ -459,9 +459,9 @@ Task<bool> Session::reply_local(const Route& route, const ClientRequest& request
       body = fmt::format(R"({{"server_load":{}}})", thread_.load());
       break;
     case Action::kHealth:
-      head.status = thread_.fleet->ready().empty() ? 503 : 200;
+      head.status = thread_.roster->ready().empty() ? 503 : 200;
       head.content_type = {};
-      if (thread_.fleet->ready().empty()) head.retry_after = "5";
+      if (thread_.roster->ready().empty()) head.retry_after = "5";
       break;
     case Action::kOptions:
       allow = fmt::format("allow: {}\r\n", allowed_methods(path_of(request.target)));

@@ -13,7 +13,6 @@
 
 #include "backends/call/connection_pool.h"
 #include "backends/call/upstream_call.h"
-#include "backends/fleet.h"
 #include "backends/health/model_table.h"
 #include "backends/http/head.h"
 #include "backends/json/answer_check.h"
@@ -22,6 +21,7 @@
 #include "backends/net/buffer.h"
 #include "backends/net/deadline.h"
 #include "backends/net/poller.h"
+#include "backends/roster.h"
 #include "batcher/lane.h"
 #include "proxy/admin/metrics.h"
 #include "proxy/body/body_intake.h"
@@ -143,9 +143,9 @@ struct IoThread {
 
   ModelTablePtr models;  // the newest; replaced from outside by posting to `io`
   ApiKeysPtr keys;       // null: none are asked for; likewise
-  FleetPtr fleet = std::make_shared<const Fleet>();  // the backends, as last published; likewise
-  bool draining = false;                             // answer, then close; likewise
-  bool shutting_down = false;                        // answer at once that it is over; likewise
+  RosterPtr roster = std::make_shared<const Roster>();  // the backends, as last published; likewise
+  bool draining = false;                                // answer, then close; likewise
+  bool shutting_down = false;                           // answer at once that it is over; likewise
 
   PoisonList* poison = nullptr;  // shared by all threads
 

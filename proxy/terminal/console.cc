@@ -15,7 +15,7 @@ namespace batchproxy {
 
 namespace {
 
-std::string describe_engine(const Backend& backend) {
+std::string describe_engine(const BackendRecord& backend) {
   std::string text = "http://" + backend.endpoint->authority;
   if (!backend.gpus.empty()) {
     text += (backend.gpus.size() > 1 ? "  GPUs " : "  GPU ") + backend.gpus;
@@ -36,7 +36,8 @@ void Console::line(std::string_view text) {
   write(board_ ? board_->line(shown) : shown + "\n");
 }
 
-void Console::engine(const Backend& engine, std::string_view text, bool milestone, TimePoint now) {
+void Console::engine(const BackendRecord& engine, std::string_view text, bool milestone,
+                     TimePoint now) {
   if (board_) {
     write(board_->update(engine.id(), printable(text), milestone, now));
   } else if (milestone) {
@@ -44,14 +45,14 @@ void Console::engine(const Backend& engine, std::string_view text, bool mileston
   }
 }
 
-void Console::banner(const Fleet& fleet, const std::string& logs, const std::string& listen,
+void Console::banner(const Roster& roster, const std::string& logs, const std::string& listen,
                      const std::string& admin) {
   line(fmt::format("batchproxy {}{}{}", BATCHPROXY_VERSION, options_.file.empty() ? "" : "  ",
                    options_.file));
   line(fmt::format("  listening  {}", listen));
   line(fmt::format("  admin      {}/status  {}/metrics", admin, admin));
   std::vector<EngineBoard::Engine> engines;
-  for (const BackendPtr& backend : fleet.all()) {
+  for (const BackendPtr& backend : roster.all()) {
     line(fmt::format("  {:<10} {}", backend->name(), describe_engine(*backend)));
     if (backend->origin == BackendOrigin::kLaunched)
       engines.push_back({backend->id(), backend->name()});

@@ -12,7 +12,7 @@
 #include <string_view>
 #include <vector>
 
-#include "backends/fleet.h"
+#include "backends/roster.h"
 #include "batcher/batch_ledger.h"
 #include "configs/options.h"
 #include "proxy/admin/snapshot.h"
@@ -28,10 +28,10 @@ class Console {
   void line(std::string_view text);
 
   // `logs`: the directory of the engines' logs; empty when we start none.
-  void banner(const Fleet& fleet, const std::string& logs, const std::string& listen,
+  void banner(const Roster& roster, const std::string& logs, const std::string& listen,
               const std::string& admin);
   // How an engine is coming along; see EngineBoard.
-  void engine(const Backend& engine, std::string_view text, bool milestone, TimePoint now);
+  void engine(const BackendRecord& engine, std::string_view text, bool milestone, TimePoint now);
   // All backends are up, or as many as will be: what to do now.
   void how_to_use(const Snapshot& now, const std::string& listen);
   void batch_done(const BatchSummary& batch, const std::string& backend);

@@ -18,7 +18,7 @@ constexpr double kAnnounceAnyway =
     10;  // seconds after which a backend that stays away is not waited for
 constexpr double kRefusalsPause = 10;  // seconds between two lines about requests refused
 
-std::string with_url(const Backend& backend) {
+std::string with_url(const BackendRecord& backend) {
   return fmt::format("{} (http://{})", backend.name(), backend.endpoint->authority);
 }
 
@@ -42,7 +42,7 @@ void log(const Lines& lines) {
   for (const Line& line : lines) spdlog::log(line.level, "{}", line.text);
 }
 
-Lines tell_stall(const Backend& backend, const Stall& stall) {
+Lines tell_stall(const BackendRecord& backend, const Stall& stall) {
   if (!stall.stuck) return {{info, backend.name() + " moves again"}};
   if (stall.again) return {};
   return {
@@ -53,7 +53,12 @@ Lines tell_stall(const Backend& backend, const Stall& stall) {
                          std::chrono::duration<double>(stall.quiet).count())}};
 }
 
-Lines tell_of_key(const Backend& backend, bool was_keyed, bool have_keys) {
+Lines tell_move(const BackendRecord& backend, const std::string& news) {
+  if (news.empty()) return {};
+  return {{info, fmt::format("engine {} {}", backend.name(), news)}};
+}
+
+Lines tell_of_key(const BackendRecord& backend, bool was_keyed, bool have_keys) {
   if (!backend.keyed) {
     if (!was_keyed) return {};
     return {{info, backend.name() + " tells what it serves: it asks for no other key"}};
@@ -69,15 +74,23 @@ Lines tell_of_key(const Backend& backend, bool was_keyed, bool have_keys) {
                      "backends[].api_key"}};
 }
 
-Lines tell_failed_start(const Backend& engine, const std::string& reason,
+Lines tell_failed_start(const BackendRecord& engine, const std::string& reason,
                         const std::vector<std::string>& last_log_lines) {
   Lines lines{{err, fmt::format("{} did not start: {}", engine.name(), reason)}};
   for (const std::string& line : last_log_lines) lines.push_back({err, "  | " + line});
   return lines;
 }
 
-Lines tell_exit(const Backend& engine, const std::string& how, const std::string& log_file) {
+Lines tell_exit(const BackendRecord& engine, const std::string& how, const std::string& log_file) {
   return {{err, fmt::format("{} has ended: {}. Its log is {}", engine.name(), how, log_file)}};
+}
+
+Lines tell_all_lost(bool any_was_up, double hold_timeout) {
+  if (!any_was_up) return {{err, "no engine has started; stopping"}};
+  return {{err, fmt::format("no engine is left, and none is started again: restart batchproxy. "
+                            "Until then a request waits up to {:g} s (hold_timeout) and is then "
+                            "told to try again (503 no_backend)",
+                            hold_timeout)}};
 }
 
 void Narrator::begin(const Snapshot& now) {
@@ -86,16 +99,17 @@ void Narrator::begin(const Snapshot& now) {
 }
 
 // Until all are up it is told how far they are; the last one is told by the announcement.
-Lines Narrator::first_ready(const Backend& now, const Fleet& fleet) const {
-  const std::size_t ready = fleet.ready().size(), all = fleet.present().size();
+Lines Narrator::first_ready(const BackendRecord& now, const Roster& roster) const {
+  const std::size_t ready = roster.ready().size(), all = roster.present().size();
   if (now.origin == BackendOrigin::kLaunched || ready == all) return {};
   return {{info, fmt::format("{} is ready ({} of {})", now.name(), ready, all)}};
 }
 
 // While an engine of ours loads, and once it has ended, the launcher's own lines tell of it.
-Lines Narrator::on_step(const Backend& before, const Backend& now, const Fleet& fleet) const {
+Lines Narrator::on_step(const BackendRecord& before, const BackendRecord& now,
+                        const Roster& roster) const {
   if (now.is_ready()) {
-    if (!announced_) return first_ready(now, fleet);
+    if (!announced_) return first_ready(now, roster);
     return {{info, fmt::format("{} is ready{}", now.name(), before.was_ready ? " again" : "")}};
   }
   if (!serving_ || now.state != BackendState::kUnready) return {};

@@ -13,7 +13,7 @@
 
 #include <spdlog/common.h>
 
-#include "backends/fleet.h"
+#include "backends/roster.h"
 #include "batcher/scheduler.h"
 #include "proxy/admin/snapshot.h"
 
@@ -31,14 +31,18 @@ void log(const Lines& lines);
 
 // --- what has become of one backend, whatever was said before -----------------------------------
 
-Lines tell_stall(const Backend& backend, const Stall& stall);
+Lines tell_stall(const BackendRecord& backend, const Stall& stall);
+// Its name leads elsewhere; `news` may be empty.
+Lines tell_move(const BackendRecord& backend, const std::string& news);
 // It has begun or ceased to ask for a key that we have not. `have_keys`: clients have keys of ours,
 // which are not passed on.
-Lines tell_of_key(const Backend& backend, bool was_keyed, bool have_keys);
+Lines tell_of_key(const BackendRecord& backend, bool was_keyed, bool have_keys);
 // An engine of ours did not come up, or ended after it had.
-Lines tell_failed_start(const Backend& engine, const std::string& reason,
+Lines tell_failed_start(const BackendRecord& engine, const std::string& reason,
                         const std::vector<std::string>& last_log_lines);
-Lines tell_exit(const Backend& engine, const std::string& how, const std::string& log_file);
+// None is left. `any_was_up`: requests wait for one, `hold_timeout` seconds at most; else we stop.
+Lines tell_all_lost(bool any_was_up, double hold_timeout);
+Lines tell_exit(const BackendRecord& engine, const std::string& how, const std::string& log_file);
 
 class Narrator {
  public:
@@ -48,8 +52,8 @@ class Narrator {
   void stop_serving() { serving_ = false; }
   bool is_serving() const { return serving_; }
 
-  // The state of one backend of `fleet` has changed.
-  Lines on_step(const Backend& before, const Backend& now, const Fleet& fleet) const;
+  // The state of one backend of `roster` has changed.
+  Lines on_step(const BackendRecord& before, const BackendRecord& now, const Roster& roster) const;
   // Whether any backend is ready may have changed; `held` requests have waited for one, and wait
   // `hold_timeout` seconds at most.
   Lines on_ready_set(bool any_ready, std::uint64_t held, double hold_timeout);
@@ -64,7 +68,7 @@ class Narrator {
   Lines on_tick(const Snapshot& now);
 
  private:
-  Lines first_ready(const Backend& now, const Fleet& fleet) const;
+  Lines first_ready(const BackendRecord& now, const Roster& roster) const;
   Lines failures(const Snapshot& now) const;
   Lines refusals(const Snapshot& now);
 

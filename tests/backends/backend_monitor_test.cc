@@ -92,22 +92,22 @@ class BackendMonitorTest : public testing::Test {
     io_.run_for(kDeadline);  // until what was under way has ended
   }
 
-  Backend made() const {
+  BackendRecord made() const {
     Endpoint endpoint;
     endpoint.name = endpoint.authority = "engine";
     endpoint.addresses = {server_.address()};
-    Backend backend;
+    BackendRecord backend;
     backend.endpoint = std::make_shared<const Endpoint>(endpoint);
     return backend;
   }
   // What the configuration says it serves is another.
   void configure(std::vector<std::string> names) {
     configured_ = {.any = !names.empty()};
-    Backend wanted = made();
+    BackendRecord wanted = made();
     wanted.models = std::move(names);
     registry_.replace({wanted}, [](BackendId) { return true; });
   }
-  const ModelTable& models() const { return *registry_.fleet()->models(); }
+  const ModelTable& models() const { return *registry_.roster()->models(); }
 
   template <class Condition>
   void run_until(Condition holds) {

@@ -18,11 +18,11 @@ using Kind = ModelList::Kind;
 class ModelTableTest : public testing::Test {
  protected:
   // `served`: what it says; `models`: what is configured for it.
-  Backend& add(ModelList served, std::vector<std::string> models = {},
-               BackendOrigin origin = BackendOrigin::kGiven) {
+  BackendRecord& add(ModelList served, std::vector<std::string> models = {},
+                     BackendOrigin origin = BackendOrigin::kGiven) {
     Endpoint endpoint;
     endpoint.id = static_cast<BackendId>(backends_.size());
-    Backend& backend = backends_.emplace_back();
+    BackendRecord& backend = backends_.emplace_back();
     backend.endpoint = std::make_shared<const Endpoint>(endpoint);
     backend.origin = origin;
     backend.models = std::move(models);
@@ -37,18 +37,18 @@ class ModelTableTest : public testing::Test {
   }
   ModelTable table() const {
     std::vector<BackendPtr> all;
-    for (const Backend& backend : backends_)
-      all.push_back(std::make_shared<const Backend>(backend));
+    for (const BackendRecord& backend : backends_)
+      all.push_back(std::make_shared<const BackendRecord>(backend));
     return ModelTable(all, 1);
   }
   static BackendSet only(BackendId id) { return BackendSet::first(id + 1) - BackendSet::first(id); }
 
-  std::deque<Backend> backends_;
+  std::deque<BackendRecord> backends_;
 };
 
 TEST_F(ModelTableTest, MapsEveryNameToTheBackendsThatServeIt) {
   add(listed({"a", "alias"}));
-  Backend& second = add({});
+  BackendRecord& second = add({});
   EXPECT_FALSE(table().complete());
   second.served = listed({"a"});
   EXPECT_TRUE(table().complete());
@@ -69,8 +69,8 @@ TEST_F(ModelTableTest, KeepsTheOrderInWhichTheBackendsNameTheirModels) {
 }
 
 TEST_F(ModelTableTest, KnowsWhatOurEnginesWillServeFromTheStartToTheEnd) {
-  Backend& engine = add({}, {"judge"}, BackendOrigin::kLaunched);
-  Backend& other = add({}, {}, BackendOrigin::kLaunched);
+  BackendRecord& engine = add({}, {"judge"}, BackendOrigin::kLaunched);
+  BackendRecord& other = add({}, {}, BackendOrigin::kLaunched);
   EXPECT_EQ(table().find("judge"), only(0));
   EXPECT_FALSE(table().has_list()) << "it has not said so itself";
   other.served = listed({"a"});
@@ -88,7 +88,7 @@ TEST_F(ModelTableTest, KnowsWhatOurEnginesWillServeFromTheStartToTheEnd) {
 }
 
 TEST_F(ModelTableTest, TakesAServersOwnListInsteadOfWhatIsConfigured) {
-  Backend& server = add({}, {"a", "b"});
+  BackendRecord& server = add({}, {"a", "b"});
   EXPECT_EQ(table().find("b"), only(0)) << "its requests wait";
   server.served = listed({"a"});
   EXPECT_TRUE(table().find("b").empty());
@@ -97,7 +97,7 @@ TEST_F(ModelTableTest, TakesAServersOwnListInsteadOfWhatIsConfigured) {
 }
 
 TEST_F(ModelTableTest, ShowsWhatIsConfiguredForABackendThatHasNoList) {
-  Backend& server = add({}, {"a", "\"b\""});
+  BackendRecord& server = add({}, {"a", "\"b\""});
   add(listed({"c", "a"}));
   EXPECT_FALSE(table().complete());
   server.served = {Kind::kUnlisted};
@@ -116,10 +116,10 @@ TEST_F(ModelTableTest, ShowsWhatIsConfiguredForABackendThatHasNoList) {
 }
 
 TEST_F(ModelTableTest, LeavesOutABackendThatIsNoneAnyMore) {
-  Backend& gone = add(listed({"a", "b"}));
+  BackendRecord& gone = add(listed({"a", "b"}));
   add(listed({"a"}));
-  Backend& unsaid = add({});
-  Backend& withheld = add({Kind::kWithheld});
+  BackendRecord& unsaid = add({});
+  BackendRecord& withheld = add({Kind::kWithheld});
   gone.state = unsaid.state = withheld.state = BackendState::kDraining;
   EXPECT_EQ(table().find("a"), only(1));
   EXPECT_EQ(table().names(), "a") << "nobody serves b any more";
@@ -133,7 +133,7 @@ TEST_F(ModelTableTest, LeavesOutABackendThatIsNoneAnyMore) {
 }
 
 TEST_F(ModelTableTest, SendsAnythingToABackendThatWithholdsItsListUntilItDoesNot) {
-  Backend& server = add({Kind::kWithheld});
+  BackendRecord& server = add({Kind::kWithheld});
   EXPECT_TRUE(table().complete());
   EXPECT_EQ(table().find("whatever"), only(0));
   EXPECT_EQ(table().find(""), only(0));

@@ -13,8 +13,8 @@ namespace {
 using testing::ElementsAre;
 using testing::IsEmpty;
 
-Backend server(const std::string& authority, const std::string& api_key = "",
-               std::uint32_t max_num_seqs = 256) {
+BackendRecord server(const std::string& authority, const std::string& api_key = "",
+                     std::uint32_t max_num_seqs = 256) {
   auto endpoint = std::make_shared<Endpoint>();
   endpoint->id = 999;  // as it comes, an id means nothing
   endpoint->name = endpoint->authority = authority;
@@ -22,14 +22,14 @@ Backend server(const std::string& authority, const std::string& api_key = "",
   return {.endpoint = endpoint, .traits = {.max_num_seqs = max_num_seqs}};
 }
 
-std::vector<Backend> servers(std::initializer_list<const char*> names) {
-  std::vector<Backend> made;
+std::vector<BackendRecord> servers(std::initializer_list<const char*> names) {
+  std::vector<BackendRecord> made;
   for (const char* name : names) made.push_back(server(name));
   return made;
 }
 
-std::vector<Backend> many(std::size_t count, const std::string& prefix) {
-  std::vector<Backend> made;
+std::vector<BackendRecord> many(std::size_t count, const std::string& prefix) {
+  std::vector<BackendRecord> made;
   for (std::size_t i = 0; i < count; ++i) made.push_back(server(prefix + std::to_string(i)));
   return made;
 }
@@ -40,7 +40,7 @@ bool is_empty(const BackendRegistry::Changes& changes) {
 
 class RegistryTest : public testing::Test {
  protected:
-  std::optional<BackendRegistry::Changes> replace(const std::vector<Backend>& wanted) {
+  std::optional<BackendRegistry::Changes> replace(const std::vector<BackendRecord>& wanted) {
     return registry_.replace(wanted, [this](BackendId id) { return busy_.contains(id); });
   }
   std::string name(BackendId id) const { return registry_[id].endpoint->authority; }
@@ -53,7 +53,7 @@ TEST_F(RegistryTest, ChangesNothingWhenTheSameAreWantedInAnyOrder) {
   const auto changes = replace(servers({"c:1", "a:1", "b:1"}));
   ASSERT_TRUE(changes);
   EXPECT_TRUE(is_empty(*changes));
-  EXPECT_EQ(registry_.fleet()->all().size(), 3u);
+  EXPECT_EQ(registry_.roster()->all().size(), 3u);
   EXPECT_EQ(name(0), "a:1");
   EXPECT_EQ(name(2), "c:1");
 }
@@ -119,7 +119,7 @@ TEST_F(RegistryTest, GivesAServerThatStaysItsNewKey) {
 }
 
 TEST_F(RegistryTest, TellsHowOneThatStaysIsSeenToLiveAndWhatItServes) {
-  Backend named = server("a:1"), elsewhere = server("b:1");
+  BackendRecord named = server("a:1"), elsewhere = server("b:1");
   named.models = {"m"};
   auto endpoint = std::make_shared<Endpoint>(*elsewhere.endpoint);
   endpoint->health_path = "/healthz";
@@ -144,7 +144,7 @@ TEST_F(RegistryTest, LeavesAServerThatGetsANewKeyWhereItIs) {
 }
 
 TEST_F(RegistryTest, KeepsBothWhenOneServerIsWantedTwice) {
-  const std::vector<Backend> twice{server("a:1", "one"), server("a:1", "two")};
+  const std::vector<BackendRecord> twice{server("a:1", "one"), server("a:1", "two")};
   replace(twice);
   const auto changes = replace(twice);
   ASSERT_TRUE(changes);
@@ -171,7 +171,7 @@ TEST_F(RegistryTest, CanDoWithoutAny) {
 
 TEST_F(RegistryTest, RefusesMoreThanThereAreIdsForAndChangesNothing) {
   ASSERT_TRUE(replace(many(BackendSet::kMax - 3, "n")));  // a, b and c still have theirs
-  EXPECT_EQ(registry_.fleet()->all().size(), BackendSet::kMax);
+  EXPECT_EQ(registry_.roster()->all().size(), BackendSet::kMax);
   auto wanted = many(BackendSet::kMax - 3, "n");
   wanted.erase(wanted.begin());
   for (const char* more : {"x:1", "y:1", "z:1", "too:1"}) wanted.push_back(server(more));
@@ -221,7 +221,7 @@ TEST_F(RegistryTest, GivesANewOneNothingOfTheLifeBeforeIt) {
 TEST_F(RegistryTest, KnowsWhichAreReadyAndWhyOthersAreNot) {
   EXPECT_TRUE(registry_.apply(0, BackendEvent::kProbePassed).moved());
   registry_.apply(2, BackendEvent::kProbeFailed, "it is asleep");
-  EXPECT_EQ(registry_.fleet()->ready(), BackendSet::first(1));
+  EXPECT_EQ(registry_.roster()->ready(), BackendSet::first(1));
   EXPECT_EQ(registry_[2].state, BackendState::kUnready);
   EXPECT_EQ(registry_[2].why, "it is asleep");
   registry_.apply(2, BackendEvent::kProbePassed);
@@ -230,8 +230,8 @@ TEST_F(RegistryTest, KnowsWhichAreReadyAndWhyOthersAreNot) {
 }
 
 TEST_F(RegistryTest, PublishesEveryChangeOnceAndNeverChangesWhatItPublished) {
-  std::vector<FleetPtr> told;
-  registry_.watch([&](const FleetPtr& fleet) { told.push_back(fleet); });
+  std::vector<RosterPtr> told;
+  registry_.watch([&](const RosterPtr& roster) { told.push_back(roster); });
   registry_.apply(0, BackendEvent::kProbePassed);
   registry_.apply(0, BackendEvent::kProbePassed);
   registry_.set_traits(0, {.max_num_seqs = 8});
@@ -245,16 +245,16 @@ TEST_F(RegistryTest, PublishesEveryChangeOnceAndNeverChangesWhatItPublished) {
 TEST_F(RegistryTest, TellsNobodyOfANewReasonAlone) {
   registry_.apply(0, BackendEvent::kProbeFailed, "it refuses connections");
   int told = 0;
-  registry_.watch([&](const FleetPtr&) { ++told; });
+  registry_.watch([&](const RosterPtr&) { ++told; });
   EXPECT_FALSE(registry_.apply(0, BackendEvent::kProbeFailed, "it is silent").moved());
   EXPECT_EQ(registry_[0].why, "it is silent");
   EXPECT_EQ(told, 0);
 }
 
 TEST_F(RegistryTest, MakesATableOfModelsWheneverOneServesOtherwiseAndOnlyThen) {
-  ModelTablePtr last = registry_.fleet()->models();
+  ModelTablePtr last = registry_.roster()->models();
   const auto is_new = [&] {
-    const ModelTablePtr now = registry_.fleet()->models();
+    const ModelTablePtr now = registry_.roster()->models();
     const bool newer = now->version() > last->version();
     EXPECT_EQ(newer, now != last);
     last = now;
@@ -271,7 +271,7 @@ TEST_F(RegistryTest, MakesATableOfModelsWheneverOneServesOtherwiseAndOnlyThen) {
   EXPECT_FALSE(is_new());
   registry_.set_served(1, {ModelList::Kind::kWithheld});
   EXPECT_TRUE(is_new());
-  Backend named = server("c:1");
+  BackendRecord named = server("c:1");
   named.models = {"judge"};
   replace({server("a:1"), server("b:1"), named});
   EXPECT_TRUE(is_new());
@@ -284,20 +284,21 @@ TEST_F(RegistryTest, OneThatComesInThePlaceOfAnotherMayServeAnything) {
   for (const BackendId id : {0u, 1u, 2u}) {
     registry_.set_served(id, {ModelList::Kind::kListed, {{"a", "{}"}}});
   }
-  EXPECT_TRUE(registry_.fleet()->models()->complete());
+  EXPECT_TRUE(registry_.roster()->models()->complete());
   replace(servers({"a:1", "b:1", "d:1"}));
-  EXPECT_FALSE(registry_.fleet()->models()->complete()) << "at no time are all known: d is awaited";
-  EXPECT_FALSE(registry_.fleet()->models()->find("a").contains(2));
+  EXPECT_FALSE(registry_.roster()->models()->complete())
+      << "at no time are all known: d is awaited";
+  EXPECT_FALSE(registry_.roster()->models()->find("a").contains(2));
 }
 
 TEST_F(RegistryTest, ForgetsOneModelUntilItIsSaidAgain) {
   const ModelList list{ModelList::Kind::kListed, {{"m", "{}"}, {"lora", "{}"}}};
   registry_.set_served(0, list);
   registry_.forget_model(0, "lora");
-  EXPECT_TRUE(registry_.fleet()->models()->find("lora").empty());
-  EXPECT_TRUE(registry_.fleet()->models()->find("m").contains(0));
+  EXPECT_TRUE(registry_.roster()->models()->find("lora").empty());
+  EXPECT_TRUE(registry_.roster()->models()->find("m").contains(0));
   registry_.set_served(0, list);
-  EXPECT_TRUE(registry_.fleet()->models()->find("lora").contains(0));
+  EXPECT_TRUE(registry_.roster()->models()->find("lora").contains(0));
 }
 
 }  // namespace

@@ -57,12 +57,12 @@ class World {
   using WatchedPtr = std::shared_ptr<Watched>;
 
   SchedulerOptions any_options();
-  std::vector<Backend> any_backends();
+  std::vector<BackendRecord> any_backends();
   void everywhere(std::function<void(ThreadMirror&)> what);
 
   // Backends.
-  void introduce(const Backend& backend, bool is_new);
-  void watch(const Backend& backend);
+  void introduce(const BackendRecord& backend, bool is_new);
+  void watch(const BackendRecord& backend);
   void probe(const WatchedPtr& watched);
   void on_probe(const WatchedPtr& watched, ProbeResult result);
   void probe_later(const WatchedPtr& watched, Duration wait);
@@ -71,7 +71,7 @@ class World {
   void tell_health(const Watched& watched);
   void set_models();
   void look_at_metrics();
-  void reload(const std::vector<Backend>& wanted);
+  void reload(const std::vector<BackendRecord>& wanted);
 
   // Clients.
   void start_client(std::uint64_t client);
@@ -174,15 +174,15 @@ SchedulerOptions World::any_options() {
   return options;
 }
 
-std::vector<Backend> World::any_backends() {
-  std::vector<Backend> backends;
+std::vector<BackendRecord> World::any_backends() {
+  std::vector<BackendRecord> backends;
   const std::uint32_t most = dice_.between(1u, 5u);
   for (std::size_t i = 0; i < kServers && backends.size() < most; ++i) {
     const bool needed = kServers - i <= most - backends.size();
     if (!needed && dice_.chance(40)) continue;
     Endpoint endpoint;
     endpoint.name = endpoint.authority = servers_[i]->name();
-    Backend& backend = backends.emplace_back();
+    BackendRecord& backend = backends.emplace_back();
     backend.endpoint = std::make_shared<Endpoint>(endpoint);
     backend.traits.max_num_seqs = dice_.between(1u, 16u);
   }
@@ -239,10 +239,10 @@ Tally World::run() {
 // --- backends: App, BackendRegistry, BackendMonitor
 // ----------------------------------------------------
 
-// FleetControl::replace().
-void World::reload(const std::vector<Backend>& wanted) {
+// BackendControl::replace().
+void World::reload(const std::vector<BackendRecord>& wanted) {
   const auto in_use = [this](BackendId id) { return lane_.inflight(id) > 0; };
-  const FleetPtr before = registry_.fleet();
+  const RosterPtr before = registry_.roster();
   const auto changes = registry_.replace(wanted, in_use);
   if (!changes) throw Violation("no room for six backends");
   for (const BackendId id : changes->added) {
@@ -261,8 +261,8 @@ void World::reload(const std::vector<Backend>& wanted) {
   }
   set_models();
   for (const BackendId id : changes->added) watch(registry_[id]);
-  for (const BackendPtr& backend : registry_.fleet()->present()) {
-    const Backend* was = before->find(backend->id());
+  for (const BackendPtr& backend : registry_.roster()->present()) {
+    const BackendRecord* was = before->find(backend->id());
     if (was == nullptr || was->generation != backend->generation) continue;
     if (was->traits != backend->traits) introduce(*backend, false);
   }
@@ -280,7 +280,7 @@ void World::reload(const std::vector<Backend>& wanted) {
 }
 
 // DataPlane::set_backend().
-void World::introduce(const Backend& backend, bool is_new) {
+void World::introduce(const BackendRecord& backend, bool is_new) {
   const BackendId id = backend.id();
   const auto named = [&](const auto& server) { return server->name() == backend.name(); };
   FakeServer* server = std::ranges::find_if(servers_, named)->get();
@@ -289,7 +289,7 @@ void World::introduce(const Backend& backend, bool is_new) {
 }
 
 // BackendMonitor::add().
-void World::watch(const Backend& backend) {
+void World::watch(const BackendRecord& backend) {
   const auto named = [&](const auto& server) { return server->name() == backend.name(); };
   const BackendId id = backend.id();
   const auto watched = std::make_shared<Watched>();
@@ -370,7 +370,7 @@ void World::tell_health(const Watched& watched) {
 
 // DataPlane::publish(), of who serves what.
 void World::set_models() {
-  const ModelTablePtr models = registry_.fleet()->models();
+  const ModelTablePtr models = registry_.roster()->models();
   everywhere([models](ThreadMirror& thread) { thread.models = models; });
   lane_.set_routes(make_routes(*models));
 }

@@ -16,11 +16,11 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-Backend backend(BackendState state, BackendOrigin origin = BackendOrigin::kGiven) {
+BackendRecord backend(BackendState state, BackendOrigin origin = BackendOrigin::kGiven) {
   auto endpoint = std::make_shared<Endpoint>();
   endpoint->name = "gpu1";
   endpoint->authority = "gpu1:8000";
-  Backend made;
+  BackendRecord made;
   made.endpoint = std::move(endpoint);
   made.origin = origin;
   made.state = state;
@@ -61,23 +61,23 @@ TEST_F(NarratorTest, AnnouncesAfterTenSecondsWhoeverStaysAway) {
 }
 
 TEST_F(NarratorTest, SaysThatABackendIsReadyOnlyOnceHowToUseThemHasBeenSaid) {
-  Backend before = backend(BackendState::kUnready);
-  const Backend now = backend(BackendState::kReady);
-  EXPECT_THAT(narrator_.on_step(before, now, Fleet()), IsEmpty());
+  BackendRecord before = backend(BackendState::kUnready);
+  const BackendRecord now = backend(BackendState::kReady);
+  EXPECT_THAT(narrator_.on_step(before, now, Roster()), IsEmpty());
   announce();
-  EXPECT_THAT(narrator_.on_step(before, now, Fleet()), ElementsAre(Line{info, "gpu1 is ready"}));
+  EXPECT_THAT(narrator_.on_step(before, now, Roster()), ElementsAre(Line{info, "gpu1 is ready"}));
   before.was_ready = true;
-  EXPECT_THAT(narrator_.on_step(before, now, Fleet()),
+  EXPECT_THAT(narrator_.on_step(before, now, Roster()),
               ElementsAre(Line{info, "gpu1 is ready again"}));
 }
 
 TEST_F(NarratorTest, SaysHowManyAreUpUntilAllAre) {
-  std::vector<Backend> three(3, backend(BackendState::kConfigured));
+  std::vector<BackendRecord> three(3, backend(BackendState::kConfigured));
   BackendRegistry registry(three);
   const auto come_up = [&](BackendId id) {
-    const BackendPtr before = registry.fleet()->all()[id];
+    const BackendPtr before = registry.roster()->all()[id];
     registry.apply(id, BackendEvent::kProbePassed);
-    return narrator_.on_step(*before, registry[id], *registry.fleet());
+    return narrator_.on_step(*before, registry[id], *registry.roster());
   };
   EXPECT_THAT(come_up(2), ElementsAre(Line{info, "gpu1 is ready (1 of 3)"}));
   EXPECT_THAT(come_up(0), ElementsAre(Line{info, "gpu1 is ready (2 of 3)"}));
@@ -85,19 +85,19 @@ TEST_F(NarratorTest, SaysHowManyAreUpUntilAllAre) {
 }
 
 TEST_F(NarratorTest, SaysWhyABackendIsNotReady) {
-  Backend now = backend(BackendState::kUnready);
+  BackendRecord now = backend(BackendState::kUnready);
   now.why = "it refuses connections";
-  EXPECT_THAT(narrator_.on_step(backend(BackendState::kConfigured), now, Fleet()),
+  EXPECT_THAT(narrator_.on_step(backend(BackendState::kConfigured), now, Roster()),
               ElementsAre(Line{warn,
                                "gpu1 (http://gpu1:8000) is not ready: it refuses connections. No "
                                "requests are sent to it until it is"}));
   narrator_.stop_serving();
-  EXPECT_THAT(narrator_.on_step(backend(BackendState::kReady), now, Fleet()), IsEmpty());
+  EXPECT_THAT(narrator_.on_step(backend(BackendState::kReady), now, Roster()), IsEmpty());
 }
 
 TEST_F(NarratorTest, LeavesTheEndOfAnEngineToTheLauncher) {
   EXPECT_THAT(narrator_.on_step(backend(BackendState::kReady, BackendOrigin::kLaunched),
-                                backend(BackendState::kFailed, BackendOrigin::kLaunched), Fleet()),
+                                backend(BackendState::kFailed, BackendOrigin::kLaunched), Roster()),
               IsEmpty());
 }
 
@@ -161,7 +161,7 @@ TEST_F(NarratorTest, TellsRefusalsAtMostEveryTenSeconds) {
 }
 
 TEST(TellOfKey, SaysSoWhenABackendBeginsAndCeasesToAskForOne) {
-  Backend asking = backend(BackendState::kReady);
+  BackendRecord asking = backend(BackendState::kReady);
   EXPECT_THAT(tell_of_key(asking, false, false), IsEmpty());
   EXPECT_THAT(tell_of_key(asking, true, false),
               ElementsAre(Line{info, "gpu1 tells what it serves: it asks for no other key"}));
@@ -170,8 +170,19 @@ TEST(TellOfKey, SaysSoWhenABackendBeginsAndCeasesToAskForOne) {
   EXPECT_THAT(tell_of_key(asking, false, false)[0].text, HasSubstr("It gets each client's own"));
 }
 
+TEST(TellAllLost, SaysWhetherWeGoOn) {
+  EXPECT_THAT(tell_all_lost(false, 110), ElementsAre(Line{err, "no engine has started; stopping"}));
+  EXPECT_THAT(tell_all_lost(true, 110)[0].text, HasSubstr("waits up to 110 s (hold_timeout)"));
+}
+
+TEST(TellMove, SaysNothingWithoutNews) {
+  EXPECT_THAT(tell_move(backend(BackendState::kReady), ""), IsEmpty());
+  EXPECT_THAT(tell_move(backend(BackendState::kReady), "is now at 10.0.0.2"),
+              ElementsAre(Line{info, "engine gpu1 is now at 10.0.0.2"}));
+}
+
 TEST(TellStall, IsSilentAboutOneThatHasBeenTold) {
-  const Backend slow = backend(BackendState::kReady);
+  const BackendRecord slow = backend(BackendState::kReady);
   EXPECT_THAT(tell_stall(slow, {.stuck = true, .again = true}), IsEmpty());
   EXPECT_THAT(tell_stall(slow, {.stuck = true, .inflight = 4})[0].text,
               HasSubstr("gpu1 (http://gpu1:8000) stands still: 4 prompts"));

@@ -25,7 +25,7 @@ Options options_of(std::string text) {
 
 std::vector<std::string> servers_of(const Options& options) {
   std::vector<std::string> servers;
-  for (const Backend& backend : running_servers(options)) {
+  for (const BackendRecord& backend : running_servers(options)) {
     servers.push_back(backend.endpoint->authority + " " + backend.endpoint->api_key);
   }
   return servers;

@@ -1,5 +1,5 @@
-// proxy/control/fleet_control.cc - one handler for each thing that is seen of a backend.
-#include "proxy/control/fleet_control.h"
+// proxy/control/backend_control.cc - one handler for each thing that is seen of a backend.
+#include "proxy/control/backend_control.h"
 
 #include <algorithm>
 #include <chrono>
@@ -7,7 +7,6 @@
 #include <utility>
 
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include "configs/host_port.h"
 #include "proxy/control/settings.h"
@@ -26,9 +25,9 @@ BackendMonitor::Intervals intervals(const Options& options) {
 
 }  // namespace
 
-FleetControl::FleetControl(asio::io_context& io, const Options& options,
-                           std::vector<Backend> backends, Console& console, Narrator& narrator,
-                           Hooks hooks)
+BackendControl::BackendControl(asio::io_context& io, const Options& options,
+                               std::vector<BackendRecord> backends, Console& console,
+                               Narrator& narrator, Hooks hooks)
     : options_(options),
       console_(console),
       narrator_(narrator),
@@ -42,7 +41,7 @@ FleetControl::FleetControl(asio::io_context& io, const Options& options,
   registry_.watch(hooks_.publish);
 }
 
-BackendMonitor::Events FleetControl::monitor_events() {
+BackendMonitor::Events BackendControl::monitor_events() {
   BackendMonitor::Events events;
   events.on_event = [this](BackendId backend, BackendEvent event, const std::string& why) {
     on_event(backend, event, why);
@@ -54,7 +53,7 @@ BackendMonitor::Events FleetControl::monitor_events() {
     registry_.set_served(backend, std::move(served));
   };
   events.configured = [this](BackendId id) {
-    const Backend& backend = registry_[id];
+    const BackendRecord& backend = registry_[id];
     return ConfiguredModels{.any = !backend.models.empty(),
                             .always = backend.origin == BackendOrigin::kLaunched};
   };
@@ -74,7 +73,7 @@ BackendMonitor::Events FleetControl::monitor_events() {
   return events;
 }
 
-void FleetControl::plan_engines(std::vector<EnginePlan> plans, const std::string& self) {
+void BackendControl::plan_engines(std::vector<EnginePlan> plans, const std::string& self) {
   LauncherHooks hooks;
   hooks.events = this;
   hooks.self_executable = self;
@@ -85,43 +84,43 @@ void FleetControl::plan_engines(std::vector<EnginePlan> plans, const std::string
   launcher_ = std::make_unique<Launcher>(io_, options_, std::move(plans), std::move(hooks));
 }
 
-std::string FleetControl::log_directory() const {
-  if (!launcher_ || fleet()->all().empty()) return {};
-  const std::string& log = launcher_->plan(fleet()->all().front()->id()).log_file;
+std::string BackendControl::log_directory() const {
+  if (!launcher_ || roster()->all().empty()) return {};
+  const std::string& log = launcher_->plan(roster()->all().front()->id()).log_file;
   return log.substr(0, log.rfind('/'));
 }
 
-void FleetControl::start() {
-  hooks_.publish(fleet());
-  for (const BackendPtr& backend : fleet()->all()) watch(*backend);
+void BackendControl::start() {
+  hooks_.publish(roster());
+  for (const BackendPtr& backend : roster()->all()) watch(*backend);
   names_.start();
   monitor_.start();
   if (!launcher_) return;
-  const FleetPtr engines = fleet();  // each step makes another
+  const RosterPtr engines = roster();  // each step makes another
   for (const BackendPtr& engine : engines->all()) {
     registry_.apply(engine->id(), BackendEvent::kLaunched);
   }
   launcher_->start();
 }
 
-void FleetControl::stop(std::function<void()> on_done) {
+void BackendControl::stop(std::function<void()> on_done) {
   monitor_.stop();
   names_.stop();
   if (!launcher_) return on_done();
   launcher_->stop(std::move(on_done));
 }
 
-void FleetControl::kill_now() {
+void BackendControl::kill_now() {
   if (launcher_) launcher_->kill_now();
 }
 
-void FleetControl::watch(const Backend& backend) {
+void BackendControl::watch(const BackendRecord& backend) {
   monitor_.add(backend.endpoint);
   const auto at = parse_host_port(backend.endpoint->authority);
   if (at && !is_address(at->host)) names_.add(backend.id(), *at);
 }
 
-std::vector<std::string> FleetControl::replace(const Options& options) {
+std::vector<std::string> BackendControl::replace(const Options& options) {
   if (launcher_) return {};
   const auto changes = registry_.replace(running_servers(options), hooks_.in_use);
   if (!changes) {
@@ -142,45 +141,46 @@ std::vector<std::string> FleetControl::replace(const Options& options) {
   return lines;
 }
 
-void FleetControl::look_again() {
+void BackendControl::look_again() {
   monitor_.set_intervals(intervals(options_));
   monitor_.look_again();
   names_.look_again();
 }
 
-void FleetControl::report_failure(BackendId backend, bool unreachable) {
+void BackendControl::report_failure(BackendId backend, bool unreachable) {
   monitor_.report_failure(backend, unreachable);
 }
 
-void FleetControl::look_at(BackendId backend, BackendMonitor::Tell tell) {
+void BackendControl::look_at(BackendId backend, BackendMonitor::Tell tell) {
   monitor_.look_at(backend, std::move(tell));
 }
 
-void FleetControl::refresh_models(BackendMonitor::Done done) {
+void BackendControl::refresh_models(BackendMonitor::Done done) {
   monitor_.refresh_models(std::move(done));
 }
 
 // --- what the monitor and the look-ups see ------------------------------------------------------
 
-void FleetControl::step(BackendId backend, BackendEvent event, const std::string& why) {
+void BackendControl::step(BackendId backend, BackendEvent event, const std::string& why) {
   // Looked at first: once it is up, the first of them leave at once.
   const std::uint64_t held = narrator_.in_outage() ? hooks_.snapshot().queued : 0;
-  const BackendPtr before = fleet()->all()[backend];
+  const BackendPtr before = roster()->all()[backend];
   if (!registry_.apply(backend, event, why).moved()) return;
-  const Backend& now = registry_[backend];
+  const BackendRecord& now = registry_[backend];
   names_.set_ready(backend, now.is_ready());
-  log(narrator_.on_step(*before, now, *fleet()));
+  log(narrator_.on_step(*before, now, *roster()));
   hooks_.announce();
-  log(narrator_.on_ready_set(!fleet()->ready().empty(), held,
+  log(narrator_.on_ready_set(!roster()->ready().empty(), held,
                              options_.proxy.hold_timeout->count()));
 }
 
-void FleetControl::on_event(BackendId backend, BackendEvent event, const std::string& why) {
+void BackendControl::on_event(BackendId backend, BackendEvent event, const std::string& why) {
   step(backend, event, why);
-  if (launcher_ && event == BackendEvent::kProbePassed) launcher_->look_at(backend);
+  const bool ours = registry_[backend].origin == BackendOrigin::kLaunched;
+  if (ours && event == BackendEvent::kProbePassed) launcher_->look_at(backend);
 }
 
-void FleetControl::on_abilities(BackendId backend, const Abilities& abilities) {
+void BackendControl::on_abilities(BackendId backend, const Abilities& abilities) {
   BackendTraits traits = registry_[backend].traits;
   traits.exact_usage = abilities.token_ids;
   traits.chat_batches = abilities.chat_batches;
@@ -190,7 +190,7 @@ void FleetControl::on_abilities(BackendId backend, const Abilities& abilities) {
   log(tell_of_key(registry_[backend], was_keyed, hooks_.have_keys()));
 }
 
-void FleetControl::on_metrics(BackendId backend, const std::optional<EngineMetrics>& metrics) {
+void BackendControl::on_metrics(BackendId backend, const std::optional<EngineMetrics>& metrics) {
   if (metrics) {
     BackendTraits traits = registry_[backend].traits;
     traits.kv_tokens = metrics->kv_tokens;
@@ -200,63 +200,58 @@ void FleetControl::on_metrics(BackendId backend, const std::optional<EngineMetri
 }
 
 // What its name leads to has changed, or that it leads nowhere.
-void FleetControl::on_move(BackendId backend, const NameTracker& name) {
+void BackendControl::on_move(BackendId backend, const NameTracker& name) {
   Endpoint next = *registry_[backend].endpoint;
   next.addresses = name.addresses();
   next.problem = name.problem();
   registry_.set_endpoint(std::make_shared<const Endpoint>(std::move(next)));
   monitor_.set_endpoint(registry_[backend].endpoint);
-  if (name.news().empty()) return;
-  spdlog::info("engine {} {}", registry_[backend].name(), name.news());
+  log(tell_move(registry_[backend], name.news()));
 }
 
 // --- what the launcher sees ---------------------------------------------------------------------
 
-void FleetControl::show_engine(BackendId engine, const std::string& text, bool milestone) {
+void BackendControl::show_engine(BackendId engine, const std::string& text, bool milestone) {
   console_.engine(registry_[engine], text, milestone, std::chrono::steady_clock::now());
 }
 
-void FleetControl::on_started(BackendId engine, pid_t pid) {
+void BackendControl::on_started(BackendId engine, pid_t pid) {
   show_engine(engine, fmt::format("started, pid {}", pid), true);
 }
 
-void FleetControl::on_stage(BackendId engine, const std::string& text) {
+void BackendControl::on_stage(BackendId engine, const std::string& text) {
   show_engine(engine, text, false);
 }
 
-void FleetControl::on_ready(BackendId engine, double seconds) {
+void BackendControl::on_ready(BackendId engine, double seconds) {
   show_engine(engine, fmt::format("ready after {:.1f} s", seconds), true);
   step(engine, BackendEvent::kCameUp);
 }
 
-void FleetControl::on_failed(BackendId engine, const std::string& reason,
-                             const std::vector<std::string>& last_log_lines) {
+void BackendControl::on_failed(BackendId engine, const std::string& reason,
+                               const std::vector<std::string>& last_log_lines) {
   show_engine(engine, "failed", true);
   log(tell_failed_start(registry_[engine], reason, last_log_lines));
   lose_engine(engine, BackendEvent::kGivenUp);
 }
 
-void FleetControl::on_exited(BackendId engine, const std::string& description) {
+void BackendControl::on_exited(BackendId engine, const std::string& description) {
   log(tell_exit(registry_[engine], description, launcher_->plan(engine).log_file));
   lose_engine(engine, BackendEvent::kExited);
 }
 
 // Engines that never came up are a mistake to be mended: we stop and say so. Engines that did, and
 // ended, are an outage: whoever calls keeps a port to call, and is told to try again.
-void FleetControl::lose_engine(BackendId engine, BackendEvent event) {
+void BackendControl::lose_engine(BackendId engine, BackendEvent event) {
   step(engine, event, "it has ended");
   monitor_.retire(engine);
-  const std::vector<BackendPtr>& engines = fleet()->all();
+  const std::vector<BackendPtr>& engines = roster()->all();
   const auto has_failed = [](const BackendPtr& one) { return one->state == BackendState::kFailed; };
   if (!narrator_.is_serving() || !std::ranges::all_of(engines, has_failed)) return;
-  if (std::ranges::none_of(engines, [](const BackendPtr& one) { return one->was_ready; })) {
-    spdlog::error("no engine has started; stopping");
-    return hooks_.none_started();
-  }
-  spdlog::error(
-      "no engine is left, and none is started again: restart batchproxy. Until then a request "
-      "waits up to {:g} s (hold_timeout) and is then told to try again (503 no_backend)",
-      options_.proxy.hold_timeout->count());
+  const auto was_ready = [](const BackendPtr& one) { return one->was_ready; };
+  const bool any_was_up = std::ranges::any_of(engines, was_ready);
+  log(tell_all_lost(any_was_up, options_.proxy.hold_timeout->count()));
+  if (!any_was_up) hooks_.none_started();
 }
 
 }  // namespace batchproxy

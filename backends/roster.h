@@ -1,4 +1,4 @@
-// backends/fleet.h - Fleet: all backends at one moment, and who of them serves what.
+// backends/roster.h - Roster: all backends at one moment, and who of them serves what.
 //
 // Threading: immutable; shared by all threads.
 #pragma once
@@ -12,16 +12,16 @@
 
 namespace batchproxy {
 
-class Fleet {
+class Roster {
  public:
-  Fleet() = default;
-  Fleet(std::vector<BackendPtr> backends, ModelTablePtr models);
+  Roster() = default;
+  Roster(std::vector<BackendPtr> backends, ModelTablePtr models);
 
   // By BackendId; one that has been removed stays until its id is given to another.
   const std::vector<BackendPtr>& all() const { return backends_; }
-  const Backend& operator[](BackendId id) const { return *backends_[id]; }
+  const BackendRecord& operator[](BackendId id) const { return *backends_[id]; }
   // Null when there has never been one.
-  const Backend* find(BackendId id) const {
+  const BackendRecord* find(BackendId id) const {
     return id < backends_.size() ? backends_[id].get() : nullptr;
   }
   // Those that the configuration asks for.
@@ -38,6 +38,6 @@ class Fleet {
   ModelTablePtr models_ = std::make_shared<const ModelTable>();
 };
 
-using FleetPtr = std::shared_ptr<const Fleet>;
+using RosterPtr = std::shared_ptr<const Roster>;
 
 }  // namespace batchproxy

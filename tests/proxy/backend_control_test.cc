@@ -1,5 +1,6 @@
-// tests/proxy/fleet_control_test.cc - what is seen of a backend reaches the data plane and the App.
-#include "proxy/control/fleet_control.h"
+// tests/proxy/backend_control_test.cc - what is seen of a backend reaches the data plane and the
+// App.
+#include "proxy/control/backend_control.h"
 
 #include <optional>
 
@@ -24,11 +25,11 @@ Options options_of(const std::string& text) {
   return load({"my.yaml", text, {}, {}}).options;
 }
 
-class FleetControlTest : public testing::Test {
+class BackendControlTest : public testing::Test {
  protected:
-  void make(std::vector<Backend> backends) {
-    FleetControl::Hooks hooks;
-    hooks.publish = [this](const FleetPtr& fleet) { published_.push_back(fleet); };
+  void make(std::vector<BackendRecord> backends) {
+    BackendControl::Hooks hooks;
+    hooks.publish = [this](const RosterPtr& roster) { published_.push_back(roster); };
     hooks.observe = [](BackendId, const std::optional<EngineSample>&) {};
     hooks.answered = [](BackendId) { return std::uint64_t{0}; };
     hooks.in_use = [](BackendId) { return false; };
@@ -36,17 +37,17 @@ class FleetControlTest : public testing::Test {
     hooks.have_keys = [] { return false; };
     hooks.announce = [this] { ++looked_whether_to_announce_; };
     hooks.none_started = [this] { none_started_ = true; };
-    fleet_.emplace(io_, options_, std::move(backends), console_, narrator_, std::move(hooks));
+    control_.emplace(io_, options_, std::move(backends), console_, narrator_, std::move(hooks));
   }
   void make_engine() {
-    Backend engine = running_servers(options_).front();
+    BackendRecord engine = running_servers(options_).front();
     engine.origin = BackendOrigin::kLaunched;
     engine.models = {"m"};
     make({engine});
     EnginePlan plan;
     plan.name = "engine-0";
     plan.argv = {"/bin/true"};
-    fleet_->plan_engines({plan}, "/no/such/batchproxy");
+    control_->plan_engines({plan}, "/no/such/batchproxy");
   }
   template <class Condition>
   void run_until(Condition holds) {
@@ -54,31 +55,32 @@ class FleetControlTest : public testing::Test {
     while (!holds() && std::chrono::steady_clock::now() < end) io_.run_one_for(10ms);
     ASSERT_TRUE(holds());
   }
-  const Backend& last(BackendId id) const { return (*published_.back())[id]; }
+  const BackendRecord& last(BackendId id) const { return (*published_.back())[id]; }
 
   asio::io_context io_;
   Options options_ = options_of(kNobody);
   Console console_{options_};
   Narrator narrator_;
-  std::vector<FleetPtr> published_;
+  std::vector<RosterPtr> published_;
   int looked_whether_to_announce_ = 0;
   bool none_started_ = false;
-  std::optional<FleetControl> fleet_;
+  std::optional<BackendControl> control_;
 };
 
-TEST_F(FleetControlTest, PublishesThatABackendIsDownAndWhy) {
+TEST_F(BackendControlTest, PublishesThatABackendIsDownAndWhy) {
   make(running_servers(options_));
-  fleet_->start();
+  control_->start();
   EXPECT_EQ(last(0).state, BackendState::kConfigured);
   run_until([&] { return last(0).state == BackendState::kUnready; });
   EXPECT_THAT(last(0).why, HasSubstr("refused"));
   EXPECT_EQ(looked_whether_to_announce_, 1);
 }
 
-TEST_F(FleetControlTest, ReplacesServersByAReload) {
+TEST_F(BackendControlTest, ReplacesServersByAReload) {
   make(running_servers(options_));
-  fleet_->start();
-  const auto lines = fleet_->replace(options_of("batchproxy: {backends: [http://127.0.0.1:2]}\n"));
+  control_->start();
+  const auto lines =
+      control_->replace(options_of("batchproxy: {backends: [http://127.0.0.1:2]}\n"));
   EXPECT_THAT(lines, ElementsAre("127.0.0.1:2 is new", "127.0.0.1:1 gets no more requests"));
   EXPECT_EQ(last(0).state, BackendState::kDraining);
   EXPECT_EQ(last(1).state, BackendState::kConfigured);
@@ -86,16 +88,16 @@ TEST_F(FleetControlTest, ReplacesServersByAReload) {
   EXPECT_EQ(last(0).state, BackendState::kDraining);
 }
 
-TEST_F(FleetControlTest, AnEngineIsStartingUntilTheLauncherKnowsMore) {
+TEST_F(BackendControlTest, AnEngineIsStartingUntilTheLauncherKnowsMore) {
   make_engine();
-  fleet_->start();
+  control_->start();
   EXPECT_EQ(last(0).state, BackendState::kStarting);
   EXPECT_FALSE(published_.back()->models()->complete());
 }
 
-TEST_F(FleetControlTest, SaysThatNoneHasStartedWhenTheLastHasFailed) {
+TEST_F(BackendControlTest, SaysThatNoneHasStartedWhenTheLastHasFailed) {
   make_engine();
-  fleet_->start();
+  control_->start();
   run_until([&] { return none_started_; });
   EXPECT_EQ(last(0).state, BackendState::kFailed);
   EXPECT_EQ(last(0).why, "it has ended");
@@ -103,10 +105,10 @@ TEST_F(FleetControlTest, SaysThatNoneHasStartedWhenTheLastHasFailed) {
   EXPECT_FALSE(published_.back()->models()->find("m").empty()) << "its requests wait";
 }
 
-TEST_F(FleetControlTest, AnEngineThatFailsWhileWeStopIsNoReasonToStop) {
+TEST_F(BackendControlTest, AnEngineThatFailsWhileWeStopIsNoReasonToStop) {
   make_engine();
   narrator_.stop_serving();
-  fleet_->start();
+  control_->start();
   run_until([&] { return last(0).state == BackendState::kFailed; });
   EXPECT_FALSE(none_started_);
 }

@@ -1,6 +1,6 @@
-// proxy/control/fleet_control.h - FleetControl: runs the backends. What the launcher, the monitor
-// and the look-ups of names see goes into the registry; what the registry publishes goes to the
-// data plane; what people should know of it goes to the log and the console.
+// proxy/control/backend_control.h - BackendControl: runs the backends. What the launcher, the
+// monitor and the look-ups of names see goes into the registry; what the registry publishes goes to
+// the data plane; what people should know of it goes to the log and the console.
 //
 // Threading: confined to the control thread, except report_failure(), look_at() and
 // refresh_models().
@@ -26,11 +26,11 @@
 
 namespace batchproxy {
 
-class FleetControl final : private LauncherEvents {
+class BackendControl final : private LauncherEvents {
  public:
   struct Hooks {
     // For the data plane: the backends, and what an engine's metrics say.
-    std::function<void(const FleetPtr&)> publish;
+    std::function<void(const RosterPtr&)> publish;
     std::function<void(BackendId, const std::optional<EngineSample>&)> observe;
     // Asked of it: requests that a backend has answered, and whether a call to one is under way.
     std::function<std::uint64_t(BackendId)> answered;
@@ -43,8 +43,8 @@ class FleetControl final : private LauncherEvents {
   };
 
   // `options`, which a reload changes, and what the hooks refer to must outlive it.
-  FleetControl(asio::io_context& io, const Options& options, std::vector<Backend> backends,
-               Console& console, Narrator& narrator, Hooks hooks);
+  BackendControl(asio::io_context& io, const Options& options, std::vector<BackendRecord> backends,
+                 Console& console, Narrator& narrator, Hooks hooks);
 
   // Makes the launcher of our engines; nothing is started yet. `self` is our own program.
   void plan_engines(std::vector<EnginePlan> plans, const std::string& self);
@@ -65,8 +65,8 @@ class FleetControl final : private LauncherEvents {
   std::vector<std::string> replace(const Options& options);
   void look_again();
 
-  const FleetPtr& fleet() const { return registry_.fleet(); }
-  const Backend& operator[](BackendId id) const { return registry_[id]; }
+  const RosterPtr& roster() const { return registry_.roster(); }
+  const BackendRecord& operator[](BackendId id) const { return registry_[id]; }
   // An adapter has been unloaded where it could be: one that is down comes back without it, or says
   // then that it has it.
   void forget_model(BackendId backend, std::string_view model) {
@@ -80,7 +80,7 @@ class FleetControl final : private LauncherEvents {
 
  private:
   BackendMonitor::Events monitor_events();
-  void watch(const Backend& backend);
+  void watch(const BackendRecord& backend);
   void step(BackendId backend, BackendEvent event, const std::string& why = {});
   void on_event(BackendId backend, BackendEvent event, const std::string& why);
   void on_abilities(BackendId backend, const Abilities& abilities);
