@@ -14,10 +14,10 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
-#include "bench/load.h"
-#include "bench/policy_command.h"
-#include "bench/report.h"
-#include "bench/scrape.h"
+#include "bench/load/load.h"
+#include "bench/load/report.h"
+#include "bench/load/scrape.h"
+#include "bench/policy/command.h"
 #include "configs/text/nearest_name.h"
 
 namespace batchproxy::bench {

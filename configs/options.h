@@ -95,7 +95,7 @@ struct BackendOptions {
 
 // One entry of `batchproxy.launcher.servers` when that is a list.
 struct ServerOptions {
-  Key<std::int64_t> count{"count", 1, between(1, 64), "How many engines of this kind to start."};
+  Key<std::int64_t> count{"count", 1, between(1, 256), "How many engines of this kind to start."};
   Key<std::string> hf_model_id{"hf_model_id", "", anything(),
                                "Model to load; default: the worker file's."};
   Key<std::string> model{"model", "", anything(), "A second name to serve it under."};
@@ -110,7 +110,7 @@ using Servers = std::variant<std::int64_t, AutoServers, std::vector<ServerOption
 struct LauncherOptions {
   Key<std::string> engine{"engine", "vllm", one_of({"vllm", "sim", "command"}),
                           "What to start: `vllm serve`, the simulated engine, or `command`."};
-  Key<Servers> servers{"servers", std::int64_t{1}, between(1, 64),
+  Key<Servers> servers{"servers", std::int64_t{1}, between(1, 256),
                        "Engines to start: a number, `auto`, or a list."};
   Key<std::vector<std::string>> command{"command",
                                         {},

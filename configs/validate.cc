@@ -13,6 +13,7 @@
 #include "configs/host_port.h"
 #include "configs/loader.h"
 #include "configs/vllm/engine_wish.h"
+#include "configs/yaml/values.h"
 
 namespace batchproxy {
 namespace {
@@ -276,9 +277,9 @@ class Validator {
     std::int64_t total = 0;
     for (const ServerOptions& server : *servers) total += server.count.value;
     if (static_cast<double>(total) <= launcher_.servers.limits.max) return;
-    findings_.error(
-        place_of(launcher_.servers.origin),
-        "batchproxy.launcher.servers: " + std::to_string(total) + " engines in all; at most 64");
+    findings_.error(place_of(launcher_.servers.origin),
+                    "batchproxy.launcher.servers: " + std::to_string(total) +
+                        " engines in all; at most " + number_text(launcher_.servers.limits.max));
   }
 
   // When the file tells how many GPUs there are, the driver need not be asked.

@@ -1,4 +1,5 @@
-// launcher/launcher.cc - timers and processes around a small state for each engine.
+// launcher/launcher.cc - timers and processes around the state that the registry keeps of each
+// engine.
 #include "launcher/launcher.h"
 
 #include <algorithm>
@@ -31,8 +32,6 @@ std::string seconds_text(Seconds seconds) {
   return std::to_string(std::lround(seconds.count())) + " s";
 }
 
-enum class State { kPlanned, kStarting, kReady, kEnded };
-
 struct Engine {
   Engine(asio::io_context& io, EnginePlan its_plan)
       : plan(std::move(its_plan)), log(plan.log_file), timer(io) {}
@@ -40,20 +39,18 @@ struct Engine {
   Seconds age() const { return Clock::now() - started_at; }
 
   const EnginePlan plan;
-  State state = State::kPlanned;
   LogTail log;
   StartupLogReader log_reader;
   std::string stage;  // the newest, in words
   asio::steady_timer timer;
   Clock::time_point started_at;
   bool is_running = false;
-  bool probing = false;
   std::unique_ptr<EngineProcess> process;  // until its tree is gone
 };
 
 }  // namespace
 
-// Handlers hold it weakly: a timer or a probe may answer after the Launcher is destroyed.
+// Handlers hold it weakly: a timer may end after the Launcher is destroyed.
 struct Launcher::Core : std::enable_shared_from_this<Core> {
   Core(asio::io_context& its_io, const Options& options, std::vector<EnginePlan> plans,
        LauncherHooks its_hooks)
@@ -94,7 +91,6 @@ struct Launcher::Core : std::enable_shared_from_this<Core> {
     command.log_descriptor = engine.plan.log_descriptor;
     command.stop_timeout = stop_timeout;
     engine.process = std::make_unique<EngineProcess>(io.get_executor(), hooks_for(engine));
-    engine.state = State::kStarting;
     engine.started_at = Clock::now();
     if (const auto error = engine.process->start(command)) {
       engine.process.reset();
@@ -112,71 +108,59 @@ struct Launcher::Core : std::enable_shared_from_this<Core> {
 
   void on_started(Engine& engine, pid_t pid) {
     engine.is_running = true;
-    if (!stopping) hooks.events->on_started(engine.plan.index, pid);
+    if (!stopping) hooks.events->on_started(engine.plan.backend, pid);
   }
 
   void schedule_watch(Engine& engine) {
     const Seconds left = startup_timeout - engine.age();
-    engine.timer.expires_after(ticks(std::clamp(left, Seconds(0), hooks.probe_interval)));
+    engine.timer.expires_after(ticks(std::clamp(left, Seconds(0), hooks.look_interval)));
     engine.timer.async_wait(guarded([&engine](Core& core) { core.watch(engine); }));
   }
 
   void watch(Engine& engine) {
-    if (engine.state != State::kStarting) return;
+    look(engine);
+    if (!stopping && is_starting(engine)) schedule_watch(engine);
+  }
+
+  void look(Engine& engine) {
+    if (stopping || !engine.process || !is_starting(engine)) return;
     report_progress(engine);
     if (engine.age() >= startup_timeout) {
       return fail(engine, "not ready " + seconds_text(startup_timeout) +
                               " after its start (server_startup_timeout)" + last_seen(engine));
     }
     // Before it runs, whatever answers on its port is somebody else.
-    if (engine.is_running && !engine.probing) probe(engine);
-    schedule_watch(engine);
+    if (!engine.is_running || !hooks.answers(engine.plan.backend)) return;
+    engine.timer.cancel();
+    hooks.events->on_ready(engine.plan.backend, engine.age().count());
+  }
+
+  BackendState state_of(const Engine& engine) const { return hooks.state(engine.plan.backend); }
+  bool is_starting(const Engine& engine) const {
+    return state_of(engine) == BackendState::kStarting;
   }
 
   void report_progress(Engine& engine) {
     const auto progress = engine.log_reader.feed(engine.log.read_new());
     if (!progress) return;
     engine.stage = describe(*progress);
-    hooks.events->on_stage(engine.plan.index, engine.stage);
-  }
-
-  // The answer may come from any thread, and from inside the call.
-  void probe(Engine& engine) {
-    engine.probing = true;
-    auto on_answer = [weak = weak_from_this(), executor = io.get_executor(),
-                      &engine](bool is_ready) {
-      asio::post(executor, [weak, &engine, is_ready] {
-        if (const auto self = weak.lock()) self->on_probed(engine, is_ready);
-      });
-    };
-    hooks.probe(engine.plan, std::move(on_answer));
-  }
-
-  void on_probed(Engine& engine, bool is_ready) {
-    engine.probing = false;
-    if (!is_ready || stopping || engine.state != State::kStarting) return;
-    engine.state = State::kReady;
-    engine.timer.cancel();
-    hooks.events->on_ready(engine.plan.index, engine.age().count());
+    hooks.events->on_stage(engine.plan.backend, engine.stage);
   }
 
   void on_exited(Engine& engine, const std::string& how) {
     if (stopping) return;
-    if (engine.state == State::kStarting) {
+    if (is_starting(engine)) {
       report_progress(engine);
       return fail(engine, "ended " + seconds_text(engine.age()) + " after its start: " + how +
                               last_seen(engine));
     }
-    if (engine.state != State::kReady) return;
-    engine.state = State::kEnded;
-    hooks.events->on_exited(engine.plan.index, how);
+    if (is_up(state_of(engine))) hooks.events->on_exited(engine.plan.backend, how);
   }
 
   void fail(Engine& engine, const std::string& reason) {
-    engine.state = State::kEnded;
     engine.timer.cancel();
     if (engine.process) engine.process->stop();
-    hooks.events->on_failed(engine.plan.index, reason, engine.log.last_lines(kFailureLogLines));
+    hooks.events->on_failed(engine.plan.backend, reason, engine.log.last_lines(kFailureLogLines));
   }
 
   static std::string last_seen(const Engine& engine) {
@@ -199,6 +183,11 @@ struct Launcher::Core : std::enable_shared_from_this<Core> {
     asio::post(io, [weak = weak_from_this()] {
       if (const auto self = weak.lock()) self->finish_stop();
     });
+  }
+
+  Engine& find(BackendId backend) {
+    return **std::ranges::find(engines, backend,
+                               [](const auto& engine) { return engine->plan.backend; });
   }
 
   void finish_stop() {
@@ -228,6 +217,14 @@ Launcher::~Launcher() = default;
 
 void Launcher::start() {
   asio::post(core_->io, core_->guarded([](Core& core) { core.start_next(0); }));
+}
+
+void Launcher::look_at(BackendId engine) {
+  core_->look(core_->find(engine));
+}
+
+const EnginePlan& Launcher::plan(BackendId engine) const {
+  return core_->find(engine).plan;
 }
 
 void Launcher::stop(std::function<void()> on_done) {

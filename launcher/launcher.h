@@ -1,6 +1,7 @@
 // launcher/launcher.h - starts the planned engines, watches them become ready, and stops them.
 //
-// Knows no HTTP: whether an engine answers is asked through a probe that main injects.
+// Knows no HTTP, and keeps no state of an engine beside its process: whether one answers, and what
+// has become of it so far (backends/life_cycle.h), it asks through hooks.
 //
 // Threading: confined to the io_context's one thread, callbacks included.
 #pragma once
@@ -13,37 +14,42 @@
 #include <boost/asio/io_context.hpp>
 #include <sys/types.h>
 
+#include "backends/life_cycle.h"
+#include "batcher/backend_set.h"
 #include "configs/options.h"
 #include "launcher/plan/engine_plan.h"
 
 namespace batchproxy {
 
-// What happens to the engines; `index` is EnginePlan::index. Called from the event loop.
+// What happens to the engines, each named by EnginePlan::backend. Called from the event loop. When
+// one of the last three returns, LauncherHooks::state() knows of it.
 class LauncherEvents {
  public:
   virtual ~LauncherEvents() = default;
 
-  virtual void on_started(int index, pid_t pid) = 0;
-  virtual void on_stage(int index, const std::string& text) = 0;
-  virtual void on_ready(int index, double seconds) = 0;
+  virtual void on_started(BackendId engine, pid_t pid) = 0;
+  virtual void on_stage(BackendId engine, const std::string& text) = 0;
+
+  // Its process runs and answers, so many seconds after its start.
+  virtual void on_ready(BackendId engine, double seconds) = 0;
 
   // It did not become ready, and is being taken down. At most once for each engine.
-  virtual void on_failed(int index, const std::string& reason,
+  virtual void on_failed(BackendId engine, const std::string& reason,
                          const std::vector<std::string>& last_log_lines) = 0;
 
   // It had been ready and ended without being asked to.
-  virtual void on_exited(int index, const std::string& description) = 0;
+  virtual void on_exited(BackendId engine, const std::string& description) = 0;
 };
-
-// Calls back once, from any thread, with whether the engine answers as ready.
-using ReadinessProbe = std::function<void(const EnginePlan&, std::function<void(bool ready)>)>;
 
 struct LauncherHooks {
   LauncherEvents* events = nullptr;  // must outlive the launcher
-  ReadinessProbe probe;
+  // The state of an engine; `starting` from before start() until the launcher says otherwise.
+  std::function<BackendState(BackendId)> state;
+  // Whether a server answers as ready where the engine is to be.
+  std::function<bool(BackendId)> answers;
   std::string self_executable;  // the program that has the subcommand `engine-shim`
   Environment inherited;        // our own environment
-  Seconds probe_interval{0.5};  // also between two looks at the log
+  Seconds look_interval{0.5};   // between two looks at what answers, and at the log
 };
 
 class Launcher {
@@ -60,6 +66,11 @@ class Launcher {
 
   // Starts the engines one after the other, `stagger` apart.
   void start();
+
+  // Looks at once whether an engine that is starting has come up: it may answer now.
+  void look_at(BackendId engine);
+
+  const EnginePlan& plan(BackendId engine) const;
 
   // Stops all engines at the same time; `on_done` is called when no process of any is left. No
   // event comes after this call. Call once.

@@ -157,11 +157,11 @@ void print(const std::vector<std::string>& remarks) {
 // What a start would do.
 std::string plan_text(const Topology& topology) {
   if (!topology.plans.empty()) return dry_run_text(topology.plans);
-  const std::size_t count = topology.sites.size();
+  const std::size_t count = topology.backends.size();
   std::string text =
       fmt::format("# {} backend{}, nothing to start\n", count, count == 1 ? "" : "s");
-  for (const BackendSite& site : topology.sites) {
-    text += "http://" + site.endpoint->authority + "\n";
+  for (const BackendRecord& backend : topology.backends) {
+    text += "http://" + backend.endpoint->authority + "\n";
   }
   return text;
 }
@@ -188,12 +188,12 @@ std::vector<std::string> not_right_here(const Options& options) {
 
 // A start waits for them: they may be there by then.
 void warn_of_missing_names(const Topology& topology) {
-  for (const BackendSite& site : topology.sites) {
-    const auto at = parse_host_port(site.endpoint->authority);
+  for (const BackendRecord& backend : topology.backends) {
+    const auto at = parse_host_port(backend.endpoint->authority);
     if (!at || is_address(at->host)) continue;
     const LookUp answer = look_up(*at);
     if (!answer.error) continue;
-    std::cerr << "warning: http://" << site.endpoint->authority
+    std::cerr << "warning: http://" << backend.endpoint->authority
               << " is not to be found: " << describe_unresolved(at->host, answer.error) << '\n';
   }
 }

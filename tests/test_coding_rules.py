@@ -1,6 +1,10 @@
 """Rules of the house that no compiler holds us to."""
 import pathlib
 import re
+import shutil
+import subprocess
+
+import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FOLDERS = ["configs", "batcher", "backends", "launcher", "proxy", "bench"]
@@ -9,7 +13,7 @@ ARROWS = {
     "configs": set(),
     "batcher": set(),
     "backends": {"configs", "batcher"},
-    "launcher": {"configs"},
+    "launcher": {"configs", "batcher", "backends"},
     "proxy": {"configs", "batcher", "backends", "launcher"},
     "bench": {"configs", "batcher", "backends"},
 }
@@ -96,9 +100,28 @@ def test_only_the_loader_knows_yaml_cpp():
 
 def test_cores_are_not_told_the_time_by_a_clock():
     """Sans-io cores take time as an argument: `::now()` appears in drivers only."""
-    drivers = {"batcher/lane.cc", "backends/health/backend_monitor.cc", "backends/call/connection_pool.cc", "backends/call/control_stream.cc", "backends/names/name_watch.cc", "backends/net/deadline.h", "proxy/app.cc", "proxy/body/body_intake.cc", "proxy/request/dispatch.cc", "proxy/request/errand.cc", "proxy/request/io_thread.h",
-               "proxy/edge/listener.cc", "proxy/request/merged_call.cc", "proxy/edge/session.cc", "bench/load.cc", "bench/stub_engine.cc", "launcher/launcher.cc", "launcher/process/shim.cc",
+    drivers = {"batcher/lane.cc", "backends/health/backend_monitor.cc", "backends/call/connection_pool.cc", "backends/call/control_stream.cc", "backends/names/name_watch.cc", "backends/net/deadline.h", "proxy/app.cc", "proxy/control/backend_control.cc", "proxy/body/body_intake.cc", "proxy/request/dispatch.cc", "proxy/request/errand.cc", "proxy/request/io_thread.h",
+               "proxy/edge/listener.cc", "proxy/request/merged_call.cc", "proxy/edge/session.cc", "bench/load/load.cc", "bench/stub_engine.cc", "launcher/launcher.cc", "launcher/process/shim.cc",
                "backends/sim/engine_driver.cc", "backends/sim/startup_log.cc", "backends/sim/api.cc",
                "backends/sim/server.cc"}
     users = {str(path.relative_to(ROOT)) for _, path, text in sources() if "::now()" in text}
     assert users <= drivers, users - drivers
+
+
+def compiles(folder, header, source):
+    (folder / "backends").mkdir(exist_ok=True)
+    (folder / "backends" / "life_cycle.h").write_text(header)
+    (folder / "backends" / "life_cycle.cc").write_text(source)
+    command = ["c++", "-std=c++20", "-fsyntax-only", "-I", folder, folder / "backends" / "life_cycle.cc"]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.skipif(not shutil.which("c++"), reason="needs a compiler")
+def test_a_state_or_an_event_without_its_place_in_the_life_cycle_does_not_compile(tmp_path):
+    header = (ROOT / "backends" / "life_cycle.h").read_text()
+    source = (ROOT / "backends" / "life_cycle.cc").read_text()
+    assert compiles(tmp_path, header, source)
+    for last in ("kRemoved,", "kDrained,"):
+        assert not compiles(tmp_path, re.sub(rf"(\n  {last})", r"\n  kParked,\1", header, count=1), source), last
+    column = source.replace("removal_asked, drained;", "removal_asked, drained, parked;")
+    assert column != source and not compiles(tmp_path, header, column)

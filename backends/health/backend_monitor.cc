@@ -31,15 +31,15 @@ constexpr Duration kMetricsPause = std::chrono::seconds(5);
 constexpr std::size_t kMaxReply = 4 << 20;  // bytes
 constexpr const char* kNameThem = ": name what it serves in `models` of this backend";
 
-struct ModelList {
-  std::vector<ModelTable::Served> models{};
+struct Models {
+  std::vector<ServedModel> list{};
   bool simulated = false;  // one of them says so
 };
 
 // The model objects of a GET /v1/models answer, each as raw JSON; empty if it is not one.
-ModelList parse_models(std::string_view body) {
+Models parse_models(std::string_view body) {
   namespace ondemand = simdjson::ondemand;
-  ModelList list;
+  Models models;
   try {
     ondemand::parser parser;
     const simdjson::padded_string padded(body);
@@ -48,15 +48,15 @@ ModelList parse_models(std::string_view body) {
       const std::string_view raw = model.raw_json();
       model.reset();
       const std::string_view id = model["id"].get_string();
-      list.models.push_back({std::string(id), std::string(raw)});
+      models.list.push_back({std::string(id), std::string(raw)});
       bool simulated = false;
       const bool says = !model["simulated"].get_bool().get(simulated);
-      list.simulated = list.simulated || (says && simulated);
+      models.simulated = models.simulated || (says && simulated);
     }
   } catch (const simdjson::simdjson_error&) {
     return {};
   }
-  return list;
+  return models;
 }
 
 Abilities parse_abilities(const std::string& body) {
@@ -90,16 +90,13 @@ void rethrow(std::exception_ptr error) {
 BackendMonitor::BackendMonitor(asio::io_context& io, Intervals intervals, Events events)
     : io_(io), intervals_(intervals), events_(std::move(events)) {}
 
-void BackendMonitor::add(std::shared_ptr<const Endpoint> endpoint, const ConfiguredModels& models) {
+void BackendMonitor::add(std::shared_ptr<const Endpoint> endpoint) {
   const BackendId id = endpoint->id;
   if (id >= watched_.size()) watched_.resize(id + 1);
   watched_[id] = std::make_shared<Watched>(Watched{.endpoint = std::move(endpoint),
                                                    .timer = asio::steady_timer(io_),
                                                    .metrics_timer = asio::steady_timer(io_)});
-  models_->expect(id, models);
-  if (!started_) return;
-  publish_models();
-  start_watching(watched_[id]);
+  if (started_) start_watching(watched_[id]);
 }
 
 void BackendMonitor::set_endpoint(std::shared_ptr<const Endpoint> endpoint) {
@@ -112,18 +109,8 @@ void BackendMonitor::set_endpoint(std::shared_ptr<const Endpoint> endpoint) {
   watched.timer.cancel();
 }
 
-void BackendMonitor::set_models(BackendId backend, const std::vector<std::string>& names) {
-  models_->configure(backend, names);
-  publish_models();
-}
-
-void BackendMonitor::publish_models() {
-  events_.on_models(std::make_shared<ModelTable>(*models_));
-}
-
 void BackendMonitor::start() {
   started_ = true;
-  publish_models();
   for (const WatchedPtr& watched : watched_) start_watching(watched);
 }
 
@@ -151,7 +138,11 @@ void BackendMonitor::report_failure(BackendId backend, bool unreachable) {
     events_.on_doubt(backend);
     if (unreachable) {
       watched.problem = "it refuses connections";
-      if (watched.tracker.on_unreachable()) tell_health(watched);
+      if (watched.tracker.on_unreachable()) {
+        tell(watched, BackendEvent::kCallFailed);
+      } else {
+        events_.on_problem(backend, watched.problem);
+      }
     }
     watched.timer.cancel();
   });
@@ -202,9 +193,7 @@ void BackendMonitor::Watched::answer(std::vector<Tell>& asked) const {
 void BackendMonitor::retire(BackendId backend) {
   Watched& watched = *watched_[backend];
   watched.problem = "it has ended";
-  if (watched.tracker.on_unreachable()) tell_health(watched);
-  models_->retire(backend);
-  publish_models();
+  watched.tracker.on_unreachable();
   end_watching(watched);
 }
 
@@ -213,8 +202,6 @@ void BackendMonitor::remove(BackendId backend) {
   end_watching(watched);
   watched.removed = true;
   watched.tracker.on_unreachable();
-  models_->remove(backend);
-  publish_models();
 }
 
 void BackendMonitor::end_watching(Watched& watched) {
@@ -223,12 +210,6 @@ void BackendMonitor::end_watching(Watched& watched) {
   watched.answer(watched.asking);
   watched.timer.cancel();
   watched.metrics_timer.cancel();
-}
-
-bool BackendMonitor::any_ready() const {
-  return std::any_of(watched_.begin(), watched_.end(), [](const WatchedPtr& watched) {
-    return !watched->retired && watched->tracker.health() == Health::kReady;
-  });
 }
 
 Task<void> BackendMonitor::watch(WatchedPtr of) {
@@ -245,10 +226,15 @@ Task<void> BackendMonitor::watch(WatchedPtr of) {
       co_await learn_models(watched);  // without an answer the old list stands
     }
     if (stopped_ || watched.retired) break;
-    watched.problem = std::move(reply.problem);
+    const bool other_problem = std::exchange(watched.problem, reply.problem) != reply.problem;
     const TimePoint now = std::chrono::steady_clock::now();
-    if (watched.tracker.on_probe(reply.result, now, intervals_.patience)) tell_health(watched);
+    const bool changed = watched.tracker.on_probe(reply.result, now, intervals_.patience);
     const bool ready = watched.is_ready();
+    if (changed) {
+      tell(watched, ready ? BackendEvent::kProbePassed : BackendEvent::kProbeFailed);
+    } else if (other_problem) {
+      events_.on_problem(watched.endpoint->id, watched.problem);
+    }
     watched.answer(watched.awaiting);
     if (ready && !watched.abilities_known) co_await learn_abilities(watched);
     if (!watched.asking.empty()) continue;
@@ -282,7 +268,7 @@ Task<BackendMonitor::Reply> BackendMonitor::ask_for_life(Watched& watched, Durat
   HealthPath& health = watched.health_path;
   if (!watched.is_ready()) health.forget();
   std::string path = health.begin({.path = at->health_path,
-                                   .has_models = !models_->configured(at->id).names.empty(),
+                                   .has_models = events_.configured(at->id).any,
                                    .has_key = !at->api_key.empty()});
   while (true) {
     Reply reply = co_await get(at, path, time);
@@ -309,23 +295,22 @@ Task<BackendMonitor::Reply> BackendMonitor::learn_models(Watched& watched) {
   if (!success && !is_listless(reply.status, has_key)) co_return reply;
   const bool keyed = reply.status == 401 && !has_key;
   set_keyed(watched, keyed);
-  const ModelList list = success ? parse_models(reply.body) : ModelList{};
-  watched.simulated = list.simulated;
-  const ConfiguredModels& configured = models_->configured(at->id);
-  bool is_new = false;
-  if (!list.models.empty()) {
-    is_new = models_->set(at->id, list.models);
-  } else if (keyed && (configured.always || configured.names.empty())) {
+  Models models = success ? parse_models(reply.body) : Models{};
+  events_.on_simulated(at->id, models.simulated);
+  const ConfiguredModels configured = events_.configured(at->id);
+  using Kind = ModelList::Kind;
+  if (!models.list.empty()) {
+    events_.on_models(at->id, {Kind::kListed, std::move(models.list)});
+  } else if (keyed && (configured.always || !configured.any)) {
     // Its clients have the key, we have not: their requests tell what it serves.
-    is_new = models_->set_anything(at->id);
-  } else if (!configured.names.empty()) {
-    is_new = models_->set_unlisted(at->id);
+    events_.on_models(at->id, {Kind::kWithheld});
+  } else if (configured.any) {
+    events_.on_models(at->id, {Kind::kUnlisted});
   } else {
     reply.result = ProbeResult::kNotReady;
     reply.problem = (success ? "its /v1/models names no model" : reply.problem) + kNameThem;
     co_return reply;
   }
-  if (is_new) publish_models();
   co_return Reply{ProbeResult::kOk, {}, {}, 200};
 }
 
@@ -367,8 +352,8 @@ Task<void> BackendMonitor::watch_metrics(WatchedPtr of) {
   }
 }
 
-void BackendMonitor::tell_health(const Watched& watched) {
-  events_.on_health(watched.endpoint->id, watched.tracker.health(), watched.problem);
+void BackendMonitor::tell(const Watched& watched, BackendEvent event) {
+  events_.on_event(watched.endpoint->id, event, watched.problem);
 }
 
 Task<BackendMonitor::Reply> BackendMonitor::get(std::shared_ptr<const Endpoint> at,

@@ -17,11 +17,11 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 
-#include "backends/endpoint.h"
+#include "backends/backend.h"
 #include "backends/health/engine_metrics.h"
 #include "backends/health/health_path.h"
 #include "backends/health/health_tracker.h"
-#include "backends/health/model_table.h"
+#include "backends/life_cycle.h"
 #include "backends/net/task.h"
 
 namespace batchproxy {
@@ -33,6 +33,12 @@ struct Abilities {
   bool keyed = false;         // it keeps its models to holders of a key that we have not
 };
 
+// Which names of models the configuration gives a backend.
+struct ConfiguredModels {
+  bool any = false;
+  bool always = false;  // they count beside what it says
+};
+
 class BackendMonitor {
  public:
   struct Intervals {
@@ -41,9 +47,10 @@ class BackendMonitor {
     Duration patience = std::chrono::seconds(10);  // before silence is believed
   };
   struct Events {
-    // `why` says what is wrong when it is not ready.
-    std::function<void(BackendId, Health, const std::string& why)> on_health;
-    std::function<void(ModelTablePtr)> on_models;
+    // It is believed to be fit for work, or not any more; `why` says what is wrong then.
+    std::function<void(BackendId, BackendEvent, const std::string& why)> on_event;
+    // What it says it serves; told before it is said to be fit for work, and each time it is read.
+    std::function<void(BackendId, ModelList)> on_models;
     // Each time it comes up, and when it has begun or ceased to ask for a key.
     std::function<void(BackendId, const Abilities&)> on_abilities;
     // Nothing when its metrics could not be read.
@@ -52,25 +59,32 @@ class BackendMonitor {
     std::function<std::uint64_t(BackendId)> answered;
     // A probe could not connect, or a call has failed: it may be at another address by now.
     std::function<void(BackendId)> on_doubt = [](BackendId) {};
+    // Its problem() is another, and nothing else is.
+    std::function<void(BackendId, const std::string& why)> on_problem = [](BackendId,
+                                                                           const std::string&) {};
+    // Whether it says of its models that they are simulated, as batchproxy's own engine does; told
+    // each time they are read.
+    std::function<void(BackendId, bool)> on_simulated = [](BackendId, bool) {};
+    // Asked: what is configured.
+    std::function<ConfiguredModels(BackendId)> configured = [](BackendId) {
+      return ConfiguredModels{};
+    };
   };
 
   BackendMonitor(asio::io_context& io, Intervals intervals, Events events);
 
   // Watches a backend from start(), or from now on if that was before. It may take the place of one
   // that was removed.
-  void add(std::shared_ptr<const Endpoint> endpoint, const ConfiguredModels& models = {});
+  void add(std::shared_ptr<const Endpoint> endpoint);
   // It stays, and is talked to otherwise from the next question on, which comes at once.
   void set_endpoint(std::shared_ptr<const Endpoint> endpoint);
-  // It stays, and other names are configured for it.
-  void set_models(BackendId backend, const std::vector<std::string>& names);
   void start();
   void stop();
   // Looks at all of them at once, and at what they serve.
   void look_again();
   void set_intervals(const Intervals& intervals) { intervals_ = intervals; }
 
-  // It has ended, and nobody starts it again. What it served stays known, so that requests for it
-  // wait, as for any that is down.
+  // It has ended, and nobody starts it again.
   void retire(BackendId backend);
   // It is no backend any more; nothing is told about it from now on.
   void remove(BackendId backend);
@@ -97,9 +111,6 @@ class BackendMonitor {
   Health health(BackendId backend) const { return watched_[backend]->tracker.health(); }
   // Why it is not ready, in words; empty while it is.
   const std::string& problem(BackendId backend) const { return watched_[backend]->problem; }
-  // It says of its models that they are: batchproxy's own simulated engine does.
-  bool simulated(BackendId backend) const { return watched_[backend]->simulated; }
-  bool any_ready() const;
 
  private:
   struct Watched {
@@ -118,7 +129,6 @@ class BackendMonitor {
     bool in_doubt = false;  // a probe is under way that may take longer than others
     bool abilities_known = false;
     bool keyed = false;
-    bool simulated = false;
     asio::ip::tcp::endpoint worked{};  // the address of the last connection
     TimePoint models_due{};            // to be read again
     std::vector<Tell> asking{};        // to be told by the next probe
@@ -143,17 +153,15 @@ class BackendMonitor {
   Task<Reply> look_for_life(Watched& watched);
   Task<Reply> ask_for_life(Watched& watched, Duration time);
   void set_keyed(Watched& watched, bool keyed);
-  void publish_models();
   Task<void> refresh(WatchedPtr of);
   void end_refresh();
   Task<void> learn_abilities(Watched& watched);
-  void tell_health(const Watched& watched);
+  void tell(const Watched& watched, BackendEvent event);
 
   asio::io_context& io_;
   Intervals intervals_;
   const Events events_;
-  std::vector<WatchedPtr> watched_;  // by BackendId
-  std::shared_ptr<ModelTable> models_ = std::make_shared<ModelTable>();
+  std::vector<WatchedPtr> watched_;   // by BackendId
   std::vector<Done> refreshing_for_;  // who waits for it
   std::size_t refreshing_ = 0;        // parts of it that are under way
   TimePoint next_refresh_{};          // not before

@@ -1,4 +1,4 @@
-// backends/health/model_table.cc - see model_table.h.
+// backends/health/model_table.cc - first what backends say, then what is configured for them.
 #include "backends/health/model_table.h"
 
 #include <algorithm>
@@ -10,98 +10,45 @@ namespace batchproxy {
 
 namespace {
 
-// The objects of models of which no more is known than their names.
-std::vector<ModelTable::Served> plain(const std::vector<std::string>& names) {
-  std::vector<ModelTable::Served> models;
-  for (const std::string& name : names) {
-    models.push_back({name, R"({"id":)" + boost::json::serialize(name) +
-                                R"(,"object":"model","created":0,"owned_by":"batchproxy"})"});
-  }
-  return models;
+// The object of a model of which no more is known than its name.
+std::string plain_object(const std::string& name) {
+  return R"({"id":)" + boost::json::serialize(name) +
+         R"(,"object":"model","created":0,"owned_by":"batchproxy"})";
+}
+
+// Whether what is configured for a backend counts beside what it says.
+bool keeps_configured(const BackendRecord& backend) {
+  return backend.origin == BackendOrigin::kLaunched || backend.served.models.empty();
 }
 
 }  // namespace
 
-void ModelTable::expect(BackendId backend, const ConfiguredModels& configured) {
-  backends_[backend] = {configured, {}};
-  all_.insert(backend);
-  silent_.insert(backend);
-  anything_.erase(backend);
-  has_changed();
-}
-
-void ModelTable::configure(BackendId backend, const std::vector<std::string>& names) {
-  Backend& of = backends_[backend];
-  of.configured.names = names;
-  if (of.unlisted) of.said = plain(names);
-  has_changed();
-}
-
-bool ModelTable::set(BackendId backend, const std::vector<Served>& models) {
-  Backend& of = backends_[backend];
-  if (!of.unlisted && has_spoken(backend) && of.said == models) return false;
-  of.unlisted = false;
-  hear(backend, models);
-  return true;
-}
-
-bool ModelTable::set_unlisted(BackendId backend) {
-  Backend& of = backends_[backend];
-  if (of.unlisted && has_spoken(backend)) return false;
-  of.unlisted = true;
-  hear(backend, plain(of.configured.names));
-  return true;
-}
-
-bool ModelTable::set_anything(BackendId backend) {
-  if (anything_.contains(backend)) return false;
-  set(backend, {});
-  anything_.insert(backend);
-  has_changed();
-  return true;
-}
-
-bool ModelTable::has_spoken(BackendId backend) const {
-  return all_.contains(backend) && !silent_.contains(backend) && !anything_.contains(backend);
-}
-
-void ModelTable::hear(BackendId backend, std::vector<Served> models) {
-  backends_[backend].said = std::move(models);
-  all_.insert(backend);
-  silent_.erase(backend);
-  anything_.erase(backend);
-  has_changed();
-}
-
-void ModelTable::retire(BackendId backend) {
-  silent_.erase(backend);
-  has_changed();
-}
-
-void ModelTable::remove(BackendId backend) {
-  backends_.erase(backend);
-  for (BackendSet* set : {&all_, &silent_, &anything_}) set->erase(backend);
-  has_changed();
-}
-
-void ModelTable::has_changed() {
-  ++version_;
-  sets_.clear();
-  entries_.clear();
-  const auto add = [this](BackendId id, const std::string& name, const std::string& json) {
-    const auto [known, is_new] = sets_.try_emplace(name);
-    known->second.insert(id);
-    if (is_new) return entries_.push_back({name, json});
-    Entry& entry = *std::ranges::find(entries_, name, &Entry::name);
-    if (entry.json.empty()) entry.json = json;
-  };
-  for (const auto& [id, backend] : backends_) {
-    for (const Served& model : backend.said) add(id, model.id, model.json);
+ModelTable::ModelTable(const std::vector<BackendPtr>& backends, std::uint64_t version)
+    : version_(version) {
+  using Kind = ModelList::Kind;
+  for (const BackendPtr& backend : backends) {
+    if (!backend->is_present()) continue;
+    const BackendId id = backend->id();
+    const Kind kind = backend->served.kind;
+    all_.insert(id);
+    if (kind == Kind::kWithheld) anything_.insert(id);
+    if (kind == Kind::kUntold && backend->state != BackendState::kFailed) complete_ = false;
+    for (const ServedModel& model : backend->served.models) add(id, model.id, model.json);
+    if (kind != Kind::kUnlisted) continue;
+    for (const std::string& name : backend->models) add(id, name, plain_object(name));
   }
-  for (const auto& [id, backend] : backends_) {
-    if (backend.tells() && !backend.configured.always) continue;
-    for (const std::string& name : backend.configured.names) add(id, name, {});
+  for (const BackendPtr& backend : backends) {
+    if (!backend->is_present() || !keeps_configured(*backend)) continue;
+    for (const std::string& name : backend->models) add(backend->id(), name, {});
   }
+}
+
+void ModelTable::add(BackendId backend, const std::string& name, const std::string& json) {
+  const auto [known, is_new] = sets_.try_emplace(name);
+  known->second.insert(backend);
+  if (is_new) return entries_.push_back({name, json});
+  Entry& entry = *std::ranges::find(entries_, name, &Entry::name);
+  if (entry.json.empty()) entry.json = json;
 }
 
 BackendSet ModelTable::find(std::string_view model) const {
@@ -110,7 +57,7 @@ BackendSet ModelTable::find(std::string_view model) const {
   return it == sets_.end() ? anything_ : it->second;
 }
 
-std::string ModelTable::names(BackendSet among) const {
+std::string ModelTable::names(const BackendSet& among) const {
   std::string names;
   for (const Entry& entry : entries_) {
     if ((sets_.at(entry.name) & among).empty()) continue;

@@ -20,7 +20,7 @@ namespace batchproxy {
 namespace {
 
 constexpr std::size_t kMaxPieces = 16;  // of one gathered write
-constexpr int kReadsPerTurn = 16;       // of what nobody wants any more
+constexpr int kReadsPerTurn = 16;       // while dropping what a lingering peer still sends
 
 ErrorCode last_error() {
   return {errno, boost::system::system_category()};
@@ -38,7 +38,7 @@ ErrorCode Connection::start(int socket) {
   return error;
 }
 
-// What a try that failed has left behind.
+// Drops the socket of a failed attempt, so that connect() can be called again.
 void Connection::forget_try() {
   forget_socket();
   readable_ = read_until_empty_ = connecting_expired_ = false;
@@ -63,7 +63,7 @@ Task<ErrorCode> Connection::connect(const asio::ip::tcp::endpoint& to) {
 }
 
 void Connection::on_ready(Ready ready) {
-  const Ptr self = shared_from_this();  // whom we wake may let go of us
+  const Ptr self = shared_from_this();  // the woken coroutine may drop the last other reference
   read_until_empty_ = read_until_empty_ || ready.read_until_empty;
   readable_ = readable_ || ready.readable;
   if (ready.writable) writer_.wake();
@@ -78,7 +78,7 @@ void Connection::on_abandoned() {
   close();
 }
 
-// Looks without taking: bytes may be the start of the client's next request, which is not ours yet.
+// Looks without taking: the bytes may begin the client's next request, which is read in its turn.
 Connection::Peek Connection::peek() {
   char byte = 0;
   const ssize_t n = ::recv(socket_, &byte, 1, MSG_PEEK);
@@ -121,8 +121,8 @@ bool Connection::may_read() {
 }
 
 void Connection::on_expired() {
-  // The socket takes more only when a good part of its buffer is free: that a slow peer reads at
-  // all shows in what is left of it.
+  // A socket reports that it takes more only when a good part of its buffer is free. So a slow
+  // peer is seen to read by the count of unsent bytes, and its stall time begins anew.
   if (write_stall_ > Duration::zero()) {
     const int left = unsent();
     if (std::exchange(unsent_, left) > left) return expire_in(write_stall_);
@@ -205,11 +205,11 @@ void Connection::on_peer_gone(std::function<void()> gone) {
 
 void Connection::close(Closed why) {
   if (!is_open()) return;
-  const Ptr self = std::move(lingering_);  // it may be all that kept us
+  const Ptr self = std::move(lingering_);  // maybe the last reference to this connection
   closed_ = why;
   clear();
   forget_socket();
-  // Later, not from in here: whoever closes us must not find its reader's work done on return.
+  // From the event loop, not from here: close() must return before a woken reader runs.
   if (reader_.is_waiting()) reader_.wake_later(executor());
   if (writer_.is_waiting()) writer_.wake_later(executor());
   if (auto gone = std::exchange(gone_, {}); gone && why != Closed::kByUs) gone();
@@ -229,8 +229,8 @@ void Connection::close_lingering(Duration patience) {
   if (readable_) drop_unread();
 }
 
-// Until there is nothing left for now, or the peer has ended, which closes us. One who sends as
-// fast as we read must not keep the thread.
+// Reads and drops until nothing is left for now, or until the peer ends, which closes us. After
+// kReadsPerTurn reads the event loop gets its turn: a fast peer must not keep the thread.
 void Connection::drop_unread() {
   std::array<char, 4096> dropped;
   for (int reads = 0; readable_ && !dropping_ && reads < kReadsPerTurn; ++reads) {

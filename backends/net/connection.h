@@ -1,10 +1,10 @@
 // backends/net/connection.h - Connection: one TCP connection, client's or backend's, that costs
 // nothing while idle and notices at any time that its peer has left.
 //
-// The thread's Poller reports all the time, so no buffer is held while nothing arrives, and a peer
-// that closes is seen also while we are busy with its request (or while a pooled connection rests),
-// unless it had sent more before that. Writes are tried at once and only wait when the socket is
-// full.
+// The thread's Poller reports at any time, so an idle connection holds no buffer. A peer that
+// closes is seen while its request is being worked on, and while a pooled connection is idle,
+// unless unread bytes lie before its end. Writes are tried at once; they wait only while the
+// socket is full.
 //
 // Threading: confined to the I/O thread whose Poller it was made with.
 #pragma once
@@ -110,11 +110,11 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   bool has_unread();
   // Whether bytes have come, and not just the peer's end.
   bool has_bytes() { return is_open() && peek() == Peek::kBytes; }
-  // The peer's IP address; empty when that is not to be had any more.
+  // The peer's IP address; empty once the socket has lost it.
   std::string peer_address() const;
-  asio::ip::tcp::endpoint peer() const;  // its address; an empty one likewise
+  asio::ip::tcp::endpoint peer() const;  // address and port; empty likewise
   int descriptor() const { return socket_; }
-  // A note of whoever keeps it; 0 at first.
+  // A number that the connection's owner may keep with it (the pool: its address); 0 at first.
   void set_mark(std::uint32_t mark) { mark_ = mark; }
   std::uint32_t mark() const { return mark_; }
   IoExecutor executor() { return poller_.executor(); }

@@ -1,9 +1,9 @@
 // backends/net/deadline.h - many deadlines on one timer.
 //
-// Nearly every deadline is cleared, or put off, before it comes, so that must cost next to nothing:
-// a deadline stays where it is in an ordered set, and only when its place there has come is it
-// looked whether it still stands, and for when. The one Asio timer of the thread is only ever moved
-// closer; when it fires too early it is set again for the next place.
+// Nearly every deadline is cleared, or put off, before it comes, so both must cost next to nothing.
+// A deadline keeps its place in an ordered set when it is cleared or put off. When its place comes,
+// it is put aside, moved to its new place, or expired. The thread's one Asio timer is only ever
+// moved closer; when it fires too early it is set again for the next place.
 //
 // Threading: confined to one I/O thread.
 #pragma once

@@ -48,7 +48,7 @@ ErrorCode Poller::add(int socket, Pollable& owner) {
 }
 
 void Poller::remove(int socket, Pollable& owner) {
-  // Closing would do, but for a child that is just being made and has the socket, too, until then.
+  // close() alone would do, if a child process that is being spawned did not hold the socket too.
   ::epoll_ctl(set_.native_handle(), EPOLL_CTL_DEL, socket, nullptr);
   owners_.erase(owners_.iterator_to(owner));
   for (epoll_event& event : pending_) {
@@ -69,15 +69,15 @@ void Poller::dispatch() {
   while (!pending_.empty()) {
     const epoll_event event = pending_.front();
     pending_ = pending_.subspan(1);
-    if (event.data.ptr == nullptr) continue;  // removed by one before it
+    if (event.data.ptr == nullptr) continue;  // removed by an earlier owner's on_ready()
     const bool ended = (event.events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
     const Pollable::Ready ready{.readable = ended || (event.events & EPOLLIN) != 0,
                                 .writable = ended || (event.events & EPOLLOUT) != 0,
                                 .read_until_empty = ended || (event.events & EPOLLPRI) != 0};
     try {
       static_cast<Pollable*>(event.data.ptr)->on_ready(ready);
-    } catch (
-        ...) {  // a report is made once: the others must have theirs before the loop hears of it
+    } catch (...) {
+      // Each report is made once, so the other owners get theirs before the loop sees this error.
       asio::post(executor(), [error = std::current_exception()] { std::rethrow_exception(error); });
     }
   }

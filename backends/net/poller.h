@@ -2,9 +2,10 @@
 //
 // Asio's own sockets ask the kernel anew for every wait, which is two system calls a request. Here
 // a socket is registered once, edge-triggered, in an epoll set that Asio watches as one descriptor:
-// it is asked anew once for all that became ready together (docs/PERFORMANCE.md). What that asks of
-// an owner: a report is made once, so it must remember that it is readable until a read has said
-// otherwise.
+// the kernel is asked once for all sockets that became ready together (docs/PERFORMANCE.md).
+//
+// Each report is made once. So an owner must remember that its socket is readable, until a read
+// finds it empty.
 //
 // Threading: confined to the I/O thread whose io_context it was made on. That io_context does not
 // run out of work.
@@ -30,9 +31,10 @@ class Pollable : public boost::intrusive::list_base_hook<> {
     // one, at which a read stops.
     bool read_until_empty = false;
   };
-  // It may remove, or destroy, any Pollable, itself too.
+  // The owner may remove or destroy any Pollable in here, itself included.
   virtual void on_ready(Ready ready) = 0;
-  // The thread ends, and nothing will ever be ready again. Has been removed; may do the same.
+  // The thread ends: nothing will be reported any more, and the owner has been removed already. It
+  // may destroy any Pollable, itself included.
   virtual void on_abandoned() = 0;
 
  protected:

@@ -3,6 +3,8 @@
 // Holds the coroutine's own handler, of its concrete type, and needs no coroutine of its own:
 // sleeping allocates nothing.
 //
+// The handler's type is Asio's own (asio::detail): a Boost that renames it fails to compile here.
+//
 // Threading: confined to one I/O thread.
 #pragma once
 

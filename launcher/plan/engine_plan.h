@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "batcher/backend_set.h"
 #include "configs/options.h"
 #include "launcher/plan/gpu.h"
 #include "launcher/result.h"
@@ -25,9 +26,10 @@ struct EnvironmentChanges {
 };
 
 struct EnginePlan {
-  int index = 0;
-  std::string name;   // "engine-0"; also the log file's name
-  std::string model;  // what is loaded: a Hugging Face id or a directory
+  int index = 0;          // among the engines, for its name and its command
+  BackendId backend = 0;  // that it will be
+  std::string name;       // "engine-0"; also the log file's name
+  std::string model;      // what is loaded: a Hugging Face id or a directory
   std::vector<std::string>
       served_names;  // what clients may send as `model`; a command may have none
   Gpus gpus;         // empty when the engine is not pinned to any

@@ -57,35 +57,48 @@ BackendSet unseen(const AdapterOrder& order, const ModelTable& models, BackendSe
   return served == models.by_name().end() ? BackendSet() : done & served->second;
 }
 
+// What is not up cannot be asked. Nobody need wait for it to come back with the adapter: it comes
+// without, or says then that it has it.
+void forget_where_down(const AdapterHooks& hooks, const AdapterReport& report,
+                       const std::vector<BackendPtr>& engines) {
+  for (std::size_t i = 0; i < engines.size(); ++i) {
+    if (report.outcomes[i].kind != AdapterOutcome::Kind::kNotUp) continue;
+    hooks.forget_model(engines[i]->id(), report.order.name);
+  }
+}
+
 }  // namespace
 
 Task<AdapterReport> carry_out(asio::io_context& io, const AdapterHooks& hooks, AdapterOrder order) {
   using Kind = AdapterOutcome::Kind;
-  const std::vector<AdapterSite> sites = hooks.sites();
-  AdapterReport report{std::move(order), std::vector<AdapterOutcome>(sites.size())};
+  const RosterPtr roster = hooks.roster();
+  const std::vector<BackendPtr>& engines = roster->present();
+  AdapterReport report{std::move(order), std::vector<AdapterOutcome>(engines.size())};
   Round round;
-  for (std::size_t i = 0; i < sites.size(); ++i) {
-    if (!sites[i].up) {
-      report.outcomes[i] = not_up(sites[i].endpoint->name, sites[i].problem);
+  for (std::size_t i = 0; i < engines.size(); ++i) {
+    if (!engines[i]->is_ready()) {
+      report.outcomes[i] = not_up(engines[i]->name(), engines[i]->why);
       continue;
     }
     ++round.left;
     asio::co_spawn(io.get_executor(),
-                   ask(io, report.order, sites[i].endpoint, report.outcomes[i], round), &rethrow);
+                   ask(io, report.order, engines[i]->endpoint, report.outcomes[i], round),
+                   &rethrow);
   }
   if (round.left > 0) co_await round.done.wait();
 
   BackendSet done;
-  for (std::size_t i = 0; i < sites.size(); ++i) {
-    if (report.outcomes[i].kind == Kind::kDone) done.insert(sites[i].endpoint->id);
+  for (std::size_t i = 0; i < engines.size(); ++i) {
+    if (report.outcomes[i].kind == Kind::kDone) done.insert(engines[i]->id());
   }
+  if (!report.order.load && !done.empty()) forget_where_down(hooks, report, engines);
   for (int looks = 0; looks < kLooks && !done.empty(); ++looks) {
     if (looks > 0) co_await sleep(io, kLookAgain);
     co_await look(io, hooks);
-    done = unseen(report.order, *hooks.models(), done);
+    done = unseen(report.order, *hooks.roster()->models(), done);
   }
-  for (std::size_t i = 0; i < sites.size(); ++i) {
-    if (!done.contains(sites[i].endpoint->id) || report.outcomes[i].kind != Kind::kDone) continue;
+  for (std::size_t i = 0; i < engines.size(); ++i) {
+    if (!done.contains(engines[i]->id()) || report.outcomes[i].kind != Kind::kDone) continue;
     AdapterOutcome& outcome = report.outcomes[i];
     outcome.kind = Kind::kFailed;
     outcome.message = std::string("its /v1/models ") +

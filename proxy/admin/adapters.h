@@ -6,28 +6,20 @@
 
 #include <functional>
 #include <memory>
-#include <string>
-#include <vector>
+#include <string_view>
 
-#include "backends/endpoint.h"
-#include "backends/health/model_table.h"
 #include "backends/net/task.h"
+#include "backends/roster.h"
 #include "proxy/admin/adapter_report.h"
 
 namespace batchproxy {
 
-// An engine, and why it cannot be asked.
-struct AdapterSite {
-  std::shared_ptr<const Endpoint> endpoint;
-  bool up = false;
-  std::string problem{};  // while it is not up
-};
-
 struct AdapterHooks {
-  std::function<std::vector<AdapterSite>()> sites;
+  std::function<RosterPtr()> roster;  // as it is, with what was last read
   // Has what the engines serve read again: see BackendMonitor::refresh_models().
   std::function<void(std::function<void()>)> refresh_models;
-  std::function<ModelTablePtr()> models;  // as last read
+  // A backend serves it no more, as far as is known.
+  std::function<void(BackendId, std::string_view model)> forget_model;
 };
 
 // Takes as long as the slowest engine, two minutes at most, and the look at what they serve then.

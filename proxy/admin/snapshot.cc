@@ -200,7 +200,7 @@ void show(json::object&, const ByBackend&) {}  // see to_object()
 json::object to_object(const BackendSnapshot& backend) {
   json::object object{{"name", backend.name},
                       {"url", backend.url},
-                      {"state", to_string(backend.health)},
+                      {"state", to_string(backend.state)},
                       {"simulated", backend.simulated}};
   const BackendMetrics& metrics = backend;
   pfr::for_each_field(metrics, [&](const auto& metric) { show(object, metric); });
@@ -229,23 +229,11 @@ MetricRow row_of(std::vector<std::string_view> labels) {
 
 bool Snapshot::any_ready() const {
   return std::any_of(backends.begin(), backends.end(),
-                     [](const auto& backend) { return backend.health == Health::kReady; });
+                     [](const auto& backend) { return backend.state == BackendState::kReady; });
 }
 
 std::uint64_t Snapshot::finished_total() const {
   return std::accumulate(finished.begin(), finished.end(), std::uint64_t{0});
-}
-
-std::string_view to_string(Health health) {
-  switch (health) {
-    case Health::kUnknown:
-      return "starting";
-    case Health::kReady:
-      return "ready";
-    case Health::kUnready:
-      return "unready";
-  }
-  return "unknown";
 }
 
 std::string to_json(const Snapshot& now) {

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "backends/health/health_tracker.h"
+#include "backends/life_cycle.h"
 #include "proxy/admin/metrics.h"
 
 namespace batchproxy {
@@ -19,7 +19,7 @@ struct BackendSnapshot : BackendMetrics {
   BackendId id = 0;
   std::string name;
   std::string url;
-  Health health = Health::kUnknown;
+  BackendState state = BackendState::kConfigured;
   std::string problem{};  // why it is not ready, if we know
   bool simulated = false;
   std::string gpus;  // "0,1"; empty for an engine that we did not start
@@ -37,8 +37,6 @@ struct Snapshot : Metrics {
   bool any_ready() const;
   std::uint64_t finished_total() const;
 };
-
-std::string_view to_string(Health health);
 
 std::string to_json(const Snapshot& snapshot);        // the body of /status
 std::string to_prometheus(const Snapshot& snapshot);  // the body of /metrics

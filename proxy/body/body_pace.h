@@ -1,7 +1,7 @@
 // proxy/body/body_pace.h - BodyPace: how long a client may take to send a body.
 //
-// Not a fixed time for the whole of it: a large body on a slow line is welcome, one that stands
-// still, or drips, is not. It holds memory and a descriptor for as long as it likes to.
+// There is no fixed time for a whole body: a large one on a slow line is welcome. A body that
+// stands still or drips is not, since it holds memory and a descriptor meanwhile.
 //
 // Threading: a value, confined to its owner's thread.
 #pragma once
@@ -34,7 +34,7 @@ class BodyPace {
   // Whether that deadline is one for the next byte, and not for the average.
   bool stands_still() const { return end_of_stall() <= end_of_average(); }
 
-  // It was not read for so long by our own choice: that does not count.
+  // We paused reading for so long; that time does not count against the client.
   void excuse(Duration pause) {
     start_ += pause;
     last_ += pause;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <random>
+#include <utility>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/executor_work_guard.hpp>
@@ -40,6 +41,11 @@ void end_on_error(std::exception_ptr error) {
   if (error) std::rethrow_exception(error);
 }
 
+// What its kept connections and the next calls to it must know.
+bool talked_to_otherwise(const Endpoint& before, const Endpoint& now) {
+  return before.addresses != now.addresses || before.api_key != now.api_key;
+}
+
 // A session may end by it.
 void for_each_session(IoThread& thread, void (Closable::*action)()) {
   for (auto it = thread.sessions.begin(); it != thread.sessions.end();) ((*it++).*action)();
@@ -51,7 +57,8 @@ DataPlane::DataPlane(Setup setup) : limits_(setup.settings, setup.threads), keys
   for (std::size_t i = 0; i < setup.threads; ++i) {
     auto thread = std::make_unique<IoThread>(setup.settings, limits_, i);
     thread->id_prefix = random_prefix(i);
-    thread->models = std::make_shared<ModelTable>();
+    thread->models = roster_->models();
+    thread->roster = roster_;
     thread->keys = keys_;
     thread->report_failure = setup.report_failure;
     thread->look_at = setup.look_at;
@@ -92,21 +99,38 @@ void DataPlane::start() {
   if (lane_io_) running_.emplace_back([this] { run_forever(*lane_io_); });
 }
 
-void DataPlane::add_backend(const BackendSite& site) {
-  const BackendId id = site.endpoint->id;
-  set_endpoint(site.endpoint);
-  if (id >= traits_.size()) traits_.resize(id + 1);
-  traits_[id] = {.max_num_seqs = site.max_num_seqs};
-  lane_->add_backend(id, traits_[id]);
+void DataPlane::publish(RosterPtr roster) {
+  const RosterPtr last = std::exchange(roster_, std::move(roster));
+  for (const BackendPtr& backend : roster_->all()) {
+    const BackendRecord* before = last->find(backend->id());
+    if (before == backend.get()) continue;
+    if (before != nullptr && before->generation != backend->generation) before = nullptr;
+    if (before == nullptr || talked_to_otherwise(*before->endpoint, *backend->endpoint)) {
+      set_endpoint(backend->endpoint);
+    }
+    tell_lane(*backend, before);
+  }
+  on_every_thread([roster = roster_](IoThread& thread) {
+    thread.roster = roster;
+    thread.models = roster->models();
+  });
+  if (last->models() != roster_->models()) lane_->set_routes(make_routes(*roster_->models()));
 }
 
-void DataPlane::set_endpoint(std::shared_ptr<const Endpoint> endpoint) {
+// `before`: as it was told last; null for one that is new.
+void DataPlane::tell_lane(const BackendRecord& backend, const BackendRecord* before) {
+  const BackendId id = backend.id();
+  if (before == nullptr) {
+    lane_->add_backend(id, backend.traits);
+  } else if (before->traits != backend.traits) {
+    lane_->set_backend(id, backend.traits);
+  }
+  const bool was_ready = before != nullptr && before->is_ready();
+  if (was_ready != backend.is_ready()) lane_->set_up(id, backend.is_ready());
+}
+
+void DataPlane::set_endpoint(const EndpointPtr& endpoint) {
   on_every_thread([endpoint](IoThread& thread) { thread.upstreams.set(endpoint); });
-}
-
-void DataPlane::resize_backend(BackendId backend, std::uint32_t max_num_seqs) {
-  traits_[backend].max_num_seqs = max_num_seqs;
-  lane_->set_backend(backend, traits_[backend]);
 }
 
 void DataPlane::set_settings(const DataPathSettings& settings, const SchedulerOptions& scheduler) {
@@ -117,42 +141,13 @@ void DataPlane::set_settings(const DataPathSettings& settings, const SchedulerOp
   lane_->set_options(scheduler);
 }
 
-void DataPlane::set_up(BackendId backend, bool up) {
-  lane_->set_up(backend, up);
-  on_every_thread([backend, up](IoThread& thread) {
-    if (up) {
-      thread.ready.insert(backend);
-    } else {
-      thread.ready.erase(backend);
-    }
-  });
-}
-
-void DataPlane::set_abilities(BackendId backend, const Abilities& abilities) {
-  traits_[backend].exact_usage = abilities.token_ids;
-  traits_[backend].chat_batches = abilities.chat_batches;
-  lane_->set_backend(backend, traits_[backend]);
-}
-
-void DataPlane::set_metrics(BackendId backend, const std::optional<EngineMetrics>& metrics) {
-  if (metrics && metrics->kv_tokens != traits_[backend].kv_tokens) {
-    traits_[backend].kv_tokens = metrics->kv_tokens;
-    lane_->set_backend(backend, traits_[backend]);
-  }
-  std::optional<EngineSample> sample;
-  if (metrics) sample = metrics->sample;
+void DataPlane::observe(BackendId backend, const std::optional<EngineSample>& sample) {
   lane_->observe(backend, sample);
 }
 
 void DataPlane::set_keys(ApiKeysPtr keys) {
   keys_ = keys;
   on_every_thread([keys](IoThread& thread) { thread.keys = keys; });
-}
-
-void DataPlane::set_models(ModelTablePtr models) {
-  // The threads first: what the lane then grants, they know.
-  on_every_thread([models](IoThread& thread) { thread.models = models; });
-  lane_->set_routes(make_routes(*models));
 }
 
 void DataPlane::drain() {
@@ -205,7 +200,7 @@ std::uint64_t DataPlane::load() const {
   return sum;
 }
 
-// `into.backends` is there already, each with its id and its health.
+// `into.backends` is there already, each with its id and its state.
 void DataPlane::collect(Snapshot& into) const {
   for (const auto& thread : threads_) {
     add(into, thread->metrics);
@@ -223,7 +218,7 @@ void DataPlane::collect(Snapshot& into) const {
   }
   for (BackendSnapshot& backend : into.backends) {
     static_cast<BackendMetrics&>(backend) = into.by_backend[backend.id];
-    backend.up = backend.health == Health::kReady ? 1 : 0;
+    backend.up = backend.state == BackendState::kReady ? 1 : 0;
     backend.inflight = lane.inflight[backend.id].load(std::memory_order_relaxed);
     backend.room = lane.room[backend.id].load(std::memory_order_relaxed);
     backend.breaker_open = lane.breaker_open[backend.id].load(std::memory_order_relaxed) ? 1 : 0;

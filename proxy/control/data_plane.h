@@ -13,9 +13,9 @@
 #include <vector>
 
 #include "backends/health/backend_monitor.h"
+#include "backends/roster.h"
 #include "batcher/lane.h"
 #include "proxy/admin/snapshot.h"
-#include "proxy/control/topology.h"
 #include "proxy/edge/listener.h"
 #include "proxy/request/io_thread.h"
 
@@ -43,18 +43,14 @@ class DataPlane {
   asio::ip::tcp::endpoint listen(const std::string& host_port, const MayHave& may_have);
   void start();
 
-  // Introduces a backend, or puts another in the place of one that has no calls any more. Nothing
-  // is sent to it before it is up.
-  void add_backend(const BackendSite& site);
-  // It stays, and is talked to otherwise.
-  void set_endpoint(std::shared_ptr<const Endpoint> endpoint);
-  void resize_backend(BackendId backend, std::uint32_t max_num_seqs);
-  void set_up(BackendId backend, bool up);
+  // These are the backends from now on. What is another than in the last roster is told to the lane
+  // and to the threads; who serves what to the threads first, so that they know what the lane then
+  // grants. One that takes the place of another has no calls of that any more.
+  void publish(RosterPtr roster);
   // From the next request on.
   void set_keys(ApiKeysPtr keys);
-  void set_models(ModelTablePtr models);
-  void set_abilities(BackendId backend, const Abilities& abilities);
-  void set_metrics(BackendId backend, const std::optional<EngineMetrics>& metrics);
+  // What a backend's metrics say, or nothing when they could not be read.
+  void observe(BackendId backend, const std::optional<EngineSample>& sample);
 
   // Other settings from now on; what is under way goes by the old ones.
   void set_settings(const DataPathSettings& settings, const SchedulerOptions& scheduler);
@@ -77,6 +73,8 @@ class DataPlane {
 
  private:
   void on_stall(const Stall& stall);
+  void tell_lane(const BackendRecord& backend, const BackendRecord* before);
+  void set_endpoint(const EndpointPtr& endpoint);
   void on_every_thread(const std::function<void(IoThread&)>& action);
   void stop();
 
@@ -86,7 +84,7 @@ class DataPlane {
   std::unique_ptr<Lane> lane_;
   Lane::OnStall told_of_stall_;
   ApiKeysPtr keys_;
-  std::vector<BackendTraits> traits_;  // as the lane has been told, by BackendId
+  RosterPtr roster_ = std::make_shared<const Roster>();  // as last published
   PoisonList poison_;
   std::vector<Acceptor> acceptors_;
   std::atomic<std::size_t> closed_acceptors_{0};

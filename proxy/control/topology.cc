@@ -43,15 +43,15 @@ Endpoint make_endpoint(std::size_t id, std::string name, std::string authority,
   return endpoint;
 }
 
-BackendSite running_server(std::size_t id, const std::string& authority, const std::string& key,
-                           const BackendOptions& options) {
-  BackendSite site;
+BackendRecord running_server(std::size_t id, const std::string& authority, const std::string& key,
+                             const BackendOptions& options) {
+  BackendRecord backend;
   Endpoint endpoint = make_endpoint(id, authority, authority, key);
   endpoint.health_path = *options.health_path;
-  site.endpoint = std::make_shared<Endpoint>(std::move(endpoint));
-  site.max_num_seqs = static_cast<std::uint32_t>(*options.max_num_seqs);
-  site.models = *options.models;
-  return site;
+  backend.endpoint = std::make_shared<Endpoint>(std::move(endpoint));
+  backend.traits.max_num_seqs = static_cast<std::uint32_t>(*options.max_num_seqs);
+  backend.models = *options.models;
+  return backend;
 }
 
 // No engine may get a port of ours. One that is picked at start is kept from them then.
@@ -68,7 +68,7 @@ void lease_gpus(Topology& topology) {
   for (const EnginePlan& plan : topology.plans) {
     for (const Gpu& gpu : plan.gpus) {
       if (auto lease = Lease::take("gpu-" + gpu.name())) {
-        topology.gpus.push_back(*std::move(lease));
+        topology.holdings.gpus.push_back(*std::move(lease));
       } else {
         taken += (taken.empty() ? "" : ",") + gpu.name();
       }
@@ -82,12 +82,12 @@ void lease_gpus(Topology& topology) {
 
 std::vector<std::string> add_engines(const Options& options, const std::string& self,
                                      Topology& topology) {
-  reserve_own_ports(options, topology.ports);
+  reserve_own_ports(options, topology.holdings.ports);
   PlanContext context;
   context.inherited = process_environment();
   context.self_executable = self;
   context.run_id = std::to_string(::getpid());
-  context.next_port = [&topology] { return topology.ports.take(); };
+  context.next_port = [&topology] { return topology.holdings.ports.take(); };
   if (needs_gpus(options)) {
     auto gpus =
         find_gpus(*options.proxy.launcher.gpus, lookup(context.inherited, "CUDA_VISIBLE_DEVICES"));
@@ -104,17 +104,19 @@ std::vector<std::string> add_engines(const Options& options, const std::string& 
   topology.missing =
       resolve_executables(topology.plans, lookup(context.inherited, "PATH").value_or(""));
   const bool keeps_alive = *options.proxy.launcher.engine != "command";
-  for (const EnginePlan& plan : topology.plans) {
-    BackendSite site;
-    Endpoint endpoint = make_endpoint(topology.sites.size(), plan.name,
-                                      plan.host + ":" + std::to_string(plan.port), "");
+  for (EnginePlan& plan : topology.plans) {
+    plan.backend = static_cast<BackendId>(topology.backends.size());
+    BackendRecord backend;
+    backend.origin = BackendOrigin::kLaunched;
+    Endpoint endpoint =
+        make_endpoint(plan.backend, plan.name, plan.host + ":" + std::to_string(plan.port), "");
     if (keeps_alive) endpoint.idle_time_to_live = kOwnIdle;
-    site.endpoint = std::make_shared<Endpoint>(std::move(endpoint));
-    site.max_num_seqs = static_cast<std::uint32_t>(plan.max_num_seqs);
-    site.gpus = join_gpus(plan.gpus);
-    site.models = plan.served_names;
-    site.simulated = *options.proxy.launcher.engine == "sim";
-    topology.sites.push_back(std::move(site));
+    backend.endpoint = std::make_shared<Endpoint>(std::move(endpoint));
+    backend.traits.max_num_seqs = static_cast<std::uint32_t>(plan.max_num_seqs);
+    backend.gpus = join_gpus(plan.gpus);
+    backend.models = plan.served_names;
+    backend.simulated = *options.proxy.launcher.engine == "sim";
+    topology.backends.push_back(std::move(backend));
   }
   return {};
 }
@@ -132,45 +134,45 @@ Environment process_environment() {
   return all;
 }
 
-std::vector<BackendSite> running_servers(const Options& options) {
-  std::vector<BackendSite> sites;
+std::vector<BackendRecord> running_servers(const Options& options) {
+  std::vector<BackendRecord> backends;
   if (backend_source(options) == BackendSource::kServerAndPort) {
     const WorkerOptions& worker = options.worker;
     const std::string authority =
         to_string(host_port_of(*worker.server, static_cast<std::uint16_t>(*worker.port)));
-    sites.push_back(running_server(0, authority, *worker.api_key, {}));
+    backends.push_back(running_server(0, authority, *worker.api_key, {}));
   }
-  if (backend_source(options) != BackendSource::kList) return sites;
+  if (backend_source(options) != BackendSource::kList) return backends;
   for (const BackendOptions& backend : *options.proxy.backends) {
     const BackendUrl url = parse_backend_url(*backend.url);
     if (!url.address) throw std::runtime_error(*backend.url + ": " + url.problem);
     // A file that boots its own engines has a key for show; any other's is for running ones.
     const bool shared = backend.api_key->empty() && !*options.worker.boot_local;
     const std::string& key = shared ? *options.worker.api_key : *backend.api_key;
-    sites.push_back(running_server(sites.size(), to_string(*url.address), key, backend));
+    backends.push_back(running_server(backends.size(), to_string(*url.address), key, backend));
   }
-  return sites;
+  return backends;
 }
 
-std::string open_logs(const Options& options, Topology& topology) {
+std::string open_logs(const Options& options, std::vector<EnginePlan>& plans, Holdings& holdings) {
   const std::string& directory = *options.proxy.launcher.log_directory;
-  auto logs = EngineLogs::open(directory, topology.plans);
+  auto logs = EngineLogs::open(directory, plans);
   if (!logs) return logs.error().text;
-  topology.logs = *std::move(logs);
+  holdings.logs = *std::move(logs);
   return "";
 }
 
 TopologyOrErrors make_topology(const Options& options, const std::string& self) {
-  Topology topology{{}, {}, PortAllocator(static_cast<int>(*options.proxy.launcher.port_base))};
+  Topology topology{{}, {}, {PortAllocator(static_cast<int>(*options.proxy.launcher.port_base))}};
   try {
-    topology.sites = running_servers(options);
+    topology.backends = running_servers(options);
     if (backend_source(options) == BackendSource::kLauncher) {
       if (auto errors = add_engines(options, self, topology); !errors.empty()) return errors;
     }
   } catch (const std::runtime_error& error) {
     return std::vector<std::string>{error.what()};
   }
-  if (topology.sites.size() > BackendSet::kMax) {
+  if (topology.backends.size() > BackendSet::kMax) {
     return std::vector<std::string>{"more than " + std::to_string(BackendSet::kMax) +
                                     " backends: run several proxies"};
   }

@@ -50,8 +50,8 @@ class ClientCap {
 
   const std::uint64_t limit_;
   std::atomic<std::uint64_t> clients_{0};
-  // Has been told to, and has its place still: until that is free, a newcomer whom another thread
-  // sees as well shall not cost a second one his.
+  // An idle client has been told to leave and still has its place. Until that place is free no
+  // second one is told, so that two threads do not close two clients for one newcomer.
   std::atomic<bool> one_leaves_{false};
   std::vector<Seat> seats_;
 };

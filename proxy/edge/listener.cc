@@ -15,7 +15,7 @@
 
 #include "backends/names/resolver.h"
 #include "configs/host_port.h"
-#include "proxy/edge/accept_trouble.h"
+#include "proxy/edge/accept_backoff.h"
 #include "proxy/edge/session.h"
 #include "proxy/terminal/port_holder.h"
 #include "proxy/wire/reply.h"
@@ -171,7 +171,7 @@ Task<void> pause_accepting(asio::io_context& io) {
 }
 
 Task<void> accept_clients(IoThread& thread, Acceptor& acceptor) {
-  AcceptTrouble trouble;
+  AcceptBackoff trouble;
   const auto now = [] { return std::chrono::steady_clock::now(); };
   const auto count = [&](int number) {
     const AcceptError why = number == EMFILE   ? AcceptError::kEmfile

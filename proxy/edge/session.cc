@@ -419,7 +419,7 @@ std::unique_ptr<const Session::Local> Session::answer_here(const ClientRequest& 
   const Handler handler = request.route->handler;
   if (handler == nullptr) return nullptr;
   const LocalResult answer = handler(
-      {*thread_.models, !thread_.ready.empty(), thread_.load, request.target, request.head_only});
+      {*thread_.models, !thread_.roster->ready().empty(), thread_.load, request.target, request.head_only});
   if (!answer) return nullptr;
   const bool keep_alive = request.keep_alive && !thread_.draining;
   std::string id;

@@ -109,7 +109,7 @@ Task<Errand::Ending> Errand::run() {
 void Errand::on_stuck() {
   BackendSet others = ticket_.backends;
   others.erase(ticket_.verdict.backend);
-  if ((others & thread_.ready).empty() || cancelled_ || second_) return;
+  if ((others & thread_.roster->ready()).empty() || cancelled_ || second_) return;
   if (!ticket_.streaming) {
     if (attempts_->may_ask_beside()) ask_elsewhere(others);
   } else if (attempts_->may_ask_anew()) {

@@ -21,6 +21,7 @@
 #include "backends/net/buffer.h"
 #include "backends/net/deadline.h"
 #include "backends/net/poller.h"
+#include "backends/roster.h"
 #include "batcher/lane.h"
 #include "proxy/admin/metrics.h"
 #include "proxy/body/body_intake.h"
@@ -140,11 +141,11 @@ struct IoThread {
   ListReader list_reader;
   AnswerChecker answer_checker;
 
-  ModelTablePtr models;        // the newest; replaced from outside by posting to `io`
-  ApiKeysPtr keys;             // null: none are asked for; likewise
-  BackendSet ready;            // backends whose servers are there; likewise
-  bool draining = false;       // answer, then close; likewise
-  bool shutting_down = false;  // answer at once that it is over; likewise
+  ModelTablePtr models;  // the newest; replaced from outside by posting to `io`
+  ApiKeysPtr keys;       // null: none are asked for; likewise
+  RosterPtr roster = std::make_shared<const Roster>();  // the backends, as last published; likewise
+  bool draining = false;                                // answer, then close; likewise
+  bool shutting_down = false;                           // answer at once that it is over; likewise
 
   PoisonList* poison = nullptr;  // shared by all threads
 

@@ -154,7 +154,7 @@ class MergedCall final : private Deadline, private InFlight {
   BackendId called() const override { return backend_; }
   // Its members are asked anew, each by itself, if anybody else can be.
   void on_stuck() override {
-    if ((others_ & thread_.ready).empty() || call_ == nullptr) return;
+    if ((others_ & thread_.roster->ready()).empty() || call_ == nullptr) return;
     stuck_ = true;
     call_->abort();
   }

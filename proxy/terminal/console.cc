@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <utility>
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -14,10 +15,12 @@ namespace batchproxy {
 
 namespace {
 
-std::string describe_engine(const BackendSite& site) {
-  std::string text = "http://" + site.endpoint->authority;
-  if (!site.gpus.empty()) text += (site.gpus.size() > 1 ? "  GPUs " : "  GPU ") + site.gpus;
-  if (site.simulated) text += "  (simulated engine)";
+std::string describe_engine(const BackendRecord& backend) {
+  std::string text = "http://" + backend.endpoint->authority;
+  if (!backend.gpus.empty()) {
+    text += (backend.gpus.size() > 1 ? "  GPUs " : "  GPU ") + backend.gpus;
+  }
+  if (backend.simulated) text += "  (simulated engine)";
   return text;
 }
 
@@ -33,36 +36,37 @@ void Console::line(std::string_view text) {
   write(board_ ? board_->line(shown) : shown + "\n");
 }
 
-void Console::engine(std::size_t index, std::string_view text, bool milestone, TimePoint now) {
+void Console::engine(const BackendRecord& engine, std::string_view text, bool milestone,
+                     TimePoint now) {
   if (board_) {
-    write(board_->update(index, printable(text), milestone, now));
+    write(board_->update(engine.id(), printable(text), milestone, now));
   } else if (milestone) {
-    line(fmt::format("engine-{}: {}", index, text));
+    line(fmt::format("{}: {}", engine.name(), text));
   }
 }
 
-void Console::banner(const Topology& topology, const std::string& listen,
+void Console::banner(const Roster& roster, const std::string& logs, const std::string& listen,
                      const std::string& admin) {
   line(fmt::format("batchproxy {}{}{}", BATCHPROXY_VERSION, options_.file.empty() ? "" : "  ",
                    options_.file));
   line(fmt::format("  listening  {}", listen));
   line(fmt::format("  admin      {}/status  {}/metrics", admin, admin));
-  for (const BackendSite& site : topology.sites) {
-    line(fmt::format("  {:<10} {}", site.endpoint->name, describe_engine(site)));
+  std::vector<EngineBoard::Engine> engines;
+  for (const BackendPtr& backend : roster.all()) {
+    line(fmt::format("  {:<10} {}", backend->name(), describe_engine(*backend)));
+    if (backend->origin == BackendOrigin::kLaunched)
+      engines.push_back({backend->id(), backend->name()});
   }
-  if (topology.plans.empty()) return;
-  const std::string& log = topology.plans.front().log_file;
-  line(fmt::format("starting {} engine{}; logs in {}", topology.plans.size(),
-                   topology.plans.size() == 1 ? "" : "s", log.substr(0, log.rfind('/'))));
-  std::vector<std::string> names;
-  for (const EnginePlan& plan : topology.plans) names.push_back(plan.name);
-  board_.emplace(std::move(names), ::isatty(STDOUT_FILENO) == 1);
+  if (engines.empty()) return;
+  line(fmt::format("starting {} engine{}; logs in {}", engines.size(),
+                   engines.size() == 1 ? "" : "s", logs));
+  board_.emplace(std::move(engines), ::isatty(STDOUT_FILENO) == 1);
 }
 
 void Console::how_to_use(const Snapshot& now, const std::string& listen) {
   board_.reset();
   const auto ready = std::count_if(now.backends.begin(), now.backends.end(),
-                                   [](const auto& b) { return b.health == Health::kReady; });
+                                   [](const auto& b) { return b.state == BackendState::kReady; });
   line(fmt::format("ready: {} of {} backends serve {}", ready, now.backends.size(),
                    now.models.empty() ? "whatever is asked for" : now.models));
   line(fmt::format("  point workers at {}/v1", listen));
@@ -126,7 +130,9 @@ void Console::summary(const Snapshot& now) {
     text += fmt::format(" {} {:.0f}%", backend.name,
                         100.0 * static_cast<double>(backend.answered) /
                             static_cast<double>(std::max<std::uint64_t>(total, 1)));
-    if (backend.health != Health::kReady) text += fmt::format(" ({})", to_string(backend.health));
+    if (backend.state != BackendState::kReady) {
+      text += fmt::format(" ({})", to_string(backend.state));
+    }
   }
   line(text);
 }

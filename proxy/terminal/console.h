@@ -12,10 +12,10 @@
 #include <string_view>
 #include <vector>
 
+#include "backends/roster.h"
 #include "batcher/batch_ledger.h"
 #include "configs/options.h"
 #include "proxy/admin/snapshot.h"
-#include "proxy/control/topology.h"
 #include "proxy/terminal/batch_hint.h"
 #include "proxy/terminal/engine_board.h"
 
@@ -27,9 +27,11 @@ class Console {
 
   void line(std::string_view text);
 
-  void banner(const Topology& topology, const std::string& listen, const std::string& admin);
-  // How engine `index` is coming along; see EngineBoard.
-  void engine(std::size_t index, std::string_view text, bool milestone, TimePoint now);
+  // `logs`: the directory of the engines' logs; empty when we start none.
+  void banner(const Roster& roster, const std::string& logs, const std::string& listen,
+              const std::string& admin);
+  // How an engine is coming along; see EngineBoard.
+  void engine(const BackendRecord& engine, std::string_view text, bool milestone, TimePoint now);
   // All backends are up, or as many as will be: what to do now.
   void how_to_use(const Snapshot& now, const std::string& listen);
   void batch_done(const BatchSummary& batch, const std::string& backend);

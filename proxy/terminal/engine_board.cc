@@ -1,17 +1,22 @@
 // proxy/terminal/engine_board.cc - see engine_board.h.
 #include "proxy/terminal/engine_board.h"
 
+#include <algorithm>
+#include <utility>
+
 #include <fmt/format.h>
 
 namespace batchproxy {
 
-EngineBoard::EngineBoard(std::vector<std::string> names, bool in_place) : in_place_(in_place) {
-  for (std::string& name : names) rows_.push_back({std::move(name), "waiting for its turn", {}});
+EngineBoard::EngineBoard(std::vector<Engine> engines, bool in_place) : in_place_(in_place) {
+  for (Engine& engine : engines) {
+    rows_.push_back({std::move(engine), "waiting for its turn", {}});
+  }
 }
 
-std::string EngineBoard::update(std::size_t index, std::string_view text, bool milestone,
+std::string EngineBoard::update(BackendId engine, std::string_view text, bool milestone,
                                 TimePoint now) {
-  Row& row = rows_[index];
+  Row& row = *std::ranges::find(rows_, engine, [](const Row& one) { return one.engine.id; });
   row.text = text;
   if (in_place_) {
     std::string out = move_to_top() + draw();
@@ -20,7 +25,7 @@ std::string EngineBoard::update(std::size_t index, std::string_view text, bool m
   }
   if (!milestone && now - row.shown < kProgress) return {};
   row.shown = now;
-  return fmt::format("{}: {}\n", row.name, text);
+  return fmt::format("{}: {}\n", row.engine.name, text);
 }
 
 // Other lines go above the board.
@@ -31,7 +36,7 @@ std::string EngineBoard::line(std::string_view text) {
 
 std::string EngineBoard::draw() const {
   std::string out;
-  for (const Row& row : rows_) out += fmt::format("\x1b[2K{}: {}\n", row.name, row.text);
+  for (const Row& row : rows_) out += fmt::format("\x1b[2K{}: {}\n", row.engine.name, row.text);
   return out;
 }
 

@@ -6,11 +6,11 @@
 // Threading: confined to the control thread.
 #pragma once
 
-#include <cstddef>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "batcher/backend_set.h"
 #include "batcher/time.h"
 
 namespace batchproxy {
@@ -20,18 +20,22 @@ class EngineBoard {
   static constexpr Duration kProgress =
       std::chrono::seconds(10);  // between lines that are no milestones
 
+  struct Engine {
+    BackendId id = 0;
+    std::string name{};
+  };
   // `in_place`: the output is a terminal that understands cursor movements.
-  EngineBoard(std::vector<std::string> names, bool in_place);
+  EngineBoard(std::vector<Engine> engines, bool in_place);
 
-  // Engine `index` is now at `text`. A milestone (started, ready, failed) is always shown.
-  std::string update(std::size_t index, std::string_view text, bool milestone, TimePoint now);
+  // An engine is now at `text`. A milestone (started, ready, failed) is always shown.
+  std::string update(BackendId engine, std::string_view text, bool milestone, TimePoint now);
 
   // A line about something else.
   std::string line(std::string_view text);
 
  private:
   struct Row {
-    std::string name;
+    Engine engine;
     std::string text;
     TimePoint shown{};
   };

@@ -11,6 +11,8 @@
 #include <boost/asio/write.hpp>
 #include <gtest/gtest.h>
 
+#include "backends/registry.h"
+
 namespace batchproxy {
 namespace {
 
@@ -79,10 +81,7 @@ class Server {
 class BackendMonitorTest : public testing::Test {
  protected:
   BackendMonitorTest() {
-    Endpoint endpoint;
-    endpoint.name = endpoint.authority = "engine";
-    endpoint.addresses = {server_.address()};
-    monitor_.add(std::make_shared<const Endpoint>(endpoint));
+    monitor_.add(registry_[0].endpoint);
     monitor_.start();
     // All that it asks when a backend comes up: the server must not be left with half a question.
     run_until([&] { return monitor_.health(0) == Health::kReady && abilities_; });
@@ -92,6 +91,23 @@ class BackendMonitorTest : public testing::Test {
     server_.go_away();
     io_.run_for(kDeadline);  // until what was under way has ended
   }
+
+  BackendRecord made() const {
+    Endpoint endpoint;
+    endpoint.name = endpoint.authority = "engine";
+    endpoint.addresses = {server_.address()};
+    BackendRecord backend;
+    backend.endpoint = std::make_shared<const Endpoint>(endpoint);
+    return backend;
+  }
+  // What the configuration says it serves is another.
+  void configure(std::vector<std::string> names) {
+    configured_ = {.any = !names.empty()};
+    BackendRecord wanted = made();
+    wanted.models = std::move(names);
+    registry_.replace({wanted}, [](BackendId) { return true; });
+  }
+  const ModelTable& models() const { return *registry_.roster()->models(); }
 
   template <class Condition>
   void run_until(Condition holds) {
@@ -115,15 +131,18 @@ class BackendMonitorTest : public testing::Test {
 
   Server server_;
   asio::io_context io_;
-  ModelTablePtr models_;
+  BackendRegistry registry_{{made()}};
   BackendMonitor monitor_{
       io_,
       {.health = 1h, .metrics = 1h},
-      {[](BackendId, Health, const std::string&) {},
-       [this](ModelTablePtr models) { models_ = std::move(models); },
+      {[](BackendId, BackendEvent, const std::string&) {},
+       [this](BackendId id, ModelList served) { registry_.set_served(id, std::move(served)); },
        [this](BackendId, const Abilities& abilities) { abilities_ = abilities; },
        [](BackendId, const std::optional<EngineMetrics>&) {},
-       [this](BackendId) { return answered_; }}};
+       [this](BackendId) { return answered_; }, [](BackendId) {},
+       [](BackendId, const std::string&) {}, [](BackendId, bool) {},
+       [this](BackendId) { return configured_; }}};
+  ConfiguredModels configured_;
   std::optional<Abilities> abilities_;  // as told last
   std::uint64_t answered_ = 0;
   std::vector<bool> told_;
@@ -154,15 +173,15 @@ TEST_F(BackendMonitorTest, ReadsTheModelsAgainWhenAskedOnceForAll) {
   monitor_.refresh_models(count);
   monitor_.refresh_models(count);  // waits for the same
   run_until([&] { return done == 2; });
-  EXPECT_EQ(models_->names(), "m, lora");
+  EXPECT_EQ(models().names(), "m, lora");
   EXPECT_EQ(server_.asked_for_models(), before + 1);
 }
 
 TEST_F(BackendMonitorTest, FindsWhatABackendServesLaterWhenItLooksAgain) {
-  EXPECT_EQ(models_->names(), "m");
+  EXPECT_EQ(models().names(), "m");
   server_.load_adapter();
   monitor_.look_again();
-  run_until([&] { return models_->names() == "m, lora"; });
+  run_until([&] { return models().names() == "m, lora"; });
 }
 
 TEST_F(BackendMonitorTest, TakesItsModelsForASignOfLifeOfAServerWithoutHealth) {
@@ -178,24 +197,24 @@ TEST_F(BackendMonitorTest, TellsWhenABackendBeginsOrCeasesToAskForAKey) {
   server_.ask_for_a_key(true);
   monitor_.look_again();
   run_until([&] { return abilities_->keyed; });
-  EXPECT_FALSE(models_->find("anything").empty());
+  EXPECT_FALSE(models().find("anything").empty());
   server_.ask_for_a_key(false);
   // Asked for by a request, between two looks.
   run_until([&] {
     if (done == 0) monitor_.refresh_models([&] { ++done; });
     return !abilities_->keyed;
   });
-  EXPECT_TRUE(models_->find("anything").empty());
+  EXPECT_TRUE(models().find("anything").empty());
 }
 
 TEST_F(BackendMonitorTest, GoesByTheConfiguredNamesOfABackendThatTellsNoList) {
   server_.ask_for_a_key(true);
-  monitor_.set_models(0, {"judge"});
-  EXPECT_EQ(models_->names(), "m") << "it has told one";
+  configure({"judge"});
+  EXPECT_EQ(models().names(), "m") << "it has told one";
   monitor_.look_again();
-  run_until([&] { return models_->names() == "judge" && abilities_->keyed; });
-  monitor_.set_models(0, {"jury"});
-  EXPECT_EQ(models_->names(), "jury");
+  run_until([&] { return models().names() == "judge" && abilities_->keyed; });
+  configure({"jury"});
+  EXPECT_EQ(models().names(), "jury");
 }
 
 TEST_F(BackendMonitorTest, SaysThatABackendHasGone) {

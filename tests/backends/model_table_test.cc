@@ -1,175 +1,154 @@
 // tests/backends/model_table_test.cc - ModelTable: names to backends.
 #include "backends/health/model_table.h"
 
-#include <cstdint>
+#include <deque>
+#include <initializer_list>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include <gtest/gtest.h>
 
 namespace batchproxy {
 namespace {
 
-TEST(ModelTable, MapsEveryNameToTheBackendsThatServeIt) {
-  ModelTable table;
-  table.expect(0);
-  table.expect(1);
-  table.set(0, {{"a", R"({"id":"a"})"}, {"alias", R"({"id":"alias"})"}});
-  EXPECT_FALSE(table.complete());
-  table.set(1, {{"a", R"({"id":"a"})"}});
-  EXPECT_TRUE(table.complete());
-  EXPECT_EQ(table.find("a"), BackendSet::first(2));
-  EXPECT_EQ(table.find("alias"), BackendSet::first(1));
-  EXPECT_TRUE(table.find("b").empty());
-  EXPECT_EQ(table.find(""), BackendSet::first(2));
-  EXPECT_EQ(table.names(), "a, alias");
-  EXPECT_EQ(table.models_json(), R"({"object":"list","data":[{"id":"a"},{"id":"alias"}]})");
+using Kind = ModelList::Kind;
+
+// Backends as a test describes them, and the table that follows.
+class ModelTableTest : public testing::Test {
+ protected:
+  // `served`: what it says; `models`: what is configured for it.
+  BackendRecord& add(ModelList served, std::vector<std::string> models = {},
+                     BackendOrigin origin = BackendOrigin::kGiven) {
+    Endpoint endpoint;
+    endpoint.id = static_cast<BackendId>(backends_.size());
+    BackendRecord& backend = backends_.emplace_back();
+    backend.endpoint = std::make_shared<const Endpoint>(endpoint);
+    backend.origin = origin;
+    backend.models = std::move(models);
+    backend.served = std::move(served);
+    return backend;
+  }
+  // One of the names `ids`, each with an object of its own.
+  static ModelList listed(std::initializer_list<const char*> ids) {
+    ModelList list{Kind::kListed};
+    for (const std::string id : ids) list.models.push_back({id, R"({"id":")" + id + R"("})"});
+    return list;
+  }
+  ModelTable table() const {
+    std::vector<BackendPtr> all;
+    for (const BackendRecord& backend : backends_)
+      all.push_back(std::make_shared<const BackendRecord>(backend));
+    return ModelTable(all, 1);
+  }
+  static BackendSet only(BackendId id) { return BackendSet::first(id + 1) - BackendSet::first(id); }
+
+  std::deque<BackendRecord> backends_;
+};
+
+TEST_F(ModelTableTest, MapsEveryNameToTheBackendsThatServeIt) {
+  add(listed({"a", "alias"}));
+  BackendRecord& second = add({});
+  EXPECT_FALSE(table().complete());
+  second.served = listed({"a"});
+  EXPECT_TRUE(table().complete());
+  EXPECT_EQ(table().find("a"), BackendSet::first(2));
+  EXPECT_EQ(table().find("alias"), BackendSet::first(1));
+  EXPECT_TRUE(table().find("b").empty());
+  EXPECT_EQ(table().find(""), BackendSet::first(2));
+  EXPECT_EQ(table().names(), "a, alias");
+  EXPECT_EQ(table().models_json(), R"({"object":"list","data":[{"id":"a"},{"id":"alias"}]})");
 }
 
-TEST(ModelTable, KeepsTheOrderInWhichTheBackendsNameTheirModels) {
-  ModelTable table;
-  table.set(1, {{"lora", R"({"id":"lora"})"}, {"more", R"({"id":"more"})"}});
-  table.set(0, {{"zeta", R"({"id":"zeta"})"}, {"lora", R"({"id":"lora","of":0})"}});
-  EXPECT_EQ(table.names(), "zeta, lora, more");
-  EXPECT_EQ(table.models_json(),
+TEST_F(ModelTableTest, KeepsTheOrderInWhichTheBackendsNameTheirModels) {
+  add({Kind::kListed, {{"zeta", R"({"id":"zeta"})"}, {"lora", R"({"id":"lora","of":0})"}}});
+  add(listed({"lora", "more"}));
+  EXPECT_EQ(table().names(), "zeta, lora, more");
+  EXPECT_EQ(table().models_json(),
             R"({"object":"list","data":[{"id":"zeta"},{"id":"lora","of":0},{"id":"more"}]})");
 }
 
-TEST(ModelTable, KnowsWhatIsConfiguredFromTheStartToTheEnd) {
-  ModelTable table;
-  table.expect(0, {.names = {"judge"}, .always = true});
-  table.expect(1);
-  EXPECT_EQ(table.find("judge"), BackendSet::first(1));
-  EXPECT_FALSE(table.has_list()) << "it has not said so itself";
-  table.set(1, {{"a", R"({"id":"a"})"}});
-  EXPECT_TRUE(table.has_list());
-  EXPECT_EQ(table.names(), "a, judge");
-  EXPECT_EQ(table.models_json(), R"({"object":"list","data":[{"id":"a"}]})");
-  EXPECT_FALSE(table.complete());
-  table.retire(0);
-  EXPECT_TRUE(table.complete()) << "it will not name more";
-  EXPECT_EQ(table.find("judge"), BackendSet::first(1)) << "its requests wait";
-  table.retire(1);
-  EXPECT_FALSE(table.find("a").empty());
-  table.remove(0);
-  EXPECT_TRUE(table.find("judge").empty());
+TEST_F(ModelTableTest, KnowsWhatOurEnginesWillServeFromTheStartToTheEnd) {
+  BackendRecord& engine = add({}, {"judge"}, BackendOrigin::kLaunched);
+  BackendRecord& other = add({}, {}, BackendOrigin::kLaunched);
+  EXPECT_EQ(table().find("judge"), only(0));
+  EXPECT_FALSE(table().has_list()) << "it has not said so itself";
+  other.served = listed({"a"});
+  EXPECT_TRUE(table().has_list());
+  EXPECT_EQ(table().names(), "a, judge");
+  EXPECT_EQ(table().models_json(), R"({"object":"list","data":[{"id":"a"}]})");
+  EXPECT_FALSE(table().complete());
+  engine.state = BackendState::kFailed;
+  EXPECT_TRUE(table().complete()) << "it will not name more";
+  EXPECT_EQ(table().find("judge"), only(0)) << "its requests wait";
+  other.state = BackendState::kFailed;
+  EXPECT_EQ(table().find("a"), only(1)) << "likewise";
+  engine.served = listed({"lora"});
+  EXPECT_EQ(table().find("judge"), only(0)) << "beside its own list";
 }
 
-TEST(ModelTable, TakesABackendsOwnListInsteadOfWhatIsConfigured) {
-  ModelTable table;
-  table.expect(0, {.names = {"a", "b"}});
-  EXPECT_EQ(table.find("b"), BackendSet::first(1)) << "its requests wait";
-  table.set(0, {{"a", R"({"id":"a"})"}});
-  EXPECT_TRUE(table.find("b").empty());
-  table.set_anything(0);
-  EXPECT_EQ(table.names(), "a, b") << "it tells no list any more";
+TEST_F(ModelTableTest, TakesAServersOwnListInsteadOfWhatIsConfigured) {
+  BackendRecord& server = add({}, {"a", "b"});
+  EXPECT_EQ(table().find("b"), only(0)) << "its requests wait";
+  server.served = listed({"a"});
+  EXPECT_TRUE(table().find("b").empty());
+  server.served = {Kind::kWithheld};
+  EXPECT_EQ(table().names(), "a, b") << "it tells no list any more";
 }
 
-TEST(ModelTable, ShowsWhatIsConfiguredForABackendThatHasNoList) {
-  ModelTable table;
-  table.expect(0, {.names = {"a", "\"b\""}});
-  table.expect(1);
-  EXPECT_FALSE(table.has_list());
-  EXPECT_TRUE(table.set_unlisted(0));
-  EXPECT_FALSE(table.set_unlisted(0)) << "nothing new";
-  table.set(1, {{"c", R"({"id":"c"})"}, {"a", R"({"id":"a"})"}});
-  EXPECT_TRUE(table.complete());
-  EXPECT_TRUE(table.has_list());
-  EXPECT_EQ(table.find("a"), BackendSet::first(2));
-  EXPECT_EQ(table.models_json(),
+TEST_F(ModelTableTest, ShowsWhatIsConfiguredForABackendThatHasNoList) {
+  BackendRecord& server = add({}, {"a", "\"b\""});
+  add(listed({"c", "a"}));
+  EXPECT_FALSE(table().complete());
+  server.served = {Kind::kUnlisted};
+  EXPECT_TRUE(table().complete());
+  EXPECT_EQ(table().find("a"), BackendSet::first(2));
+  EXPECT_EQ(table().models_json(),
             R"({"object":"list","data":[)"
             R"({"id":"a","object":"model","created":0,"owned_by":"batchproxy"},)"
             R"({"id":"\"b\"","object":"model","created":0,"owned_by":"batchproxy"},{"id":"c"}]})");
-  table.configure(0, {"d"});
-  EXPECT_EQ(table.names(), "d, c, a");
-  table.set(0, {{"e", "{}"}});
-  EXPECT_EQ(table.names(), "e, c, a") << "it has got a list";
-  EXPECT_TRUE(table.set_unlisted(0));
-  EXPECT_EQ(table.names(), "d, c, a");
-  table.expect(2, {.names = {"ours"}, .always = true});
-  EXPECT_TRUE(table.set_unlisted(2));
-  EXPECT_EQ(table.names(), "d, c, a, ours");
+  server.models = {"d"};
+  EXPECT_EQ(table().names(), "d, c, a");
+  server.served = listed({"e"});
+  EXPECT_EQ(table().names(), "e, c, a") << "it has got a list";
+  add({Kind::kUnlisted}, {"ours"}, BackendOrigin::kLaunched);
+  EXPECT_EQ(table().names(), "e, c, a, ours");
 }
 
-TEST(ModelTable, TellsWhetherWhatABackendSaysIsNew) {
-  ModelTable table;
-  table.expect(0);
-  EXPECT_TRUE(table.set(0, {}));
-  EXPECT_FALSE(table.set(0, {}));
-  EXPECT_TRUE(table.set(0, {{"a", "{}"}}));
-  const std::uint64_t version = table.version();
-  EXPECT_FALSE(table.set(0, {{"a", "{}"}}));
-  EXPECT_EQ(table.version(), version);
-  table.set_anything(0);
-  EXPECT_TRUE(table.set(0, {}));
+TEST_F(ModelTableTest, LeavesOutABackendThatIsNoneAnyMore) {
+  BackendRecord& gone = add(listed({"a", "b"}));
+  add(listed({"a"}));
+  BackendRecord& unsaid = add({});
+  BackendRecord& withheld = add({Kind::kWithheld});
+  gone.state = unsaid.state = withheld.state = BackendState::kDraining;
+  EXPECT_EQ(table().find("a"), only(1));
+  EXPECT_EQ(table().names(), "a") << "nobody serves b any more";
+  EXPECT_TRUE(table().find("b").empty());
+  EXPECT_EQ(table().models_json(), R"({"object":"list","data":[{"id":"a"}]})");
+  EXPECT_TRUE(table().complete()) << "it need not say any more";
+  EXPECT_EQ(table().all(), only(1));
+  backends_[1].state = BackendState::kRemoved;
+  EXPECT_TRUE(table().all().empty());
+  EXPECT_TRUE(table().by_name().empty());
 }
 
-TEST(ModelTable, ForgetsWhatABackendNoLongerServes) {
-  ModelTable table;
-  table.set(0, {{"old", "{}"}});
-  table.set(0, {{"new", "{}"}});
-  EXPECT_TRUE(table.find("old").empty());
-  EXPECT_FALSE(table.find("new").empty());
+TEST_F(ModelTableTest, SendsAnythingToABackendThatWithholdsItsListUntilItDoesNot) {
+  BackendRecord& server = add({Kind::kWithheld});
+  EXPECT_TRUE(table().complete());
+  EXPECT_EQ(table().find("whatever"), only(0));
+  EXPECT_EQ(table().find(""), only(0));
+  EXPECT_EQ(table().names(), "");
+  server.served = listed({"a"});
+  EXPECT_TRUE(table().find("whatever").empty());
+  EXPECT_EQ(table().find("a"), only(0));
 }
 
-TEST(ModelTable, ForgetsABackendThatIsNoneAnyMore) {
-  ModelTable table;
-  table.set(0, {{"a", R"({"id":"a"})"}, {"b", R"({"id":"b"})"}});
-  table.set(1, {{"a", R"({"id":"a"})"}});
-  table.set_anything(2);
-  table.expect(3);
-  table.remove(0);
-  EXPECT_EQ(table.find("a") - table.anything(), BackendSet::first(2) - BackendSet::first(1));
-  EXPECT_EQ(table.names(), "a") << "nobody serves b any more";
-  EXPECT_EQ(table.models_json(), R"({"object":"list","data":[{"id":"a"}]})");
-  EXPECT_FALSE(table.all().contains(0));
-  table.remove(2);
-  EXPECT_TRUE(table.anything().empty());
-  EXPECT_TRUE(table.find("b").empty());
-  EXPECT_FALSE(table.complete());
-  table.remove(3);
-  EXPECT_TRUE(table.complete()) << "it need not say any more";
-  table.remove(1);
-  EXPECT_TRUE(table.all().empty());
-  EXPECT_TRUE(table.by_name().empty());
-}
-
-TEST(ModelTable, SendsAnythingToABackendThatWillNotSayUntilItDoes) {
-  ModelTable table;
-  table.expect(0);
-  table.set_anything(0);
-  EXPECT_TRUE(table.complete());
-  EXPECT_EQ(table.find("whatever"), BackendSet::first(1));
-  EXPECT_EQ(table.find(""), BackendSet::first(1));
-  EXPECT_EQ(table.names(), "");
-  table.set(0, {{"a", "{}"}});
-  EXPECT_TRUE(table.find("whatever").empty());
-  EXPECT_EQ(table.find("a"), BackendSet::first(1));
-}
-
-TEST(ModelTable, LeavesAKnownModelWithThoseThatListIt) {
-  ModelTable table;
-  table.set(0, {{"a", "{}"}});
-  EXPECT_TRUE(table.set_anything(1));
-  EXPECT_FALSE(table.set_anything(1)) << "nothing new";
-  EXPECT_EQ(table.find("a"), BackendSet::first(1));
-  EXPECT_EQ(table.find("b"), BackendSet::first(2) - BackendSet::first(1));
-  EXPECT_EQ(table.find(""), BackendSet::first(2));
-}
-
-TEST(ModelTable, HasAnotherVersionAfterEveryChangeAlsoOfACopy) {
-  ModelTable table;
-  std::uint64_t last = table.version();
-  const auto grows = [&] { return table.version() > std::exchange(last, table.version()); };
-  table.expect(0);
-  EXPECT_TRUE(grows());
-  table.set(0, {{"a", "{}"}});
-  EXPECT_TRUE(grows());
-  table.set_anything(1);
-  EXPECT_TRUE(grows());
-  table.remove(1);
-  EXPECT_TRUE(grows());
-  table = ModelTable(table);
-  EXPECT_EQ(table.version(), last);
+TEST_F(ModelTableTest, LeavesAKnownModelWithThoseThatListIt) {
+  add(listed({"a"}));
+  add({Kind::kWithheld});
+  EXPECT_EQ(table().find("a"), only(0));
+  EXPECT_EQ(table().find("b"), only(1));
+  EXPECT_EQ(table().find(""), BackendSet::first(2));
 }
 
 }  // namespace

@@ -156,10 +156,10 @@ class NameWatchTest : public testing::Test {
   BackendMonitor monitor_{
       io_,
       {.health = 1h, .metrics = 1h},
-      {[this](BackendId id, Health health, const std::string&) {
-         names_.set_ready(id, health == Health::kReady);
+      {[this](BackendId id, BackendEvent event, const std::string&) {
+         names_.set_ready(id, event == BackendEvent::kProbePassed);
        },
-       [](ModelTablePtr) {}, [](BackendId, const Abilities&) {},
+       [](BackendId, ModelList) {}, [](BackendId, const Abilities&) {},
        [](BackendId, const std::optional<EngineMetrics>&) {},
        [](BackendId) { return std::uint64_t{0}; }, [this](BackendId id) { names_.doubt(id); }}};
   NameWatch names_{io_, resolver_, [this](BackendId, const NameTracker& name) { on_change(name); }};

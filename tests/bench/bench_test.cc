@@ -5,10 +5,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "bench/http_client.h"
-#include "bench/questions.h"
-#include "bench/report.h"
-#include "bench/scrape.h"
+#include "bench/load/http_client.h"
+#include "bench/load/questions.h"
+#include "bench/load/report.h"
+#include "bench/load/scrape.h"
 
 namespace batchproxy::bench {
 namespace {

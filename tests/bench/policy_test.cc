@@ -8,9 +8,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "bench/policy_bound.h"
-#include "bench/policy_grid.h"
-#include "bench/policy_report.h"
+#include "bench/policy/bound.h"
+#include "bench/policy/grid.h"
+#include "bench/policy/report.h"
 
 namespace batchproxy::bench {
 namespace {

@@ -11,7 +11,7 @@
 
 #include "backends/health/health_tracker.h"
 #include "backends/health/model_table.h"
-#include "proxy/control/sites.h"
+#include "backends/registry.h"
 #include "proxy/request/ticket_facts.h"
 #include "tests/fault_sim/dispatch_mirror.h"
 
@@ -57,12 +57,12 @@ class World {
   using WatchedPtr = std::shared_ptr<Watched>;
 
   SchedulerOptions any_options();
-  std::vector<BackendSite> any_sites();
+  std::vector<BackendRecord> any_backends();
   void everywhere(std::function<void(ThreadMirror&)> what);
 
   // Backends.
-  void introduce(const BackendSite& site, bool is_new);
-  void watch(const BackendSite& site);
+  void introduce(const BackendRecord& backend, bool is_new);
+  void watch(const BackendRecord& backend);
   void probe(const WatchedPtr& watched);
   void on_probe(const WatchedPtr& watched, ProbeResult result);
   void probe_later(const WatchedPtr& watched, Duration wait);
@@ -71,7 +71,7 @@ class World {
   void tell_health(const Watched& watched);
   void set_models();
   void look_at_metrics();
-  void reload(const std::vector<BackendSite>& sites);
+  void reload(const std::vector<BackendRecord>& wanted);
 
   // Clients.
   void start_client(std::uint64_t client);
@@ -100,9 +100,8 @@ class World {
   SchedulerOptions options_;
   LaneMirror lane_;
   PoisonList poison_;
-  Sites sites_;
+  BackendRegistry registry_;
   std::map<BackendId, WatchedPtr> watched_;
-  ModelTable models_;
 
   // Of this history.
   bool storms_ = false, drains_ = false, reloads_ = false, looks_ = false;
@@ -120,7 +119,7 @@ World::World(std::uint64_t seed, bool trace)
       time_(trace),
       options_(any_options()),
       lane_(time_, dice_, options_),
-      sites_({}) {
+      registry_({}) {
   for (std::size_t i = 0; i < kServers; ++i) {
     servers_.push_back(std::make_unique<FakeServer>(time_, dice_, "server-" + std::to_string(i)));
     serves_b_.push_back(i == 0 || dice_.chance(50));
@@ -175,20 +174,19 @@ SchedulerOptions World::any_options() {
   return options;
 }
 
-std::vector<BackendSite> World::any_sites() {
-  std::vector<BackendSite> sites;
+std::vector<BackendRecord> World::any_backends() {
+  std::vector<BackendRecord> backends;
   const std::uint32_t most = dice_.between(1u, 5u);
-  for (std::size_t i = 0; i < kServers && sites.size() < most; ++i) {
-    const bool needed = kServers - i <= most - sites.size();
+  for (std::size_t i = 0; i < kServers && backends.size() < most; ++i) {
+    const bool needed = kServers - i <= most - backends.size();
     if (!needed && dice_.chance(40)) continue;
     Endpoint endpoint;
     endpoint.name = endpoint.authority = servers_[i]->name();
-    endpoint.id = static_cast<BackendId>(sites.size());
-    BackendSite& site = sites.emplace_back();
-    site.endpoint = std::make_shared<Endpoint>(endpoint);
-    site.max_num_seqs = dice_.between(1u, 16u);
+    BackendRecord& backend = backends.emplace_back();
+    backend.endpoint = std::make_shared<Endpoint>(endpoint);
+    backend.traits.max_num_seqs = dice_.between(1u, 16u);
   }
-  return sites;
+  return backends;
 }
 
 void World::everywhere(std::function<void(ThreadMirror&)> what) {
@@ -204,7 +202,7 @@ Tally World::run() {
              seconds(options_.batch_timeout), seconds(options_.hold_timeout),
              seconds(attempt_timeout_), drains_ ? ", drains" : "", reloads_ ? ", reloads" : "",
              looks_ ? ", looks" : "");
-  reload(any_sites());
+  reload(any_backends());
   time_.run_until(time_.now() + 1ms);  // the threads know who is expected before they listen
   const std::uint32_t clients = dice_.between(1u, 12u);
   for (std::uint32_t client = 0; client < clients; ++client) {
@@ -214,7 +212,7 @@ Tally World::run() {
   time_.after(pause(), [this] { burst(); });
   if (!troubles_.empty()) time_.after(pause(), [this] { trouble(); });
   if (reloads_) {
-    time_.after(pause(), [this] { reload(any_sites()); });
+    time_.after(pause(), [this] { reload(any_backends()); });
   }
   if (looks_) look_at_metrics();
   check_holding();
@@ -238,17 +236,18 @@ Tally World::run() {
   return tally_;
 }
 
-// --- backends: App, Sites and BackendMonitor ----------------------------------------------------
+// --- backends: App, BackendRegistry, BackendMonitor
+// ----------------------------------------------------
 
-// App::replace_backends().
-void World::reload(const std::vector<BackendSite>& wanted) {
+// BackendControl::replace().
+void World::reload(const std::vector<BackendRecord>& wanted) {
   const auto in_use = [this](BackendId id) { return lane_.inflight(id) > 0; };
-  const auto changes = sites_.replace(wanted, in_use);
+  const RosterPtr before = registry_.roster();
+  const auto changes = registry_.replace(wanted, in_use);
   if (!changes) throw Violation("no room for six backends");
   for (const BackendId id : changes->added) {
-    time_.note("reload: {} comes as backend {}", sites_[id].endpoint->name, id);
-    introduce(sites_[id], true);
-    watch(sites_[id]);
+    time_.note("reload: {} comes as backend {}", registry_[id].name(), id);
+    introduce(registry_[id], true);
   }
   for (const BackendId id : changes->removed) {
     time_.note("reload: backend {} goes", id);
@@ -259,10 +258,14 @@ void World::reload(const std::vector<BackendSite>& wanted) {
     gone.retired = true;
     gone.answer(gone.awaiting);
     gone.answer(gone.asking);
-    models_.remove(id);
-    set_models();
   }
-  for (const BackendId id : changes->changed) introduce(sites_[id], false);
+  set_models();
+  for (const BackendId id : changes->added) watch(registry_[id]);
+  for (const BackendPtr& backend : registry_.roster()->present()) {
+    const BackendRecord* was = before->find(backend->id());
+    if (was == nullptr || was->generation != backend->generation) continue;
+    if (was->traits != backend->traits) introduce(*backend, false);
+  }
   ++tally_.reloads;
   if (tally_.reloads == 1) return;
   const FlushPolicy policy = options_.policy;
@@ -271,30 +274,28 @@ void World::reload(const std::vector<BackendSite>& wanted) {
   lane_.set_options(options_);
   if (!over_) {
     time_.after(pause(), [this] {
-      if (!over_) reload(any_sites());
+      if (!over_) reload(any_backends());
     });
   }
 }
 
 // DataPlane::set_backend().
-void World::introduce(const BackendSite& site, bool is_new) {
-  const BackendId id = site.endpoint->id;
-  const auto named = [&](const auto& server) { return server->name() == site.endpoint->name; };
+void World::introduce(const BackendRecord& backend, bool is_new) {
+  const BackendId id = backend.id();
+  const auto named = [&](const auto& server) { return server->name() == backend.name(); };
   FakeServer* server = std::ranges::find_if(servers_, named)->get();
   everywhere([id, server](ThreadMirror& thread) { thread.upstreams[id] = server; });
-  lane_.set_backend(id, {.max_num_seqs = site.max_num_seqs, .kv_tokens = 20000}, is_new);
+  lane_.set_backend(id, {.max_num_seqs = backend.traits.max_num_seqs, .kv_tokens = 20000}, is_new);
 }
 
 // BackendMonitor::add().
-void World::watch(const BackendSite& site) {
-  const auto named = [&](const auto& server) { return server->name() == site.endpoint->name; };
-  const BackendId id = site.endpoint->id;
+void World::watch(const BackendRecord& backend) {
+  const auto named = [&](const auto& server) { return server->name() == backend.name(); };
+  const BackendId id = backend.id();
   const auto watched = std::make_shared<Watched>();
   watched->id = id;
   watched->server = std::ranges::find_if(servers_, named)->get();
   watched_[id] = watched;
-  models_.expect(id);
-  set_models();
   probe(watched);
 }
 
@@ -317,11 +318,11 @@ void World::on_probe(const WatchedPtr& watched, ProbeResult result) {
   watched->in_doubt = false;
   if (watched->retired) return;
   if (result == ProbeResult::kOk && watched->tracker.health() != Health::kReady) {
-    std::vector<ModelTable::Served> serves{{"a", "{}"}};
+    std::vector<ServedModel> serves{{"a", "{}"}};
     for (std::size_t i = 0; i < kServers; ++i) {
       if (servers_[i].get() == watched->server && serves_b_[i]) serves.push_back({"b", "{}"});
     }
-    models_.set(watched->id, serves);
+    registry_.set_served(watched->id, {ModelList::Kind::kListed, std::move(serves)});
     set_models();
   }
   if (watched->tracker.on_probe(result, time_.now(), kHealthTimeout)) tell_health(*watched);
@@ -367,9 +368,9 @@ void World::tell_health(const Watched& watched) {
   });
 }
 
-// DataPlane::set_models().
+// DataPlane::publish(), of who serves what.
 void World::set_models() {
-  const auto models = std::make_shared<const ModelTable>(models_);
+  const ModelTablePtr models = registry_.roster()->models();
   everywhere([models](ThreadMirror& thread) { thread.models = models; });
   lane_.set_routes(make_routes(*models));
 }

@@ -107,6 +107,16 @@ def test_an_engine_that_is_not_up_is_listed_and_not_asked(two_engines):
     assert status == 503 and results(report) == [("not up", None)] * 2
 
 
+def test_an_adapter_that_is_unloaded_while_an_engine_is_down_is_not_waited_for(two_engines):
+    assert give(two_engines, LOAD)[0] == 200
+    two_engines.engines[1].stop()
+    wait_until(lambda: two_engines.status()["backends"][1]["state"] != "ready", "one engine down")
+    status, report = give(two_engines, UNLOAD, {"lora_name": "sql"})
+    assert status == 200 and results(report) == [("done", 200), ("not up", None)]
+    assert complete(two_engines.url, "x", model="sql")[0].status == 404
+    assert listed(two_engines.url) == [MODEL]
+
+
 def test_engines_are_asked_at_once_and_the_proxy_goes_on(scripted):
     asked, release = [threading.Event(), threading.Event()], threading.Event()
 

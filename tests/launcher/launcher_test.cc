@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <csignal>
+#include <map>
 #include <optional>
 #include <set>
 
@@ -30,26 +31,30 @@ class LauncherTest : public testing::Test, public LauncherEvents {
 
   void add_engine(const std::string& script) {
     EnginePlan plan;
-    plan.index = static_cast<int>(plans_.size());
-    plan.name = "engine-" + std::to_string(plan.index);
+    plan.backend = static_cast<BackendId>(plans_.size());
+    plan.name = "engine-" + std::to_string(plan.backend);
     plan.argv = {"/bin/sh", "-c", script};
     plan.log_file = directory_.file(plan.name + ".log");
     plans_.push_back(std::move(plan));
   }
 
-  Launcher& start() {
+  LauncherHooks hooks() {
     LauncherHooks hooks;
     hooks.events = this;
-    hooks.probe = [this](const EnginePlan& plan, std::function<void(bool)> answer) {
-      answer(answering_.contains(plan.index));
-    };
+    hooks.state = [this](BackendId engine) { return states_[engine]; };
+    hooks.answers = [this](BackendId engine) { return answering_.contains(engine); };
     hooks.self_executable = LAUNCHER_SHIM;
     hooks.inherited = {{"PATH", "/usr/bin:/bin"}, {"PIDS", pids_.path()}};
-    hooks.probe_interval = Seconds(0.005);
+    hooks.look_interval = Seconds(0.005);
+    return hooks;
+  }
+
+  void start(const LauncherHooks& hooks) {
+    for (const EnginePlan& plan : plans_) apply(plan.backend, BackendEvent::kLaunched);
     launcher_.emplace(io_, options_, plans_, hooks);
     launcher_->start();
-    return *launcher_;
   }
+  void start() { start(hooks()); }
 
   // Runs the loop until `condition` holds.
   template <class Condition>
@@ -65,32 +70,44 @@ class LauncherTest : public testing::Test, public LauncherEvents {
     run_until([&] { return is_done; });
   }
 
-  void on_started(int index, pid_t pid) override {
+  // As the registry keeps them.
+  void apply(BackendId engine, BackendEvent event) {
+    states_[engine] = next(states_[engine], event);
+  }
+
+  void on_started(BackendId engine, pid_t pid) override {
     if (started_.empty()) first_pid_ = pid;
-    started_.insert(index);
+    started_.insert(engine);
   }
-  void on_stage(int, const std::string& text) override { stages_.push_back(text); }
-  void on_ready(int index, double) override {
-    EXPECT_TRUE(started_.contains(index));
-    ready_.insert(index);
+  void on_stage(BackendId, const std::string& text) override { stages_.push_back(text); }
+  void on_ready(BackendId engine, double) override {
+    EXPECT_TRUE(started_.contains(engine));
+    EXPECT_TRUE(ready_.insert(engine).second) << "said twice";
+    apply(engine, BackendEvent::kCameUp);
   }
-  void on_failed(int, const std::string& reason, const std::vector<std::string>& lines) override {
+  void on_failed(BackendId engine, const std::string& reason,
+                 const std::vector<std::string>& lines) override {
+    apply(engine, BackendEvent::kGivenUp);
     failures_.push_back({reason, lines});
   }
-  void on_exited(int, const std::string& description) override { exits_.push_back(description); }
+  void on_exited(BackendId engine, const std::string& description) override {
+    apply(engine, BackendEvent::kExited);
+    exits_.push_back(description);
+  }
 
   TemporaryDirectory directory_;
   PidPipe pids_{directory_.file("pids")};
   boost::asio::io_context io_;
   Options options_;
   std::vector<EnginePlan> plans_;
-  std::set<int> answering_;
+  std::set<BackendId> answering_;
+  std::map<BackendId, BackendState> states_;
   std::optional<Launcher> launcher_;
 
   pid_t first_pid_ = 0;
-  std::set<int> started_;
+  std::set<BackendId> started_;
   std::vector<std::string> stages_;
-  std::set<int> ready_;
+  std::set<BackendId> ready_;
   std::vector<Failure> failures_;
   std::vector<std::string> exits_;
 };
@@ -156,11 +173,9 @@ TEST_F(LauncherTest, AnEngineThatEndsLaterHasExited) {
 
 TEST_F(LauncherTest, AnEngineWithoutShimHasFailed) {
   add_engine(kRunForever);
-  LauncherHooks hooks;
-  hooks.events = this;
-  hooks.self_executable = "/no/such/batchproxy";
-  launcher_.emplace(io_, options_, plans_, hooks);
-  launcher_->start();
+  LauncherHooks without = hooks();
+  without.self_executable = "/no/such/batchproxy";
+  start(without);
   run_until([&] { return !failures_.empty(); });
   EXPECT_NE(failures_[0].reason.find("/no/such/batchproxy"), std::string::npos);
   stop();
@@ -173,7 +188,7 @@ TEST_F(LauncherTest, StopBeforeTheSecondStartNeverStartsIt) {
   start();
   run_until([&] { return !started_.empty(); });
   stop();
-  EXPECT_EQ(started_, std::set<int>{0});
+  EXPECT_EQ(started_, std::set<BackendId>{0});
 }
 
 TEST_F(LauncherTest, SimulatedEnginesStartWithoutStagger) {
@@ -199,33 +214,48 @@ TEST_F(LauncherTest, KillNowEndsAStopThatWaitsForAStubbornEngine) {
   EXPECT_TRUE(tree[0].wait_until_ended());
 }
 
-TEST_F(LauncherTest, AProbeMayAnswerAfterTheLauncherIsGone) {
+TEST_F(LauncherTest, ATimerMayEndAfterTheLauncherIsGone) {
   add_engine(kRunForever);
-  std::function<void(bool)> late;
-  LauncherHooks hooks;
-  hooks.events = this;
-  hooks.probe = [&](const EnginePlan&, std::function<void(bool)> answer) {
-    late = std::move(answer);
-  };
-  hooks.self_executable = LAUNCHER_SHIM;
-  hooks.inherited = {{"PATH", "/usr/bin:/bin"}, {"PIDS", pids_.path()}};
-  hooks.probe_interval = Seconds(0.005);
-  launcher_.emplace(io_, options_, plans_, hooks);
-  launcher_->start();
-  run_until([&] { return late != nullptr; });
+  start();
+  run_until([&] { return !started_.empty(); });
   const auto tree = pids_.read_processes(1);
   launcher_.reset();
-  late(true);
+  answering_ = {0};
   EXPECT_TRUE(tree[0].wait_until_ended());
   io_.run_for(20s);
   EXPECT_TRUE(ready_.empty());
 }
 
+TEST_F(LauncherTest, LooksAtOnceAtAnEngineThatMayAnswer) {
+  add_engine(kRunForever);
+  LauncherHooks patient = hooks();
+  patient.look_interval = Seconds(3600);
+  start(patient);
+  run_until([&] { return !started_.empty(); });
+  launcher_->look_at(0);
+  EXPECT_TRUE(ready_.empty()) << "nobody answers";
+  answering_ = {0};
+  launcher_->look_at(0);
+  EXPECT_EQ(ready_, std::set<BackendId>{0});
+  launcher_->look_at(0);  // says nothing twice
+  stop();
+}
+
+TEST_F(LauncherTest, AnswersOnTheEnginesPortBeforeItRunsAreSomebodyElses) {
+  options_.proxy.launcher.stagger.value = Seconds(3600);
+  add_engine(kRunForever);
+  add_engine(kRunForever);
+  start();
+  answering_ = {1};
+  run_until([&] { return !started_.empty(); });
+  launcher_->look_at(1);
+  EXPECT_FALSE(ready_.contains(1));
+  stop();
+}
+
 TEST_F(LauncherTest, StopWithoutStartIsDone) {
   add_engine(kRunForever);
-  LauncherHooks hooks;
-  hooks.events = this;
-  launcher_.emplace(io_, options_, plans_, hooks);
+  launcher_.emplace(io_, options_, plans_, hooks());
   stop();
 }
 

@@ -13,7 +13,7 @@ TimePoint at(Duration since_start) {
 }
 
 TEST(EngineBoard, ShowsMilestonesAndOnlyNowAndThenProgressInAFile) {
-  EngineBoard board({"engine-0", "engine-1"}, false);
+  EngineBoard board({{0, "engine-0"}, {7, "engine-1"}}, false);
   EXPECT_EQ(board.update(0, "started", true, at(0s)), "engine-0: started\n");
   EXPECT_EQ(board.update(0, "loading weights", false, at(5s)), "");
   EXPECT_EQ(board.update(0, "loading weights 50 %", false, at(10s)),
@@ -23,15 +23,15 @@ TEST(EngineBoard, ShowsMilestonesAndOnlyNowAndThenProgressInAFile) {
 }
 
 TEST(EngineBoard, KeepsOneLinePerEngineOnATerminal) {
-  EngineBoard board({"a", "b"}, true);
-  EXPECT_EQ(board.update(0, "started", true, at(0s)),
+  EngineBoard board({{3, "a"}, {5, "b"}}, true);
+  EXPECT_EQ(board.update(3, "started", true, at(0s)),
             "\x1b[2Ka: started\n\x1b[2Kb: waiting for its turn\n");
-  EXPECT_EQ(board.update(1, "started", true, at(1s)),
+  EXPECT_EQ(board.update(5, "started", true, at(1s)),
             "\x1b[2A\x1b[2Ka: started\n\x1b[2Kb: started\n");
 }
 
 TEST(EngineBoard, PutsOtherLinesAboveTheBoard) {
-  EngineBoard board({"a"}, true);
+  EngineBoard board({{0, "a"}}, true);
   board.update(0, "started", true, at(0s));
   EXPECT_EQ(board.line("other"), "\x1b[1A\x1b[Jother\n\x1b[2Ka: started\n");
 }

@@ -1,6 +1,8 @@
 // tests/proxy/local_answers_test.cc - what batchproxy answers itself.
 #include "proxy/wire/local_answers.h"
 
+#include <memory>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -43,8 +45,11 @@ TEST_F(LocalAnswers, ModelsAreNotListedBeforeABackendHasSaidWhatItServes) {
 }
 
 TEST_F(LocalAnswers, ModelsAreAskedOfABackendThatServesAnything) {
-  models_.expect(0);
-  models_.set_anything(0);
+  auto backend = std::make_shared<BackendRecord>();
+  backend->endpoint = std::make_shared<const Endpoint>();
+  backend->state = BackendState::kReady;
+  backend->served.kind = ModelList::Kind::kWithheld;
+  models_ = ModelTable({backend}, 1);
   EXPECT_FALSE(list_models(view()));
   head_ = true;
   EXPECT_EQ(list_models(view())->error().code, Errc::kNoBackend);

@@ -25,8 +25,8 @@ Options options_of(std::string text) {
 
 std::vector<std::string> servers_of(const Options& options) {
   std::vector<std::string> servers;
-  for (const BackendSite& site : running_servers(options)) {
-    servers.push_back(site.endpoint->authority + " " + site.endpoint->api_key);
+  for (const BackendRecord& backend : running_servers(options)) {
+    servers.push_back(backend.endpoint->authority + " " + backend.endpoint->api_key);
   }
   return servers;
 }

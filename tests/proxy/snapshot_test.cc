@@ -26,7 +26,7 @@ Snapshot example() {
   BackendSnapshot& engine = now.backends.emplace_back();
   engine.name = "engine-0";
   engine.url = "http://a:1";
-  engine.health = Health::kReady;
+  engine.state = BackendState::kReady;
   engine.simulated = true;
   engine.gpus = "0,1";
   engine.up = 1;

@@ -1,0 +1,83 @@
+// backends/life_cycle.h - the life of a backend, as one table: what each event makes of each state.
+//
+//                  launched            came up        probes, calls
+//     configured ───────────▶ starting ────────▶ ready ◀──────────▶ unready
+//          │                    ▲  │               │                  │
+//          └─ probes: ready,    │  └─────┐  exited, given up          │
+//             unready           │        ▼       ▼                    │
+//                      launched │      failed ◀──┴────────────────────┘
+//                               │        │ restart planned
+//                          restarting ◀──┘
+//
+//     any of them ── removal asked ──▶ draining ── drained ──▶ removed
+//
+// An engine that we start is `starting` until the launcher says that it came up: before its own
+// process runs, whatever answers on its port is somebody else. A server that the user has named is
+// `configured` until the first probe has an outcome.
+//
+// Nobody plans a restart yet: `kRestartPlanned`, and with it `restarting`, waits for a launcher
+// that supervises its engines. Today an engine that has failed stays so.
+//
+// A state or an event without its place in the table of life_cycle.cc does not compile.
+//
+// Threading: pure functions over values, any thread.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+namespace batchproxy {
+
+enum class BackendState : std::uint8_t {
+  kConfigured,  // named by the configuration; nobody has seen it yet
+  kStarting,    // an engine of ours that loads, or waits for its turn
+  kReady,       // takes requests
+  kUnready,     // is there no more, or not now; its requests wait or go elsewhere
+  kDraining,    // a reload has removed it; it finishes what it has
+  kRestarting,  // an engine of ours that has ended and is to be started again
+  kFailed,      // an engine of ours that has ended, and nobody starts it again
+  kRemoved,     // nothing of it is left: its id is free
+};
+inline constexpr std::array kAllBackendStates = {
+    BackendState::kConfigured, BackendState::kStarting, BackendState::kReady,
+    BackendState::kUnready,    BackendState::kDraining, BackendState::kRestarting,
+    BackendState::kFailed,     BackendState::kRemoved};
+
+enum class BackendEvent : std::uint8_t {
+  kLaunched,        // the launcher has it in hand
+  kCameUp,          // its process runs and answers, says the launcher
+  kProbePassed,     // the monitor believes that it is fit for work
+  kProbeFailed,     // or that it is not
+  kCallFailed,      // a request found nobody at home
+  kExited,          // its process has ended, unasked
+  kGivenUp,         // it did not start in time, or at all
+  kRestartPlanned,  // it is to be started again (nobody says so yet)
+  kRemovalAsked,    // the configuration does not name it any more
+  kDrained,         // no call to it is left
+};
+inline constexpr std::array kAllBackendEvents = {
+    BackendEvent::kLaunched,    BackendEvent::kCameUp,         BackendEvent::kProbePassed,
+    BackendEvent::kProbeFailed, BackendEvent::kCallFailed,     BackendEvent::kExited,
+    BackendEvent::kGivenUp,     BackendEvent::kRestartPlanned, BackendEvent::kRemovalAsked,
+    BackendEvent::kDrained};
+
+// The state after `event`. One that says nothing to a state leaves it as it is.
+BackendState next(BackendState state, BackendEvent event);
+
+// For people, in /status and on the console. Two states may share a word: which of them it is makes
+// no difference to a reader.
+std::string_view to_string(BackendState state);
+// For the messages of tests.
+std::string_view to_string(BackendEvent event);
+
+// It has been up and its process has not ended: what a probe or a call says about it counts.
+constexpr bool is_up(BackendState state) {
+  return state == BackendState::kReady || state == BackendState::kUnready;
+}
+// It is one of the backends that the configuration asks for.
+constexpr bool is_present(BackendState state) {
+  return state != BackendState::kDraining && state != BackendState::kRemoved;
+}
+
+}  // namespace batchproxy

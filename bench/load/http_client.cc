@@ -1,0 +1,87 @@
+// bench/load/http_client.cc - see http_client.h.
+#include "bench/load/http_client.h"
+
+#include <stdexcept>
+
+#include <boost/asio/redirect_error.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/core/tcp_stream.hpp>
+#include <boost/beast/http/read.hpp>
+#include <boost/beast/http/string_body.hpp>
+#include <boost/beast/http/write.hpp>
+
+namespace batchproxy::bench {
+
+namespace beast = boost::beast;
+namespace http = boost::beast::http;
+
+namespace {
+// As long as the openai package waits.
+constexpr std::chrono::seconds kPatience(600);
+constexpr std::uint64_t kMaxBody = 256u << 20;
+}  // namespace
+
+struct HttpClient::Connection {
+  explicit Connection(asio::io_context& io) : stream(io.get_executor()) {}
+  beast::basic_stream<asio::ip::tcp, IoExecutor> stream;
+  beast::flat_buffer buffer;
+};
+
+Url parse_url(std::string_view url) {
+  constexpr std::string_view kScheme = "http://";
+  if (!url.starts_with(kScheme)) throw std::runtime_error(std::string(url) + " is not http://…");
+  url.remove_prefix(kScheme.size());
+  while (url.ends_with('/')) url.remove_suffix(1);
+  if (url.ends_with("/v1")) url.remove_suffix(3);
+  const std::size_t colon = url.rfind(':');
+  if (colon == std::string_view::npos) return {std::string(url), "80"};
+  return {std::string(url.substr(0, colon)), std::string(url.substr(colon + 1))};
+}
+
+HttpClient::HttpClient(asio::io_context& io, Url url) : io_(io), url_(std::move(url)) {}
+HttpClient::~HttpClient() = default;
+
+Task<Reply> HttpClient::request(std::string path, std::string body) {
+  ErrorCode error;
+  if (!connection_) {
+    asio::ip::basic_resolver<asio::ip::tcp, IoExecutor> resolver(io_.get_executor());
+    const auto found = co_await resolver.async_resolve(url_.host, url_.port,
+                                                       asio::redirect_error(use_task, error));
+    if (error) co_return Reply{0, "cannot find " + url_.host + ": " + error.message(), {}};
+    auto connection = std::make_unique<Connection>(io_);
+    connection->stream.expires_after(kPatience);
+    co_await connection->stream.async_connect(found, asio::redirect_error(use_task, error));
+    if (error) co_return Reply{0, "cannot connect: " + error.message(), {}};
+    connection->stream.socket().set_option(asio::ip::tcp::no_delay(true));
+    connection_ = std::move(connection);
+  }
+  http::request<http::string_body> message(body.empty() ? http::verb::get : http::verb::post, path,
+                                           11);
+  message.set(http::field::host, url_.host + ":" + url_.port);
+  if (!body.empty()) {
+    message.set(http::field::content_type, "application/json");
+    message.body() = std::move(body);
+    message.prepare_payload();
+  }
+  connection_->stream.expires_after(kPatience);
+  co_await http::async_write(connection_->stream, message, asio::redirect_error(use_task, error));
+  http::response_parser<http::string_body> parser;
+  parser.body_limit(kMaxBody);
+  if (!error) {
+    co_await http::async_read(connection_->stream, connection_->buffer, parser,
+                              asio::redirect_error(use_task, error));
+  }
+  if (error) {
+    connection_.reset();
+    co_return Reply{0, "the connection failed: " + error.message(), {}};
+  }
+  auto answer = parser.release();
+  if (!answer.keep_alive()) connection_.reset();
+  Reply reply{answer.result_int(), std::move(answer.body()), {}};
+  if (const auto backend = answer.find("x-batchproxy-backend"); backend != answer.end()) {
+    reply.backend.assign(backend->value().data(), backend->value().size());
+  }
+  co_return reply;
+}
+
+}  // namespace batchproxy::bench

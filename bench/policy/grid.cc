@@ -1,0 +1,192 @@
+// bench/policy/grid.cc - see grid.h.
+#include "bench/policy/grid.h"
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <initializer_list>
+#include <thread>
+
+#include <fmt/format.h>
+
+#include "bench/policy/bound.h"
+
+namespace batchproxy::bench {
+
+namespace {
+
+constexpr int kHotSharing = 64;  // requests per passage
+// Of short prompts more are sent, or the run would be over before the scheduler has learnt
+// anything.
+constexpr std::size_t kShortFactor = 8;
+
+struct Shape {
+  std::size_t servers;
+  int tensor_parallel;
+};
+constexpr Shape kOneOfEight{1, 8};
+constexpr Shape kFourOfTwo{4, 2};
+constexpr Shape kEightOfOne{8, 1};
+
+using Sizes = std::initializer_list<std::size_t>;
+
+// Collects cells; each call of add() makes one per number of workers.
+class Grid {
+ public:
+  Grid(std::size_t least_requests, std::size_t requests_per_worker)
+      : least_requests_(least_requests), requests_per_worker_(requests_per_worker) {}
+
+  Cell& cell(Gpu gpu, Shape shape, Workload kind, int sharing, std::size_t workers) {
+    Cell& cell = cells_.emplace_back();
+    cell.world.gpu = gpu;
+    cell.world.servers = shape.servers;
+    cell.world.tensor_parallel = shape.tensor_parallel;
+    cell.world.workers = workers;
+    cell.workload.kind = kind;
+    cell.workload.sharing = sharing;
+    cell.workload.count = std::max(least_requests_, requests_per_worker_ * workers);
+    if (kind == Workload::kShort) cell.workload.count *= kShortFactor;
+    return cell;
+  }
+  void add(Gpu gpu, Shape shape, Workload kind, int sharing, Sizes workers) {
+    for (const std::size_t count : workers) cell(gpu, shape, kind, sharing, count);
+  }
+  std::vector<Cell> take() { return std::move(cells_); }
+
+ private:
+  const std::size_t least_requests_;
+  const std::size_t requests_per_worker_;
+  std::vector<Cell> cells_;
+};
+
+void add_special(Grid& grid, Gpu gpu) {
+  // Shared passages.
+  for (const Shape shape : {kOneOfEight, kFourOfTwo, kEightOfOne}) {
+    grid.add(gpu, shape, Workload::kChoices, 4, {1, 8, 32, 128, 512});
+  }
+  grid.add(gpu, kFourOfTwo, Workload::kChoices, 4, {1024});
+  for (const Shape shape : {kFourOfTwo, kEightOfOne}) {
+    grid.add(gpu, shape, Workload::kChoices, 16, {32, 128, 512});
+  }
+  grid.add(gpu, kFourOfTwo, Workload::kOneToken, 4, {32, 128, 512});
+  grid.add(gpu, kFourOfTwo, Workload::kGeneration, 4, {32, 128, 512});
+  // One passage that everybody asks about.
+  grid.add(gpu, kFourOfTwo, Workload::kChoices, 100, {32, 128, 512});
+  grid.add(gpu, kFourOfTwo, Workload::kChoices, 1000, {32, 128, 512});
+  for (const std::size_t workers : Sizes{24, 56}) {
+    grid.cell(gpu, kFourOfTwo, Workload::kChoices, 64, workers).workload.window = 1;
+  }
+  // One slow server.
+  for (const std::size_t workers : Sizes{32, 128, 512}) {
+    grid.cell(gpu, kFourOfTwo, Workload::kChoices, 1, workers).world.slowdown = 2;
+    grid.cell(gpu, kFourOfTwo, Workload::kChoices, 4, workers).world.slowdown = 2;
+    grid.cell(gpu, kFourOfTwo, Workload::kGeneration, 1, workers).world.slowdown = 2;
+  }
+  // A front end that is slow with every HTTP request.
+  for (const Workload kind : {Workload::kShort, Workload::kOneToken, Workload::kGeneration}) {
+    grid.cell(gpu, kFourOfTwo, kind, 1, 256).world.front_end.per_call = 4e-3;
+  }
+  // Workers with something to do between requests.
+  for (const std::size_t workers : Sizes{32, 128}) {
+    grid.cell(gpu, kFourOfTwo, Workload::kChoices, 1, workers).world.think_seconds = 0.3;
+    grid.cell(gpu, kFourOfTwo, Workload::kGeneration, 1, workers).world.think_seconds = 0.3;
+  }
+}
+
+double throughput(const Cell& cell, Policy policy, std::span<const PromptRequest> requests) {
+  const auto router = make_router(policy, requests, cell.world.servers, traits_of(cell.world));
+  return run_world(cell.world, requests, *router).throughput;
+}
+
+double best_plain(const Cell& cell, std::span<const PromptRequest> requests) {
+  return std::max({throughput(cell, Policy::kRoundRobin, requests),
+                   throughput(cell, Policy::kLeastOutstanding, requests),
+                   throughput(cell, Policy::kSingleHome, requests)});
+}
+
+// One row for each policy.
+void run_cell(const Cell& cell, std::span<const Policy> policies, Row* rows) {
+  const std::vector<PromptRequest> requests = make_requests(cell.workload);
+  const double bound = throughput_bound(cell.world, requests);
+  const double pass_through = throughput(cell, Policy::kPassThrough, requests);
+  for (const Policy policy : policies) {
+    Row& row = *rows++;
+    row.cell = cell;
+    row.policy = policy;
+    row.bound = bound;
+    row.pass_through = pass_through;
+    const auto router = make_router(policy, requests, cell.world.servers, traits_of(cell.world));
+    row.measured = run_world(cell.world, requests, *router);
+    if (policy != Policy::kDefault) continue;
+    if (is_skewed(cell)) row.best_plain = best_plain(cell, requests);
+    // Without a merged call there is nothing that could differ.
+    if (row.measured.prompts_per_call > 1) {
+      row.unmerged = throughput(cell, Policy::kMergeOff, requests);
+    }
+  }
+}
+
+}  // namespace
+
+std::string shape_of(const Cell& cell) {
+  return fmt::format("{}xTP{}", cell.world.servers, cell.world.tensor_parallel);
+}
+
+bool is_skewed(const Cell& cell) {
+  return cell.workload.sharing >= kHotSharing || cell.world.slowdown != 1;
+}
+
+std::vector<Cell> default_grid() {
+  Grid grid(6000, 24);
+  for (const Gpu gpu : {Gpu::kA100, Gpu::kH100}) {
+    for (const Shape shape : {kOneOfEight, kFourOfTwo, kEightOfOne}) {
+      for (const Workload kind : {Workload::kChoices, Workload::kOneToken, Workload::kGeneration,
+                                  Workload::kMixed, Workload::kShort, Workload::kLongGeneration}) {
+        grid.add(gpu, shape, kind, 1, {1, 8, 32, 128, 512});
+      }
+    }
+    add_special(grid, gpu);
+  }
+  return grid.take();
+}
+
+std::vector<Cell> small_grid() {
+  Grid grid(2000, 16);
+  grid.add(Gpu::kA100, kFourOfTwo, Workload::kChoices, 4, {8, 128, 512});
+  grid.add(Gpu::kH100, kFourOfTwo, Workload::kChoices, 4, {512});
+  grid.add(Gpu::kA100, kFourOfTwo, Workload::kChoices, 1, {1, 32});
+  grid.add(Gpu::kA100, kFourOfTwo, Workload::kGeneration, 1, {32});
+  grid.add(Gpu::kA100, kOneOfEight, Workload::kChoices, 4, {32});
+  grid.add(Gpu::kH100, kEightOfOne, Workload::kShort, 1, {32});
+  grid.add(Gpu::kH100, kFourOfTwo, Workload::kShort, 1, {512});
+  grid.add(Gpu::kA100, kFourOfTwo, Workload::kChoices, 1000, {32, 128});
+  grid.cell(Gpu::kA100, kFourOfTwo, Workload::kChoices, 4, 128).world.slowdown = 2;
+  grid.cell(Gpu::kA100, kFourOfTwo, Workload::kShort, 1, 256).world.front_end.per_call = 4e-3;
+  return grid.take();
+}
+
+std::vector<Row> run_grid(std::span<const Cell> cells, std::span<const Policy> policies,
+                          unsigned threads) {
+  std::vector<Row> rows(cells.size() * policies.size());
+  std::atomic<std::size_t> next = 0;
+  std::atomic<bool> failed = false;
+  std::exception_ptr failure;
+  auto work = [&] {
+    try {
+      for (std::size_t i = next++; i < cells.size() && !failed; i = next++) {
+        run_cell(cells[i], policies, rows.data() + i * policies.size());
+      }
+    } catch (...) {
+      if (!failed.exchange(true)) failure = std::current_exception();
+    }
+  };
+  {
+    std::vector<std::jthread> pool;
+    for (unsigned i = 1; i < threads; ++i) pool.emplace_back(work);
+    work();
+  }
+  if (failure) std::rethrow_exception(failure);
+  return rows;
+}
+
+}  // namespace batchproxy::bench

@@ -1,0 +1,179 @@
+// bench/policy/report.cc - see report.h.
+#include "bench/policy/report.h"
+
+#include <algorithm>
+#include <iterator>
+
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+#include <boost/json/serialize.hpp>
+#include <fmt/format.h>
+
+namespace batchproxy::bench {
+
+namespace json = boost::json;
+
+namespace {
+
+constexpr double kSlowFrontEnd = 4e-3;  // seconds per HTTP request
+
+bool is_front_end_bound(const Row& row) {
+  return row.cell.world.front_end.per_call >= kSlowFrontEnd &&
+         row.cell.workload.kind == Workload::kShort;
+}
+
+// The case that batchproxy is for: 4 x TP2, four questions to a passage.
+bool is_shared(const Row& row, Gpu gpu, std::size_t workers) {
+  const Cell& cell = row.cell;
+  return cell.world.gpu == gpu && cell.world.workers == workers && shape_of(cell) == "4xTP2" &&
+         cell.workload.kind == Workload::kChoices && cell.workload.sharing == 4 && !is_skewed(cell);
+}
+
+bool is_any(const Row&) {
+  return true;
+}
+bool is_shared_a100_128(const Row& row) {
+  return is_shared(row, Gpu::kA100, 128);
+}
+bool is_shared_a100_512(const Row& row) {
+  return is_shared(row, Gpu::kA100, 512);
+}
+bool is_shared_h100_512(const Row& row) {
+  return is_shared(row, Gpu::kH100, 512);
+}
+bool has_plain(const Row& row) {
+  return row.best_plain.has_value();
+}
+bool merges_elsewhere(const Row& row) {
+  return row.unmerged && !is_front_end_bound(row);
+}
+
+double over_pass_through(const Row& row) {
+  return row.over_pass_through();
+}
+double of_bound(const Row& row) {
+  return row.fraction_of_bound();
+}
+double over_plain(const Row& row) {
+  return row.measured.throughput / *row.best_plain;
+}
+double over_unmerged(const Row& row) {
+  return row.unmerged ? row.measured.throughput / *row.unmerged : 1;
+}
+
+struct Claim {
+  std::string_view text;
+  double floor;
+  bool (*applies)(const Row&);
+  double (*value)(const Row&);
+};
+
+constexpr Claim kClaims[] = {
+    {"over pass-through, every cell", 0.98, is_any, over_pass_through},
+    {"over pass-through, shared passages, a100, 128 workers", 1.45, is_shared_a100_128,
+     over_pass_through},
+    {"over pass-through, shared passages, a100, 512 workers", 1.60, is_shared_a100_512,
+     over_pass_through},
+    {"of the bound, shared passages, a100, 512 workers", 0.95, is_shared_a100_512, of_bound},
+    {"over pass-through, shared passages, h100, 512 workers", 1.50, is_shared_h100_512,
+     over_pass_through},
+    {"of the bound, shared passages, h100, 512 workers", 0.88, is_shared_h100_512, of_bound},
+    {"over the best plain router, hot passage or slow server", 0.95, has_plain, over_plain},
+    {"merging over not merging, slow front end, short prompts", 1.50, is_front_end_bound,
+     over_unmerged},
+    {"merging over not merging, wherever else it merged", 0.98, merges_elsewhere, over_unmerged},
+};
+
+// "a100 4xTP2 mcqa g=4 W=128", and what is unusual about it.
+std::string name_of(const Cell& cell) {
+  std::string name =
+      fmt::format("{} {} {} g={} W={}", gpu_name(cell.world.gpu), shape_of(cell),
+                  name_of(cell.workload.kind), cell.workload.sharing, cell.world.workers);
+  if (cell.workload.window == 1) name += " in order";
+  if (cell.world.slowdown != 1) name += fmt::format(" slow={}", cell.world.slowdown);
+  if (cell.world.think_seconds != 0) name += fmt::format(" think={}s", cell.world.think_seconds);
+  if (cell.world.front_end.per_call != FrontEndCosts{}.per_call) {
+    name += fmt::format(" http={}ms", 1e3 * cell.world.front_end.per_call);
+  }
+  return name;
+}
+
+}  // namespace
+
+std::vector<Promise> check_promises(std::span<const Row> rows) {
+  std::vector<Promise> promises;
+  for (const Claim& claim : kClaims) {
+    Promise promise;
+    promise.text = claim.text;
+    promise.floor = claim.floor;
+    for (const Row& row : rows) {
+      if (row.policy != Policy::kDefault || !claim.applies(row)) continue;
+      const double value = claim.value(row);
+      if (promise.cells++ == 0 || value < promise.worst) {
+        promise.worst = value;
+        promise.worst_cell = name_of(row.cell);
+      }
+    }
+    if (promise.cells > 0) promises.push_back(std::move(promise));
+  }
+  return promises;
+}
+
+std::string to_table(std::span<const Row> rows) {
+  std::string text =
+      "| cell | policy | req/s | p50 s | p99 s | hits | prompts/call | of bound | over "
+      "pass-through "
+      "| over best plain | over unmerged |\n|---|---|---|---|---|---|---|---|---|---|---|\n";
+  auto out = std::back_inserter(text);
+  for (const Row& row : rows) {
+    fmt::format_to(out,
+                   "| {} | {} | {:.1f} | {:.3f} | {:.3f} | {:.2f} | {:.1f} | {:.2f} | {:.3f} |",
+                   name_of(row.cell), name_of(row.policy), row.measured.throughput,
+                   row.measured.p50, row.measured.p99, row.measured.hit_rate,
+                   row.measured.prompts_per_call, row.fraction_of_bound(), row.over_pass_through());
+    text += row.best_plain ? fmt::format(" {:.3f} |", over_plain(row)) : " |";
+    text += row.unmerged ? fmt::format(" {:.3f} |\n", over_unmerged(row)) : " |\n";
+  }
+  return text;
+}
+
+std::string to_text(std::span<const Promise> promises) {
+  std::string text;
+  for (const Promise& promise : promises) {
+    text += fmt::format("{} {:<56} least {:.3f} of {:3} cells, promised {:.2f}  ({})\n",
+                        promise.kept() ? "kept  " : "BROKEN", promise.text, promise.worst,
+                        promise.cells, promise.floor, promise.worst_cell);
+  }
+  return text;
+}
+
+std::string to_json(std::span<const Row> rows) {
+  json::array cells;
+  for (const Row& row : rows) {
+    const Cell& cell = row.cell;
+    json::object object{{"hardware", gpu_name(cell.world.gpu)},
+                        {"shape", shape_of(cell)},
+                        {"workload", name_of(cell.workload.kind)},
+                        {"sharing", cell.workload.sharing},
+                        {"window", cell.workload.window},
+                        {"workers", cell.world.workers},
+                        {"slowdown", cell.world.slowdown},
+                        {"think_seconds", cell.world.think_seconds},
+                        {"http_seconds", cell.world.front_end.per_call},
+                        {"policy", name_of(row.policy)},
+                        {"throughput", row.measured.throughput},
+                        {"p50", row.measured.p50},
+                        {"p99", row.measured.p99},
+                        {"hit_rate", row.measured.hit_rate},
+                        {"prompts_per_call", row.measured.prompts_per_call},
+                        {"preemptions", row.measured.preemptions},
+                        {"ratio_to_passthrough", row.over_pass_through()},
+                        {"fraction_of_bound", row.fraction_of_bound()}};
+    if (row.best_plain) object["ratio_to_best_plain"] = over_plain(row);
+    if (row.unmerged) object["ratio_to_unmerged"] = over_unmerged(row);
+    cells.push_back(std::move(object));
+  }
+  return json::serialize(json::object{{"cells", std::move(cells)}});
+}
+
+}  // namespace batchproxy::bench

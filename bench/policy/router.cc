@@ -1,0 +1,209 @@
+// bench/policy/router.cc - see router.h.
+#include "bench/policy/router.h"
+
+#include <algorithm>
+#include <stdexcept>
+#include <unordered_map>
+#include <utility>
+
+namespace batchproxy::bench {
+
+namespace {
+
+constexpr Duration kRequestTimeout = std::chrono::hours(24);
+
+// The proxy's own.
+class SchedulerRouter : public Router {
+ public:
+  SchedulerRouter(const SchedulerOptions& options, std::span<const PromptRequest> requests,
+                  std::size_t backends, const BackendTraits& traits)
+      : requests_(requests), tickets_(requests.size()), scheduler_(options) {
+    for (BackendId id = 0; id < backends; ++id) {
+      scheduler_.add_backend(id, traits);
+      scheduler_.set_up(id, true);
+    }
+  }
+
+  void submit(std::uint32_t index, TimePoint now) override {
+    const PromptRequest& request = requests_[index];
+    Ticket& ticket = tickets_[index];
+    ticket.arrival = now;
+    ticket.deadline = now + kRequestTimeout;
+    ticket.backends = BackendSet::first(scheduler_.backend_count());
+    ticket.tokens = static_cast<std::uint32_t>(request.prompt_tokens);
+    ticket.prefix = request.prefix;
+    ticket.packing = Packing::kCompletion;
+    ticket.brief = request.brief;
+    ticket.identity = request.brief ? 1 : 2;
+    scheduler_.submit(ticket);
+  }
+
+  void on_answered(const RoutedCall& call) override {
+    scheduler_.complete(call.grant, static_cast<std::uint32_t>(call.requests.size()),
+                        Outcome::kGood, now_);
+  }
+
+  void observe(BackendId backend, const EngineSample& sample, TimePoint now) override {
+    scheduler_.observe(backend, sample, now);
+  }
+
+  void take(TimePoint now, std::vector<RoutedCall>& calls) override {
+    decided_.clear();
+    now_ = now;
+    scheduler_.take(now, decided_);
+    for (const Ticket* ticket : decided_) {
+      const Verdict& verdict = ticket->verdict;
+      if (verdict.refused) throw std::logic_error("the scheduler refused a request");
+      if (verdict.is_mate) continue;  // its leader names it
+      RoutedCall& call = calls.emplace_back();
+      call.backend = verdict.backend;
+      call.grant = verdict;
+      call.requests.push_back(index_of(*ticket));
+      for (const Ticket* mate : verdict.mates) call.requests.push_back(index_of(*mate));
+    }
+  }
+
+  std::optional<TimePoint> next_due() const override { return scheduler_.next_due(); }
+
+ private:
+  std::uint32_t index_of(const Ticket& ticket) const {
+    return static_cast<std::uint32_t>(&ticket - tickets_.data());
+  }
+
+  std::span<const PromptRequest> requests_;
+  std::vector<Ticket> tickets_;  // outlive the scheduler
+  Scheduler scheduler_;
+  std::vector<Ticket*> decided_;
+  TimePoint now_{};
+};
+
+// Decides at once, knowing only what is in flight where.
+class PlainRouter : public Router {
+ public:
+  PlainRouter(std::span<const PromptRequest> requests, std::size_t backends)
+      : requests_(requests), inflight_(backends) {}
+
+  void submit(std::uint32_t request, TimePoint) override {
+    const BackendId backend = choose(requests_[request]);
+    ++inflight_[backend];
+    calls_.push_back({backend, {request}, {}});
+  }
+  void on_answered(const RoutedCall& call) override { --inflight_[call.backend]; }
+  void observe(BackendId, const EngineSample&, TimePoint) override {}
+  void take(TimePoint, std::vector<RoutedCall>& calls) override {
+    std::ranges::move(calls_, std::back_inserter(calls));
+    calls_.clear();
+  }
+  std::optional<TimePoint> next_due() const override { return std::nullopt; }
+
+ protected:
+  virtual BackendId choose(const PromptRequest& request) = 0;
+
+  // Ties go round.
+  BackendId least_outstanding() {
+    const std::size_t count = inflight_.size();
+    std::size_t best = rotation_ % count;
+    for (std::size_t i = 1; i < count; ++i) {
+      const std::size_t other = (rotation_ + i) % count;
+      if (inflight_[other] < inflight_[best]) best = other;
+    }
+    rotation_ = best + 1;
+    return static_cast<BackendId>(best);
+  }
+
+  const std::vector<int>& inflight() const { return inflight_; }
+  BackendId next_in_rotation() { return static_cast<BackendId>(rotation_++ % inflight_.size()); }
+
+ private:
+  std::span<const PromptRequest> requests_;
+  std::vector<int> inflight_;
+  std::vector<RoutedCall> calls_;
+  std::size_t rotation_ = 0;
+};
+
+class RoundRobin : public PlainRouter {
+  using PlainRouter::PlainRouter;
+  BackendId choose(const PromptRequest&) override { return next_in_rotation(); }
+};
+
+class LeastOutstanding : public PlainRouter {
+  using PlainRouter::PlainRouter;
+  BackendId choose(const PromptRequest&) override { return least_outstanding(); }
+};
+
+// Cache-aware routing as others do it: a passage stays where it went first, until that backend has
+// far more in flight than another.
+class SingleHome : public PlainRouter {
+  using PlainRouter::PlainRouter;
+  BackendId choose(const PromptRequest& request) override {
+    constexpr int kSlack = 16;
+    constexpr double kRatio = 1.5;
+    const auto [least, most] = std::ranges::minmax(inflight());
+    const auto home = homes_.find(request.passage);
+    if (home != homes_.end()) {
+      const int load = inflight()[home->second];
+      if (most - least <= kSlack || load <= kRatio * least) return home->second;
+    }
+    return homes_[request.passage] = least_outstanding();
+  }
+
+  std::unordered_map<std::uint64_t, BackendId> homes_;
+};
+
+SchedulerOptions scheduler_options(Policy policy) {
+  SchedulerOptions options;
+  if (policy == Policy::kPassThrough) options.policy = FlushPolicy::kOff;
+  if (policy == Policy::kFixed) options.policy = FlushPolicy::kFixed;
+  if (policy == Policy::kNoAffinity) options.affinity = false;
+  if (policy == Policy::kMergeOff) options.merge = MergePolicy::kOff;
+  if (policy == Policy::kMergeAlways) options.merge = MergePolicy::kAlways;
+  return options;
+}
+
+}  // namespace
+
+std::string_view name_of(Policy policy) {
+  switch (policy) {
+    case Policy::kDefault:
+      return "default";
+    case Policy::kPassThrough:
+      return "pass-through";
+    case Policy::kFixed:
+      return "fixed";
+    case Policy::kNoAffinity:
+      return "no-affinity";
+    case Policy::kMergeOff:
+      return "merge-off";
+    case Policy::kMergeAlways:
+      return "merge-always";
+    case Policy::kRoundRobin:
+      return "round-robin";
+    case Policy::kLeastOutstanding:
+      return "least-outstanding";
+    case Policy::kSingleHome:
+      return "single-home";
+  }
+  return "";
+}
+
+std::unique_ptr<Router> make_router(Policy policy, std::span<const PromptRequest> requests,
+                                    std::size_t backends, const BackendTraits& traits) {
+  switch (policy) {
+    case Policy::kRoundRobin:
+      return std::make_unique<RoundRobin>(requests, backends);
+    case Policy::kLeastOutstanding:
+      return std::make_unique<LeastOutstanding>(requests, backends);
+    case Policy::kSingleHome:
+      return std::make_unique<SingleHome>(requests, backends);
+    case Policy::kDefault:
+    case Policy::kPassThrough:
+    case Policy::kFixed:
+    case Policy::kNoAffinity:
+    case Policy::kMergeOff:
+    case Policy::kMergeAlways:
+      break;
+  }
+  return std::make_unique<SchedulerRouter>(scheduler_options(policy), requests, backends, traits);
+}
+
+}  // namespace batchproxy::bench

@@ -1,0 +1,162 @@
+// bench/policy/workload.cc - see workload.h.
+#include "bench/policy/workload.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <numbers>
+#include <string>
+#include <utility>
+
+#include "backends/sim/hardware.h"
+#include "backends/sim/hash.h"
+
+namespace batchproxy::bench {
+
+namespace {
+
+constexpr std::size_t kBytesPerToken = 4;
+constexpr int kBriefAnswer = 16;  // tokens
+
+// What different texts are made from.
+constexpr std::uint64_t kSystemText = 1;
+constexpr std::uint64_t kPassageText = 2;
+constexpr std::uint64_t kQuestionText = 3;
+
+// Like the standard library's distributions, but equal on every machine.
+class Random {
+ public:
+  explicit Random(std::uint64_t seed) : state_(seed) {}
+
+  double uniform() { return unit_interval(state_ = mix(state_, 1)); }
+  int below(int limit) { return static_cast<int>(uniform() * limit); }
+  double normal(double mean, double deviation) {
+    const double radius = std::sqrt(-2 * std::log(1 - uniform()));
+    return mean + deviation * radius * std::cos(2 * std::numbers::pi * uniform());
+  }
+
+ private:
+  std::uint64_t state_;
+};
+
+struct Lengths {  // in tokens
+  int system = 0;
+  int passage = 0;
+  int question = 0;
+  int output = 0;
+  int max_output = 0;
+};
+
+int tokens(double mean, double deviation, int least, Random& random) {
+  return std::max(least, static_cast<int>(random.normal(mean, deviation)));
+}
+
+// Log-normal around `median` * e^-1/8, as lengths of free text are.
+int answer_tokens(double median, int most, Random& random) {
+  const double length = std::exp(std::log(median) + random.normal(-0.125, 0.5));
+  return std::clamp(static_cast<int>(length), 1, most);
+}
+
+Lengths draw_lengths(Workload kind, int sharing, int passage_tokens, Random& random) {
+  switch (kind) {
+    case Workload::kChoices:
+      return {300, passage_tokens, tokens(200, 40, 40, random), 1 + random.below(16), 16};
+    case Workload::kOneToken:
+      return {300, passage_tokens, tokens(200, 40, 40, random), 1, 1};
+    case Workload::kGeneration: {
+      const int passage = sharing > 1 ? 500 : 0;
+      const int question = tokens(700 - passage, 100, 50, random);
+      return {100, passage, question, answer_tokens(150, 600, random), 600};
+    }
+    case Workload::kMixed:
+      return draw_lengths(random.below(5) == 0 ? Workload::kGeneration : Workload::kChoices,
+                          sharing, passage_tokens, random);
+    case Workload::kShort:
+      return {96, 0, 32 + random.below(32), 1, 1};
+    case Workload::kLongGeneration:
+      return {100, 0, tokens(200, 60, 20, random), answer_tokens(600, 2000, random), 2000};
+  }
+  return {};
+}
+
+void append_text(std::string& text, int length, std::uint64_t seed) {
+  const std::size_t end = text.size() + static_cast<std::size_t>(length) * kBytesPerToken;
+  for (std::uint64_t piece = 0; text.size() < end; ++piece) {
+    const std::uint64_t bits = mix(seed, piece);
+    char bytes[sizeof bits];
+    std::memcpy(bytes, &bits, sizeof bits);
+    text.append(bytes, std::min(sizeof bytes, end - text.size()));
+  }
+}
+
+// The blocks that lie wholly within the system prompt and, if others share it, the passage.
+std::vector<BlockHash> shared_blocks(const Lengths& lengths, bool passage_is_shared,
+                                     std::uint64_t passage) {
+  const auto system_length = static_cast<std::uint64_t>(lengths.system);
+  const std::uint64_t system_text = mix(kSystemText, system_length);
+  const std::uint64_t passage_text = mix(mix(kPassageText, passage), system_length);
+  const int in_system = lengths.system / kKvBlockTokens;
+  const int in_both = (lengths.system + lengths.passage) / kKvBlockTokens;
+  std::vector<BlockHash> blocks;
+  for (int i = 0; i < (passage_is_shared ? in_both : in_system); ++i) {
+    blocks.push_back(
+        mix(i < in_system ? system_text : passage_text, static_cast<std::uint64_t>(i)));
+  }
+  return blocks;
+}
+
+void shuffle_in_windows(std::vector<PromptRequest>& requests, std::size_t window, Random& random) {
+  for (std::size_t begin = 0; begin < requests.size(); begin += window) {
+    for (std::size_t i = std::min(window, requests.size() - begin); i > 1; --i) {
+      std::swap(requests[begin + i - 1],
+                requests[begin + static_cast<std::size_t>(random.below(static_cast<int>(i)))]);
+    }
+  }
+}
+
+}  // namespace
+
+std::string_view name_of(Workload workload) {
+  switch (workload) {
+    case Workload::kChoices:
+      return "mcqa";
+    case Workload::kOneToken:
+      return "mcqa1";
+    case Workload::kGeneration:
+      return "gen";
+    case Workload::kMixed:
+      return "mix";
+    case Workload::kShort:
+      return "tiny";
+    case Workload::kLongGeneration:
+      return "long";
+  }
+  return "";
+}
+
+std::vector<PromptRequest> make_requests(const WorkloadOptions& options) {
+  Random random(mix(options.seed, static_cast<std::uint64_t>(options.kind)));
+  std::vector<PromptRequest> requests(options.count);
+  const auto sharing = static_cast<std::size_t>(options.sharing);
+  int passage_tokens = 0;
+  std::string prompt;
+  for (std::size_t i = 0; i < options.count; ++i) {
+    PromptRequest& request = requests[i];
+    request.passage = i / sharing;
+    if (i % sharing == 0) passage_tokens = tokens(1000, 150, 300, random);
+    const Lengths lengths = draw_lengths(options.kind, options.sharing, passage_tokens, random);
+    request.prompt_tokens = lengths.system + lengths.passage + lengths.question;
+    request.output_tokens = lengths.output;
+    request.brief = lengths.max_output <= kBriefAnswer;
+    request.blocks = shared_blocks(lengths, sharing > 1, request.passage);
+    prompt.clear();
+    append_text(prompt, lengths.system, mix(kSystemText, 0));
+    append_text(prompt, lengths.passage, mix(kPassageText, request.passage));
+    append_text(prompt, lengths.question, mix(kQuestionText, i));
+    request.prefix = PrefixChain(prompt, 0);
+  }
+  if (sharing > 1) shuffle_in_windows(requests, options.window, random);
+  return requests;
+}
+
+}  // namespace batchproxy::bench

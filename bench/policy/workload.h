@@ -1,0 +1,48 @@
+// bench/policy/workload.h - the requests that the policy benchmark sends: how long they are, what
+// they share, and in which order they are asked.
+//
+// Threading: pure functions.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "backends/sim/block_pool.h"
+#include "batcher/prefix/prefix.h"
+
+namespace batchproxy::bench {
+
+enum class Workload : std::uint8_t {
+  kChoices,        // system 300 + passage 1000 + question 200 tokens, 1 to 16 answered
+  kOneToken,       // the same, 1 token answered
+  kGeneration,     // 800 tokens, about 150 answered
+  kMixed,          // four kChoices to one kGeneration
+  kShort,          // 128 to 159 tokens, 1 answered
+  kLongGeneration  // 300 tokens, about 600 answered
+};
+
+std::string_view name_of(Workload workload);
+
+struct WorkloadOptions {
+  Workload kind = Workload::kChoices;
+  int sharing = 1;           // requests per passage
+  std::size_t window = 256;  // requests that share a passage are shuffled in windows of so many
+  std::size_t count = 0;     // requests in all
+  std::uint64_t seed = 1;
+};
+
+struct PromptRequest {
+  std::uint64_t passage = 0;
+  int prompt_tokens = 0;
+  int output_tokens = 0;
+  bool brief = false;  // its max_tokens is small
+  PrefixChain prefix;
+  std::vector<BlockHash> blocks;  // of what it may share with others
+};
+
+// In the order in which they are asked; the same on every machine.
+std::vector<PromptRequest> make_requests(const WorkloadOptions& options);
+
+}  // namespace batchproxy::bench

@@ -1,0 +1,257 @@
+// proxy/control/backend_control.cc - one handler for each thing that is seen of a backend.
+#include "proxy/control/backend_control.h"
+
+#include <algorithm>
+#include <chrono>
+#include <stdexcept>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "configs/host_port.h"
+#include "proxy/control/settings.h"
+#include "proxy/control/topology.h"
+
+namespace batchproxy {
+
+namespace {
+
+constexpr auto kLookInterval = std::chrono::milliseconds(50);
+
+BackendMonitor::Intervals intervals(const Options& options) {
+  return {to_duration(*options.proxy.health_interval), to_duration(*options.proxy.metrics_interval),
+          to_duration(*options.proxy.health_timeout)};
+}
+
+}  // namespace
+
+BackendControl::BackendControl(asio::io_context& io, const Options& options,
+                               std::vector<BackendRecord> backends, Console& console,
+                               Narrator& narrator, Hooks hooks)
+    : options_(options),
+      console_(console),
+      narrator_(narrator),
+      hooks_(std::move(hooks)),
+      registry_(std::move(backends)),
+      monitor_(io, intervals(options), monitor_events()),
+      resolver_(io),
+      names_(io, resolver_,
+             [this](BackendId backend, const NameTracker& name) { on_move(backend, name); }),
+      io_(io) {
+  registry_.watch(hooks_.publish);
+}
+
+BackendMonitor::Events BackendControl::monitor_events() {
+  BackendMonitor::Events events;
+  events.on_event = [this](BackendId backend, BackendEvent event, const std::string& why) {
+    on_event(backend, event, why);
+  };
+  events.on_problem = [this](BackendId backend, const std::string& why) {
+    registry_.set_why(backend, why);
+  };
+  events.on_models = [this](BackendId backend, ModelList served) {
+    registry_.set_served(backend, std::move(served));
+  };
+  events.configured = [this](BackendId id) {
+    const BackendRecord& backend = registry_[id];
+    return ConfiguredModels{.any = !backend.models.empty(),
+                            .always = backend.origin == BackendOrigin::kLaunched};
+  };
+  events.on_abilities = [this](BackendId backend, const Abilities& abilities) {
+    on_abilities(backend, abilities);
+  };
+  events.on_metrics = [this](BackendId backend, const std::optional<EngineMetrics>& metrics) {
+    on_metrics(backend, metrics);
+  };
+  events.on_simulated = [this](BackendId backend, bool simulated) {
+    // Of our own engines the configuration says it.
+    if (registry_[backend].origin == BackendOrigin::kGiven)
+      registry_.set_simulated(backend, simulated);
+  };
+  events.answered = [this](BackendId backend) { return hooks_.answered(backend); };
+  events.on_doubt = [this](BackendId backend) { names_.doubt(backend); };
+  return events;
+}
+
+void BackendControl::plan_engines(std::vector<EnginePlan> plans, const std::string& self) {
+  LauncherHooks hooks;
+  hooks.events = this;
+  hooks.self_executable = self;
+  hooks.inherited = process_environment();
+  hooks.state = [this](BackendId engine) { return registry_[engine].state; };
+  hooks.answers = [this](BackendId engine) { return monitor_.health(engine) == Health::kReady; };
+  hooks.look_interval = kLookInterval;
+  launcher_ = std::make_unique<Launcher>(io_, options_, std::move(plans), std::move(hooks));
+}
+
+std::string BackendControl::log_directory() const {
+  if (!launcher_ || roster()->all().empty()) return {};
+  const std::string& log = launcher_->plan(roster()->all().front()->id()).log_file;
+  return log.substr(0, log.rfind('/'));
+}
+
+void BackendControl::start() {
+  hooks_.publish(roster());
+  for (const BackendPtr& backend : roster()->all()) watch(*backend);
+  names_.start();
+  monitor_.start();
+  if (!launcher_) return;
+  const RosterPtr engines = roster();  // each step makes another
+  for (const BackendPtr& engine : engines->all()) {
+    registry_.apply(engine->id(), BackendEvent::kLaunched);
+  }
+  launcher_->start();
+}
+
+void BackendControl::stop(std::function<void()> on_done) {
+  monitor_.stop();
+  names_.stop();
+  if (!launcher_) return on_done();
+  launcher_->stop(std::move(on_done));
+}
+
+void BackendControl::kill_now() {
+  if (launcher_) launcher_->kill_now();
+}
+
+void BackendControl::watch(const BackendRecord& backend) {
+  monitor_.add(backend.endpoint);
+  const auto at = parse_host_port(backend.endpoint->authority);
+  if (at && !is_address(at->host)) names_.add(backend.id(), *at);
+}
+
+std::vector<std::string> BackendControl::replace(const Options& options) {
+  if (launcher_) return {};
+  const auto changes = registry_.replace(running_servers(options), hooks_.in_use);
+  if (!changes) {
+    throw std::runtime_error(fmt::format(
+        "more than {} backends, counting those that still finish what they had", BackendSet::kMax));
+  }
+  std::vector<std::string> lines;
+  for (const BackendId id : changes->added) {
+    lines.push_back(registry_[id].name() + " is new");
+    watch(registry_[id]);
+  }
+  for (const BackendId id : changes->removed) {
+    lines.push_back(registry_[id].name() + " gets no more requests");
+    monitor_.remove(id);
+    names_.remove(id);
+  }
+  for (const BackendId id : changes->retold) monitor_.set_endpoint(registry_[id].endpoint);
+  return lines;
+}
+
+void BackendControl::look_again() {
+  monitor_.set_intervals(intervals(options_));
+  monitor_.look_again();
+  names_.look_again();
+}
+
+void BackendControl::report_failure(BackendId backend, bool unreachable) {
+  monitor_.report_failure(backend, unreachable);
+}
+
+void BackendControl::look_at(BackendId backend, BackendMonitor::Tell tell) {
+  monitor_.look_at(backend, std::move(tell));
+}
+
+void BackendControl::refresh_models(BackendMonitor::Done done) {
+  monitor_.refresh_models(std::move(done));
+}
+
+// --- what the monitor and the look-ups see ------------------------------------------------------
+
+void BackendControl::step(BackendId backend, BackendEvent event, const std::string& why) {
+  // Looked at first: once it is up, the first of them leave at once.
+  const std::uint64_t held = narrator_.in_outage() ? hooks_.snapshot().queued : 0;
+  const BackendPtr before = roster()->all()[backend];
+  if (!registry_.apply(backend, event, why).moved()) return;
+  const BackendRecord& now = registry_[backend];
+  names_.set_ready(backend, now.is_ready());
+  log(narrator_.on_step(*before, now, *roster()));
+  hooks_.announce();
+  log(narrator_.on_ready_set(!roster()->ready().empty(), held,
+                             options_.proxy.hold_timeout->count()));
+}
+
+void BackendControl::on_event(BackendId backend, BackendEvent event, const std::string& why) {
+  step(backend, event, why);
+  const bool ours = registry_[backend].origin == BackendOrigin::kLaunched;
+  if (ours && event == BackendEvent::kProbePassed) launcher_->look_at(backend);
+}
+
+void BackendControl::on_abilities(BackendId backend, const Abilities& abilities) {
+  BackendTraits traits = registry_[backend].traits;
+  traits.exact_usage = abilities.token_ids;
+  traits.chat_batches = abilities.chat_batches;
+  registry_.set_traits(backend, traits);
+  const bool was_keyed = registry_[backend].keyed;
+  registry_.set_keyed(backend, abilities.keyed);
+  log(tell_of_key(registry_[backend], was_keyed, hooks_.have_keys()));
+}
+
+void BackendControl::on_metrics(BackendId backend, const std::optional<EngineMetrics>& metrics) {
+  if (metrics) {
+    BackendTraits traits = registry_[backend].traits;
+    traits.kv_tokens = metrics->kv_tokens;
+    registry_.set_traits(backend, traits);
+  }
+  hooks_.observe(backend, metrics ? std::optional(metrics->sample) : std::nullopt);
+}
+
+// What its name leads to has changed, or that it leads nowhere.
+void BackendControl::on_move(BackendId backend, const NameTracker& name) {
+  Endpoint next = *registry_[backend].endpoint;
+  next.addresses = name.addresses();
+  next.problem = name.problem();
+  registry_.set_endpoint(std::make_shared<const Endpoint>(std::move(next)));
+  monitor_.set_endpoint(registry_[backend].endpoint);
+  log(tell_move(registry_[backend], name.news()));
+}
+
+// --- what the launcher sees ---------------------------------------------------------------------
+
+void BackendControl::show_engine(BackendId engine, const std::string& text, bool milestone) {
+  console_.engine(registry_[engine], text, milestone, std::chrono::steady_clock::now());
+}
+
+void BackendControl::on_started(BackendId engine, pid_t pid) {
+  show_engine(engine, fmt::format("started, pid {}", pid), true);
+}
+
+void BackendControl::on_stage(BackendId engine, const std::string& text) {
+  show_engine(engine, text, false);
+}
+
+void BackendControl::on_ready(BackendId engine, double seconds) {
+  show_engine(engine, fmt::format("ready after {:.1f} s", seconds), true);
+  step(engine, BackendEvent::kCameUp);
+}
+
+void BackendControl::on_failed(BackendId engine, const std::string& reason,
+                               const std::vector<std::string>& last_log_lines) {
+  show_engine(engine, "failed", true);
+  log(tell_failed_start(registry_[engine], reason, last_log_lines));
+  lose_engine(engine, BackendEvent::kGivenUp);
+}
+
+void BackendControl::on_exited(BackendId engine, const std::string& description) {
+  log(tell_exit(registry_[engine], description, launcher_->plan(engine).log_file));
+  lose_engine(engine, BackendEvent::kExited);
+}
+
+// Engines that never came up are a mistake to be mended: we stop and say so. Engines that did, and
+// ended, are an outage: whoever calls keeps a port to call, and is told to try again.
+void BackendControl::lose_engine(BackendId engine, BackendEvent event) {
+  step(engine, event, "it has ended");
+  monitor_.retire(engine);
+  const std::vector<BackendPtr>& engines = roster()->all();
+  const auto has_failed = [](const BackendPtr& one) { return one->state == BackendState::kFailed; };
+  if (!narrator_.is_serving() || !std::ranges::all_of(engines, has_failed)) return;
+  const auto was_ready = [](const BackendPtr& one) { return one->was_ready; };
+  const bool any_was_up = std::ranges::any_of(engines, was_ready);
+  log(tell_all_lost(any_was_up, options_.proxy.hold_timeout->count()));
+  if (!any_was_up) hooks_.none_started();
+}
+
+}  // namespace batchproxy

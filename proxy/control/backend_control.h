@@ -1,0 +1,111 @@
+// proxy/control/backend_control.h - BackendControl: runs the backends. What the launcher, the
+// monitor and the look-ups of names see goes into the registry; what the registry publishes goes to
+// the data plane; what people should know of it goes to the log and the console.
+//
+// Threading: confined to the control thread, except report_failure(), look_at() and
+// refresh_models().
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <boost/asio/io_context.hpp>
+
+#include "backends/health/backend_monitor.h"
+#include "backends/names/name_watch.h"
+#include "backends/names/resolver.h"
+#include "backends/registry.h"
+#include "configs/options.h"
+#include "launcher/launcher.h"
+#include "proxy/terminal/console.h"
+#include "proxy/terminal/narrator.h"
+
+namespace batchproxy {
+
+class BackendControl final : private LauncherEvents {
+ public:
+  struct Hooks {
+    // For the data plane: the backends, and what an engine's metrics say.
+    std::function<void(const RosterPtr&)> publish;
+    std::function<void(BackendId, const std::optional<EngineSample>&)> observe;
+    // Asked of it: requests that a backend has answered, and whether a call to one is under way.
+    std::function<std::uint64_t(BackendId)> answered;
+    std::function<bool(BackendId)> in_use;
+    // Asked of the App.
+    std::function<Snapshot()> snapshot;
+    std::function<bool()> have_keys;     // clients have keys of ours
+    std::function<void()> announce;      // says how to use what is up, if it is time to
+    std::function<void()> none_started;  // none of the engines that we were to start has come up
+  };
+
+  // `options`, which a reload changes, and what the hooks refer to must outlive it.
+  BackendControl(asio::io_context& io, const Options& options, std::vector<BackendRecord> backends,
+                 Console& console, Narrator& narrator, Hooks hooks);
+
+  // Makes the launcher of our engines; nothing is started yet. `self` is our own program.
+  void plan_engines(std::vector<EnginePlan> plans, const std::string& self);
+  bool starts_engines() const { return launcher_ != nullptr; }
+  // Where their logs are; empty when we start none.
+  std::string log_directory() const;
+
+  // Watches the backends and starts the engines.
+  void start();
+  // No more watching. `on_done` is called when no process of an engine is left.
+  void stop(std::function<void()> on_done);
+  // Kills what is left of the engines, for the operator's second thought.
+  void kill_now();
+
+  // Adds and removes the servers that somebody else has started, and goes by the intervals of
+  // `options`; looks at everything at once. Returns what has changed, in sentences. Throws
+  // std::runtime_error, with nothing done.
+  std::vector<std::string> replace(const Options& options);
+  void look_again();
+
+  const RosterPtr& roster() const { return registry_.roster(); }
+  const BackendRecord& operator[](BackendId id) const { return registry_[id]; }
+  // An adapter has been unloaded where it could be: one that is down comes back without it, or says
+  // then that it has it.
+  void forget_model(BackendId backend, std::string_view model) {
+    registry_.forget_model(backend, model);
+  }
+
+  // See BackendMonitor. Threading: any thread.
+  void report_failure(BackendId backend, bool unreachable);
+  void look_at(BackendId backend, BackendMonitor::Tell tell);
+  void refresh_models(BackendMonitor::Done done);
+
+ private:
+  BackendMonitor::Events monitor_events();
+  void watch(const BackendRecord& backend);
+  void step(BackendId backend, BackendEvent event, const std::string& why = {});
+  void on_event(BackendId backend, BackendEvent event, const std::string& why);
+  void on_abilities(BackendId backend, const Abilities& abilities);
+  void on_metrics(BackendId backend, const std::optional<EngineMetrics>& metrics);
+  void on_move(BackendId backend, const NameTracker& name);
+
+  void on_started(BackendId engine, pid_t pid) override;
+  void on_stage(BackendId engine, const std::string& text) override;
+  void on_ready(BackendId engine, double seconds) override;
+  void on_failed(BackendId engine, const std::string& reason,
+                 const std::vector<std::string>& last_log_lines) override;
+  void on_exited(BackendId engine, const std::string& description) override;
+  void show_engine(BackendId engine, const std::string& text, bool milestone);
+  void lose_engine(BackendId engine, BackendEvent event);
+
+  const Options& options_;
+  Console& console_;
+  Narrator& narrator_;
+  const Hooks hooks_;
+  BackendRegistry registry_;
+  BackendMonitor monitor_;
+  SystemResolver resolver_;
+  NameWatch names_;
+  asio::io_context& io_;
+  std::unique_ptr<Launcher> launcher_;  // null when we start none
+};
+
+}  // namespace batchproxy

@@ -1,0 +1,82 @@
+// proxy/terminal/narrator.h - Narrator: what the log says about backends and requests: from what
+// was and what is, to lines.
+//
+// It remembers what it has said, so that nothing is said twice, and something that passes is said
+// to have passed. It writes nothing: log() does.
+//
+// Threading: confined to the control thread.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <spdlog/common.h>
+
+#include "backends/roster.h"
+#include "batcher/scheduler.h"
+#include "proxy/admin/snapshot.h"
+
+namespace batchproxy {
+
+struct Line {
+  spdlog::level::level_enum level = spdlog::level::info;
+  std::string text;
+
+  friend bool operator==(const Line&, const Line&) = default;
+};
+using Lines = std::vector<Line>;
+
+void log(const Lines& lines);
+
+// --- what has become of one backend, whatever was said before -----------------------------------
+
+Lines tell_stall(const BackendRecord& backend, const Stall& stall);
+// Its name leads elsewhere; `news` may be empty.
+Lines tell_move(const BackendRecord& backend, const std::string& news);
+// It has begun or ceased to ask for a key that we have not. `have_keys`: clients have keys of ours,
+// which are not passed on.
+Lines tell_of_key(const BackendRecord& backend, bool was_keyed, bool have_keys);
+// An engine of ours did not come up, or ended after it had.
+Lines tell_failed_start(const BackendRecord& engine, const std::string& reason,
+                        const std::vector<std::string>& last_log_lines);
+// None is left. `any_was_up`: requests wait for one, `hold_timeout` seconds at most; else we stop.
+Lines tell_all_lost(bool any_was_up, double hold_timeout);
+Lines tell_exit(const BackendRecord& engine, const std::string& how, const std::string& log_file);
+
+class Narrator {
+ public:
+  // Failures are told from here on.
+  void begin(const Snapshot& now);
+  // We stop: that backends go is no news any more.
+  void stop_serving() { serving_ = false; }
+  bool is_serving() const { return serving_; }
+
+  // The state of one backend of `roster` has changed.
+  Lines on_step(const BackendRecord& before, const BackendRecord& now, const Roster& roster) const;
+  // Whether any backend is ready may have changed; `held` requests have waited for one, and wait
+  // `hold_timeout` seconds at most.
+  Lines on_ready_set(bool any_ready, std::uint64_t held, double hold_timeout);
+  // No backend is ready, after one was, and that has been said.
+  bool in_outage() const { return outage_; }
+
+  // Whether to say now how the backends that are up are used: once, when all are up that will be,
+  // or ten seconds have passed.
+  bool announces(const Snapshot& now);
+
+  // Once a second: which calls failed and which requests were refused since the last time.
+  Lines on_tick(const Snapshot& now);
+
+ private:
+  Lines first_ready(const BackendRecord& now, const Roster& roster) const;
+  Lines failures(const Snapshot& now) const;
+  Lines refusals(const Snapshot& now);
+
+  Snapshot last_;           // what has been said about failures
+  Snapshot last_refusals_;  // and about requests refused
+  bool serving_ = true;
+  bool announced_ = false;
+  bool outage_ = false;
+};
+
+}  // namespace batchproxy

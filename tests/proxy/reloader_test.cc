@@ -1,0 +1,88 @@
+// tests/proxy/reloader_test.cc - a reload changes all that it may, or nothing.
+#include "proxy/control/reloader.h"
+
+#include <stdexcept>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace batchproxy {
+namespace {
+
+using testing::Contains;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+class ReloaderTest : public testing::Test {
+ protected:
+  ReloaderTest() { options_ = load_text().options; }
+
+  LoadResult load_text() const { return load({"my.yaml", text_, {}, {}}); }
+
+  Reloader::Hooks hooks() {
+    Reloader::Hooks hooks;
+    hooks.load = [this] { return load_text(); };
+    hooks.replace_backends = [this](const Options&) {
+      if (!refusal_.empty()) throw std::runtime_error(refusal_);
+      return backend_lines_;
+    };
+    hooks.apply = [this](const ApiKeysPtr&) { ++applied_; };
+    return hooks;
+  }
+
+  std::string text_ = "batchproxy: {backends: [http://10.0.0.1:8000], max_queue: 8}\n";
+  std::string refusal_;
+  std::vector<std::string> backend_lines_;
+  int applied_ = 0;
+  Options options_;
+  Reloader reloader_{options_, nullptr, hooks()};
+};
+
+TEST_F(ReloaderTest, SaysThatNothingHasChanged) {
+  const ReloadReport report = reloader_.reload();
+  EXPECT_TRUE(report.ok);
+  EXPECT_THAT(report.lines, Contains("nothing has changed"));
+  EXPECT_EQ(reloader_.generation(), 2u);
+  EXPECT_EQ(applied_, 1);
+}
+
+TEST_F(ReloaderTest, TakesOverOptionsAndBackends) {
+  text_ = "batchproxy: {backends: [http://10.0.0.1:8000], max_queue: 9}\n";
+  backend_lines_ = {"b is new"};
+  const ReloadReport report = reloader_.reload();
+  EXPECT_TRUE(report.ok);
+  EXPECT_EQ(*options_.proxy.max_queue, 9);
+  EXPECT_THAT(report.lines, Contains(HasSubstr("max_queue: 8 -> 9")));
+  EXPECT_THAT(report.lines, Contains("b is new"));
+  EXPECT_FALSE(reloader_.last_failed());
+}
+
+TEST_F(ReloaderTest, ChangesNothingWhenTheFileIsOfNoUse) {
+  text_ = "batchproxy: {backends: [http://10.0.0.1:8000], max_queue: none}\n";
+  EXPECT_FALSE(reloader_.reload().ok);
+  EXPECT_EQ(*options_.proxy.max_queue, 8);
+  EXPECT_EQ(applied_, 0);
+  EXPECT_EQ(reloader_.generation(), 1u);
+  EXPECT_TRUE(reloader_.last_failed());
+}
+
+TEST_F(ReloaderTest, ChangesNothingWhenTheBackendsCannotBeHad) {
+  text_ = "batchproxy: {backends: [http://10.0.0.1:8000], max_queue: 9}\n";
+  refusal_ = "too many";
+  const ReloadReport report = reloader_.reload();
+  EXPECT_FALSE(report.ok);
+  EXPECT_THAT(report.lines, Contains("error: too many"));
+  EXPECT_EQ(*options_.proxy.max_queue, 8);
+  EXPECT_EQ(applied_, 0);
+}
+
+TEST_F(ReloaderTest, IsFineAgainAfterOneThatWasNot) {
+  refusal_ = "too many";
+  reloader_.reload();
+  refusal_.clear();
+  EXPECT_TRUE(reloader_.reload().ok);
+  EXPECT_FALSE(reloader_.last_failed());
+}
+
+}  // namespace
+}  // namespace batchproxy
