@@ -18,7 +18,7 @@
 #include "batcher/backend_set.h"
 #include "batcher/error.h"
 #include "batcher/flush_reason.h"
-#include "batcher/prefix.h"
+#include "batcher/prefix/prefix.h"
 #include "batcher/time.h"
 
 namespace batchproxy {

@@ -16,7 +16,7 @@
 #include "backends/json/answer_check.h"
 #include "backends/json/body_scan.h"
 #include "backends/json/list_codec.h"
-#include "batcher/prefix.h"
+#include "batcher/prefix/prefix.h"
 #include "batcher/scheduler.h"
 
 namespace batchproxy {

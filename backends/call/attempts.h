@@ -10,8 +10,8 @@
 //  - a full backend, or one that would answer too late: the request waits here until there is
 //    room, and the try does not count.
 //  - a bad answer: 5xx, garbage, or nothing in time. Often the request is the cause, so it is sent
-//    again only if the retry budget (batcher/retry_budget.h) allows: garbage and an empty 500 once,
-//    5xx only to a backend that has not failed it.
+//    again only if the retry budget (batcher/fleet/retry_budget.h) allows: garbage and an empty 500
+//    once, 5xx only to a backend that has not failed it.
 // Anything else is the client's: 4xx above all.
 //
 // A request that was on an engine when it ended is a suspect: perhaps it was the cause. With two
@@ -25,7 +25,7 @@
 #include <string_view>
 
 #include "backends/call/call_failure.h"
-#include "batcher/breaker.h"
+#include "batcher/fleet/breaker.h"
 #include "batcher/ticket.h"
 
 namespace batchproxy {

@@ -10,7 +10,7 @@
 #include <optional>
 #include <string_view>
 
-#include "batcher/room.h"
+#include "batcher/fleet/room.h"
 
 namespace batchproxy {
 

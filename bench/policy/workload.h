@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "backends/sim/block_pool.h"
-#include "batcher/prefix.h"
+#include "batcher/prefix/prefix.h"
 
 namespace batchproxy::bench {
 

@@ -3,8 +3,6 @@
 // Threading: pure functions, any thread.
 #pragma once
 
-#include <string_view>
-
 #include "batcher/scheduler.h"
 #include "configs/options.h"
 #include "proxy/request/io_thread.h"
@@ -14,7 +12,6 @@ namespace batchproxy {
 Duration to_duration(Seconds seconds);
 
 FlushPolicy flush_policy(const Options& options);
-std::string_view to_string(FlushPolicy policy);
 
 SchedulerOptions scheduler_options(const Options& options);
 // With `backends` backends.

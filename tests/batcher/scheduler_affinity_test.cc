@@ -159,7 +159,7 @@ TEST_F(Turns, OfClientsThatNeverComeBackAreForgotten) {
 
 TEST_F(Merging, LetsWhatGoesAlonePassWhileOthersGather) {
   start({.batch_size = 4, .merge = MergePolicy::kAlways}, 1, {.max_num_seqs = 64});
-  for (std::uint32_t i = 0; i < Scheduler::kMergeCalls; ++i) submit_brief(0ms), take(0ms);
+  for (std::uint32_t i = 0; i < Merger::kCalls; ++i) submit_brief(0ms), take(0ms);
   Ticket& gathers = submit_brief(1ms);
   EXPECT_THAT(take(1ms), IsEmpty());
   Ticket& alone = submit(2ms);

@@ -256,14 +256,8 @@ TEST_P(Property, HoldsInLongHistories) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Policies, Property,
-                         testing::Values(FlushPolicy::kEager, FlushPolicy::kFixed,
-                                         FlushPolicy::kOff),
-                         [](const auto& policy) {
-                           return policy.param == FlushPolicy::kEager   ? "Eager"
-                                  : policy.param == FlushPolicy::kFixed ? "Fixed"
-                                                                        : "Off";
-                         });
+INSTANTIATE_TEST_SUITE_P(Policies, Property, testing::ValuesIn(kAllFlushPolicies),
+                         [](const auto& policy) { return std::string(to_string(policy.param)); });
 
 }  // namespace
 }  // namespace batchproxy

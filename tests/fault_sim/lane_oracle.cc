@@ -85,7 +85,7 @@ void LaneOracle::on_completed(const Grant& grant, std::uint32_t prompts, const T
   }
   flying_.erase(flight);
   if (pause > Duration::zero()) {
-    const TimePoint until = time_.now() + std::min(pause, Scheduler::kMaxPause);
+    const TimePoint until = time_.now() + std::min(pause, Pause::kLongest);
     seen.paused_until = std::max(seen.paused_until, until);
   }
   look_at_backends();
@@ -213,7 +213,7 @@ bool LaneOracle::hopeless_for(const Ticket& ticket, Duration hold) const {
   return true;
 }
 
-// The figures of batcher/retry_budget.h, with the time at which it is asked.
+// The figures of batcher/fleet/retry_budget.h, with the time at which it is asked.
 void LaneOracle::spend_retry() {
   const std::int64_t now = second_of(time_.now());
   ++seconds_[now].retries;

@@ -44,8 +44,8 @@ class LaneOracle {
   std::uint64_t suspects() const { return suspects_; }
 
  private:
-  // The rules of batcher/breaker.h, told once more. What it forbids is looked at; what it allows
-  // is the scheduler's business.
+  // The rules of batcher/fleet/breaker.h, told once more. What it forbids is looked at; what it
+  // allows is the scheduler's business.
   struct BreakerRules {
     bool open = false, probing = false, stuck = false;
     TimePoint since{}, until{}, probing_since{}, streak{};

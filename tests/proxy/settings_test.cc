@@ -52,6 +52,12 @@ TEST(SchedulerOptionsOf, PutNoBatchesTogetherWhenBatchingIsOff) {
   EXPECT_EQ(to_string(flush_policy(options_of("flush: eager"))), "eager");
 }
 
+TEST(SchedulerOptionsOf, KnowAPolicyForEachWordOfTheKey) {
+  for (const std::string_view word : ProxyOptions().flush.limits.words) {
+    EXPECT_TRUE(flush_policy_of(word)) << word;
+  }
+}
+
 TEST(DataPathSettingsOf, TakeEachOptionFromItsKey) {
   const DataPathSettings settings = data_path_settings(
       options_of(

@@ -1,0 +1,50 @@
+// batcher/decision/balancer.h - Balancer: which backend is best for a ticket.
+//
+// It only looks, at the fleet, at what waits, and at which backends hold a prompt's beginning; it
+// moves and grants nothing. Its one memory is where its last search ended, to spread ties.
+//
+// Threading: confined to the lane.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "batcher/backend_set.h"
+#include "batcher/fleet/fleet.h"
+#include "batcher/prefix/prefix_index.h"
+#include "batcher/scheduler_options.h"
+#include "batcher/turns/turns.h"
+
+namespace batchproxy {
+
+class Balancer {
+ public:
+  // What is passed must outlive it.
+  Balancer(const SchedulerOptions& options, const Fleet& fleet, const Turns& turns,
+           const PrefixIndex& prefixes)
+      : options_(options), fleet_(fleet), turns_(turns), prefixes_(prefixes) {}
+
+  // Which backends may have the ticket now. Those that have failed it are left out, unless no other
+  // serves.
+  BackendSet candidates(const Ticket& ticket) const;
+
+  // Of those that meet the condition, the one with the fewest prompts in flight; ties go round.
+  std::optional<BackendId> least_loaded(BackendSet among, Fleet::Condition condition);
+
+  // The backend that holds the beginning of the ticket's prompt, if there is one that is not much
+  // busier than the others; of several, the least busy.
+  std::optional<BackendId> home(const Ticket& ticket) const;
+
+ private:
+  double load(BackendId id) const;
+  std::optional<BackendId> least_busy_holder(BackendSet holders) const;
+  std::size_t waiting_for(BackendSet among) const;
+
+  const SchedulerOptions& options_;
+  const Fleet& fleet_;
+  const Turns& turns_;
+  const PrefixIndex& prefixes_;
+  std::uint32_t rotation_ = 0;  // where the next search for the least loaded starts
+};
+
+}  // namespace batchproxy

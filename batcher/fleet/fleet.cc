@@ -1,0 +1,267 @@
+// batcher/fleet/fleet.cc - see fleet.h.
+#include "batcher/fleet/fleet.h"
+
+#include <cassert>
+
+#include "batcher/flush/flush_rule.h"
+
+namespace batchproxy {
+
+// --- what is told of a backend ------------------------------------------------------------------
+
+void Fleet::add(BackendId id, const BackendTraits& traits) {
+  assert(traits.max_num_seqs > 0);
+  while (id >= backends_.size()) backends_.emplace_back(BackendTraits{}, options_.batch_size);
+  Backend& backend = backends_[id];
+  assert(backend.inflight + backend.roomless == 0);
+  backend = Backend(traits, options_.batch_size);
+  limit_to_time(backend);
+  stale_ = true;
+}
+
+void Fleet::set_traits(BackendId id, const BackendTraits& traits) {
+  assert(traits.max_num_seqs > 0);
+  Backend& backend = backends_.at(id);
+  if (backend.traits.max_num_seqs != traits.max_num_seqs) {
+    backend.room = Room(traits.max_num_seqs, options_.batch_size);
+  }
+  backend.traits = traits;
+}
+
+bool Fleet::set_up(BackendId id, bool up, TimePoint now) {
+  Backend& backend = backends_.at(id);
+  if (backend.up == up) return false;
+  backend.up = up;
+  stale_ = true;
+  backend.pause.on_taken();
+  if (!up) {
+    backend.slow_start.prepare();
+    backend.pause.end();
+    return true;
+  }
+  if (backend.stuck) set_moving(backend, now);
+  backend.breaker.on_ready(now);
+  return true;
+}
+
+void Fleet::observe(BackendId id, const std::optional<EngineSample>& sample, TimePoint now) {
+  Backend& backend = backends_.at(id);
+  backend.room.observe(sample, backend.inflight, now);
+  const bool moves = backend.progress.on_look(sample, now);
+  if (moves && backend.stuck) set_moving(backend, now);
+  // What it shows now may tell sooner than what it showed when it was looked at last.
+  if (backend.inflight > 0) progress_due_ = std::min(progress_due_, stuck_at(backend));
+}
+
+void Fleet::on_bytes(BackendId id, TimePoint now) {
+  note_bytes(backends_.at(id), now);
+}
+
+void Fleet::on_time_given(Duration time, TimePoint now) {
+  if (!time_given_.note(time, now)) return;
+  for (Backend& backend : backends_) limit_to_time(backend);
+}
+
+void Fleet::limit_to_time(Backend& backend) {
+  const double most = std::min(backend.room.answers_in(time_given_.shortest() / 2), 1e9);
+  backend.in_time = std::max(1u, static_cast<std::uint32_t>(most));
+}
+
+// --- who takes requests -------------------------------------------------------------------------
+
+void Fleet::begin_refresh(TimePoint now) {
+  stale_ = false;
+  refresh_at_ = TimePoint::max();
+  for (Backend& backend : backends_) backend.breaker.advance(now);
+}
+
+BackendSet Fleet::refresh(BackendSet last_resort, TimePoint now) {
+  BackendSet ceased;
+  for (Backend& backend : backends_) {
+    const BackendId id = id_of(backend);
+    backend.last_resort = last_resort.contains(id);
+    if (refresh(backend, now)) ceased.insert(id);
+  }
+  return ceased;
+}
+
+bool Fleet::refresh(Backend& backend, TimePoint now) {
+  backend.slow_start.on_breaker(backend.breaker.is_closed());
+  if (backend.up) {
+    const auto grows =
+        backend.slow_start.advance(options_.batch_size, 2 * backend.traits.max_num_seqs, now);
+    if (grows) look_again_at(*grows);
+  }
+  const bool was_ready = std::exchange(backend.ready, backend.takes(now) && !backend.reserved);
+  // A probe may last while its server is away.
+  const auto changes = backend.breaker.changes_at(now, backend.last_resort);
+  if (changes) look_again_at(*changes);
+  if (backend.up && now < backend.pause.until()) look_again_at(backend.pause.until());
+  return was_ready && !backend.ready;
+}
+
+bool Fleet::reserve(BackendId id, TimePoint now) {
+  backends_[id].reserved = true;
+  return refresh(backends_[id], now);
+}
+
+void Fleet::unreserve(BackendId id) {
+  backends_[id].reserved = false;
+  stale_ = true;
+}
+
+// --- requests come and go -----------------------------------------------------------------------
+
+bool Fleet::on_granted(BackendId id, const Ticket& ticket, TimePoint now) {
+  Backend& backend = backends_[id];
+  if (ticket.immediate) {
+    backend.roomless += ticket.prompts;
+    return false;
+  }
+  backend.progress.on_granted(backend.inflight == 0 || backend.stuck, now);
+  const bool looks = options_.stuck_timeout > Duration::zero();
+  if (looks && (progress_due_ == TimePoint::max() || !backend.breaker.is_closed())) {
+    progress_due_ = std::min(progress_due_, now + kLook);
+  }
+  backend.inflight += ticket.prompts;
+  flying_ += ticket.prompts;
+  if (backend.breaker.is_closed()) return false;
+  backend.breaker.on_granted(now);
+  return refresh(backend, now);
+}
+
+void Fleet::on_returned(const Grant& grant, std::uint32_t prompts) {
+  Backend& backend = backends_.at(grant.backend);
+  if (!grant.takes_room) {
+    backend.roomless -= prompts;
+    return;
+  }
+  assert(backend.inflight >= prompts && (!grant.holds_call || backend.calls > 0));
+  backend.inflight -= prompts;
+  flying_ -= prompts;
+  if (grant.holds_call) --backend.calls;
+  backend.room.on_completed(prompts);
+}
+
+void Fleet::learn(const Grant& grant, std::uint32_t prompts, Outcome outcome, TimePoint now) {
+  Backend& backend = backends_[grant.backend];
+  const Duration took = now - grant.since;
+  const Duration before = usual(backend);
+  const Duration before_of_all = all_times_.usual();
+  // With far less time than answers take it says nothing of how many the engine can have.
+  const bool was_long = before > Duration::zero() && took >= before / 2;
+  switch (outcome) {
+    case Outcome::kGood:
+      if (grant.timed) {
+        backend.times.add(took);
+        all_times_.add(took);
+      }
+      if (backend.room.on_answered(prompts, now)) limit_to_time(backend);
+      backend.pause.on_taken();
+      for (Backend& other : backends_) {
+        if (!grant.refutes.contains(id_of(other))) continue;
+        other.breaker.on_refuted(usual(other), now);
+        stale_ = true;
+      }
+      break;
+    case Outcome::kFull:
+      backend.pause.on_refusal();
+      backend.room.on_full(backend.inflight, now);
+      break;
+    case Outcome::kExpired:
+      backend.times.add_longer_than(took);
+      all_times_.add_longer_than(took);
+      if (was_long) backend.room.on_expired(took, now);
+      break;
+    case Outcome::kLeft:
+      if (!was_long) break;
+      backend.progress.on_departure();
+      backend.room.on_expired(took, now);
+      progress_due_ = std::min(progress_due_, now);
+      break;
+    case Outcome::kRejected:
+    case Outcome::kServerError:
+    case Outcome::kTimedOut:
+    case Outcome::kLost:
+    case Outcome::kDied:
+    case Outcome::kUnknown:
+      break;
+  }
+  if (usual(backend) != before || all_times_.usual() != before_of_all) {
+    longest_usual_ = {};
+    for (const Backend& each : backends_) longest_usual_ = std::max(longest_usual_, usual(each));
+  }
+  backend.breaker.on_outcome(outcome, grant.generation, usual(backend), now);
+  const bool answered = outcome == Outcome::kGood || outcome == Outcome::kRejected ||
+                        outcome == Outcome::kFull || outcome == Outcome::kServerError;
+  if (answered) note_bytes(backend, now);
+}
+
+void Fleet::finish(const Grant& grant, Outcome outcome, Duration pause, TimePoint now) {
+  Backend& backend = backends_[grant.backend];
+  if (!backend.breaker.is_closed() || backend.slow_start.was_tripped()) stale_ = true;
+  if (outcome == Outcome::kFull && rule_of(options_.policy).pauses_when_full(backend)) {
+    pause = std::max(pause, backend.pause.after_refusals());
+  }
+  if (pause <= Duration::zero()) return;
+  backend.pause.begin(pause, now);
+  stale_ = true;
+}
+
+// --- how long answers take ----------------------------------------------------------------------
+
+Duration Fleet::usual(const Backend& backend) const {
+  const Duration own = backend.times.usual();
+  return own > Duration::zero() ? own : all_times_.usual();
+}
+
+Duration Fleet::least(const Backend& backend) const {
+  const Duration own = backend.times.least();
+  return own > Duration::zero() ? own : all_times_.least();
+}
+
+// --- whether they get on ------------------------------------------------------------------------
+
+std::optional<TimePoint> Fleet::watch_due() const {
+  if (flying_ == 0 || progress_due_ == TimePoint::max()) return std::nullopt;
+  return progress_due_;
+}
+
+void Fleet::note_bytes(Backend& backend, TimePoint now) {
+  backend.progress.on_bytes(now);
+  if (backend.stuck) set_moving(backend, now);
+}
+
+// When it will count as stuck, or as stuck again, unless it moves.
+TimePoint Fleet::stuck_at(const Backend& backend) const {
+  const bool tried = backend.stuck && backend.breaker.is_probing();
+  if (backend.stuck && !tried) return TimePoint::max();
+  return backend.progress.stuck_at(
+      {.stuck_timeout = options_.stuck_timeout, .usual = usual(backend), .tried = tried});
+}
+
+void Fleet::watch_progress(TimePoint now) {
+  progress_due_ = TimePoint::max();
+  for (Backend& backend : backends_) {
+    if (backend.inflight == 0) continue;
+    const TimePoint at = stuck_at(backend);
+    if (now >= at) {
+      stalls_.push_back({id_of(backend), true, backend.stuck, backend.inflight,
+                         now - backend.progress.quiet_since()});
+      backend.stuck = true;
+      backend.breaker.on_stuck(now);
+      stale_ = true;
+    } else if (at != TimePoint::max()) {
+      progress_due_ = std::min(progress_due_, std::max(at, now + kLook));
+    }
+  }
+}
+
+void Fleet::set_moving(Backend& backend, TimePoint now) {
+  backend.stuck = false;
+  stalls_.push_back({id_of(backend), false, false, backend.inflight, Duration::zero()});
+  backend.breaker.on_ready(now);
+  stale_ = true;
+}
+
+}  // namespace batchproxy

@@ -1,0 +1,58 @@
+// batcher/turns/clients.h - Clients: the places that clients have in the rotation, and what is
+// remembered of each.
+//
+// Start-time fair queueing: a ticket gets its turn as if every client had a queue of its own and
+// the queues were served in rotation, prompt by prompt. A client's tickets follow each other at the
+// distance of their prompts, and one that was idle starts at the turn that is being served.
+//
+// Clients are told apart by what they say of themselves, so their number is bounded: those without
+// a ticket, without a claim and without a known patience are forgotten now and then.
+//
+// Threading: confined to the lane.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <unordered_map>
+
+#include "batcher/ticket.h"
+#include "batcher/time.h"
+#include "batcher/turns/patience.h"
+
+namespace batchproxy {
+
+class Clients {
+ public:
+  // A ticket is about to wait. It gets its turn, unless it comes back with an old one.
+  void on_submitted(Ticket& ticket, TimePoint now);
+  // It is granted: its turn is the one that is being served.
+  void on_granted(const Ticket& ticket);
+  // It leaves without a grant. When all of its client's have gone, so have the client's claims:
+  // it shall not wait for turns that it never took.
+  void on_dropped(const Ticket& ticket, TimePoint now);
+  // Nothing waits any more: all start anew.
+  void start_anew() { turn_ = latest_turn_; }
+
+  // What is learnt of a client; null if it is not known.
+  Patience* find_patience(std::uint64_t client);
+  const Patience* find_patience(std::uint64_t client) const;
+  // Likewise of one that has left; null if there are too many clients to remember one more.
+  Patience* patience_of_leaver(std::uint64_t client);
+
+  std::size_t size() const { return clients_.size(); }
+
+ private:
+  struct Client {
+    std::uint64_t next_turn = 0;
+    std::size_t waiting = 0;  // tickets
+    Patience patience;
+  };
+  void sweep(TimePoint now);
+
+  std::unordered_map<std::uint64_t, Client> clients_;
+  std::size_t sweep_at_ = 0;       // so many: then those that can be are forgotten
+  std::uint64_t turn_ = 1;         // that is being served
+  std::uint64_t latest_turn_ = 1;  // behind all that were given
+};
+
+}  // namespace batchproxy

@@ -1,0 +1,112 @@
+// tests/batcher/decision/balancer_test.cc - which backend is best for a ticket.
+#include "batcher/decision/balancer.h"
+
+#include <deque>
+#include <string>
+
+#include <gtest/gtest.h>
+
+namespace batchproxy {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr TimePoint kNow = TimePoint() + 1h;
+
+BackendSet only(BackendId id) {
+  BackendSet set;
+  set.insert(id);
+  return set;
+}
+
+class Balancing : public testing::Test {
+ protected:
+  Balancing() {
+    for (BackendId id = 0; id < 3; ++id) {
+      turns_.add_backend(id);
+      fleet_.add(id, {.max_num_seqs = 100});
+      fleet_.set_up(id, true, kNow);
+    }
+    refresh();
+  }
+  void refresh() {
+    fleet_.begin_refresh(kNow);
+    fleet_.refresh({}, kNow);
+  }
+  void load(BackendId id, std::uint32_t prompts) {
+    Ticket ticket;
+    ticket.prompts = prompts;
+    fleet_.on_granted(id, ticket, kNow);
+  }
+  Ticket asking_for(const PrefixChain& prefix) const {
+    Ticket ticket;
+    ticket.backends = ticket.among = all_;
+    ticket.prefix = prefix;
+    return ticket;
+  }
+
+  SchedulerOptions options_;
+  Fleet fleet_{options_};
+  Turns turns_{fleet_};
+  PrefixIndex prefixes_;
+  Balancer balancer_{options_, fleet_, turns_, prefixes_};
+  const BackendSet all_ = BackendSet::first(3);
+  const PrefixChain passage_{std::string(4000, 'a'), 0};
+};
+
+TEST_F(Balancing, TakesTheOneWithTheFewestInFlight) {
+  load(0, 2), load(1, 1), load(2, 3);
+  EXPECT_EQ(balancer_.least_loaded(all_, &Backend::has_room), 1u);
+  EXPECT_EQ(balancer_.least_loaded(all_ - only(1), &Backend::has_room), 0u);
+}
+
+TEST_F(Balancing, TakesTurnsAmongEquals) {
+  for (const BackendId expected : {0u, 1u, 2u, 0u}) {
+    EXPECT_EQ(balancer_.least_loaded(all_, &Backend::has_room), expected);
+  }
+}
+
+TEST_F(Balancing, FindsNoneWhenNoneMeetsTheCondition) {
+  for (BackendId id = 0; id < 3; ++id) load(id, 100);
+  EXPECT_EQ(balancer_.least_loaded(all_, &Backend::has_room), std::nullopt);
+  EXPECT_TRUE(balancer_.least_loaded(all_, &Backend::is_ready));
+}
+
+TEST_F(Balancing, AvoidsBackendsThatHaveFailedTheTicketUnlessNoOtherServes) {
+  Ticket ticket = asking_for({});
+  ticket.avoid = only(0);
+  EXPECT_EQ(balancer_.candidates(ticket), all_ - only(0));
+  fleet_.set_up(1, false, kNow);
+  fleet_.set_up(2, false, kNow);
+  EXPECT_EQ(balancer_.candidates(ticket), all_);
+}
+
+TEST_F(Balancing, PrefersTheHolderOfABeginningUntilItIsMuchBusier) {
+  const Ticket ticket = asking_for(passage_);
+  EXPECT_EQ(balancer_.home(ticket), std::nullopt) << "nobody holds it";
+  prefixes_.sent(passage_, 1000, 1);
+  EXPECT_EQ(balancer_.home(ticket), 1u);
+  load(1, 16);
+  EXPECT_EQ(balancer_.home(ticket), 1u);
+  load(1, 1);
+  EXPECT_EQ(balancer_.home(ticket), std::nullopt);
+}
+
+TEST_F(Balancing, TakesTheLeastBusyOfSeveralHolders) {
+  prefixes_.sent(passage_, 1000, 1);
+  prefixes_.sent(passage_, 1000, 2);
+  load(1, 5);
+  EXPECT_EQ(balancer_.home(asking_for(passage_)), 2u);
+}
+
+TEST_F(Balancing, LooksForNoHolderWithoutAffinityOrWhereTheRoomIsNotLookedAt) {
+  prefixes_.sent(passage_, 1000, 1);
+  options_.affinity = false;
+  EXPECT_EQ(balancer_.home(asking_for(passage_)), std::nullopt);
+  options_.affinity = true;
+  options_.policy = FlushPolicy::kFixed;
+  EXPECT_EQ(balancer_.home(asking_for(passage_)), std::nullopt);
+}
+
+}  // namespace
+}  // namespace batchproxy
