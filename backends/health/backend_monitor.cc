@@ -121,7 +121,9 @@ void BackendMonitor::start_watching(const WatchedPtr& watched) {
 
 void BackendMonitor::stop() {
   stopped_ = true;
-  for (const WatchedPtr& watched : watched_) end_watching(*watched);
+  for (const WatchedPtr& watched : watched_) {
+    if (!watched->is_over()) end_watching(*watched, Watching::kOver);
+  }
 }
 
 void BackendMonitor::look_again() {
@@ -134,7 +136,7 @@ void BackendMonitor::look_again() {
 void BackendMonitor::report_failure(BackendId backend, bool unreachable) {
   asio::post(io_, [this, backend, unreachable] {
     Watched& watched = *watched_[backend];
-    if (stopped_ || watched.retired) return;
+    if (stopped_ || watched.is_over()) return;
     events_.on_doubt(backend);
     if (unreachable) {
       watched.problem = "it refuses connections";
@@ -151,7 +153,8 @@ void BackendMonitor::report_failure(BackendId backend, bool unreachable) {
 void BackendMonitor::look_at(BackendId backend, Tell tell) {
   asio::post(io_, [this, backend, tell = std::move(tell)]() mutable {
     Watched& watched = *watched_[backend];
-    if (stopped_ || watched.retired) return tell(watched.removed || watched.is_ready());
+    if (stopped_ || watched.is_over())
+      return tell(watched.watching == Watching::kRemoved || watched.is_ready());
     if (watched.in_doubt) return tell(watched.is_ready());
     watched.asking.push_back(std::move(tell));
     watched.timer.cancel();
@@ -168,7 +171,7 @@ void BackendMonitor::refresh_models(Done done) {
     next_refresh_ = now + kRefreshPause;
     ++refreshing_;  // until all of them have been asked
     for (const WatchedPtr& watched : watched_) {
-      if (watched->retired || !watched->is_ready()) continue;
+      if (watched->is_over() || !watched->is_ready()) continue;
       ++refreshing_;
       asio::co_spawn(io_.get_executor(), refresh(watched), &rethrow);
     }
@@ -194,18 +197,17 @@ void BackendMonitor::retire(BackendId backend) {
   Watched& watched = *watched_[backend];
   watched.problem = "it has ended";
   watched.tracker.on_unreachable();
-  end_watching(watched);
+  end_watching(watched, Watching::kOver);
 }
 
 void BackendMonitor::remove(BackendId backend) {
   Watched& watched = *watched_[backend];
-  end_watching(watched);
-  watched.removed = true;
+  end_watching(watched, Watching::kRemoved);
   watched.tracker.on_unreachable();
 }
 
-void BackendMonitor::end_watching(Watched& watched) {
-  watched.retired = true;
+void BackendMonitor::end_watching(Watched& watched, Watching how) {
+  watched.watching = how;
   watched.answer(watched.awaiting);
   watched.answer(watched.asking);
   watched.timer.cancel();
@@ -214,7 +216,7 @@ void BackendMonitor::end_watching(Watched& watched) {
 
 Task<void> BackendMonitor::watch(WatchedPtr of) {
   Watched& watched = *of;
-  while (!stopped_ && !watched.retired) {
+  while (!stopped_ && !watched.is_over()) {
     watched.awaiting.swap(watched.asking);
     Reply reply = co_await look_for_life(watched);
     // Without its models no request could be routed to it, so that comes before "ready".
@@ -225,7 +227,7 @@ Task<void> BackendMonitor::watch(WatchedPtr of) {
                std::chrono::steady_clock::now() >= watched.models_due) {
       co_await learn_models(watched);  // without an answer the old list stands
     }
-    if (stopped_ || watched.retired) break;
+    if (stopped_ || watched.is_over()) break;
     const bool other_problem = std::exchange(watched.problem, reply.problem) != reply.problem;
     const TimePoint now = std::chrono::steady_clock::now();
     const bool changed = watched.tracker.on_probe(reply.result, now, intervals_.patience);
@@ -289,7 +291,7 @@ Task<BackendMonitor::Reply> BackendMonitor::learn_models(Watched& watched) {
   watched.models_due = std::chrono::steady_clock::now() + kModelsInterval;
   const std::shared_ptr<const Endpoint> at = watched.endpoint;
   Reply reply = co_await get(at, "/v1/models", kPatience);
-  if (watched.retired) co_return reply;
+  if (watched.is_over()) co_return reply;
   const bool success = reply.result == ProbeResult::kOk;
   const bool has_key = !at->api_key.empty();
   if (!success && !is_listless(reply.status, has_key)) co_return reply;
@@ -324,7 +326,7 @@ void BackendMonitor::set_keyed(Watched& watched, bool keyed) {
 // A server without /openapi.json is taken to have no such abilities.
 Task<void> BackendMonitor::learn_abilities(Watched& watched) {
   const Reply reply = co_await get(watched.endpoint, "/openapi.json", kPatience);
-  if (watched.retired || stopped_ || reply.status == 0) co_return;  // no answer: ask again later
+  if (watched.is_over() || stopped_ || reply.status == 0) co_return;  // no answer: ask again later
   watched.abilities_known = true;
   Abilities abilities;
   if (reply.result == ProbeResult::kOk) abilities = parse_abilities(reply.body);
@@ -335,10 +337,10 @@ Task<void> BackendMonitor::learn_abilities(Watched& watched) {
 Task<void> BackendMonitor::watch_metrics(WatchedPtr of) {
   Watched& watched = *of;
   int failures = 0;
-  while (!stopped_ && !watched.retired) {
+  while (!stopped_ && !watched.is_over()) {
     if (watched.tracker.health() == Health::kReady) {
       const Reply reply = co_await get(watched.endpoint, "/metrics", kMetricsPatience);
-      if (stopped_ || watched.retired) break;
+      if (stopped_ || watched.is_over()) break;
       std::optional<EngineMetrics> metrics;
       if (reply.result == ProbeResult::kOk) metrics = parse_engine_metrics(reply.body);
       failures = metrics ? 0 : failures + 1;

@@ -10,6 +10,7 @@
 // refresh_models().
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -113,7 +114,10 @@ class BackendMonitor {
   const std::string& problem(BackendId backend) const { return watched_[backend]->problem; }
 
  private:
+  // Over: it has ended, or we stop. Removed: it is no backend any more.
+  enum class Watching : std::uint8_t { kOn, kOver, kRemoved };
   struct Watched {
+    bool is_over() const { return watching != Watching::kOn; }
     bool is_ready() const { return tracker.health() == Health::kReady; }
     // To those who asked before the probe.
     void answer(std::vector<Tell>& asked) const;
@@ -124,8 +128,7 @@ class BackendMonitor {
     asio::steady_timer timer;
     asio::steady_timer metrics_timer;
     std::string problem{};
-    bool retired = false;
-    bool removed = false;
+    Watching watching = Watching::kOn;
     bool in_doubt = false;  // a probe is under way that may take longer than others
     bool abilities_known = false;
     bool keyed = false;
@@ -148,7 +151,7 @@ class BackendMonitor {
   // These two keep what they watch alive: its place may be another's by the time they end.
   Task<void> watch(WatchedPtr of);
   Task<void> watch_metrics(WatchedPtr of);
-  static void end_watching(Watched& watched);
+  static void end_watching(Watched& watched, Watching how);
   Task<Reply> learn_models(Watched& watched);
   Task<Reply> look_for_life(Watched& watched);
   Task<Reply> ask_for_life(Watched& watched, Duration time);

@@ -65,8 +65,8 @@ BackendMonitor::Events BackendControl::monitor_events() {
   };
   events.on_simulated = [this](BackendId backend, bool simulated) {
     // Of our own engines the configuration says it.
-    if (registry_[backend].origin == BackendOrigin::kGiven)
-      registry_.set_simulated(backend, simulated);
+    if (registry_[backend].origin == BackendOrigin::kLaunched) return;
+    registry_.set_simulated(backend, simulated);
   };
   events.answered = [this](BackendId backend) { return hooks_.answered(backend); };
   events.on_doubt = [this](BackendId backend) { names_.doubt(backend); };

@@ -56,13 +56,14 @@ class BackendControl final : private LauncherEvents {
   void start();
   // No more watching. `on_done` is called when no process of an engine is left.
   void stop(std::function<void()> on_done);
-  // Kills what is left of the engines, for the operator's second thought.
+  // Kills what is left of the engines at once: for another signal after stop().
   void kill_now();
 
-  // Adds and removes the servers that somebody else has started, and goes by the intervals of
-  // `options`; looks at everything at once. Returns what has changed, in sentences. Throws
-  // std::runtime_error, with nothing done.
+  // Adds and removes the servers that somebody else has started, so that there are those of
+  // `options`. Returns what has changed, in sentences. Throws std::runtime_error, with nothing
+  // done.
   std::vector<std::string> replace(const Options& options);
+  // Looks at all backends and names at once, and goes by the intervals that are in force now.
   void look_again();
 
   const RosterPtr& roster() const { return registry_.roster(); }

@@ -239,7 +239,10 @@ TEST_F(BackendMonitorTest, TellsThoseWhoWaitWhenItIsRemoved) {
   monitor_.remove(0);
   ask();
   run_until([&] { return told_.size() == 3; });
-  EXPECT_EQ(told_, std::vector({true, true, true}));
+  monitor_.stop();
+  ask();
+  run_until([&] { return told_.size() == 4; });
+  EXPECT_EQ(told_, std::vector({true, true, true, true}));
 }
 
 TEST_F(BackendMonitorTest, TellsThoseWhoWaitWhenTheWatchEnds) {
