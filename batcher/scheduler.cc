@@ -113,7 +113,7 @@ void Scheduler::complete(const Grant& grant, std::uint32_t prompts, Outcome outc
 void Scheduler::take(TimePoint now, std::vector<Ticket*>& decided) {
   now_ = now;
   isolation_.tidy();
-  if (now >= fleet_.progress_due()) fleet_.watch_progress(now);
+  fleet_.watch_progress(now);
   if (fleet_.is_stale(now)) refresh();
   turns_.refuse_expired(now);
   turns_.refuse_unserved(options_.hold_timeout, now);
@@ -167,7 +167,7 @@ std::optional<TimePoint> Scheduler::next_due() const {
   const auto sooner = [&due](std::optional<TimePoint> at) {
     if (at) due = due ? std::min(*due, *at) : *at;
   };
-  sooner(fleet_.watch_due());
+  if (!fleet_.watch().is_idle()) sooner(fleet_.watch().due());
   if (!turns_.all().empty()) sooner(turns_.all().begin()->deadline);
   if (turns_.queued() > 0) sooner(fleet_.refresh_due());
   const FlushRule& rule = rule_of(options_.policy);

@@ -74,6 +74,8 @@ using TicketHook = intrusive::set_member_hook<intrusive::link_mode<intrusive::sa
 // Whether a request can share a call with others, and which kind of call.
 enum class Packing : std::uint8_t { kNever, kCompletion, kChat };
 
+// It has many fields since it is all that the lane ever sees of a request: what the request asks
+// for, what the lane decided, and where it waits.
 class Ticket {
  public:
   // Set before submit().

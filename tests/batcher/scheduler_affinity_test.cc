@@ -180,12 +180,12 @@ TEST_F(Merging, PacksBriefRequestsWhileTheFrontEndIsTheBottleneck) {
   for (int i = 0; i < 5; ++i) submit_brief(600ms);
   EXPECT_THAT(take(600ms), IsEmpty()) << "enough calls are under way: others may join";
   for (int i = 0; i < 5; ++i) complete(*alone[static_cast<std::size_t>(i)]);
-  const auto packed = take(601ms);
-  ASSERT_THAT(packed, SizeIs(4));
-  EXPECT_THAT(packed[0]->verdict.mates, ElementsAre(packed[1], packed[2], packed[3]));
-  EXPECT_FALSE(packed[0]->verdict.is_mate);
-  EXPECT_TRUE(packed[1]->verdict.is_mate);
-  EXPECT_EQ(packed[0]->verdict.batch.prompts, 4u);
+  const auto merged = take(601ms);
+  ASSERT_THAT(merged, SizeIs(4));
+  EXPECT_THAT(merged[0]->verdict.mates, ElementsAre(merged[1], merged[2], merged[3]));
+  EXPECT_FALSE(merged[0]->verdict.is_mate);
+  EXPECT_TRUE(merged[1]->verdict.is_mate);
+  EXPECT_EQ(merged[0]->verdict.batch.prompts, 4u);
 }
 
 TEST_F(Merging, NeedsAnEngineWhoseUsageCanBeToldApart) {
