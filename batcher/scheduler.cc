@@ -100,7 +100,8 @@ void Scheduler::complete(const Grant& grant, std::uint32_t prompts, Outcome outc
   if (grant.alone) isolation_.on_completed();
   if (outcome == Outcome::kGood) budget_.on_success(now);
   // The failure of a merged call is one failure, told by the leader.
-  const bool tells = !grant.is_mate || outcome == Outcome::kGood || outcome == Outcome::kRejected;
+  const bool tells =
+      !grant.is_follower || outcome == Outcome::kGood || outcome == Outcome::kRejected;
   if (tells) {
     fleet_.learn(grant, prompts, outcome, now);
     prospects_.learn(grant, outcome, now);

@@ -104,7 +104,7 @@ class Scheduler {
   // Batches no longer wait to fill, now and later.
   void drain() { draining_ = true; }
 
-  // Appends every ticket decided at `now`; a leader is followed by its mates.
+  // Appends every ticket decided at `now`; a leader's followers come right behind it.
   void take(TimePoint now, std::vector<Ticket*>& decided);
 
   // When take() may next decide something if nothing else happens; nothing means "not before".

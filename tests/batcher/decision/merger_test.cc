@@ -38,8 +38,8 @@ class MergerTable : public testing::Test {
     ticket.backends = ticket.among = BackendSet::first(2);
     ticket.client = client;
     ticket.identity = identity;
-    ticket.packing = Packing::kCompletion;
-    ticket.brief = true;
+    ticket.mergeable = Mergeable::kCompletion;
+    ticket.short_answer = true;
     turns_.clients().on_submitted(ticket, kNow);
     turns_.enter(ticket, std::nullopt, kNow);
     return ticket;
