@@ -100,7 +100,8 @@ void Scheduler::complete(const Grant& grant, std::uint32_t prompts, Outcome outc
   if (grant.alone) isolation_.on_completed();
   if (outcome == Outcome::kGood) budget_.on_success(now);
   // The failure of a merged call is one failure, told by the leader.
-  const bool tells = !grant.is_mate || outcome == Outcome::kGood || outcome == Outcome::kRejected;
+  const bool tells =
+      !grant.is_follower || outcome == Outcome::kGood || outcome == Outcome::kRejected;
   if (tells) {
     fleet_.learn(grant, prompts, outcome, now);
     prospects_.learn(grant, outcome, now);
@@ -113,7 +114,7 @@ void Scheduler::complete(const Grant& grant, std::uint32_t prompts, Outcome outc
 void Scheduler::take(TimePoint now, std::vector<Ticket*>& decided) {
   now_ = now;
   isolation_.tidy();
-  if (now >= fleet_.progress_due()) fleet_.watch_progress(now);
+  fleet_.watch_progress(now);
   if (fleet_.is_stale(now)) refresh();
   turns_.refuse_expired(now);
   turns_.refuse_unserved(options_.hold_timeout, now);
@@ -167,7 +168,7 @@ std::optional<TimePoint> Scheduler::next_due() const {
   const auto sooner = [&due](std::optional<TimePoint> at) {
     if (at) due = due ? std::min(*due, *at) : *at;
   };
-  sooner(fleet_.watch_due());
+  if (!fleet_.watch().is_idle()) sooner(fleet_.watch().due());
   if (!turns_.all().empty()) sooner(turns_.all().begin()->deadline);
   if (turns_.queued() > 0) sooner(fleet_.refresh_due());
   const FlushRule& rule = rule_of(options_.policy);

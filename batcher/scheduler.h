@@ -95,16 +95,16 @@ class Scheduler {
   void on_bytes(BackendId id, TimePoint now) { fleet_.on_bytes(id, now); }
 
   // What has stopped or moved again since the last call.
-  std::vector<Stall> take_stalls() { return fleet_.take_stalls(); }
+  std::vector<Stall> take_stalls() { return fleet_.watch().take_stalls(); }
   // Likewise of what is to come back.
   std::vector<Recall> take_recalls() { return prospects_.take_recalls(); }
   // When progress is looked at next: on_bytes() must have told by then.
-  TimePoint progress_due() const { return fleet_.progress_due(); }
+  TimePoint progress_due() const { return fleet_.watch().due(); }
 
   // Batches no longer wait to fill, now and later.
   void drain() { draining_ = true; }
 
-  // Appends every ticket decided at `now`; a leader is followed by its mates.
+  // Appends every ticket decided at `now`; a leader's followers come right behind it.
   void take(TimePoint now, std::vector<Ticket*>& decided);
 
   // When take() may next decide something if nothing else happens; nothing means "not before".

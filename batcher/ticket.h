@@ -36,8 +36,8 @@ class Ticket;
 struct Grant {
   BackendId backend = 0;
   std::uint32_t generation = 0;  // of the backend's breaker
-  bool is_mate = false;          // in a call that another ticket makes
-  bool holds_call = false;       // counts among the backend's outstanding packable calls
+  bool is_follower = false;      // in a call that another ticket makes
+  bool holds_call = false;       // counts among the backend's outstanding mergeable calls
   bool alone = false;            // nothing else was on the backend
   bool takes_room = true;        // it is among the backend's prompts in flight
   bool timed = true;             // its answer comes as a whole, and tells how long answers take
@@ -50,12 +50,12 @@ struct Grant {
 
 // What the lane decided: send to `backend` now, or answer with `refused`.
 //
-// Tickets that leave in one merged call have one leader, which makes the call for its mates too;
-// a mate waits for its leader, and keeps its ticket and request as they are until then.
+// Tickets that leave in one merged call have one leader, which makes the call for its followers
+// too; a follower waits for its leader, and keeps its ticket and request as they are until then.
 struct Verdict : Grant {
   BatchInfo batch;
   std::optional<Errc> refused;
-  std::vector<Ticket*> mates;  // of a leader, by arrival
+  std::vector<Ticket*> followers;  // of a leader, by arrival
 };
 
 // Takes tickets back on their own I/O thread: once for every submit() and once for every cancel(),
@@ -72,8 +72,10 @@ namespace intrusive = boost::intrusive;
 using TicketHook = intrusive::set_member_hook<intrusive::link_mode<intrusive::safe_link>>;
 
 // Whether a request can share a call with others, and which kind of call.
-enum class Packing : std::uint8_t { kNever, kCompletion, kChat };
+enum class Mergeable : std::uint8_t { kNever, kCompletion, kChat };
 
+// It has many fields since it is all that the lane ever sees of a request: what the request asks
+// for, what the lane decided, and where it waits.
 class Ticket {
  public:
   // Set before submit().
@@ -92,8 +94,8 @@ class Ticket {
   std::uint64_t client = 0;  // whose it is: clients take turns
   std::uint32_t tokens = 0;  // of its prompts, roughly
   PrefixChain prefix;
-  Packing packing = Packing::kNever;
-  bool brief = false;          // it asks for a short answer
+  Mergeable mergeable = Mergeable::kNever;
+  bool short_answer = false;   // it asks for a short answer
   std::uint64_t identity = 0;  // equal for requests that may share a call
   VerdictSink* sink = nullptr;
   std::uint32_t port = 0;  // which LanePort it came through; set by the port

@@ -108,7 +108,7 @@ Attempts::Next Attempts::after(const Attempt& attempt, BackendSet served_by) {
 }
 
 void Attempts::prepare_retry(Ticket& ticket, bool costs_budget) const {
-  ticket.packing = Packing::kNever;
+  ticket.mergeable = Mergeable::kNever;
   ticket.avoid = asked_;
   ticket.costs_budget = costs_budget;
   ticket.suspect = deaths_ >= kDeathsBeforeAlone;

@@ -10,7 +10,7 @@
 #include <optional>
 #include <string_view>
 
-#include "batcher/fleet/room.h"
+#include "batcher/engine/engine_sample.h"
 
 namespace batchproxy {
 

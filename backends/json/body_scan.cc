@@ -147,7 +147,7 @@ class Walk {
       std::int64_t limit = 0;
       // Not a number: absent, or the engine's to refuse.
       if (value.get_int64().get(limit) == simdjson::SUCCESS) {
-        brief_ = limit <= BodyScanner::kBriefTokens;
+        short_answer_ = limit <= BodyScanner::kShortAnswer;
       }
     } else if (const auto alone = std::ranges::find(kAlone, key, &Alone::key);
                alone != kAlone.end()) {
@@ -162,11 +162,11 @@ class Walk {
   BodyScan finish() {
     const bool one = scan_.form == PromptForm::kText || scan_.form == PromptForm::kTokens;
     if (!alone_ && !scan_.streaming && one) {
-      if (kind_ == BodyKind::kCompletion) scan_.packing = Packing::kCompletion;
-      if (kind_ == BodyKind::kChat) scan_.packing = Packing::kChat;
+      if (kind_ == BodyKind::kCompletion) scan_.mergeable = Mergeable::kCompletion;
+      if (kind_ == BodyKind::kChat) scan_.mergeable = Mergeable::kChat;
     }
     // Without max_tokens a completion is short, and a chat goes on to the end of the context.
-    scan_.brief = brief_.value_or(kind_ == BodyKind::kCompletion);
+    scan_.short_answer = short_answer_.value_or(kind_ == BodyKind::kCompletion);
     return scan_;
   }
 
@@ -263,7 +263,7 @@ class Walk {
   BodyScan scan_;
   bool saw_model_ = false, saw_stream_ = false, saw_prompt_ = false;
   bool alone_ = false;
-  std::optional<bool> brief_;
+  std::optional<bool> short_answer_;
 };
 
 simdjson::padded_string_view padded(std::string_view body) {

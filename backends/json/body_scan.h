@@ -40,9 +40,9 @@ struct BodyScan {
   PromptForm form = PromptForm::kNone;
 
   // Whether the request may share a call with others that differ in the prompt alone, and whether
-  // it asks for at most kBriefTokens.
-  Packing packing = Packing::kNever;
-  bool brief = false;
+  // it asks for at most kShortAnswer.
+  Mergeable mergeable = Mergeable::kNever;
+  bool short_answer = false;
 };
 
 struct BodyLimits {
@@ -55,7 +55,7 @@ class BodyScanner {
   explicit BodyScanner(const BodyLimits& limits = {}) : limits_(limits) {}
 
   static constexpr std::size_t kPadding = simdjson::SIMDJSON_PADDING;
-  static constexpr std::int64_t kBriefTokens = 16;
+  static constexpr std::int64_t kShortAnswer = 16;
 
   // `body` must be followed by kPadding readable bytes. Throws std::bad_alloc.
   Result<BodyScan> scan(std::string_view body, BodyKind kind);

@@ -57,10 +57,10 @@ void Decision::grant_merged(Ticket& leader, BackendId id, FlushReason reason,
   if (!merges || batches.open_prompts(id) == 0) return;
   const std::uint32_t room = max_inflight - std::min(max_inflight, backend.inflight);
   const std::uint32_t left = options.batch_size - batches.open_prompts(id);
-  std::vector<Ticket*>& followers = leader.verdict.mates;
+  std::vector<Ticket*>& followers = leader.verdict.followers;
   merger.find_followers(leader, id, std::min(room, left), now, followers);
   for (Ticket* follower : followers) {
-    follower->verdict.is_mate = true;
+    follower->verdict.is_follower = true;
     grant(*follower, id, reason);
   }
   if (followers.empty()) return;

@@ -17,13 +17,13 @@ std::size_t Merger::window() const {
 
 bool Merger::mergeable(const Ticket& ticket, const Backend& backend) const {
   const bool always = options_.merge == MergePolicy::kAlways;
-  switch (ticket.packing) {
-    case Packing::kCompletion:
-      return always || (options_.merge == MergePolicy::kAuto && ticket.brief &&
+  switch (ticket.mergeable) {
+    case Mergeable::kCompletion:
+      return always || (options_.merge == MergePolicy::kAuto && ticket.short_answer &&
                         backend.traits.exact_usage && rule_of(options_.policy).goes_by_room());
-    case Packing::kChat:
+    case Mergeable::kChat:
       return always && backend.traits.chat_batches;
-    case Packing::kNever:
+    case Mergeable::kNever:
       break;
   }
   return false;
@@ -74,7 +74,7 @@ bool Merger::can_follow(const Ticket& ticket, const Ticket& leader, BackendId id
                         TimePoint now) const {
   const Backend& backend = fleet_[id];
   return ticket.among == leader.among && ticket.identity == leader.identity &&
-         ticket.packing == leader.packing && merges_now(ticket, backend) &&
+         ticket.mergeable == leader.mergeable && merges_now(ticket, backend) &&
          prospects_.of(ticket, &backend, now) == Prospect::kFine;
 }
 

@@ -10,11 +10,11 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "batcher/fleet/answer_times.h"
+#include "batcher/engine/answer_times.h"
+#include "batcher/engine/progress.h"
+#include "batcher/engine/room.h"
 #include "batcher/fleet/breaker.h"
 #include "batcher/fleet/pause.h"
-#include "batcher/fleet/progress.h"
-#include "batcher/fleet/room.h"
 #include "batcher/fleet/slow_start.h"
 
 namespace batchproxy {
@@ -71,6 +71,14 @@ struct Backend {
     return up && breaker.admits(now, last_resort) && now >= pause.until();
   }
   std::uint32_t room_now() const { return std::min(room.prompts(), slow_start.most()); }
+  // What nearly all of its answers take, or those of all backends while its own are not known.
+  Duration usual(const AnswerTimes& all) const {
+    return times.usual() > Duration::zero() ? times.usual() : all.usual();
+  }
+  // With less time than that, a request is not worth sending there.
+  Duration least(const AnswerTimes& all) const {
+    return times.least() > Duration::zero() ? times.least() : all.least();
+  }
   // How many it may have at most, with those that go beyond the room.
   std::uint32_t max_inflight() const {
     return std::min(

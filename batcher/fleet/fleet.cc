@@ -39,7 +39,7 @@ bool Fleet::set_up(BackendId id, bool up, TimePoint now) {
     backend.pause.end();
     return true;
   }
-  if (backend.stuck) set_moving(backend, now);
+  watch_.on_up(id, backend, now);
   backend.breaker.on_ready(now);
   return true;
 }
@@ -47,14 +47,11 @@ bool Fleet::set_up(BackendId id, bool up, TimePoint now) {
 void Fleet::observe(BackendId id, const std::optional<EngineSample>& sample, TimePoint now) {
   Backend& backend = backends_.at(id);
   backend.room.observe(sample, backend.inflight, now);
-  const bool moves = backend.progress.on_look(sample, now);
-  if (moves && backend.stuck) set_moving(backend, now);
-  // What it shows now may tell sooner than what it showed when it was looked at last.
-  if (backend.inflight > 0) progress_due_ = std::min(progress_due_, stuck_at(backend));
+  if (watch_.on_sample(id, backend, sample, all_times_, now)) stale_ = true;
 }
 
 void Fleet::on_bytes(BackendId id, TimePoint now) {
-  note_bytes(backends_.at(id), now);
+  if (watch_.on_bytes(id, backends_.at(id), now)) stale_ = true;
 }
 
 void Fleet::on_time_given(Duration time, TimePoint now) {
@@ -118,13 +115,8 @@ bool Fleet::on_granted(BackendId id, const Ticket& ticket, TimePoint now) {
     backend.roomless += ticket.prompts;
     return false;
   }
-  backend.progress.on_granted(backend.inflight == 0 || backend.stuck, now);
-  const bool looks = options_.stuck_timeout > Duration::zero();
-  if (looks && (progress_due_ == TimePoint::max() || !backend.breaker.is_closed())) {
-    progress_due_ = std::min(progress_due_, now + kLook);
-  }
+  watch_.on_granted(backend, ticket.prompts, now);
   backend.inflight += ticket.prompts;
-  flying_ += ticket.prompts;
   if (backend.breaker.is_closed()) return false;
   backend.breaker.on_granted(now);
   return refresh(backend, now);
@@ -138,7 +130,7 @@ void Fleet::on_returned(const Grant& grant, std::uint32_t prompts) {
   }
   assert(backend.inflight >= prompts && (!grant.holds_call || backend.calls > 0));
   backend.inflight -= prompts;
-  flying_ -= prompts;
+  watch_.on_returned(prompts);
   if (grant.holds_call) --backend.calls;
   backend.room.on_completed(prompts);
 }
@@ -158,11 +150,7 @@ void Fleet::learn(const Grant& grant, std::uint32_t prompts, Outcome outcome, Ti
       }
       if (backend.room.on_answered(prompts, now)) limit_to_time(backend);
       backend.pause.on_taken();
-      for (Backend& other : backends_) {
-        if (!grant.refutes.contains(id_of(other))) continue;
-        other.breaker.on_refuted(usual(other), now);
-        stale_ = true;
-      }
+      refute(grant.refutes, now);
       break;
     case Outcome::kFull:
       backend.pause.on_refusal();
@@ -175,9 +163,8 @@ void Fleet::learn(const Grant& grant, std::uint32_t prompts, Outcome outcome, Ti
       break;
     case Outcome::kLeft:
       if (!was_long) break;
-      backend.progress.on_departure();
+      watch_.on_departure(backend, now);
       backend.room.on_expired(took, now);
-      progress_due_ = std::min(progress_due_, now);
       break;
     case Outcome::kRejected:
     case Outcome::kServerError:
@@ -187,14 +174,25 @@ void Fleet::learn(const Grant& grant, std::uint32_t prompts, Outcome outcome, Ti
     case Outcome::kUnknown:
       break;
   }
-  if (usual(backend) != before || all_times_.usual() != before_of_all) {
-    longest_usual_ = {};
-    for (const Backend& each : backends_) longest_usual_ = std::max(longest_usual_, usual(each));
-  }
+  if (usual(backend) != before || all_times_.usual() != before_of_all) find_longest_usual();
   backend.breaker.on_outcome(outcome, grant.generation, usual(backend), now);
   const bool answered = outcome == Outcome::kGood || outcome == Outcome::kRejected ||
                         outcome == Outcome::kFull || outcome == Outcome::kServerError;
-  if (answered) note_bytes(backend, now);
+  if (answered) on_bytes(grant.backend, now);
+}
+
+// They had failed a request that another has answered now.
+void Fleet::refute(BackendSet failed, TimePoint now) {
+  for (Backend& backend : backends_) {
+    if (!failed.contains(id_of(backend))) continue;
+    backend.breaker.on_refuted(usual(backend), now);
+    stale_ = true;
+  }
+}
+
+void Fleet::find_longest_usual() {
+  longest_usual_ = {};
+  for (const Backend& each : backends_) longest_usual_ = std::max(longest_usual_, usual(each));
 }
 
 void Fleet::finish(const Grant& grant, Outcome outcome, Duration pause, TimePoint now) {
@@ -208,60 +206,10 @@ void Fleet::finish(const Grant& grant, Outcome outcome, Duration pause, TimePoin
   stale_ = true;
 }
 
-// --- how long answers take ----------------------------------------------------------------------
-
-Duration Fleet::usual(const Backend& backend) const {
-  const Duration own = backend.times.usual();
-  return own > Duration::zero() ? own : all_times_.usual();
-}
-
-Duration Fleet::least(const Backend& backend) const {
-  const Duration own = backend.times.least();
-  return own > Duration::zero() ? own : all_times_.least();
-}
-
 // --- whether they get on ------------------------------------------------------------------------
 
-std::optional<TimePoint> Fleet::watch_due() const {
-  if (flying_ == 0 || progress_due_ == TimePoint::max()) return std::nullopt;
-  return progress_due_;
-}
-
-void Fleet::note_bytes(Backend& backend, TimePoint now) {
-  backend.progress.on_bytes(now);
-  if (backend.stuck) set_moving(backend, now);
-}
-
-// When it will count as stuck, or as stuck again, unless it moves.
-TimePoint Fleet::stuck_at(const Backend& backend) const {
-  const bool tried = backend.stuck && backend.breaker.is_probing();
-  if (backend.stuck && !tried) return TimePoint::max();
-  return backend.progress.stuck_at(
-      {.stuck_timeout = options_.stuck_timeout, .usual = usual(backend), .tried = tried});
-}
-
 void Fleet::watch_progress(TimePoint now) {
-  progress_due_ = TimePoint::max();
-  for (Backend& backend : backends_) {
-    if (backend.inflight == 0) continue;
-    const TimePoint at = stuck_at(backend);
-    if (now >= at) {
-      stalls_.push_back({id_of(backend), true, backend.stuck, backend.inflight,
-                         now - backend.progress.quiet_since()});
-      backend.stuck = true;
-      backend.breaker.on_stuck(now);
-      stale_ = true;
-    } else if (at != TimePoint::max()) {
-      progress_due_ = std::min(progress_due_, std::max(at, now + kLook));
-    }
-  }
-}
-
-void Fleet::set_moving(Backend& backend, TimePoint now) {
-  backend.stuck = false;
-  stalls_.push_back({id_of(backend), false, false, backend.inflight, Duration::zero()});
-  backend.breaker.on_ready(now);
-  stale_ = true;
+  if (now >= watch_.due() && watch_.look(backends_, all_times_, now)) stale_ = true;
 }
 
 }  // namespace batchproxy

@@ -15,33 +15,21 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <utility>
 #include <vector>
 
 #include "batcher/backend_set.h"
 #include "batcher/fleet/backend.h"
+#include "batcher/fleet/stall_watch.h"
 #include "batcher/fleet/time_given.h"
 #include "batcher/scheduler_options.h"
 #include "batcher/ticket.h"
 
 namespace batchproxy {
 
-// A backend stands still with requests in hand, or, told once it does, moves again.
-struct Stall {
-  BackendId backend = 0;
-  bool stuck = false;
-  bool again = false;          // it was stuck already, and so was the request that tried it
-  std::uint32_t inflight = 0;  // prompts that wait for it
-  Duration quiet{};            // no byte of an answer for so long
-};
-
 class Fleet {
  public:
-  // Between two looks at whether a backend gets on with what it has.
-  static constexpr Duration kLook = std::chrono::milliseconds(250);
-
   // `options` must outlive it; they may change in between.
-  explicit Fleet(const SchedulerOptions& options) : options_(options) {}
+  explicit Fleet(const SchedulerOptions& options) : options_(options), watch_(options) {}
 
   std::size_t size() const { return backends_.size(); }
   const Backend& operator[](BackendId id) const { return backends_[id]; }
@@ -101,26 +89,22 @@ class Fleet {
   void finish(const Grant& grant, Outcome outcome, Duration pause, TimePoint now);
 
   // --- how long answers take ---
-  // What nearly all of its answers take, or those of all while its own are not known.
-  Duration usual(const Backend& backend) const;
-  // With less time than that, a request is not worth sending there.
-  Duration least(const Backend& backend) const;
+  Duration usual(const Backend& backend) const { return backend.usual(all_times_); }
+  Duration least(const Backend& backend) const { return backend.least(all_times_); }
   Duration least_of_all() const { return all_times_.least(); }
   // Of all backends: with more time left any ticket may go.
   Duration longest_usual() const { return longest_usual_; }
 
   // --- whether they get on ---
-  // When progress is looked at next; never while nothing is in flight.
-  std::optional<TimePoint> watch_due() const;
-  TimePoint progress_due() const { return progress_due_; }
+  // Looks when that is due; bytes must have been told by then.
   void watch_progress(TimePoint now);
-  std::vector<Stall> take_stalls() { return std::exchange(stalls_, {}); }
+  StallWatch& watch() { return watch_; }
+  const StallWatch& watch() const { return watch_; }
 
  private:
   bool refresh(Backend& backend, TimePoint now);
-  void note_bytes(Backend& backend, TimePoint now);
-  TimePoint stuck_at(const Backend& backend) const;
-  void set_moving(Backend& backend, TimePoint now);
+  void refute(BackendSet failed, TimePoint now);
+  void find_longest_usual();
   void limit_to_time(Backend& backend);
   void look_again_at(TimePoint at) { refresh_at_ = std::min(refresh_at_, at); }
 
@@ -131,9 +115,7 @@ class Fleet {
   AnswerTimes all_times_;  // of all backends, for those whose own are not known yet
   Duration longest_usual_{};
   TimeGiven time_given_;
-  TimePoint progress_due_ = TimePoint::max();
-  std::size_t flying_ = 0;  // prompts, on all backends
-  std::vector<Stall> stalls_;
+  StallWatch watch_;
 };
 
 }  // namespace batchproxy

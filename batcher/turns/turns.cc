@@ -119,8 +119,8 @@ Queue& Turns::queue_for(BackendSet backends, TimePoint now) {
 
 // A ticket that waits has its queue already.
 Queue& Turns::queue_of(const Ticket& ticket) {
-  return **std::ranges::find(queues_, ticket.among,
-                             [](const auto& queue) { return queue->backends; });
+  return **std::ranges::find_if(queues_,
+                                [&](const auto& queue) { return queue->backends == ticket.among; });
 }
 
 TurnSet& Turns::place_of(const Ticket& ticket, Queue& queue) {

@@ -32,9 +32,9 @@ class SchedulerRouter : public Router {
     ticket.backends = BackendSet::first(scheduler_.backend_count());
     ticket.tokens = static_cast<std::uint32_t>(request.prompt_tokens);
     ticket.prefix = request.prefix;
-    ticket.packing = Packing::kCompletion;
-    ticket.brief = request.brief;
-    ticket.identity = request.brief ? 1 : 2;
+    ticket.mergeable = Mergeable::kCompletion;
+    ticket.short_answer = request.short_answer;
+    ticket.identity = request.short_answer ? 1 : 2;
     scheduler_.submit(ticket);
   }
 
@@ -54,12 +54,12 @@ class SchedulerRouter : public Router {
     for (const Ticket* ticket : decided_) {
       const Verdict& verdict = ticket->verdict;
       if (verdict.refused) throw std::logic_error("the scheduler refused a request");
-      if (verdict.is_mate) continue;  // its leader names it
+      if (verdict.is_follower) continue;  // its leader names it
       RoutedCall& call = calls.emplace_back();
       call.backend = verdict.backend;
       call.grant = verdict;
       call.requests.push_back(index_of(*ticket));
-      for (const Ticket* mate : verdict.mates) call.requests.push_back(index_of(*mate));
+      for (const Ticket* follower : verdict.followers) call.requests.push_back(index_of(*follower));
     }
   }
 

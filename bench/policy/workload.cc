@@ -16,7 +16,7 @@ namespace batchproxy::bench {
 namespace {
 
 constexpr std::size_t kBytesPerToken = 4;
-constexpr int kBriefAnswer = 16;  // tokens
+constexpr int kShortAnswer = 16;  // tokens
 
 // What different texts are made from.
 constexpr std::uint64_t kSystemText = 1;
@@ -147,7 +147,7 @@ std::vector<PromptRequest> make_requests(const WorkloadOptions& options) {
     const Lengths lengths = draw_lengths(options.kind, options.sharing, passage_tokens, random);
     request.prompt_tokens = lengths.system + lengths.passage + lengths.question;
     request.output_tokens = lengths.output;
-    request.brief = lengths.max_output <= kBriefAnswer;
+    request.short_answer = lengths.max_output <= kShortAnswer;
     request.blocks = shared_blocks(lengths, sharing > 1, request.passage);
     prompt.clear();
     append_text(prompt, lengths.system, mix(kSystemText, 0));

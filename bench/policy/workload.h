@@ -37,7 +37,7 @@ struct PromptRequest {
   std::uint64_t passage = 0;
   int prompt_tokens = 0;
   int output_tokens = 0;
-  bool brief = false;  // its max_tokens is small
+  bool short_answer = false;  // its max_tokens is small
   PrefixChain prefix;
   std::vector<BlockHash> blocks;  // of what it may share with others
 };

@@ -59,7 +59,7 @@ DataPathSettings data_path_settings(const Options& options, std::size_t backends
   BodyPolicy& bodies = settings.bodies;
   const bool batches = scheduler.policy != FlushPolicy::kOff;
   bodies.prefixes = scheduler.policy == FlushPolicy::kEager && scheduler.affinity && backends > 1;
-  bodies.packing = batches && scheduler.merge != MergePolicy::kOff;
+  bodies.merging = batches && scheduler.merge != MergePolicy::kOff;
   bodies.list_piece = batches ? scheduler.batch_size : 0;
   bodies.max_list = scheduler.max_queue;
   bodies.limits.prompts = static_cast<std::uint32_t>(*proxy.max_prompts);

@@ -334,7 +334,7 @@ std::optional<Error> Dispatch::prepare_list(const BodyScan& scan, const Ticket& 
                     {{}, (*prompts)[begin], {}}, ticket);
     ticket.prompts = static_cast<std::uint32_t>(end - begin);
     ticket.tokens *= ticket.prompts;
-    ticket.packing = Packing::kNever;
+    ticket.mergeable = Mergeable::kNever;
   }
   list_ = std::move(list);
   return std::nullopt;

@@ -132,7 +132,7 @@ void Errand::ask_elsewhere(BackendSet others) {
   ticket.backends = others;
   ticket.never.insert(ticket_.verdict.backend);
   yielded_ = false;
-  ticket.packing = Packing::kNever;
+  ticket.mergeable = Mergeable::kNever;
   ticket.costs_budget = false;
   attempts_->begin_beside();
   thread_.metrics.retried.add();
@@ -447,7 +447,7 @@ CallFailure Errand::check_answer() {
 // Waits for the call that this errand shares with others. Not to be cut short: others read our
 // bytes meanwhile.
 Task<CallFailure> Errand::share_call() {
-  if (!ticket_.verdict.is_mate) start_merged_call(thread_, *this);
+  if (!ticket_.verdict.is_follower) start_merged_call(thread_, *this);
   if (!shared_) co_await waiter_.wait();
   co_return shared_->failure;
 }

@@ -150,7 +150,9 @@ class Errand final : public VerdictSink, private InFlight {
   std::optional<Ending> after(Attempts::Next next);
   Ending deliver(CallFailure failure);
   void on_returned(Ticket& ticket) override;
-  bool shares_call() const { return ticket_.verdict.is_mate || !ticket_.verdict.mates.empty(); }
+  bool shares_call() const {
+    return ticket_.verdict.is_follower || !ticket_.verdict.followers.empty();
+  }
   Task<CallFailure> call_alone();
   std::string next_call_id();
   Task<CallFailure> share_call();

@@ -38,7 +38,7 @@ namespace batchproxy {
 // What a request's body is looked at for, besides its model.
 struct BodyPolicy {
   bool prefixes = false;         // tell the lane how its prompt begins
-  bool packing = false;          // and whether it may share a call
+  bool merging = false;          // and whether it may share a call
   std::uint32_t list_piece = 0;  // a client's list goes out in pieces of so many prompts; 0: whole
   std::size_t max_list = 0;      // most prompts of a list that goes out in pieces
   BodyLimits limits;

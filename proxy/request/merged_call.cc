@@ -29,11 +29,11 @@ class MergedCall final : private Deadline, private InFlight {
   MergedCall(IoThread& thread, Errand& leader)
       : thread_(thread),
         backend_(leader.ticket().verdict.backend),
-        chat_(leader.ticket().packing == Packing::kChat),
+        chat_(leader.ticket().mergeable == Mergeable::kChat),
         id_prefix_(leader.load().request->id.text() + ".m") {
     Group group{&leader};
-    for (Ticket* mate : leader.ticket().verdict.mates) {
-      auto* member = static_cast<Errand*>(mate->sink);
+    for (Ticket* follower : leader.ticket().verdict.followers) {
+      auto* member = static_cast<Errand*>(follower->sink);
       // Tickets carry a hash of what must be equal: here it is compared.
       if (fits(leader.load(), member->load())) {
         group.push_back(member);
@@ -43,7 +43,8 @@ class MergedCall final : private Deadline, private InFlight {
     }
     groups_.push_back(std::move(group));
     thread_.in_flight.push_back(*this);
-    for (const Ticket* mate : leader.ticket().verdict.mates) others_ = others_ | mate->backends;
+    for (const Ticket* follower : leader.ticket().verdict.followers)
+      others_ = others_ | follower->backends;
     others_ = others_ | leader.ticket().backends;
     others_.erase(backend_);
     thread_.deadlines.set(*this, kLookForMembers);

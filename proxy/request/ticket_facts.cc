@@ -42,9 +42,9 @@ void describe_prompt(const BodyPolicy& policy, const BodyScan& scan, std::uint64
   }
   // A shared call ends with its most impatient member.
   const bool patient = request.timeout >= kPatience;
-  if (policy.packing && scan.packing != Packing::kNever && patient) {
-    ticket.packing = scan.packing;
-    ticket.brief = scan.brief;
+  if (policy.merging && scan.mergeable != Mergeable::kNever && patient) {
+    ticket.mergeable = scan.mergeable;
+    ticket.short_answer = scan.short_answer;
     ticket.identity = hash_all(
         {parts.before, parts.after, request.target, request.authorization, request.key,
          request.fields,

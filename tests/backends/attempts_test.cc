@@ -317,12 +317,12 @@ TEST(Attempts, SendTheNextTryElsewhereAndInNoSharedCall) {
   attempts.after(failed(CallFailure::kRefused, 2), kThree);
   for (const bool costs_budget : {false, true}) {
     Ticket ticket;
-    ticket.packing = Packing::kCompletion;
+    ticket.mergeable = Mergeable::kCompletion;
     attempts.prepare_retry(ticket, costs_budget);
     EXPECT_TRUE(ticket.avoid.contains(0));
     EXPECT_FALSE(ticket.avoid.contains(1));
     EXPECT_TRUE(ticket.avoid.contains(2));
-    EXPECT_EQ(ticket.packing, Packing::kNever);
+    EXPECT_EQ(ticket.mergeable, Mergeable::kNever);
     EXPECT_EQ(ticket.costs_budget, costs_budget);
   }
 }

@@ -91,7 +91,7 @@ TEST(BodyScan, APromptOfAnyFormIsOneAndSharesNoCall) {
         scan("{\"" + std::string(key) + R"(":["a","b"],"n":2})", BodyKind::kPrompted);
     EXPECT_EQ(found->prompt, R"(["a","b"])") << key;
     EXPECT_EQ(found->prompts, 1u) << key;
-    EXPECT_EQ(found->packing, Packing::kNever) << key;
+    EXPECT_EQ(found->mergeable, Mergeable::kNever) << key;
   }
 }
 
@@ -99,7 +99,7 @@ TEST(BodyScan, LetsARequestShareACallUnlessItsAnswerWouldDiffer) {
   for (const char* text :
        {R"({"prompt":"p"})", R"({"prompt":[1]})", R"({"prompt":"p","n":1,"echo":false})",
         R"({"prompt":"p","seed":7,"logprobs":1,"suffix":null,"stream":false})"}) {
-    EXPECT_EQ(scan(text)->packing, Packing::kCompletion) << text;
+    EXPECT_EQ(scan(text)->mergeable, Mergeable::kCompletion) << text;
   }
   for (const char* text :
        {R"({"prompt":"p","n":2})", R"({"prompt":"p","stream":true})", R"({"prompt":["p"]})",
@@ -107,12 +107,13 @@ TEST(BodyScan, LetsARequestShareACallUnlessItsAnswerWouldDiffer) {
         R"({"prompt":"p","best_of":2})", R"({"model":"m"})", R"({"prompt":null})",
         R"({"prompt":7})", R"({"prompt":"p","return_token_ids":false})",
         R"({"prompt":"p","echo":1})"}) {
-    EXPECT_EQ(scan(text)->packing, Packing::kNever) << text;
+    EXPECT_EQ(scan(text)->mergeable, Mergeable::kNever) << text;
   }
-  EXPECT_EQ(scan(R"({"messages":[{}]})", BodyKind::kChat)->packing, Packing::kChat);
-  EXPECT_EQ(scan(R"({"messages":[{}],"tools":[{}]})", BodyKind::kChat)->packing, Packing::kNever);
-  EXPECT_EQ(scan(R"({"prompt":"p"})", BodyKind::kOther)->packing, Packing::kNever);
-  EXPECT_EQ(scan(R"({"messages":"hello"})", BodyKind::kChat)->packing, Packing::kNever);
+  EXPECT_EQ(scan(R"({"messages":[{}]})", BodyKind::kChat)->mergeable, Mergeable::kChat);
+  EXPECT_EQ(scan(R"({"messages":[{}],"tools":[{}]})", BodyKind::kChat)->mergeable,
+            Mergeable::kNever);
+  EXPECT_EQ(scan(R"({"prompt":"p"})", BodyKind::kOther)->mergeable, Mergeable::kNever);
+  EXPECT_EQ(scan(R"({"messages":"hello"})", BodyKind::kChat)->mergeable, Mergeable::kNever);
 }
 
 TEST(BodyScan, KnowsHowManyAnswersAPromptGetsOrThatItIsNotPlainToSee) {
@@ -128,12 +129,14 @@ TEST(BodyScan, SkipsAByteOrderMarkAsEnginesDo) {
 }
 
 TEST(BodyScan, TellsShortAnswersFromLongOnes) {
-  EXPECT_TRUE(scan(R"({"prompt":"p"})")->brief) << "16 tokens is the default";
-  EXPECT_TRUE(scan(R"({"prompt":"p","max_tokens":null})")->brief);
-  EXPECT_TRUE(scan(R"({"prompt":"p","max_tokens":16})")->brief);
-  EXPECT_FALSE(scan(R"({"prompt":"p","max_tokens":17})")->brief);
-  EXPECT_FALSE(scan(R"({"messages":[{}]})", BodyKind::kChat)->brief) << "to the context's end";
-  EXPECT_TRUE(scan(R"({"messages":[{}],"max_completion_tokens":1})", BodyKind::kChat)->brief);
+  EXPECT_TRUE(scan(R"({"prompt":"p"})")->short_answer) << "16 tokens is the default";
+  EXPECT_TRUE(scan(R"({"prompt":"p","max_tokens":null})")->short_answer);
+  EXPECT_TRUE(scan(R"({"prompt":"p","max_tokens":16})")->short_answer);
+  EXPECT_FALSE(scan(R"({"prompt":"p","max_tokens":17})")->short_answer);
+  EXPECT_FALSE(scan(R"({"messages":[{}]})", BodyKind::kChat)->short_answer)
+      << "to the context's end";
+  EXPECT_TRUE(
+      scan(R"({"messages":[{}],"max_completion_tokens":1})", BodyKind::kChat)->short_answer);
 }
 
 std::string nested(std::size_t levels, const std::string& core = "") {

@@ -28,10 +28,10 @@ class PolicyTest : public SchedulerFixture {
     scheduler_->submit(made);
     return made;
   }
-  Ticket& submit_brief(Duration arrival, std::uint64_t client = 0, std::uint64_t identity = 7) {
+  Ticket& submit_short(Duration arrival, std::uint64_t client = 0, std::uint64_t identity = 7) {
     Ticket& made = ticket(arrival);
-    made.packing = Packing::kCompletion;
-    made.brief = true;
+    made.mergeable = Mergeable::kCompletion;
+    made.short_answer = true;
     made.identity = identity;
     made.client = client;
     scheduler_->submit(made);
@@ -159,8 +159,8 @@ TEST_F(Turns, OfClientsThatNeverComeBackAreForgotten) {
 
 TEST_F(Merging, LetsWhatGoesAlonePassWhileOthersGather) {
   start({.batch_size = 4, .merge = MergePolicy::kAlways}, 1, {.max_num_seqs = 64});
-  for (std::uint32_t i = 0; i < Merger::kCalls; ++i) submit_brief(0ms), take(0ms);
-  Ticket& gathers = submit_brief(1ms);
+  for (std::uint32_t i = 0; i < Merger::kCalls; ++i) submit_short(0ms), take(0ms);
+  Ticket& gathers = submit_short(1ms);
   EXPECT_THAT(take(1ms), IsEmpty());
   Ticket& alone = submit(2ms);
   EXPECT_THAT(take(2ms), ElementsAre(&alone));
@@ -168,65 +168,65 @@ TEST_F(Merging, LetsWhatGoesAlonePassWhileOthersGather) {
   EXPECT_THAT(take(3ms), ElementsAre(&gathers));
 }
 
-TEST_F(Merging, PacksBriefRequestsWhileTheFrontEndIsTheBottleneck) {
+TEST_F(Merging, MergesShortAnswersWhileTheFrontEndIsTheBottleneck) {
   start({.batch_size = 4}, 1, {.max_num_seqs = 64, .exact_usage = true});
   std::vector<Ticket*> alone;
   for (int i = 0; i < 20; ++i) {
-    submit_brief(0ms);
+    submit_short(0ms);
     alone.push_back(take(0ms).front());
-    EXPECT_THAT(alone.back()->verdict.mates, IsEmpty());
+    EXPECT_THAT(alone.back()->verdict.followers, IsEmpty());
   }
   bind_front_end();
-  for (int i = 0; i < 5; ++i) submit_brief(600ms);
+  for (int i = 0; i < 5; ++i) submit_short(600ms);
   EXPECT_THAT(take(600ms), IsEmpty()) << "enough calls are under way: others may join";
   for (int i = 0; i < 5; ++i) complete(*alone[static_cast<std::size_t>(i)]);
-  const auto packed = take(601ms);
-  ASSERT_THAT(packed, SizeIs(4));
-  EXPECT_THAT(packed[0]->verdict.mates, ElementsAre(packed[1], packed[2], packed[3]));
-  EXPECT_FALSE(packed[0]->verdict.is_mate);
-  EXPECT_TRUE(packed[1]->verdict.is_mate);
-  EXPECT_EQ(packed[0]->verdict.batch.prompts, 4u);
+  const auto merged = take(601ms);
+  ASSERT_THAT(merged, SizeIs(4));
+  EXPECT_THAT(merged[0]->verdict.followers, ElementsAre(merged[1], merged[2], merged[3]));
+  EXPECT_FALSE(merged[0]->verdict.is_follower);
+  EXPECT_TRUE(merged[1]->verdict.is_follower);
+  EXPECT_EQ(merged[0]->verdict.batch.prompts, 4u);
 }
 
 TEST_F(Merging, NeedsAnEngineWhoseUsageCanBeToldApart) {
   start({.batch_size = 4}, 1, {.max_num_seqs = 64, .exact_usage = false});
-  for (int i = 0; i < 20; ++i) submit_brief(0ms);
+  for (int i = 0; i < 20; ++i) submit_short(0ms);
   take(0ms);
   bind_front_end();
-  for (int i = 0; i < 5; ++i) submit_brief(600ms);
-  for (Ticket* ticket : take(600ms)) EXPECT_THAT(ticket->verdict.mates, IsEmpty());
+  for (int i = 0; i < 5; ++i) submit_short(600ms);
+  for (Ticket* ticket : take(600ms)) EXPECT_THAT(ticket->verdict.followers, IsEmpty());
 }
 
-TEST_F(Merging, AlwaysPacksWhateverIsThere) {
+TEST_F(Merging, AlwaysMergesWhateverIsThere) {
   start({.batch_size = 4, .merge = MergePolicy::kAlways}, 1, {.max_num_seqs = 64});
-  for (int i = 0; i < 6; ++i) submit_brief(0ms);
+  for (int i = 0; i < 6; ++i) submit_short(0ms);
   const auto granted = take(0ms);
   ASSERT_THAT(granted, SizeIs(6));
-  EXPECT_THAT(granted[0]->verdict.mates, SizeIs(3));
-  EXPECT_THAT(granted[4]->verdict.mates, SizeIs(1));
+  EXPECT_THAT(granted[0]->verdict.followers, SizeIs(3));
+  EXPECT_THAT(granted[4]->verdict.followers, SizeIs(1));
 }
 
 TEST_F(Merging, NeverMixesRequestsThatDifferNorOvertakesWithinAClient) {
   start({.batch_size = 8, .merge = MergePolicy::kAlways}, 1, {.max_num_seqs = 64});
-  Ticket& a1 = submit_brief(0ms, 1, 7);
-  Ticket& a2 = submit_brief(0ms, 1, 8);
-  Ticket& a3 = submit_brief(0ms, 1, 7);  // behind one that cannot join
-  Ticket& b1 = submit_brief(0ms, 2, 7);
+  Ticket& a1 = submit_short(0ms, 1, 7);
+  Ticket& a2 = submit_short(0ms, 1, 8);
+  Ticket& a3 = submit_short(0ms, 1, 7);  // behind one that cannot join
+  Ticket& b1 = submit_short(0ms, 2, 7);
   const auto granted = take(0ms);
-  EXPECT_THAT(a1.verdict.mates, ElementsAre(&b1));
-  EXPECT_THAT(a2.verdict.mates, IsEmpty());
-  EXPECT_THAT(a3.verdict.mates, IsEmpty());
+  EXPECT_THAT(a1.verdict.followers, ElementsAre(&b1));
+  EXPECT_THAT(a2.verdict.followers, IsEmpty());
+  EXPECT_THAT(a3.verdict.followers, IsEmpty());
   EXPECT_THAT(granted, ElementsAre(&a1, &b1, &a2, &a3));
 }
 
-TEST_F(Merging, FixedBatchesArePackedOnlyWhenAlways) {
+TEST_F(Merging, FixedBatchesAreMergedOnlyWhenAlways) {
   for (const auto policy : {MergePolicy::kAuto, MergePolicy::kAlways}) {
     start({.policy = FlushPolicy::kFixed, .batch_size = 4, .merge = policy}, 1,
           {.max_num_seqs = 64, .exact_usage = true});
-    for (int i = 0; i < 4; ++i) submit_brief(0ms);
+    for (int i = 0; i < 4; ++i) submit_short(0ms);
     const auto batch = take(0ms);
     ASSERT_THAT(batch, SizeIs(4));
-    EXPECT_EQ(batch[0]->verdict.mates.size(), policy == MergePolicy::kAlways ? 3u : 0u);
+    EXPECT_EQ(batch[0]->verdict.followers.size(), policy == MergePolicy::kAlways ? 3u : 0u);
     EXPECT_EQ(batch[0]->verdict.batch.id, batch[3]->verdict.batch.id);
   }
 }

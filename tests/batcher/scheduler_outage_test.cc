@@ -279,7 +279,7 @@ TEST_F(SchedulerOutage, TakesTheFailureOfASharedCallForOne) {
   submit_many(4, 0s);
   auto granted = take(0s);
   ASSERT_EQ(granted.size(), 4u);
-  for (std::size_t i = 1; i < granted.size(); ++i) granted[i]->verdict.is_mate = true;
+  for (std::size_t i = 1; i < granted.size(); ++i) granted[i]->verdict.is_follower = true;
   complete_all(granted, Outcome::kLost, 0s);
   EXPECT_FALSE(scheduler_->breaker_open(0));
 }

@@ -103,7 +103,7 @@ class History {
             ticket->avoid.insert(ticket->verdict.backend);
             ticket->costs_budget = any(2) == 0;
             ticket->suspect = any(3) == 0;
-            if (ticket->suspect) ticket->packing = Packing::kNever;
+            if (ticket->suspect) ticket->mergeable = Mergeable::kNever;
             submit(*ticket);
           }
         }
@@ -132,8 +132,8 @@ class History {
     ticket.tokens = 100;
     if (any(3) != 0) ticket.prefix = passages()[any(3)];
     if (ticket.prompts == 1 && !ticket.streaming && any(3) != 0) {
-      ticket.packing = Packing::kCompletion;
-      ticket.brief = any(2) == 0;
+      ticket.mergeable = Mergeable::kCompletion;
+      ticket.short_answer = any(2) == 0;
       ticket.identity = any(2);
     }
     return ticket;
@@ -180,11 +180,11 @@ class History {
       ASSERT_LE(verdict.batch.prompts, std::max(kBatch, ticket->prompts));
       batches[verdict.batch.id] += ticket->prompts;
       flying_.push_back(ticket);
-      for (std::size_t mate = 0; mate < verdict.mates.size(); ++mate) {
-        ASSERT_EQ(decided[i + 1 + mate], verdict.mates[mate]);
-        ASSERT_TRUE(verdict.mates[mate]->verdict.is_mate);
-        ASSERT_EQ(verdict.mates[mate]->identity, ticket->identity);
-        ASSERT_EQ(verdict.mates[mate]->verdict.batch.id, verdict.batch.id);
+      for (std::size_t follower = 0; follower < verdict.followers.size(); ++follower) {
+        ASSERT_EQ(decided[i + 1 + follower], verdict.followers[follower]);
+        ASSERT_TRUE(verdict.followers[follower]->verdict.is_follower);
+        ASSERT_EQ(verdict.followers[follower]->identity, ticket->identity);
+        ASSERT_EQ(verdict.followers[follower]->verdict.batch.id, verdict.batch.id);
       }
     }
     for (const Ticket* ticket : decided) {
@@ -202,8 +202,8 @@ class History {
     for (const Ticket* waiting : open_) {
       if (waiting->client != granted.client || waiting->among != granted.among) continue;
       if (waiting->suspect || granted.suspect) continue;
-      const bool goes_alone = granted.packing == Packing::kNever || !granted.brief;
-      if (waiting->packing != Packing::kNever && goes_alone) continue;
+      const bool goes_alone = granted.mergeable == Mergeable::kNever || !granted.short_answer;
+      if (waiting->mergeable != Mergeable::kNever && goes_alone) continue;
       if (waiting->affine && *waiting->affine != granted.verdict.backend) continue;
       if (waiting->verdict.refused || waiting->arrival + kTimeout <= now_) continue;
       // With less time left than the other needs an answer of this backend, it waits for another.

@@ -75,7 +75,8 @@ void LaneOracle::on_completed(const Grant& grant, std::uint32_t prompts, const T
   seen.inflight -= prompts;
   if (grant.alone) --seen.alone;
   if (outcome == Outcome::kGood) ++seconds_[second_of(time_.now())].successes;
-  const bool tells = !grant.is_mate || outcome == Outcome::kGood || outcome == Outcome::kRejected;
+  const bool tells =
+      !grant.is_follower || outcome == Outcome::kGood || outcome == Outcome::kRejected;
   for (BackendId id = 0; tells && outcome == Outcome::kGood && id < BackendSet::kMax; ++id) {
     if (!grant.refutes.contains(id)) continue;
     backends_[id].breaker.on_refuted(scheduler_.usual(id), time_.now());

@@ -224,7 +224,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto scan = scanner.scan(text, BodyKind::kCompletion);
     if (!scan) continue;
     require(scan->prompts > 0);
-    if (scan->packing != Packing::kCompletion) continue;
+    if (scan->mergeable != Mergeable::kCompletion) continue;
     require(scan->prompt.data() >= text.data() && !scan->prompt.empty());
     require(scan->prompt.data() + scan->prompt.size() <= text.data() + text.size());
     const BodyParts cut = BodyParts::cut(text, scan->prompt);

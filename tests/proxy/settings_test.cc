@@ -99,10 +99,10 @@ TEST(DataPathSettingsOf, LookForPackingAndCutListsOnlyWhenBatchesAreMade) {
   const auto bodies = [](const std::string& proxy, const std::string& worker = "") {
     return data_path_settings(options_of(proxy, worker), 2).bodies;
   };
-  EXPECT_TRUE(bodies("").packing);
-  EXPECT_TRUE(bodies("flush: fixed, merge: always").packing);
-  EXPECT_FALSE(bodies("merge: 'off'").packing);
-  EXPECT_FALSE(bodies("merge: always", ", enable_batching: false").packing);
+  EXPECT_TRUE(bodies("").merging);
+  EXPECT_TRUE(bodies("flush: fixed, merge: always").merging);
+  EXPECT_FALSE(bodies("merge: 'off'").merging);
+  EXPECT_FALSE(bodies("merge: always", ", enable_batching: false").merging);
   EXPECT_EQ(bodies("", ", batch_size: 9").list_piece, 9u);
   EXPECT_EQ(bodies("", ", batch_size: 9, enable_batching: false").list_piece, 0u);
   EXPECT_EQ(bodies("max_queue: 12").max_list, 12u);

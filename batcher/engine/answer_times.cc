@@ -1,5 +1,5 @@
-// batcher/fleet/answer_times.cc - see answer_times.h.
-#include "batcher/fleet/answer_times.h"
+// batcher/engine/answer_times.cc - see answer_times.h.
+#include "batcher/engine/answer_times.h"
 
 #include <algorithm>
 #include <bit>

@@ -1,4 +1,4 @@
-// batcher/fleet/progress.h - Progress: does a backend that has requests in hand get on with them,
+// batcher/engine/progress.h - Progress: does a backend that has requests in hand get on with them,
 // or does it stand still?
 //
 // An engine can hang while its /health, and even its /metrics, answer at once. What cannot be
@@ -24,7 +24,7 @@
 #include <cstdint>
 #include <optional>
 
-#include "batcher/fleet/room.h"
+#include "batcher/engine/engine_sample.h"
 #include "batcher/time.h"
 
 namespace batchproxy {

@@ -1,5 +1,5 @@
-// tests/batcher/fleet/progress_test.cc - when a backend that has requests in hand counts as stuck.
-#include "batcher/fleet/progress.h"
+// tests/batcher/engine/progress_test.cc - when a backend that has requests in hand counts as stuck.
+#include "batcher/engine/progress.h"
 
 #include <gtest/gtest.h>
 

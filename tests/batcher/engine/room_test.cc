@@ -1,5 +1,5 @@
-// tests/batcher/fleet/room_test.cc - what a backend's metrics teach about its room.
-#include "batcher/fleet/room.h"
+// tests/batcher/engine/room_test.cc - what a backend's metrics teach about its room.
+#include "batcher/engine/room.h"
 
 #include <limits>
 

@@ -1,5 +1,5 @@
-// tests/batcher/fleet/answer_times_test.cc - what is known of how long answers take.
-#include "batcher/fleet/answer_times.h"
+// tests/batcher/engine/answer_times_test.cc - what is known of how long answers take.
+#include "batcher/engine/answer_times.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
-// batcher/fleet/progress.cc - see progress.h.
-#include "batcher/fleet/progress.h"
+// batcher/engine/progress.cc - see progress.h.
+#include "batcher/engine/progress.h"
 
 #include <algorithm>
 

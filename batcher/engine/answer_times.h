@@ -1,4 +1,4 @@
-// batcher/fleet/answer_times.h - AnswerTimes: how long one backend takes for an answer, from the
+// batcher/engine/answer_times.h - AnswerTimes: how long one backend takes for an answer, from the
 // grant on.
 //
 // A histogram whose old samples fade, with buckets at most a quarter apart, so that a request with
