@@ -19,8 +19,8 @@ namespace batchproxy {
 
 using Environment = std::map<std::string, std::string>;
 
-// A command-line flag that sets a key, as {"--listen", "0.0.0.0:9000"}. overrides.cc has them all,
-// and the variable that says the same: BATCHPROXY_LISTEN, ..., BATCHPROXY_BACKENDS (with commas).
+// A command-line flag that sets a key, as {"--listen", "0.0.0.0:9000"}. The key's row in options.h
+// names it, and the variable that says the same.
 using Flag = std::pair<std::string, std::string>;
 
 struct LoadInputs {

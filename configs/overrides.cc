@@ -1,8 +1,7 @@
-// configs/overrides.cc - the table of flags and variables.
+// configs/overrides.cc - flags and variables, as the rows of options.h name them.
 #include "configs/overrides.h"
 
 #include <algorithm>
-#include <array>
 #include <string_view>
 
 #include "configs/yaml/binder.h"
@@ -12,48 +11,22 @@ namespace {
 
 using Environment = std::map<std::string, std::string>;
 
-struct Setting {
-  std::string_view flag;
-  std::string_view variable;
-  void (*apply)(Binder& binder, Options& options, const Yaml& value);
-};
+constexpr std::string_view kKeysVariable = "BATCHPROXY_API_KEYS";  // no key of the file: a secret
 
-// `key_of` picks the Key out of the Options.
-template <auto key_of>
-void set_key(Binder& binder, Options& options, const Yaml& value) {
-  auto& key = key_of(options);
-  binder.set(key, value, std::string(key.name));
+// Calls visit(key) for each Key that has a flag and a variable.
+template <class Visit>
+void for_each_flagged(Options& options, const Visit& visit) {
+  const auto if_flagged = [&visit](auto& key) {
+    if (!key.flag.name.empty()) visit(key);
+  };
+  for_each_key(options.worker, if_flagged);
+  for_each_key(options.proxy, if_flagged);
 }
 
-constexpr std::array kSettings{
-    Setting{"--listen", "BATCHPROXY_LISTEN",
-            set_key<[](Options& o) -> auto& { return o.proxy.listen; }>},
-    Setting{"--admin", "BATCHPROXY_ADMIN",
-            set_key<[](Options& o) -> auto& { return o.proxy.admin; }>},
-    Setting{"--backend", "BATCHPROXY_BACKENDS",
-            set_key<[](Options& o) -> auto& { return o.proxy.backends; }>},
-    Setting{"--api-keys-file", "BATCHPROXY_API_KEYS_FILE",
-            set_key<[](Options& o) -> auto& { return o.proxy.api_keys_file; }>},
-    Setting{"--allow-unauthenticated", "BATCHPROXY_ALLOW_UNAUTHENTICATED",
-            set_key<[](Options& o) -> auto& { return o.proxy.allow_unauthenticated; }>},
-    Setting{"--engine", "BATCHPROXY_ENGINE",
-            set_key<[](Options& o) -> auto& { return o.proxy.launcher.engine; }>},
-    Setting{"--gpus", "BATCHPROXY_GPUS",
-            set_key<[](Options& o) -> auto& { return o.proxy.launcher.gpus; }>},
-    Setting{"--io-threads", "BATCHPROXY_IO_THREADS",
-            set_key<[](Options& o) -> auto& { return o.proxy.io_threads; }>},
-    Setting{"--batch-size", "BATCHPROXY_BATCH_SIZE",
-            set_key<[](Options& o) -> auto& { return o.worker.batch_size; }>},
-    Setting{"--batch-timeout", "BATCHPROXY_BATCH_TIMEOUT",
-            set_key<[](Options& o) -> auto& { return o.worker.batch_timeout; }>},
-    Setting{"--flush", "BATCHPROXY_FLUSH",
-            set_key<[](Options& o) -> auto& { return o.proxy.flush; }>},
-    Setting{"--log-level", "BATCHPROXY_LOG_LEVEL",
-            set_key<[](Options& o) -> auto& { return o.proxy.log_level; }>},
-};
-constexpr std::string_view kBackendFlag = "--backend";
-constexpr std::string_view kBackendsVariable = "BATCHPROXY_BACKENDS";
-constexpr std::string_view kKeysVariable = "BATCHPROXY_API_KEYS";  // no key of the file: a secret
+template <class T>
+inline constexpr bool is_list = false;
+template <class Item>
+inline constexpr bool is_list<std::vector<Item>> = true;
 
 Yaml list_at(Place place) {
   Yaml list;
@@ -81,27 +54,32 @@ Yaml split_at_commas(std::string_view text, const Place& place) {
 
 }  // namespace
 
+std::vector<KeyFlag> key_flags() {
+  Options defaults;
+  std::vector<KeyFlag> flags;
+  for_each_flagged(defaults, [&flags](const auto& key) { flags.push_back(key.flag); });
+  std::ranges::sort(flags, {}, &KeyFlag::order);
+  return flags;
+}
+
 void apply_environment(const Environment& environment, Options& options, Findings& findings) {
   Binder binder(Source::kEnvironment, findings);
   std::vector<std::string_view> names;
-  for (const Setting& setting : kSettings) names.push_back(setting.variable);
+  for (const KeyFlag& flag : key_flags()) names.push_back(flag.variable);
   names.push_back(kKeysVariable);
   for (const auto& [name, value] : environment) {
     if (!name.starts_with("BATCHPROXY_") || value.empty()) continue;
+    const Place place{name};
     if (name == kKeysVariable) {
       options.api_keys = value;
-      continue;
-    }
-    const Place place{name};
-    const auto setting = std::ranges::find(kSettings, name, &Setting::variable);
-    if (setting == kSettings.end()) {
-      if (const auto nearest = nearest_name(name, names)) {
-        findings.warning(place, "not read; did you mean '" + std::string(*nearest) + "'?");
-      }
-    } else if (name == kBackendsVariable) {
-      setting->apply(binder, options, split_at_commas(value, place));
-    } else {
-      setting->apply(binder, options, Yaml::scalar(value, place));
+    } else if (std::ranges::find(names, name) != names.end()) {
+      for_each_flagged(options, [&]<class T>(Key<T>& key) {
+        if (key.flag.variable != name) return;
+        const Yaml given = is_list<T> ? split_at_commas(value, place) : Yaml::scalar(value, place);
+        binder.set(key, given, std::string(key.name));
+      });
+    } else if (const auto nearest = nearest_name(name, names)) {
+      findings.warning(place, "not read; did you mean '" + std::string(*nearest) + "'?");
     }
   }
 }
@@ -109,17 +87,21 @@ void apply_environment(const Environment& environment, Options& options, Finding
 void apply_flags(const std::vector<std::pair<std::string, std::string>>& flags, Options& options,
                  Findings& findings) {
   Binder binder(Source::kFlag, findings);
-  Yaml backends = list_at({std::string(kBackendFlag)});
+  std::map<std::string_view, Yaml> lists;  // what flags that may be repeated have said so far
   for (const auto& [flag, value] : flags) {
-    const auto setting = std::ranges::find(kSettings, flag, &Setting::flag);
-    if (setting == kSettings.end()) {
-      findings.error({flag}, "unknown flag");
-    } else if (flag == kBackendFlag) {
-      backends.items.push_back(Yaml::scalar(value, {flag}));
-      setting->apply(binder, options, backends);
-    } else {
-      setting->apply(binder, options, Yaml::scalar(value, {flag}));
-    }
+    bool is_known = false;
+    for_each_flagged(options, [&]<class T>(Key<T>& key) {
+      if (key.flag.name != flag) return;
+      is_known = true;
+      Yaml given = Yaml::scalar(value, {flag});
+      if constexpr (is_list<T>) {
+        Yaml& list = lists.try_emplace(key.flag.name, list_at({flag})).first->second;
+        list.items.push_back(std::move(given));
+        given = list;
+      }
+      binder.set(key, given, std::string(key.name));
+    });
+    if (!is_known) findings.error({flag}, "unknown flag");
   }
 }
 

@@ -13,6 +13,9 @@
 
 namespace batchproxy {
 
+// The flag and variable of each key that has one, in the order of --help.
+std::vector<KeyFlag> key_flags();
+
 // BATCHPROXY_LISTEN and its like. An empty variable counts as unset.
 void apply_environment(const std::map<std::string, std::string>& environment, Options& options,
                        Findings& findings);
