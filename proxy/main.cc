@@ -32,10 +32,11 @@
 
 #include "backends/names/resolver.h"
 #include "backends/sim/sim_engine.h"
+#include "configs/backend_source.h"
 #include "configs/describe.h"
 #include "configs/host_port.h"
 #include "configs/loader.h"
-#include "configs/overrides.h"
+#include "configs/sources/overrides.h"
 #include "configs/text/home_path.h"
 #include "configs/text/nearest_name.h"
 #include "configs/text/printable.h"

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
+#include "configs/backend_source.h"
 #include "configs/describe.h"
-#include "configs/loader.h"
 #include "configs/section.h"
 
 namespace batchproxy {

@@ -9,6 +9,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "configs/backend_source.h"
 #include "configs/loader.h"
 #include "configs/section.h"
 #include "proxy/control/topology.h"

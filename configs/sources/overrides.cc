@@ -1,15 +1,13 @@
-// configs/overrides.cc - flags and variables, as the rows of options.h name them.
-#include "configs/overrides.h"
+// configs/sources/overrides.cc - flags and variables, as the rows of options.h name them.
+#include "configs/sources/overrides.h"
 
 #include <algorithm>
 #include <string_view>
 
-#include "configs/yaml/binder.h"
+#include "configs/sources/binder.h"
 
 namespace batchproxy {
 namespace {
-
-using Environment = std::map<std::string, std::string>;
 
 constexpr std::string_view kKeysVariable = "BATCHPROXY_API_KEYS";  // no key of the file: a secret
 
@@ -84,8 +82,7 @@ void apply_environment(const Environment& environment, Options& options, Finding
   }
 }
 
-void apply_flags(const std::vector<std::pair<std::string, std::string>>& flags, Options& options,
-                 Findings& findings) {
+void apply_flags(const std::vector<Flag>& flags, Options& options, Findings& findings) {
   Binder binder(Source::kFlag, findings);
   std::map<std::string_view, Yaml> lists;  // what flags that may be repeated have said so far
   for (const auto& [flag, value] : flags) {
