@@ -204,17 +204,36 @@ std::string limits_text(const Limits& limits) {
   return number_text(limits.min) + " to " + number_text(limits.max);
 }
 
+std::string reload_text(Applies applies) {
+  switch (applies) {
+    case Applies::kOnReload:
+      return "yes";
+    case Applies::kAfterRestart:
+      return "no";
+    case Applies::kUnlessSourceChanges:
+      return "same kind";
+  }
+  return "";
+}
+
+std::string flag_text(const KeyFlag& flag) {
+  if (flag.name.empty()) return "";
+  return "`" + std::string(flag.name) + "`, `" + std::string(flag.variable) + "`";
+}
+
 template <class T>
 std::string table_row(const Key<T>& key, const std::string& path) {
   return "| `" + path + std::string(key.name) + "` | " + type_of(key) + " | `" +
-         text_of(key.value) + "` | " + limits_text(key.limits) + " | " + std::string(key.help) +
-         " |\n";
+         text_of(key.value) + "` | " + limits_text(key.limits) + " | " + flag_text(key.flag) +
+         " | " + reload_text(key.applies) + " | " + std::string(key.help) + " |\n";
 }
 
 template <class Section>
 std::string table(const std::string& title, const std::string& path, const Section& section) {
   std::string text =
-      "### " + title + "\n\n| Key | Type | Default | Limits | Meaning |\n|---|---|---|---|---|\n";
+      "### " + title +
+      "\n\n| Key | Type | Default | Limits | Flag and variable | Reload | Meaning |\n"
+      "|---|---|---|---|---|---|---|\n";
   for_each_member(section, [&](const auto& member) {
     if constexpr (is_key<std::remove_cvref_t<decltype(member)>>) text += table_row(member, path);
   });

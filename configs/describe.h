@@ -21,7 +21,8 @@ struct Change {
 };
 std::vector<Change> changes_between(const Options& from, const Options& to);
 
-// Every key with type, default, limits and meaning, as Markdown tables. docs/CONFIGURATION.md holds
+// Every key with type, default, limits, flag, variable, what a reload does and meaning, as Markdown
+// tables. docs/CONFIGURATION.md holds
 // this text; a test compares them.
 std::string describe_keys();
 

@@ -1,5 +1,5 @@
 // configs/key.h - Key<T>: one key of the configuration file: its name, default, limits, meaning,
-// and, once loaded, where its value came from.
+// flag and variable, what a reload does with it and, once loaded, where its value came from.
 //
 // Threading: filled once at start-up, read-only afterwards.
 #pragma once
@@ -53,12 +53,35 @@ inline Limits an_address() {
   return {0, 0, {}, Limits::Form::kAddress};
 }
 
+// When a changed value of a running process counts. There is no default: a new key has to say.
+enum class Applies {
+  kOnReload,
+  kAfterRestart,  // a reload keeps the old value and says so
+  // As kOnReload, but kept while engines that we start and servers that run already would take
+  // each other's place.
+  kUnlessSourceChanges,
+};
+
+// How a key is given on the command line and in the environment, which both win over the file.
+struct KeyFlag {
+  std::string_view name;      // "--listen"; empty where a key stands in the file only
+  std::string_view variable;  // "BATCHPROXY_LISTEN"; a list has its items between commas
+  std::string_view takes;     // "[HOST:]PORT", as --help names the value
+  std::string_view help;      // one line of --help
+  int order = 0;              // the place in --help, least first
+};
+
+// `takes` of a flag that may stand alone and says true then.
+inline constexpr std::string_view kOptionalBool = "[BOOL]";
+
 template <class T>
 struct Key {
   std::string_view name;  // as written in the file
   T value;
   Limits limits;
+  Applies applies;
   std::string_view help;  // one line, for `batchproxy keys` and docs/CONFIGURATION.md
+  KeyFlag flag{};
   Origin origin{};
 
   const T& operator*() const { return value; }

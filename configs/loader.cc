@@ -6,16 +6,18 @@
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <string_view>
 #include <system_error>
 #include <tuple>
 
 #include <unistd.h>
 
-#include "configs/overrides.h"
+#include "configs/sources/binder.h"
+#include "configs/sources/overrides.h"
+#include "configs/sources/vllm_environment.h"
 #include "configs/validate.h"
 #include "configs/worker/worker_keys.h"
-#include "configs/yaml/binder.h"
 #include "configs/yaml/mistakes.h"
 #include "configs/yaml/tree.h"
 
@@ -128,14 +130,6 @@ Environment collect_environment() {
     collected.emplace(text.substr(0, equals), value);
   }
   return collected;
-}
-
-BackendSource backend_source(const Options& options) {
-  const WorkerOptions& worker = options.worker;
-  if (!options.proxy.backends.value.empty()) return BackendSource::kList;
-  if (worker.boot_local.value) return BackendSource::kLauncher;
-  const bool given = !options.file.empty() || worker.server.is_set() || worker.port.is_set();
-  return given ? BackendSource::kServerAndPort : BackendSource::kNone;
 }
 
 }  // namespace batchproxy

@@ -6,22 +6,16 @@
 // Threading: any thread; no state. Only collect_environment() looks at the process.
 #pragma once
 
-#include <map>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
+#include "configs/backend_source.h"
 #include "configs/options.h"
+#include "configs/sources/overrides.h"
 #include "configs/text/diagnostic.h"
 
 namespace batchproxy {
-
-using Environment = std::map<std::string, std::string>;
-
-// A command-line flag that sets a key, as {"--listen", "0.0.0.0:9000"}. overrides.cc has them all,
-// and the variable that says the same: BATCHPROXY_LISTEN, ..., BATCHPROXY_BACKENDS (with commas).
-using Flag = std::pair<std::string, std::string>;
 
 struct LoadInputs {
   std::string file;                 // path of the file; empty means none
@@ -42,16 +36,5 @@ LoadResult load(const LoadInputs& inputs);
 
 // The BATCHPROXY_* and VLLM_* variables of this process.
 Environment collect_environment();
-
-// Which way of naming engines the options use. An explicit list wins over starting
-// engines, which wins over the worker file's `server` and `port`.
-enum class BackendSource {
-  kList,           // proxy.backends: --backend, BATCHPROXY_BACKENDS or batchproxy.backends
-  kLauncher,       // boot_local: true; proxy.launcher.servers says how many
-  kServerAndPort,  // http://{worker.server}:{worker.port}
-  kNone,           // nothing was given; load() has reported an error
-};
-
-BackendSource backend_source(const Options& options);
 
 }  // namespace batchproxy

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include <boost/pfr.hpp>
@@ -32,6 +33,31 @@ inline constexpr bool is_key<Key<T>> = true;
 template <class Section, class Visit>
 void for_each_member(Section& section, Visit visit) {
   boost::pfr::for_each_field(section, [&](auto& member) { visit(member); });
+}
+
+// Calls visit(key) for each Key of `section` and of the sections in it; not for those of lists.
+template <class Section, class Visit>
+void for_each_key(Section& section, const Visit& visit) {
+  for_each_member(section, [&](auto& member) {
+    if constexpr (is_key<std::remove_cvref_t<decltype(member)>>) {
+      visit(member);
+    } else {
+      for_each_key(member, visit);
+    }
+  });
+}
+
+// Calls visit(key, other_key) for each Key of `section` and the same one of `other`.
+template <class Section, class Visit>
+void for_each_key_pair(Section& section, const Section& other, const Visit& visit) {
+  boost::pfr::for_each_field(section, [&](auto& member, auto index) {
+    const auto& twin = boost::pfr::get<index>(other);
+    if constexpr (is_key<std::remove_cvref_t<decltype(member)>>) {
+      visit(member, twin);
+    } else {
+      for_each_key_pair(member, twin, visit);
+    }
+  });
 }
 
 template <class Section>

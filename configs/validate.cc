@@ -10,8 +10,8 @@
 #include <variant>
 #include <vector>
 
+#include "configs/backend_source.h"
 #include "configs/host_port.h"
-#include "configs/loader.h"
 #include "configs/vllm/engine_wish.h"
 #include "configs/yaml/values.h"
 

@@ -32,10 +32,11 @@
 
 #include "backends/names/resolver.h"
 #include "backends/sim/sim_engine.h"
+#include "configs/backend_source.h"
 #include "configs/describe.h"
 #include "configs/host_port.h"
 #include "configs/loader.h"
-#include "configs/overrides.h"
+#include "configs/sources/overrides.h"
 #include "configs/text/home_path.h"
 #include "configs/text/nearest_name.h"
 #include "configs/text/printable.h"
@@ -51,36 +52,21 @@ namespace batchproxy {
 namespace {
 
 constexpr int kUsage = 2;
-constexpr const char* kOpenDoor = "--allow-unauthenticated";
 
-// Flags that set keys of the configuration; their help comes from here, their checks from the
-// loader.
+// Flags that set keys of the configuration. configs/options.h has them, and the loader checks them.
 struct KeyFlags {
   std::vector<Flag> given;
 
   void add_to(CLI::App& command) {
-    const auto flag = [&](const std::string& name, const std::string& type,
-                          const std::string& help) {
+    for (const KeyFlag& flag : key_flags()) {
+      const std::string name(flag.name);
       command
           .add_option_function<std::string>(
               name, [this, name](const std::string& value) { given.emplace_back(name, value); },
-              help)
-          ->type_name(type)
+              std::string(flag.help))
+          ->type_name(std::string(flag.takes))
           ->trigger_on_parse();  // each time it is given, not the last time
-    };
-    flag("--listen", "[HOST:]PORT",
-         "Address for workers (default 127.0.0.1:8000; port 0 picks one)");
-    flag("--admin", "[HOST:]PORT", "Address for /status and /metrics (default 127.0.0.1:8001)");
-    flag("--backend", "URL", "An engine that already runs; repeat for more");
-    flag("--api-keys-file", "FILE", "Client keys, `name key` per line; without, nobody is asked");
-    flag(kOpenDoor, "[BOOL]", "Without keys, other addresses than loopback ones may be used");
-    flag("--engine", "KIND", "What to start: vllm, sim or command");
-    flag("--gpus", "N", "GPUs to use, without asking the driver");
-    flag("--io-threads", "N", "Threads that serve connections (default: one per core)");
-    flag("--batch-size", "N", "Most prompts in a batch");
-    flag("--batch-timeout", "SECONDS", "Longest wait before a request is sent regardless of room");
-    flag("--flush", "POLICY", "eager (send when a backend has room) or fixed (size or timeout)");
-    flag("--log-level", "LEVEL", "debug, info, warning, error or off");
+    }
   }
 };
 
@@ -327,14 +313,19 @@ int refuse_unknown(const CLI::App& app, const std::vector<Flag>& given) {
   return kUsage;
 }
 
-// The words in CLI11's order, the last first. The one flag that may stand alone gets the value that
-// it has then: CLI11 would give it the next word.
+// The words in CLI11's order, the last first. A flag that may stand alone gets the value that it
+// has then: CLI11 would give it the next word.
 std::vector<std::string> words_for_cli(int argc, char** argv) {
+  const std::vector<KeyFlag> flags = key_flags();
+  const auto may_stand_alone = [&flags](const std::string& word) {
+    const auto flag = std::ranges::find(flags, word, &KeyFlag::name);
+    return flag != flags.end() && flag->takes == kOptionalBool;
+  };
   std::vector<std::string> words;
   for (int i = 1; i < argc; ++i) {
     const bool has_value = i + 1 < argc && parse_bool(argv[i + 1]).has_value();
     words.emplace_back(argv[i]);
-    if (words.back() == kOpenDoor && !has_value) words.back() += "=true";
+    if (!has_value && may_stand_alone(words.back())) words.back() += "=true";
   }
   std::ranges::reverse(words);
   return words;

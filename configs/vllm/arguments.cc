@@ -201,6 +201,14 @@ std::string argument_problem(const Argument& argument) {
   return "";
 }
 
+std::int64_t integer_argument(const Arguments& arguments, std::string_view name,
+                              std::int64_t fallback) {
+  const Argument* argument = find_argument(arguments, name);
+  const auto* text = argument ? std::get_if<std::string>(&argument->value) : nullptr;
+  if (!text || *text == "auto" || *text == "-1") return fallback;
+  return parse_human_integer(*text).value_or(fallback);
+}
+
 std::optional<Arguments> read_arguments(const Yaml& node, const std::string& path,
                                         Findings& findings) {
   const std::optional<Yaml> map = node.is_map() ? node : mapping_of_words(node, path, findings);

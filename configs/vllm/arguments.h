@@ -8,7 +8,8 @@
 #include <string>
 #include <string_view>
 
-#include "configs/options.h"
+#include "configs/text/diagnostic.h"
+#include "configs/vllm/argument.h"
 #include "configs/vllm/argument_names.h"
 #include "configs/yaml/tree.h"
 
@@ -22,6 +23,12 @@ Arguments merge_arguments(const Arguments& base, const Arguments& overrides);
 
 // "4096", "25.6k" (25600), "32K" (32768), up to T, as vLLM reads them; nothing for anything else.
 std::optional<std::int64_t> parse_human_integer(std::string_view text);
+
+// The integer value of argument `name` (dashes and underscores are the same), or `fallback` when it
+// is absent or left to vLLM (`auto`, -1). Human sizes count as vLLM counts them: 1k is 1000, 1K
+// 1024. The loader has already refused a non-integer for the names that the launcher asks for.
+std::int64_t integer_argument(const Arguments& arguments, std::string_view name,
+                              std::int64_t fallback);
 
 // Reads `vllm_args`: a mapping, or the words of a command line. `path` names it in messages.
 // Refuses what the launcher must own (port, model, ...) and impossible sizes; warns about near

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "configs/yaml/binder.h"
+#include "configs/sources/binder.h"
 #include "configs/yaml/mistakes.h"
 
 namespace batchproxy {

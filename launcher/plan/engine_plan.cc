@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "configs/text/home_path.h"
+#include "configs/vllm/arguments.h"
 #include "configs/vllm/engine_wish.h"
 #include "launcher/plan/command_line.h"
 

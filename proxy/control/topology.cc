@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "configs/host_port.h"
-#include "configs/loader.h"
+#include "configs/backend_source.h"
 #include "configs/vllm/engine_wish.h"
 #include "launcher/plan/command_line.h"
 #include "launcher/plan/executable.h"

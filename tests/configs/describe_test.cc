@@ -47,6 +47,13 @@ TEST(ShowEffective, MasksSecrets) {
   EXPECT_THAT(text, ContainsRegex("\nbackends.0..api_key +[*]+ "));
 }
 
+TEST(DescribeKeys, NamesFlagVariableAndWhatAReloadDoes) {
+  const std::string text = describe_keys();
+  EXPECT_THAT(text, HasSubstr("| `--batch-size`, `BATCHPROXY_BATCH_SIZE` | yes |"));
+  EXPECT_THAT(text, HasSubstr("| `--listen`, `BATCHPROXY_LISTEN` | no |"));
+  EXPECT_THAT(text, HasSubstr("| `--backend`, `BATCHPROXY_BACKENDS` | same kind |"));
+}
+
 TEST(DescribeKeys, ListsKeysOfEverySection) {
   const std::string text = describe_keys();
   EXPECT_THAT(text, HasSubstr("| `batch_size` | whole number | `16` | 1 to 1024 |"));

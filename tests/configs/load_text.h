@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "configs/backend_source.h"
 #include "configs/loader.h"
 
 namespace batchproxy {

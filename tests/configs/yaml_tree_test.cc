@@ -68,7 +68,7 @@ TEST(ToJson, GivesScalarsTheirTypes) {
 }
 
 TEST(ToJson, EscapesStrings) {
-  EXPECT_EQ(to_json(*parse(R"({"a\"b": "c\\d\n\u00e9"})")), "{\"a\\\"b\":\"c\\\\d\\u000a\u00e9\"}");
+  EXPECT_EQ(to_json(*parse(R"({"a\"b": "c\\d\n\u00e9"})")), "{\"a\\\"b\":\"c\\\\d\\n\u00e9\"}");
 }
 
 }  // namespace

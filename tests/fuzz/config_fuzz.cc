@@ -5,6 +5,7 @@
 #include <string>
 
 #include "configs/describe.h"
+#include "configs/backend_source.h"
 #include "configs/loader.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

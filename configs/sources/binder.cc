@@ -1,5 +1,5 @@
-// configs/yaml/binder.cc - lists of sections, unknown keys and duplicates.
-#include "configs/yaml/binder.h"
+// configs/sources/binder.cc - lists of sections, unknown keys and duplicates.
+#include "configs/sources/binder.h"
 
 #include <algorithm>
 #include <map>

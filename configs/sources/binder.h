@@ -1,4 +1,4 @@
-// configs/yaml/binder.h - puts YAML values into Keys and sections, remembering where they came
+// configs/sources/binder.h - puts YAML values into Keys and sections, remembering where they came
 // from.
 //
 // Threading: confined to one load.

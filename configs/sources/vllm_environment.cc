@@ -1,16 +1,17 @@
-// configs/vllm/environment.cc - the VLLM_* names that people's launch scripts export.
+// configs/sources/vllm_environment.cc - each variable, and what it is used as.
 //
 // vLLM itself reads none of these as this program does, and gives VLLM_PORT another meaning, so
 // each use is announced.
+#include "configs/sources/vllm_environment.h"
+
 #include <array>
 #include <string>
 #include <string_view>
 #include <utility>
 
-#include "configs/loader.h"
-#include "configs/overrides.h"
+#include "configs/backend_source.h"
+#include "configs/sources/binder.h"
 #include "configs/vllm/arguments.h"
-#include "configs/yaml/binder.h"
 
 namespace batchproxy {
 namespace {

@@ -1,0 +1,33 @@
+// configs/sources/overrides.h - keys that flags and environment variables set.
+//
+// Threading: any thread; no state.
+#pragma once
+
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "configs/options.h"
+#include "configs/text/diagnostic.h"
+
+namespace batchproxy {
+
+// The variables of a process that may concern us.
+using Environment = std::map<std::string, std::string>;
+
+// A command-line flag that sets a key, as {"--listen", "0.0.0.0:9000"}. The key's row in options.h
+// names it, and the variable that says the same.
+using Flag = std::pair<std::string, std::string>;
+
+// The flag and variable of each key that has one, in the order of --help.
+std::vector<KeyFlag> key_flags();
+
+// BATCHPROXY_LISTEN and its like. An empty variable counts as unset.
+void apply_environment(const Environment& environment, Options& options, Findings& findings);
+
+// {"--listen", "0.0.0.0:9000"} and its like; a later flag of the same name wins, but --backend
+// adds.
+void apply_flags(const std::vector<Flag>& flags, Options& options, Findings& findings);
+
+}  // namespace batchproxy
