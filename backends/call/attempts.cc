@@ -22,16 +22,7 @@ bool begins_a_text(std::string_view body, std::string_view words) {
 }  // namespace
 
 bool may_be_death(CallFailure failure, unsigned status) {
-  switch (failure) {
-    case CallFailure::kNone:
-      return status == 500;
-    case CallFailure::kNoAnswer:
-    case CallFailure::kCutAnswer:
-    case CallFailure::kBareError:
-      return true;
-    default:
-      return false;
-  }
+  return failure == CallFailure::kNone ? status == 500 : describe(failure).may_be_death;
 }
 
 bool tells_of_death(unsigned status, std::string_view body) {
@@ -49,16 +40,8 @@ bool Attempt::is_death() const {
 }
 
 bool Attempt::is_server_error() const {
-  switch (failure) {
-    case CallFailure::kNone:
-      return status >= 500 && !asks_to_wait && !is_full();
-    case CallFailure::kBareError:
-    case CallFailure::kBadAnswer:
-    case CallFailure::kWrongCount:
-      return true;
-    default:
-      return false;
-  }
+  if (failure != CallFailure::kNone) return describe(failure).server_error;
+  return status >= 500 && !asks_to_wait && !is_full();
 }
 
 Attempts::Next Attempts::after(const Attempt& attempt, BackendSet served_by) {
@@ -66,9 +49,7 @@ Attempts::Next Attempts::after(const Attempt& attempt, BackendSet served_by) {
   if (comes_back || (attempt.is_full() && attempt.may_wait)) {
     return attempt.time_left ? Next::kWait : Next::kDeliver;
   }
-  const bool sent =
-      attempt.failure != CallFailure::kRefused && attempt.failure != CallFailure::kUnreachable;
-  if (sent) ++made_;
+  if (describe(attempt.failure).sent) ++made_;
   asked_.insert(attempt.backend);
   const bool may = made_ + beside_ < kMax && attempt.time_left;
   const bool elsewhere = !(served_by - asked_).empty();
@@ -102,6 +83,7 @@ Attempts::Next Attempts::after(const Attempt& attempt, BackendSet served_by) {
       return may && made_ < 2 ? Next::kRetryInBudget : Next::kDeliver;
     case CallFailure::kRecalled:
     case CallFailure::kAborted:
+    case CallFailure::kCount:
       break;
   }
   return Next::kDeliver;
@@ -118,19 +100,11 @@ Outcome outcome_of(const Attempt& attempt) {
   if (attempt.is_death()) return Outcome::kDied;
   if (attempt.is_full()) return Outcome::kFull;
   if (attempt.is_server_error()) return Outcome::kServerError;
-  switch (attempt.failure) {
-    case CallFailure::kNone:
-      return attempt.status < 400 ? Outcome::kGood : Outcome::kRejected;
-    case CallFailure::kRefused:
-    case CallFailure::kUnreachable:
-    case CallFailure::kNoAnswer:
-    case CallFailure::kCutAnswer:
-      return Outcome::kLost;
-    case CallFailure::kTimedOut:
-      return attempt.time_left ? Outcome::kTimedOut : Outcome::kExpired;
-    default:
-      return Outcome::kUnknown;
+  if (attempt.failure == CallFailure::kNone) {
+    return attempt.status < 400 ? Outcome::kGood : Outcome::kRejected;
   }
+  const bool expired = attempt.failure == CallFailure::kTimedOut && !attempt.time_left;
+  return expired ? Outcome::kExpired : describe(attempt.failure).outcome;
 }
 
 }  // namespace batchproxy

@@ -1,5 +1,9 @@
 // backends/call/call_failure.h - how a call to a backend can fail.
 //
+// A failure is an enumerator here and its row in call_failure.cc, which says all there is to say of
+// it by itself; the compiler asks for the row. What follows for the request is decided in
+// attempts.h.
+//
 // Threading: values, any thread.
 #pragma once
 
@@ -7,6 +11,10 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+
+#include "batcher/enum_table.h"
+#include "batcher/error.h"
+#include "batcher/fleet/breaker.h"
 
 namespace batchproxy {
 
@@ -23,8 +31,23 @@ enum class CallFailure {
   kStuck,     // its engine stands still, and it is asked elsewhere
   kRecalled,  // it would have been too late there, and waits here again
   kAborted,   // abort() was called
+
+  kCount  // of them; no failure
 };
-inline constexpr std::size_t kCallFailures = static_cast<std::size_t>(CallFailure::kAborted) + 1;
+inline constexpr std::size_t kCallFailures = kCountOf<CallFailure>;
+
+// A row of the table of failures.
+struct CallFailureTraits {
+  CallFailure id{};
+  std::string_view word{};    // in metrics and in the log; of kNone, for an answer that is an error
+  bool sent = true;           // something, so that the try counts
+  bool may_be_death = false;  // the engine may have ended by it: its health tells
+  bool server_error = false;  // an answer, but a failure of the server's
+  Outcome outcome{};          // what it tells about the backend
+  Errc error{};               // what its client is told, if nobody answers
+  std::string_view text{};    // and in which words: {} is the backend; empty: those of `error`
+};
+const CallFailureTraits& describe(CallFailure failure);
 
 // What is wrong with a kBadAnswer.
 struct AnswerFault {
@@ -41,7 +64,8 @@ struct AnswerFault {
   std::string seen{};
 };
 
-// One word for it, for metrics; kNone stands for an answer that is an error.
-std::string_view to_string(CallFailure failure);
+inline std::string_view to_string(CallFailure failure) {
+  return describe(failure).word;
+}
 
 }  // namespace batchproxy

@@ -418,8 +418,8 @@ Task<bool> Session::write_last(std::string answer) {
 std::unique_ptr<const Session::Local> Session::answer_here(const ClientRequest& request) {
   const Handler handler = request.route->handler;
   if (handler == nullptr) return nullptr;
-  const LocalResult answer = handler(
-      {*thread_.models, !thread_.roster->ready().empty(), thread_.load, request.target, request.head_only});
+  const LocalResult answer = handler({*thread_.models, !thread_.roster->ready().empty(),
+                                      thread_.load, request.target, request.head_only});
   if (!answer) return nullptr;
   const bool keep_alive = request.keep_alive && !thread_.draining;
   std::string id;

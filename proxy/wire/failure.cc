@@ -30,35 +30,13 @@ std::string describe(const AnswerFault& fault, bool to_its_client) {
 }
 
 Error error_of(CallFailure failure, std::string_view backend, const AnswerFault& fault) {
-  const std::string name(backend);
-  switch (failure) {
-    case CallFailure::kRefused:
-    case CallFailure::kUnreachable:
-      return {Errc::kBackendLost, "Backend " + name + " could not be reached."};
-    case CallFailure::kNoAnswer:
-      return {Errc::kBackendLost, "Backend " + name + " closed the connection without an answer."};
-    case CallFailure::kCutAnswer:
-      return {Errc::kBackendLost, "Backend " + name + " closed the connection in mid-answer."};
-    case CallFailure::kBareError:
-      return {Errc::kBadBackendResponse, "Backend " + name + " failed without saying why."};
-    case CallFailure::kBadAnswer:
-      return {Errc::kBadBackendResponse, "Backend " + name +
-                                             " sent something that is not an answer. " +
-                                             describe(fault, /*to_its_client=*/true)};
-    case CallFailure::kWrongCount:
-      return {Errc::kChoiceCountMismatch,
-              "Backend " + name + " did not answer with one choice for each that was asked for."};
-    case CallFailure::kTimedOut:
-      return {Errc::kBackendTimeout, "Backend " + name + " did not answer in time."};
-    case CallFailure::kStuck:
-      return {Errc::kBackendTimeout, "Backend " + name + " stood still, and no other answered."};
-    case CallFailure::kRecalled:
-      return error_of(Errc::kQueueTimeout);
-    case CallFailure::kNone:
-    case CallFailure::kAborted:
-      break;
+  const CallFailureTraits& traits = describe(failure);
+  if (traits.text.empty()) return error_of(traits.error);
+  Error error{traits.error, fmt::format(fmt::runtime(traits.text), backend)};
+  if (failure == CallFailure::kBadAnswer) {
+    error.message.append(" ").append(describe(fault, /*to_its_client=*/true));
   }
-  return {Errc::kInternal, "The call to backend " + name + " ended unexpectedly."};
+  return error;
 }
 
 }  // namespace batchproxy

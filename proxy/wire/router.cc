@@ -55,6 +55,11 @@ constexpr std::array kRoutes = {
     Route{"GET", "/load", &tell_load},
 };
 
+constexpr bool has_one_row(std::string_view path) {
+  return std::ranges::count(kRoutes, path, &Route::path) == 1;
+}
+static_assert(std::ranges::all_of(kRoutes, has_one_row, &Route::path), "each path has one row");
+
 // Not in the table, so that nobody else's request is compared with it.
 constexpr Route kOptions{"OPTIONS", "*", &tell_methods};
 

@@ -35,5 +35,16 @@ TEST(BadAnswer, IsToldTheLogWithoutWhatItHolds) {
             "It is not a JSON object at byte 93.");
 }
 
+TEST(CallFailures, AreToldByTheNameOfTheirBackend) {
+  for (const CallFailure failure : kAll<CallFailure>) {
+    const Error error = error_of(failure, "engine-2");
+    EXPECT_EQ(error.code, describe(failure).error);
+    const bool names = error.message.find("ackend engine-2 ") != std::string::npos;
+    EXPECT_EQ(names, failure != CallFailure::kRecalled) << error.message;
+  }
+  EXPECT_EQ(error_of(CallFailure::kNoAnswer, "engine-2").message,
+            "Backend engine-2 closed the connection without an answer.");
+}
+
 }  // namespace
 }  // namespace batchproxy
