@@ -173,9 +173,11 @@ std::optional<TimePoint> Scheduler::next_due() const {
   if (turns_.queued() > 0) sooner(fleet_.refresh_due());
   const FlushRule& rule = rule_of(options_.policy);
   for (const auto& queue : turns_.queues()) {
-    sooner(turns_.hold_due(*queue, options_.hold_timeout));
-    if (queue->down_since || queue->arrivals.empty()) continue;
-    sooner(rule.due(*queue, fleet_, options_));
+    if (queue->down_since) {
+      sooner(turns_.hold_due(*queue, options_.hold_timeout));
+    } else if (!queue->arrivals.empty()) {
+      sooner(rule.due(*queue, fleet_, options_));
+    }
   }
   return due;
 }

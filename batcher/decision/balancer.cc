@@ -26,11 +26,15 @@ BackendSet Balancer::candidates(const Ticket& ticket) const {
 
 std::optional<BackendId> Balancer::least_loaded(BackendSet among, Fleet::Condition condition) {
   std::optional<BackendId> best;
+  std::uint32_t fewest = 0;
   const auto count = static_cast<BackendId>(fleet_.size());
   for (BackendId i = 0; i < count; ++i) {
     const BackendId id = (i + rotation_) % count;
-    if (!among.contains(id) || !(fleet_[id].*condition)()) continue;
-    if (!best || fleet_[id].inflight < fleet_[*best].inflight) best = id;
+    if (!among.contains(id)) continue;
+    const Backend& backend = fleet_[id];
+    if ((best && backend.inflight >= fewest) || !(backend.*condition)()) continue;
+    best = id;
+    fewest = backend.inflight;
   }
   if (best) rotation_ = *best + 1;
   return best;

@@ -29,19 +29,16 @@ class Batches {
   }
   std::uint32_t open_prompts(BackendId id) const { return open_[id].prompts; }
 
-  // The open batch of backend `id`, if there is one, leaves because of `reason`: tells each ticket
-  // and appends it to `decided`.
+  // The open batch of backend `id`, if there is one, leaves because of `reason`: each of its
+  // tickets is told, and appended to `decided`.
   void close(BackendId id, FlushReason reason, std::vector<Ticket*>& decided) {
-    Open& open = open_[id];
-    if (open.tickets.empty()) return;
-    const BatchInfo batch{++last_, open.prompts, reason};
-    for (Ticket* ticket : open.tickets) {
-      ticket->verdict.batch = batch;
-      decided.push_back(ticket);
+    if (!open_[id].tickets.empty()) close(open_[id], reason, decided);
+  }
+  // Likewise of all backends.
+  void close_all(FlushReason reason, std::vector<Ticket*>& decided) {
+    for (Open& open : open_) {
+      if (!open.tickets.empty()) close(open, reason, decided);
     }
-    ++counts_[static_cast<std::size_t>(reason)];
-    open.tickets.clear();
-    open.prompts = 0;
   }
 
   // Number of the batch that was closed last.
@@ -56,6 +53,7 @@ class Batches {
     std::vector<Ticket*> tickets;
     std::uint32_t prompts = 0;
   };
+  void close(Open& open, FlushReason reason, std::vector<Ticket*>& decided);
 
   std::vector<Open> open_;  // by backend
   std::uint64_t last_ = 0;

@@ -81,8 +81,4 @@ void Decision::take_at_once(Queue& queue) {
   }
 }
 
-void Decision::close_batches(FlushReason reason) {
-  for (const Backend& backend : fleet) close_batch(fleet.id_of(backend), reason);
-}
-
 }  // namespace batchproxy

@@ -65,7 +65,7 @@ class Decision {
   void take_each(Queue& queue, auto goes);
 
   void close_batch(BackendId id, FlushReason reason) { batches.close(id, reason, decided); }
-  void close_batches(FlushReason reason);
+  void close_batches(FlushReason reason) { batches.close_all(reason, decided); }
 };
 
 void Decision::take_each(Queue& queue, auto goes) {

@@ -198,7 +198,6 @@ bool Turns::is_held_for(BackendId id) const {
 }
 
 std::optional<TimePoint> Turns::hold_due(const Queue& queue, Duration hold_timeout) const {
-  if (!queue.down_since) return std::nullopt;
   std::optional<TimePoint> oldest;
   const auto note = [&](const Ticket& ticket) {
     oldest = oldest ? std::min(*oldest, ticket.arrival) : ticket.arrival;
@@ -207,7 +206,7 @@ std::optional<TimePoint> Turns::hold_due(const Queue& queue, Duration hold_timeo
     if (suspect.among == queue.backends) note(suspect);
   }
   if (!queue.arrivals.empty()) note(*queue.arrivals.begin());
-  if (!oldest) return std::nullopt;
+  if (!oldest || !queue.down_since) return std::nullopt;
   return std::max(*oldest, *queue.down_since) + hold_timeout;
 }
 

@@ -96,7 +96,7 @@ class Turns {
   bool is_held_for(BackendId id) const;
   // Calls `visit` with each ticket that none of its backends serves.
   void for_each_unserved(auto&& visit);
-  // When the first of them has waited too long.
+  // When the first that waits for a queue without a backend has waited too long.
   std::optional<TimePoint> hold_due(const Queue& queue, Duration hold_timeout) const;
 
   Clients& clients() { return clients_; }
