@@ -8,7 +8,7 @@
 #include <string_view>
 #include <system_error>
 
-namespace batchproxy {
+namespace batchproxy::sim {
 namespace {
 
 using Values = std::span<const std::string>;
@@ -211,4 +211,4 @@ std::string sim_usage() {
   return text;
 }
 
-}  // namespace batchproxy
+}  // namespace batchproxy::sim
