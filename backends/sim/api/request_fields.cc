@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <limits>
@@ -12,6 +11,7 @@
 #include <boost/json/parser.hpp>
 
 #include "backends/sim/model/tokenizer.h"
+#include "configs/text/number.h"
 
 namespace batchproxy::sim {
 namespace {
@@ -41,14 +41,6 @@ ApiError invalid_json(std::size_t position, const std::string& reason) {
                           "), 'msg': 'JSON decode error', 'input': {}, 'ctx': {'error': '" +
                           reason + "'}",
                       "body." + at);
-}
-
-template <class Number>
-std::optional<Number> number_in(std::string_view text) {
-  Number number{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return number;
 }
 
 std::string shown(double value, const char* format) {
