@@ -161,7 +161,7 @@ void read_completion_fields(GenerationRequest& request, const json::object& body
           ? 0
           : output_field(body, "max_tokens", max_model_len).value_or(kDefaultCompletionTokens);
   request.logprobs = logprobs_field(body, "logprobs");
-  if (string_field(body, "suffix").value_or("") != "") {
+  if (!string_field(body, "suffix").value_or("").empty()) {
     throw bad_request("suffix is not currently supported");
   }
   const json::value* prompt = field(body, "prompt");
