@@ -4,10 +4,11 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
-#include <charconv>
 
 #include <boost/asio/ip/address.hpp>
 #include <unistd.h>
+
+#include "configs/text/number.h"
 
 namespace batchproxy {
 namespace {
@@ -25,15 +26,6 @@ std::optional<asio::ip::address> parse_address(std::string_view host) {
   const auto address = asio::ip::make_address(std::string(host), problem);
   if (problem) return std::nullopt;
   return address;
-}
-
-std::optional<std::uint16_t> parse_port(std::string_view text) {
-  std::uint16_t port = 0;
-  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), port);
-  if (text.empty() || problem != std::errc() || end != text.data() + text.size()) {
-    return std::nullopt;
-  }
-  return port;
 }
 
 bool is_name(std::string_view host) {
@@ -64,7 +56,7 @@ std::optional<HostPort> parse_host_port(std::string_view text) {
   const std::size_t colon = text.rfind(':');
   if (colon == std::string_view::npos) return std::nullopt;
   auto host = parse_host(text.substr(0, colon));
-  const auto port = parse_port(text.substr(colon + 1));
+  const auto port = number_in<std::uint16_t>(text.substr(colon + 1));
   if (!host || !port) return std::nullopt;
   return HostPort{*std::move(host), *port};
 }

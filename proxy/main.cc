@@ -334,7 +334,7 @@ std::vector<std::string> words_for_cli(int argc, char** argv) {
 int run(int argc, char** argv) {
   // These two have command lines of their own.
   const std::string_view first = argc > 1 ? argv[1] : "";
-  if (first == "sim-engine") return run_sim_engine(argc - 1, argv + 1);
+  if (first == "sim-engine") return sim::run_sim_engine(argc - 1, argv + 1);
   if (first == "engine-shim") return run_shim(argc - 1, argv + 1);
 
   CommandLine arguments;

@@ -4,6 +4,9 @@
 #include <algorithm>
 #include <charconv>
 
+#include "configs/text/number.h"
+#include "configs/text/trim.h"
+
 namespace batchproxy::http {
 
 namespace {
@@ -48,12 +51,6 @@ bool is_token(std::string_view text) {
   return !text.empty() && all(text, kToken);
 }
 
-std::string_view trim(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
-
 Error bad(std::string message) {
   return {Errc::kBadHttp, "Malformed HTTP: " + std::move(message)};
 }
@@ -95,11 +92,8 @@ bool valid_host(std::string_view host) {
 
 std::optional<std::uint64_t> parse_content_length(std::string_view value) {
   if (value.empty() || value.size() > 19) return std::nullopt;
-  std::uint64_t length = 0;
-  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), length);
-  if (error != std::errc{} || end != value.data() + value.size()) return std::nullopt;
   if (value.find_first_not_of("0123456789") != std::string_view::npos) return std::nullopt;
-  return length;
+  return number_in<std::uint64_t>(value);
 }
 
 void read_connection(std::string_view value, Fields& fields) {

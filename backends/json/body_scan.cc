@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <new>
 #include <optional>
 #include <string>
@@ -12,6 +11,7 @@
 #include "backends/json/json_fault.h"
 #include "backends/json/raw_json.h"
 #include "backends/net/buffer.h"
+#include "configs/text/number.h"
 
 namespace batchproxy {
 
@@ -183,10 +183,7 @@ class Walk {
 
   void choices(std::string_view n) {
     if (n == "null") return;
-    std::uint16_t value = 0;
-    const auto [end, error] = std::from_chars(n.data(), n.data() + n.size(), value);
-    const bool plain = error == std::errc() && end == n.data() + n.size();
-    scan_.choices = plain ? value : 0;
+    scan_.choices = number_in<std::uint16_t>(n).value_or(0);
   }
 
   std::optional<Error> model(ondemand::value value) {

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "backends/http/head.h"
+#include "configs/text/trim.h"
 
 namespace batchproxy {
 
@@ -19,13 +20,6 @@ constexpr std::size_t kMaxParts = 100;
 constexpr std::size_t kMaxHead = 4 * 1024;   // bytes, of one part
 constexpr std::size_t kMaxValue = 4 * 1024;  // bytes, of a field that is read
 constexpr std::size_t kMaxBoundary = 70;     // RFC 2046 5.1.1
-
-std::string_view trim(std::string_view text) {
-  const auto blank = [](char c) { return c == ' ' || c == '\t'; };
-  while (!text.empty() && blank(text.front())) text.remove_prefix(1);
-  while (!text.empty() && blank(text.back())) text.remove_suffix(1);
-  return text;
-}
 
 // Takes what comes up to a `;` off the front of `rest`; one within quotes is no end.
 std::string_view take_parameter(std::string_view& rest) {

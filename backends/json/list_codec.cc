@@ -2,11 +2,11 @@
 #include "backends/json/list_codec.h"
 
 #include <algorithm>
-#include <charconv>
 #include <numeric>
 #include <utility>
 
 #include "backends/json/raw_json.h"
+#include "configs/text/number.h"
 
 namespace batchproxy {
 
@@ -21,10 +21,7 @@ struct Field {
 using Fields = std::vector<Field>;
 
 std::optional<std::uint64_t> number(std::string_view raw) {
-  std::uint64_t value = 0;
-  const auto [end, error] = std::from_chars(raw.data(), raw.data() + raw.size(), value);
-  if (error != std::errc() || end != raw.data() + raw.size()) return std::nullopt;
-  return value;
+  return number_in<std::uint64_t>(raw);
 }
 
 // How many numbers stand in `raw`, which should be a flat array.

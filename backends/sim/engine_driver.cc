@@ -5,7 +5,7 @@
 
 #include <boost/asio/error.hpp>
 
-namespace batchproxy {
+namespace batchproxy::sim {
 
 PendingCall::PendingCall(const boost::asio::any_io_executor& executor, CallId call_id,
                          std::unique_ptr<ApiCall> api_call)
@@ -106,4 +106,4 @@ void EngineDriver::arm() {
   });
 }
 
-}  // namespace batchproxy
+}  // namespace batchproxy::sim

@@ -15,10 +15,10 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/steady_timer.hpp>
 
-#include "backends/sim/api.h"
-#include "backends/sim/server_model.h"
+#include "backends/sim/api/api.h"
+#include "backends/sim/model/server_model.h"
 
-namespace batchproxy {
+namespace batchproxy::sim {
 
 // A call that a session waits for. The session waits on `changed` until there is something to do.
 struct PendingCall {
@@ -76,4 +76,4 @@ class EngineDriver {
   CallId next_call_ = 1;
 };
 
-}  // namespace batchproxy
+}  // namespace batchproxy::sim

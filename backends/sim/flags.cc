@@ -2,13 +2,14 @@
 #include "backends/sim/flags.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <limits>
 #include <string_view>
 #include <system_error>
 
-namespace batchproxy {
+#include "configs/text/number.h"
+
+namespace batchproxy::sim {
 namespace {
 
 using Values = std::span<const std::string>;
@@ -23,13 +24,11 @@ struct Flag {
 };
 
 double real(const std::string& text, double least, double most) {
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || !(value >= least) ||
-      value > most) {
+  const auto value = number_in<double>(text);
+  if (!value || !(*value >= least) || *value > most) {
     throw UsageError("invalid value: '" + text + "'");
   }
-  return value;
+  return *value;
 }
 
 // vLLM's human-readable integers: 8k is 8000, 8K is 8192, and so on.
@@ -211,4 +210,4 @@ std::string sim_usage() {
   return text;
 }
 
-}  // namespace batchproxy
+}  // namespace batchproxy::sim

@@ -14,11 +14,11 @@
 #include <string>
 #include <vector>
 
-#include "backends/sim/answers.h"
-#include "backends/sim/front_end.h"
-#include "backends/sim/hardware.h"
+#include "backends/sim/model/answers.h"
+#include "backends/sim/model/front_end.h"
+#include "backends/sim/model/hardware.h"
 
-namespace batchproxy {
+namespace batchproxy::sim {
 
 struct SimFlags {
   std::string model;
@@ -57,4 +57,4 @@ SimFlags parse_sim_flags(std::span<const std::string> arguments);
 
 std::string sim_usage();
 
-}  // namespace batchproxy
+}  // namespace batchproxy::sim

@@ -25,7 +25,7 @@
 
 #include "backends/sim/engine_driver.h"
 
-namespace batchproxy {
+namespace batchproxy::sim {
 namespace {
 
 namespace asio = boost::asio;
@@ -384,4 +384,4 @@ void SimServer::stop() {
   impl_->stop();
 }
 
-}  // namespace batchproxy
+}  // namespace batchproxy::sim

@@ -15,11 +15,11 @@
 #include <string_view>
 #include <vector>
 
-#include "backends/sim/api.h"
-#include "backends/sim/front_end.h"
-#include "backends/sim/hardware.h"
+#include "backends/sim/api/api.h"
+#include "backends/sim/model/front_end.h"
+#include "backends/sim/model/hardware.h"
 
-namespace batchproxy {
+namespace batchproxy::sim {
 
 struct SimServerOptions {
   std::string host = "127.0.0.1";
@@ -61,4 +61,4 @@ class SimServer {
   std::unique_ptr<Impl> impl_;
 };
 
-}  // namespace batchproxy
+}  // namespace batchproxy::sim

@@ -16,7 +16,7 @@
 #include "backends/sim/server.h"
 #include "backends/sim/startup_log.h"
 
-namespace batchproxy {
+namespace batchproxy::sim {
 namespace {
 
 constexpr int kLongestDefaultModelLen = 32768;
@@ -142,4 +142,4 @@ int run_sim_engine(int argc, char** argv) {
   }
 }
 
-}  // namespace batchproxy
+}  // namespace batchproxy::sim

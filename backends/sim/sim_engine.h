@@ -3,11 +3,11 @@
 // metrics, and keeps its time; its answers are deterministic functions of the prompt.
 #pragma once
 
-namespace batchproxy {
+namespace batchproxy::sim {
 
 // Runs until SIGTERM or SIGINT. argv[0] is the name of the command ("sim-engine"), argv[1] the
 // model. Returns the exit code: 0 after a signal, 1 when it cannot start, 2 for wrong flags.
 // Threading: call once, on the main thread.
 int run_sim_engine(int argc, char** argv);
 
-}  // namespace batchproxy
+}  // namespace batchproxy::sim

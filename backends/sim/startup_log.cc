@@ -4,10 +4,10 @@
 #include <array>
 #include <cstdio>
 
-#include "backends/sim/api.h"
-#include "backends/sim/hardware.h"
+#include "backends/sim/api/api.h"
+#include "backends/sim/model/hardware.h"
 
-namespace batchproxy {
+namespace batchproxy::sim {
 namespace {
 
 constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
@@ -122,4 +122,4 @@ std::vector<std::string> kv_too_small_lines(std::int64_t kv_tokens, int max_mode
       now)};
 }
 
-}  // namespace batchproxy
+}  // namespace batchproxy::sim

@@ -12,7 +12,7 @@
 
 #include "backends/sim/flags.h"
 
-namespace batchproxy {
+namespace batchproxy::sim {
 
 // "INFO 08-12 13:30:42 [core.py:77] text".
 std::string vllm_log_line(std::string_view level, std::string_view where, std::string_view text,
@@ -39,4 +39,4 @@ std::vector<StartupLine> startup_lines(const SimFlags& flags, const EngineSize& 
 std::vector<std::string> kv_too_small_lines(std::int64_t kv_tokens, int max_model_len,
                                             std::time_t now);
 
-}  // namespace batchproxy
+}  // namespace batchproxy::sim

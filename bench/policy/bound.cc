@@ -23,7 +23,7 @@ struct Means {
   double lone_seconds = 0;    // on an idle server with that cache
 };
 
-StepLoad prefill(double chunk, double before, bool last) {
+sim::StepLoad prefill(double chunk, double before, bool last) {
   return {.tokens = static_cast<int>(chunk),
           .sequences = 1,
           .sampled = last ? 1 : 0,
@@ -31,7 +31,7 @@ StepLoad prefill(double chunk, double before, bool last) {
           .prefill_context = before};
 }
 
-double lone_seconds(const WorldOptions& options, const Hardware& hardware,
+double lone_seconds(const WorldOptions& options, const sim::Hardware& hardware,
                     const PromptRequest& request, int cached) {
   double seconds = 2 * kHopSeconds + kNetworkSeconds + options.front_end.per_call +
                    options.front_end.per_prompt +
@@ -42,24 +42,24 @@ double lone_seconds(const WorldOptions& options, const Hardware& hardware,
     seconds += hardware.step_seconds(prefill(chunk, done, done + chunk == request.prompt_tokens));
   }
   // A decode step's time is affine in the context, so that of the mean context stands for all.
-  const StepLoad decode{.tokens = 1,
-                        .sequences = 1,
-                        .sampled = 1,
-                        .decode_context = request.prompt_tokens + request.output_tokens / 2.0};
+  const sim::StepLoad decode{.tokens = 1,
+                             .sequences = 1,
+                             .sampled = 1,
+                             .decode_context = request.prompt_tokens + request.output_tokens / 2.0};
   return seconds + (request.output_tokens - 1) * hardware.step_seconds(decode);
 }
 
-Means means_of(const WorldOptions& options, const Hardware& hardware,
+Means means_of(const WorldOptions& options, const sim::Hardware& hardware,
                std::span<const PromptRequest> requests) {
   Means mean;
-  std::unordered_set<BlockHash> seen;
+  std::unordered_set<sim::BlockHash> seen;
   const double weight = 1 / static_cast<double>(requests.size());
   for (const PromptRequest& request : requests) {
     // A block's hash covers all before it, so the known ones come first.
     int blocks = 0;
-    for (const BlockHash block : request.blocks) blocks += seen.insert(block).second ? 0 : 1;
+    for (const sim::BlockHash block : request.blocks) blocks += seen.insert(block).second ? 0 : 1;
     const int cached =
-        std::min(blocks, (request.prompt_tokens - 1) / kKvBlockTokens) * kKvBlockTokens;
+        std::min(blocks, (request.prompt_tokens - 1) / sim::kKvBlockTokens) * sim::kKvBlockTokens;
     const double fresh = request.prompt_tokens - cached;
     const double steps = request.output_tokens - 1;
     mean.cached_tokens += weight * cached;
@@ -76,9 +76,10 @@ Means means_of(const WorldOptions& options, const Hardware& hardware,
 
 // Requests per second of a saturated engine in its best steady state: in every step as many
 // requests are admitted as finish, and all those in between decode one token.
-double saturated_engine(const Hardware& hardware, const EngineLimits& limits, const Means& mean) {
+double saturated_engine(const sim::Hardware& hardware, const sim::EngineLimits& limits,
+                        const Means& mean) {
   constexpr int kRates = 400;
-  const double kv_tokens = static_cast<double>(limits.kv_blocks) * kKvBlockTokens;
+  const double kv_tokens = static_cast<double>(limits.kv_blocks) * sim::kKvBlockTokens;
   double most = limits.max_num_batched_tokens / (mean.fresh_tokens + mean.decode_steps);
   if (mean.decode_steps > 0) {
     most =
@@ -87,7 +88,7 @@ double saturated_engine(const Hardware& hardware, const EngineLimits& limits, co
   double best = 0;
   for (int i = 1; i <= kRates; ++i) {
     const double admitted = most * i / kRates;
-    StepLoad load;
+    sim::StepLoad load;
     load.tokens = static_cast<int>(std::lround(admitted * (mean.fresh_tokens + mean.decode_steps)));
     load.sequences = static_cast<int>(std::lround(admitted * (1 + mean.decode_steps)));
     load.sampled = load.sequences;
@@ -102,9 +103,9 @@ double saturated_engine(const Hardware& hardware, const EngineLimits& limits, co
 }  // namespace
 
 double throughput_bound(const WorldOptions& options, std::span<const PromptRequest> requests) {
-  const Hardware hardware(options.gpu, options.tensor_parallel);
+  const sim::Hardware hardware(options.gpu, options.tensor_parallel);
   const Means mean = means_of(options, hardware, requests);
-  const FrontEndCosts& costs = options.front_end;
+  const sim::FrontEndCosts& costs = options.front_end;
   const double front_end = 1 / (costs.per_call / kPromptsPerCall + costs.per_prompt +
                                 costs.per_token * mean.output_tokens);
   const double server = std::min(front_end, saturated_engine(hardware, limits_of(options), mean));

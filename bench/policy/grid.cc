@@ -36,7 +36,7 @@ class Grid {
   Grid(std::size_t least_requests, std::size_t requests_per_worker)
       : least_requests_(least_requests), requests_per_worker_(requests_per_worker) {}
 
-  Cell& cell(Gpu gpu, Shape shape, Workload kind, int sharing, std::size_t workers) {
+  Cell& cell(sim::Gpu gpu, Shape shape, Workload kind, int sharing, std::size_t workers) {
     Cell& cell = cells_.emplace_back();
     cell.world.gpu = gpu;
     cell.world.servers = shape.servers;
@@ -48,7 +48,7 @@ class Grid {
     if (kind == Workload::kShort) cell.workload.count *= kShortFactor;
     return cell;
   }
-  void add(Gpu gpu, Shape shape, Workload kind, int sharing, Sizes workers) {
+  void add(sim::Gpu gpu, Shape shape, Workload kind, int sharing, Sizes workers) {
     for (const std::size_t count : workers) cell(gpu, shape, kind, sharing, count);
   }
   std::vector<Cell> take() { return std::move(cells_); }
@@ -59,7 +59,7 @@ class Grid {
   std::vector<Cell> cells_;
 };
 
-void add_special(Grid& grid, Gpu gpu) {
+void add_special(Grid& grid, sim::Gpu gpu) {
   // Shared passages.
   for (const Shape shape : {kOneOfEight, kFourOfTwo, kEightOfOne}) {
     grid.add(gpu, shape, Workload::kChoices, 4, {1, 8, 32, 128, 512});
@@ -138,7 +138,7 @@ bool is_skewed(const Cell& cell) {
 
 std::vector<Cell> default_grid() {
   Grid grid(6000, 24);
-  for (const Gpu gpu : {Gpu::kA100, Gpu::kH100}) {
+  for (const sim::Gpu gpu : {sim::Gpu::kA100, sim::Gpu::kH100}) {
     for (const Shape shape : {kOneOfEight, kFourOfTwo, kEightOfOne}) {
       for (const Workload kind : {Workload::kChoices, Workload::kOneToken, Workload::kGeneration,
                                   Workload::kMixed, Workload::kShort, Workload::kLongGeneration}) {
@@ -152,16 +152,16 @@ std::vector<Cell> default_grid() {
 
 std::vector<Cell> small_grid() {
   Grid grid(2000, 16);
-  grid.add(Gpu::kA100, kFourOfTwo, Workload::kChoices, 4, {8, 128, 512});
-  grid.add(Gpu::kH100, kFourOfTwo, Workload::kChoices, 4, {512});
-  grid.add(Gpu::kA100, kFourOfTwo, Workload::kChoices, 1, {1, 32});
-  grid.add(Gpu::kA100, kFourOfTwo, Workload::kGeneration, 1, {32});
-  grid.add(Gpu::kA100, kOneOfEight, Workload::kChoices, 4, {32});
-  grid.add(Gpu::kH100, kEightOfOne, Workload::kShort, 1, {32});
-  grid.add(Gpu::kH100, kFourOfTwo, Workload::kShort, 1, {512});
-  grid.add(Gpu::kA100, kFourOfTwo, Workload::kChoices, 1000, {32, 128});
-  grid.cell(Gpu::kA100, kFourOfTwo, Workload::kChoices, 4, 128).world.slowdown = 2;
-  grid.cell(Gpu::kA100, kFourOfTwo, Workload::kShort, 1, 256).world.front_end.per_call = 4e-3;
+  grid.add(sim::Gpu::kA100, kFourOfTwo, Workload::kChoices, 4, {8, 128, 512});
+  grid.add(sim::Gpu::kH100, kFourOfTwo, Workload::kChoices, 4, {512});
+  grid.add(sim::Gpu::kA100, kFourOfTwo, Workload::kChoices, 1, {1, 32});
+  grid.add(sim::Gpu::kA100, kFourOfTwo, Workload::kGeneration, 1, {32});
+  grid.add(sim::Gpu::kA100, kOneOfEight, Workload::kChoices, 4, {32});
+  grid.add(sim::Gpu::kH100, kEightOfOne, Workload::kShort, 1, {32});
+  grid.add(sim::Gpu::kH100, kFourOfTwo, Workload::kShort, 1, {512});
+  grid.add(sim::Gpu::kA100, kFourOfTwo, Workload::kChoices, 1000, {32, 128});
+  grid.cell(sim::Gpu::kA100, kFourOfTwo, Workload::kChoices, 4, 128).world.slowdown = 2;
+  grid.cell(sim::Gpu::kA100, kFourOfTwo, Workload::kShort, 1, 256).world.front_end.per_call = 4e-3;
   return grid.take();
 }
 

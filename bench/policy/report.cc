@@ -23,7 +23,7 @@ bool is_front_end_bound(const Row& row) {
 }
 
 // The case that batchproxy is for: 4 x TP2, four questions to a passage.
-bool is_shared(const Row& row, Gpu gpu, std::size_t workers) {
+bool is_shared(const Row& row, sim::Gpu gpu, std::size_t workers) {
   const Cell& cell = row.cell;
   return cell.world.gpu == gpu && cell.world.workers == workers && shape_of(cell) == "4xTP2" &&
          cell.workload.kind == Workload::kChoices && cell.workload.sharing == 4 && !is_skewed(cell);
@@ -33,13 +33,13 @@ bool is_any(const Row&) {
   return true;
 }
 bool is_shared_a100_128(const Row& row) {
-  return is_shared(row, Gpu::kA100, 128);
+  return is_shared(row, sim::Gpu::kA100, 128);
 }
 bool is_shared_a100_512(const Row& row) {
-  return is_shared(row, Gpu::kA100, 512);
+  return is_shared(row, sim::Gpu::kA100, 512);
 }
 bool is_shared_h100_512(const Row& row) {
-  return is_shared(row, Gpu::kH100, 512);
+  return is_shared(row, sim::Gpu::kH100, 512);
 }
 bool has_plain(const Row& row) {
   return row.best_plain.has_value();
@@ -92,7 +92,7 @@ std::string name_of(const Cell& cell) {
   if (cell.workload.window == 1) name += " in order";
   if (cell.world.slowdown != 1) name += fmt::format(" slow={}", cell.world.slowdown);
   if (cell.world.think_seconds != 0) name += fmt::format(" think={}s", cell.world.think_seconds);
-  if (cell.world.front_end.per_call != FrontEndCosts{}.per_call) {
+  if (cell.world.front_end.per_call != sim::FrontEndCosts{}.per_call) {
     name += fmt::format(" http={}ms", 1e3 * cell.world.front_end.per_call);
   }
   return name;

@@ -8,8 +8,8 @@
 #include <string>
 #include <utility>
 
-#include "backends/sim/hardware.h"
-#include "backends/sim/hash.h"
+#include "backends/sim/model/hardware.h"
+#include "backends/sim/model/hash.h"
 
 namespace batchproxy::bench {
 
@@ -28,7 +28,7 @@ class Random {
  public:
   explicit Random(std::uint64_t seed) : state_(seed) {}
 
-  double uniform() { return unit_interval(state_ = mix(state_, 1)); }
+  double uniform() { return sim::unit_interval(state_ = sim::mix(state_, 1)); }
   int below(int limit) { return static_cast<int>(uniform() * limit); }
   double normal(double mean, double deviation) {
     const double radius = std::sqrt(-2 * std::log(1 - uniform()));
@@ -82,7 +82,7 @@ Lengths draw_lengths(Workload kind, int sharing, int passage_tokens, Random& ran
 void append_text(std::string& text, int length, std::uint64_t seed) {
   const std::size_t end = text.size() + static_cast<std::size_t>(length) * kBytesPerToken;
   for (std::uint64_t piece = 0; text.size() < end; ++piece) {
-    const std::uint64_t bits = mix(seed, piece);
+    const std::uint64_t bits = sim::mix(seed, piece);
     char bytes[sizeof bits];
     std::memcpy(bytes, &bits, sizeof bits);
     text.append(bytes, std::min(sizeof bytes, end - text.size()));
@@ -90,17 +90,17 @@ void append_text(std::string& text, int length, std::uint64_t seed) {
 }
 
 // The blocks that lie wholly within the system prompt and, if others share it, the passage.
-std::vector<BlockHash> shared_blocks(const Lengths& lengths, bool passage_is_shared,
-                                     std::uint64_t passage) {
+std::vector<sim::BlockHash> shared_blocks(const Lengths& lengths, bool passage_is_shared,
+                                          std::uint64_t passage) {
   const auto system_length = static_cast<std::uint64_t>(lengths.system);
-  const std::uint64_t system_text = mix(kSystemText, system_length);
-  const std::uint64_t passage_text = mix(mix(kPassageText, passage), system_length);
-  const int in_system = lengths.system / kKvBlockTokens;
-  const int in_both = (lengths.system + lengths.passage) / kKvBlockTokens;
-  std::vector<BlockHash> blocks;
+  const std::uint64_t system_text = sim::mix(kSystemText, system_length);
+  const std::uint64_t passage_text = sim::mix(sim::mix(kPassageText, passage), system_length);
+  const int in_system = lengths.system / sim::kKvBlockTokens;
+  const int in_both = (lengths.system + lengths.passage) / sim::kKvBlockTokens;
+  std::vector<sim::BlockHash> blocks;
   for (int i = 0; i < (passage_is_shared ? in_both : in_system); ++i) {
     blocks.push_back(
-        mix(i < in_system ? system_text : passage_text, static_cast<std::uint64_t>(i)));
+        sim::mix(i < in_system ? system_text : passage_text, static_cast<std::uint64_t>(i)));
   }
   return blocks;
 }
@@ -135,7 +135,7 @@ std::string_view name_of(Workload workload) {
 }
 
 std::vector<PromptRequest> make_requests(const WorkloadOptions& options) {
-  Random random(mix(options.seed, static_cast<std::uint64_t>(options.kind)));
+  Random random(sim::mix(options.seed, static_cast<std::uint64_t>(options.kind)));
   std::vector<PromptRequest> requests(options.count);
   const auto sharing = static_cast<std::size_t>(options.sharing);
   int passage_tokens = 0;
@@ -150,9 +150,9 @@ std::vector<PromptRequest> make_requests(const WorkloadOptions& options) {
     request.short_answer = lengths.max_output <= kShortAnswer;
     request.blocks = shared_blocks(lengths, sharing > 1, request.passage);
     prompt.clear();
-    append_text(prompt, lengths.system, mix(kSystemText, 0));
-    append_text(prompt, lengths.passage, mix(kPassageText, request.passage));
-    append_text(prompt, lengths.question, mix(kQuestionText, i));
+    append_text(prompt, lengths.system, sim::mix(kSystemText, 0));
+    append_text(prompt, lengths.passage, sim::mix(kPassageText, request.passage));
+    append_text(prompt, lengths.question, sim::mix(kQuestionText, i));
     request.prefix = PrefixChain(prompt, 0);
   }
   if (sharing > 1) shuffle_in_windows(requests, options.window, random);

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "backends/sim/block_pool.h"
+#include "backends/sim/model/block_pool.h"
 #include "batcher/prefix/prefix.h"
 
 namespace batchproxy::bench {
@@ -39,7 +39,7 @@ struct PromptRequest {
   int output_tokens = 0;
   bool short_answer = false;  // its max_tokens is small
   PrefixChain prefix;
-  std::vector<BlockHash> blocks;  // of what it may share with others
+  std::vector<sim::BlockHash> blocks;  // of what it may share with others
 };
 
 // In the order in which they are asked; the same on every machine.

@@ -8,8 +8,8 @@
 #include <stdexcept>
 #include <vector>
 
-#include "backends/sim/hash.h"
-#include "backends/sim/server_model.h"
+#include "backends/sim/model/hash.h"
+#include "backends/sim/model/server_model.h"
 #include "bench/load/report.h"
 
 namespace batchproxy::bench {
@@ -32,9 +32,9 @@ class World {
  public:
   World(const WorldOptions& options, std::span<const PromptRequest> requests, Router& router)
       : options_(options), requests_(requests), router_(router), sent_at_(requests.size()) {
-    const Hardware hardware(options.gpu, options.tensor_parallel);
+    const sim::Hardware hardware(options.gpu, options.tensor_parallel);
     for (std::size_t i = 0; i < options.servers; ++i) {
-      servers_.push_back({ServerModel(hardware, limits_of(options), options.front_end),
+      servers_.push_back({sim::ServerModel(hardware, limits_of(options), options.front_end),
                           i == 0 ? options.slowdown : 1.0});
     }
   }
@@ -61,7 +61,7 @@ class World {
   };
   // A server in its own time, which runs slower than ours by a factor.
   struct Server {
-    ServerModel model;
+    sim::ServerModel model;
     double slowdown;
 
     double next_event() const {
@@ -114,7 +114,8 @@ class World {
   void advance(Server& server, double now) {
     const auto next = server.model.next_event();
     if (!next || *next * server.slowdown > now) return;
-    for (const Delivery& delivery : server.model.advance(std::max(*next, now / server.slowdown))) {
+    for (const sim::Delivery& delivery :
+         server.model.advance(std::max(*next, now / server.slowdown))) {
       if (!delivery.call_finished) continue;
       schedule(delivery.at * server.slowdown + kNetworkSeconds / 2, Kind::kAnswerArrives,
                delivery.call);
@@ -136,7 +137,7 @@ class World {
 
   void begin_call(std::size_t id, double now) {
     const RoutedCall& call = calls_[id];
-    std::vector<Work> items;
+    std::vector<sim::Work> items;
     for (const std::uint32_t index : call.requests) {
       const PromptRequest& request = requests_[index];
       items.push_back({request.prompt_tokens, request.output_tokens, request.blocks});
@@ -158,12 +159,13 @@ class World {
 
   double think_time(std::uint32_t index) const {
     if (options_.think_seconds == 0) return 0;
-    return -std::log(1 - unit_interval(mix(kHashStart, index))) * options_.think_seconds;
+    return -std::log(1 - sim::unit_interval(sim::mix(sim::kHashStart, index))) *
+           options_.think_seconds;
   }
 
   void look(double now) {
     for (BackendId id = 0; id < servers_.size(); ++id) {
-      const EngineModel& engine = servers_[id].model.engine();
+      const sim::EngineModel& engine = servers_[id].model.engine();
       const EngineSample sample{static_cast<double>(engine.running()),
                                 static_cast<double>(engine.waiting()),
                                 engine.counters().preemptions, engine.counters().steps};
@@ -215,17 +217,17 @@ class World {
 
 }  // namespace
 
-EngineLimits limits_of(const WorldOptions& options) {
-  const Hardware hardware(options.gpu, options.tensor_parallel);
+sim::EngineLimits limits_of(const WorldOptions& options) {
+  const sim::Hardware hardware(options.gpu, options.tensor_parallel);
   return {hardware.default_max_num_seqs(), hardware.default_max_num_batched_tokens(),
-          hardware.kv_tokens(kGpuMemoryUtilization) / kKvBlockTokens, true};
+          hardware.kv_tokens(kGpuMemoryUtilization) / sim::kKvBlockTokens, true};
 }
 
 BackendTraits traits_of(const WorldOptions& options) {
-  const EngineLimits limits = limits_of(options);
+  const sim::EngineLimits limits = limits_of(options);
   BackendTraits traits;
   traits.max_num_seqs = static_cast<std::uint32_t>(limits.max_num_seqs);
-  traits.kv_tokens = static_cast<std::uint64_t>(limits.kv_blocks * kKvBlockTokens);
+  traits.kv_tokens = static_cast<std::uint64_t>(limits.kv_blocks * sim::kKvBlockTokens);
   traits.exact_usage = true;
   return traits;
 }

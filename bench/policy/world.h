@@ -9,20 +9,20 @@
 #include <cstddef>
 #include <span>
 
-#include "backends/sim/engine_model.h"
-#include "backends/sim/front_end.h"
-#include "backends/sim/hardware.h"
+#include "backends/sim/model/engine_model.h"
+#include "backends/sim/model/front_end.h"
+#include "backends/sim/model/hardware.h"
 #include "bench/policy/router.h"
 #include "bench/policy/workload.h"
 
 namespace batchproxy::bench {
 
 struct WorldOptions {
-  Gpu gpu = Gpu::kA100;
+  sim::Gpu gpu = sim::Gpu::kA100;
   std::size_t servers = 4;
   int tensor_parallel = 2;  // GPUs of each server
   double slowdown = 1;      // of the first server: everything there takes so many times as long
-  FrontEndCosts front_end;
+  sim::FrontEndCosts front_end;
   std::size_t workers = 64;
   double think_seconds = 0;  // mean, exponential
 };
@@ -46,6 +46,6 @@ Measurement run_world(const WorldOptions& options, std::span<const PromptRequest
 
 // What a server of `options` tells the router about itself.
 BackendTraits traits_of(const WorldOptions& options);
-EngineLimits limits_of(const WorldOptions& options);
+sim::EngineLimits limits_of(const WorldOptions& options);
 
 }  // namespace batchproxy::bench

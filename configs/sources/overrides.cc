@@ -2,9 +2,11 @@
 #include "configs/sources/overrides.h"
 
 #include <algorithm>
+#include <map>
 #include <string_view>
 
 #include "configs/sources/binder.h"
+#include "configs/text/trim.h"
 
 namespace batchproxy {
 namespace {
@@ -33,17 +35,11 @@ Yaml list_at(Place place) {
   return list;
 }
 
-std::string_view trimmed(std::string_view text) {
-  while (text.starts_with(' ')) text.remove_prefix(1);
-  while (text.ends_with(' ')) text.remove_suffix(1);
-  return text;
-}
-
 Yaml split_at_commas(std::string_view text, const Place& place) {
   Yaml list = list_at(place);
   while (!text.empty()) {
     const std::size_t comma = std::min(text.find(','), text.size());
-    const std::string_view part = trimmed(text.substr(0, comma));
+    const std::string_view part = trim(text.substr(0, comma), " ");
     if (!part.empty()) list.items.push_back(Yaml::scalar(std::string(part), place));
     text.remove_prefix(std::min(comma + 1, text.size()));
   }

@@ -3,18 +3,15 @@
 // Threading: any thread; no state.
 #pragma once
 
-#include <map>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "configs/options.h"
+#include "configs/sources/environment.h"
 #include "configs/text/diagnostic.h"
 
 namespace batchproxy {
-
-// The variables of a process that may concern us.
-using Environment = std::map<std::string, std::string>;
 
 // A command-line flag that sets a key, as {"--listen", "0.0.0.0:9000"}. The key's row in options.h
 // names it, and the variable that says the same.

@@ -8,6 +8,7 @@
 
 #include "configs/text/home_path.h"
 #include "configs/text/nearest_name.h"
+#include "configs/text/number.h"
 #include "configs/yaml/mistakes.h"
 
 namespace batchproxy {
@@ -16,12 +17,7 @@ namespace {
 template <class Number>
 std::optional<Number> parse_whole_text(std::string_view text) {
   if (text.starts_with('+')) text.remove_prefix(1);
-  const std::string digits = without_underscores(text);
-  text = digits;
-  Number value{};
-  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (problem != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
+  return number_in<Number>(without_underscores(text));
 }
 
 std::string range_text(const Limits& limits) {

@@ -6,18 +6,16 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <string>
 #include <vector>
 
 #include "batcher/backend_set.h"
 #include "configs/options.h"
+#include "configs/sources/environment.h"
 #include "launcher/plan/gpu.h"
 #include "launcher/result.h"
 
 namespace batchproxy {
-
-using Environment = std::map<std::string, std::string>;
 
 // How an engine's environment differs from ours. A name in both lists is set.
 struct EnvironmentChanges {

@@ -2,12 +2,14 @@
 #include "launcher/plan/gpu_inventory.h"
 
 #include <algorithm>
-#include <charconv>
 #include <memory>
 #include <numeric>
 #include <string_view>
 
 #include <dlfcn.h>
+
+#include "configs/text/number.h"
+#include "configs/text/trim.h"
 
 namespace batchproxy {
 namespace {
@@ -36,16 +38,8 @@ LaunchError driver_error(const std::string& what) {
   return {"cannot ask the NVIDIA driver for its GPUs (" + what + ")" + std::string(kWithoutDriver)};
 }
 
-std::string_view trimmed(std::string_view text) {
-  const auto first = text.find_first_not_of(" \t");
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(" \t") - first + 1);
-}
-
 OrError<Gpu> parse_device(std::string_view item) {
-  int index = 0;
-  const auto [end, error] = std::from_chars(item.data(), item.data() + item.size(), index);
-  if (error == std::errc() && end == item.data() + item.size() && index >= -1) return Gpu(index);
+  if (const auto index = number_in<int>(item); index && *index >= -1) return Gpu(*index);
   if (item.starts_with("GPU-") || item.starts_with("MIG-")) return Gpu::by_uuid(std::string(item));
   if (item == "NoDevFiles") {
     return LaunchError{
@@ -92,9 +86,9 @@ OrError<int> count_gpus(const std::string& nvml_library) {
 OrError<Gpus> parse_visible_devices(const std::string& value) {
   Gpus devices;
   std::string_view rest = value;
-  while (!trimmed(rest).empty()) {
+  while (!trim(rest).empty()) {
     const auto comma = rest.find(',');
-    const auto device = parse_device(trimmed(rest.substr(0, comma)));
+    const auto device = parse_device(trim(rest.substr(0, comma)));
     if (!device) return device.error();
     if (*device == Gpu(-1)) break;  // as in CUDA: what follows an invalid index is invisible
     if (std::find(devices.begin(), devices.end(), *device) != devices.end()) {

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "backends/http/head.h"
+#include "configs/text/trim.h"
 
 namespace batchproxy {
 
@@ -37,10 +38,7 @@ bool consists_of(std::string_view text, std::string_view others) {
 }
 
 std::string_view trimmed(std::string_view text) {
-  constexpr std::string_view kBlank = " \t\r";
-  const std::size_t begin = std::min(text.find_first_not_of(kBlank), text.size());
-  text.remove_prefix(begin);
-  return text.substr(0, text.find_last_not_of(kBlank) + 1);
+  return trim(text, " \t\r");
 }
 
 // The algorithm is looked up once: that costs more than a hash.

@@ -1,11 +1,11 @@
 // tests/sim/answers_test.cc - answers depend on the prompt and the parameters, and on nothing else.
-#include "backends/sim/answers.h"
+#include "backends/sim/model/answers.h"
 
 #include <set>
 
 #include <gtest/gtest.h>
 
-namespace batchproxy {
+namespace batchproxy::sim {
 namespace {
 
 constexpr std::string_view kQuestion =
@@ -144,4 +144,4 @@ TEST(LogProbability, IsNeverPositive) {
 }
 
 }  // namespace
-}  // namespace batchproxy
+}  // namespace batchproxy::sim

@@ -9,9 +9,9 @@
 #include <boost/json/value.hpp>
 #include <gtest/gtest.h>
 
-#include "backends/sim/api.h"
+#include "backends/sim/api/api.h"
 
-namespace batchproxy {
+namespace batchproxy::sim {
 
 class ApiTest : public testing::Test {
  protected:
@@ -105,4 +105,4 @@ class ApiTest : public testing::Test {
   Api api_{options(), server_};
 };
 
-}  // namespace batchproxy
+}  // namespace batchproxy::sim

@@ -4,7 +4,7 @@
 
 #include "tests/sim/api_fixture.h"
 
-namespace batchproxy {
+namespace batchproxy::sim {
 namespace {
 
 namespace json = boost::json;
@@ -130,4 +130,4 @@ TEST_F(ApiTest, MetricsCountWhatHappened) {
 }
 
 }  // namespace
-}  // namespace batchproxy
+}  // namespace batchproxy::sim

@@ -1,9 +1,9 @@
 // tests/sim/block_pool_test.cc - least recently released, first handed out.
-#include "backends/sim/block_pool.h"
+#include "backends/sim/model/block_pool.h"
 
 #include <gtest/gtest.h>
 
-namespace batchproxy {
+namespace batchproxy::sim {
 namespace {
 
 TEST(BlockPool, HandsOutTheBlockThatWasReleasedLongestAgo) {
@@ -64,4 +64,4 @@ TEST(BlockPool, TheFirstBlockWithSomeContentIsTheOneThatIsFound) {
 }
 
 }  // namespace
-}  // namespace batchproxy
+}  // namespace batchproxy::sim

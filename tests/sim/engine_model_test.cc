@@ -1,14 +1,14 @@
 // tests/sim/engine_model_test.cc - the scheduling rules of the simulated engine.
-#include "backends/sim/engine_model.h"
+#include "backends/sim/model/engine_model.h"
 
 #include <map>
 #include <random>
 
 #include <gtest/gtest.h>
 
-#include "backends/sim/hash.h"
+#include "backends/sim/model/hash.h"
 
-namespace batchproxy {
+namespace batchproxy::sim {
 namespace {
 
 constexpr int kBlock = kKvBlockTokens;
@@ -230,4 +230,4 @@ TEST(EngineModel, KeepsEveryRequestAndEveryBlockUnderRandomEvents) {
 }
 
 }  // namespace
-}  // namespace batchproxy
+}  // namespace batchproxy::sim

@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-namespace batchproxy {
+namespace batchproxy::sim {
 namespace {
 
 SimFlags parse(const std::vector<std::string>& arguments) {
@@ -93,4 +93,4 @@ TEST(SimFlags, UsageListsEveryFlagOfOurs) {
 }
 
 }  // namespace
-}  // namespace batchproxy
+}  // namespace batchproxy::sim

@@ -1,9 +1,9 @@
 // tests/sim/front_end_test.cc - one event loop, first come, first served.
-#include "backends/sim/front_end.h"
+#include "backends/sim/model/front_end.h"
 
 #include <gtest/gtest.h>
 
-namespace batchproxy {
+namespace batchproxy::sim {
 namespace {
 
 constexpr FrontEndCosts kCosts{/*per_call=*/10, /*per_prompt=*/100, /*per_token=*/1};
@@ -29,4 +29,4 @@ TEST(FrontEnd, AStreamedTokenCostsTwice) {
 }
 
 }  // namespace
-}  // namespace batchproxy
+}  // namespace batchproxy::sim

@@ -3,7 +3,7 @@
 
 #include "tests/sim/api_fixture.h"
 
-namespace batchproxy {
+namespace batchproxy::sim {
 namespace {
 
 namespace json = boost::json;
@@ -152,4 +152,4 @@ TEST_F(ApiTest, EqualPromptsPutEqualBlocksOnTheEngine) {
 }
 
 }  // namespace
-}  // namespace batchproxy
+}  // namespace batchproxy::sim

@@ -1,11 +1,11 @@
 // tests/sim/hardware_test.cc - the step-time model gives the figures of the published tables.
-#include "backends/sim/hardware.h"
+#include "backends/sim/model/hardware.h"
 
 #include <stdexcept>
 
 #include <gtest/gtest.h>
 
-namespace batchproxy {
+namespace batchproxy::sim {
 namespace {
 
 double decode_ms(const Hardware& hardware, int sequences) {
@@ -73,4 +73,4 @@ TEST(Hardware, HasNoKvCacheWhenTheWeightsDoNotFit) {
 }
 
 }  // namespace
-}  // namespace batchproxy
+}  // namespace batchproxy::sim

@@ -3,10 +3,10 @@
 
 #include <gtest/gtest.h>
 
-#include "backends/sim/embedding.h"
+#include "backends/sim/model/embedding.h"
 #include "tests/sim/api_fixture.h"
 
-namespace batchproxy {
+namespace batchproxy::sim {
 namespace {
 
 namespace json = boost::json;
@@ -138,4 +138,4 @@ TEST_F(ApiTest, APromptThatIsOnlyReadTakesOnePassOfTheEngine) {
 }
 
 }  // namespace
-}  // namespace batchproxy
+}  // namespace batchproxy::sim

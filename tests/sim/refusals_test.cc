@@ -4,7 +4,7 @@
 
 #include "tests/sim/api_fixture.h"
 
-namespace batchproxy {
+namespace batchproxy::sim {
 namespace {
 
 using testing::HasSubstr;
@@ -160,4 +160,4 @@ TEST_F(ApiTest, OneBadMemberSpoilsTheWholeCall) {
 }
 
 }  // namespace
-}  // namespace batchproxy
+}  // namespace batchproxy::sim

@@ -1,5 +1,5 @@
 // tests/sim/server_model_test.cc - front end and engine together, in virtual time.
-#include "backends/sim/server_model.h"
+#include "backends/sim/model/server_model.h"
 
 #include <functional>
 #include <queue>
@@ -7,9 +7,9 @@
 
 #include <gtest/gtest.h>
 
-#include "backends/sim/hash.h"
+#include "backends/sim/model/hash.h"
 
-namespace batchproxy {
+namespace batchproxy::sim {
 namespace {
 
 constexpr FrontEndCosts kNoCosts{0, 0, 0};
@@ -150,4 +150,4 @@ INSTANTIATE_TEST_SUITE_P(Loads, Reference,
                                          ClosedLoop{Gpu::kH100, 4, 64, 512, 15.0062, 0}));
 
 }  // namespace
-}  // namespace batchproxy
+}  // namespace batchproxy::sim

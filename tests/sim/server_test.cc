@@ -13,7 +13,7 @@
 #include <boost/asio/write.hpp>
 #include <gtest/gtest.h>
 
-namespace batchproxy {
+namespace batchproxy::sim {
 namespace {
 
 namespace asio = boost::asio;
@@ -227,4 +227,4 @@ TEST(SimServer, ATakenPortIsAnErrorAtOnce) {
 }
 
 }  // namespace
-}  // namespace batchproxy
+}  // namespace batchproxy::sim

@@ -6,7 +6,7 @@
 
 #include <gtest/gtest.h>
 
-namespace batchproxy {
+namespace batchproxy::sim {
 namespace {
 
 std::vector<StartupLine> lines() {
@@ -54,4 +54,4 @@ TEST(StartupLog, TellsTheLongestContextThatWouldFit) {
 }
 
 }  // namespace
-}  // namespace batchproxy
+}  // namespace batchproxy::sim

@@ -3,7 +3,7 @@
 
 #include "tests/sim/api_fixture.h"
 
-namespace batchproxy {
+namespace batchproxy::sim {
 namespace {
 
 namespace json = boost::json;
@@ -114,4 +114,4 @@ TEST_F(OlderApiTest, DoesNotAdvertiseIt) {
 }
 
 }  // namespace
-}  // namespace batchproxy
+}  // namespace batchproxy::sim

@@ -1,13 +1,13 @@
 // tests/sim/tokenizer_test.cc - reversible, stable, and about as coarse as a real tokenizer.
-#include "backends/sim/tokenizer.h"
+#include "backends/sim/model/tokenizer.h"
 
 #include <random>
 
 #include <gtest/gtest.h>
 
-#include "backends/sim/hardware.h"
+#include "backends/sim/model/hardware.h"
 
-namespace batchproxy {
+namespace batchproxy::sim {
 namespace {
 
 void expect_round_trip(const std::string& text) {
@@ -85,4 +85,4 @@ TEST(BlockHashes, CoverFullBlocksAndEverythingBeforeThem) {
 }
 
 }  // namespace
-}  // namespace batchproxy
+}  // namespace batchproxy::sim
