@@ -16,19 +16,19 @@
 #include "proxy/request/errand.h"
 #include "proxy/request/poison_list.h"
 #include "tests/fault_sim/fake_server.h"
-#include "tests/fault_sim/lane_mirror.h"
+#include "tests/fault_sim/sim_lane.h"
 
 namespace batchproxy::fault_sim {
 
 // What an errand finds on its thread: IoThread (proxy/request/io_thread.h), as far as it matters
 // here.
 struct ThreadMirror {
-  ThreadMirror(VirtualTime& its_time, Dice& its_dice, PortMirror& port)
+  ThreadMirror(VirtualTime& its_time, Dice& its_dice, SimPort& port)
       : time(its_time), dice(its_dice), lane(port), to_control(its_time, its_dice) {}
 
   VirtualTime& time;
   Dice& dice;
-  PortMirror& lane;
+  SimPort& lane;
   Channel to_control;
   ThreadMetrics metrics{};
   ModelTablePtr models = std::make_shared<ModelTable>();

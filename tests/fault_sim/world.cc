@@ -98,7 +98,7 @@ class World {
   std::deque<ThreadMirror> threads_;
   std::deque<DispatchMirror> requests_;  // outlive the lane, which links their tickets
   SchedulerOptions options_;
-  LaneMirror lane_;
+  SimLane lane_;
   PoisonList poison_;
   Sites sites_;
   std::map<BackendId, WatchedPtr> watched_;
