@@ -46,7 +46,7 @@ Task<bool> Dispatch::run() {
     if (otherwise) {
       finish = co_await *std::move(otherwise);
     } else {
-      const Errand::Ending ending = co_await errand_->run();
+      const Job::Ending ending = co_await job_->run();
       finish = co_await answer(ending);
     }
   } catch (const std::exception& exception) {
@@ -68,7 +68,7 @@ Task<bool> Dispatch::run() {
   co_return client_.is_open() && keep_alive_;
 }
 
-// Makes the errand of a request that goes out whole, or says what is to be done instead. No
+// Makes the job of a request that goes out whole, or says what is to be done instead. No
 // coroutine: nothing of what it looks at is kept while the request waits.
 std::optional<Task<Finish>> Dispatch::prepare() {
   if (thread_.shutting_down) return refuse(Errc::kShuttingDown);
@@ -102,7 +102,7 @@ Task<Finish> Dispatch::look_for_model() {
   co_await looked_.wait();
   std::optional<Task<Finish>> otherwise = prepare();
   if (otherwise) co_return co_await *std::move(otherwise);
-  const Errand::Ending ending = co_await errand_->run();
+  const Job::Ending ending = co_await job_->run();
   co_return co_await answer(ending);
 }
 
@@ -150,18 +150,18 @@ std::optional<Error> Dispatch::describe(const BodyScan& scan, Ticket& ticket) {
 
 void Dispatch::on_client_gone() {
   client_gone_ = true;
-  cancel_errands(/*client_left=*/true);
+  cancel_jobs(/*client_left=*/true);
 }
 
 void Dispatch::cut_short() {
   keep_alive_ = false;
-  cancel_errands();
+  cancel_jobs();
 }
 
-void Dispatch::cancel_errands(bool client_left) {
-  if (errand_) errand_->cancel(client_left);
+void Dispatch::cancel_jobs(bool client_left) {
+  if (job_) job_->cancel(client_left);
   if (!list_) return;
-  for (auto& piece : list_->pieces) piece->errand->cancel(client_left);
+  for (auto& piece : list_->pieces) piece->job->cancel(client_left);
 }
 
 // Its client has left, unless we are about to.
@@ -173,44 +173,44 @@ Task<Finish> Dispatch::answer_cancelled() {
 // --- a request that goes out whole --------------------------------------------------------------
 
 void Dispatch::prepare_whole(const BodyScan& scan, const Ticket& like) {
-  Errand::Load load{&request_, {}, scan.form == PromptForm::kTokens};
+  Job::Load load{&request_, {}, scan.form == PromptForm::kTokens};
   if (!scan.prompt.empty()) load.parts = BodyParts::cut(request_.body, scan.prompt);
-  errand_.emplace(thread_, phase_, load);
+  job_.emplace(thread_, phase_, load);
   describe_prompt(thread_.settings.bodies, scan, model_key_, request_, like, load.parts,
-                  errand_->ticket());
+                  job_->ticket());
 }
 
-Task<Finish> Dispatch::answer(Errand::Ending ending) {
+Task<Finish> Dispatch::answer(Job::Ending ending) {
   switch (ending) {
-    case Errand::Ending::kAnswer:
-      return answer_with(*errand_);
-    case Errand::Ending::kStream:
+    case Job::Ending::kAnswer:
+      return answer_with(*job_);
+    case Job::Ending::kStream:
       return answer_stream();
-    case Errand::Ending::kFailed:
-      return refuse(errand_->error());
-    case Errand::Ending::kCancelled:
+    case Job::Ending::kFailed:
+      return refuse(job_->error());
+    case Job::Ending::kCancelled:
       break;
   }
   return answer_cancelled();
 }
 
-Task<Finish> Dispatch::answer_with(const Errand& errand) {
-  thread_.metrics.answered[errand.backend().id].add();
-  const Provenance who = provenance(errand);
-  const std::unique_ptr<Unsent> unsent = send_answer(errand.answer(), errand.body(), who);
+Task<Finish> Dispatch::answer_with(const Job& job) {
+  thread_.metrics.answered[job.backend().id].add();
+  const Provenance who = provenance(job);
+  const std::unique_ptr<Unsent> unsent = send_answer(job.answer(), job.body(), who);
   if (unsent) co_await write_rest(*unsent);
-  co_return finish_answered(errand.answer(), errand.ticket().prompts);
+  co_return finish_answered(job.answer(), job.ticket().prompts);
 }
 
 Task<Finish> Dispatch::answer_stream() {
   Finish finish = Finish::kBackendError;
   try {
-    finish = co_await answer_streaming(*errand_);
+    finish = co_await answer_streaming(*job_);
   } catch (...) {
-    errand_->end_stream(false);
+    job_->end_stream(false);
     throw;
   }
-  errand_->end_stream(finish == Finish::kOk);
+  job_->end_stream(finish == Finish::kOk);
   co_return finish;
 }
 
@@ -245,12 +245,12 @@ Finish Dispatch::finish_answered(const AnswerHead& answer, std::uint32_t prompts
 }
 
 // Every event goes out as it comes in: clients measure the time between tokens.
-Task<Finish> Dispatch::answer_streaming(Errand& errand) {
-  UpstreamCall& call = errand.stream();
+Task<Finish> Dispatch::answer_streaming(Job& job) {
+  UpstreamCall& call = job.stream();
   const AnswerHead& from = call.head();
   const bool chunked = request_.minor_version == 1;
   if (!chunked) keep_alive_ = false;  // only the connection's end can mark the body's
-  const Provenance who = provenance(errand);
+  const Provenance who = provenance(job);
   const std::string head = compose_head(from, std::nullopt, context(), &who);
   if (const bool sent = co_await write_client(head); !sent) co_return Finish::kClientGone;
   const bool is_events = from.content_encoding.empty();
@@ -258,15 +258,15 @@ Task<Finish> Dispatch::answer_streaming(Errand& errand) {
   while (true) {
     while (call.must_wait(request_.timeout)) co_await call.wait();
     const auto piece = call.piece();
-    thread_.lane->on_piece(errand.backend().id);
+    thread_.lane->on_piece(job.backend().id);
     if (client_gone_) co_return Finish::kClientGone;
     if (!piece) {
       Error error = error_of(Errc::kShuttingDown);
       if (!thread_.shutting_down) {
-        error = error_of(call.failure(), errand.backend().name, call.fault());
+        error = error_of(call.failure(), job.backend().name, call.fault());
         thread_.metrics.broken_streams.add();
-        thread_.metrics.count_failed_attempt(errand.backend().id, call.failure());
-        thread_.report_failure(errand.backend().id, false);
+        thread_.metrics.count_failed_attempt(job.backend().id, call.failure());
+        thread_.report_failure(job.backend().id, false);
       }
       co_await end_broken_stream(error, is_events && events.between_events());
       co_return Finish::kBackendError;
@@ -286,8 +286,8 @@ Task<Finish> Dispatch::answer_streaming(Errand& errand) {
     const bool sent = co_await write_client("0\r\n\r\n");
     if (!sent) co_return Finish::kClientGone;
   }
-  thread_.metrics.answered[errand.backend().id].add();
-  thread_.metrics.prompts_answered.add(errand.ticket().prompts);
+  thread_.metrics.answered[job.backend().id].add();
+  thread_.metrics.prompts_answered.add(job.ticket().prompts);
   co_return Finish::kOk;
 }
 
@@ -328,10 +328,9 @@ std::optional<Error> Dispatch::prepare_list(const BodyScan& scan, const Ticket& 
     const char* last = (*prompts)[end - 1].data() + (*prompts)[end - 1].size();
     const std::string_view slice(first, static_cast<std::size_t>(last - first));
     const BodyParts parts{whole.before, slice, whole.after};
-    const Errand::Load load{&request_, parts, false, static_cast<std::uint32_t>(i + 1),
-                            scan.choices};
-    piece.errand.emplace(thread_, phase_, load);
-    Ticket& ticket = piece.errand->ticket();
+    const Job::Load load{&request_, parts, false, static_cast<std::uint32_t>(i + 1), scan.choices};
+    piece.job.emplace(thread_, phase_, load);
+    Ticket& ticket = piece.job->ticket();
     describe_prompt(thread_.settings.bodies, scan, model_key_, request_, like,
                     {{}, (*prompts)[begin], {}}, ticket);
     ticket.prompts = static_cast<std::uint32_t>(end - begin);
@@ -345,7 +344,7 @@ std::optional<Error> Dispatch::prepare_list(const BodyScan& scan, const Ticket& 
 Task<void> Dispatch::run_piece(Piece& piece) {
   bool failed = false;
   try {
-    piece.ending = co_await piece.errand->run();
+    piece.ending = co_await piece.job->run();
   } catch (const std::exception& exception) {
     spdlog::error("internal error in request {}: {}", request_.id.text(), exception.what());
     failed = true;
@@ -353,7 +352,7 @@ Task<void> Dispatch::run_piece(Piece& piece) {
   // One answer is wrong: then the whole list's is, and the others need not be waited for.
   if ((failed || !piece.is_good()) && !std::exchange(list_->failed, true)) {
     for (auto& other : list_->pieces) {
-      if (other.get() != &piece) other->errand->cancel();
+      if (other.get() != &piece) other->job->cancel();
     }
   }
   // From the event loop: this coroutine must have ended before what it uses does.
@@ -367,16 +366,16 @@ Task<Finish> Dispatch::answer_list() {
   for (auto& piece : list_->pieces) {
     if (!piece->is_good()) {
       // A cancelled one is only the consequence of another's failure.
-      if (piece->ending == Errand::Ending::kCancelled) continue;
+      if (piece->ending == Job::Ending::kCancelled) continue;
       co_return co_await answer_like(*piece);
     }
-    const Errand& errand = *piece->errand;
-    answers.push_back({errand.body(), piece->first_prompt, errand.ticket().prompts});
-    thread_.metrics.answered[errand.backend().id].add();
-    attempts = std::max(attempts, errand.attempts());
-    if (names.find(errand.backend().name) == std::string::npos) {
+    const Job& job = *piece->job;
+    answers.push_back({job.body(), piece->first_prompt, job.ticket().prompts});
+    thread_.metrics.answered[job.backend().id].add();
+    attempts = std::max(attempts, job.attempts());
+    if (names.find(job.backend().name) == std::string::npos) {
       if (!names.empty()) names += ", ";
-      names += errand.backend().name;
+      names += job.backend().name;
     }
   }
   std::optional<std::string> body;
@@ -388,7 +387,7 @@ Task<Finish> Dispatch::answer_list() {
                       "A backend's answer to a part of the list does not hold what was asked for."};
     co_return co_await refuse(error);
   }
-  const Errand& first = *list_->pieces.front()->errand;
+  const Job& first = *list_->pieces.front()->job;
   Provenance who = provenance(first);
   who.backend = names;
   who.attempts = attempts;
@@ -398,8 +397,8 @@ Task<Finish> Dispatch::answer_list() {
 }
 
 Task<Finish> Dispatch::answer_like(const Piece& failed) {
-  if (failed.ending == Errand::Ending::kFailed) return refuse(failed.errand->error());
-  return answer_with(*failed.errand);
+  if (failed.ending == Job::Ending::kFailed) return refuse(failed.job->error());
+  return answer_with(*failed.job);
 }
 
 // --- the client ---------------------------------------------------------------------------------
@@ -462,9 +461,9 @@ ReplyContext Dispatch::context() {
           request_.route->errors};
 }
 
-Provenance Dispatch::provenance(const Errand& errand) const {
-  return {errand.backend().name, errand.batch().id, errand.batch().prompts, errand.attempts(),
-          !errand.exact_usage()};
+Provenance Dispatch::provenance(const Job& job) const {
+  return {job.backend().name, job.batch().id, job.batch().prompts, job.attempts(),
+          !job.exact_usage()};
 }
 
 }  // namespace batchproxy

@@ -1,8 +1,8 @@
 // proxy/request/dispatch.h - Dispatch: one client's request from its arrival to the end of its
 // answer.
 //
-//   scan the body ─▶ one errand ─────────────────────▶ answer, or stream, or error
-//               └──▶ a long list: an errand per piece ─▶ gather ─┘
+//   scan the body ─▶ one job ────────────────────────▶ answer, or stream, or error
+//               └──▶ a long list: a job per piece ────▶ gather ─┘
 //
 // Exactly one answer is written, whatever happens, unless the client leaves first.
 //
@@ -17,8 +17,8 @@
 
 #include "backends/net/connection.h"
 #include "backends/net/waiter.h"
-#include "proxy/request/errand.h"
 #include "proxy/request/io_thread.h"
+#include "proxy/request/job.h"
 #include "proxy/wire/client_request.h"
 #include "proxy/wire/event_cutter.h"
 #include "proxy/wire/reply.h"
@@ -37,14 +37,12 @@ class Dispatch final {
   void cut_short();
 
  private:
-  // A part of a client's list, with its own errand.
+  // A part of a client's list, with its own job.
   struct Piece {
     std::uint32_t first_prompt = 0;
-    std::optional<Errand> errand;
-    Errand::Ending ending = Errand::Ending::kFailed;
-    bool is_good() const {
-      return ending == Errand::Ending::kAnswer && errand->answer().status == 200;
-    }
+    std::optional<Job> job;
+    Job::Ending ending = Job::Ending::kFailed;
+    bool is_good() const { return ending == Job::Ending::kAnswer && job->answer().status == 200; }
   };
   // A list that goes out in pieces.
   struct List {
@@ -62,12 +60,12 @@ class Dispatch final {
   BodyScan scan_of_form() const;
   std::optional<Error> describe(const BodyScan& scan, Ticket& ticket);
   void on_client_gone();
-  void cancel_errands(bool client_left = false);
+  void cancel_jobs(bool client_left = false);
   Task<Finish> answer_cancelled();
 
   void prepare_whole(const BodyScan& scan, const Ticket& like);
-  Task<Finish> answer(Errand::Ending ending);
-  Task<Finish> answer_with(const Errand& errand);
+  Task<Finish> answer(Job::Ending ending);
+  Task<Finish> answer_with(const Job& job);
   std::optional<Error> prepare_list(const BodyScan& scan, const Ticket& like);
   Task<Finish> serve_list();
   Task<void> run_piece(Piece& piece);
@@ -85,7 +83,7 @@ class Dispatch final {
   Task<void> write_rest(const Unsent& unsent);
   Finish finish_answered(const AnswerHead& answer, std::uint32_t prompts);
   Task<Finish> answer_stream();
-  Task<Finish> answer_streaming(Errand& errand);
+  Task<Finish> answer_streaming(Job& job);
   std::unique_ptr<Unsent> send_chunk(std::string_view bytes);
   Task<bool> write_client(std::string_view bytes);
   Task<void> end_broken_stream(const Error& error, bool event_may_follow);
@@ -94,16 +92,16 @@ class Dispatch final {
   Task<Finish> write_refusal(std::string answer, Finish finish);
 
   ReplyContext context();
-  Provenance provenance(const Errand& errand) const;
+  Provenance provenance(const Job& job) const;
 
   IoThread& thread_;
   Connection& client_;
   const ClientRequest& request_;
   RequestPhase phase_;
   std::uint64_t model_key_ = 0;
-  std::optional<Errand> errand_;  // of a request that goes out whole
-  std::unique_ptr<List> list_;    // of one that does not
-  Waiter looked_;                 // for its model
+  std::optional<Job> job_;      // of a request that goes out whole
+  std::unique_ptr<List> list_;  // of one that does not
+  Waiter looked_;               // for its model
   bool has_looked_ = false;
   bool began_answer_ = false;
   bool client_gone_ = false;

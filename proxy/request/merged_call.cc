@@ -22,18 +22,18 @@ constexpr std::string_view kChatBatchTarget = "/v1/chat/completions/batch";
 constexpr Duration kLookForMembers = std::chrono::milliseconds(250);
 
 // Members that go out together.
-using Group = std::vector<Errand*>;
+using Group = std::vector<Leg*>;
 
 class MergedCall final : private Deadline, private InFlight {
  public:
-  MergedCall(IoThread& thread, Errand& leader)
+  MergedCall(IoThread& thread, Leg& leader)
       : thread_(thread),
         backend_(leader.ticket().verdict.backend),
         chat_(leader.ticket().packing == Packing::kChat),
         id_prefix_(leader.load().request->id.text() + ".m") {
     Group group{&leader};
     for (Ticket* mate : leader.ticket().verdict.mates) {
-      auto* member = static_cast<Errand*>(mate->sink);
+      auto* member = static_cast<Leg*>(mate->sink);
       // Tickets carry a hash of what must be equal: here it is compared.
       if (fits(leader.load(), member->load())) {
         group.push_back(member);
@@ -73,7 +73,7 @@ class MergedCall final : private Deadline, private InFlight {
   }
 
  private:
-  static bool fits(const Errand::Load& a, const Errand::Load& b) {
+  static bool fits(const Leg::Load& a, const Leg::Load& b) {
     return a.parts.before == b.parts.before && a.parts.after == b.parts.after &&
            a.tokens == b.tokens && a.request->target == b.request->target &&
            a.request->authorization == b.request->authorization &&
@@ -111,7 +111,7 @@ class MergedCall final : private Deadline, private InFlight {
   }
 
   Task<void> call_for_one() {
-    const Errand::Load& load = current_.front()->load();
+    const Leg::Load& load = current_.front()->load();
     UpstreamCall call(thread_.upstream_resources(), backend_, deadline());
     const CallFailure failure = co_await make_call(call, load.request->target, load.body());
     if (failure != CallFailure::kNone) co_return fail(failure);
@@ -121,7 +121,7 @@ class MergedCall final : private Deadline, private InFlight {
   Task<void> call_for_many() {
     std::vector<BodyParts> parts;
     std::vector<std::size_t> sizes;
-    for (const Errand* member : current_) {
+    for (const Leg* member : current_) {
       parts.push_back(member->load().parts);
       sizes.push_back(parts.back().prompt.size());
     }
@@ -143,7 +143,7 @@ class MergedCall final : private Deadline, private InFlight {
                    thread_.upstreams.endpoint(backend_)->name);
       co_return scatter();
     }
-    const auto head = std::make_shared<const SharedHead>(call.head());
+    const auto head = std::make_shared<const MergedHead>(call.head());
     for (std::size_t i = 0; i < answers->size(); ++i) {
       UnpackedAnswer& answer = (*answers)[i];
       deliver(i, {CallFailure::kNone, head, std::move(answer.body), answer.exact_usage});
@@ -169,7 +169,7 @@ class MergedCall final : private Deadline, private InFlight {
   }
   static bool all_left(const Group& group) {
     return std::ranges::all_of(
-        group, [](const Errand* member) { return member == nullptr || member->is_cancelled(); });
+        group, [](const Leg* member) { return member == nullptr || member->has_left(); });
   }
 
   // Whether the engine may say no to all for the sake of one.
@@ -178,7 +178,7 @@ class MergedCall final : private Deadline, private InFlight {
   }
 
   void deliver_to_all(const UpstreamCall& call) {
-    const auto head = std::make_shared<const SharedHead>(call.head());
+    const auto head = std::make_shared<const MergedHead>(call.head());
     for (std::size_t i = 0; i < current_.size(); ++i) {
       deliver(i, {CallFailure::kNone, head, std::string(call.body())});
     }
@@ -196,7 +196,7 @@ class MergedCall final : private Deadline, private InFlight {
 
   void scatter() {
     thread_.metrics.mismatched_calls.add();
-    for (Errand* member : current_) groups_.push_back({member});
+    for (Leg* member : current_) groups_.push_back({member});
     current_.clear();
   }
 
@@ -215,11 +215,11 @@ class MergedCall final : private Deadline, private InFlight {
     current_.clear();
   }
 
-  void deliver(std::size_t member, SharedAnswer answer) {
-    // Cleared first: after fill() the errand may be gone.
-    Errand* errand = std::exchange(current_[member], nullptr);
-    if (errand != nullptr) {
-      errand->fill(std::make_unique<const SharedAnswer>(std::move(answer)));
+  void deliver(std::size_t member, MergedAnswer answer) {
+    // Cleared first: after fill() the leg may be gone.
+    Leg* leg = std::exchange(current_[member], nullptr);
+    if (leg != nullptr) {
+      leg->fill(std::make_unique<const MergedAnswer>(std::move(answer)));
     }
   }
 
@@ -227,7 +227,7 @@ class MergedCall final : private Deadline, private InFlight {
 
   TimePoint soonest_deadline() const {
     const auto soonest = std::ranges::min_element(
-        current_, {}, [](const Errand* member) { return member->deadline(); });
+        current_, {}, [](const Leg* member) { return member->deadline(); });
     return (*soonest)->deadline();
   }
 
@@ -257,7 +257,7 @@ Task<void> run(std::unique_ptr<MergedCall> merged) {
 
 }  // namespace
 
-void start_merged_call(IoThread& thread, Errand& leader) {
+void start_merged_call(IoThread& thread, Leg& leader) {
   asio::co_spawn(thread.io.get_executor(), run(std::make_unique<MergedCall>(thread, leader)),
                  asio::detached);
 }
