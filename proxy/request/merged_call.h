@@ -1,9 +1,6 @@
-// proxy/request/merged_call.h - one call to a backend for several legs.
+// proxy/request/merged_call.h - one call to a backend for several legs, as a MergeCore decides.
 //
-//   leader + mates ─▶ one list call ─▶ an answer for each
-//                          └─ refused? halves, then halves of these: only the guilty sees an error
-//
-// The leader's thread makes the calls; it reads its mates' bytes where they are, and hands each
+// The leader's thread makes the calls; it reads its followers' bytes where they are, and hands each
 // member its answer on the member's own thread.
 //
 // Threading: confined to the leader's I/O thread.
@@ -14,7 +11,7 @@
 
 namespace batchproxy {
 
-// Starts the call that `leader`'s verdict grants to it and its mates. Every member is filled
+// Starts the call that `leader`'s verdict grants to it and its followers. Every member is filled
 // exactly once, whatever happens, and not touched afterwards.
 void start_merged_call(IoThread& thread, Leg& leader);
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "proxy/wire/failure.h"
+#include "tests/fault_sim/sim_merged.h"
 
 namespace batchproxy::fault_sim {
 
@@ -35,6 +36,7 @@ void SimLeg::obey(Do next) {
       thread_.metrics.retried.add();
       return submit();
     case Do::kSubmit:
+      share_.reset();
       return submit();
     case Do::kCall:
       return call();
@@ -100,6 +102,7 @@ void SimLeg::call() {
   job_.phase_.begin_call();
   reply_ = {.failure = CallFailure::kAborted};
   streams_ = arrived_ = false;
+  if (core_.is_merged()) return call_merged();
   if (core_.is_cancelled()) return obey(core_.on_call_ended({.failure = CallFailure::kAborted}));
   calling_ = true;
   thread_.in_flight.push_back(*this);
@@ -122,6 +125,35 @@ void SimLeg::call() {
   });
 }
 
+void SimLeg::call_merged() {
+  if (!core_.ticket().verdict.is_mate) SimMerged::start(thread_, *this);
+  if (!share_) {
+    waits_for_share_ = true;
+    return;
+  }
+  take_share(*std::exchange(share_, std::nullopt));
+}
+
+void SimLeg::fill(SimThread& from, const Reply& reply) {
+  const auto hand_over = [this, reply] {
+    if (share_) throw Violation("a member of a merged call has two answers");
+    if (std::exchange(waits_for_share_, false)) return take_share(reply);
+    share_ = reply;
+  };
+  if (&from == &thread_) return hand_over();
+  from.to_others.send([this, hand_over] { thread_.time.after(Duration::zero(), hand_over); });
+}
+
+void SimLeg::take_share(const Reply& reply) {
+  arrived_ = reply.failure != CallFailure::kRefused;
+  if (arrived_) ++job_.reached_;
+  end_call(reply);
+}
+
+Marker SimLeg::marker() const {
+  return job_.marker_;
+}
+
 void SimLeg::on_head(std::uint64_t call) {
   if (!calling_ || call != calls_ || core_.is_cancelled()) return;
   streams_ = true;
@@ -133,8 +165,13 @@ void SimLeg::on_reply(std::uint64_t call, const Reply& reply) {
   if (!calling_ || call != calls_) return;
   calling_ = false;
   InFlight::unlink();
+  if (!streams_) return end_call(reply);
   reply_ = reply;
-  if (streams_) return end_stream();
+  end_stream();
+}
+
+void SimLeg::end_call(const Reply& reply) {
+  reply_ = reply;
   if (reply.failure != CallFailure::kNone || reply.status >= 400) {
     job_.failed_by_.insert(called());
   }
@@ -142,7 +179,7 @@ void SimLeg::on_reply(std::uint64_t call, const Reply& reply) {
   obey(core_.on_call_ended({.failure = reply.failure,
                             .status = reply.status,
                             .says_dead = answered && reply.says_dead,
-                            .silent = !answered,
+                            .silent = !answered && !core_.is_merged(),
                             .pause = answered ? reply.wait : Duration::zero(),
                             .at = thread_.time.now()}));
 }

@@ -33,8 +33,13 @@ class SimLeg final : public VerdictSink, public Caller, private InFlight {
   const SimLeg& answered_by() const;
   const Reply& reply() const { return reply_; }
 
+  Marker marker() const;
+
   void run(std::function<void(Ending)> done);
   void cancel(bool client_left);
+  // As Leg's; `from`: the leader's thread.
+  void fill(SimThread& from, const Reply& reply);
+  void on_killed_engine() override;
 
  private:
   void obey(LegCore::Do next);
@@ -42,9 +47,11 @@ class SimLeg final : public VerdictSink, public Caller, private InFlight {
   void submit();
   void on_returned(Ticket& ticket) override;
   void call();
+  void call_merged();
+  void take_share(const Reply& reply);
+  void end_call(const Reply& reply);
   void on_head(std::uint64_t call) override;
   void on_reply(std::uint64_t call, const Reply& reply) override;
-  void on_killed_engine() override;
   BackendId called() const override { return core_.ticket().verdict.backend; }
   void on_stuck() override;
   void on_recall(const Recall& recall) override { act(core_.on_recall(recall)); }
@@ -68,6 +75,8 @@ class SimLeg final : public VerdictSink, public Caller, private InFlight {
   bool calling_ = false, arrived_ = false, streams_ = false;
   std::uint64_t calls_ = 0, looks_ = 0;
   bool looking_ = false;
+  bool waits_for_share_ = false;
+  std::optional<Reply> share_;  // of a merged call; may be here before the verdict
   Reply reply_{.failure = CallFailure::kAborted};
   std::function<void(Ending)> done_;
 };

@@ -48,6 +48,11 @@ void SimRequest::serve() {
     ticket.streaming = ask_.streaming;
     ticket.client = ask_.client;
     ticket.tokens = 500 * prompts;
+    if (ask_.merges) {
+      ticket.packing = Packing::kCompletion;
+      ticket.brief = true;
+      ticket.identity = ticket.model + 1;
+    }
     if (ask_.passage) ticket.prefix = PrefixChain(passage(*ask_.passage), ticket.model);
   }
   left_ = jobs_.size();

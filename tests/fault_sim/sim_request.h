@@ -25,6 +25,7 @@ struct Ask {
   Duration timeout = kLong;
   std::vector<std::uint32_t> pieces;  // prompts of each job
   bool streaming = false;
+  bool merges = false;  // may share a call with others
   std::uint64_t client = 0;
   std::optional<std::uint32_t> passage;
 };

@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <vector>
 
 #include "backends/health/model_table.h"
 #include "proxy/admin/metrics.h"
@@ -17,9 +18,15 @@
 
 namespace batchproxy::fault_sim {
 
+class SimMerged;
+
 struct SimThread {
   SimThread(VirtualTime& its_time, Dice& its_dice, SimPort& port)
-      : time(its_time), dice(its_dice), lane(port), to_control(its_time, its_dice) {}
+      : time(its_time),
+        dice(its_dice),
+        lane(port),
+        to_control(its_time, its_dice),
+        to_others(its_time, its_dice) {}
 
   TimePoint attempt_deadline(TimePoint deadline) const {
     if (attempt_timeout == Duration::zero()) return deadline;
@@ -30,11 +37,13 @@ struct SimThread {
   Dice& dice;
   SimPort& lane;
   Channel to_control;
+  Channel to_others;  // threads, whose legs its merged calls have members of
   ThreadMetrics metrics{};
   ModelTablePtr models = std::make_shared<ModelTable>();
   std::map<BackendId, FakeServer*> upstreams{};
   BackendSet ready{};
   InFlightList in_flight{};
+  std::vector<std::shared_ptr<SimMerged>> merged{};  // calls, ended ones too
   Duration attempt_timeout{};
   bool holds_for_room = true;
   bool shutting_down = false;

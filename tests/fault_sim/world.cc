@@ -188,6 +188,7 @@ SchedulerOptions World::any_options() {
   options.max_queue = dice_.chance(10) ? 150 : 100000;
   options.hold_timeout = dice_.between(Duration(500ms), Duration(30s));
   options.affinity = dice_.chance(70);
+  options.merge = dice_.chance(40) ? MergePolicy::kAlways : MergePolicy::kAuto;
   options.stuck_timeout =
       dice_.chance(30) ? Duration::zero() : dice_.between(Duration(1s), Duration(10s));
   return options;
@@ -253,6 +254,8 @@ Tally World::run() {
         thread.metrics.finished[static_cast<std::size_t>(Finish::kClientGone)].get();
     tally_.retried += thread.metrics.retried.get();
     tally_.beside += thread.beside;
+    tally_.merged += thread.merged.size();
+    tally_.split += thread.metrics.split_calls.get();
   }
   return tally_;
 }
@@ -438,6 +441,9 @@ Ask World::any_ask(std::uint64_t client) {
   } else {
     ask.streaming = dice_.chance(15);
   }
+  const bool patient = ask.timeout == Ask::kLong;
+  const bool one_prompt = ask.pieces == std::vector<std::uint32_t>{1};
+  ask.merges = patient && one_prompt && !ask.streaming && dice_.chance(60);
   if (dice_.chance(40)) ask.passage = dice_.below(3);
   return ask;
 }
@@ -560,6 +566,8 @@ void Tally::add(const Tally& other) {
   drains += other.drains;
   suspects += other.suspects;
   beside += other.beside;
+  merged += other.merged;
+  split += other.split;
 }
 
 }  // namespace batchproxy::fault_sim
