@@ -8,6 +8,7 @@
 
 #include "backends/call/attempts.h"
 #include "proxy/request/leg.h"
+#include "proxy/wire/reply.h"
 
 namespace batchproxy {
 
@@ -43,6 +44,10 @@ class Job {
   // Who was last asked, and in which batch.
   const Endpoint& backend() const { return answered_by().backend(); }
   const BatchInfo& batch() const { return answered_by().batch(); }
+  // For the client.
+  Provenance provenance() const {
+    return {backend().name, batch().id, batch().prompts, attempts(), !exact_usage()};
+  }
 
  private:
   const Leg& answered_by() const { return leg_.answered_by(); }

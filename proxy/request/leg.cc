@@ -177,7 +177,7 @@ const Leg& Leg::answered_by() const {
 Error Leg::error() const {
   if (const std::optional<Errc> why = core_.refused()) return error_of(*why);
   static const AnswerFault none;
-  return error_of(core_.last(), backend_->name, fault_ ? *fault_ : none);
+  return error_of(core_.last(), backend_ ? backend_->name : "", fault_ ? *fault_ : none);
 }
 
 // --- the lane -----------------------------------------------------------------------------------
