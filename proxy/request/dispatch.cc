@@ -141,7 +141,7 @@ void Dispatch::prepare_whole(const BodyScan& scan, const Ticket& like) {
 }
 
 Task<void> Dispatch::look_for_model() {
-  thread_.refresh_models([this] { asio::post(thread_.io, [this] { looked_.wake(); }); });
+  thread_.monitor.refresh_models([this] { asio::post(thread_.io, [this] { looked_.wake(); }); });
   co_await looked_.wait();
 }
 

@@ -298,11 +298,12 @@ LegCore::CallEnd Leg::end_of_call(CallFailure failure) const {
 void Leg::begin_look() {
   look_ = std::make_unique<Look>(*this);
   thread_.deadlines.set(*look_, ticket().deadline);
-  thread_.look_at(ticket().verdict.backend, [asker = look_->asker, &io = thread_.io](bool ready) {
-    asio::post(io, [asker, ready] {
-      if (*asker != nullptr) (*asker)->end_look(ready);
-    });
-  });
+  thread_.monitor.look_at(ticket().verdict.backend,
+                          [asker = look_->asker, &io = thread_.io](bool ready) {
+                            asio::post(io, [asker, ready] {
+                              if (*asker != nullptr) (*asker)->end_look(ready);
+                            });
+                          });
 }
 
 void Leg::end_look(bool is_ready) {
@@ -342,8 +343,8 @@ void Leg::tell(const LegCore::Report& report) {
   release(report.outcome, report.pause);
   if (report.bad_answer) note_fault();
   if (report.failed) thread_.metrics.count_failed_attempt(report.backend, core_.last());
-  if (report.looks_gone) thread_.report_failure(report.backend, report.unreachable);
-  if (report.lacks_model) thread_.refresh_models([] {});
+  if (report.looks_gone) thread_.monitor.report_failure(report.backend, report.unreachable);
+  if (report.lacks_model) thread_.monitor.refresh_models([] {});
   if (report.ends_before) before_->act(before_->core_.yield());
 }
 

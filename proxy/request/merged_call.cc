@@ -171,7 +171,7 @@ class MergedCall final : private Deadline, private InFlight {
     }
     const Do next = core_.on_failed(failure, std::chrono::steady_clock::now());
     if (MergeCore::looks_gone(core_.failure())) {
-      thread_.report_failure(backend_, failure == CallFailure::kRefused);
+      thread_.monitor.report_failure(backend_, failure == CallFailure::kRefused);
     }
     return next;
   }

@@ -50,7 +50,7 @@ Error StreamRelay::why_broken() {
   const UpstreamCall& call = job_.stream();
   thread_.metrics.broken_streams.add();
   thread_.metrics.count_failed_attempt(job_.backend().id, call.failure());
-  thread_.report_failure(job_.backend().id, false);
+  thread_.monitor.report_failure(job_.backend().id, false);
   return error_of(call.failure(), job_.backend().name, call.fault());
 }
 

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "backends/health/backend_monitor.h"
 #include "backends/health/health_tracker.h"
 #include "backends/health/model_table.h"
 #include "proxy/control/sites.h"
@@ -19,13 +20,13 @@ namespace batchproxy::fault_sim {
 
 namespace {
 
-constexpr Duration kSettling = 150s;      // in which all must end once nothing goes wrong any more
-constexpr Duration kLastWords = 4s;       // in which all must end once it is cut short
-constexpr Duration kHealthTimeout = 10s;  // BackendMonitor::Intervals::patience
-constexpr Duration kPatience = 2s;        // of a probe, as in backends/health/backend_monitor.cc
-constexpr Duration kEager = 500ms;        // between probes while not ready, likewise
-constexpr int kHanging = 1;               // the trouble that engines stand still
-constexpr std::size_t kServers = 6;       // that reloads choose from
+constexpr Duration kPatience = HealthTracker::kProbeTime;
+constexpr Duration kEager = HealthTracker::kEagerPause;
+const Duration kHealthTimeout = BackendMonitor::Intervals{}.patience;
+constexpr Duration kSettling = 150s;  // in which all must end once nothing goes wrong any more
+constexpr Duration kLastWords = 4s;   // in which all must end once it is cut short
+constexpr int kHanging = 1;           // the trouble that engines stand still
+constexpr std::size_t kServers = 6;   // that reloads choose from
 
 double seconds(Duration duration) {
   return std::chrono::duration<double>(duration).count();
