@@ -1,6 +1,6 @@
-// batcher/lane.h - Lane: runs one Scheduler on one io_context; LanePort: an I/O thread's end of it.
+// batcher/lane.h - Lane: runs one LaneCore on one io_context; LanePort: an I/O thread's end of it.
 //
-//   I/O thread: port.submit(ticket) ══ message ══▶ lane: Scheduler
+//   I/O thread: port.submit(ticket) ══ message ══▶ lane: LaneCore
 //   I/O thread: ticket.sink->on_returned(ticket) ◀══ ticket, with its verdict ══
 //
 // Messages gather for one turn of the I/O thread's loop and cross in bulk; a sleeping side is woken
@@ -9,6 +9,7 @@
 // This is the only file of batcher/ that knows Asio, and the only one with queues between threads.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -19,27 +20,11 @@
 #include <boost/asio/steady_timer.hpp>
 #include <concurrentqueue/concurrentqueue.h>
 
-#include "batcher/batch_ledger.h"
-#include "batcher/routes.h"
-#include "batcher/scheduler.h"
+#include "batcher/lane_core.h"
 
 namespace batchproxy {
 
 class Lane;
-
-// How many prompts wait and fly, and what left in which way, for metrics and the console.
-// Threading: written by the lane only, read by anyone.
-struct LaneStats {
-  std::atomic<std::uint64_t> queued{0};                                 // prompts
-  std::array<std::atomic<std::uint32_t>, BackendSet::kMax> inflight{};  // prompts, by BackendId
-  std::array<std::atomic<std::uint32_t>, BackendSet::kMax> room{};      // prompts, by BackendId
-  std::array<std::atomic<bool>, BackendSet::kMax> breaker_open{};       // by BackendId
-  std::array<std::atomic<bool>, BackendSet::kMax> stuck{};              // by BackendId
-  std::atomic<std::uint64_t> affine{0};                                 // see Scheduler::Gains
-  std::atomic<std::uint64_t> merged_calls{0};
-  std::atomic<std::uint64_t> merged_tickets{0};
-  std::array<std::atomic<std::uint64_t>, kAllFlushReasons.size()> batches{};
-};
 
 // Threading: confined to the I/O thread whose io_context it was made for, except deliver(), which
 // the lane calls.
@@ -68,20 +53,9 @@ class LanePort {
  private:
   friend class Lane;
 
-  enum class Kind : std::uint8_t { kSubmit, kCancel, kComplete };
-  struct Message {
-    Kind kind = Kind::kSubmit;
-    Ticket* ticket = nullptr;  // of kSubmit and kCancel
-    // Of kComplete, whose ticket may be gone when this arrives.
-    Outcome outcome = Outcome::kUnknown;  // of kCancel: kLeft, if that is why
-    std::uint32_t prompts = 0;
-    Grant grant{};
-    std::uint64_t batch = 0;
-    Duration pause{};
-  };
   using Inbox = moodycamel::ConcurrentQueue<Ticket*>;
 
-  void send(const Message& message);
+  void send(const LaneMessage& message);
   void flush();
   void deliver(std::vector<Ticket*>& tickets);  // called by the lane, on the lane's thread
   void receive();                               // on our own thread
@@ -90,15 +64,15 @@ class LanePort {
   const std::uint32_t index_;
   boost::asio::io_context& io_;
   const bool same_thread_;
-  std::vector<Message> outgoing_;
-  std::vector<Message> sending_;  // outgoing_'s twin, so that its memory is reused
+  std::vector<LaneMessage> outgoing_;
+  std::vector<LaneMessage> sending_;  // outgoing_'s twin, so that its memory is reused
   bool flush_posted_ = false;
   std::array<std::atomic<std::uint64_t>, BackendSet::kMax> pieces_{};  // by BackendId
   Inbox inbox_;
   std::atomic<bool> inbox_awake_{false};
 };
 
-// Threading: everything on the lane's io_context, except what says otherwise and stats().
+// Threading: everything on the lane's io_context, except what says otherwise.
 class Lane {
  public:
   using OnBatchDone = std::function<void(const BatchSummary&)>;
@@ -111,11 +85,11 @@ class Lane {
   LanePort& add_port(boost::asio::io_context& io);
 
   // Tells `done` about every batch when its last answer is in. Start-up only.
-  void watch_batches(OnBatchDone done) { on_batch_done_ = std::move(done); }
+  void watch_batches(OnBatchDone done) { core_.events().on_batch_done = std::move(done); }
   // Tells of every backend that stands still, and when it moves again. Start-up only.
-  void watch_stalls(OnStall stall) { on_stall_ = std::move(stall); }
+  void watch_stalls(OnStall stall) { core_.events().on_stall = std::move(stall); }
   // Tells of what is to come back from a backend. Start-up only.
-  void watch_recalls(OnRecall recall) { on_recall_ = std::move(recall); }
+  void watch_recalls(OnRecall recall) { core_.events().on_recall = std::move(recall); }
 
   // Threading: any thread; takes effect on the lane.
   void add_backend(BackendId id, const BackendTraits& traits);
@@ -126,37 +100,30 @@ class Lane {
   void observe(BackendId id, const std::optional<EngineSample>& sample);
   void drain();
 
-  const LaneStats& stats() const { return stats_; }
+  // Threading: any thread.
+  const LaneStats& stats() const { return core_.stats(); }
 
  private:
   friend class LanePort;
-  using Incoming = moodycamel::ConcurrentQueue<LanePort::Message>;
+  using Incoming = moodycamel::ConcurrentQueue<LaneMessage>;
 
+  template <class Change>
+  void change(Change change);
   void wake();  // any thread
   void run();
-  void handle(const LanePort::Message& message, TimePoint time);
+  void handle(const LaneMessage& message, TimePoint time) { core_.handle(message, time); }
   void decide(TimePoint time);
-  void tell_bytes(TimePoint time);
+  void tell_pieces(TimePoint time);
   void arm_timer();
-  void publish();
 
   boost::asio::io_context& io_;
-  Scheduler scheduler_;
-  Routes routes_;
-  BatchLedger ledger_;
-  OnBatchDone on_batch_done_;
-  OnStall on_stall_;
-  OnRecall on_recall_;
+  LaneCore core_;
   boost::asio::steady_timer timer_;
   TimePoint armed_ = TimePoint::max();
   std::vector<std::unique_ptr<LanePort>> ports_;
-  std::vector<Ticket*> decided_;
-  std::vector<std::vector<Ticket*>> by_port_;
-  std::vector<LanePort::Message> received_;
-  std::array<std::uint64_t, BackendSet::kMax> pieces_{};  // as last told to the scheduler
+  std::vector<LaneMessage> received_;
   Incoming incoming_;
   std::atomic<bool> awake_{false};
-  LaneStats stats_;
 };
 
 }  // namespace batchproxy

@@ -20,8 +20,8 @@ namespace beast = boost::beast;
 
 namespace {
 
-constexpr Duration kPatience = std::chrono::seconds(2);      // for one /health or /v1/models
-constexpr Duration kEager = std::chrono::milliseconds(500);  // between probes while not ready
+constexpr Duration kPatience = HealthTracker::kProbeTime;  // also for /v1/models
+constexpr Duration kEager = HealthTracker::kEagerPause;
 // Adapters come and go while an engine runs, but not often.
 constexpr Duration kModelsInterval = std::chrono::seconds(15);
 constexpr Duration kRefreshPause = std::chrono::seconds(1);     // however many unknown names come

@@ -24,6 +24,11 @@ enum class ProbeResult {
 
 class HealthTracker {
  public:
+  // One question about a backend's life may take so long, unless probe_time() gives more.
+  static constexpr Duration kProbeTime = std::chrono::seconds(2);
+  // Between probes while it is not ready.
+  static constexpr Duration kEagerPause = std::chrono::milliseconds(500);
+
   Health health() const { return health_; }
 
   // Each returns true when health() has changed. Silence is believed when the last good probe is

@@ -60,9 +60,9 @@ DataPlane::DataPlane(Setup setup) : limits_(setup.settings, setup.threads), keys
     thread->models = roster_->models();
     thread->roster = roster_;
     thread->keys = keys_;
-    thread->report_failure = setup.report_failure;
-    thread->look_at = setup.look_at;
-    thread->refresh_models = setup.refresh_models;
+    thread->monitor.report_failure = setup.report_failure;
+    thread->monitor.look_at = setup.look_at;
+    thread->monitor.refresh_models = setup.refresh_models;
     thread->poison = &poison_;
     thread->load = [this] { return load(); };
     threads_.push_back(std::move(thread));

@@ -1,6 +1,8 @@
 // proxy/control/settings.cc - see settings.h.
 #include "proxy/control/settings.h"
 
+#include "proxy/edge/client_cap.h"
+
 namespace batchproxy {
 
 namespace {

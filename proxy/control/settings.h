@@ -5,7 +5,7 @@
 
 #include "batcher/scheduler.h"
 #include "configs/options.h"
-#include "proxy/request/io_thread.h"
+#include "proxy/request/data_path_settings.h"
 
 namespace batchproxy {
 

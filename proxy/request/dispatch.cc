@@ -1,40 +1,24 @@
 // proxy/request/dispatch.cc - see dispatch.h.
 #include "proxy/request/dispatch.h"
 
-#include <algorithm>
-#include <array>
-#include <charconv>
 #include <utility>
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
 #include <spdlog/spdlog.h>
 
 #include "backends/json/form_scan.h"
+#include "proxy/request/stream_relay.h"
 #include "proxy/request/ticket_facts.h"
 #include "proxy/wire/failure.h"
 
 namespace batchproxy {
-
-namespace {
-
-// "1f\r\n": the size line of a chunk.
-std::string_view chunk_size_line(std::size_t size, std::array<char, 20>& storage) {
-  char* end = std::to_chars(storage.data(), storage.data() + 16, size, 16).ptr;
-  *end++ = '\r';
-  *end++ = '\n';
-  return {storage.data(), static_cast<std::size_t>(end - storage.data())};
-}
-
-}  // namespace
 
 Dispatch::Dispatch(IoThread& thread, Connection& client, const ClientRequest& request)
     : thread_(thread),
       client_(client),
       request_(request),
       phase_(thread.metrics),
-      keep_alive_(request.keep_alive) {
+      reply_(thread, client, request) {
   thread_.metrics.received.add();
 }
 
@@ -42,66 +26,69 @@ Task<bool> Dispatch::run() {
   Finish finish = Finish::kBackendError;
   bool failed = false;
   try {
-    std::optional<Task<Finish>> otherwise = prepare();
-    if (otherwise) {
-      finish = co_await *std::move(otherwise);
-    } else {
-      const Errand::Ending ending = co_await errand_->run();
+    Way way = prepare();
+    if (way == Way::kLookForModel) {
+      co_await look_for_model();
+      way = prepare();
+    }
+    if (way == Way::kWhole) {
+      const Job::Ending ending = co_await job_->run();
       finish = co_await answer(ending);
+    } else {
+      finish = co_await serve_otherwise(way);
     }
   } catch (const std::exception& exception) {
     spdlog::error("internal error in request {}: {}", request_.id.text(), exception.what());
     failed = true;
   }
-  if (failed && !began_answer_) {
-    finish = co_await refuse(Errc::kInternal);
+  if (failed && !reply_.has_begun()) {
+    static const Error broken{Errc::kInternal,
+                              "An internal error of batchproxy. Its log says more."};
+    finish = co_await reply_.refuse(broken);
   } else if (failed) {
-    keep_alive_ = false;
+    reply_.close_afterwards();
   }
   client_.on_peer_gone(nullptr);
   thread_.metrics.count_finish(finish);
   if (finish == Finish::kOk) {
     thread_.metrics.latency.observe(std::chrono::steady_clock::now() - request_.arrival);
   }
-  co_return client_.is_open() && keep_alive_;
+  co_return reply_.can_go_on();
 }
 
-// Makes the errand of a request that goes out whole, or says what is to be done instead. No
-// coroutine: nothing of what it looks at is kept while the request waits.
-std::optional<Task<Finish>> Dispatch::prepare() {
-  if (thread_.shutting_down) return refuse(Errc::kShuttingDown);
+// --- before it waits ----------------------------------------------------------------------------
+
+// No coroutine: nothing of what it looks at is kept while the request waits.
+Dispatch::Way Dispatch::prepare() {
+  const Result<Way> way = plan();
+  if (way) return *way;
+  refusal_ = std::make_unique<Error>(way.error());
+  return Way::kRefused;
+}
+
+Result<Dispatch::Way> Dispatch::plan() {
+  if (thread_.shutting_down) return error_of(Errc::kShuttingDown);
   const Result<BodyScan> scanned = scan();
-  if (!scanned) return refuse(scanned.error());
+  if (!scanned) return scanned.error();
   const bool known = !thread_.poison->empty() &&
                      thread_.poison->contains(request_.content_key(), request_.arrival);
-  if (known) return refuse(Errc::kKnownPoison);
+  if (known) return error_of(Errc::kKnownPoison);
   Ticket like;
   if (const auto error = describe(*scanned, like)) {
+    // An engine may have loaded it since it was last asked what it serves.
     const bool may_be_new = error->code == Errc::kUnknownModel && !std::exchange(has_looked_, true);
-    return may_be_new ? look_for_model() : refuse(*error);
+    if (may_be_new) return Way::kLookForModel;
+    return *error;
   }
   client_.on_peer_gone([this] { on_client_gone(); });
-  if (client_gone_) return answer_cancelled();  // it had left before we looked
-  const std::uint32_t piece = thread_.settings.bodies.list_piece;
-  const bool list = request_.route->body == BodyKind::kCompletion && scanned->prompts > 1 &&
-                    !scanned->streaming && scanned->choices > 0 && piece > 0 &&
-                    (like.backends.size() > 1 || scanned->prompts > piece);
-  if (!list) {
+  if (client_gone_) return Way::kClientGone;  // it had left before we looked
+  if (!ListRequest::is_one(thread_.settings.bodies, request_, *scanned, like.backends)) {
     prepare_whole(*scanned, like);
-    return std::nullopt;
+    return Way::kWhole;
   }
-  if (const auto error = prepare_list(*scanned, like)) return refuse(*error);
-  return serve_list();
-}
-
-// An engine may have loaded it since it was last asked what it serves.
-Task<Finish> Dispatch::look_for_model() {
-  thread_.refresh_models([this] { asio::post(thread_.io, [this] { looked_.wake(); }); });
-  co_await looked_.wait();
-  std::optional<Task<Finish>> otherwise = prepare();
-  if (otherwise) co_return co_await *std::move(otherwise);
-  const Errand::Ending ending = co_await errand_->run();
-  co_return co_await answer(ending);
+  list_ = std::make_unique<ListRequest>(thread_, reply_, phase_, request_);
+  if (const auto error = list_->prepare(*scanned, like)) return *error;
+  return Way::kList;
 }
 
 Result<BodyScan> Dispatch::scan() {
@@ -134,8 +121,7 @@ std::optional<Error> Dispatch::describe(const BodyScan& scan, Ticket& ticket) {
                      "` does not exist. Served here: " + models.names() + ".",
                  "model"};
   }
-  model_key_ = text_key(scan.model);
-  ticket.model = model_key_;
+  ticket.model = text_key(scan.model);
   ticket.routes = models.version();
   ticket.arrival = request_.arrival;
   ticket.deadline = request_.arrival + request_.timeout;
@@ -146,321 +132,88 @@ std::optional<Error> Dispatch::describe(const BodyScan& scan, Ticket& ticket) {
   return std::nullopt;
 }
 
-void Dispatch::on_client_gone() {
-  client_gone_ = true;
-  cancel_errands(/*client_left=*/true);
-}
-
-void Dispatch::cut_short() {
-  keep_alive_ = false;
-  cancel_errands();
-}
-
-void Dispatch::cancel_errands(bool client_left) {
-  if (errand_) errand_->cancel(client_left);
-  if (!list_) return;
-  for (auto& piece : list_->pieces) piece->errand->cancel(client_left);
-}
-
-// Its client has left, unless we are about to.
-Task<Finish> Dispatch::answer_cancelled() {
-  if (client_gone_) co_return Finish::kClientGone;
-  co_return co_await refuse(Errc::kShuttingDown);
-}
-
-// --- a request that goes out whole --------------------------------------------------------------
-
 void Dispatch::prepare_whole(const BodyScan& scan, const Ticket& like) {
-  Errand::Load load{&request_, {}, scan.form == PromptForm::kTokens};
+  Job::Load load{&request_, {}, scan.form == PromptForm::kTokens};
   if (!scan.prompt.empty()) load.parts = BodyParts::cut(request_.body, scan.prompt);
-  errand_.emplace(thread_, phase_, load);
-  describe_prompt(thread_.settings.bodies, scan, model_key_, request_, like, load.parts,
-                  errand_->ticket());
+  job_.emplace(thread_, phase_, load);
+  describe_prompt(thread_.settings.bodies, scan, like.model, request_, like, load.parts,
+                  job_->ticket());
 }
 
-Task<Finish> Dispatch::answer(Errand::Ending ending) {
+Task<void> Dispatch::look_for_model() {
+  thread_.monitor.refresh_models([this] { asio::post(thread_.io, [this] { looked_.wake(); }); });
+  co_await looked_.wait();
+}
+
+// --- the answer ---------------------------------------------------------------------------------
+
+Task<Finish> Dispatch::serve_otherwise(Way way) {
+  if (way == Way::kRefused) return reply_.refuse(*refusal_);
+  return way == Way::kList ? serve_list() : answer_cancelled();
+}
+
+Task<Finish> Dispatch::serve_list() {
+  co_await list_->run();
+  if (client_gone_ || thread_.shutting_down) co_return co_await answer_cancelled();
+  co_return co_await list_->answer();
+}
+
+Task<Finish> Dispatch::answer(Job::Ending ending) {
   switch (ending) {
-    case Errand::Ending::kAnswer:
-      return answer_with(*errand_);
-    case Errand::Ending::kStream:
+    case Job::Ending::kAnswer:
+      return answer_whole();
+    case Job::Ending::kStream:
       return answer_stream();
-    case Errand::Ending::kFailed:
-      return refuse(errand_->error());
-    case Errand::Ending::kCancelled:
+    case Job::Ending::kFailed:
+      return reply_.refuse(job_->error());
+    case Job::Ending::kCancelled:
       break;
   }
   return answer_cancelled();
 }
 
-Task<Finish> Dispatch::answer_with(const Errand& errand) {
-  thread_.metrics.count_answered(errand.backend().id);
-  const Provenance who = provenance(errand);
-  const std::unique_ptr<Unsent> unsent = send_answer(errand.answer(), errand.body(), who);
-  if (unsent) co_await write_rest(*unsent);
-  co_return finish_answered(errand.answer(), errand.ticket().prompts);
+Task<Finish> Dispatch::answer_whole() {
+  thread_.metrics.count_answered(job_->backend().id);
+  const Provenance who = job_->provenance();
+  const ReplyWriter::UnsentPtr unsent = reply_.send_answer(job_->answer(), job_->body(), who);
+  if (unsent) co_await reply_.write_rest(*unsent);
+  co_return reply_.finish_answered(job_->answer(), job_->ticket().prompts);
 }
 
 Task<Finish> Dispatch::answer_stream() {
   Finish finish = Finish::kBackendError;
   try {
-    finish = co_await answer_streaming(*errand_);
+    StreamRelay relay(thread_, reply_, request_, *job_, client_gone_);
+    finish = co_await relay.run(job_->provenance());
   } catch (...) {
-    errand_->end_stream(false);
+    job_->end_stream(false);
     throw;
   }
-  errand_->end_stream(finish == Finish::kOk);
+  job_->end_stream(finish == Finish::kOk);
   co_return finish;
 }
 
-// Nothing is left when the socket has taken all at once, as it nearly always does.
-std::unique_ptr<Dispatch::Unsent> Dispatch::send_answer(const AnswerHead& from,
-                                                        std::string_view body,
-                                                        const Provenance& who) {
-  compose_head_into(thread_.text, from, body.size(), context(), &who);
-  const std::string_view head = thread_.text;
-  const std::array<asio::const_buffer, 2> answer{asio::const_buffer(head.data(), head.size()),
-                                                 asio::const_buffer(body.data(), body.size())};
-  client_.on_peer_gone(nullptr);
-  began_answer_ = true;
-  const std::size_t sent = client_.try_write(answer);
-  if (sent == head.size() + body.size()) return nullptr;
-  return std::make_unique<Unsent>(Unsent{std::string(head), body, sent});
+// Its client has left, unless we are about to.
+Task<Finish> Dispatch::answer_cancelled() {
+  if (client_gone_) co_return Finish::kClientGone;
+  co_return co_await reply_.refuse(error_of(Errc::kShuttingDown));
 }
 
-Task<void> Dispatch::write_rest(const Unsent& unsent) {
-  const std::array<asio::const_buffer, 2> answer{
-      asio::const_buffer(unsent.head.data(), unsent.head.size()),
-      asio::const_buffer(unsent.body.data(), unsent.body.size())};
-  co_await client_.write_rest(answer, unsent.sent, thread_.settings.write_stall);
+// --- what ends it early -------------------------------------------------------------------------
+
+void Dispatch::on_client_gone() {
+  client_gone_ = true;
+  cancel(/*client_left=*/true);
 }
 
-// How a request ends whose answer has been written, or could not be.
-Finish Dispatch::finish_answered(const AnswerHead& answer, std::uint32_t prompts) {
-  if (!client_.is_open()) return Finish::kClientGone;
-  const Finish finish = finish_of_status(answer.status);
-  if (finish == Finish::kOk) thread_.metrics.prompts_answered.add(prompts);
-  return finish;
+void Dispatch::cut_short() {
+  reply_.close_afterwards();
+  cancel(/*client_left=*/false);
 }
 
-// Every event goes out as it comes in: clients measure the time between tokens.
-Task<Finish> Dispatch::answer_streaming(Errand& errand) {
-  UpstreamCall& call = errand.stream();
-  const AnswerHead& from = call.head();
-  const bool chunked = request_.minor_version == 1;
-  if (!chunked) keep_alive_ = false;  // only the connection's end can mark the body's
-  const Provenance who = provenance(errand);
-  const std::string head = compose_head(from, std::nullopt, context(), &who);
-  if (const bool sent = co_await write_client(head); !sent) co_return Finish::kClientGone;
-  const bool is_events = from.content_encoding.empty();
-  EventCutter events;
-  while (true) {
-    while (call.must_wait(request_.timeout)) co_await call.wait();
-    const auto piece = call.piece();
-    thread_.lane->on_piece(errand.backend().id);
-    if (client_gone_) co_return Finish::kClientGone;
-    if (!piece) {
-      Error error = error_of(Errc::kShuttingDown);
-      if (!thread_.shutting_down) {
-        error = error_of(call.failure(), errand.backend().name, call.fault());
-        thread_.metrics.broken_streams.add();
-        thread_.metrics.count_failed_attempt(errand.backend().id, call.failure());
-        thread_.report_failure(errand.backend().id, false);
-      }
-      co_await end_broken_stream(error, is_events && events.between_events());
-      co_return Finish::kBackendError;
-    }
-    const bool ended = piece->empty();
-    const std::string_view bytes = !is_events ? *piece
-                                   : ended    ? events.rest()
-                                              : events.take(*piece);
-    if (!bytes.empty()) {
-      const std::unique_ptr<Unsent> unsent = send_chunk(bytes);
-      if (unsent) co_await write_rest(*unsent);
-      if (!client_.is_open()) co_return Finish::kClientGone;
-    }
-    if (ended) break;
-  }
-  if (chunked) {
-    const bool sent = co_await write_client("0\r\n\r\n");
-    if (!sent) co_return Finish::kClientGone;
-  }
-  thread_.metrics.count_answered(errand.backend().id);
-  thread_.metrics.prompts_answered.add(errand.ticket().prompts);
-  co_return Finish::kOk;
-}
-
-// --- a list that goes out in pieces -------------------------------------------------------------
-
-Task<Finish> Dispatch::serve_list() {
-  list_->left = list_->pieces.size();
-  for (auto& piece : list_->pieces) {
-    asio::co_spawn(thread_.io.get_executor(), run_piece(*piece), asio::detached);
-  }
-  if (list_->left > 0) co_await list_->done.wait();
-  if (client_gone_ || thread_.shutting_down) co_return co_await answer_cancelled();
-  co_return co_await answer_list();
-}
-
-// Contiguous, as even as can be, none longer than the bound, and enough to keep all backends busy.
-std::optional<Error> Dispatch::prepare_list(const BodyScan& scan, const Ticket& like) {
-  const auto prompts = thread_.scanner.elements(request_.body, scan.prompt);
-  if (!prompts) return prompts.error();
-  const std::size_t count = prompts->size();
-  const std::size_t most = thread_.settings.bodies.list_piece;
-  if (count > thread_.settings.bodies.max_list) {
-    return Error{Errc::kQueueFull, "The list holds " + std::to_string(count) +
-                                       " prompts, more than the whole queue "
-                                       "(batchproxy.max_queue)."};
-  }
-  const std::size_t pieces =
-      std::max((count + most - 1) / most, std::min(count, like.backends.size()));
-  const BodyParts whole = BodyParts::cut(request_.body, scan.prompt);
-  auto list = std::make_unique<List>(List{scan.prompts, scan.choices});
-  for (std::size_t i = 0; i < pieces; ++i) {
-    const std::size_t begin = count * i / pieces;
-    const std::size_t end = count * (i + 1) / pieces;
-    auto& piece = *list->pieces.emplace_back(std::make_unique<Piece>());
-    piece.first_prompt = static_cast<std::uint32_t>(begin);
-    // Its prompts stand next to each other in the client's body: nothing is copied.
-    const char* first = (*prompts)[begin].data();
-    const char* last = (*prompts)[end - 1].data() + (*prompts)[end - 1].size();
-    const std::string_view slice(first, static_cast<std::size_t>(last - first));
-    const BodyParts parts{whole.before, slice, whole.after};
-    const Errand::Load load{&request_, parts, false, static_cast<std::uint32_t>(i + 1),
-                            scan.choices};
-    piece.errand.emplace(thread_, phase_, load);
-    Ticket& ticket = piece.errand->ticket();
-    describe_prompt(thread_.settings.bodies, scan, model_key_, request_, like,
-                    {{}, (*prompts)[begin], {}}, ticket);
-    ticket.prompts = static_cast<std::uint32_t>(end - begin);
-    ticket.tokens *= ticket.prompts;
-    ticket.mergeable = Mergeable::kNever;
-  }
-  list_ = std::move(list);
-  return std::nullopt;
-}
-
-Task<void> Dispatch::run_piece(Piece& piece) {
-  bool failed = false;
-  try {
-    piece.ending = co_await piece.errand->run();
-  } catch (const std::exception& exception) {
-    spdlog::error("internal error in request {}: {}", request_.id.text(), exception.what());
-    failed = true;
-  }
-  // One answer is wrong: then the whole list's is, and the others need not be waited for.
-  if ((failed || !piece.is_good()) && !std::exchange(list_->failed, true)) {
-    for (auto& other : list_->pieces) {
-      if (other.get() != &piece) other->errand->cancel();
-    }
-  }
-  // From the event loop: this coroutine must have ended before what it uses does.
-  if (--list_->left == 0) list_->done.wake_later(thread_.io.get_executor());
-}
-
-Task<Finish> Dispatch::answer_list() {
-  std::vector<ListReader::Piece> answers;
-  std::string names;
-  unsigned attempts = 0;
-  for (auto& piece : list_->pieces) {
-    if (!piece->is_good()) {
-      // A cancelled one is only the consequence of another's failure.
-      if (piece->ending == Errand::Ending::kCancelled) continue;
-      co_return co_await answer_like(*piece);
-    }
-    const Errand& errand = *piece->errand;
-    answers.push_back({errand.body(), piece->first_prompt, errand.ticket().prompts});
-    thread_.metrics.count_answered(errand.backend().id);
-    attempts = std::max(attempts, errand.attempts());
-    if (names.find(errand.backend().name) == std::string::npos) {
-      if (!names.empty()) names += ", ";
-      names += errand.backend().name;
-    }
-  }
-  std::optional<std::string> body;
-  if (answers.size() == list_->pieces.size()) {
-    body = thread_.list_reader.gather(answers, list_->choices);
-  }
-  if (!body) {
-    co_return co_await refuse(Errc::kChoiceCountMismatch);
-  }
-  const Errand& first = *list_->pieces.front()->errand;
-  Provenance who = provenance(first);
-  who.backend = names;
-  who.attempts = attempts;
-  const std::unique_ptr<Unsent> unsent = send_answer(first.answer(), *body, who);
-  if (unsent) co_await write_rest(*unsent);
-  co_return finish_answered(first.answer(), list_->prompts);
-}
-
-Task<Finish> Dispatch::answer_like(const Piece& failed) {
-  if (failed.ending == Errand::Ending::kFailed) return refuse(failed.errand->error());
-  return answer_with(*failed.errand);
-}
-
-// --- the client ---------------------------------------------------------------------------------
-
-// A part of a streamed body: a chunk, or plain bytes for an HTTP/1.0 client. Nothing is left when
-// the socket has taken it all.
-std::unique_ptr<Dispatch::Unsent> Dispatch::send_chunk(std::string_view bytes) {
-  const bool chunked = request_.minor_version == 1;
-  std::array<char, 20> storage;
-  const std::string_view size = chunked ? chunk_size_line(bytes.size(), storage) : "";
-  const std::string_view end = chunked ? "\r\n" : "";
-  const std::array<asio::const_buffer, 3> chunk{asio::const_buffer(size.data(), size.size()),
-                                                asio::const_buffer(bytes.data(), bytes.size()),
-                                                asio::const_buffer(end.data(), end.size())};
-  const std::size_t sent = client_.try_write(chunk);
-  if (sent == size.size() + bytes.size() + end.size()) return nullptr;
-  std::string whole(size);
-  whole.append(bytes).append(end);
-  return std::make_unique<Unsent>(Unsent{std::move(whole), {}, sent});
-}
-
-// A client that does not read for `write_stall` is cut off; one that waits for us is not.
-Task<bool> Dispatch::write_client(std::string_view bytes) {
-  began_answer_ = true;
-  return client_.write(bytes, thread_.settings.write_stall);
-}
-
-// A stream that cannot be finished must not look finished: it gets an error event, no `[DONE]`, no
-// last chunk. Where there is no place for an event it just ends.
-Task<void> Dispatch::end_broken_stream(const Error& error, bool event_may_follow) {
-  keep_alive_ = false;
-  thread_.metrics.count_error(error.code);
-  if (!event_may_follow) co_return;
-  const std::string event = compose_error_event(error, request_.route->errors);
-  const std::unique_ptr<Unsent> unsent = send_chunk(event);
-  if (unsent) co_await write_rest(*unsent);
-}
-
-Task<Finish> Dispatch::refuse(const Error& error) {
-  thread_.metrics.count_error(error.code);
-  client_.on_peer_gone(nullptr);
-  return write_refusal(compose_error(error, context()), finish_of(error.code));
-}
-
-Task<Finish> Dispatch::refuse(Errc why) {
-  return refuse(error_of(why));
-}
-
-Task<Finish> Dispatch::write_refusal(std::string answer, Finish finish) {
-  const bool sent = co_await write_client(answer);
-  co_return sent ? finish : Finish::kClientGone;
-}
-
-// What is told to the client here is what happens to its connection afterwards.
-ReplyContext Dispatch::context() {
-  if (thread_.draining) keep_alive_ = false;
-  thread_.id_text.clear();
-  request_.append_shown_id(thread_.id_text);
-  return {thread_.id_text, request_.minor_version, keep_alive_, request_.cors_lines(),
-          request_.route->errors};
-}
-
-Provenance Dispatch::provenance(const Errand& errand) const {
-  return {errand.backend().name, errand.batch().id, errand.batch().prompts, errand.attempts(),
-          !errand.exact_usage()};
+void Dispatch::cancel(bool client_left) {
+  if (job_) job_->cancel(client_left);
+  if (list_) list_->cancel(client_left);
 }
 
 }  // namespace batchproxy

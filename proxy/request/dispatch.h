@@ -1,27 +1,25 @@
 // proxy/request/dispatch.h - Dispatch: one client's request from its arrival to the end of its
 // answer.
 //
-//   scan the body ─▶ one errand ─────────────────────▶ answer, or stream, or error
-//               └──▶ a long list: an errand per piece ─▶ gather ─┘
+//   scan the body ─▶ one job ────────────────────────▶ answer, or stream, or error
+//               └──▶ a long list: a job per piece ────▶ gather ─┘
 //
 // Exactly one answer is written, whatever happens, unless the client leaves first.
 //
 // Threading: confined to one I/O thread.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
-#include <string>
-#include <string_view>
-#include <vector>
 
 #include "backends/net/connection.h"
 #include "backends/net/waiter.h"
-#include "proxy/request/errand.h"
 #include "proxy/request/io_thread.h"
+#include "proxy/request/job.h"
+#include "proxy/request/list_request.h"
+#include "proxy/request/reply_writer.h"
 #include "proxy/wire/client_request.h"
-#include "proxy/wire/event_cutter.h"
-#include "proxy/wire/reply.h"
 
 namespace batchproxy {
 
@@ -37,77 +35,44 @@ class Dispatch final {
   void cut_short();
 
  private:
-  // A part of a client's list, with its own errand.
-  struct Piece {
-    std::uint32_t first_prompt = 0;
-    std::optional<Errand> errand;
-    Errand::Ending ending = Errand::Ending::kFailed;
-    bool is_good() const {
-      return ending == Errand::Ending::kAnswer && errand->answer().status == 200;
-    }
-  };
-  // A list that goes out in pieces.
-  struct List {
-    std::uint32_t prompts = 0;
-    std::uint32_t choices = 1;  // asked for per prompt
-    std::vector<std::unique_ptr<Piece>> pieces{};
-    std::size_t left = 0;  // under way
-    bool failed = false;
-    Waiter done{};
+  // How it is served.
+  enum class Way : std::uint8_t {
+    kWhole,         // by job_
+    kList,          // by list_
+    kLookForModel,  // once it is known anew who serves what
+    kRefused,       // with refusal_
+    kClientGone,    // not at all
   };
 
-  std::optional<Task<Finish>> prepare();
-  Task<Finish> look_for_model();
+  Way prepare();
+  Result<Way> plan();
   Result<BodyScan> scan();
   BodyScan scan_of_form() const;
   std::optional<Error> describe(const BodyScan& scan, Ticket& ticket);
-  void on_client_gone();
-  void cancel_errands(bool client_left = false);
+  void prepare_whole(const BodyScan& scan, const Ticket& like);
+  Task<void> look_for_model();
+
+  Task<Finish> serve_otherwise(Way way);
+  Task<Finish> serve_list();
+  Task<Finish> answer(Job::Ending ending);
+  Task<Finish> answer_whole();
+  Task<Finish> answer_stream();
   Task<Finish> answer_cancelled();
 
-  void prepare_whole(const BodyScan& scan, const Ticket& like);
-  Task<Finish> answer(Errand::Ending ending);
-  Task<Finish> answer_with(const Errand& errand);
-  std::optional<Error> prepare_list(const BodyScan& scan, const Ticket& like);
-  Task<Finish> serve_list();
-  Task<void> run_piece(Piece& piece);
-  Task<Finish> answer_list();
-  Task<Finish> answer_like(const Piece& failed);
-
-  // An answer of which the socket has not taken all.
-  struct Unsent {
-    std::string head;
-    std::string_view body;
-    std::size_t sent;  // bytes
-  };
-  std::unique_ptr<Unsent> send_answer(const AnswerHead& from, std::string_view body,
-                                      const Provenance& who);
-  Task<void> write_rest(const Unsent& unsent);
-  Finish finish_answered(const AnswerHead& answer, std::uint32_t prompts);
-  Task<Finish> answer_stream();
-  Task<Finish> answer_streaming(Errand& errand);
-  std::unique_ptr<Unsent> send_chunk(std::string_view bytes);
-  Task<bool> write_client(std::string_view bytes);
-  Task<void> end_broken_stream(const Error& error, bool event_may_follow);
-  Task<Finish> refuse(const Error& error);
-  Task<Finish> refuse(Errc why);
-  Task<Finish> write_refusal(std::string answer, Finish finish);
-
-  ReplyContext context();
-  Provenance provenance(const Errand& errand) const;
+  void on_client_gone();
+  void cancel(bool client_left);
 
   IoThread& thread_;
   Connection& client_;
   const ClientRequest& request_;
   RequestPhase phase_;
-  std::uint64_t model_key_ = 0;
-  std::optional<Errand> errand_;  // of a request that goes out whole
-  std::unique_ptr<List> list_;    // of one that does not
-  Waiter looked_;                 // for its model
+  ReplyWriter reply_;
+  std::optional<Job> job_;             // of a request that goes out whole
+  std::unique_ptr<ListRequest> list_;  // of one that does not
+  std::unique_ptr<Error> refusal_;
+  Waiter looked_;  // for its model
   bool has_looked_ = false;
-  bool began_answer_ = false;
   bool client_gone_ = false;
-  bool keep_alive_;
 };
 
 }  // namespace batchproxy

@@ -9,8 +9,6 @@
 #include <functional>
 #include <string>
 
-#include <boost/intrusive/list.hpp>
-
 #include "backends/call/connection_pool.h"
 #include "backends/call/upstream_call.h"
 #include "backends/health/model_table.h"
@@ -26,56 +24,14 @@
 #include "proxy/admin/metrics.h"
 #include "proxy/body/body_intake.h"
 #include "proxy/edge/client_cap.h"
+#include "proxy/edge/closable.h"
+#include "proxy/request/data_path_settings.h"
 #include "proxy/request/in_flight.h"
 #include "proxy/request/poison_list.h"
 #include "proxy/wire/api_keys.h"
 #include "proxy/wire/client_request.h"
-#include "proxy/wire/cors.h"
-#include "proxy/wire/passed_fields.h"
 
 namespace batchproxy {
-
-// What a request's body is looked at for, besides its model.
-struct BodyPolicy {
-  bool prefixes = false;         // tell the lane how its prompt begins
-  bool merging = false;          // and whether it may share a call
-  std::uint32_t list_piece = 0;  // a client's list goes out in pieces of so many prompts; 0: whole
-  std::size_t max_list = 0;      // most prompts of a list that goes out in pieces
-  BodyLimits limits;
-};
-
-// The options that the data path looks at, resolved once.
-struct DataPathSettings {
-  BodyPolicy bodies;
-  PassedFields passed;
-  Cors cors;
-  std::uint64_t max_body = 64u << 20;                     // bytes
-  std::uint64_t max_answer = 256u << 20;                  // bytes
-  Duration request_timeout = std::chrono::seconds(600);   // of clients that tell no time-out
-  Duration max_request_timeout = std::chrono::hours(24);  // of those that do
-  bool holds_for_room = true;  // a request waits here while its backend is full
-  Duration attempt_timeout{};  // for one answer; zero: until the request's own deadline
-  Duration connect_timeout = std::chrono::seconds(2);
-  Duration idle_timeout = std::chrono::seconds(120);
-  Duration head_timeout = std::chrono::seconds(10);  // a whole head, from its first byte
-  PaceLimits body_pace;
-  std::uint64_t max_buffered = 1u << 30;            // bytes of request bodies, all threads together
-  std::uint64_t max_clients = 16384;                // all threads together
-  std::uint64_t descriptors = 1024;                 // that the process may have open
-  Duration write_stall = std::chrono::seconds(30);  // a client that takes no byte of its answer
-};
-
-// What a thread can do to the clients that it serves, all at once: for shutting down.
-class Closable : public boost::intrusive::list_base_hook<
-                     boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
- public:
-  virtual ~Closable() = default;
-  // Ends it now if it waits for its next request; otherwise it ends after the answer under way.
-  virtual void close_if_idle() = 0;
-  // Ends whatever is under way with an error.
-  virtual void cut_short() = 0;
-  virtual void close_now() = 0;
-};
 
 // What all I/O threads have in common.
 struct SharedLimits {
@@ -83,6 +39,17 @@ struct SharedLimits {
       : bytes(settings.max_buffered, threads), clients(settings.max_clients, threads) {}
   ByteBudget bytes;
   ClientCap clients;
+};
+
+// What a request asks of the monitor (backends/health/backend_monitor.h), which lives on the
+// control thread.
+struct MonitorHandle {
+  // A call found its backend gone.
+  std::function<void(BackendId, bool unreachable)> report_failure;
+  // Looks at a backend now, and tells on the control thread whether it is ready.
+  std::function<void(BackendId, std::function<void(bool is_ready)>)> look_at;
+  // Reads again what the backends serve, and says on the control thread when it has.
+  std::function<void(std::function<void()>)> refresh_models;
 };
 
 struct IoThread {
@@ -124,7 +91,7 @@ struct IoThread {
   IdleClients idle;
   IntakeQueue intakes;
   InFlightList in_flight;
-  boost::intrusive::list<Closable, boost::intrusive::constant_time_size<false>> sessions;
+  ClosableList sessions;
 
   asio::io_context io{1};
   DeadlineQueue deadlines{io};
@@ -149,12 +116,7 @@ struct IoThread {
 
   PoisonList* poison = nullptr;  // shared by all threads
 
-  // Tells the monitor that a call found its backend gone.
-  std::function<void(BackendId, bool unreachable)> report_failure;
-  // Has the monitor look at a backend now, and tell on the control thread whether it is ready.
-  std::function<void(BackendId, std::function<void(bool is_ready)>)> look_at;
-  // Has it read again what they serve, and say on the control thread when it has.
-  std::function<void(std::function<void()>)> refresh_models;
+  MonitorHandle monitor;
 
   // Requests of all threads that wait, or are with a backend.
   std::function<std::uint64_t()> load;

@@ -1,7 +1,6 @@
 // proxy/request/merged_call.cc - see merged_call.h.
 #include "proxy/request/merged_call.h"
 
-#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,237 +11,239 @@
 #include <boost/asio/detached.hpp>
 #include <spdlog/spdlog.h>
 
+#include "proxy/request/merge_core.h"
+
 namespace batchproxy {
 
 namespace {
+
+using Do = MergeCore::Do;
+using Member = MergeCore::Member;
 
 constexpr std::string_view kChatBatchTarget = "/v1/chat/completions/batch";
 
 // How often is looked whether anybody still waits for the answer.
 constexpr Duration kLookForMembers = std::chrono::milliseconds(250);
 
-// Members that go out together.
-using Group = std::vector<Errand*>;
+std::vector<Leg*> members_of(Leg& leader) {
+  std::vector<Leg*> members{&leader};
+  for (Ticket* follower : leader.ticket().verdict.followers) {
+    members.push_back(static_cast<Leg*>(follower->sink));
+  }
+  return members;
+}
+
+// Tickets carry a hash of what must be equal: here it is compared.
+bool fits(const Leg::Load& a, const Leg::Load& b) {
+  return a.parts.before == b.parts.before && a.parts.after == b.parts.after &&
+         a.tokens == b.tokens && a.request->target == b.request->target &&
+         a.request->authorization == b.request->authorization &&
+         a.request->key_field == b.request->key_field && a.request->key == b.request->key &&
+         a.request->fields == b.request->fields;
+}
+
+std::vector<MergeCore::MemberFacts> facts_of(const std::vector<Leg*>& members) {
+  std::vector<MergeCore::MemberFacts> facts;
+  for (const Leg* member : members) {
+    facts.push_back({member->deadline(), fits(members.front()->load(), member->load())});
+  }
+  return facts;
+}
+
+// Who could be asked instead of `backend`.
+BackendSet others_of(const std::vector<Leg*>& members, BackendId backend) {
+  BackendSet others;
+  for (const Leg* member : members) others = others | member->ticket().backends;
+  others.erase(backend);
+  return others;
+}
 
 class MergedCall final : private Deadline, private InFlight {
  public:
-  MergedCall(IoThread& thread, Errand& leader)
+  MergedCall(IoThread& thread, Leg& leader)
       : thread_(thread),
         backend_(leader.ticket().verdict.backend),
         chat_(leader.ticket().mergeable == Mergeable::kChat),
-        id_prefix_(leader.load().request->id.text() + ".m") {
-    Group group{&leader};
-    for (Ticket* follower : leader.ticket().verdict.followers) {
-      auto* member = static_cast<Errand*>(follower->sink);
-      // Tickets carry a hash of what must be equal: here it is compared.
-      if (fits(leader.load(), member->load())) {
-        group.push_back(member);
-      } else {
-        groups_.push_back({member});
-      }
-    }
-    groups_.push_back(std::move(group));
+        id_prefix_(leader.load().request->id.text() + ".m"),
+        members_(members_of(leader)),
+        core_(facts_of(members_), others_of(members_, backend_)) {
     thread_.in_flight.push_back(*this);
-    for (const Ticket* follower : leader.ticket().verdict.followers)
-      others_ = others_ | follower->backends;
-    others_ = others_ | leader.ticket().backends;
-    others_.erase(backend_);
     thread_.deadlines.set(*this, kLookForMembers);
   }
 
   Task<void> run() {
-    while (!groups_.empty()) {
-      current_ = std::move(groups_.back());
-      groups_.pop_back();
-      if (all_left(current_)) {
-        fail_all(CallFailure::kAborted);
-      } else if (current_.size() == 1) {
-        co_await call_for_one();
-      } else {
-        co_await call_for_many();
+    Do next = go_on();
+    while (next != Do::kEnd) {
+      switch (next) {
+        case Do::kCall: {
+          const CallFailure failure = co_await call();
+          next = end_call(failure);
+          break;
+        }
+        case Do::kUnpack:
+          next = unpack();
+          break;
+        case Do::kHalve:
+          thread_.metrics.split_calls.add();
+          next = go_on();
+          break;
+        case Do::kScatter:
+          thread_.metrics.mismatched_calls.add();
+          spdlog::warn("a list answer of {} could not be taken apart; its members are sent alone",
+                       thread_.upstreams.endpoint(backend_)->name);
+          next = go_on();
+          break;
+        case Do::kHandOut:
+          hand_out();
+          next = go_on();
+          break;
+        case Do::kShare:
+          share();
+          next = go_on();
+          break;
+        case Do::kFail:
+          fail();
+          next = go_on();
+          break;
+        case Do::kEnd:
+          break;
       }
     }
   }
 
-  // After an error of our own, or of the engine's: nobody may be left waiting.
-  void give_up(CallFailure failure) {
-    fail_all(failure);
-    for (const Group& group : std::exchange(groups_, {})) {
-      current_ = group;
-      fail_all(failure);
-    }
+  // After an error of our own: nobody may be left waiting.
+  void give_up() {
+    core_.give_up(CallFailure::kAborted);
+    fail();
   }
 
  private:
-  static bool fits(const Errand::Load& a, const Errand::Load& b) {
-    return a.parts.before == b.parts.before && a.parts.after == b.parts.after &&
-           a.tokens == b.tokens && a.request->target == b.request->target &&
-           a.request->authorization == b.request->authorization &&
-           a.request->key_field == b.request->key_field && a.request->key == b.request->key &&
-           a.request->fields == b.request->fields;
+  const MergeCore::Group& group() const { return core_.group(); }
+  const Leg::Load& load(Member member) const { return members_[member]->load(); }
+
+  Do go_on() {
+    look_for_members();
+    return core_.go_on();
   }
 
-  // One call on behalf of current_; its answer is in `call`.
-  Task<CallFailure> make_call(UpstreamCall& call, std::string_view target, SplicedBody body) {
-    const ClientRequest& request = *current_.front()->load().request;
+  // One call on behalf of the group.
+  Task<CallFailure> call() {
+    call_.emplace(thread_.upstream_resources(), backend_,
+                  thread_.attempt_deadline(core_.deadline()));
+    const Leg::Load& first = load(group().front());
+    const ClientRequest& request = *first.request;
+    const bool many = group().size() > 1;
+    const std::string packed = many ? pack_group() : std::string();
+    const std::string_view target = many && chat_ ? kChatBatchTarget : request.target;
     const std::string id = id_prefix_ + std::to_string(++calls_);
     // What is to be taken apart must not come compressed.
     const std::string fields = without_field(request.fields, "accept-encoding");
-    const UpstreamRequest upstream{request.route->method, target, fields,         request.key_field,
-                                   request.authorization, id,     std::move(body)};
-    call_ = &call;
-    CallFailure failure = co_await call.start(upstream);
-    if (failure == CallFailure::kNone) failure = co_await call.read_whole();
-    call_ = nullptr;
-    if (failure == CallFailure::kAborted && stuck_) failure = CallFailure::kStuck;
+    const UpstreamRequest upstream{request.route->method,
+                                   target,
+                                   fields,
+                                   request.key_field,
+                                   request.authorization,
+                                   id,
+                                   many ? SplicedBody(packed) : first.body()};
+    calling_ = true;
+    CallFailure failure = co_await call_->start(upstream);
+    if (failure == CallFailure::kNone) failure = co_await call_->read_whole();
+    calling_ = false;
+    if (failure != CallFailure::kNone) co_return failure;
+    co_return thread_.answer_checker.judge(call_->head(), call_->body(), true);
+  }
+
+  std::string pack_group() const {
+    std::vector<BodyParts> parts;
+    for (const Member member : group()) parts.push_back(load(member).parts);
+    return pack(parts, !chat_);
+  }
+
+  Do end_call(CallFailure failure) {
     if (failure == CallFailure::kNone) {
-      failure = thread_.answer_checker.judge(call.head(), call.body(), true);
+      const unsigned status = call_->head().status;
+      return core_.on_answer(status, tells_of_death(status, call_->body()));
     }
     if (failure == CallFailure::kBadAnswer) {
-      fault_ = call.fault();
+      fault_ = call_->fault();
       // What stands there may be the answer of another.
       if (fault_.kind == AnswerFault::Kind::kJson) fault_.seen.clear();
     }
-    const bool fails = failure != CallFailure::kNone && failure != CallFailure::kAborted &&
-                       failure != CallFailure::kStuck;
-    if (fails) {
-      thread_.report_failure(backend_, failure == CallFailure::kRefused);
+    const Do next = core_.on_failed(failure, std::chrono::steady_clock::now());
+    if (MergeCore::looks_gone(core_.failure())) {
+      thread_.monitor.report_failure(backend_, failure == CallFailure::kRefused);
     }
-    co_return failure;
+    return next;
   }
 
-  Task<void> call_for_one() {
-    const Errand::Load& load = current_.front()->load();
-    UpstreamCall call(thread_.upstream_resources(), backend_, deadline());
-    const CallFailure failure = co_await make_call(call, load.request->target, load.body());
-    if (failure != CallFailure::kNone) co_return fail(failure);
-    deliver_to_all(call);
+  Do unpack() {
+    parts_.reset();
+    if (call_->head().content_encoding.empty()) {
+      std::vector<std::size_t> sizes;
+      for (const Member member : group()) sizes.push_back(load(member).parts.prompt.size());
+      parts_ = thread_.list_reader.unpack(call_->body(), sizes);
+    }
+    return core_.on_unpacked(parts_.has_value());
   }
 
-  Task<void> call_for_many() {
-    std::vector<BodyParts> parts;
-    std::vector<std::size_t> sizes;
-    for (const Errand* member : current_) {
-      parts.push_back(member->load().parts);
-      sizes.push_back(parts.back().prompt.size());
+  void hand_out() {
+    const auto head = std::make_shared<const MergedHead>(call_->head());
+    for (std::size_t i = 0; i < group().size(); ++i) {
+      UnpackedAnswer& part = (*parts_)[i];
+      tell(group()[i], {CallFailure::kNone, head, std::move(part.body), part.exact_usage});
     }
-    const std::string body = pack(parts, !chat_);
-    const std::string_view target =
-        chat_ ? kChatBatchTarget : current_.front()->load().request->target;
-    UpstreamCall call(thread_.upstream_resources(), backend_, deadline());
-    const CallFailure failure = co_await make_call(call, target, std::string_view(body));
-    if (failure != CallFailure::kNone) co_return fail(failure);
-    const unsigned status = call.head().status;
-    if (is_about_one(status) && !tells_of_death(status, call.body())) co_return halve();
-    if (call.head().status != 200) co_return deliver_to_all(call);
-    std::optional<std::vector<UnpackedAnswer>> answers;
-    if (call.head().content_encoding.empty()) {
-      answers = thread_.list_reader.unpack(call.body(), sizes);
+    parts_.reset();
+  }
+
+  void share() {
+    const auto head = std::make_shared<const MergedHead>(call_->head());
+    for (const Member member : group()) {
+      tell(member, {CallFailure::kNone, head, std::string(call_->body())});
     }
-    if (!answers) {
-      spdlog::warn("a list answer of {} could not be taken apart; its members are sent alone",
-                   thread_.upstreams.endpoint(backend_)->name);
-      co_return scatter();
+  }
+
+  void fail() {
+    for (const Member member : group()) {
+      tell(member, {.failure = core_.failure(), .fault = fault_});
     }
-    const auto head = std::make_shared<const SharedHead>(call.head());
-    for (std::size_t i = 0; i < answers->size(); ++i) {
-      UnpackedAnswer& answer = (*answers)[i];
-      deliver(i, {CallFailure::kNone, head, std::move(answer.body), answer.exact_usage});
+  }
+
+  // Afterwards the member may be gone.
+  void tell(Member member, MergedAnswer answer) {
+    if (!core_.tell(member)) return;
+    members_[member]->fill(std::make_unique<const MergedAnswer>(std::move(answer)));
+  }
+
+  void look_for_members() {
+    for (Member member = 0; member < members_.size(); ++member) {
+      if (!core_.is_told(member) && members_[member]->has_left()) core_.on_left(member);
     }
-    current_.clear();
   }
 
   BackendId called() const override { return backend_; }
-  // Its members are asked anew, each by itself, if anybody else can be.
   void on_stuck() override {
-    if ((others_ & thread_.roster->ready()).empty() || call_ == nullptr) return;
-    stuck_ = true;
-    call_->abort();
+    if (calling_ && core_.on_stuck(thread_.roster->ready())) call_->abort();
   }
-
   // Those that share calls are answered soon.
   void on_recall(const Recall&) override {}
 
-  // Nobody left who wants an answer: then the engine need not go on.
   void on_expired() override {
-    if (call_ != nullptr && all_left(current_)) call_->abort();
+    look_for_members();
+    if (calling_ && !core_.is_wanted()) call_->abort();
     thread_.deadlines.set(*this, kLookForMembers);
-  }
-  static bool all_left(const Group& group) {
-    return std::ranges::all_of(
-        group, [](const Errand* member) { return member == nullptr || member->is_cancelled(); });
-  }
-
-  // Whether the engine may say no to all for the sake of one.
-  static bool is_about_one(unsigned status) {
-    return status == 400 || status == 413 || status == 422 || status == 500;
-  }
-
-  void deliver_to_all(const UpstreamCall& call) {
-    const auto head = std::make_shared<const SharedHead>(call.head());
-    for (std::size_t i = 0; i < current_.size(); ++i) {
-      deliver(i, {CallFailure::kNone, head, std::string(call.body())});
-    }
-    current_.clear();
-  }
-
-  // Finds out which.
-  void halve() {
-    thread_.metrics.split_calls.add();
-    const auto middle = current_.begin() + static_cast<std::ptrdiff_t>(current_.size() / 2);
-    groups_.emplace_back(middle, current_.end());
-    groups_.emplace_back(current_.begin(), middle);
-    current_.clear();
-  }
-
-  void scatter() {
-    thread_.metrics.mismatched_calls.add();
-    for (Errand* member : current_) groups_.push_back({member});
-    current_.clear();
-  }
-
-  // An engine that hangs would keep the next ones waiting as long.
-  void fail(CallFailure failure) {
-    const bool hangs =
-        failure == CallFailure::kStuck || (failure == CallFailure::kTimedOut &&
-                                           std::chrono::steady_clock::now() < soonest_deadline());
-    if (hangs) return give_up(failure);
-    fail_all(failure);
-  }
-
-  void fail_all(CallFailure failure) {
-    for (std::size_t i = 0; i < current_.size(); ++i)
-      deliver(i, {.failure = failure, .fault = fault_});
-    current_.clear();
-  }
-
-  void deliver(std::size_t member, SharedAnswer answer) {
-    // Cleared first: after fill() the errand may be gone.
-    Errand* errand = std::exchange(current_[member], nullptr);
-    if (errand != nullptr) {
-      errand->fill(std::make_unique<const SharedAnswer>(std::move(answer)));
-    }
-  }
-
-  TimePoint deadline() const { return thread_.attempt_deadline(soonest_deadline()); }
-
-  TimePoint soonest_deadline() const {
-    const auto soonest = std::ranges::min_element(
-        current_, {}, [](const Errand* member) { return member->deadline(); });
-    return (*soonest)->deadline();
   }
 
   IoThread& thread_;
   const BackendId backend_;
-  BackendSet others_;  // that could be asked
-  bool stuck_ = false;
   const bool chat_;
   const std::string id_prefix_;
-  std::vector<Group> groups_;     // still to be called, the next one last
-  Group current_;                 // being called; null where a member has its answer
-  UpstreamCall* call_ = nullptr;  // under way
+  const std::vector<Leg*> members_;  // those that have been told may be gone
+  MergeCore core_;
+  std::optional<UpstreamCall> call_;  // the last one
+  bool calling_ = false;
   unsigned calls_ = 0;
   AnswerFault fault_;  // of the last call, if it was a kBadAnswer
+  std::optional<std::vector<UnpackedAnswer>> parts_;
 };
 
 Task<void> run(std::unique_ptr<MergedCall> merged) {
@@ -253,12 +254,12 @@ Task<void> run(std::unique_ptr<MergedCall> merged) {
     spdlog::error("internal error in a merged call: {}", exception.what());
     failed = true;
   }
-  if (failed) merged->give_up(CallFailure::kAborted);
+  if (failed) merged->give_up();
 }
 
 }  // namespace
 
-void start_merged_call(IoThread& thread, Errand& leader) {
+void start_merged_call(IoThread& thread, Leg& leader) {
   asio::co_spawn(thread.io.get_executor(), run(std::make_unique<MergedCall>(thread, leader)),
                  asio::detached);
 }

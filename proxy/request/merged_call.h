@@ -1,7 +1,4 @@
-// proxy/request/merged_call.h - one call to a backend for several errands.
-//
-//   leader + followers ─▶ one list call ─▶ an answer for each
-//                          └─ refused? halves, then halves of these: only the guilty sees an error
+// proxy/request/merged_call.h - one call to a backend for several legs, as a MergeCore decides.
 //
 // The leader's thread makes the calls; it reads its followers' bytes where they are, and hands each
 // member its answer on the member's own thread.
@@ -9,13 +6,13 @@
 // Threading: confined to the leader's I/O thread.
 #pragma once
 
-#include "proxy/request/errand.h"
 #include "proxy/request/io_thread.h"
+#include "proxy/request/leg.h"
 
 namespace batchproxy {
 
 // Starts the call that `leader`'s verdict grants to it and its followers. Every member is filled
 // exactly once, whatever happens, and not touched afterwards.
-void start_merged_call(IoThread& thread, Errand& leader);
+void start_merged_call(IoThread& thread, Leg& leader);
 
 }  // namespace batchproxy

@@ -12,7 +12,7 @@
 #include "backends/json/list_codec.h"
 #include "batcher/routes.h"
 #include "batcher/ticket.h"
-#include "proxy/request/io_thread.h"
+#include "proxy/request/data_path_settings.h"
 #include "proxy/wire/client_request.h"
 
 namespace batchproxy {

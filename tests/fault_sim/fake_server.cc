@@ -82,6 +82,15 @@ ProbeResult FakeServer::probe() {
   return dice_.chance(2) ? ProbeResult::kSilent : ProbeResult::kOk;
 }
 
+// An engine that hangs counts no further.
+EngineSample FakeServer::sample() {
+  if (mood_ != Mood::kHangs) steps_ += dice_.below(20);
+  return {.running = static_cast<double>(std::min<std::size_t>(calls_.size(), 16)),
+          .waiting = static_cast<double>(dice_.below(4)),
+          .preemptions = 0,
+          .steps = steps_};
+}
+
 void FakeServer::crash(Duration away) {
   if (!listens_) return;
   time_.note("{} crashes with {} calls", name_, calls_.size());

@@ -8,6 +8,7 @@
 
 #include "backends/call/call_failure.h"
 #include "backends/health/health_tracker.h"
+#include "batcher/engine/room.h"
 #include "tests/fault_sim/virtual_time.h"
 
 namespace batchproxy::fault_sim {
@@ -54,6 +55,8 @@ class FakeServer {
   bool take(const ServerCall& call);
   void hang_up(const Caller* caller, std::uint64_t number);
   ProbeResult probe();
+  // What its metrics tell.
+  EngineSample sample();
 
   // All that it works on is lost; it is back after `away`.
   void crash(Duration away);
@@ -75,6 +78,7 @@ class FakeServer {
   bool immune_ = false;
   unsigned lives_ = 0;
   std::uint64_t last_id_ = 0;
+  std::uint64_t steps_ = 0;
   std::map<std::uint64_t, ServerCall> calls_;
 };
 

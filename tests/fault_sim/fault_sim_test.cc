@@ -42,10 +42,14 @@ TEST(FaultSim, EveryHistoryKeepsTheRules) {
   std::cout << seeds << " histories: " << sum.requests << " requests, " << sum.ok << " answered, "
             << sum.retried << " retries, " << sum.suspects << " alone, " << sum.cancelled
             << " left, " << sum.crashes << " crashes, " << sum.reloads << " reloads, " << sum.drains
-            << " drains\n";
+            << " drains, " << sum.beside << " asked beside, " << sum.merged << " merged calls, "
+            << sum.split << " halved\n";
   // The rules would hold in empty histories too.
   EXPECT_GT(sum.ok, 50 * seeds);
   EXPECT_GT(sum.retried, seeds);
+  EXPECT_GT(sum.beside, seeds / 20);
+  EXPECT_GT(sum.merged, seeds);
+  EXPECT_GT(sum.split, seeds / 2);
 }
 
 }  // namespace

@@ -61,6 +61,12 @@ void LaneOracle::on_submitted(const Ticket& ticket, unsigned deaths) {
   if (ticket.costs_budget && !ticket.verdict.refused) spend_retry();
 }
 
+void LaneOracle::on_turned_away(const Ticket& ticket, const Routes& routes) const {
+  require(ticket.verdict.refused == Errc::kUnknownModel && routes.complete &&
+              (routes.find(ticket.model) - ticket.never).empty(),
+          "a ticket is turned away that somebody serves");
+}
+
 void LaneOracle::on_cancelled(const Ticket& ticket) {
   require(waiting_.erase(&ticket) == 1, "a ticket was cancelled that does not wait");
   queued_ -= ticket.prompts;

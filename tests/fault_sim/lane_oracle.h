@@ -27,6 +27,8 @@ class LaneOracle {
   void on_set_options(const SchedulerOptions& options);
   void on_rerouted();
   void on_submitted(const Ticket& ticket, unsigned deaths);
+  // Came back instead: nobody serves it.
+  void on_turned_away(const Ticket& ticket, const Routes& routes) const;
   void on_cancelled(const Ticket& ticket);
   void on_completed(const Grant& grant, std::uint32_t prompts, const Ticket* ticket,
                     Outcome outcome, Duration pause);

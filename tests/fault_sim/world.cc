@@ -9,22 +9,24 @@
 #include <utility>
 #include <vector>
 
+#include "backends/health/backend_monitor.h"
 #include "backends/health/health_tracker.h"
 #include "backends/health/model_table.h"
 #include "backends/registry.h"
 #include "proxy/request/ticket_facts.h"
-#include "tests/fault_sim/dispatch_mirror.h"
+#include "tests/fault_sim/sim_request.h"
 
 namespace batchproxy::fault_sim {
 
 namespace {
 
-constexpr Duration kSettling = 150s;      // in which all must end once nothing goes wrong any more
-constexpr Duration kLastWords = 4s;       // in which all must end once it is cut short
-constexpr Duration kHealthTimeout = 10s;  // BackendMonitor::Intervals::patience
-constexpr Duration kPatience = 2s;        // of a probe, as in backends/health/backend_monitor.cc
-constexpr Duration kEager = 500ms;        // between probes while not ready, likewise
-constexpr std::size_t kServers = 6;       // that reloads choose from
+constexpr Duration kPatience = HealthTracker::kProbeTime;
+constexpr Duration kEager = HealthTracker::kEagerPause;
+const Duration kHealthTimeout = BackendMonitor::Intervals{}.patience;
+constexpr Duration kSettling = 150s;  // in which all must end once nothing goes wrong any more
+constexpr Duration kLastWords = 4s;   // in which all must end once it is cut short
+constexpr int kHanging = 1;           // the trouble that engines stand still
+constexpr std::size_t kServers = 6;   // that reloads choose from
 
 double seconds(Duration duration) {
   return std::chrono::duration<double>(duration).count();
@@ -58,7 +60,7 @@ class World {
 
   SchedulerOptions any_options();
   std::vector<BackendRecord> any_backends();
-  void everywhere(std::function<void(ThreadMirror&)> what);
+  void everywhere(std::function<void(SimThread&)> what);
 
   // Backends.
   void introduce(const BackendRecord& backend, bool is_new);
@@ -95,22 +97,22 @@ class World {
   VirtualTime time_;
   std::vector<std::unique_ptr<FakeServer>> servers_;
   std::vector<bool> serves_b_;
-  std::deque<ThreadMirror> threads_;
-  std::deque<DispatchMirror> requests_;  // outlive the lane, which links their tickets
+  std::deque<SimThread> threads_;
+  std::deque<SimRequest> requests_;  // outlive the lane, which links their tickets
   SchedulerOptions options_;
-  LaneMirror lane_;
+  SimLane lane_;
   PoisonList poison_;
   BackendRegistry registry_;
   std::map<BackendId, WatchedPtr> watched_;
 
   // Of this history.
-  bool storms_ = false, drains_ = false, reloads_ = false, looks_ = false;
+  bool storms_ = false, hangs_ = false, drains_ = false, reloads_ = false, looks_ = false;
   Duration active_{}, think_{}, health_interval_{}, attempt_timeout_{}, trouble_every_{};
   std::uint32_t poisons_ = 0, leavers_ = 0, hurried_ = 0;  // percent
   std::vector<int> troubles_;
   bool over_ = false;  // no new requests
   bool calm_ = false;
-  std::uint64_t numbers_ = 0, steps_ = 0;
+  std::uint64_t numbers_ = 0;
   Tally tally_;
 };
 
@@ -140,11 +142,20 @@ World::World(std::uint64_t seed, bool trace)
   for (int kind = 0; kind < 10; ++kind) {
     if (dice_.chance(35)) troubles_.push_back(kind);
   }
+  // Engines that stand still for long, while their metrics are looked at.
+  hangs_ = dice_.chance(25);
+  if (hangs_) {
+    looks_ = true;
+    troubles_.push_back(kHanging);
+    attempt_timeout_ = {};
+    options_.stuck_timeout = dice_.between(Duration(1s), Duration(3s));
+    lane_.set_options(options_);
+  }
   // Many requests, and errors from everyone: what the retry budget is for.
   if (storms_) troubles_ = {2, 3};
   const std::uint32_t threads = dice_.between(1u, 2u);
   for (std::uint32_t i = 0; i < threads; ++i) {
-    ThreadMirror& thread = threads_.emplace_back(time_, dice_, lane_.add_port());
+    SimThread& thread = threads_.emplace_back(time_, dice_, lane_.add_port());
     thread.attempt_timeout = attempt_timeout_;
     thread.holds_for_room = options_.policy != FlushPolicy::kOff;
     thread.poison = &poison_;
@@ -155,6 +166,14 @@ World::World(std::uint64_t seed, bool trace)
       thread.to_control.send([=, this] { look_at(id, tell); });
     };
   }
+  // DataPlane's.
+  lane_.on_stall = [this](const Stall& stall) {
+    if (!stall.stuck) return;
+    everywhere([stall](SimThread& thread) { tell_stuck(thread.in_flight, stall.backend); });
+  };
+  lane_.events().on_recall = [this](const Recall& recall) {
+    everywhere([recall](SimThread& thread) { tell_recall(thread.in_flight, recall); });
+  };
   time_.after_each([this] { check(); });
 }
 
@@ -169,6 +188,7 @@ SchedulerOptions World::any_options() {
   options.max_queue = dice_.chance(10) ? 150 : 100000;
   options.hold_timeout = dice_.between(Duration(500ms), Duration(30s));
   options.affinity = dice_.chance(70);
+  options.merge = dice_.chance(40) ? MergePolicy::kAlways : MergePolicy::kAuto;
   options.stuck_timeout =
       dice_.chance(30) ? Duration::zero() : dice_.between(Duration(1s), Duration(10s));
   return options;
@@ -189,8 +209,8 @@ std::vector<BackendRecord> World::any_backends() {
   return backends;
 }
 
-void World::everywhere(std::function<void(ThreadMirror&)> what) {
-  for (ThreadMirror& thread : threads_) {
+void World::everywhere(std::function<void(SimThread&)> what) {
+  for (SimThread& thread : threads_) {
     thread.lane.to_thread().send([&thread, what] { what(thread); });
   }
 }
@@ -226,12 +246,15 @@ Tally World::run() {
   }
   check_end();
   tally_.suspects = lane_.oracle().suspects();
-  for (const ThreadMirror& thread : threads_) {
+  for (const SimThread& thread : threads_) {
     tally_.requests += thread.metrics.received.get();
     tally_.ok += thread.metrics.finished[static_cast<std::size_t>(Finish::kOk)].get();
     tally_.cancelled +=
         thread.metrics.finished[static_cast<std::size_t>(Finish::kClientGone)].get();
     tally_.retried += thread.metrics.retried.get();
+    tally_.beside += thread.beside;
+    tally_.merged += thread.merged.size();
+    tally_.split += thread.metrics.split_calls.get();
   }
   return tally_;
 }
@@ -252,7 +275,7 @@ void World::reload(const std::vector<BackendRecord>& wanted) {
   for (const BackendId id : changes->removed) {
     time_.note("reload: backend {} goes", id);
     lane_.set_up(id, false);
-    everywhere([id](ThreadMirror& thread) { thread.ready.erase(id); });
+    everywhere([id](SimThread& thread) { thread.ready.erase(id); });
     Watched& gone = *watched_[id];  // BackendMonitor::remove()
     gone.tracker.on_unreachable();
     gone.retired = true;
@@ -284,7 +307,7 @@ void World::introduce(const BackendRecord& backend, bool is_new) {
   const BackendId id = backend.id();
   const auto named = [&](const auto& server) { return server->name() == backend.name(); };
   FakeServer* server = std::ranges::find_if(servers_, named)->get();
-  everywhere([id, server](ThreadMirror& thread) { thread.upstreams[id] = server; });
+  everywhere([id, server](SimThread& thread) { thread.upstreams[id] = server; });
   lane_.set_backend(id, {.max_num_seqs = backend.traits.max_num_seqs, .kv_tokens = 20000}, is_new);
 }
 
@@ -359,7 +382,7 @@ void World::tell_health(const Watched& watched) {
   const bool up = watched.tracker.health() == Health::kReady;
   const BackendId id = watched.id;
   lane_.set_up(id, up);
-  everywhere([id, up](ThreadMirror& thread) {
+  everywhere([id, up](SimThread& thread) {
     if (up) {
       thread.ready.insert(id);
     } else {
@@ -371,7 +394,7 @@ void World::tell_health(const Watched& watched) {
 // DataPlane::publish(), of who serves what.
 void World::set_models() {
   const ModelTablePtr models = registry_.roster()->models();
-  everywhere([models](ThreadMirror& thread) { thread.models = models; });
+  everywhere([models](SimThread& thread) { thread.models = models; });
   lane_.set_routes(make_routes(*models));
 }
 
@@ -380,12 +403,7 @@ void World::look_at_metrics() {
   for (const auto& [id, watched] : watched_) {
     if (watched->retired || watched->tracker.health() != Health::kReady) continue;
     std::optional<EngineSample> sample;
-    if (!dice_.chance(10)) {
-      sample = EngineSample{.running = static_cast<double>(dice_.below(16)),
-                            .waiting = static_cast<double>(dice_.below(4)),
-                            .preemptions = 0,
-                            .steps = steps_ += dice_.below(20)};
-    }
+    if (!dice_.chance(10)) sample = watched->server->sample();
     lane_.observe(id, sample);
   }
   time_.after(250ms, [this] { look_at_metrics(); });
@@ -425,15 +443,18 @@ Ask World::any_ask(std::uint64_t client) {
   } else {
     ask.streaming = dice_.chance(15);
   }
+  const bool patient = ask.timeout == Ask::kLong;
+  const bool one_prompt = ask.pieces == std::vector<std::uint32_t>{1};
+  ask.merges = patient && one_prompt && !ask.streaming && dice_.chance(60);
   if (dice_.chance(40)) ask.passage = dice_.below(3);
   return ask;
 }
 
 void World::send(Ask ask, std::function<void()> ended) {
-  ThreadMirror& thread = threads_[ask.client % threads_.size()];
+  SimThread& thread = threads_[ask.client % threads_.size()];
   const bool leaves = dice_.chance(leavers_);
-  DispatchMirror& request = requests_.emplace_back(thread, std::move(ask),
-                                                   [ended = std::move(ended)](Finish) { ended(); });
+  SimRequest& request = requests_.emplace_back(thread, std::move(ask),
+                                               [ended = std::move(ended)](Finish) { ended(); });
   time_.note("request {} for `{}` of client {}{}", request.ask().number, request.ask().model,
              request.ask().client, request.ask().marker == Marker::kPoison ? ", a poison" : "");
   request.serve();
@@ -459,7 +480,9 @@ void World::trouble() {
       FakeServer& moody = *each;
       time_.note("{}: mood {}", moody.name(), kind);
       moody.set_mood(kMoods[static_cast<std::size_t>(kind)]);
-      time_.after(pause(), [&moody] { moody.set_mood(Mood::kWell); });
+      const bool long_one = hangs_ && kind == kHanging;
+      const Duration lasts = long_one ? dice_.between(Duration(3s), Duration(25s)) : pause();
+      time_.after(lasts, [&moody] { moody.set_mood(Mood::kWell); });
     }
   } else if (kind < 9) {
     ++tally_.crashes;
@@ -494,16 +517,16 @@ void World::drain() {
   lane_.drain();
   time_.run_until(time_.now() + dice_.between(Duration(100ms), Duration(10s)));
   time_.note("cut short");
-  everywhere([](ThreadMirror& thread) { thread.shutting_down = true; });
+  everywhere([](SimThread& thread) { thread.shutting_down = true; });
   time_.run_until(time_.now() + 1ms);
-  for (DispatchMirror& request : requests_) request.cut_short();
+  for (SimRequest& request : requests_) request.cut_short();
   time_.run_until(time_.now() + kLastWords);
 }
 
 // --- checks -------------------------------------------------------------------------------------
 
 void World::check() const {
-  for (const ThreadMirror& thread : threads_) {
+  for (const SimThread& thread : threads_) {
     const ThreadMetrics& metrics = thread.metrics;
     std::uint64_t sum = metrics.queued.get() + metrics.inflight.get();
     for (const Count& finished : metrics.finished) sum += finished.get();
@@ -517,11 +540,11 @@ void World::check_holding() {
 }
 
 void World::check_end() const {
-  for (const DispatchMirror& request : requests_) {
+  for (const SimRequest& request : requests_) {
     if (request.is_finished()) continue;
     throw Violation(fmt::format("request {} has not ended", request.ask().number));
   }
-  for (const ThreadMirror& thread : threads_) {
+  for (const SimThread& thread : threads_) {
     const bool none = thread.metrics.queued.get() == 0 && thread.metrics.inflight.get() == 0;
     if (!none) throw Violation("requests are counted as under way at the end");
   }
@@ -544,6 +567,9 @@ void Tally::add(const Tally& other) {
   crashes += other.crashes;
   drains += other.drains;
   suspects += other.suspects;
+  beside += other.beside;
+  merged += other.merged;
+  split += other.split;
 }
 
 }  // namespace batchproxy::fault_sim

@@ -11,7 +11,7 @@ namespace batchproxy::fault_sim {
 // What happened, so that a test can see that the histories are not empty.
 struct Tally {
   std::uint64_t requests = 0, ok = 0, retried = 0, suspects = 0, cancelled = 0, crashes = 0,
-                reloads = 0, drains = 0;
+                reloads = 0, drains = 0, beside = 0, merged = 0, split = 0;
   void add(const Tally& other);
 };
 

@@ -14,7 +14,7 @@ def answer(body=b'{"choices":[{"text":"ok"}]}', status=b"200 OK", extra=b""):
 class ScriptedBackend:
     """Serves what the proxy asks of its own accord, and hands every other request to `script`.
 
-    page(path) -> the body of GET /openapi.json or /metrics, or None for 404. `health` is the status line's end.
+    page(path) -> the body of GET /openapi.json or /metrics, or None for 404. `health` is the status line's end, or None to leave who asks without an answer.
 
     script(number, request, connection) -> bytes to send, or None to close without a word. `number`
     counts the requests from 1; `connection` is how many requests this connection has carried. Also
@@ -46,6 +46,8 @@ class ScriptedBackend:
         with client:
             while request := self._read(client):
                 if request.startswith(b"GET /health"):
+                    if self.health is None:
+                        continue
                     client.sendall(answer(b"", self.health))
                     continue
                 if request.startswith(b"GET /v1/models"):

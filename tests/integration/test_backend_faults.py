@@ -3,6 +3,7 @@ import concurrent.futures
 import json
 import socket
 import threading
+import time
 
 import pytest
 from conftest import MODEL, call, wait_until
@@ -206,3 +207,32 @@ def test_a_client_that_leaves_after_a_large_body_is_noticed(start_proxy, backend
         wait_until(lambda: hanging.requests, "the request to arrive")
     wait_until(lambda: proxy.status()["requests"]["finished"]["client_gone"] == 1, "its leaving to be seen")
     over.set()
+
+
+def dies_and_falls_silent(start_proxy, backend):
+    """A proxy whose backend ends every request without a word, and from then on tells no health."""
+    def die(*_):
+        dying.health = None
+
+    dying = backend(die)
+    return start_proxy("--backend", dying.url, "--io-threads", "1").ready(1), dying
+
+
+def test_a_look_at_a_backend_does_not_outlast_the_requests_deadline(start_proxy, backend):
+    proxy, _ = dies_and_falls_silent(start_proxy, backend)
+    begun = time.monotonic()
+    response, text = call(proxy.url, "/v1/completions", BODY, {"x-stainless-read-timeout": "0.5"})
+    assert response.status == 502 and json.loads(text)["error"]["code"] == "backend_lost"
+    assert time.monotonic() - begun < 1.5, "a probe has two seconds"
+
+
+def test_a_client_that_leaves_during_a_look_is_let_go_at_once(start_proxy, backend):
+    proxy, dying = dies_and_falls_silent(start_proxy, backend)
+    host, port = proxy.address.split(":")
+    body = json.dumps(BODY).encode()
+    with socket.create_connection((host, int(port)), timeout=30) as client:
+        client.sendall(b"POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+        wait_until(lambda: dying.health is None, "the look to begin")
+        left = time.monotonic()
+    wait_until(lambda: proxy.status()["requests"]["finished"]["client_gone"] == 1, "its leaving to be seen")
+    assert time.monotonic() - left < 1.5, "a probe has two seconds"

@@ -1,5 +1,5 @@
-// tests/fault_sim/lane_mirror.h - LaneMirror and PortMirror: what Lane and LanePort
-// (batcher/lane.h) do with a Scheduler, in virtual time and under the eyes of a LaneOracle.
+// tests/fault_sim/sim_lane.h - SimLane and SimPort: drive a LaneCore (batcher/lane_core.h) in
+// virtual time, as Lane and LanePort do between threads, and under the eyes of a LaneOracle.
 //
 // Messages take their time, in both directions, as they do between threads: a cancel can cross a
 // verdict, and a backend can be granted that the control thread knows to be gone.
@@ -11,17 +11,17 @@
 #include <memory>
 #include <vector>
 
-#include "batcher/scheduler.h"
+#include "batcher/lane_core.h"
 #include "tests/fault_sim/lane_oracle.h"
 #include "tests/fault_sim/virtual_time.h"
 
 namespace batchproxy::fault_sim {
 
-class LaneMirror;
+class SimLane;
 
-class PortMirror {
+class SimPort {
  public:
-  PortMirror(LaneMirror& lane, std::uint32_t index, VirtualTime& time, Dice& dice);
+  SimPort(SimLane& lane, std::uint32_t index, VirtualTime& time, Dice& dice);
 
   // As LanePort's. `deaths`: of engines that had the request, for the oracle.
   void submit(Ticket& ticket, unsigned deaths);
@@ -33,33 +33,28 @@ class PortMirror {
   Channel& to_thread() { return to_thread_; }
 
  private:
-  friend class LaneMirror;
-  enum class Kind : std::uint8_t { kSubmit, kCancel, kComplete };
-  struct Message {
-    Kind kind = Kind::kSubmit;
-    Ticket* ticket = nullptr;
+  friend class SimLane;
+  // A message, and what only the oracle is told of it.
+  struct Sent {
+    LaneMessage message;
+    const Ticket* ticket = nullptr;
     unsigned deaths = 0;
-    Outcome outcome = Outcome::kUnknown;
-    std::uint32_t prompts = 0;
-    Grant grant{};
-    const Ticket* completed = nullptr;  // for the oracle only
-    Duration pause{};
   };
 
-  void send(Message message);
+  void send(const Sent& sent);
 
-  LaneMirror& lane_;
+  SimLane& lane_;
   const std::uint32_t index_;
   Channel to_lane_;
   Channel to_thread_;
-  std::vector<Message> outgoing_;
+  std::vector<Sent> outgoing_;
 };
 
-class LaneMirror {
+class SimLane {
  public:
-  LaneMirror(VirtualTime& time, Dice& dice, const SchedulerOptions& options);
+  SimLane(VirtualTime& time, Dice& dice, const SchedulerOptions& options);
 
-  PortMirror& add_port();
+  SimPort& add_port();
 
   // As Lane's.
   void set_backend(BackendId id, const BackendTraits& traits, bool is_new);
@@ -70,29 +65,33 @@ class LaneMirror {
   void drain();
 
   std::uint32_t inflight(BackendId id) const {
-    return id < scheduler_.backend_count() ? scheduler_.inflight(id) : 0;
+    return id < core_.scheduler().backend_count() ? core_.scheduler().inflight(id) : 0;
   }
   const LaneOracle& oracle() const { return oracle_; }
 
- private:
-  friend class PortMirror;
+  // As Lane::watch_stalls() and Lane::watch_recalls().
+  std::function<void(const Stall&)> on_stall;
+  LaneEvents& events() { return core_.events(); }
 
-  void handle(const PortMirror::Message& message);
-  void decide();
+ private:
+  friend class SimPort;
+
+  void handle(std::uint32_t port, const SimPort::Sent& sent);
   void tell_stalls();
+  void decide();
+  template <class Change>
+  void change(Change change);
   void arm_timer();
   void on_timer();
 
   VirtualTime& time_;
   Dice& dice_;
-  Scheduler scheduler_;
+  LaneCore core_;
   LaneOracle oracle_;
-  Routes routes_;
   Channel from_control_;
   TimePoint armed_ = TimePoint::max();
-  std::vector<std::unique_ptr<PortMirror>> ports_;
-  std::vector<Ticket*> decided_;
-  std::vector<std::vector<Ticket*>> by_port_;
+  std::vector<std::unique_ptr<SimPort>> ports_;
+  std::vector<Stall> stalls_;  // still to be told
   TimePoint last_wake_{};
   int idle_wakes_ = 0;  // of the timer, in which nothing was decided, at last_wake_
 };

@@ -1,5 +1,5 @@
-// tests/fault_sim/dispatch_mirror.h - DispatchMirror: what Dispatch (proxy/request/dispatch.cc)
-// does with a request: one errand, or one for each piece of a list, and one end.
+// tests/fault_sim/sim_request.h - SimRequest: does with a request what Dispatch does
+// (proxy/request/dispatch.cc): one job, or one for each piece of a list, and one end.
 //
 // Threading: test code, one thread.
 #pragma once
@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/fault_sim/errand_mirror.h"
+#include "tests/fault_sim/sim_job.h"
 
 namespace batchproxy::fault_sim {
 
@@ -23,35 +23,36 @@ struct Ask {
   Marker marker = Marker::kInnocent;
   std::string model;
   Duration timeout = kLong;
-  std::vector<std::uint32_t> pieces;  // prompts of each errand
+  std::vector<std::uint32_t> pieces;  // prompts of each job
   bool streaming = false;
+  bool merges = false;  // may share a call with others
   std::uint64_t client = 0;
   std::optional<std::uint32_t> passage;
 };
 
-class DispatchMirror {
+class SimRequest {
  public:
-  DispatchMirror(ThreadMirror& thread, Ask ask, std::function<void(Finish)> ended);
+  SimRequest(SimThread& thread, Ask ask, std::function<void(Finish)> ended);
 
   void serve();
   void on_client_gone();
-  void cut_short() { cancel_errands(); }
+  void cut_short() { cancel_jobs(); }
 
   bool is_finished() const { return finished_; }
   const Ask& ask() const { return ask_; }
 
  private:
-  void cancel_errands();
-  void on_done(ErrandMirror& errand, Errand::Ending outcome);
+  void cancel_jobs();
+  void on_done(SimJob& job, SimJob::Ending outcome);
   void check_unknown_model() const;
   void finish(Finish how);
 
-  ThreadMirror& thread_;
+  SimThread& thread_;
   const Ask ask_;
   const TimePoint arrival_;
   const std::function<void(Finish)> ended_;
   std::optional<RequestPhase> phase_;
-  std::deque<ErrandMirror> errands_;
+  std::deque<SimJob> jobs_;
   std::size_t left_ = 0;
   Finish verdict_ = Finish::kOk;
   bool list_failed_ = false, client_gone_ = false, cancelled_ = false, finished_ = false;
