@@ -23,7 +23,7 @@ std::string lower(std::string_view text) {
 
 std::optional<asio::ip::address> parse_address(std::string_view host) {
   boost::system::error_code problem;
-  const auto address = asio::ip::make_address(std::string(host), problem);
+  auto address = asio::ip::make_address(std::string(host), problem);
   if (problem) return std::nullopt;
   return address;
 }

@@ -293,7 +293,7 @@ int refuse_unknown(const CLI::App& app, const std::vector<Flag>& given) {
   // What is nearly right, and flags: one that nobody knows leaves its value over, too.
   std::vector<std::string> told;
   std::ranges::copy_if(unknown, std::back_inserter(told), [&](const std::string& word) {
-    return is_flag(word) || hint_for(word) != "";
+    return is_flag(word) || !hint_for(word).empty();
   });
   if (told.empty()) told.push_back(unknown.front());
   for (const std::string& word : told) {
