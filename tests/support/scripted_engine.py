@@ -1,36 +1,64 @@
-"""A backend that does exactly what a test tells it, connection by connection."""
+"""An engine inside of the test, which does exactly what the test tells it, byte by byte, on each connection."""
+import json
 import re
 import socket
 import threading
 
-MODELS = b'{"object":"list","data":[{"id":"m","object":"model"}]}'
+from .wire import MODELS, answer, page
+
+ANY = "*"  # the path of a page for every path that has none of its own
+HEALTH, LIST = "/health", "/v1/models"  # pages that it has unless `pages` has others
 
 
-def answer(body=b'{"choices":[{"text":"ok"}]}', status=b"200 OK", extra=b""):
-    return (b"HTTP/1.1 " + status + b"\r\ncontent-type: application/json\r\n" + extra
-            + b"content-length: %d\r\n\r\n" % len(body) + body)
+class ScriptedEngine:
+    """Has the pages that it is given, and hands every other request to `script`.
 
-
-class ScriptedBackend:
-    """Serves what the proxy asks of its own accord, and hands every other request to `script`.
-
-    page(path) -> the body of GET /openapi.json or /metrics, or None for 404. `health` is the status line's end.
+    pages: path -> the body of GET path; or (status, body); or None, which is 404; or a function that returns one of
+    these. Without any it has HEALTH, as `health` says (the end of a status line), LIST, as `models` says, and neither
+    /openapi.json nor /metrics. With a `key`, whoever does not show it gets 401 and the `refusal`, except on open_pages.
 
     script(number, request, connection) -> bytes to send, or None to close without a word. `number`
     counts the requests from 1; `connection` is how many requests this connection has carried. Also
     a list of steps: bytes, each sent in a packet of its own; a callable, which is waited for; None,
-    which closes. `carriers` says which connection each of `requests` came over."""
+    which closes. `carriers` says which connection each of `requests` came over; `asked` is the paths of its pages."""
 
-    def __init__(self, script, page=lambda path: None, address=("127.0.0.1", 0)):
-        self.script, self.page = script, page
+    def __init__(self, script, pages=(), address=("127.0.0.1", 0), key=None, open_pages=(), refusal="{}"):
+        self.script = script
+        self.pages = {"/openapi.json": None, "/metrics": None, **dict(pages)}
+        self.key, self.open_pages, self.refusal = key, open_pages, refusal
         self.models = MODELS  # what it says it serves
-        self.requests, self.carriers = [], []
+        self.requests, self.carriers, self.asked = [], [], []
         self.health = b"200 OK"
         self._lock = threading.Lock()
         self._listener = socket.create_server(address)
         self.port = self._listener.getsockname()[1]
         self.url = "http://%s:%d" % self._listener.getsockname()
         threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def served(self):
+        """The paths of `requests`."""
+        return [path_of(request) for request in self.requests]
+
+    def _page(self, path):
+        """What GET `path` is answered; None: the script is to answer it."""
+        if path not in self.pages and ANY not in self.pages:
+            if path.startswith(HEALTH):
+                return answer(b"", self.health)
+            return answer(self.models) if path.startswith(LIST) else None
+        found = self.pages.get(path, self.pages.get(ANY))
+        if callable(found):
+            found = found()
+        if found is None:
+            return answer(b"", b"404 Not Found")
+        return page(*found) if isinstance(found, tuple) else answer(found)
+
+    def _refused(self, request):
+        """The answer to a request without the key, if it needs it."""
+        if self.key is None or path_of(request) in self.open_pages:
+            return None
+        shown = re.search(rb"(?i)\r\nauthorization: *([^\r]+)", request.partition(b"\r\n\r\n")[0])
+        return None if shown and shown[1] == f"Bearer {self.key}".encode() else page(401, self.refusal)
 
     def _accept(self):
         while True:
@@ -45,22 +73,16 @@ class ScriptedBackend:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with client:
             while request := self._read(client):
-                if request.startswith(b"GET /health"):
-                    client.sendall(answer(b"", self.health))
-                    continue
-                if request.startswith(b"GET /v1/models"):
-                    client.sendall(answer(self.models))
-                    continue
-                if request.startswith((b"GET /openapi.json", b"GET /metrics")):
-                    found = self.page(request.split()[1].decode())
-                    client.sendall(answer(b"", b"404 Not Found") if found is None else answer(found))
+                if request.startswith(b"GET ") and (found := self._page(path_of(request))):
+                    self.asked.append(path_of(request))
+                    client.sendall(self._refused(request) or found)
                     continue
                 carried += 1
                 with self._lock:
                     self.requests.append(request)
                     self.carriers.append(client)
                     number = len(self.requests)
-                reply = self.script(number, request, carried)
+                reply = self._refused(request) or self.script(number, request, carried)
                 if isinstance(reply, list):
                     if not self._play(client, reply):
                         return
@@ -111,3 +133,12 @@ class ScriptedBackend:
         if self._listener.fileno() >= 0:
             self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread in accept()
             self._listener.close()
+
+
+def path_of(request):
+    return request.split(b" ", 2)[1].decode()
+
+
+def model_list(*names):
+    """The page of these names."""
+    return 200, json.dumps({"object": "list", "data": [{"id": name, "object": "model"} for name in names]})
