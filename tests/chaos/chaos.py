@@ -7,6 +7,8 @@ import random
 import signal
 import time
 
+from tests.support.engine_process import running_engines
+
 from . import harness
 
 LONGEST = {"kill": 3, "hang": 4, "stall": 4}  # seconds; others 2
@@ -119,11 +121,11 @@ def main():
 
 def play(arguments, seed, folder, report):
     config = folder / "config.yaml"
-    with harness.running_backends(4, folder, latency=arguments.latency, slots=arguments.slots) as backends:
+    with running_engines(4, folder, latency=arguments.latency, slots=arguments.slots) as backends:
         harness.write_config(config, arguments.binary, backends, harness.settings_of(
             arguments, merge=arguments.merge, attempt_timeout=2, request_timeout=60, health_interval=0.2, stuck_timeout=1))
         with harness.running_proxy(report, arguments.binary, config, folder, len(backends)) as proxy:
-            before, files = harness.metrics(proxy), harness.open_files(proxy.process.pid)
+            before, files = proxy.metrics(), harness.open_files(proxy.process.pid)
             tally, seconds, all_lied = asyncio.run(run(arguments, proxy, backends, seed))
             harness.print_tally(tally, seconds)
             print("\nchecks")

@@ -8,7 +8,7 @@ import random
 import socket
 import struct
 
-from .fake_backend import MODEL, text_of, usage_of
+from tests.support.failing_engine import MODEL, text_of, usage_of
 
 
 # --- connections ---------------------------------------------------------------------------------

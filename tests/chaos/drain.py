@@ -13,6 +13,8 @@ import re
 import signal
 import time
 
+from tests.support.engine_process import running_engines
+
 from . import client, harness
 from .client import Lost, Request
 
@@ -162,7 +164,7 @@ def play(arguments, seed, folder, report):
     failures, seen = collections.Counter(), collections.Counter()
     slowest, codes = 0.0, collections.Counter()
     config = folder / "config.yaml"
-    with harness.running_backends(2, folder, latency=0.01, slots=256) as backends:
+    with running_engines(2, folder, latency=0.01, slots=256) as backends:
         harness.write_config(config, arguments.binary, backends, harness.settings_of(
             arguments, drain_timeout=arguments.drain_timeout, health_interval=0.2))
         for index in range(arguments.repeats):

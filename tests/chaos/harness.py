@@ -10,106 +10,21 @@ import pathlib
 import random
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 
-from .client import HARMLESS, Lost, connect, finish_of, judge, make_request
-from .fake_backend import text_of
+from tests.support.asking import labelled
+from tests.support.builds import PROXY
+from tests.support.failing_engine import text_of
+from tests.support.proxy import Proxy
+from tests.support.waiting import wait_until
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "integration"))
-import conftest as support  # noqa: E402  (the integration tests' helpers)
+from .client import HARMLESS, Lost, connect, finish_of, judge, make_request
 
 CLIENT_PATIENCE = 95.0  # seconds; what takes longer counts as never answered
 MAX_DEATHS = 3  # of engines, through one prompt
-
-
-# --- backends ------------------------------------------------------------------------------------
-
-class Backend:
-    """A fake backend that keeps its port while it is dead.
-
-    The port stays bound here without listening, so nobody else gets it, and a proxy that connects to
-    it from the same range of ports cannot meet itself."""
-
-    def __init__(self, index, folder, latency=0.02, slots=64):
-        self.folder, self.latency, self.slots = folder, latency, slots
-        self.reserve = socket.socket()
-        self.reserve.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.reserve.bind(("127.0.0.1", 0))
-        self.port = self.reserve.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.journal = folder / f"journal-{index}.txt"
-        self.log = folder / f"backend-{index}.txt"
-        self.process, self.wanted = None, False
-
-    def start(self):
-        self.wanted = True
-        with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.chaos.fake_backend", "--port", str(self.port), "--journal",
-                 str(self.journal), "--latency", str(self.latency), "--slots", str(self.slots)],
-                cwd=ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-
-    def running(self):
-        return self.process is not None and self.process.poll() is None
-
-    def signal(self, number):
-        if self.running():
-            self.process.send_signal(number)
-
-    def kill(self):
-        self.wanted = False
-        if self.process:
-            self.process.kill()
-            self.process.wait()
-
-    def listening(self):
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
-            return True
-        return False
-
-    async def fault(self, mode, seconds):
-        """Asks it to misbehave; true if it heard."""
-        body = json.dumps({"mode": mode, "for": seconds}).encode()
-        try:
-            async with asyncio.timeout(1):
-                reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-                writer.write(b"POST /fault HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
-                heard = await reader.read(12)
-                writer.close()
-                return heard.endswith(b"200")
-        except (OSError, TimeoutError):
-            return False
-
-    def close(self):
-        self.kill()
-        self.reserve.close()
-
-    def events(self):
-        """(time, what, call, rest) of the journal; the last line of a killed backend may be cut."""
-        if self.journal.exists():
-            for line in self.journal.read_text().splitlines():
-                parts = line.split(" ", 3)
-                if len(parts) >= 3:
-                    yield parts[0], parts[1], parts[2], parts[3] if len(parts) > 3 else ""
-
-
-@contextlib.contextmanager
-def running_backends(count, folder, **how):
-    backends = [Backend(i, folder, **how) for i in range(count)]
-    try:
-        for backend in backends:
-            backend.start()
-        for backend in backends:
-            support.wait_until(backend.listening, f"backend at {backend.url}")
-        yield backends
-    finally:
-        for backend in backends:
-            backend.close()
 
 
 async def revive(backends, rng):
@@ -149,8 +64,7 @@ def write_config(path, binary, backends, keys, worker=None):
 
 
 def start_proxy(binary, config, folder, backends):
-    support.PROXY = binary
-    return support.Proxy(["--config", config], folder).ready(backends)
+    return Proxy(["--config", config], folder, program=binary).ready(backends)
 
 
 @contextlib.contextmanager
@@ -165,23 +79,6 @@ def running_proxy(report, binary, config, folder, backends):
         if report.failures:
             words = [line for line in proxy.lines + proxy.errors if " answers/s" not in line and "/s  " not in line]
             print("\nthe proxy's last words:", *words[-15:], sep="\n  ")
-
-
-def metrics(proxy):
-    """{name or name{labels}: value} of /metrics."""
-    _, text = support.call(proxy.admin, "/metrics")
-    samples = {}
-    for line in text.decode().splitlines():
-        if line and not line.startswith("#"):
-            name, _, value = line.rpartition(" ")
-            samples[name] = float(value)
-    return samples
-
-
-def labelled(samples, name):
-    """{label value: sample} of a metric with one label."""
-    found = ((re.fullmatch(re.escape(name) + r'\{\w+="([^"]*)"\}', key), value) for key, value in samples.items())
-    return {match[1]: value for match, value in found if match}
 
 
 def open_files(pid):
@@ -379,12 +276,12 @@ def print_tally(tally, seconds):
 def settle(proxy):
     """The samples once nothing is queued or in flight, or those after the patience of a request."""
     def still():
-        now = metrics(proxy)
+        now = proxy.metrics()
         return now if now["batchproxy_requests_queued"] == now["batchproxy_requests_inflight"] == 0 else None
     try:
-        return support.wait_until(still, "rest", CLIENT_PATIENCE)
+        return wait_until(still, "rest", CLIENT_PATIENCE)
     except AssertionError:
-        return metrics(proxy)
+        return proxy.metrics()
 
 
 def check_answers(report, tally):
@@ -441,7 +338,7 @@ def check_files(report, proxy, base):
     def back():
         return abs(open_files(proxy.process.pid) - base) <= 2
     with contextlib.suppress(AssertionError):
-        support.wait_until(back, "file descriptors", 20)
+        wait_until(back, "file descriptors", 20)
     report.check(back(), "file descriptors are back", f"{base} -> {open_files(proxy.process.pid)}")
 
 
@@ -484,7 +381,7 @@ def stop_proxy(report, proxy):
 def parser_of(description):
     """With the options that all programs have."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--binary", type=lambda path: pathlib.Path(path).resolve(), default=support.PROXY,
+    parser.add_argument("--binary", type=lambda path: pathlib.Path(path).resolve(), default=PROXY,
                         help="the batchproxy to test")
     parser.add_argument("--seed", type=int, default=None, help="of all that is random; printed")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",

@@ -13,6 +13,8 @@ import signal
 import statistics
 import time
 
+from tests.support.engine_process import running_engines
+
 from . import harness
 
 BATCH_SIZES = [8, 16, 32]
@@ -82,7 +84,7 @@ class Soak:
             await asyncio.sleep(self.arguments.sample_every)
             pid, tally = self.proxy.process.pid, load.tally
             try:
-                counts = await asyncio.to_thread(harness.metrics, self.proxy)
+                counts = await asyncio.to_thread(self.proxy.metrics)
                 connections = sum(counts[f'batchproxy_connections{{state="{state}"}}'] for state in ("idle", "active"))
                 sample = Sample(time.monotonic() - self.begun, harness.resident_kib(pid), harness.open_files(pid),
                                 round(connections), len(self.named))
@@ -136,10 +138,10 @@ def settings(arguments):
 
 def play(arguments, seed, folder, report):
     config = folder / "config.yaml"
-    with harness.running_backends(5, folder) as backends:
+    with running_engines(5, folder) as backends:
         harness.write_config(config, arguments.binary, backends[:4], settings(arguments))
         with harness.running_proxy(report, arguments.binary, config, folder, 4) as proxy:
-            before, files = harness.metrics(proxy), harness.open_files(proxy.process.pid)
+            before, files = proxy.metrics(), harness.open_files(proxy.process.pid)
             soak = Soak(arguments, proxy, backends, config, random.Random(seed))
             tally, seconds = asyncio.run(soak.run(seed))
             harness.print_tally(tally, seconds)

@@ -1,19 +1,15 @@
-"""Short runs of the chaos harness; BATCHPROXY_FULL=1 makes them the full ones. See README.md."""
+"""Short runs of the chaos harness, and the full ones as parts of `scripts/test --full`. See README.md."""
 import json
 import os
-import pathlib
 import subprocess
 import sys
 
 import pytest
 
-from . import client, harness
-from .fake_backend import text_of, usage_of
+from tests.support.builds import BUILD, ROOT, is_sanitized
+from tests.support.failing_engine import text_of, usage_of
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-FULL = os.environ.get("BATCHPROXY_FULL") == "1"
-full = pytest.mark.skipif(not FULL, reason="takes minutes: BATCHPROXY_FULL=1 runs it")
-BUILD = pathlib.Path(os.environ.get("BATCHPROXY_BUILD", ROOT / "build" / "release")).resolve()
+from . import client, harness
 
 
 def run(program, *flags, patience=120):
@@ -40,15 +36,22 @@ def test_two_drains():
     run("drain", "--repeats", 2)
 
 
-@full
+@pytest.mark.full("chaos")
 @pytest.mark.parametrize("flags", [[], ["--merge", "always"], ["--sigstop"]], ids=["default", "merged", "stopped"])
 def test_two_minutes_of_chaos(flags):
     run("chaos", *flags, patience=600)
 
 
-@full
+@pytest.mark.full("drain")
 def test_twenty_drains():
     run("drain", "--repeats", 20, patience=600)
+
+
+@pytest.mark.full("soak")
+def test_twenty_minutes_of_soaking():
+    if is_sanitized():
+        pytest.skip("a sanitizer keeps memory for itself")
+    run("soak", patience=1800)
 
 
 # --- the client itself: it sees what it is there to see ---------------------------------------------

@@ -4,8 +4,11 @@ import json
 import threading
 
 import pytest
-from conftest import DEADLINE, MODEL, call, complete, wait_until
-from scripted_backend import ScriptedBackend, answer
+
+from tests.support.asking import MODEL, call, complete
+from tests.support.scripted_engine import ScriptedEngine
+from tests.support.waiting import DEADLINE, wait_until
+from tests.support.wire import answer
 
 LOAD, UNLOAD = "/v1/load_lora_adapter", "/v1/unload_lora_adapter"
 ORDER = {"lora_name": "sql", "lora_path": "/adapters/sql"}
@@ -43,7 +46,7 @@ def scripted(start_proxy):
     backends = []
 
     def start(*scripts):
-        ours = [ScriptedBackend(script) for script in scripts]
+        ours = [ScriptedEngine(script) for script in scripts]
         backends.extend(ours)
         proxy = start_proxy(*(flag for one in ours for flag in ("--backend", one.url))).ready(len(ours))
         proxy.backends = ours
@@ -148,7 +151,7 @@ def test_engines_get_the_body_as_it_is_and_their_own_key(start_proxy, tmp_path):
         backend.models = LISTED
         return answer(b"Success")
 
-    backend = ScriptedBackend(script)
+    backend = ScriptedEngine(script)
     config = tmp_path / "proxy.yaml"
     config.write_text(json.dumps({"batchproxy": {"backends": [{"url": backend.url, "api_key": "theirs"}]}}))
     proxy = start_proxy("--config", config).ready(1)

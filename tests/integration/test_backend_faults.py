@@ -6,23 +6,12 @@ import threading
 import time
 
 import pytest
-from conftest import MODEL, call, wait_until
-from scripted_backend import ScriptedBackend, answer
+
+from tests.support.asking import MODEL, call
+from tests.support.waiting import wait_until
+from tests.support.wire import answer
 
 BODY = {"model": "m", "prompt": "p"}
-
-
-@pytest.fixture
-def backend():
-    made = []
-
-    def make(script):
-        made.append(ScriptedBackend(script))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
 
 
 def ask(proxy):
@@ -30,9 +19,9 @@ def ask(proxy):
     return response, json.loads(text)
 
 
-def test_a_kept_connection_that_the_server_had_closed_is_replaced_unseen(start_proxy, backend):
+def test_a_kept_connection_that_the_server_had_closed_is_replaced_unseen(start_proxy, scripted):
     # Closes as its second request arrives: what uvicorn does when an idle time-out races with us.
-    racy = backend(lambda number, request, carried: answer() if carried == 1 else None)
+    racy = scripted(lambda number, request, carried: answer() if carried == 1 else None)
     proxy = start_proxy("--backend", racy.url, "--io-threads", "1").ready(1)
     for _ in range(5):
         response, _ = ask(proxy)
@@ -40,9 +29,9 @@ def test_a_kept_connection_that_the_server_had_closed_is_replaced_unseen(start_p
         assert response.headers["x-batchproxy-attempts"] == "1"
 
 
-def test_a_request_that_dies_unanswered_is_retried_once_on_another_backend(start_proxy, backend):
-    dying = backend(lambda *_: None)
-    healthy = backend(lambda *_: answer())
+def test_a_request_that_dies_unanswered_is_retried_once_on_another_backend(start_proxy, scripted):
+    dying = scripted(lambda *_: None)
+    healthy = scripted(lambda *_: answer())
     proxy = start_proxy("--backend", dying.url, "--backend", healthy.url).ready(2)
     attempts = set()
     for _ in range(6):
@@ -54,15 +43,15 @@ def test_a_request_that_dies_unanswered_is_retried_once_on_another_backend(start
     assert proxy.status()["requests"]["retried"] == len(dying.requests)
 
 
-def test_with_one_backend_it_is_retried_once_on_a_fresh_connection(start_proxy, backend):
-    flaky = backend(lambda number, *_: answer() if number % 2 == 0 else None)
+def test_with_one_backend_it_is_retried_once_on_a_fresh_connection(start_proxy, scripted):
+    flaky = scripted(lambda number, *_: answer() if number % 2 == 0 else None)
     proxy = start_proxy("--backend", flaky.url).ready(1)
     response, _ = ask(proxy)
     assert response.status == 200 and response.headers["x-batchproxy-attempts"] == "2"
 
 
-def test_a_request_that_is_lost_three_times_is_answered_502(start_proxy, backend):
-    dying = backend(lambda *_: None)
+def test_a_request_that_is_lost_three_times_is_answered_502(start_proxy, scripted):
+    dying = scripted(lambda *_: None)
     proxy = start_proxy("--backend", dying.url).ready(1)
     response, body = ask(proxy)
     assert response.status == 502 and body["error"]["code"] == "backend_lost"
@@ -79,37 +68,37 @@ def test_a_request_that_is_lost_three_times_is_answered_502(start_proxy, backend
     (answer(b"", b"500 Internal Server Error"), "bad_backend_response"),
     (b"HTTP/1.1 100 Continue\r\n\r\n" * 9, "bad_backend_response"),
 ])
-def test_an_answer_that_is_none_is_never_passed_on(start_proxy, backend, reply, code):
-    broken = backend(lambda *_: reply)
+def test_an_answer_that_is_none_is_never_passed_on(start_proxy, scripted, reply, code):
+    broken = scripted(lambda *_: reply)
     proxy = start_proxy("--backend", broken.url).ready(1)
     response, body = ask(proxy)
     assert response.status == 502 and body["error"]["code"] == code
 
 
-def test_an_answer_that_is_cut_short_is_asked_for_again(start_proxy, backend):
+def test_an_answer_that_is_cut_short_is_asked_for_again(start_proxy, scripted):
     cut = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\nconnection: close\r\n\r\nshort"
-    flaky = backend(lambda number, *_: cut if number == 1 else answer())
+    flaky = scripted(lambda number, *_: cut if number == 1 else answer())
     proxy = start_proxy("--backend", flaky.url).ready(1)
     response, _ = ask(proxy)
     assert response.status == 200 and response.headers["x-batchproxy-attempts"] == "2"
 
 
-def test_bytes_after_an_answer_do_not_become_the_next_one(start_proxy, backend):
-    poisonous = backend(lambda *_: answer(b'{"n":1}') + answer(b'{"evil":1}'))
+def test_bytes_after_an_answer_do_not_become_the_next_one(start_proxy, scripted):
+    poisonous = scripted(lambda *_: answer(b'{"n":1}') + answer(b'{"evil":1}'))
     proxy = start_proxy("--backend", poisonous.url, "--io-threads", "1").ready(1)
     for _ in range(4):
         assert ask(proxy)[1] == {"n": 1}
 
 
-def test_interim_answers_are_skipped(start_proxy, backend):
-    polite = backend(lambda *_: b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n" + answer())
+def test_interim_answers_are_skipped(start_proxy, scripted):
+    polite = scripted(lambda *_: b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n" + answer())
     proxy = start_proxy("--backend", polite.url).ready(1)
     assert ask(proxy)[0].status == 200
 
 
-def test_a_stream_that_breaks_ends_with_an_error_event_and_without_done(start_proxy, backend):
+def test_a_stream_that_breaks_ends_with_an_error_event_and_without_done(start_proxy, scripted):
     head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n"
-    broken = backend(lambda *_: head + b"9\r\ndata: 1\n\n\r\n" + b"9\r\nda")
+    broken = scripted(lambda *_: head + b"9\r\ndata: 1\n\n\r\n" + b"9\r\nda")
     proxy = start_proxy("--backend", broken.url).ready(1)
     host, port = proxy.address.split(":")
     body = json.dumps({**BODY, "stream": True}).encode()
@@ -127,10 +116,10 @@ def test_a_stream_that_breaks_ends_with_an_error_event_and_without_done(start_pr
     ("request_timeout: 0.3", {}),
     ("request_timeout: 600", {"x-stainless-read-timeout": "0.3"}),
 ])
-def test_a_backend_that_hangs_is_answered_504_in_the_clients_time(start_proxy, backend, tmp_path,
+def test_a_backend_that_hangs_is_answered_504_in_the_clients_time(start_proxy, scripted, tmp_path,
                                                                   config, headers):
     over = threading.Event()
-    hanging = backend(lambda *_: over.wait(60) and None)
+    hanging = scripted(lambda *_: over.wait(60) and None)
     (tmp_path / "c.yaml").write_text(f"batchproxy: {{{config}, backends: ['{hanging.url}']}}\n")
     proxy = start_proxy("--config", tmp_path / "c.yaml").ready(1)
     response, text = call(proxy.url, "/v1/completions", BODY, headers)
@@ -146,8 +135,8 @@ def test_a_stream_may_take_longer_than_the_clients_read_timeout(start_proxy, sta
     assert response.status == 200 and text.endswith(b"data: [DONE]\n\n")
 
 
-def test_a_body_never_becomes_a_second_request(start_proxy, backend):
-    seen = backend(lambda *_: answer())
+def test_a_body_never_becomes_a_second_request(start_proxy, scripted):
+    seen = scripted(lambda *_: answer())
     proxy = start_proxy("--backend", seen.url, "--io-threads", "1").ready(1)
     evil = b"GET /evil HTTP/1.1\r\nHost: x\r\n\r\n"
     call(proxy.url, "/tokenizer_info", evil, {"Content-Encoding": "gzip"}, method="GET")
@@ -155,8 +144,8 @@ def test_a_body_never_becomes_a_second_request(start_proxy, backend):
     assert [request.split()[1] for request in seen.requests] == [b"/tokenizer_info"] * 2
 
 
-def test_503_with_retry_after_when_nothing_is_up(start_proxy, backend, tmp_path):
-    gone = backend(lambda *_: answer())
+def test_503_with_retry_after_when_nothing_is_up(start_proxy, scripted, tmp_path):
+    gone = scripted(lambda *_: answer())
     (tmp_path / "c.yaml").write_text(f"batchproxy: {{hold_timeout: 0, backends: ['{gone.url}']}}\n")
     proxy = start_proxy("--config", tmp_path / "c.yaml").ready(1)
     gone.close()
@@ -181,8 +170,8 @@ def test_a_backend_that_was_down_at_the_start_is_used_once_it_comes_up(start_pro
         assert early.result()[0].status == 200
 
 
-def test_a_backend_with_a_key_gets_its_own_and_one_without_the_clients(start_proxy, backend, tmp_path):
-    keyed = backend(lambda *_: answer())
+def test_a_backend_with_a_key_gets_its_own_and_one_without_the_clients(start_proxy, scripted, tmp_path):
+    keyed = scripted(lambda *_: answer())
     (tmp_path / "c.yaml").write_text(
         f"batchproxy: {{backends: [{{url: '{keyed.url}', api_key: secret-of-backend}}]}}\n")
     proxy = start_proxy("--config", tmp_path / "c.yaml").ready(1)
@@ -190,15 +179,15 @@ def test_a_backend_with_a_key_gets_its_own_and_one_without_the_clients(start_pro
     assert b"authorization: Bearer secret-of-backend" in keyed.requests[0]
     assert b"of-client" not in keyed.requests[0] and b"c=1" not in keyed.requests[0]
 
-    plain = backend(lambda *_: answer())
+    plain = scripted(lambda *_: answer())
     proxy = start_proxy("--backend", plain.url).ready(1)
     call(proxy.url, "/v1/completions", BODY, {"Authorization": "Bearer of-client"})
     assert b"authorization: Bearer of-client" in plain.requests[0]
 
 
-def test_a_client_that_leaves_after_a_large_body_is_noticed(start_proxy, backend):
+def test_a_client_that_leaves_after_a_large_body_is_noticed(start_proxy, scripted):
     over = threading.Event()
-    hanging = backend(lambda *_: over.wait(60) and None)
+    hanging = scripted(lambda *_: over.wait(60) and None)
     proxy = start_proxy("--backend", hanging.url, "--io-threads", "1").ready(1)
     host, port = proxy.address.split(":")
     body = json.dumps({**BODY, "prompt": "x" * 200_000}).encode()
@@ -209,25 +198,25 @@ def test_a_client_that_leaves_after_a_large_body_is_noticed(start_proxy, backend
     over.set()
 
 
-def dies_and_falls_silent(start_proxy, backend):
+def dies_and_falls_silent(start_proxy, scripted):
     """A proxy whose backend ends every request without a word, and from then on tells no health."""
     def die(*_):
         dying.health = None
 
-    dying = backend(die)
+    dying = scripted(die)
     return start_proxy("--backend", dying.url, "--io-threads", "1").ready(1), dying
 
 
-def test_a_look_at_a_backend_does_not_outlast_the_requests_deadline(start_proxy, backend):
-    proxy, _ = dies_and_falls_silent(start_proxy, backend)
+def test_a_look_at_a_backend_does_not_outlast_the_requests_deadline(start_proxy, scripted):
+    proxy, _ = dies_and_falls_silent(start_proxy, scripted)
     begun = time.monotonic()
     response, text = call(proxy.url, "/v1/completions", BODY, {"x-stainless-read-timeout": "0.5"})
     assert response.status == 502 and json.loads(text)["error"]["code"] == "backend_lost"
     assert time.monotonic() - begun < 1.5, "a probe has two seconds"
 
 
-def test_a_client_that_leaves_during_a_look_is_let_go_at_once(start_proxy, backend):
-    proxy, dying = dies_and_falls_silent(start_proxy, backend)
+def test_a_client_that_leaves_during_a_look_is_let_go_at_once(start_proxy, scripted):
+    proxy, dying = dies_and_falls_silent(start_proxy, scripted)
     host, port = proxy.address.split(":")
     body = json.dumps(BODY).encode()
     with socket.create_connection((host, int(port)), timeout=30) as client:

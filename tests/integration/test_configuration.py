@@ -9,7 +9,12 @@ import socket
 import subprocess
 
 import pytest
-from conftest import BENCH, MODEL, PROXY, Program, call, complete, wait_until, write_config
+
+from tests.support.asking import MODEL, call, complete
+from tests.support.builds import BENCH, PROXY
+from tests.support.program import Program
+from tests.support.proxy import write_config
+from tests.support.waiting import wait_until
 
 
 def run(*args, env=None, cwd="/"):

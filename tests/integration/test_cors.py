@@ -3,8 +3,11 @@ import http.client
 import json
 
 import pytest
-from conftest import DEADLINE, MODEL, call, wait_until
-from scripted_backend import ScriptedBackend, answer
+
+from tests.support.asking import MODEL, call
+from tests.support.scripted_engine import ScriptedEngine
+from tests.support.waiting import DEADLINE, wait_until
+from tests.support.wire import answer
 
 PAGE = "http://localhost:3000"
 ASKS_FIRST = {"Origin": PAGE, "Access-Control-Request-Method": "POST",
@@ -18,7 +21,7 @@ def allowing(start_proxy, tmp_path):
     backends = []
 
     def start(script=lambda *_: answer(), env=None, **keys):
-        backend = ScriptedBackend(script)
+        backend = ScriptedEngine(script)
         backends.append(backend)
         keys = {"allowed_origins": [PAGE], "backends": [{"url": backend.url}], **keys}
         config = tmp_path / "proxy.yaml"

@@ -8,8 +8,10 @@ import threading
 import time
 
 import pytest
-from conftest import DEADLINE, call, complete, wait_until
-from scripted_backend import ScriptedBackend, answer
+
+from tests.support.asking import call, complete
+from tests.support.waiting import DEADLINE, wait_until
+from tests.support.wire import answer
 
 DEAD = json.dumps({"error": {"message": "EngineCore encountered an issue. See stack trace (above) for the root cause.",
                              "type": "InternalServerError", "param": None, "code": 500}}).encode()
@@ -17,19 +19,6 @@ FAILED = json.dumps({"error": {"message": "The server had an error while process
                                "type": "InternalServerError", "param": None, "code": 500}}).encode()
 FULL = json.dumps({"error": {"message": "The engine is currently busy and cannot accept new requests.",
                              "type": "Service Unavailable", "param": None, "code": 503}}).encode()
-
-
-@pytest.fixture
-def scripted():
-    made = []
-
-    def make(script, page=lambda path: None):
-        made.append(ScriptedBackend(script, page))
-        return made[-1]
-
-    yield make
-    for backend in made:
-        backend.close()
 
 
 @pytest.fixture
@@ -198,12 +187,10 @@ class Stuck:
 
     def __init__(self, scripted):
         self.free, self.answered, self.left = threading.Event(), 0, 0
-        self.backend = scripted(self.serve, self.page)
+        self.backend = scripted(self.serve, pages={"/metrics": self.metrics})
         self.url = self.backend.url
 
-    def page(self, path):
-        if path != "/metrics":
-            return None
+    def metrics(self):
         running = 0 if self.free.is_set() else len(self.backend.requests)
         return (f"vllm:num_requests_running {running}\nvllm:num_requests_waiting 0\n"
                 f"vllm:iteration_tokens_total_count {1000 + self.answered}\n").encode()
@@ -267,9 +254,7 @@ def test_an_engine_that_moves_again_answers_what_nobody_else_can(serve, scripted
 def test_a_long_answer_of_an_engine_that_counts_on_is_not_taken_away(serve, scripted):
     done, steps = threading.Event(), iter(range(10**9))
 
-    def page(path):
-        if path != "/metrics":
-            return None
+    def metrics():
         return (f"vllm:num_requests_running 1\nvllm:num_requests_waiting 0\n"
                 f"vllm:iteration_tokens_total_count {next(steps)}\n").encode()
 
@@ -277,7 +262,7 @@ def test_a_long_answer_of_an_engine_that_counts_on_is_not_taken_away(serve, scri
         done.wait(DEADLINE)
         return answer()
 
-    slow = [scripted(work, page) for _ in range(2)]
+    slow = [scripted(work, pages={"/metrics": metrics}) for _ in range(2)]
     proxy = serve(slow, stuck_timeout=0.2)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         long = pool.submit(ask, proxy)
@@ -344,10 +329,10 @@ def test_what_an_engine_holds_too_late_comes_back_once_a_patience_is_learnt(serv
     free, steps, held = threading.Event(), iter(range(10**9)), []
     free.set()
 
-    def page(path):
+    def metrics():
         waiting = sum(1 for _ in held) - 1 if held else 0
         return (f"vllm:num_requests_running 1\nvllm:num_requests_waiting {max(0, waiting)}\n"
-                f"vllm:iteration_tokens_total_count {next(steps)}\n").encode() if path == "/metrics" else None
+                f"vllm:iteration_tokens_total_count {next(steps)}\n").encode()
 
     def work(number, request, carried):
         if free.is_set():
@@ -357,7 +342,7 @@ def test_what_an_engine_holds_too_late_comes_back_once_a_patience_is_learnt(serv
         free.wait(DEADLINE)
         return answer()
 
-    engine = scripted(work, page)
+    engine = scripted(work, pages={"/metrics": metrics})
     proxy = serve([engine], [32], {"batch_size": 1, "batch_timeout": 0.01})
     for _ in range(12):
         assert ask(proxy)[0].status == 200

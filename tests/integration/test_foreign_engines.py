@@ -2,20 +2,28 @@
 import json
 
 import pytest
-from conftest import MODEL, call, complete, wait_until
-from foreign_server import ForeignServer, model_list
-from scripted_backend import ScriptedBackend, answer
+
+from tests.support.asking import MODEL, call, complete
+from tests.support.scripted_engine import ANY, ScriptedEngine, model_list
+from tests.support.waiting import wait_until
+from tests.support.wire import answer
 
 OK = (200, "")
 ALIVE = (200, '"I\'m alive!"')
 REPORT = (200, '{"healthy_endpoints":[{"model":"openai/m"}],"unhealthy_endpoints":[]}')
+ANSWER = {"object": "list", "data": [], "choices": [{"text": "ok", "message": {"content": "ok"}}], "results": []}
 REFUSAL = '{"error":{"message":"Authentication Error, No api key passed in.","type":"auth_error","code":"401"}}'
 LITELLM = {"/health": REPORT, "/health/liveliness": ALIVE, "/v1/models": model_list("m")}
 NAMED = {"models": ["m"]}
 
 
+def foreign_server(pages, **guard):
+    """It has these pages, and answers every POST."""
+    return ScriptedEngine(lambda *_: answer(json.dumps(ANSWER).encode()), {ANY: (404, "not found"), **pages}, **guard)
+
+
 def guarded_litellm():
-    return ForeignServer(LITELLM, key="k", open_pages=["/health/liveliness"], refusal=REFUSAL)
+    return foreign_server(LITELLM, key="k", open_pages=["/health/liveliness"], refusal=REFUSAL)
 
 
 @pytest.fixture
@@ -76,7 +84,7 @@ def problem(proxy):
 ], ids=["Ollama", "mosec", "BentoML", "BentoML without health_path", "TEI", "no list", "empty list", "bad request",
         "llama.cpp", "LiteLLM"])
 def test_it_is_used_as_it_is(foreign, pages, entry, paths):
-    server = ForeignServer(pages)
+    server = foreign_server(pages)
     proxy = foreign((server, entry)).ready(1)
     assert [model["id"] for model in listed(proxy)] == ["m"]
     assert [ask(proxy, path) for path in paths] == [200] * len(paths)
@@ -85,13 +93,13 @@ def test_it_is_used_as_it_is(foreign, pages, entry, paths):
 
 
 def test_a_configured_name_is_shown_as_a_plain_model(foreign):
-    proxy = foreign((ForeignServer({"/health": OK}), {"models": ["m", 'a "b"']})).ready(1)
+    proxy = foreign((foreign_server({"/health": OK}), {"models": ["m", 'a "b"']})).ready(1)
     plain = {"object": "model", "created": 0, "owned_by": "batchproxy"}
     assert listed(proxy) == [{"id": "m", **plain}, {"id": 'a "b"', **plain}]
 
 
 def test_a_list_that_it_tells_is_taken_instead_of_the_configured_one(foreign):
-    server = ForeignServer({"/health": OK, "/v1/models": model_list("own")})
+    server = foreign_server({"/health": OK, "/v1/models": model_list("own")})
     proxy = foreign((server, NAMED)).ready(1)
     assert [model["id"] for model in listed(proxy)] == ["own"]
     assert (ask(proxy, model="own"), ask(proxy, model="m")) == (200, 404)
@@ -102,7 +110,7 @@ def test_a_list_that_it_tells_is_taken_instead_of_the_configured_one(foreign):
     ({}, "GET /health answered 404 and GET /v1/models 404: name what it serves in `models` of this backend"),
     ({"/health": OK, "/v1/models": model_list()}, "its /v1/models names no model: name what it serves in `models`")])
 def test_without_names_the_problem_says_which_key_to_set(foreign, pages, says):
-    server = ForeignServer(pages)
+    server = foreign_server(pages)
     proxy = foreign((server, {}))
     wait_until(lambda: says in problem(proxy), f"{says}\n{proxy.output()}")
     wait_until(lambda: said(proxy, says), "the same in the log")
@@ -113,7 +121,7 @@ def test_without_names_the_problem_says_which_key_to_set(foreign, pages, says):
 
 @pytest.mark.parametrize("status", [401, 403, 429, 500])
 def test_names_do_not_hide_a_wrong_key_or_a_failure(foreign, status):
-    server = ForeignServer({"/health": OK, "/v1/models": (status, "")})
+    server = foreign_server({"/health": OK, "/v1/models": (status, "")})
     proxy = foreign((server, {"api_key": "wrong", **NAMED}))
     wait_until(lambda: f"GET /v1/models answered {status}" in problem(proxy), proxy.output)
     server.pages["/v1/models"] = model_list("m")
@@ -121,7 +129,7 @@ def test_names_do_not_hide_a_wrong_key_or_a_failure(foreign, status):
 
 
 def test_a_health_path_is_believed_and_changed_by_a_reload(foreign):
-    server = ForeignServer({"/healthz": (503, ""), "/v1/models": model_list("m")})
+    server = foreign_server({"/healthz": (503, ""), "/v1/models": model_list("m")})
     proxy = foreign((server, {"health_path": "/healthz"}))
     wait_until(lambda: problem(proxy) == "GET /healthz answered 503", "not ready")
     assert "/health" not in server.asked
@@ -132,14 +140,14 @@ def test_a_health_path_is_believed_and_changed_by_a_reload(foreign):
 
 
 def test_an_engine_without_health_that_dies_is_seen(foreign):
-    server = ForeignServer({})
+    server = foreign_server({})
     proxy = foreign((server, NAMED)).ready(1)
     server.close()
     wait_until(lambda: proxy.status()["backends"][0]["state"] == "unready", "unready")
 
 
 def test_after_an_outage_it_may_be_another_server(foreign):
-    server = ForeignServer({"/v1/models": model_list("m")})
+    server = foreign_server({"/v1/models": model_list("m")})
     proxy = foreign((server, {})).ready(1)
     server.pages["/v1/models"] = (503, "")
     wait_until(lambda: problem(proxy) == "GET /v1/models answered 503", "unready")
@@ -153,7 +161,7 @@ def test_after_an_outage_it_may_be_another_server(foreign):
 # --- LiteLLM: its /health has every model complete a prompt -------------------------------------------
 
 @pytest.mark.parametrize("server, entry", [
-    (lambda: ForeignServer(LITELLM), {}), (guarded_litellm, {"api_key": "k"}), (guarded_litellm, {})],
+    (lambda: foreign_server(LITELLM), {}), (guarded_litellm, {"api_key": "k"}), (guarded_litellm, {})],
     ids=["open", "its key", "clients' keys"])
 def test_the_health_of_a_litellm_is_asked_once(foreign, server, entry):
     server = server()
@@ -169,7 +177,7 @@ def test_the_health_of_a_litellm_is_asked_once(foreign, server, entry):
 
 
 def test_nobody_else_is_asked_for_the_path_of_litellm(foreign):
-    servers = [ForeignServer(pages, key=key) for pages, key in [
+    servers = [foreign_server(pages, key=key) for pages, key in [
         ({"/health": OK}, None), ({"/health": OK}, "k"), ({}, None), ({"/v1/models": model_list("m")}, None)]]
     proxy = foreign(*((server, NAMED) for server in servers))
     wait_until(lambda: all(len(server.asked) > 10 for server in servers), "many looks")
@@ -179,7 +187,7 @@ def test_nobody_else_is_asked_for_the_path_of_litellm(foreign):
 # --- engines that want a key --------------------------------------------------------------------------
 
 def test_an_engine_that_asks_for_a_key_no_more_gets_what_it_lists(foreign):
-    server = ForeignServer({"/health": OK, "/v1/models": model_list("m")}, key="k", open_pages=["/health"])
+    server = foreign_server({"/health": OK, "/v1/models": model_list("m")}, key="k", open_pages=["/health"])
     proxy = foreign((server, {})).ready(1)
     assert ask(proxy, model="whatever", key="k") == 200
     wait_until(lambda: said(proxy, "asks for an API key"), "the warning")
@@ -197,14 +205,14 @@ def test_an_engine_that_asks_for_a_key_no_more_gets_what_it_lists(foreign):
 
 
 def test_names_of_an_engine_that_keeps_its_list_to_itself_may_be_configured(foreign):
-    server = ForeignServer({"/health": OK}, key="k", open_pages=["/health"])
+    server = foreign_server({"/health": OK}, key="k", open_pages=["/health"])
     proxy = foreign((server, NAMED)).ready(1)
     assert (ask(proxy, key="k"), ask(proxy, model="whatever", key="k")) == (200, 404)
 
 
 def test_a_model_goes_to_those_that_list_it_and_any_other_to_the_engine_that_tells_no_list(foreign):
-    guarded = ForeignServer({"/health": OK, "/v1/models": model_list("x")}, key="k", open_pages=["/health"])
-    plain = ForeignServer({"/health": OK, "/v1/models": model_list("m")})
+    guarded = foreign_server({"/health": OK, "/v1/models": model_list("x")}, key="k", open_pages=["/health"])
+    plain = foreign_server({"/health": OK, "/v1/models": model_list("m")})
     proxy = foreign((guarded, {}), (plain, {})).ready(2)
     for _ in range(6):
         assert ask(proxy, model="m", key="k") == 200
@@ -217,7 +225,7 @@ def test_a_model_goes_to_those_that_list_it_and_any_other_to_the_engine_that_tel
 # --- /status ------------------------------------------------------------------------------------------
 
 def test_an_engine_by_url_is_simulated_if_it_says_so(start_proxy, start_engine):
-    engine, real = start_engine(), ScriptedBackend(lambda *_: answer())
+    engine, real = start_engine(), ScriptedEngine(lambda *_: answer())
     proxy = start_proxy("--backend", engine.url, "--backend", real.url).ready(2)
     assert [backend["simulated"] for backend in proxy.status()["backends"]] == [True, False]
     assert complete(proxy.url, "hello", model=MODEL)[0].status == 200

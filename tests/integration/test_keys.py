@@ -8,9 +8,14 @@ import socket
 import subprocess
 
 import pytest
-from conftest import DEADLINE, MODEL, PROXY, call, complete, wait_until
-from scripted_backend import ScriptedBackend, answer
-from test_shared_calls import ListEngine
+
+from tests.support.asking import MODEL, call, complete
+from tests.support.builds import PROXY
+from tests.support.scripted_engine import ScriptedEngine
+from tests.support.waiting import DEADLINE, wait_until
+from tests.support.wire import answer
+
+from .list_engine import ListEngine
 
 ALICE, BOB = "alices-key-0123456789", "bobs-key-9876543210"
 PATHS = ["/v1/completions", "/v1/models", "/version", "/nothing", "//health", "/health/", "/HEALTH", "/%68ealth"]
@@ -31,7 +36,7 @@ def keys_file(tmp_path):
 @pytest.fixture
 def guarded(start_proxy, keys_file):
     """A proxy with keys in front of a backend that shows the bytes it was sent."""
-    backend = ScriptedBackend(lambda *_: answer())
+    backend = ScriptedEngine(lambda *_: answer())
     proxy = start_proxy("--backend", backend.url, "--api-keys-file", keys_file).ready(1)
     proxy.backend = backend
     yield proxy
@@ -92,7 +97,7 @@ def test_a_client_that_sends_its_body_anyway_can_read_why(guarded):
 
 @pytest.mark.parametrize("own", ["", ", api_key: of-the-backend"])
 def test_the_clients_key_never_reaches_a_backend(start_proxy, keys_file, tmp_path, own):
-    backend = ScriptedBackend(lambda *_: answer())
+    backend = ScriptedEngine(lambda *_: answer())
     (tmp_path / "c.yaml").write_text(f"batchproxy: {{backends: [{{url: '{backend.url}'{own}}}], "
                                      f"api_keys_file: {keys_file}}}\n")
     proxy = start_proxy("--config", tmp_path / "c.yaml").ready(1)
@@ -105,7 +110,7 @@ def test_the_clients_key_never_reaches_a_backend(start_proxy, keys_file, tmp_pat
 
 
 def test_without_keys_any_bearer_is_welcome_and_passed_on(start_proxy):
-    backend = ScriptedBackend(lambda *_: answer())
+    backend = ScriptedEngine(lambda *_: answer())
     proxy = start_proxy("--backend", backend.url).ready(1)
     for headers in ({}, {"Authorization": ""}, bearer("anything")):
         assert call(proxy.url, "/v1/completions", {"model": "m", "prompt": "x"}, headers)[0].status == 200

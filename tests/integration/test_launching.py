@@ -6,7 +6,11 @@ import signal
 import subprocess
 
 import pytest
-from conftest import MODEL, PROXY, ROOT, alive, call, complete, wait_until, write_config
+
+from tests.support.asking import MODEL, call, complete
+from tests.support.builds import PROXY, ROOT
+from tests.support.proxy import write_config
+from tests.support.waiting import alive, wait_until
 
 
 def environment_of(pid):

@@ -12,10 +12,15 @@ import socket
 import threading
 import time
 
-import conftest
 import pytest
-from conftest import DEADLINE, MODEL, PROXY, Program, assert_never, call, complete, wait_until, write_config
-from scripted_backend import ScriptedBackend, answer
+
+from tests.support.asking import MODEL, call, complete
+from tests.support.builds import PROXY
+from tests.support.program import Program
+from tests.support.proxy import write_config
+from tests.support.scripted_engine import ScriptedEngine
+from tests.support.waiting import DEADLINE, assert_never, wait_until
+from tests.support.wire import answer
 
 
 def connect(proxy, receive_buffer=None):
@@ -113,7 +118,7 @@ def test_row_slowloris_a_body_that_drips_is_given_up_and_a_steady_one_is_not(ser
 def test_row_write_stall_a_client_that_does_not_read_is_cut_off(start_proxy, tmp_path):
     config = tmp_path / "short.yaml"
     config.write_text("batchproxy: {stall_timeout: 0.5}\n")
-    backend = ScriptedBackend(lambda *_: answer(b'{"choices":[{"text":"' + b"x" * 20_000_000 + b'"}]}'))
+    backend = ScriptedEngine(lambda *_: answer(b'{"choices":[{"text":"' + b"x" * 20_000_000 + b'"}]}'))
     proxy = start_proxy("--config", config, "--backend", backend.url).ready(1)
     try:
         with connect(proxy, receive_buffer=65536) as slow, connect(proxy, receive_buffer=65536) as stuck:
@@ -159,7 +164,7 @@ def gauge(proxy, name):
 def narrow(start_proxy, tmp_path):
     """A proxy with a megabyte for bodies, in front of a backend that answers when told to."""
     release = threading.Event()
-    backend = ScriptedBackend(lambda *_: release.wait(DEADLINE) and answer())
+    backend = ScriptedEngine(lambda *_: release.wait(DEADLINE) and answer())
     config = tmp_path / "narrow.yaml"
     config.write_text("batchproxy: {max_buffered_bytes: 1048576, max_body_bytes: 1048576, io_threads: 2}\n")
     proxy = start_proxy("--config", config, "--backend", backend.url).ready(1)
@@ -195,7 +200,7 @@ def test_row_34_new_bodies_are_refused_when_memory_is_full_and_taken_again_after
 
 def test_row_34_half_read_bodies_that_hold_all_memory_end(start_proxy, tmp_path):
     """Reading stops from 80 % on; nobody waits for ever, and those who can, finish."""
-    backend = ScriptedBackend(lambda *_: answer())
+    backend = ScriptedEngine(lambda *_: answer())
     config = tmp_path / "narrow.yaml"
     config.write_text("batchproxy: {max_buffered_bytes: 1048576, max_body_bytes: 1048576, io_threads: 2, "
                       "stall_timeout: 1}\n")
@@ -263,7 +268,7 @@ def test_row_16_at_the_cap_the_longest_idle_makes_room(start_proxy, start_engine
 
 def test_row_16_at_the_cap_with_nobody_idle_the_new_one_waits(start_proxy, tmp_path):
     release = threading.Event()
-    backend = ScriptedBackend(lambda *_: release.wait(DEADLINE) and answer())
+    backend = ScriptedEngine(lambda *_: release.wait(DEADLINE) and answer())
     proxy = capped(start_proxy, tmp_path, backend.url, 2)
     wait_until(lambda: proxy.status()["connections"] == 0, "the fixture's own have left")
     body = json.dumps({"model": "m", "prompt": "x"}).encode()
@@ -298,17 +303,16 @@ def cpu_seconds(proxy):
 # --- descriptors --------------------------------------------------------------------------------
 
 
-def test_row_18_out_of_descriptors(start_proxy, tmp_path, monkeypatch):
+def test_row_18_out_of_descriptors(start_proxy, tmp_path):
     """200 clients, 64 descriptors: no spin while it lasts, everybody answered once it is over."""
     release = threading.Event()
-    backend = ScriptedBackend(lambda *_: release.wait(DEADLINE) and answer())
+    backend = ScriptedEngine(lambda *_: release.wait(DEADLINE) and answer())
     config = tmp_path / "few.yaml"
     config.write_text("batchproxy: {max_connections: 10000, io_threads: 2}\n")
     limited = tmp_path / "limited"
     limited.write_text(f'#!/bin/sh\nulimit -n 64\nexec {PROXY} "$@"\n')
     limited.chmod(0o755)
-    monkeypatch.setattr(conftest, "PROXY", limited)
-    proxy = start_proxy("--config", config, "--backend", backend.url).ready(1)
+    proxy = start_proxy("--config", config, "--backend", backend.url, program=limited).ready(1)
     codes, told = [], []
     body = {"model": "m", "prompt": "x"}
 

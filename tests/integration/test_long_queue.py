@@ -4,8 +4,11 @@ import re
 import socket
 import threading
 
-from conftest import call, wait_until
-from scripted_backend import ScriptedBackend, answer
+from tests.support.asking import call
+from tests.support.scripted_engine import ScriptedEngine
+from tests.support.waiting import wait_until
+from tests.support.wire import answer
+
 
 REQUESTS = 120
 LONG = 40000  # more than the common buffer holds
@@ -43,7 +46,7 @@ def read_answer(stream):
 
 
 def test_requests_that_wait_in_a_long_queue_come_through_whole(start_proxy):
-    backend = ScriptedBackend(echo)
+    backend = ScriptedEngine(echo)
     # The queue leaves when it holds them all, and not before.
     proxy = start_proxy("--backend", backend.url, "--flush", "fixed", "--batch-size", str(REQUESTS),
                         "--batch-timeout", "60", "--io-threads", "1").ready(1)

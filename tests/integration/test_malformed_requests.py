@@ -8,7 +8,10 @@ import json
 import signal
 
 import pytest
-from conftest import DEADLINE, MODEL, PROXY, Program, Proxy
+
+from tests.support.asking import MODEL
+from tests.support.proxy import Proxy, SimEngine
+from tests.support.waiting import DEADLINE
 
 COMPLETIONS, CHAT, BATCH = "/v1/completions", "/v1/chat/completions", "/v1/chat/completions/batch"
 JSON = {"Content-Type": "application/json"}
@@ -127,9 +130,7 @@ CASES = [
 def served(tmp_path_factory):
     """One proxy and one engine for all cases: each must leave them in order."""
     folder = tmp_path_factory.mktemp("malformed")
-    engine = Program([PROXY, "sim-engine", MODEL, "--port", "0", "--sim-load-time", "0",
-                      "--sim-time-scale", "0.05", "--max-model-len", "1000"], folder)
-    engine.url = engine.wait_for_line(r"Starting vLLM server on (http://\S+)")[0][1]
+    engine = SimEngine(folder, "--max-model-len", "1000")
     proxy = Proxy(["--backend", engine.url], folder).ready(1)
     proxy.engine = engine
     yield proxy

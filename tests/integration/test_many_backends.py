@@ -1,12 +1,14 @@
 """More backends than a machine word has bits: one server, at as many addresses of the loopback network."""
-from conftest import call, wait_until
-from scripted_backend import ScriptedBackend, answer
+from tests.support.asking import call
+from tests.support.scripted_engine import ScriptedEngine
+from tests.support.waiting import wait_until
+from tests.support.wire import answer
 
 MANY = 70
 
 
 def test_the_seventieth_backend_gets_requests_too(start_proxy):
-    backend = ScriptedBackend(lambda number, request, connection: answer(), address=("0.0.0.0", 0))
+    backend = ScriptedEngine(lambda number, request, connection: answer(), address=("0.0.0.0", 0))
     urls = [f"http://127.0.0.{i + 1}:{backend.port}" for i in range(MANY)]
     proxy = start_proxy(*[word for url in urls for word in ("--backend", url)]).ready(MANY)
 

@@ -8,8 +8,11 @@ import threading
 import time
 
 import pytest
-from conftest import assert_never, call, wait_until
-from scripted_backend import ScriptedBackend, answer
+
+from tests.support.asking import call
+from tests.support.scripted_engine import ScriptedEngine
+from tests.support.waiting import assert_never, wait_until
+from tests.support.wire import answer
 
 OLD, NEW = "127.0.0.2", "127.0.0.3"
 HERE = "127.0.0.1 localhost\n"
@@ -41,7 +44,7 @@ def engine():
     started = []
 
     def start(address, port=0, script=None):
-        backend = ScriptedBackend(script or (lambda *_: answer(extra=b"x-served-at: " + address.encode() + b"\r\n")),
+        backend = ScriptedEngine(script or (lambda *_: answer(extra=b"x-served-at: " + address.encode() + b"\r\n")),
                                   address=(address, port))
         started.append(backend)
         return backend

@@ -4,8 +4,11 @@ import json
 import threading
 
 import pytest
-from conftest import DEADLINE, call, wait_until
-from scripted_backend import ScriptedBackend, answer
+
+from tests.support.asking import call
+from tests.support.scripted_engine import ScriptedEngine
+from tests.support.waiting import DEADLINE, wait_until
+from tests.support.wire import answer
 
 JSON_PATHS = [
     "/v1/responses", "/v1/messages", "/v1/messages/count_tokens", "/v1/audio/speech", "/v2/embed", "/v1/systemone",
@@ -22,7 +25,7 @@ def scripted(start_proxy, tmp_path):
     backends = []
 
     def start(script, **keys):
-        backend = ScriptedBackend(script)
+        backend = ScriptedEngine(script)
         backends.append(backend)
         config = tmp_path / "proxy.yaml"
         entries = [{"url": backend.url, "max_num_seqs": 2}]
@@ -75,7 +78,7 @@ def form(**fields):
 
 @pytest.mark.parametrize("path", ["/v1/audio/transcriptions", "/v1/audio/translations"])
 def test_a_form_goes_to_the_engines_of_its_model(start_proxy, path):
-    engines = {model: ScriptedBackend(lambda *_: answer(b'{"text":"hello"}')) for model in ("talks", "hears")}
+    engines = {model: ScriptedEngine(lambda *_: answer(b'{"text":"hello"}')) for model in ("talks", "hears")}
     for model, engine in engines.items():
         engine.models = json.dumps({"object": "list", "data": [{"id": model, "object": "model"}]}).encode()
     proxy = start_proxy(*(flag for engine in engines.values() for flag in ("--backend", engine.url))).ready(2)
@@ -133,7 +136,7 @@ def test_the_error_that_ends_a_broken_stream_is_one_that_its_clients_see(scripte
 
 @pytest.mark.parametrize("path", [*TYPED, "/v1/messages/count_tokens"])
 def test_an_error_has_a_type_where_objects_have_one(start_proxy, path):
-    backend = ScriptedBackend(lambda *_: answer())
+    backend = ScriptedEngine(lambda *_: answer())
     key = "a-key-of-sixteen-characters"
     mine = {"X-Api-Key": key}
     proxy = start_proxy("--backend", backend.url, env={"BATCHPROXY_API_KEYS": f"mine {key}"}).ready(1)

@@ -11,8 +11,12 @@ import threading
 import time
 
 import pytest
-from conftest import DEADLINE, Proxy, call, wait_until
-from scripted_backend import ScriptedBackend, answer
+
+from tests.support.asking import call
+from tests.support.proxy import Proxy
+from tests.support.scripted_engine import ScriptedEngine
+from tests.support.waiting import DEADLINE, wait_until
+from tests.support.wire import answer
 
 JSON = b'{"choices":[{"index":0,"text":"of the case"}]}'
 EVIL = answer(b'{"choices":[{"index":0,"text":"evil"}]}')
@@ -154,7 +158,7 @@ class Script:
 
     def __init__(self, always=False):
         self.replies, self.always = {}, always
-        self.backend = ScriptedBackend(self.reply)
+        self.backend = ScriptedEngine(self.reply)
 
     def reply(self, number, request, carried):
         prompt = prompt_of(request)
@@ -268,7 +272,7 @@ REASONS = {
 
 @pytest.mark.parametrize("reply, reason", REASONS.values(), ids=REASONS)
 def test_a_refused_answer_says_why_to_its_client_and_in_the_log(start_proxy, tmp_path, reply, reason):
-    backend = ScriptedBackend(lambda *_: reply)
+    backend = ScriptedEngine(lambda *_: reply)
     (tmp_path / "c.yaml").write_text(f"batchproxy: {{backends: [{{url: '{backend.url}'}}], max_answer_bytes: 4096}}\n")
     proxy = start_proxy("--config", tmp_path / "c.yaml").ready(1)
     response, text = ask(proxy, "x")
@@ -288,7 +292,7 @@ def test_events_under_another_type_are_relayed_as_they_come(start_proxy, field, 
     start = b"HTTP/1.1 200 OK\r\n" + field + (b"Transfer-Encoding: chunked\r\n" if chunked else b"") + b"\r\n"
     first, last = (chunks(b"ta: 1\n\n", end=b""), chunks(b"data: [DONE]\n\n")) if chunked else (
         b"ta: 1\n\n", b"data: [DONE]\n\n")
-    backend = ScriptedBackend(lambda *_: [start, b"2\r\nda\r\n" if chunked else b"da", first,
+    backend = ScriptedEngine(lambda *_: [start, b"2\r\nda\r\n" if chunked else b"da", first,
                                           lambda: more.wait(DEADLINE), last, None])
     proxy = start_proxy("--backend", backend.url).ready(1)
     connection = http.client.HTTPConnection(proxy.address, timeout=DEADLINE)
@@ -304,7 +308,7 @@ def test_events_under_another_type_are_relayed_as_they_come(start_proxy, field, 
 @pytest.mark.parametrize("reply", [counted(b"da"), counted(b""), CHUNKED + chunks(), CHUNKED + chunks(b"da"),
                                    CHUNKED + b"x"])
 def test_a_body_too_short_for_events_is_not_waited_for(start_proxy, reply):
-    backend = ScriptedBackend(lambda *_: reply.replace(b"application/json", b"text/plain"))
+    backend = ScriptedEngine(lambda *_: reply.replace(b"application/json", b"text/plain"))
     response, _ = call(start_proxy("--backend", backend.url).ready(1).url, "/v1/completions",
                        {**completion("x"), "stream": True})
     assert response.status == 502
@@ -313,7 +317,7 @@ def test_a_body_too_short_for_events_is_not_waited_for(start_proxy, reply):
 
 def test_a_stream_of_json_lines_is_not_relayed(start_proxy):
     reply = counted(JSON + b"\n" + JSON).replace(b"application/json", b"application/x-ndjson")
-    backend = ScriptedBackend(lambda *_: reply)
+    backend = ScriptedEngine(lambda *_: reply)
     response, text = call(start_proxy("--backend", backend.url).ready(1).url, "/v1/completions",
                           {**completion("x"), "stream": True})
     assert response.status == 502 and b"Its Content-Type is application/x-ndjson" in text

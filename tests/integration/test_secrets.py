@@ -5,8 +5,11 @@ import secrets
 import socket
 
 import pytest
-from conftest import DEADLINE, call, wait_until
-from scripted_backend import ScriptedBackend, answer
+
+from tests.support.asking import call
+from tests.support.scripted_engine import ScriptedEngine, model_list
+from tests.support.waiting import DEADLINE, wait_until
+from tests.support.wire import answer
 
 PLACES = ["prompt", "answer", "client_key", "backend_key", "header", "query", "broken", "path", "engine_error", "field"]
 # What a backend may say to a request. None closes without a word.
@@ -30,7 +33,7 @@ class Canary:
 
     def __init__(self, start_proxy, tmp_path, fault, keyed):
         self.marks = {place: "canary" + secrets.token_hex(12) for place in PLACES}
-        self.backend = ScriptedBackend(lambda *_: FAULTS[fault](self.marks))
+        self.backend = ScriptedEngine(lambda *_: FAULTS[fault](self.marks))
         settings = {"backends": [{"url": self.backend.url, "api_key": self.marks["backend_key"]}], "log_level": "debug",
                     "hold_timeout": 0.2}
         if keyed:
@@ -162,9 +165,8 @@ def assert_no_control_bytes(proxy):
     assert not any(line.startswith("2026-01-01") for line in proxy.lines + proxy.errors)
 
 
-def test_a_models_name_writes_no_lines_and_commands_no_terminal(start_proxy, monkeypatch):
-    monkeypatch.setattr("scripted_backend.MODELS", json.dumps({"object": "list", "data": [{"id": EVIL}]}).encode())
-    backend = ScriptedBackend(lambda *_: answer())
+def test_a_models_name_writes_no_lines_and_commands_no_terminal(start_proxy):
+    backend = ScriptedEngine(lambda *_: answer(), {"/v1/models": model_list(EVIL)})
     proxy = start_proxy("--backend", backend.url).ready(1)
     proxy.wait_for_line("ready: 1 of 1 backends serve m")
     response, text = call(proxy.url, "/v1/completions", {"model": "x" + EVIL, "prompt": "x"})

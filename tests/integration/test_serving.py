@@ -8,8 +8,13 @@ import struct
 import threading
 
 import pytest
-from conftest import BENCH, DEADLINE, MODEL, ROOT, call, complete, wait_until, write_config
-from scripted_backend import ScriptedBackend, answer
+
+from tests.support.asking import MODEL, call, complete
+from tests.support.builds import BENCH, ROOT
+from tests.support.proxy import write_config
+from tests.support.scripted_engine import ScriptedEngine
+from tests.support.waiting import DEADLINE, wait_until
+from tests.support.wire import answer
 
 QUESTIONS = [json.loads(line) for line in (ROOT / "configs" / "questions.jsonl").read_text().splitlines()]
 
@@ -123,7 +128,7 @@ def test_requests_and_answers_pass_byte_for_byte(start_proxy):
     # Spacing, key order, an unknown field and a lone surrogate: all would change if re-written.
     body = b'{ "max_tokens" :2,"prompt":"\\ud835 x","model":"m" ,"unknown":1e2}'
     reply = b'{"choices" : [ {"text":"\\ud835"} ],"x":1.0}'
-    backend = ScriptedBackend(lambda *_: answer(reply))
+    backend = ScriptedEngine(lambda *_: answer(reply))
     proxy = start_proxy("--backend", backend.url).ready(1)
     response, text = call(proxy.url, "/v1/completions", body)
     assert response.status == 200 and text == reply

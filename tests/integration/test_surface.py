@@ -10,8 +10,11 @@ import struct
 import threading
 
 import pytest
-from conftest import DEADLINE, MODEL, call, complete
-from scripted_backend import ScriptedBackend, answer
+
+from tests.support.asking import MODEL, call, complete
+from tests.support.scripted_engine import ScriptedEngine
+from tests.support.waiting import DEADLINE
+from tests.support.wire import answer
 
 CONVERSATION = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Größe?\nA. x\nB. y"}]
 TEXTS = ["DNA repair", "the harbour of Hamburg"]
@@ -45,7 +48,7 @@ def scripted(start_proxy):
     backends = []
 
     def start(script=lambda *_: answer()):
-        backend = ScriptedBackend(script)
+        backend = ScriptedEngine(script)
         backends.append(backend)
         proxy = start_proxy("--backend", backend.url).ready(1)
         proxy.backend = backend
@@ -190,7 +193,7 @@ def test_fields_that_the_other_side_reads_pass_and_others_do_not(scripted, strea
 
 
 def test_configured_fields_pass_in_both_directions(start_proxy, tmp_path):
-    backend = ScriptedBackend(lambda *_: answer(extra=b"x-mine: 2\r\nSet-Cookie: c=d\r\n"))
+    backend = ScriptedEngine(lambda *_: answer(extra=b"x-mine: 2\r\nSet-Cookie: c=d\r\n"))
     (tmp_path / "c.yaml").write_text(f"batchproxy: {{backends: [{{url: '{backend.url}'}}], "
                                      "pass_headers: [X-Mine, set-cookie, content-type]}\n")
     proxy = start_proxy("--config", tmp_path / "c.yaml").ready(1)
@@ -206,7 +209,7 @@ def test_configured_fields_pass_in_both_directions(start_proxy, tmp_path):
     ({"X-Api-Key": "mine", "Authorization": "Bearer other"}, ("Bearer other", None))])
 @pytest.mark.parametrize("guarded", [False, True])
 def test_anthropics_key_field_counts_where_there_is_no_authorization(start_proxy, tmp_path, given, seen, guarded):
-    backend = ScriptedBackend(lambda *_: answer())
+    backend = ScriptedEngine(lambda *_: answer())
     own = ", api_key: theirs" if guarded else ""
     (tmp_path / "c.yaml").write_text(f"batchproxy: {{backends: [{{url: '{backend.url}'{own}}}]}}\n")
     proxy = start_proxy("--config", tmp_path / "c.yaml").ready(1)
@@ -218,7 +221,7 @@ def test_anthropics_key_field_counts_where_there_is_no_authorization(start_proxy
 
 
 def test_a_key_of_ours_may_come_in_x_api_key_and_goes_no_further(start_proxy):
-    backend = ScriptedBackend(lambda *_: answer())
+    backend = ScriptedEngine(lambda *_: answer())
     key = "a-key-of-sixteen-characters"
     proxy = start_proxy("--backend", backend.url, env={"BATCHPROXY_API_KEYS": f"mine {key}"}).ready(1)
     body = {"model": "m", "prompt": "x"}
@@ -279,7 +282,7 @@ def test_every_attempt_has_an_id_of_its_own(scripted):
 @pytest.mark.parametrize("field, expected", [
     ("", "Bearer mine"), (", api_key: theirs", "Bearer theirs")])
 def test_a_backends_key_replaces_the_clients(scripted, start_proxy, tmp_path, field, expected):
-    backend = ScriptedBackend(lambda *_: answer())
+    backend = ScriptedEngine(lambda *_: answer())
     (tmp_path / "c.yaml").write_text(f"batchproxy: {{backends: [{{url: '{backend.url}'{field}}}]}}\n")
     proxy = start_proxy("--config", tmp_path / "c.yaml").ready(1)
     call(proxy.url, "/v1/completions", {"model": "m", "prompt": "x"}, {"Authorization": "Bearer mine"})

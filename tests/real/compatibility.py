@@ -4,13 +4,11 @@ A test declares what it shows with `row(...)`. The table is made from the tests 
 and only if none of them failed; those of the full suite count by being there when it is not run."""
 import collections
 import dataclasses
-import os
 import pathlib
 import re
 
 import pytest
 
-FULL = os.environ.get("BATCHPROXY_FULL") == "1"
 HERE = pathlib.Path(__file__).resolve().parent
 DOCUMENT = HERE.parents[1] / "docs" / "COMPATIBILITY.md"
 REQUIREMENTS = [HERE / "requirements.txt", HERE / "requirements-full.txt"]  # of build/python
@@ -50,7 +48,7 @@ def row(client, endpoint, shows, engine, difference=""):
 
 def case(client, endpoint, shows, engine, *values, fixture=None, difference=""):
     """A parameter set of a test that compares: (the engine's fixture, *values), with its row. vLLM's take minutes."""
-    marks = [row(client, endpoint, shows, engine, difference)] + ([pytest.mark.full] if engine == VLLM else [])
+    marks = [row(client, endpoint, shows, engine, difference)] + ([pytest.mark.full("vllm")] if engine == VLLM else [])
     return pytest.param(fixture or engine, *values, id=f"{endpoint} {shows} {engine}", marks=marks)
 
 

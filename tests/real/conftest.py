@@ -2,14 +2,15 @@
 
 Runs in the virtual environment of scripts/python-tools:
     BATCHPROXY_BUILD=build/release build/python/bin/python -m pytest tests/real
-BATCHPROXY_FULL=1 adds what takes minutes. Another Python finds no tests here."""
+`scripts/test --full` adds what takes minutes. Another Python finds no tests here."""
 import contextlib
 import importlib.util
 
 import pytest
 
+from tests.support import parts
+
 from . import compatibility, servers, tiny_model
-from .compatibility import FULL
 
 NEEDED = ["anthropic", "openai", "langchain_openai", "requests", "xllamacpp"]
 if not all(importlib.util.find_spec(name) for name in NEEDED):
@@ -36,20 +37,16 @@ class Ledger:
     def not_passed(self):
         """Those that should have run and have not passed."""
         return [item.nodeid for item in self.items if item.nodeid not in self.passed
-                and (FULL or not item.get_closest_marker("full"))]
+                and parts.asked_for() >= {part for mark in item.iter_markers("full") for part in mark.args}]
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "full: takes minutes; runs with BATCHPROXY_FULL=1 only")
     config.addinivalue_line("markers", "compatibility(row): a row of docs/COMPATIBILITY.md")
 
 
 @pytest.hookimpl(tryfirst=True)  # before -k and -m deselect
 def pytest_collection_modifyitems(config, items):
     config.pluginmanager.register(Ledger(items), "ledger")
-    for item in items:
-        if item.get_closest_marker("full") and not FULL:
-            item.add_marker(pytest.mark.skip(reason="BATCHPROXY_FULL=1 runs it"))
     items.sort(key=lambda item: item.path.name == "test_compatibility.py")  # stable: it goes last
 
 
@@ -100,7 +97,7 @@ def sim_pair(tmp_path_factory):
 @pytest.fixture(scope="session")
 def vllm_model(tmp_path_factory):
     """A folder as vLLM reads it, with a tokenizer that its clients can use, too."""
-    assert servers.VLLM_BIN.exists(), "scripts/python-tools --full makes it"
+    assert servers.VLLM_BIN.exists(), "scripts/python-tools --vllm makes it"
     folder = tmp_path_factory.mktemp("vllm-model")
     servers.vllm_command("python", servers.HERE / "tiny_vllm_model.py", folder)
     return folder

@@ -2,7 +2,6 @@
 and stopped by pid."""
 import contextlib
 import dataclasses
-import importlib.util
 import json
 import os
 import pathlib
@@ -10,24 +9,14 @@ import signal
 import subprocess
 import sys
 
+from tests.support.asking import MODEL, call
+from tests.support.builds import ROOT
+from tests.support.program import Program
+from tests.support.proxy import running_proxy, running_sim as running_simulated
+from tests.support.waiting import wait_until
+
 HERE = pathlib.Path(__file__).resolve().parent
-INTEGRATION = HERE.parent / "integration"
-
-
-def _load(name, path):
-    """A module of the integration tests: they are no package, and both folders have a conftest."""
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-programs = _load("programs", INTEGRATION / "conftest.py")
-scripted_backend = _load("scripted_backend", INTEGRATION / "scripted_backend.py")
-ScriptedBackend, answer = scripted_backend.ScriptedBackend, scripted_backend.answer
-ROOT, PROXY, DEADLINE = programs.ROOT, programs.PROXY, programs.DEADLINE
-call, wait_until = programs.call, programs.wait_until
-SIM_MODEL = programs.MODEL
+SIM_MODEL = MODEL
 LLAMA_MODEL = "tiny"
 LLAMA_SERVER = [sys.executable, HERE / "llama_server.py"]
 
@@ -41,20 +30,8 @@ class Pair:
 
 
 @contextlib.contextmanager
-def running_proxy(cwd, *args, env=None):
-    """A batchproxy that is held to its conservation law, and stopped, at the end."""
-    proxy = programs.Proxy(args, cwd, env)
-    try:
-        yield proxy
-        proxy.assert_balanced()
-    finally:
-        proxy.stop()
-    assert not [line for line in proxy.errors if "Sanitizer" in line or "runtime error" in line], proxy.output()
-
-
-@contextlib.contextmanager
 def running_llama(cwd, model_file, *flags):
-    engine = programs.Program([*LLAMA_SERVER, "--model", model_file, "--served-model-name", LLAMA_MODEL, *flags], cwd)
+    engine = Program([*LLAMA_SERVER, "--model", model_file, "--served-model-name", LLAMA_MODEL, *flags], cwd)
     try:
         engine.url = engine.wait_for_line(r"serving on (http://\S+)")[0][1]
         yield engine
@@ -62,17 +39,9 @@ def running_llama(cwd, model_file, *flags):
         engine.stop(signal.SIGTERM)
 
 
-@contextlib.contextmanager
 def running_sim(cwd, *flags):
     """A simulated engine at fifty times its speed."""
-    engine = programs.Program([PROXY, "sim-engine", SIM_MODEL, "--port", "0", "--sim-load-time", "0",
-                               "--sim-time-scale", "0.02", *flags], cwd)
-    try:
-        engine.url = engine.wait_for_line(r"Starting vLLM server on (http://\S+)")[0][1]
-        engine.wait_for_line("Application startup complete")
-        yield engine
-    finally:
-        engine.stop(signal.SIGTERM)
+    return running_simulated(cwd, "--sim-time-scale", "0.02", *flags)
 
 
 @contextlib.contextmanager

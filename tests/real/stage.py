@@ -3,7 +3,11 @@ import contextlib
 import json
 import threading
 
-from .servers import DEADLINE, ScriptedBackend, answer, proxy_before
+from tests.support.scripted_engine import ScriptedEngine
+from tests.support.waiting import DEADLINE
+from tests.support.wire import answer
+
+from .servers import proxy_before
 
 SOON = b"retry-after: 0.01\r\n"  # the packages would wait half a second and more
 DROPPED = None  # the connection closes without an answer
@@ -17,16 +21,12 @@ def failure(status, extra=b""):
     return answer(json.dumps(body).encode(), b"%d Status" % status, extra)
 
 
-def chunk(data):
-    return b"%x\r\n%s\r\n" % (len(data), data)
-
-
 class Stage:
     """`outcome(url, ask, **options)`: what comes of ask(client); `ask` is the usual call, `good` an answer to it."""
 
     def __init__(self, outcome, ask, good):
         self.outcome, self.ask, self.good = outcome, ask, good
-        self.engine = ScriptedBackend(self.reply)
+        self.engine = ScriptedEngine(self.reply)
         self.proxied = None
         self.replies = []
         self.reached = 0  # calls of the one that plays

@@ -4,12 +4,14 @@ import asyncio
 import anthropic
 import pytest
 
+from tests.support.scripted_engine import ScriptedEngine
+from tests.support.wire import answer, chunk
+
 from . import compatibility, servers
 from .anthropic_calls import both, count, message, outcome, streamed
 from .compatibility import LLAMA, SCRIPTED, VLLM, row
 from .outcomes import joined, plain
-from .servers import answer
-from .stage import DROPPED, SOON, STREAM, chunk, failure, running_stage
+from .stage import DROPPED, SOON, STREAM, failure, running_stage
 
 MESSAGES, COUNT = "/v1/messages", "/v1/messages/count_tokens"
 ASKED = [{"role": "user", "content": "Which?"}]
@@ -129,7 +131,7 @@ def test_a_name_that_the_engine_would_ignore_is_refused(llama_pair, call):
     assert llama_pair.model in proxied["error"]["text"]
 
 
-@pytest.mark.full
+@pytest.mark.full("vllm")
 @row("anthropic", MESSAGES, "404: unknown model", VLLM,
      "the message lists the models that are served; `code` is `unknown_model`")
 def test_an_unknown_model_is_the_same_exception_with_our_body(vllm_pair):
@@ -142,7 +144,7 @@ def test_an_unknown_model_is_the_same_exception_with_our_body(vllm_pair):
 @row("anthropic", MESSAGES, "no engine is up", SCRIPTED,
      "`ServiceUnavailableError` 503 `no_backend` after `hold_timeout`, instead of `APIConnectionError`")
 def test_no_engine_is_a_503(tmp_path):
-    engine = servers.ScriptedBackend(lambda *_: GOOD)
+    engine = ScriptedEngine(lambda *_: GOOD)
     config = tmp_path / "batchproxy.yaml"
     config.write_text(f"batchproxy: {{health_interval: 0.2, hold_timeout: 0, backends: [{{url: '{engine.url}'}}]}}\n")
     with servers.running_proxy(tmp_path, "--config", config) as proxy:

@@ -6,7 +6,7 @@ import pytest
 from .compatibility import VLLM, row
 from .servers import vllm_command
 
-pytestmark = pytest.mark.full
+pytestmark = pytest.mark.full("benchmarks")
 REQUESTS = 24
 AT_ONCE = 4
 INPUT, OUTPUT = 48, 8  # tokens

@@ -4,16 +4,18 @@ import os
 
 import pytest
 
-from .compatibility import DOCUMENT, FULL, HERE, REQUIREMENTS, VLLM_REQUIREMENTS, pinned_versions, render
+from tests.support import parts
+
+from .compatibility import DOCUMENT, HERE, REQUIREMENTS, VLLM_REQUIREMENTS, pinned_versions, render
 from .servers import VLLM_BIN
 
 
 def test_the_installed_packages_are_those_of_the_lists():
-    pinned = pinned_versions(*(REQUIREMENTS if FULL else REQUIREMENTS[:1]))
+    pinned = pinned_versions(*(REQUIREMENTS if parts.asked_for() & {"lm_eval", "agents"} else REQUIREMENTS[:1]))
     assert {name: importlib.metadata.version(name) for name in pinned} == pinned
 
 
-@pytest.mark.full
+@pytest.mark.full("vllm")
 def test_so_are_those_beside_vllm():
     (site,) = VLLM_BIN.parent.glob("lib/python3*/site-packages")
     installed = {found.name: found.version for found in importlib.metadata.distributions(path=[str(site)])}

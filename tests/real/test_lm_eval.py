@@ -54,14 +54,14 @@ def compare(tmp_path, engine, running, model, *call, **model_args):
         return outcomes["direct"][0]
 
 
-@pytest.mark.full
+@pytest.mark.full("lm_eval")
 @row("lm-evaluation-harness", "/v1/completions", "`generate_until`, `num_concurrent=32`", LLAMA)
 def test_generation_on_llama(tmp_path, model_file):
     compare(tmp_path, LLAMA, lambda: running_llama(tmp_path, model_file), LLAMA_MODEL, "/v1/completions",
             "questions_generation", tokenizer_backend="None", tokenized_requests=False)
 
 
-@pytest.mark.full
+@pytest.mark.full("lm_eval")
 @row("lm-evaluation-harness", "/v1/chat/completions", "`generate_until`, `num_concurrent=32`", SIMULATED)
 def test_generation_on_simulated_engines(tmp_path):
     scores = compare(tmp_path, SIMULATED, lambda: running_sim(tmp_path), SIM_MODEL, "/v1/chat/completions",
@@ -69,7 +69,7 @@ def test_generation_on_simulated_engines(tmp_path):
     assert 0 < scores["exact_match,letter"] < 1
 
 
-@pytest.mark.full
+@pytest.mark.full("lm_eval")
 @row("lm-evaluation-harness", "/v1/completions",
      "`multiple_choice` (`echo`, `logprobs`, `/tokenize`), `num_concurrent=32`", SIMULATED)
 def test_multiple_choice_on_simulated_engines(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from .compatibility import LLAMA, VLLM, row
 from .outcomes import joined
 
-pytestmark = pytest.mark.full
+pytestmark = pytest.mark.full("agents")
 ENDS_SOON = {"stop": ["a", "e", "1", " "]}  # it takes an answer cut off at its length for a failure
 CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
 

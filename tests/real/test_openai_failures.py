@@ -5,10 +5,12 @@ says how, and so does the table."""
 import openai
 import pytest
 
+from tests.support.wire import answer, chunk
+
 from .compatibility import LLAMA, SCRIPTED, SIMULATED, row
 from .openai_calls import chat, complete, outcome, respond
-from .servers import LLAMA_MODEL, SIM_MODEL, answer, metric, proxy_before, running_llama, running_sim, wait_until
-from .stage import DROPPED, SILENCE, SOON, STREAM, chunk, failure, running_stage
+from .servers import LLAMA_MODEL, SIM_MODEL, metric, proxy_before, running_llama, running_sim, wait_until
+from .stage import DROPPED, SILENCE, SOON, STREAM, failure, running_stage
 
 COMPLETIONS, CHAT, RESPONSES = "/v1/completions", "/v1/chat/completions", "/v1/responses"
 GOOD = answer(b'{"id":"x","object":"text_completion","created":1,"model":"m","choices":'

@@ -1,27 +1,9 @@
-"""A fast fake vLLM server whose answers tell a misrouted one, and which fails on command.
+"""A fast fake vLLM server whose answers tell a misrouted one, and which fails on command. A program of its own:
 
-    python -m tests.chaos.fake_backend --port 0 --journal FILE [--latency 0.02] [--slots 64]
+    python -m tests.support.failing_engine --port 0 --journal FILE [--latency 0.02] [--slots 64]
 
-A completion's text is sha256(prompt)[:16]. A prompt that holds one of these marks fails, alone or
-with whatever shares its call:
-
-    @500 @400        that status, with an error as vLLM words it
-    @hang            no answer, ever
-    @drip            one byte every quarter of a second
-    @crash           the process ends at once
-    @die             as vLLM's engine does: every request gets the JSON 500 that says so, /health
-                     says 503, and the process ends a moment later
-    @short @extra    one choice too few, too many
-    @dup             two choices with one index
-    @reorder         the choices backwards (which is allowed)
-    @garbage         no HTTP, no JSON, or half of it
-    @rst:N           N bytes of the answer, then a reset
-    @cut             half of the answer, then the end of the connection
-    @slow:MS         a right answer that takes so many milliseconds
-
-POST /fault {"mode": MODE, "for": seconds} does it to every call. MODE: garbage, reset, 500; busy, a 503 that asks for
-nothing; stall, no answer while the probes are answered; hang, neither; or none. Whoever still waits when a stall or a
-hang is over is answered then.
+A completion's text is sha256(prompt)[:16]. A prompt that holds a mark fails, alone or with whatever shares its call;
+POST /fault {"mode": MODE, "for": seconds} does it to every call. Marks and modes are the tables of faults.py.
 
 The journal has one line per event, written before the answer is, so what a client has seen stands
 in it: `TIME received CALL REQUEST-ID KEYS`, `TIME answered CALL STATUS`, `TIME failed CALL HOW`,
@@ -35,24 +17,16 @@ import os
 import re
 import signal
 import socket
-import struct
 import time
 
+from .faults import DEAD, HOLDING, MODES, SENDING, SLOW, choices_as_told, instead_of_an_answer, mark_of
+from .wire import OPENAPI, STREAM_HEAD, chunk, page, reset_on_close
+
 MODEL = "m"
-DRIP_PAUSE = 0.25  # seconds between two bytes
-DYING = 0.3  # seconds from an engine's death to its process's end
-MARK = re.compile(r"@(500|400|hang|drip|crash|die|short|extra|dup|reorder|garbage|rst:\d+|cut|slow:\d+)")
 CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.I)
 REQUEST_ID = re.compile(rb"\r\nx-request-id: *([^\r]+)", re.I)
-OPENAPI = json.dumps({"components": {"schemas": {"CompletionRequest": {"properties": {"return_token_ids": {}}}}}})
 MODELS = json.dumps({"object": "list", "data": [{"id": MODEL, "object": "model", "max_model_len": 4096}]})
-REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 500: "Internal Server Error",
-           503: "Service Unavailable"}
-GARBAGE = [
-    b"\x00\x01\x02 this is no HTTP at all \xff\xfe\r\n\r\n",
-    b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 26\r\n\r\n<html>It works!</html>\r\n\r\n",
-    b'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 24\r\n\r\n{"id":"x","choices":[{"i',
-]
+TEXT = b"text/plain; version=0.0.4"
 
 
 def text_of(prompt):
@@ -64,30 +38,11 @@ def usage_of(prompt):
     return len(prompt.split()), 1 + int(text_of(prompt)[0], 16) % 4
 
 
-def http(status, body, content_type="application/json"):
-    body = body.encode() if isinstance(body, str) else body
-    return (f"HTTP/1.1 {status} {REASONS[status]}\r\ncontent-type: {content_type}\r\n"
-            f"content-length: {len(body)}\r\n\r\n").encode() + body
-
-
-def vllm_error(status, message=None):
-    kind = {400: "BadRequestError", 503: "ServiceUnavailableError"}.get(status, "InternalServerError")
-    return http(status, json.dumps({"error": {"message": message or f"the prompt says {status}", "type": kind,
-                                              "param": None, "code": status}}))
-
-
-DEAD = vllm_error(500, "EngineCore encountered an issue. See stack trace (above) for the root cause.")
-
-
-def chunk(data):
-    return b"%x\r\n%s\r\n" % (len(data), data)
-
-
 class Engine:
-    """What all connections share: slots, the fault in force, the journal."""
+    """What all connections share: slots, the mode in force, the journal."""
 
-    def __init__(self, latency, slots, journal):
-        self.latency, self.slots = latency, slots
+    def __init__(self, latency, slots, journal, without):
+        self.latency, self.slots, self.without = latency, slots, without
         self.running, self.waiting = 0, collections.deque()
         self.calls = self.steps = 0
         self.fault, self.fault_until = "none", 0.0
@@ -108,7 +63,7 @@ class Engine:
         return self.fault if self.loop.time() < self.fault_until else "none"
 
     def end_hang(self):
-        if self.mode() not in ("hang", "stall"):
+        if self.mode() not in HOLDING:
             held, self.held = self.held, []
             for resume in held:
                 resume()
@@ -119,6 +74,15 @@ class Engine:
             self.running += call.size
             call.start()
 
+    def page(self, path):
+        pages = {"/health": lambda: page(503 if self.dead else 200, "", b"text/plain"),
+                 "/v1/models": lambda: page(200, MODELS),
+                 "/openapi.json": lambda: page(200, OPENAPI),
+                 "/metrics": lambda: page(200, self.metrics(), TEXT)}
+        if path in pages and path not in self.without:
+            return pages[path]()
+        return page(404, '{"detail":"Not Found"}')
+
     def metrics(self):
         waiting = sum(call.size for call in self.waiting)
         return (f'vllm:num_requests_running{{model_name="{MODEL}"}} {self.running}.0\n'
@@ -128,7 +92,7 @@ class Engine:
 
 
 class Call:
-    """One completion call, with one prompt or several."""
+    """One completion call, with one prompt or several. It waits for slots, works in them, and is answered."""
 
     def __init__(self, engine, connection, request_id, body, chat):
         self.engine, self.connection, self.body, self.chat = engine, connection, body, chat
@@ -137,18 +101,26 @@ class Call:
         self.size = len(self.prompts)
         engine.calls += 1
         self.number = engine.calls
-        self.timer, self.started, self.over = None, False, False
+        self.timer, self.over = None, False
+        self.waits = self.works = False
         self.texts = [text_of(p) for p in self.prompts]
-        self.marks = [m[1] for m in map(MARK.search, self.prompts) if m]
-        engine.note("received", self.number, request_id, ",".join(self.texts))
+        self.marks = [mark for mark in map(mark_of, self.prompts) if mark]
+        self.note("received", request_id, ",".join(self.texts))
+
+    def note(self, what, *words):
+        self.engine.note(what, self.number, *words)
+
+    def enter(self):
+        if any(mark.at_once for mark in self.marks):
+            return self.finish()
+        self.waits = True
+        self.engine.waiting.append(self)
+        self.engine.admit()
 
     def start(self):
-        self.started = True
-        seconds = self.engine.latency
-        for mark in self.marks:
-            if mark.startswith("slow:"):
-                seconds += int(mark[5:]) / 1000
-        self.later(seconds, self.finish)
+        self.waits, self.works = False, True
+        slower = sum(mark.number for mark in self.marks if mark.name == SLOW) / 1000
+        self.later(self.engine.latency + slower, self.finish)
 
     def later(self, seconds, what, *arguments):
         self.timer = self.engine.loop.call_later(seconds, what, *arguments)
@@ -160,23 +132,23 @@ class Call:
         self.over = True
         if self.timer:
             self.timer.cancel()
-        if self.started:
+        if self.works:
             self.engine.running -= self.size
-        else:
+        elif self.waits:
             self.engine.waiting.remove(self)
         self.engine.admit()
 
     def send(self, data):
         self.connection.transport.write(data)
 
-    def done(self, status):
+    def done(self):
         self.leave()
         self.connection.call = None
         self.connection.next_request()
 
     def fail(self, how, data, reset):
         """`data`, then the end."""
-        self.engine.note("failed", self.number, how)
+        self.note("failed", how)
         self.leave()
         self.connection.end(data, reset)
 
@@ -186,100 +158,65 @@ class Call:
         mode = self.engine.mode()
         if self.engine.dead:
             return self.answer(500, DEAD)
-        if mode in ("hang", "stall"):
+        if mode in HOLDING:
             self.engine.held.append(lambda: self.over or self.finish())
             return
-        if mode == "reset":
-            return self.fail("reset", b"", True)
-        if mode == "garbage":
-            return self.fail("garbage", GARBAGE[self.number % len(GARBAGE)], False)
-        if mode == "500":
-            return self.answer(500, vllm_error(500))
-        if mode == "busy":
-            return self.answer(503, vllm_error(503, "the queue is full"))
-        marks = [mark for mark in self.marks if not mark.startswith("slow:")]
-        if "crash" in marks:
-            self.engine.note("failed", self.number, "crash")
-            os._exit(9)
-        if "die" in marks:
-            self.engine.note("failed", self.number, "crash")
-            self.engine.dead = True
-            self.engine.loop.call_later(DYING, os._exit, 1)
-            return self.answer(500, DEAD)
-        if "hang" in marks:
-            return
-        if "garbage" in marks:
-            kind = int(self.texts[0][1], 16) % len(GARBAGE)
-            return self.fail("garbage", GARBAGE[kind], False)
-        for status in (400, 500):
-            if str(status) in marks:
-                return self.answer(status, vllm_error(status))
+        if MODES[mode]:
+            return MODES[mode](self)
+        if act := instead_of_an_answer(self.marks):
+            return act(self)
         if self.body.get("stream"):
-            return self.stream(0, "cut" in marks)
-        data = http(200, self.whole(marks))
-        for mark in marks:
-            if mark.startswith("rst:"):
-                return self.fail(mark, data[:int(mark[4:])], True)
-            if mark == "cut":
-                return self.fail(mark, data[:-len(data) // 4], False)
-            if mark == "drip":
-                return self.drip(data)
+            return self.stream(0)
+        data = page(200, self.whole())
+        for mark in self.marks:
+            if mark.name in SENDING:
+                return SENDING[mark.name](self, data, mark.number)
         self.answer(200, data)
 
     def answer(self, status, data):
-        self.engine.steps += 1
-        self.engine.note("answered", self.number, status)
+        self.engine.steps += self.works
+        self.note("answered", status)
         self.send(data)
-        self.done(status)
+        self.done()
 
-    def drip(self, data):
+    def drip(self, data, pause):
         self.send(data[:1])
         if len(data) > 1:
-            self.later(DRIP_PAUSE, self.drip, data[1:])
+            self.later(pause, self.drip, data[1:], pause)
         else:
             self.answer(200, b"")
 
-    def whole(self, marks):
-        ids = self.body.get("return_token_ids")
-        choices, spent = [], [0, 0]
-        for index, (prompt, text) in enumerate(zip(self.prompts, self.texts)):
-            asked, given = usage_of(prompt)
-            spent[0] += asked
-            spent[1] += given
-            choice = {"index": index, "logprobs": None, "finish_reason": "stop"}
-            if self.chat:
-                choice["message"] = {"role": "assistant", "content": text}
-            else:
-                choice.update(text=text, token_ids=[7] * given if ids else None,
-                              prompt_token_ids=[8] * asked if ids else None)
-            choices.append(choice)
-        if "short" in marks:
-            choices.pop()
-        if "extra" in marks:
-            choices.append({**choices[-1], "index": len(choices)})
-        if "dup" in marks:
-            choices.append({**choices[-1]})
-        if "reorder" in marks:
-            choices.reverse()
+    def whole(self):
+        usages = [usage_of(prompt) for prompt in self.prompts]
+        choices = [self.choice(index, *usage) for index, usage in enumerate(usages)]
+        asked, given = map(sum, zip(*usages)) if usages else (0, 0)
         return json.dumps({"id": f"cmpl-{self.number}", "created": 0, "model": MODEL,
-                           "object": "chat.completion" if self.chat else "text_completion", "choices": choices,
-                           "usage": {"prompt_tokens": spent[0], "completion_tokens": spent[1],
-                                     "total_tokens": sum(spent)}})
+                           "object": "chat.completion" if self.chat else "text_completion",
+                           "choices": choices_as_told(self.marks, choices),
+                           "usage": {"prompt_tokens": asked, "completion_tokens": given,
+                                     "total_tokens": asked + given}})
 
-    def stream(self, step, cut):
+    def choice(self, index, asked, given):
+        choice = {"index": index, "logprobs": None, "finish_reason": "stop"}
+        if self.chat:
+            return {**choice, "message": {"role": "assistant", "content": self.texts[index]}}
+        ids = self.body.get("return_token_ids")
+        return {**choice, "text": self.texts[index], "token_ids": [7] * given if ids else None,
+                "prompt_token_ids": [8] * asked if ids else None}
+
+    def stream(self, step):
         """Four events of a quarter of the text each, then the end."""
-        if self.engine.mode() in ("hang", "stall"):
-            self.engine.held.append(lambda: self.over or self.stream(step, cut))
+        if self.engine.mode() in HOLDING:
+            self.engine.held.append(lambda: self.over or self.stream(step))
             return
         if step == 0:
-            self.send(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
-                      b"transfer-encoding: chunked\r\n\r\n")
-        if step == 2 and cut:
+            self.send(STREAM_HEAD)
+        if step == 2 and any(mark.name == "cut" for mark in self.marks):
             return self.fail("cut", b"", False)
         if step == 4:
-            self.engine.note("answered", self.number, 200)
+            self.note("answered", 200)
             self.send(chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n")
-            return self.done(200)
+            return self.done()
         choices = []
         for index, text in enumerate(self.texts):
             piece = text[4 * step:4 * step + 4]
@@ -287,7 +224,7 @@ class Call:
                             **({"delta": {"content": piece}} if self.chat else {"text": piece})})
         event = {"id": f"cmpl-{self.number}", "model": MODEL, "choices": choices}
         self.send(chunk(b"data: " + json.dumps(event).encode() + b"\n\n"))
-        self.later(self.engine.latency / 4, self.stream, step + 1, cut)
+        self.later(self.engine.latency / 4, self.stream, step + 1)
 
 
 class Connection(asyncio.Protocol):
@@ -302,7 +239,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error):
         if self.call:
-            self.engine.note("left", self.call.number)
+            self.call.note("left")
             self.call.leave()
             self.call = None
 
@@ -312,14 +249,12 @@ class Connection(asyncio.Protocol):
 
     def end(self, data, reset):
         self.call = None
+        # What was written must leave before a reset throws it away.
+        self.transport.write(data)
         if reset:
-            # What was written must leave before the reset throws it away.
-            self.transport.write(data)
-            linger = struct.pack("ii", 1, 0)
-            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            reset_on_close(self.transport.get_extra_info("socket"))
             self.transport.abort()
         else:
-            self.transport.write(data)
             self.transport.close()
 
     def next_request(self):
@@ -339,18 +274,17 @@ class Connection(asyncio.Protocol):
         if target == b"/fault":
             asked = json.loads(body)
             self.engine.set_fault(asked["mode"], asked.get("for", 0))
-            self.transport.write(http(200, "{}"))
+            self.transport.write(page(200, "{}"))
         elif method == b"POST" and target in (b"/v1/completions", b"/v1/chat/completions"):
             found = REQUEST_ID.search(head)
             self.call = Call(self.engine, self, found[1].decode() if found else "-", json.loads(body),
                              target == b"/v1/chat/completions")
-            self.engine.waiting.append(self.call)
-            self.engine.admit()
+            self.call.enter()
         elif self.engine.mode() == "hang":
             self.busy = True
             self.engine.held.append(lambda: self.resume(head, body))
         else:
-            self.transport.write(self.page(target))
+            self.transport.write(self.engine.page(target.decode()))
             if b"connection: close" in head.lower():
                 self.transport.close()
 
@@ -360,20 +294,9 @@ class Connection(asyncio.Protocol):
             self.handle(head, body)
             self.next_request()
 
-    def page(self, target):
-        if target == b"/health":
-            return http(503 if self.engine.dead else 200, "", "text/plain")
-        if target == b"/v1/models":
-            return http(200, MODELS)
-        if target == b"/openapi.json":
-            return http(200, OPENAPI)
-        if target == b"/metrics":
-            return http(200, self.engine.metrics(), "text/plain; version=0.0.4")
-        return http(404, '{"detail":"Not Found"}')
-
 
 async def serve(arguments):
-    engine = Engine(arguments.latency, arguments.slots, arguments.journal)
+    engine = Engine(arguments.latency, arguments.slots, arguments.journal, arguments.without)
     loop = asyncio.get_running_loop()
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -392,6 +315,7 @@ def main():
     parser.add_argument("--journal", default="/dev/null")
     parser.add_argument("--latency", type=float, default=0.02, help="seconds per call")
     parser.add_argument("--slots", type=int, default=64, help="prompts at once; more wait")
+    parser.add_argument("--without", action="append", default=[], metavar="PATH", help="a page that it has not")
     asyncio.run(serve(parser.parse_args()))
 
 
