@@ -13,9 +13,9 @@
 #include <string>
 #include <vector>
 
-#include "backends/endpoint.h"
 #include "backends/life_cycle.h"
-#include "batcher/backend_set.h"
+#include "backends/names/endpoint.h"
+#include "batcher/base/backend_set.h"
 #include "batcher/scheduler.h"
 
 namespace batchproxy {

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "backends/backend.h"
-#include "backends/health/model_table.h"
-#include "batcher/backend_set.h"
+#include "backends/model_table.h"
+#include "batcher/base/backend_set.h"
 
 namespace batchproxy {
 

@@ -8,7 +8,7 @@
 #include <optional>
 #include <unordered_map>
 
-#include "batcher/ticket.h"
+#include "batcher/base/ticket.h"
 
 namespace batchproxy {
 

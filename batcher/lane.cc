@@ -15,32 +15,33 @@ TimePoint now() {
 }
 }  // namespace
 
-// --- LanePort -----------------------------------------------------------------------------------
+// --- LaneHandle
+// -----------------------------------------------------------------------------------
 
-LanePort::LanePort(Lane& lane, std::uint32_t index, boost::asio::io_context& io)
+LaneHandle::LaneHandle(Lane& lane, std::uint32_t index, boost::asio::io_context& io)
     : lane_(lane), index_(index), io_(io), same_thread_(&io == &lane.io_) {}
 
-void LanePort::submit(Ticket& ticket) {
+void LaneHandle::submit(Ticket& ticket) {
   ticket.port = index_;
   send(LaneMessage::submit(ticket));
 }
 
-void LanePort::cancel(Ticket& ticket, bool client_left) {
+void LaneHandle::cancel(Ticket& ticket, bool client_left) {
   send(LaneMessage::cancel(ticket, client_left));
 }
 
-void LanePort::complete(const Ticket& ticket, Outcome outcome, Duration pause) {
+void LaneHandle::complete(const Ticket& ticket, Outcome outcome, Duration pause) {
   send(LaneMessage::complete(ticket, outcome, pause));
 }
 
-void LanePort::send(const LaneMessage& message) {
+void LaneHandle::send(const LaneMessage& message) {
   outgoing_.push_back(message);
   if (flush_posted_) return;
   flush_posted_ = true;
   boost::asio::post(io_, [this] { flush(); });
 }
 
-void LanePort::flush() {
+void LaneHandle::flush() {
   flush_posted_ = false;
   sending_.swap(outgoing_);
   if (same_thread_) {
@@ -55,7 +56,7 @@ void LanePort::flush() {
   lane_.wake();
 }
 
-void LanePort::deliver(std::vector<Ticket*>& tickets) {
+void LaneHandle::deliver(std::vector<Ticket*>& tickets) {
   if (same_thread_) {
     for (Ticket* ticket : tickets) ticket->sink->on_returned(*ticket);
   } else {
@@ -67,7 +68,7 @@ void LanePort::deliver(std::vector<Ticket*>& tickets) {
   tickets.clear();
 }
 
-void LanePort::receive() {
+void LaneHandle::receive() {
   // Fall asleep before looking: what comes after the last look finds us asleep and wakes us again.
   inbox_awake_.exchange(false, std::memory_order_acq_rel);
   std::array<Ticket*, kBulk> tickets;
@@ -81,9 +82,9 @@ void LanePort::receive() {
 Lane::Lane(boost::asio::io_context& io, const SchedulerOptions& options)
     : io_(io), core_(options), timer_(io), received_(kBulk) {}
 
-LanePort& Lane::add_port(boost::asio::io_context& io) {
+LaneHandle& Lane::add_port(boost::asio::io_context& io) {
   const auto index = static_cast<std::uint32_t>(ports_.size());
-  ports_.push_back(std::make_unique<LanePort>(*this, index, io));
+  ports_.push_back(std::make_unique<LaneHandle>(*this, index, io));
   core_.add_port();
   return *ports_.back();
 }
@@ -135,7 +136,7 @@ void Lane::wake() {
 }
 
 void Lane::run() {
-  awake_.exchange(false, std::memory_order_acq_rel);  // see LanePort::receive()
+  awake_.exchange(false, std::memory_order_acq_rel);  // see LaneHandle::receive()
   while (const std::size_t n = incoming_.try_dequeue_bulk(received_.data(), kBulk)) {
     const TimePoint time = now();
     for (std::size_t i = 0; i < n; ++i) handle(received_[i], time);

@@ -1,4 +1,5 @@
-// batcher/lane.h - Lane: runs one LaneCore on one io_context; LanePort: an I/O thread's end of it.
+// batcher/lane.h - Lane: runs one LaneCore on one io_context; LaneHandle: an I/O thread's end of
+// it.
 //
 //   I/O thread: port.submit(ticket) ══ message ══▶ lane: LaneCore
 //   I/O thread: ticket.sink->on_returned(ticket) ◀══ ticket, with its verdict ══
@@ -28,9 +29,9 @@ class Lane;
 
 // Threading: confined to the I/O thread whose io_context it was made for, except deliver(), which
 // the lane calls.
-class LanePort {
+class LaneHandle {
  public:
-  LanePort(Lane& lane, std::uint32_t index, boost::asio::io_context& io);
+  LaneHandle(Lane& lane, std::uint32_t index, boost::asio::io_context& io);
 
   // Hands `ticket` to the lane; it comes back to ticket.sink with its verdict.
   void submit(Ticket& ticket);
@@ -82,7 +83,7 @@ class Lane {
   Lane(boost::asio::io_context& io, const SchedulerOptions& options);
 
   // Makes the end for one I/O thread. Start-up only: all ports exist before the threads run.
-  LanePort& add_port(boost::asio::io_context& io);
+  LaneHandle& add_port(boost::asio::io_context& io);
 
   // Tells `done` about every batch when its last answer is in. Start-up only.
   void watch_batches(OnBatchDone done) { core_.events().on_batch_done = std::move(done); }
@@ -104,7 +105,7 @@ class Lane {
   const LaneStats& stats() const { return core_.stats(); }
 
  private:
-  friend class LanePort;
+  friend class LaneHandle;
   using Incoming = moodycamel::ConcurrentQueue<LaneMessage>;
 
   template <class Change>
@@ -120,7 +121,7 @@ class Lane {
   LaneCore core_;
   boost::asio::steady_timer timer_;
   TimePoint armed_ = TimePoint::max();
-  std::vector<std::unique_ptr<LanePort>> ports_;
+  std::vector<std::unique_ptr<LaneHandle>> ports_;
   std::vector<LaneMessage> received_;
   Incoming incoming_;
   std::atomic<bool> awake_{false};

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <unordered_map>
 
-#include "batcher/backend_set.h"
+#include "batcher/base/backend_set.h"
 
 namespace batchproxy {
 

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cassert>
 
-#include "batcher/flush/flush_rule.h"
+#include "batcher/base/flush_rule.h"
 
 namespace batchproxy {
 

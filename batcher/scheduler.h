@@ -26,17 +26,17 @@
 #include <optional>
 #include <vector>
 
-#include "batcher/backend_set.h"
+#include "batcher/base/backend_set.h"
+#include "batcher/base/scheduler_options.h"
+#include "batcher/base/ticket.h"
 #include "batcher/decision/balancer.h"
 #include "batcher/decision/batches.h"
 #include "batcher/decision/decision.h"
 #include "batcher/decision/isolation.h"
 #include "batcher/decision/merger.h"
 #include "batcher/fleet/fleet.h"
+#include "batcher/fleet/prefix_index.h"
 #include "batcher/fleet/retry_budget.h"
-#include "batcher/prefix/prefix_index.h"
-#include "batcher/scheduler_options.h"
-#include "batcher/ticket.h"
 #include "batcher/turns/prospects.h"
 #include "batcher/turns/turns.h"
 

@@ -12,11 +12,11 @@
 
 #include <benchmark/benchmark.h>
 
+#include "backends/call/answer_check.h"
+#include "backends/call/list_codec.h"
 #include "backends/http/head.h"
-#include "backends/json/answer_check.h"
 #include "backends/json/body_scan.h"
-#include "backends/json/list_codec.h"
-#include "batcher/prefix/prefix.h"
+#include "batcher/base/prefix.h"
 #include "batcher/scheduler.h"
 
 namespace batchproxy {

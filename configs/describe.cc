@@ -9,7 +9,7 @@
 #include <variant>
 #include <vector>
 
-#include "configs/section.h"
+#include "configs/schema/section.h"
 #include "configs/text/nearest_name.h"
 #include "configs/vllm/arguments.h"
 #include "configs/yaml/values.h"

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "configs/options.h"
+#include "configs/schema/options.h"
 
 namespace batchproxy {
 

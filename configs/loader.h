@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "configs/backend_source.h"
-#include "configs/options.h"
+#include "configs/schema/backend_source.h"
+#include "configs/schema/options.h"
 #include "configs/sources/overrides.h"
 #include "configs/text/diagnostic.h"
 

@@ -10,9 +10,9 @@
 #include <variant>
 #include <vector>
 
-#include "configs/backend_source.h"
-#include "configs/host_port.h"
-#include "configs/vllm/engine_wish.h"
+#include "configs/engine_wish.h"
+#include "configs/schema/backend_source.h"
+#include "configs/schema/host_port.h"
 #include "configs/yaml/values.h"
 
 namespace batchproxy {

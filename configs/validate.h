@@ -3,7 +3,7 @@
 // Threading: any thread; no state.
 #pragma once
 
-#include "configs/options.h"
+#include "configs/schema/options.h"
 #include "configs/text/diagnostic.h"
 
 namespace batchproxy {

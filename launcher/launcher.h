@@ -15,8 +15,8 @@
 #include <sys/types.h>
 
 #include "backends/life_cycle.h"
-#include "batcher/backend_set.h"
-#include "configs/options.h"
+#include "batcher/base/backend_set.h"
+#include "configs/schema/options.h"
 #include "launcher/plan/engine_plan.h"
 
 namespace batchproxy {

@@ -13,7 +13,7 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include "configs/loader.h"
-#include "configs/options.h"
+#include "configs/schema/options.h"
 #include "proxy/admin/adapters.h"
 #include "proxy/admin/admin.h"
 #include "proxy/control/backend_control.h"

@@ -32,10 +32,10 @@
 
 #include "backends/names/resolver.h"
 #include "backends/sim/sim_engine.h"
-#include "configs/backend_source.h"
 #include "configs/describe.h"
-#include "configs/host_port.h"
 #include "configs/loader.h"
+#include "configs/schema/backend_source.h"
+#include "configs/schema/host_port.h"
 #include "configs/sources/overrides.h"
 #include "configs/text/home_path.h"
 #include "configs/text/nearest_name.h"
@@ -53,7 +53,8 @@ namespace {
 
 constexpr int kUsage = 2;
 
-// Flags that set keys of the configuration. configs/options.h has them, and the loader checks them.
+// Flags that set keys of the configuration. configs/schema/options.h has them, and the loader
+// checks them.
 struct KeyFlags {
   std::vector<Flag> given;
 

@@ -42,6 +42,40 @@ def test_the_check_above_sees_an_include_against_the_arrows():
     assert violations_of_arrows("batcher", '#include "proxy/app.h"') == ["proxy"]
 
 
+def circles(arrows):
+    """The rooms that include themselves by way of others. `arrows`: room -> the rooms that it includes."""
+    reached = {room: set(others) for room, others in arrows.items()}
+    for middle in arrows:
+        for found in reached.values():
+            if middle in found:
+                found |= reached[middle]
+    return sorted(room for room, found in reached.items() if room in found)
+
+
+def test_rooms_do_not_include_each_other_in_a_circle():
+    """A folder within a folder is a room: configs/yaml, batcher/fleet, proxy/request."""
+    arrows = {}
+    for _, path, text in sources():
+        room = str(path.relative_to(ROOT).parent)
+        included = {name.rsplit("/", 1)[0] for name in re.findall(r'#include "([\w/]+\.h)"', text)}
+        arrows.setdefault(room, set()).update(included - {room})
+    assert not circles(arrows)
+
+
+def test_the_check_above_sees_a_circle():
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == ["a", "b", "c"]
+    assert not circles({"a": {"b", "c"}, "b": {"c"}, "c": set()})
+
+
+def test_no_room_is_a_drawer():
+    """About twenty files can be seen at a glance; more want rooms of their own."""
+    sizes = {}
+    for _, path, _ in sources():
+        room = str(path.relative_to(ROOT).parent)
+        sizes[room] = sizes.get(room, 0) + 1
+    assert not {room: size for room, size in sizes.items() if size > 22}
+
+
 def awaits_in_conditions(text):
     """Offsets of conditions (behind any init statement) that hold a co_await."""
     for match in re.finditer(r"\b(?:if|switch|while) \(", text):
@@ -100,7 +134,7 @@ def test_only_the_loader_knows_yaml_cpp():
 
 def test_cores_are_not_told_the_time_by_a_clock():
     """Sans-io cores take time as an argument: `::now()` appears in drivers only."""
-    drivers = {"batcher/lane.cc", "backends/health/backend_monitor.cc", "backends/call/connection_pool.cc", "backends/call/control_stream.cc", "backends/names/name_watch.cc", "backends/net/deadline.h", "proxy/app.cc", "proxy/control/backend_control.cc", "proxy/body/body_intake.cc", "proxy/request/dispatch.cc", "proxy/request/leg.cc", "proxy/request/io_thread.h",
+    drivers = {"batcher/lane.cc", "backends/health/backend_monitor.cc", "backends/call/connection_pool.cc", "backends/call/control_stream.cc", "backends/names/name_watch.cc", "backends/net/deadline.h", "proxy/app.cc", "proxy/control/backend_control.cc", "proxy/limits/body_receiver.cc", "proxy/request/request_handler.cc", "proxy/request/leg.cc", "proxy/thread/io_thread.h",
                "proxy/edge/listener.cc", "proxy/request/merged_call.cc", "proxy/edge/session.cc", "bench/load/load.cc", "bench/stub_engine.cc", "launcher/launcher.cc", "launcher/process/shim.cc",
                "backends/sim/engine_driver.cc", "backends/sim/startup_log.cc", "backends/sim/api/api.cc",
                "backends/sim/server.cc"}

@@ -6,7 +6,7 @@
 #include <array>
 #include <string_view>
 
-#include "batcher/time.h"
+#include "batcher/base/time.h"
 
 namespace batchproxy {
 

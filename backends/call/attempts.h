@@ -25,8 +25,8 @@
 #include <string_view>
 
 #include "backends/call/call_failure.h"
+#include "batcher/base/ticket.h"
 #include "batcher/fleet/breaker.h"
-#include "batcher/ticket.h"
 
 namespace batchproxy {
 

@@ -12,8 +12,8 @@
 #include <string>
 #include <string_view>
 
-#include "batcher/enum_table.h"
-#include "batcher/error.h"
+#include "batcher/base/enum_table.h"
+#include "batcher/base/error.h"
 #include "batcher/fleet/breaker.h"
 
 namespace batchproxy {

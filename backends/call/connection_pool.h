@@ -9,7 +9,7 @@
 #include <memory>
 #include <vector>
 
-#include "backends/endpoint.h"
+#include "backends/names/endpoint.h"
 #include "backends/net/connection.h"
 
 namespace batchproxy {

@@ -7,7 +7,7 @@
 #include <memory>
 #include <string>
 
-#include "backends/endpoint.h"
+#include "backends/names/endpoint.h"
 #include "backends/net/task.h"
 
 namespace batchproxy {

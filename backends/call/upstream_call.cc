@@ -6,7 +6,7 @@
 #include <span>
 #include <utility>
 
-#include "backends/json/answer_check.h"
+#include "backends/call/answer_check.h"
 
 namespace batchproxy {
 

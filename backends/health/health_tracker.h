@@ -9,7 +9,7 @@
 
 #include <optional>
 
-#include "batcher/time.h"
+#include "batcher/base/time.h"
 
 namespace batchproxy {
 

@@ -11,7 +11,7 @@
 #include <optional>
 #include <string_view>
 
-#include "batcher/error.h"
+#include "batcher/base/error.h"
 
 namespace batchproxy::http {
 

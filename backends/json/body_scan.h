@@ -12,7 +12,7 @@
 
 #include <simdjson.h>
 
-#include "batcher/ticket.h"
+#include "batcher/base/ticket.h"
 
 namespace batchproxy {
 

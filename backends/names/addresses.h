@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "backends/net/task.h"
-#include "batcher/time.h"
+#include "batcher/base/time.h"
 
 namespace batchproxy {
 

@@ -12,7 +12,7 @@
 
 #include "backends/names/name_tracker.h"
 #include "backends/names/resolver.h"
-#include "batcher/backend_set.h"
+#include "batcher/base/backend_set.h"
 
 namespace batchproxy {
 

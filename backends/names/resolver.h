@@ -9,7 +9,7 @@
 #include <memory>
 
 #include "backends/names/addresses.h"
-#include "configs/host_port.h"
+#include "configs/schema/host_port.h"
 
 namespace batchproxy {
 

@@ -15,7 +15,7 @@
 #include <boost/intrusive/set.hpp>
 
 #include "backends/net/task.h"
-#include "batcher/time.h"
+#include "batcher/base/time.h"
 
 namespace batchproxy {
 

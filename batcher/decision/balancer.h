@@ -9,10 +9,10 @@
 #include <cstdint>
 #include <optional>
 
-#include "batcher/backend_set.h"
+#include "batcher/base/backend_set.h"
+#include "batcher/base/scheduler_options.h"
 #include "batcher/fleet/fleet.h"
-#include "batcher/prefix/prefix_index.h"
-#include "batcher/scheduler_options.h"
+#include "batcher/fleet/prefix_index.h"
 #include "batcher/turns/turns.h"
 
 namespace batchproxy {

@@ -10,9 +10,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "batcher/backend_set.h"
-#include "batcher/flush_reason.h"
-#include "batcher/ticket.h"
+#include "batcher/base/backend_set.h"
+#include "batcher/base/flush_reason.h"
+#include "batcher/base/ticket.h"
 
 namespace batchproxy {
 

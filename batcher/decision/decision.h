@@ -9,14 +9,14 @@
 #include <cstdint>
 #include <vector>
 
-#include "batcher/backend_set.h"
+#include "batcher/base/backend_set.h"
+#include "batcher/base/flush_reason.h"
+#include "batcher/base/scheduler_options.h"
 #include "batcher/decision/balancer.h"
 #include "batcher/decision/batches.h"
 #include "batcher/decision/merger.h"
 #include "batcher/fleet/fleet.h"
-#include "batcher/flush_reason.h"
-#include "batcher/prefix/prefix_index.h"
-#include "batcher/scheduler_options.h"
+#include "batcher/fleet/prefix_index.h"
 #include "batcher/turns/prospects.h"
 #include "batcher/turns/turns.h"
 

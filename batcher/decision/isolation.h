@@ -11,7 +11,7 @@
 #include <optional>
 #include <utility>
 
-#include "batcher/backend_set.h"
+#include "batcher/base/backend_set.h"
 #include "batcher/decision/decision.h"
 #include "batcher/fleet/fleet.h"
 #include "batcher/turns/turns.h"

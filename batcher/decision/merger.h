@@ -10,9 +10,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "batcher/backend_set.h"
+#include "batcher/base/backend_set.h"
+#include "batcher/base/scheduler_options.h"
 #include "batcher/fleet/fleet.h"
-#include "batcher/scheduler_options.h"
 #include "batcher/turns/prospects.h"
 #include "batcher/turns/turns.h"
 

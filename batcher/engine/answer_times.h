@@ -12,7 +12,7 @@
 #include <array>
 #include <cstddef>
 
-#include "batcher/time.h"
+#include "batcher/base/time.h"
 
 namespace batchproxy {
 

@@ -4,8 +4,8 @@
 // Threading: confined to the lane.
 #pragma once
 
+#include "batcher/base/time.h"
 #include "batcher/engine/engine_sample.h"
-#include "batcher/time.h"
 
 namespace batchproxy {
 

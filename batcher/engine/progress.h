@@ -24,8 +24,8 @@
 #include <cstdint>
 #include <optional>
 
+#include "batcher/base/time.h"
 #include "batcher/engine/engine_sample.h"
-#include "batcher/time.h"
 
 namespace batchproxy {
 

@@ -16,10 +16,10 @@
 #include <cstdint>
 #include <optional>
 
+#include "batcher/base/time.h"
 #include "batcher/engine/engine_sample.h"
 #include "batcher/engine/front_end_watch.h"
 #include "batcher/engine/overload_bound.h"
-#include "batcher/time.h"
 
 namespace batchproxy {
 

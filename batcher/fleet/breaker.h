@@ -30,7 +30,7 @@
 #include <cstdint>
 #include <optional>
 
-#include "batcher/time.h"
+#include "batcher/base/time.h"
 
 namespace batchproxy {
 

@@ -3,7 +3,7 @@
 
 #include <cassert>
 
-#include "batcher/flush/flush_rule.h"
+#include "batcher/base/flush_rule.h"
 
 namespace batchproxy {
 

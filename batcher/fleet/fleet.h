@@ -17,12 +17,12 @@
 #include <optional>
 #include <vector>
 
-#include "batcher/backend_set.h"
+#include "batcher/base/backend_set.h"
+#include "batcher/base/scheduler_options.h"
+#include "batcher/base/ticket.h"
 #include "batcher/fleet/backend.h"
 #include "batcher/fleet/stall_watch.h"
 #include "batcher/fleet/time_given.h"
-#include "batcher/scheduler_options.h"
-#include "batcher/ticket.h"
 
 namespace batchproxy {
 

@@ -6,7 +6,7 @@
 
 #include <algorithm>
 
-#include "batcher/time.h"
+#include "batcher/base/time.h"
 
 namespace batchproxy {
 

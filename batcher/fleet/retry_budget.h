@@ -10,7 +10,7 @@
 #include <array>
 #include <cstdint>
 
-#include "batcher/time.h"
+#include "batcher/base/time.h"
 
 namespace batchproxy {
 

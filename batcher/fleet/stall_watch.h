@@ -14,9 +14,9 @@
 #include <utility>
 #include <vector>
 
-#include "batcher/backend_set.h"
+#include "batcher/base/backend_set.h"
+#include "batcher/base/scheduler_options.h"
 #include "batcher/fleet/backend.h"
-#include "batcher/scheduler_options.h"
 
 namespace batchproxy {
 

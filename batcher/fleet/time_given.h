@@ -7,7 +7,7 @@
 // Threading: confined to the lane.
 #pragma once
 
-#include "batcher/time.h"
+#include "batcher/base/time.h"
 
 namespace batchproxy {
 

@@ -6,7 +6,7 @@
 // Threading: const and without state; called on the lane.
 #pragma once
 
-#include "batcher/flush/flush_rule.h"
+#include "batcher/base/flush_rule.h"
 
 namespace batchproxy {
 

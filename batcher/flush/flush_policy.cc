@@ -1,5 +1,5 @@
-// batcher/flush/flush_policy.cc - see flush_policy.h.
-#include "batcher/flush/flush_policy.h"
+// batcher/flush/flush_policy.cc - see base/flush_policy.h.
+#include "batcher/base/flush_policy.h"
 
 #include <cstdlib>
 

@@ -15,8 +15,8 @@
 #include <cstdint>
 #include <unordered_map>
 
-#include "batcher/ticket.h"
-#include "batcher/time.h"
+#include "batcher/base/ticket.h"
+#include "batcher/base/time.h"
 #include "batcher/turns/patience.h"
 
 namespace batchproxy {

@@ -14,7 +14,7 @@
 #include <cstddef>
 #include <optional>
 
-#include "batcher/time.h"
+#include "batcher/base/time.h"
 
 namespace batchproxy {
 

@@ -12,9 +12,9 @@
 #include <utility>
 #include <vector>
 
-#include "batcher/backend_set.h"
+#include "batcher/base/backend_set.h"
+#include "batcher/base/scheduler_options.h"
 #include "batcher/fleet/fleet.h"
-#include "batcher/scheduler_options.h"
 #include "batcher/turns/turns.h"
 
 namespace batchproxy {

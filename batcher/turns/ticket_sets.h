@@ -8,7 +8,7 @@
 
 #include <boost/intrusive/set.hpp>
 
-#include "batcher/ticket.h"
+#include "batcher/base/ticket.h"
 
 namespace batchproxy {
 

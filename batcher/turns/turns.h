@@ -21,7 +21,7 @@
 #include <optional>
 #include <vector>
 
-#include "batcher/backend_set.h"
+#include "batcher/base/backend_set.h"
 #include "batcher/fleet/fleet.h"
 #include "batcher/turns/clients.h"
 #include "batcher/turns/ticket_sets.h"

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "backends/sim/model/block_pool.h"
-#include "batcher/prefix/prefix.h"
+#include "batcher/base/prefix.h"
 
 namespace batchproxy::bench {
 

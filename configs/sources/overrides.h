@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "configs/options.h"
+#include "configs/schema/options.h"
 #include "configs/sources/environment.h"
 #include "configs/text/diagnostic.h"
 

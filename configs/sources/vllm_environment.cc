@@ -9,7 +9,7 @@
 #include <string_view>
 #include <utility>
 
-#include "configs/backend_source.h"
+#include "configs/schema/backend_source.h"
 #include "configs/sources/binder.h"
 #include "configs/vllm/arguments.h"
 

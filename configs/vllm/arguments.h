@@ -8,8 +8,8 @@
 #include <string>
 #include <string_view>
 
+#include "configs/schema/argument.h"
 #include "configs/text/diagnostic.h"
-#include "configs/vllm/argument.h"
 #include "configs/vllm/argument_names.h"
 #include "configs/yaml/tree.h"
 

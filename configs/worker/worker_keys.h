@@ -12,7 +12,7 @@
 #include <string_view>
 #include <vector>
 
-#include "configs/options.h"
+#include "configs/schema/options.h"
 #include "configs/yaml/tree.h"
 
 namespace batchproxy {

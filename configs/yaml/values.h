@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "configs/key.h"
+#include "configs/schema/key.h"
 #include "configs/text/diagnostic.h"
 #include "configs/yaml/tree.h"
 

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "configs/options.h"
+#include "configs/schema/options.h"
 #include "launcher/plan/engine_plan.h"
 
 namespace batchproxy {

@@ -6,9 +6,9 @@
 #include <sstream>
 #include <utility>
 
+#include "configs/engine_wish.h"
 #include "configs/text/home_path.h"
 #include "configs/vllm/arguments.h"
-#include "configs/vllm/engine_wish.h"
 #include "launcher/plan/command_line.h"
 
 namespace batchproxy {

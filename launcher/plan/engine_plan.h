@@ -9,11 +9,11 @@
 #include <string>
 #include <vector>
 
-#include "batcher/backend_set.h"
-#include "configs/options.h"
+#include "batcher/base/backend_set.h"
+#include "configs/schema/options.h"
 #include "configs/sources/environment.h"
 #include "launcher/plan/gpu.h"
-#include "launcher/result.h"
+#include "launcher/plan/result.h"
 
 namespace batchproxy {
 

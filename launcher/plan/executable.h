@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "launcher/plan/engine_plan.h"
-#include "launcher/result.h"
+#include "launcher/plan/result.h"
 
 namespace batchproxy {
 

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "launcher/plan/gpu.h"
-#include "launcher/result.h"
+#include "launcher/plan/result.h"
 
 namespace batchproxy {
 

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "launcher/plan/engine_plan.h"
+#include "launcher/plan/result.h"
 #include "launcher/process/descriptor.h"
-#include "launcher/result.h"
 
 namespace batchproxy {
 

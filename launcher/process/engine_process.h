@@ -14,7 +14,7 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <sys/types.h>
 
-#include "configs/key.h"
+#include "configs/schema/key.h"
 #include "launcher/plan/engine_plan.h"
 
 namespace batchproxy {

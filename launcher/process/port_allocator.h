@@ -9,8 +9,8 @@
 
 #include <vector>
 
+#include "launcher/plan/result.h"
 #include "launcher/process/lease.h"
-#include "launcher/result.h"
 
 namespace batchproxy {
 

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "backends/call/engine_post.h"
-#include "batcher/error.h"
+#include "batcher/base/error.h"
 
 namespace batchproxy {
 

@@ -8,9 +8,9 @@
 
 #include "backends/net/task.h"
 #include "proxy/admin/adapter_report.h"
-#include "proxy/admin/snapshot.h"
 #include "proxy/control/reload.h"
 #include "proxy/edge/listener.h"
+#include "proxy/metrics/snapshot.h"
 #include "proxy/wire/api_keys.h"
 
 namespace batchproxy {

@@ -8,7 +8,7 @@
 
 #include <fmt/format.h>
 
-#include "configs/host_port.h"
+#include "configs/schema/host_port.h"
 #include "proxy/control/settings.h"
 #include "proxy/control/topology.h"
 

@@ -19,7 +19,7 @@
 #include "backends/names/name_watch.h"
 #include "backends/names/resolver.h"
 #include "backends/registry.h"
-#include "configs/options.h"
+#include "configs/schema/options.h"
 #include "launcher/launcher.h"
 #include "proxy/terminal/console.h"
 #include "proxy/terminal/narrator.h"

@@ -12,7 +12,7 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
-#include "proxy/request/ticket_facts.h"
+#include "proxy/request/ticket_builder.h"
 
 namespace batchproxy {
 
@@ -204,7 +204,7 @@ std::uint64_t DataPlane::load() const {
 void DataPlane::collect(Snapshot& into) const {
   for (const auto& thread : threads_) {
     add(into, thread->metrics);
-    into.buffered.add(thread->intakes.held());
+    into.buffered.add(thread->receivers.held());
     into.stale_connections.add(thread->upstreams.stale());
   }
   if (keys_) into.key_names = keys_->slot_names();

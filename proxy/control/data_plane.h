@@ -15,9 +15,9 @@
 #include "backends/health/backend_monitor.h"
 #include "backends/roster.h"
 #include "batcher/lane.h"
-#include "proxy/admin/snapshot.h"
 #include "proxy/edge/listener.h"
-#include "proxy/request/io_thread.h"
+#include "proxy/metrics/snapshot.h"
+#include "proxy/thread/io_thread.h"
 
 namespace batchproxy {
 

@@ -3,9 +3,9 @@
 
 #include <algorithm>
 
-#include "configs/backend_source.h"
 #include "configs/describe.h"
-#include "configs/section.h"
+#include "configs/schema/backend_source.h"
+#include "configs/schema/section.h"
 
 namespace batchproxy {
 namespace {

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "configs/loader.h"
-#include "configs/options.h"
+#include "configs/schema/options.h"
 #include "proxy/control/reload.h"
 #include "proxy/wire/api_keys.h"
 

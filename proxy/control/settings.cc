@@ -1,7 +1,7 @@
 // proxy/control/settings.cc - see settings.h.
 #include "proxy/control/settings.h"
 
-#include "proxy/edge/client_cap.h"
+#include "proxy/limits/client_cap.h"
 
 namespace batchproxy {
 

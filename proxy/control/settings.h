@@ -4,8 +4,8 @@
 #pragma once
 
 #include "batcher/scheduler.h"
-#include "configs/options.h"
-#include "proxy/request/data_path_settings.h"
+#include "configs/schema/options.h"
+#include "proxy/thread/data_path_settings.h"
 
 namespace batchproxy {
 

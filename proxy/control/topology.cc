@@ -5,9 +5,9 @@
 
 #include <unistd.h>
 
-#include "configs/host_port.h"
-#include "configs/backend_source.h"
-#include "configs/vllm/engine_wish.h"
+#include "configs/engine_wish.h"
+#include "configs/schema/backend_source.h"
+#include "configs/schema/host_port.h"
 #include "launcher/plan/command_line.h"
 #include "launcher/plan/executable.h"
 #include "launcher/plan/gpu_inventory.h"

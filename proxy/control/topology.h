@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "backends/backend.h"
-#include "configs/options.h"
+#include "configs/schema/options.h"
 #include "launcher/plan/engine_plan.h"
 #include "launcher/process/engine_logs.h"
 #include "launcher/process/lease.h"

@@ -14,10 +14,10 @@
 #include <sys/socket.h>
 
 #include "backends/names/resolver.h"
-#include "configs/host_port.h"
-#include "proxy/edge/accept_backoff.h"
+#include "configs/schema/host_port.h"
+#include "proxy/edge/port_holder.h"
 #include "proxy/edge/session.h"
-#include "proxy/terminal/port_holder.h"
+#include "proxy/limits/accept_backoff.h"
 #include "proxy/wire/reply.h"
 
 namespace batchproxy {

@@ -14,8 +14,8 @@
 
 #include <boost/asio/ip/tcp.hpp>
 
-#include "batcher/error.h"
-#include "proxy/request/io_thread.h"
+#include "batcher/base/error.h"
+#include "proxy/thread/io_thread.h"
 
 namespace batchproxy {
 

@@ -9,7 +9,7 @@
 #include <fmt/format.h>
 
 #include "backends/http/body.h"
-#include "proxy/request/ticket_facts.h"
+#include "proxy/request/ticket_builder.h"
 
 namespace batchproxy {
 
@@ -97,14 +97,14 @@ std::unique_ptr<const Error> refusal(Error error) {
 }
 
 // What is wrong with a request whose body was read to this end.
-std::optional<Error> fault_of(http::BodyStatus status, const BodyIntake& intake,
+std::optional<Error> fault_of(http::BodyStatus status, const BodyReceiver& receiver,
                               const DataPathSettings& settings) {
   switch (status) {
     case http::BodyStatus::kWhole:
       break;
     case http::BodyStatus::kCut:
-      return intake.overloaded() ? overloaded()
-                                 : body_too_late(settings.body_pace, intake.stood_still());
+      return receiver.overloaded() ? overloaded()
+                                 : body_too_late(settings.body_pace, receiver.stood_still());
     case http::BodyStatus::kTooLarge:
       return body_too_large(settings.max_body);
     case http::BodyStatus::kMalformed:
@@ -215,7 +215,7 @@ Task<bool> Session::serve_one() {
   received.why = find_fault(thread_.request_head, request);
   if (received.why) co_return co_await reject(*received.why, &request);
 
-  ByteHold hold(thread_.intakes);
+  ByteHold hold(thread_.receivers);
   http::WholeBody body;
   const http::Framing framing = thread_.request_head.fields.framing;
   const std::size_t start = pos_;
@@ -232,7 +232,7 @@ Task<bool> Session::serve_one() {
   if (const std::unique_ptr<const Local> answer = answer_here(request)) {
     co_return co_await write_local(*answer);
   }
-  Dispatch dispatch(thread_, *connection_, request);
+  RequestHandler dispatch(thread_, *connection_, request);
   dispatch_ = &dispatch;
   const bool again = co_await dispatch.run();
   dispatch_ = nullptr;
@@ -282,7 +282,7 @@ Session::Refusal Session::find_fault(const http::RequestHead& head, ClientReques
   if (head.fields.framing.content_length > thread_.settings.max_body) {
     return refusal(body_too_large(thread_.settings.max_body));
   }
-  if (head.has_body() && !thread_.intakes.may_admit()) return refusal(overloaded());
+  if (head.has_body() && !thread_.receivers.may_admit()) return refusal(overloaded());
   return nullptr;
 }
 
@@ -295,14 +295,14 @@ Task<Session::Received> Session::read_body(const http::Framing& framing, ByteHol
     const bool sent = co_await connection_->write("HTTP/1.1 100 Continue\r\n\r\n");
     if (!sent) co_return Received{Received::How::kClientLeft};
   }
-  BodyIntake intake(thread_.intakes, hold, *connection_, thread_.settings.body_pace);
+  BodyReceiver receiver(thread_.receivers, hold, *connection_, thread_.settings.body_pace);
   http::BodyReader reader(*connection_, thread_.buffers, in_, pos_, framing,
-                          http::NoFraming::kEmpty, thread_.settings.max_body, &intake);
+                          http::NoFraming::kEmpty, thread_.settings.max_body, &receiver);
   const http::BodyStatus status = co_await reader.read_whole();
-  if (status == http::BodyStatus::kCut && !intake.overloaded() && !connection_->is_open()) {
+  if (status == http::BodyStatus::kCut && !receiver.overloaded() && !connection_->is_open()) {
     co_return Received{Received::How::kClientLeft};
   }
-  std::optional<Error> error = fault_of(status, intake, thread_.settings);
+  std::optional<Error> error = fault_of(status, receiver, thread_.settings);
   if (error) co_return Received::refused(*std::move(error));
   body = std::move(reader.body());
   co_return Received{};

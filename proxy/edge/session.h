@@ -8,8 +8,8 @@
 
 #include "backends/http/body.h"
 #include "backends/net/connection.h"
-#include "proxy/request/dispatch.h"
-#include "proxy/request/io_thread.h"
+#include "proxy/request/request_handler.h"
+#include "proxy/thread/io_thread.h"
 
 namespace batchproxy {
 
@@ -70,7 +70,7 @@ class Session final : public Closable, private IdleClient {
   std::size_t pos_ = 0;  // bytes of in_ dealt with
   TimePoint idle_since_{};
   bool in_request_ = false;
-  Dispatch* dispatch_ = nullptr;  // of the request being answered
+  RequestHandler* dispatch_ = nullptr;  // of the request being answered
 };
 
 }  // namespace batchproxy

@@ -11,7 +11,7 @@
 #include <spdlog/spdlog.h>
 
 #include "proxy/request/merged_call.h"
-#include "proxy/wire/failure.h"
+#include "proxy/wire/client_error.h"
 
 namespace batchproxy {
 

@@ -12,15 +12,15 @@
 #include <string_view>
 
 #include "backends/call/attempts.h"
+#include "backends/call/list_codec.h"
 #include "backends/call/upstream_call.h"
-#include "backends/json/list_codec.h"
 #include "backends/net/waiter.h"
-#include "batcher/ticket.h"
-#include "proxy/request/in_flight.h"
-#include "proxy/request/io_thread.h"
+#include "batcher/base/ticket.h"
 #include "proxy/request/leg_core.h"
 #include "proxy/request/merged_answer.h"
 #include "proxy/request/request_phase.h"
+#include "proxy/thread/in_flight.h"
+#include "proxy/thread/io_thread.h"
 #include "proxy/wire/client_request.h"
 
 namespace batchproxy {

@@ -19,8 +19,8 @@
 #include <optional>
 
 #include "backends/call/attempts.h"
+#include "batcher/base/ticket.h"
 #include "batcher/scheduler.h"
-#include "batcher/ticket.h"
 
 namespace batchproxy {
 

@@ -8,7 +8,7 @@
 #include <boost/asio/detached.hpp>
 #include <spdlog/spdlog.h>
 
-#include "proxy/request/ticket_facts.h"
+#include "proxy/request/ticket_builder.h"
 
 namespace batchproxy {
 

@@ -18,8 +18,8 @@
 #include <vector>
 
 #include "backends/call/call_failure.h"
-#include "batcher/backend_set.h"
-#include "batcher/time.h"
+#include "batcher/base/backend_set.h"
+#include "batcher/base/time.h"
 
 namespace batchproxy {
 

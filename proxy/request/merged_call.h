@@ -6,8 +6,8 @@
 // Threading: confined to the leader's I/O thread.
 #pragma once
 
-#include "proxy/request/io_thread.h"
 #include "proxy/request/leg.h"
+#include "proxy/thread/io_thread.h"
 
 namespace batchproxy {
 

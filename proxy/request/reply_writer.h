@@ -13,7 +13,7 @@
 #include <string_view>
 
 #include "backends/net/connection.h"
-#include "proxy/request/io_thread.h"
+#include "proxy/thread/io_thread.h"
 #include "proxy/wire/client_request.h"
 #include "proxy/wire/reply.h"
 

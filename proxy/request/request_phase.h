@@ -4,7 +4,7 @@
 // Threading: confined to one I/O thread.
 #pragma once
 
-#include "proxy/admin/metrics.h"
+#include "proxy/metrics/metrics.h"
 
 namespace batchproxy {
 

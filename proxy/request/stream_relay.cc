@@ -1,7 +1,7 @@
 // proxy/request/stream_relay.cc - see stream_relay.h.
 #include "proxy/request/stream_relay.h"
 
-#include "proxy/wire/failure.h"
+#include "proxy/wire/client_error.h"
 
 namespace batchproxy {
 

@@ -9,7 +9,7 @@
 
 #include "proxy/request/job.h"
 #include "proxy/request/reply_writer.h"
-#include "proxy/wire/event_cutter.h"
+#include "proxy/wire/event_splitter.h"
 
 namespace batchproxy {
 
@@ -36,7 +36,7 @@ class StreamRelay {
   Job& job_;
   const bool& client_gone_;
   bool is_events_ = false;
-  EventCutter events_;
+  EventSplitter events_;
 };
 
 }  // namespace batchproxy

@@ -51,7 +51,7 @@ void Console::banner(const Roster& roster, const std::string& logs, const std::s
                    options_.file));
   line(fmt::format("  listening  {}", listen));
   line(fmt::format("  admin      {}/status  {}/metrics", admin, admin));
-  std::vector<EngineBoard::Engine> engines;
+  std::vector<StartupDisplay::Engine> engines;
   for (const BackendPtr& backend : roster.all()) {
     line(fmt::format("  {:<10} {}", backend->name(), describe_engine(*backend)));
     if (backend->origin == BackendOrigin::kLaunched)

@@ -14,10 +14,10 @@
 
 #include "backends/roster.h"
 #include "batcher/batch_ledger.h"
-#include "configs/options.h"
-#include "proxy/admin/snapshot.h"
+#include "configs/schema/options.h"
+#include "proxy/metrics/snapshot.h"
 #include "proxy/terminal/batch_hint.h"
-#include "proxy/terminal/engine_board.h"
+#include "proxy/terminal/startup_display.h"
 
 namespace batchproxy {
 
@@ -30,7 +30,7 @@ class Console {
   // `logs`: the directory of the engines' logs; empty when we start none.
   void banner(const Roster& roster, const std::string& logs, const std::string& listen,
               const std::string& admin);
-  // How an engine is coming along; see EngineBoard.
+  // How an engine is coming along; see StartupDisplay.
   void engine(const BackendRecord& engine, std::string_view text, bool milestone, TimePoint now);
   // All backends are up, or as many as will be: what to do now.
   void how_to_use(const Snapshot& now, const std::string& listen);
@@ -44,7 +44,7 @@ class Console {
   std::string worker_config_command(std::string_view listen) const;
 
   const Options& options_;
-  std::optional<EngineBoard> board_;  // until the engines are up
+  std::optional<StartupDisplay> board_;  // until the engines are up
   Snapshot last_;
   BatchHistory history_;
   bool hinted_ = false;

@@ -15,7 +15,7 @@
 
 #include "backends/roster.h"
 #include "batcher/scheduler.h"
-#include "proxy/admin/snapshot.h"
+#include "proxy/metrics/snapshot.h"
 
 namespace batchproxy {
 

@@ -18,7 +18,7 @@
 #include <string_view>
 #include <vector>
 
-#include "configs/options.h"
+#include "configs/schema/options.h"
 #include "configs/text/diagnostic.h"
 
 namespace batchproxy {

@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-#include "batcher/time.h"
+#include "batcher/base/time.h"
 #include "proxy/wire/cors.h"
 #include "proxy/wire/router.h"
 

@@ -9,8 +9,8 @@
 #include <string>
 #include <string_view>
 
-#include "backends/health/model_table.h"
-#include "batcher/error.h"
+#include "backends/model_table.h"
+#include "batcher/base/error.h"
 
 namespace batchproxy {
 

@@ -9,7 +9,7 @@
 #include <string_view>
 
 #include "backends/call/upstream_call.h"
-#include "batcher/error.h"
+#include "batcher/base/error.h"
 #include "proxy/wire/router.h"
 
 namespace batchproxy {

@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "backends/json/body_scan.h"
-#include "batcher/error.h"
+#include "batcher/base/error.h"
 #include "proxy/wire/local_answers.h"
 
 namespace batchproxy {

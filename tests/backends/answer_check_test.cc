@@ -1,5 +1,5 @@
 // tests/backends/answer_check_test.cc - what counts as an answer in JSON.
-#include "backends/json/answer_check.h"
+#include "backends/call/answer_check.h"
 
 #include <string>
 

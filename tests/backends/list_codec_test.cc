@@ -1,6 +1,6 @@
 // tests/backends/list_codec_test.cc - requests packed into one call, lists spread over several, and
 // their answers.
-#include "backends/json/list_codec.h"
+#include "backends/call/list_codec.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

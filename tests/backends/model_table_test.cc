@@ -1,5 +1,5 @@
 // tests/backends/model_table_test.cc - ModelTable: names to backends.
-#include "backends/health/model_table.h"
+#include "backends/model_table.h"
 
 #include <deque>
 #include <initializer_list>

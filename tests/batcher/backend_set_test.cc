@@ -1,5 +1,5 @@
 // tests/batcher/backend_set_test.cc - sets of backends, also beyond the first word of bits.
-#include "batcher/backend_set.h"
+#include "batcher/base/backend_set.h"
 
 #include <initializer_list>
 

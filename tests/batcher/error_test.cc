@@ -1,5 +1,5 @@
 // tests/batcher/error_test.cc - the error codes: distinct, complete, and documented as they are.
-#include "batcher/error.h"
+#include "batcher/base/error.h"
 
 #include <fstream>
 #include <set>

@@ -1,4 +1,4 @@
-// tests/batcher/lane_test.cc - Lane and LanePort: every ticket's way across threads and back.
+// tests/batcher/lane_test.cc - Lane and LaneHandle: every ticket's way across threads and back.
 #include "batcher/lane.h"
 
 #include <atomic>
@@ -20,7 +20,7 @@ namespace asio = boost::asio;
 // A client that keeps `window` tickets with the lane until `total` have been granted and completed.
 class Client final : public VerdictSink {
  public:
-  Client(LanePort& port, std::size_t window, std::size_t total, std::function<void()> done)
+  Client(LaneHandle& port, std::size_t window, std::size_t total, std::function<void()> done)
       : port_(port), tickets_(window), left_(total), open_(0), done_(std::move(done)) {}
 
   void start() {
@@ -53,7 +53,7 @@ class Client final : public VerdictSink {
     port_.submit(ticket);
   }
 
-  LanePort& port_;
+  LaneHandle& port_;
   std::vector<Ticket> tickets_;
   std::size_t left_;
   std::size_t open_;
@@ -74,7 +74,7 @@ void add_backends(Lane& lane) {
 TEST(Lane, ServesAPortOnItsOwnThreadWithoutCrossing) {
   asio::io_context io(1);
   Lane lane(io, eager());
-  LanePort& port = lane.add_port(io);
+  LaneHandle& port = lane.add_port(io);
   add_backends(lane);
   Client client(port, 50, 2000, [] {});
   asio::post(io, [&] { client.start(); });
@@ -94,7 +94,7 @@ TEST(Lane, ServesPortsOnOtherThreadsAndLosesNothing) {
   for (std::size_t i = 0; i < kThreads; ++i) {
     contexts.push_back(std::make_unique<asio::io_context>(1));
     asio::io_context& io = *contexts.back();
-    LanePort& port = lane.add_port(io);
+    LaneHandle& port = lane.add_port(io);
     clients.push_back(std::make_unique<Client>(port, 32, kEach, [&] {
       if (--running > 0) return;
       lane_io.stop();
@@ -144,7 +144,7 @@ class CancelTest : public testing::Test {
   Waiter waiter_;
   Ticket ticket_;
   std::optional<Lane> lane_;
-  LanePort* port_ = nullptr;
+  LaneHandle* port_ = nullptr;
 };
 
 TEST_F(CancelTest, AWaitingTicketComesBackForItsSubmitAndItsCancel) {
@@ -182,7 +182,7 @@ TEST(Lane, ReportsAFixedBatchOnceItsLastMemberIsAnswered) {
   Lane lane(io, {FlushPolicy::kFixed, 4, 1h, 1000});
   std::vector<BatchSummary> done;
   lane.watch_batches([&](const BatchSummary& batch) { done.push_back(batch); });
-  LanePort& port = lane.add_port(io);
+  LaneHandle& port = lane.add_port(io);
   add_backends(lane);
   Client client(port, 4, 8, [] {});
   asio::post(io, [&] { client.start(); });
@@ -228,7 +228,7 @@ class RoutesTest : public testing::Test {
   std::vector<std::unique_ptr<Ticket>> tickets_;
   Waiter waiter_;
   Lane lane_{io_, eager()};
-  LanePort& port_ = lane_.add_port(io_);
+  LaneHandle& port_ = lane_.add_port(io_);
 };
 
 TEST_F(RoutesTest, ATicketOfAnEarlierVersionIsLookedUpAnew) {

@@ -1,5 +1,5 @@
 // tests/configs/engine_wish_test.cc - which engines are wished for, and what they take.
-#include "configs/vllm/engine_wish.h"
+#include "configs/engine_wish.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // tests/configs/host_port_test.cc - addresses and engine URLs.
-#include "configs/host_port.h"
+#include "configs/schema/host_port.h"
 
 #include <array>
 

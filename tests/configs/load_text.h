@@ -7,8 +7,8 @@
 #include <utility>
 #include <vector>
 
-#include "configs/backend_source.h"
 #include "configs/loader.h"
+#include "configs/schema/backend_source.h"
 
 namespace batchproxy {
 

@@ -3,7 +3,7 @@
 
 #include <utility>
 
-#include "proxy/wire/failure.h"
+#include "proxy/wire/client_error.h"
 #include "tests/fault_sim/sim_merged.h"
 
 namespace batchproxy::fault_sim {

@@ -1,5 +1,5 @@
 // tests/fault_sim/sim_lane.h - SimLane and SimPort: drive a LaneCore (batcher/lane_core.h) in
-// virtual time, as Lane and LanePort do between threads, and under the eyes of a LaneOracle.
+// virtual time, as Lane and LaneHandle do between threads, and under the eyes of a LaneOracle.
 //
 // Messages take their time, in both directions, as they do between threads: a cancel can cross a
 // verdict, and a backend can be granted that the control thread knows to be gone.
@@ -23,7 +23,7 @@ class SimPort {
  public:
   SimPort(SimLane& lane, std::uint32_t index, VirtualTime& time, Dice& dice);
 
-  // As LanePort's. `deaths`: of engines that had the request, for the oracle.
+  // As LaneHandle's. `deaths`: of engines that had the request, for the oracle.
   void submit(Ticket& ticket, unsigned deaths);
   void cancel(Ticket& ticket, bool client_left = false);
   void complete(const Ticket& ticket, Outcome outcome, Duration pause);

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "backends/health/model_table.h"
-#include "proxy/request/ticket_facts.h"
+#include "backends/model_table.h"
+#include "proxy/request/ticket_builder.h"
 
 namespace batchproxy::fault_sim {
 

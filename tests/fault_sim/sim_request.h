@@ -1,5 +1,5 @@
-// tests/fault_sim/sim_request.h - SimRequest: does with a request what Dispatch does
-// (proxy/request/dispatch.cc): one job, or one for each piece of a list, and one end.
+// tests/fault_sim/sim_request.h - SimRequest: does with a request what RequestHandler does
+// (proxy/request/request_handler.cc): one job, or one for each piece of a list, and one end.
 //
 // Threading: test code, one thread.
 #pragma once

@@ -1,5 +1,5 @@
 // tests/fault_sim/sim_thread.h - what a job finds on its thread: IoThread
-// (proxy/request/io_thread.h), as far as it matters in virtual time.
+// (proxy/thread/io_thread.h), as far as it matters in virtual time.
 //
 // Threading: test code, one thread.
 #pragma once
@@ -9,10 +9,10 @@
 #include <memory>
 #include <vector>
 
-#include "backends/health/model_table.h"
-#include "proxy/admin/metrics.h"
-#include "proxy/request/in_flight.h"
-#include "proxy/request/poison_list.h"
+#include "backends/model_table.h"
+#include "proxy/metrics/metrics.h"
+#include "proxy/thread/in_flight.h"
+#include "proxy/thread/poison_list.h"
 #include "tests/fault_sim/fake_server.h"
 #include "tests/fault_sim/sim_lane.h"
 

@@ -16,7 +16,7 @@
 
 #include <fmt/format.h>
 
-#include "batcher/time.h"
+#include "batcher/base/time.h"
 
 namespace batchproxy::fault_sim {
 

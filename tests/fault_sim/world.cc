@@ -11,9 +11,9 @@
 
 #include "backends/health/backend_monitor.h"
 #include "backends/health/health_tracker.h"
-#include "backends/health/model_table.h"
+#include "backends/model_table.h"
 #include "backends/registry.h"
-#include "proxy/request/ticket_facts.h"
+#include "proxy/request/ticket_builder.h"
 #include "tests/fault_sim/sim_request.h"
 
 namespace batchproxy::fault_sim {

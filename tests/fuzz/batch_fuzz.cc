@@ -12,8 +12,8 @@
 
 #include <simdjson.h>
 
+#include "backends/call/list_codec.h"
 #include "backends/json/body_scan.h"
-#include "backends/json/list_codec.h"
 
 namespace {
 

@@ -5,8 +5,8 @@
 #include <string>
 
 #include "configs/describe.h"
-#include "configs/backend_source.h"
 #include "configs/loader.h"
+#include "configs/schema/backend_source.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace batchproxy;

@@ -6,7 +6,7 @@
 
 #include <gtest/gtest.h>
 
-#include "configs/vllm/engine_wish.h"
+#include "configs/engine_wish.h"
 
 namespace batchproxy {
 namespace {

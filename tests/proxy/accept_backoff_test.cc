@@ -1,5 +1,5 @@
 // tests/proxy/accept_backoff_test.cc - pauses and log lines when accepting fails.
-#include "proxy/edge/accept_backoff.h"
+#include "proxy/limits/accept_backoff.h"
 
 #include <gtest/gtest.h>
 

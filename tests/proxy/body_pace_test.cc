@@ -1,5 +1,5 @@
 // tests/proxy/body_pace_test.cc - when a body that comes slowly is given up, in virtual time.
-#include "proxy/body/body_pace.h"
+#include "proxy/limits/body_pace.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // tests/proxy/byte_budget_test.cc - the memory of request bodies: grains, and the three marks.
-#include "proxy/body/byte_budget.h"
+#include "proxy/limits/byte_budget.h"
 
 #include <random>
 #include <thread>

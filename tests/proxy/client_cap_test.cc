@@ -1,5 +1,5 @@
 // tests/proxy/client_cap_test.cc - how many clients, and who goes first, in virtual time.
-#include "proxy/edge/client_cap.h"
+#include "proxy/limits/client_cap.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // tests/proxy/in_flight_test.cc - whom tell_stuck() tells that a backend stands still.
-#include "proxy/request/in_flight.h"
+#include "proxy/thread/in_flight.h"
 
 #include <functional>
 #include <memory>

@@ -1,7 +1,7 @@
 // tests/proxy/metrics_test.cc - the metrics: counted, summed, listed in docs/METRICS.md.
 //
 // UPDATE_GOLDEN=1 writes that file instead; read the difference before you commit it.
-#include "proxy/admin/metrics.h"
+#include "proxy/metrics/metrics.h"
 
 #include <cstdlib>
 #include <fstream>
@@ -14,7 +14,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "proxy/admin/snapshot.h"
+#include "proxy/metrics/snapshot.h"
 
 namespace batchproxy {
 namespace {
@@ -59,7 +59,7 @@ TEST(Metrics, AreNamedAsPrometheusAsks) {
 constexpr std::string_view kIntro = R"(# Metrics
 
 `/metrics` on the admin address (`batchproxy.admin`) shows these to Prometheus; `/status` shows some of them, and more, to
-people. This file is made by a test from `proxy/admin/metrics.h` (`UPDATE_GOLDEN=1` rewrites it).
+people. This file is made by a test from `proxy/metrics/metrics.h` (`UPDATE_GOLDEN=1` rewrites it).
 
 Whenever nothing moves, `batchproxy_requests_received_total` is the sum of `batchproxy_requests_finished_total`,
 `batchproxy_requests_queued` and `batchproxy_requests_inflight`. `batchproxy_errors_total` has the words of

@@ -1,6 +1,6 @@
 // tests/proxy/poison_list_test.cc - which requests are remembered as the end of engines, and how
 // long.
-#include "proxy/request/poison_list.h"
+#include "proxy/thread/poison_list.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // tests/proxy/port_holder_test.cc - who holds a port, found out with a real one.
-#include "proxy/terminal/port_holder.h"
+#include "proxy/edge/port_holder.h"
 
 #include <string>
 

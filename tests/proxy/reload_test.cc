@@ -9,9 +9,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "configs/backend_source.h"
 #include "configs/loader.h"
-#include "configs/section.h"
+#include "configs/schema/backend_source.h"
+#include "configs/schema/section.h"
 #include "proxy/control/topology.h"
 
 namespace batchproxy {

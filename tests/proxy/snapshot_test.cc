@@ -1,5 +1,5 @@
 // tests/proxy/snapshot_test.cc - /status and /metrics from one snapshot.
-#include "proxy/admin/snapshot.h"
+#include "proxy/metrics/snapshot.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

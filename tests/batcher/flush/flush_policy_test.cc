@@ -1,11 +1,11 @@
 // tests/batcher/flush/flush_policy_test.cc - each flush policy has a word and a rule of its own.
-#include "batcher/flush/flush_policy.h"
+#include "batcher/base/flush_policy.h"
 
 #include <set>
 
 #include <gtest/gtest.h>
 
-#include "batcher/flush/flush_rule.h"
+#include "batcher/base/flush_rule.h"
 
 namespace batchproxy {
 namespace {

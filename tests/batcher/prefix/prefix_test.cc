@@ -1,12 +1,12 @@
 // tests/batcher/prefix/prefix_test.cc - which prompts count as beginning alike.
-#include "batcher/prefix/prefix.h"
+#include "batcher/base/prefix.h"
 
 #include <algorithm>
 #include <string>
 
 #include <gtest/gtest.h>
 
-#include "batcher/prefix/prefix_index.h"
+#include "batcher/fleet/prefix_index.h"
 
 namespace batchproxy {
 namespace {

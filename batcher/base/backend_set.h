@@ -1,0 +1,71 @@
+// batcher/base/backend_set.h - BackendId: which backend; BackendSet: some of them.
+//
+// A set is a few words of bits: it is copied with every ticket, and asked and joined on the way of
+// every request, without an allocation.
+//
+// Threading: values.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+
+namespace batchproxy {
+
+// The number of a backend, from 0 to BackendSet::kMax - 1. It keeps its number while it stays;
+// another may have it after that.
+using BackendId = std::uint32_t;
+
+class BackendSet {
+ public:
+  static constexpr std::size_t kMax = 256;
+
+  constexpr BackendSet() = default;
+  // Those from 0 to n - 1.
+  static constexpr BackendSet first(std::size_t n) {
+    BackendSet set;
+    for (Word& word : set.words_) {
+      word = n >= kBits ? ~Word{0} : (Word{1} << n) - 1;
+      n -= std::min(n, kBits);
+    }
+    return set;
+  }
+
+  constexpr void insert(BackendId id) { words_[id / kBits] |= bit(id); }
+  constexpr void erase(BackendId id) { words_[id / kBits] &= ~bit(id); }
+  constexpr bool contains(BackendId id) const { return (words_[id / kBits] & bit(id)) != 0; }
+  constexpr bool empty() const { return *this == BackendSet(); }
+  constexpr std::size_t size() const {
+    std::size_t sum = 0;
+    for (const Word word : words_) sum += static_cast<std::size_t>(std::popcount(word));
+    return sum;
+  }
+
+  constexpr BackendSet& operator&=(const BackendSet& other) {
+    for (std::size_t i = 0; i < words_.size(); ++i) words_[i] &= other.words_[i];
+    return *this;
+  }
+  constexpr BackendSet& operator|=(const BackendSet& other) {
+    for (std::size_t i = 0; i < words_.size(); ++i) words_[i] |= other.words_[i];
+    return *this;
+  }
+  constexpr BackendSet& operator-=(const BackendSet& other) {
+    for (std::size_t i = 0; i < words_.size(); ++i) words_[i] &= ~other.words_[i];
+    return *this;
+  }
+  friend constexpr BackendSet operator&(BackendSet a, const BackendSet& b) { return a &= b; }
+  friend constexpr BackendSet operator|(BackendSet a, const BackendSet& b) { return a |= b; }
+  friend constexpr BackendSet operator-(BackendSet a, const BackendSet& b) { return a -= b; }
+  friend constexpr bool operator==(const BackendSet&, const BackendSet&) = default;
+
+ private:
+  using Word = std::uint64_t;
+  static constexpr std::size_t kBits = 64;  // in a word
+  static constexpr Word bit(BackendId id) { return Word{1} << id % kBits; }
+
+  std::array<Word, kMax / kBits> words_{};
+};
+
+}  // namespace batchproxy

@@ -1,0 +1,25 @@
+// batcher/base/flush_reason.h - why a batch left when it did. Logged and counted by these words.
+//
+// Threading: values, any thread.
+#pragma once
+
+#include <array>
+#include <string_view>
+
+namespace batchproxy {
+
+enum class FlushReason {
+  kFull,      // it had reached batch_size
+  kRoom,      // a backend had room
+  kTimeout,   // its oldest member had waited batch_timeout
+  kDeadline,  // a member would soon have run out of time
+  kDrain,     // we are shutting down
+};
+
+inline constexpr std::array kAllFlushReasons = {FlushReason::kFull, FlushReason::kRoom,
+                                                FlushReason::kTimeout, FlushReason::kDeadline,
+                                                FlushReason::kDrain};
+
+std::string_view to_string(FlushReason reason);
+
+}  // namespace batchproxy

@@ -1,0 +1,78 @@
+// batcher/fleet/prefix_index.cc - see prefix_index.h.
+#include "batcher/fleet/prefix_index.h"
+
+#include <algorithm>
+#include <ranges>
+
+namespace batchproxy {
+
+void PrefixIndex::set_capacity(BackendId backend, std::uint64_t tokens) {
+  if (backend >= caches_.size()) caches_.resize(backend + 1);
+  caches_[backend].capacity = tokens;
+}
+
+PrefixIndex::Match PrefixIndex::find(const PrefixChain& prefix) const {
+  for (const std::uint64_t hash : prefix.hashes() | std::views::reverse) {
+    for (const Entries* generation : {&young_, &old_}) {
+      const auto found = generation->find(hash);
+      if (found == generation->end()) continue;
+      const BackendSet set = holders(found->second);
+      if (!set.empty()) return {set, found->second.uses};
+    }
+  }
+  return {};
+}
+
+void PrefixIndex::sent(const PrefixChain& prefix, std::uint32_t tokens, BackendId backend) {
+  if (backend >= caches_.size()) caches_.resize(backend + 1);
+  Cache& cache = caches_[backend];
+  cache.sent += tokens;
+  for (const std::uint64_t hash : prefix.hashes()) {
+    Entry& entry = touch(hash);
+    ++entry.uses;
+    auto& homes = entry.homes;
+    // Its own place, else a free or void one, else the one that was used longest ago.
+    auto place = std::ranges::find_if(
+        homes, [&](const Home& home) { return home.when != 0 && home.backend == backend; });
+    if (place == homes.end()) {
+      place = std::ranges::find_if(homes, [this](const Home& home) { return !holds(home); });
+    }
+    if (place == homes.end()) place = std::ranges::min_element(homes, {}, &Home::when);
+    *place = {backend, cache.sent};
+  }
+}
+
+void PrefixIndex::forget(BackendId backend) {
+  if (backend < caches_.size()) caches_[backend].since = ++caches_[backend].sent;
+}
+
+bool PrefixIndex::holds(const Home& home) const {
+  if (home.when == 0) return false;
+  const Cache& cache = caches_[home.backend];
+  if (home.when < cache.since) return false;
+  return cache.capacity == 0 || cache.sent - home.when <= cache.capacity;
+}
+
+BackendSet PrefixIndex::holders(const Entry& entry) const {
+  BackendSet set;
+  for (const Home& home : entry.homes) {
+    if (holds(home)) set.insert(home.backend);
+  }
+  return set;
+}
+
+PrefixIndex::Entry& PrefixIndex::touch(std::uint64_t hash) {
+  if (const auto found = young_.find(hash); found != young_.end()) return found->second;
+  Entry entry;
+  if (const auto found = old_.find(hash); found != old_.end()) {
+    entry = found->second;
+    old_.erase(found);
+  }
+  if (young_.size() >= kGeneration) {
+    old_.swap(young_);
+    young_.clear();
+  }
+  return young_.emplace(hash, entry).first->second;
+}
+
+}  // namespace batchproxy

@@ -1,0 +1,163 @@
+// configs/schema/host_port.cc - reading and comparing addresses.
+#include "configs/schema/host_port.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+
+#include <boost/asio/ip/address.hpp>
+#include <unistd.h>
+
+#include "configs/text/number.h"
+
+namespace batchproxy {
+namespace {
+
+namespace asio = boost::asio;
+
+std::string lower(std::string_view text) {
+  std::string folded(text);
+  std::ranges::transform(folded, folded.begin(), [](unsigned char c) { return std::tolower(c); });
+  return folded;
+}
+
+std::optional<asio::ip::address> parse_address(std::string_view host) {
+  boost::system::error_code problem;
+  auto address = asio::ip::make_address(std::string(host), problem);
+  if (problem) return std::nullopt;
+  return address;
+}
+
+bool is_name(std::string_view host) {
+  const auto allowed = [](unsigned char c) {
+    return std::isalnum(c) || c == '-' || c == '.' || c == '_';
+  };
+  // Digits and dots alone are an address or a slip, such as 127.0.0.
+  const auto numeric = [](unsigned char c) { return std::isdigit(c) || c == '.'; };
+  return !host.empty() && host.size() <= 253 && std::ranges::all_of(host, allowed) &&
+         (!std::ranges::all_of(host, numeric) || parse_address(host));
+}
+
+// What stands before the port: "[::1]" loses its brackets.
+std::optional<std::string> parse_host(std::string_view host) {
+  if (host.starts_with('[') && host.ends_with(']')) {
+    const std::string_view inner = host.substr(1, host.size() - 2);
+    const auto address = parse_address(inner);
+    if (!address || !address->is_v6()) return std::nullopt;
+    return std::string(inner);
+  }
+  if (!is_name(host)) return std::nullopt;
+  return std::string(host);
+}
+
+}  // namespace
+
+std::optional<HostPort> parse_host_port(std::string_view text) {
+  const std::size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos) return std::nullopt;
+  auto host = parse_host(text.substr(0, colon));
+  const auto port = number_in<std::uint16_t>(text.substr(colon + 1));
+  if (!host || !port) return std::nullopt;
+  return HostPort{*std::move(host), *port};
+}
+
+HostPort host_port_of(std::string_view host, std::uint16_t port) {
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  return {std::string(host), port};
+}
+
+std::string to_string(const HostPort& address) {
+  const bool is_v6 = address.host.find(':') != std::string::npos;
+  const std::string host = is_v6 ? "[" + address.host + "]" : address.host;
+  return host + ":" + std::to_string(address.port);
+}
+
+BackendUrl parse_backend_url(std::string_view url) {
+  constexpr std::string_view kScheme = "http://";
+  const std::string folded = lower(url.substr(0, kScheme.size() + 1));
+  if (folded.starts_with("https://")) {
+    return {std::nullopt,
+            "TLS to engines is not supported yet; use http:// on a network that you trust"};
+  }
+  if (!folded.starts_with(kScheme)) {
+    return {std::nullopt, "expected http://HOST:PORT"};
+  }
+  std::string_view rest = url.substr(kScheme.size());
+  if (rest.ends_with('/')) rest.remove_suffix(1);
+  if (rest.find('@') != std::string_view::npos) {
+    return {std::nullopt, "no user or password in the URL; set api_key instead"};
+  }
+  if (const auto path = rest.find_first_of("/?#"); path != std::string_view::npos) {
+    return {std::nullopt,
+            "no path after the port; write " + std::string(url.substr(0, kScheme.size() + path))};
+  }
+  if (auto address = parse_host_port(rest)) {
+    if (address->port == 0) return {std::nullopt, "port 0 cannot be called"};
+    return {std::move(address), ""};
+  }
+  if (auto host = parse_host(rest)) return {HostPort{*std::move(host), 80}, ""};
+  return {std::nullopt, "expected http://HOST:PORT with a port from 1 to 65535"};
+}
+
+std::string problem_of_origin(std::string_view origin) {
+  const std::size_t colon = origin.find("://");
+  const std::string scheme = lower(origin.substr(0, colon));
+  const auto of_scheme = [](unsigned char c) {
+    return std::isalnum(c) || c == '+' || c == '-' || c == '.';
+  };
+  if (colon == std::string_view::npos || scheme.empty() ||
+      !std::ranges::all_of(scheme, of_scheme)) {
+    return "expected an origin, such as http://localhost:3000, or \"*\" for all";
+  }
+  const std::string_view host = origin.substr(colon + 3);
+  const std::string start = std::string(origin.substr(0, colon + 3));
+  if (const auto path = host.find_first_of("/?#"); path != std::string_view::npos) {
+    return "an origin ends before the path; write " + start + std::string(host.substr(0, path));
+  }
+  if (host.find('*') != std::string_view::npos) {
+    return "\"*\" stands for all origins, and for no part of one; name each";
+  }
+  const auto address = parse_host_port(host);
+  if (!address && !parse_host(host)) return "expected scheme://HOST or scheme://HOST:PORT";
+  const int usual = scheme == "http" ? 80 : scheme == "https" ? 443 : 0;
+  if (address && address->port == usual) {
+    return "browsers leave out that port; write " + start +
+           std::string(host.substr(0, host.rfind(':')));
+  }
+  return "";
+}
+
+bool is_address(std::string_view host) {
+  return parse_address(host).has_value();
+}
+
+bool is_loopback(std::string_view host) {
+  const auto address = parse_address(host);
+  return address ? address->is_loopback() : lower(host) == "localhost";
+}
+
+bool is_wildcard(std::string_view host) {
+  const auto address = parse_address(host);
+  return address && address->is_unspecified();
+}
+
+bool is_own_name(std::string_view host) {
+  std::array<char, 256> buffer{};
+  if (::gethostname(buffer.data(), buffer.size() - 1) != 0) return false;
+  const std::string own = lower(buffer.data());
+  const std::string name = lower(host);
+  return name == own || name == own.substr(0, own.find('.'));
+}
+
+bool overlaps(const HostPort& listen, const HostPort& other) {
+  if (listen.port != other.port || listen.port == 0) return false;
+  const std::string left = lower(listen.host);
+  const std::string right = lower(other.host);
+  if (left == right || (is_wildcard(left) && is_own_name(right))) return true;
+  // 127.0.0.1 and 127.0.0.2 are different listeners; the name and the wildcard reach both.
+  const auto local = [](std::string_view host) { return is_loopback(host) || is_wildcard(host); };
+  const auto broad = [](std::string_view host) { return host == "localhost" || is_wildcard(host); };
+  return local(left) && local(right) && (broad(left) || broad(right));
+}
+
+}  // namespace batchproxy

@@ -1,0 +1,287 @@
+// configs/schema/options.h - every key of the configuration file: default, limits and meaning,
+// whether a reload applies it, and its flag and variable.
+//
+// To add a key, add one row here. The loader, the range check, the flags and their --help, the
+// variables, a reload, `check --show-effective`, `batchproxy keys` and docs/CONFIGURATION.md all
+// walk these structs with boost::pfr, so they must stay plain aggregates whose members are Keys, or
+// lists of such aggregates. A row without a word about reload does not compile. An entry of a list
+// comes and goes with its list, so the list's row says the same for all of them.
+//
+// Two homes: the scoring workers' own keys (WorkerOptions), which we share with their scripts, and
+// ours, all under one top-level key `batchproxy:` (ProxyOptions).
+//
+// Threading: filled once at start-up, read-only afterwards.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "configs/schema/argument.h"
+#include "configs/schema/key.h"
+
+namespace batchproxy {
+
+// Keys of the workers' own file, found under `model.generator_settings`, `generator_settings` or,
+// for the last four, at the top level. Unknown neighbours belong to the workers and are left alone.
+struct WorkerOptions {
+  Key<bool> boot_local{"boot_local", false, anything(), Applies::kUnlessSourceChanges,
+                       "Start the engines ourselves; otherwise use http://{server}:{port}."};
+  Key<std::string> hf_model_id{"hf_model_id", "", anything(), Applies::kAfterRestart,
+                               "Model to load: a Hugging Face id or a local directory."};
+  Key<std::string> model{"model", "", anything(), Applies::kAfterRestart,
+                         "Name that workers send as `model`; served beside hf_model_id."};
+  Key<std::string> server{"server", "localhost", anything(), Applies::kUnlessSourceChanges,
+                          "Host of a running engine when boot_local is false."};
+  Key<std::int64_t> port{"port", 8000, between(1, 65535), Applies::kUnlessSourceChanges,
+                         "Port of a running engine when boot_local is false."};
+  Key<std::string> api_key{"api_key", "", anything(), Applies::kUnlessSourceChanges,
+                           "Bearer token for running engines; never a client key."};
+  Key<Seconds> server_startup_timeout{"server_startup_timeout", Seconds(900), between(1, 86400),
+                                      Applies::kAfterRestart,
+                                      "Seconds an engine may take until it is ready."};
+  Key<Arguments> vllm_args{
+      "vllm_args", {}, anything(), Applies::kAfterRestart, "Arguments for `vllm serve`."};
+  Key<bool> enable_batching{"enable_batching", true, anything(), Applies::kAfterRestart,
+                            "false forwards every request at once and concurrently."};
+  Key<std::int64_t> batch_size{
+      "batch_size",
+      16,
+      between(1, 1024),
+      Applies::kOnReload,
+      "Most prompts in a batch and in one call to an engine.",
+      {"--batch-size", "BATCHPROXY_BATCH_SIZE", "N", "Most prompts in a batch", 90}};
+  Key<Seconds> batch_timeout{"batch_timeout",
+                             Seconds(0.5),
+                             between(0, 3600),
+                             Applies::kOnReload,
+                             "Longest wait in seconds before a request is sent regardless of room.",
+                             {"--batch-timeout", "BATCHPROXY_BATCH_TIMEOUT", "SECONDS",
+                              "Longest wait before a request is sent regardless of room", 100}};
+  Key<std::int64_t> parallel_workers{"parallel_workers", 0, between(0, 100000), Applies::kOnReload,
+                                     "How many workers will call (a hint; also `processing.`)."};
+};
+
+// One entry of `batchproxy.backends`: an engine that already runs.
+struct BackendOptions {
+  Key<std::string> url{"url", "", anything(), Applies::kUnlessSourceChanges,
+                       "http://HOST:PORT of a running engine."};
+  Key<std::string> api_key{"api_key", "", anything(), Applies::kUnlessSourceChanges,
+                           "Bearer token sent instead of the client's."};
+  Key<std::vector<std::string>> models{
+      "models",
+      {},
+      anything(),
+      Applies::kUnlessSourceChanges,
+      "Models that it serves, where `GET /v1/models` does not tell: a list that it tells is taken "
+      "instead."};
+  Key<std::string> health_path{
+      "health_path", "", anything(), Applies::kUnlessSourceChanges,
+      "Path whose 2xx says that it lives; default: /health, where that is missing /v1/models, and "
+      "where both are, with `models`, any answer."};
+  Key<std::int64_t> max_num_seqs{"max_num_seqs", 256, between(1, 65536),
+                                 Applies::kUnlessSourceChanges,
+                                 "Requests it runs at once (vLLM's --max-num-seqs)."};
+};
+
+// One entry of `batchproxy.launcher.servers` when that is a list.
+struct ServerOptions {
+  Key<std::int64_t> count{"count", 1, between(1, 256), Applies::kAfterRestart,
+                          "How many engines of this kind to start."};
+  Key<std::string> hf_model_id{"hf_model_id", "", anything(), Applies::kAfterRestart,
+                               "Model to load; default: the worker file's."};
+  Key<std::string> model{"model", "", anything(), Applies::kAfterRestart,
+                         "A second name to serve it under."};
+  Key<Arguments> vllm_args{"vllm_args",
+                           {},
+                           anything(),
+                           Applies::kAfterRestart,
+                           "Arguments for these engines; they override the worker file's."};
+};
+
+// `servers` is a number, the word `auto` (all GPUs in groups), or a list of ServerOptions.
+struct AutoServers {};
+using Servers = std::variant<std::int64_t, AutoServers, std::vector<ServerOptions>>;
+
+struct LauncherOptions {
+  Key<std::string> engine{
+      "engine",
+      "vllm",
+      one_of({"vllm", "sim", "command"}),
+      Applies::kAfterRestart,
+      "What to start: `vllm serve`, the simulated engine, or `command`.",
+      {"--engine", "BATCHPROXY_ENGINE", "KIND", "What to start: vllm, sim or command", 60}};
+  Key<Servers> servers{"servers", std::int64_t{1}, between(1, 256), Applies::kAfterRestart,
+                       "Engines to start: a number, `auto`, or a list."};
+  Key<std::vector<std::string>> command{"command",
+                                        {},
+                                        anything(),
+                                        Applies::kAfterRestart,
+                                        "For `engine: command`: a list of arguments; {model} "
+                                        "{port} {host} {gpus} {index} are filled in."};
+  Key<std::string> executable{"executable", "vllm", a_path(), Applies::kAfterRestart,
+                              "The vLLM program: a name on PATH or a path."};
+  Key<std::int64_t> gpus{
+      "gpus",
+      0,
+      between(0, 1024),
+      Applies::kAfterRestart,
+      "GPUs to use; 0 asks the driver (the simulated engine assumes 8).",
+      {"--gpus", "BATCHPROXY_GPUS", "N", "GPUs to use, without asking the driver", 70}};
+  Key<std::int64_t> port_base{"port_base", 8100, between(1024, 65000), Applies::kAfterRestart,
+                              "First port to give to engines; taken ports are skipped."};
+  Key<Seconds> stagger{"stagger", Seconds(2), between(0, 3600), Applies::kAfterRestart,
+                       "Seconds between the starts of two engines (none for simulated ones)."};
+  Key<Seconds> stop_timeout{"stop_timeout", Seconds(20), between(0, 3600), Applies::kAfterRestart,
+                            "Seconds between SIGTERM and SIGKILL when an engine is stopped."};
+  Key<std::string> log_directory{"log_directory", "batchproxy_logs", a_path(),
+                                 Applies::kAfterRestart,
+                                 "Where each engine's output goes, one file per engine."};
+  Key<std::string> sim_hardware{"sim_hardware", "a100", one_of({"a100", "h100"}),
+                                Applies::kAfterRestart,
+                                "What the simulated engine pretends to run on."};
+  Key<double> sim_time_scale{
+      "sim_time_scale", 1.0, between(0.0001, 1000), Applies::kAfterRestart,
+      "Simulated seconds take this many real ones; 0.1 is ten times as fast."};
+};
+
+// Everything under the top-level key `batchproxy:`. Unknown or duplicate keys here are errors.
+struct ProxyOptions {
+  Key<std::string> listen{"listen",
+                          "127.0.0.1:8000",
+                          an_address(),
+                          Applies::kAfterRestart,
+                          "HOST:PORT for workers; port 0 picks a free one and prints it.",
+                          {"--listen", "BATCHPROXY_LISTEN", "[HOST:]PORT",
+                           "Address for workers (default 127.0.0.1:8000; port 0 picks one)", 10}};
+  Key<std::string> admin{"admin",
+                         "127.0.0.1:8001",
+                         an_address(),
+                         Applies::kAfterRestart,
+                         "HOST:PORT for /metrics, /status, /livez and /readyz.",
+                         {"--admin", "BATCHPROXY_ADMIN", "[HOST:]PORT",
+                          "Address for /status and /metrics (default 127.0.0.1:8001)", 20}};
+  Key<std::string> api_keys_file{
+      "api_keys_file",
+      "",
+      a_path(),
+      Applies::kOnReload,
+      "File of client keys, `name key` per line, mode 0600; with keys "
+      "every path but /health asks for one.",
+      {"--api-keys-file", "BATCHPROXY_API_KEYS_FILE", "FILE",
+       "Client keys, `name key` per line; without, nobody is asked", 40}};
+  Key<bool> allow_unauthenticated{
+      "allow_unauthenticated",
+      false,
+      anything(),
+      Applies::kOnReload,
+      "true: without keys, listen and admin may be addresses that "
+      "others on the network can reach.",
+      {"--allow-unauthenticated", "BATCHPROXY_ALLOW_UNAUTHENTICATED", kOptionalBool,
+       "Without keys, other addresses than loopback ones may be used", 50}};
+  Key<std::int64_t> io_threads{"io_threads",
+                               0,
+                               between(0, 256),
+                               Applies::kAfterRestart,
+                               "Threads that serve connections; 0 means one per core.",
+                               {"--io-threads", "BATCHPROXY_IO_THREADS", "N",
+                                "Threads that serve connections (default: one per core)", 80}};
+  Key<std::string> flush{"flush",
+                         "eager",
+                         one_of({"eager", "fixed"}),
+                         Applies::kAfterRestart,
+                         "eager sends when a backend has room; fixed waits for size or timeout.",
+                         {"--flush", "BATCHPROXY_FLUSH", "POLICY",
+                          "eager (send when a backend has room) or fixed (size or timeout)", 110}};
+  Key<bool> affinity{"affinity", true, anything(), Applies::kOnReload,
+                     "Send prompts that begin alike to the engine that holds their beginning."};
+  Key<std::string> merge{"merge", "auto", one_of({"auto", "always", "off"}), Applies::kOnReload,
+                         "Pack like requests into one call: auto does it while it pays."};
+  Key<std::vector<std::string>> pass_headers{
+      "pass_headers",
+      {},
+      anything(),
+      Applies::kOnReload,
+      "More header fields to pass on, by name: of requests to engines, and of answers to clients."};
+  Key<std::vector<std::string>> allowed_origins{
+      "allowed_origins",
+      {},
+      anything(),
+      Applies::kOnReload,
+      "Web pages whose scripts may call: origins such as http://localhost:3000, or \"*\" for all."};
+  Key<std::int64_t> max_body_bytes{"max_body_bytes", 64 << 20, between(1024, 1 << 30),
+                                   Applies::kOnReload,
+                                   "Largest request body; more is answered 413."};
+  Key<std::int64_t> max_answer_bytes{
+      "max_answer_bytes", 256 << 20, between(1024, 1LL << 40), Applies::kOnReload,
+      "Largest answer of an engine that is read whole; a larger one is answered 502."};
+  Key<std::int64_t> max_prompts{"max_prompts", 4096, between(1, 1000000), Applies::kAfterRestart,
+                                "Most prompts in one request; more are answered 400."};
+  Key<std::int64_t> max_buffered_bytes{
+      "max_buffered_bytes", 1 << 30, between(1 << 16, 1LL << 40), Applies::kAfterRestart,
+      "Request bodies in memory; reading pauses from 80 %, new ones are answered 503 from 95 %."};
+  Key<std::int64_t> max_connections{
+      "max_connections", 0, between(0, 1000000), Applies::kAfterRestart,
+      "Most clients connected; 0: 0.8 of the file descriptors less 16, at most 16384."};
+  Key<std::int64_t> max_queue{"max_queue", 100000, between(1, 10000000), Applies::kOnReload,
+                              "Most prompts waiting; more are answered 503 queue_full."};
+  Key<Seconds> request_timeout{"request_timeout", Seconds(600), between(0.01, 86400),
+                               Applies::kOnReload,
+                               "Seconds from arrival to answer for clients that tell no time-out "
+                               "of their own (`x-stainless-read-timeout`); then 504."};
+  Key<Seconds> max_request_timeout{"max_request_timeout", Seconds(86400), between(0.01, 604800),
+                                   Applies::kOnReload,
+                                   "Longest that a client which tells its time-out is waited for."};
+  Key<Seconds> attempt_timeout{"attempt_timeout", Seconds(0), between(0, 86400), Applies::kOnReload,
+                               "Seconds an engine may take for one answer before another is asked; "
+                               "0: all of request_timeout."};
+  Key<Seconds> stuck_timeout{"stuck_timeout", Seconds(10), between(0, 86400), Applies::kOnReload,
+                             "Seconds an engine with work may stand still before its requests are "
+                             "asked elsewhere; 0: for ever."};
+  Key<Seconds> hold_timeout{"hold_timeout", Seconds(110), between(0, 86400), Applies::kOnReload,
+                            "Seconds a request waits while no engine is up; then 503 no_backend."};
+  Key<Seconds> connect_timeout{"connect_timeout", Seconds(2), between(0.01, 600),
+                               Applies::kOnReload, "Seconds to reach an engine."};
+  Key<Seconds> idle_timeout{"idle_timeout", Seconds(120), between(1, 86400), Applies::kOnReload,
+                            "Seconds after which a client's idle connection is closed."};
+  Key<Seconds> stall_timeout{"stall_timeout", Seconds(30), between(0.1, 86400), Applies::kOnReload,
+                             "Seconds in which a client may send no byte of its body, or take none "
+                             "of its answer."};
+  Key<Seconds> drain_timeout{"drain_timeout", Seconds(60), between(0, 86400), Applies::kOnReload,
+                             "Seconds to finish open requests after SIGTERM or Ctrl-C."};
+  Key<Seconds> health_interval{"health_interval", Seconds(2), between(0.05, 600),
+                               Applies::kOnReload,
+                               "Seconds between two looks at an engine's /health."};
+  Key<Seconds> health_timeout{"health_timeout", Seconds(10), between(0.05, 600), Applies::kOnReload,
+                              "Seconds without an answer to /health, or to anything else, after "
+                              "which an engine is taken to be down."};
+  Key<Seconds> metrics_interval{"metrics_interval", Seconds(0.25), between(0.05, 600),
+                                Applies::kOnReload,
+                                "Seconds between two looks at an engine's /metrics."};
+  Key<std::string> log_level{
+      "log_level",
+      "info",
+      one_of({"debug", "info", "warning", "error", "off"}),
+      Applies::kOnReload,
+      "Least important message that is printed.",
+      {"--log-level", "BATCHPROXY_LOG_LEVEL", "LEVEL", "debug, info, warning, error or off", 120}};
+  Key<std::vector<BackendOptions>> backends{"backends",
+                                            {},
+                                            anything(),
+                                            Applies::kUnlessSourceChanges,
+                                            "Engines that already run.",
+                                            {"--backend", "BATCHPROXY_BACKENDS", "URL",
+                                             "An engine that already runs; repeat for more", 30}};
+  LauncherOptions launcher;  // section `launcher:`
+};
+
+struct Options {
+  WorkerOptions worker;
+  ProxyOptions proxy;
+  std::string file;  // the path it was loaded from; empty without --config
+  // BATCHPROXY_API_KEYS as it was given, so never to be printed; see proxy/wire/api_keys.h.
+  std::string api_keys;
+};
+
+}  // namespace batchproxy

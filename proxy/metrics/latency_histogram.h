@@ -1,0 +1,36 @@
+// proxy/metrics/latency_histogram.h - LatencyHistogram: how many requests took how long.
+//
+// The buckets are those that vLLM uses for its own request latency, so that panels line up, and
+// below them some for one-token answers.
+//
+// Threading: written by one thread, read by any.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "batcher/base/time.h"
+#include "proxy/metrics/count.h"
+
+namespace batchproxy {
+
+class LatencyHistogram {
+ public:
+  static constexpr std::array kBounds = {0.01, 0.025, 0.05, 0.1,  0.2,   0.3,   0.5,  0.8,
+                                         1.0,  1.5,   2.0,  2.5,  5.0,   10.0,  15.0, 20.0,
+                                         30.0, 40.0,  50.0, 60.0, 120.0, 240.0, 480.0};  // s
+  static constexpr std::size_t kBuckets = kBounds.size() + 1;                            // and +Inf
+
+  void observe(Duration took);
+  LatencyHistogram& operator+=(const LatencyHistogram& other);
+
+  std::uint64_t bucket(std::size_t i) const { return buckets_[i]; }        // not cumulative
+  double sum() const { return static_cast<double>(sum_us_.get()) / 1e6; }  // seconds
+
+ private:
+  std::array<Count, kBuckets> buckets_;
+  Count sum_us_;
+};
+
+}  // namespace batchproxy

@@ -1,0 +1,171 @@
+// proxy/metrics/metrics.h - every metric: its name, kind, labels and meaning.
+//
+// To add a metric, add one line here, and count. The sum over the threads, /metrics, /status where
+// the line says so, and docs/METRICS.md all walk these structs with boost::pfr, so they must stay
+// plain aggregates whose members are metrics. /metrics shows them in this order.
+//
+// The conservation law, exact whenever nothing moves:
+//   received = sum of finished + queued + in flight
+//
+// Threading: each I/O thread counts in Metrics of its own, with plain loads and stores (relaxed);
+// a scrape sums them, and adds what others keep: the lane, the monitor, the reload.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <string_view>
+
+#include "backends/call/call_failure.h"
+#include "batcher/base/backend_set.h"
+#include "batcher/base/error.h"
+#include "batcher/base/finish.h"
+#include "batcher/base/flush_reason.h"
+#include "proxy/metrics/metric.h"
+#include "proxy/wire/api_keys.h"
+
+namespace batchproxy {
+
+// Why a client could not be taken.
+enum class AcceptError { kEmfile, kEnfile, kOther, kCount };
+struct AcceptErrorRow {
+  AcceptError id{};
+  std::string_view word{};
+};
+inline constexpr EnumTable<AcceptErrorRow> kAcceptErrors({{AcceptError::kEmfile, "EMFILE"},
+                                                          {AcceptError::kEnfile, "ENFILE"},
+                                                          {AcceptError::kOther, "other"}});
+
+// Where a key is counted, see ApiKeys::Key::slot. Its label is the key's name.
+enum class KeySlot : std::size_t {};
+
+template <>
+struct LabelOf<Finish> {
+  static constexpr std::string_view kName = "result";
+  static constexpr std::size_t kSize = kCountOf<Finish>;
+  static std::string_view word(std::size_t i) { return to_string(static_cast<Finish>(i)); }
+};
+template <>
+struct LabelOf<Errc> {
+  static constexpr std::string_view kName = "code";
+  static constexpr std::size_t kSize = kCountOf<Errc>;
+  static std::string_view word(std::size_t i) { return describe(static_cast<Errc>(i)).code; }
+};
+template <>
+struct LabelOf<FlushReason> {
+  static constexpr std::string_view kName = "reason";
+  static constexpr std::size_t kSize = kAllFlushReasons.size();
+  static std::string_view word(std::size_t i) { return to_string(kAllFlushReasons[i]); }
+};
+template <>
+struct LabelOf<CallFailure> {
+  static constexpr std::string_view kName = "reason";
+  static constexpr std::size_t kSize = kCallFailures;
+  static std::string_view word(std::size_t i) { return to_string(static_cast<CallFailure>(i)); }
+};
+template <>
+struct LabelOf<AcceptError> {
+  static constexpr std::string_view kName = "errno";
+  static constexpr std::size_t kSize = kCountOf<AcceptError>;
+  static std::string_view word(std::size_t i) {
+    return kAcceptErrors[static_cast<AcceptError>(i)].word;
+  }
+};
+template <>
+struct LabelOf<KeySlot> {
+  static constexpr std::string_view kName = "key";
+  static constexpr std::size_t kSize = kMaxKeySlots;
+};
+
+// Of one backend: each has the label `backend`.
+struct BackendMetrics {
+  Gauge<"batchproxy_backend_up", "1 while the backend is ready."> up;
+  Gauge<"batchproxy_backend_inflight", "Prompts in flight to the backend.", "inflight"> inflight;
+  Gauge<"batchproxy_backend_room", "Prompts that the backend should have in flight.", "room"> room;
+  Counter<"batchproxy_backend_answered_total", "Requests that the backend has answered.",
+          "answered">
+      answered;
+  Gauge<"batchproxy_backend_stuck", "1 while it stands still with requests in hand."> stuck;
+  Gauge<"batchproxy_backend_breaker_open", "1 while its calls fail and it is given next to none.">
+      breaker_open;
+  // An answer 5xx, or one that asks to wait, counts as kNone.
+  CounterBy<CallFailure, "batchproxy_attempts_failed_total",
+            "Calls that failed, by backend and reason.">
+      failed_attempts;
+};
+
+struct Metrics {
+  Counter<"batchproxy_requests_received_total", "Requests received whole.", "requests.received">
+      received;
+  CounterBy<Finish, "batchproxy_requests_finished_total", "Requests that have ended, by how.",
+            "requests.finished">
+      finished;
+  Gauge<"batchproxy_requests_queued", "Requests that wait for a backend.", "requests.queued">
+      queued;
+  Gauge<"batchproxy_requests_inflight", "Requests that a backend is working on.",
+        "requests.inflight">
+      inflight;
+  Gauge<"batchproxy_prompts_queued", "Prompts that wait for a backend.", "prompts.queued">
+      queued_prompts;
+  Counter<"batchproxy_prompts_answered_total", "Prompts answered with success.", "prompts.answered">
+      prompts_answered;
+  Counter<"batchproxy_requests_retried_total", "Attempts repeated after one had failed.",
+          "requests.retried">
+      retried;
+  Counter<"batchproxy_poison_prompts_total",
+          "Requests that engines died with until they were not sent again.">
+      poisoned;
+  Counter<"batchproxy_batch_splits_total",
+          "Shared calls that an engine refused and that went out again in halves.">
+      split_calls;
+  Counter<"batchproxy_batch_mismatch_total",
+          "Shared calls whose answer did not hold one choice for each member.">
+      mismatched_calls;
+  Counter<"batchproxy_streams_aborted_total", "Streams that a backend did not finish.">
+      broken_streams;
+  Counter<"batchproxy_stale_connections_total",
+          "Kept connections to backends that were dead when they were used, and replaced.">
+      stale_connections;
+  Counter<"batchproxy_requests_affine_total",
+          "Requests sent to a backend that held the beginning of their prompt.", "requests.affine">
+      affine;
+  Counter<"batchproxy_merged_calls_total", "Calls that carried several requests.", "merged_calls">
+      merged_calls;
+  Counter<"batchproxy_merged_requests_total", "Requests that shared a call.", "requests.merged">
+      merged_requests;
+  CounterBy<Errc, "batchproxy_errors_total", "Error answers of our own, by code."> errors;
+  // Of those that ended in kOk.
+  Latency<"batchproxy_request_duration_seconds",
+          "From the arrival of a request to the end of its answer, for those that succeeded.">
+      latency;
+  CounterBy<FlushReason, "batchproxy_batches_total", "Batches that left, by reason.", "batches">
+      batches;
+  std::array<BackendMetrics, BackendSet::kMax> by_backend;  // by BackendId
+  CounterBy<KeySlot, "batchproxy_key_requests_total", "Requests by the name of their key."> by_key;
+  IdleAndActive<"batchproxy_connections",
+                "Clients connected: idle between two requests, or active.", "connections">
+      connections;
+  Counter<"batchproxy_connections_evicted_total", "Idle clients closed to make room."> evicted;
+  Gauge<"batchproxy_buffered_bytes", "Bytes of request bodies in memory."> buffered;
+  CounterBy<AcceptError, "batchproxy_accept_errors_total",
+            "Times that a client could not be taken.">
+      accept_errors;
+  Counter<"batchproxy_connections_accepted_total", "Clients accepted ever."> accepted;
+  Gauge<"batchproxy_config_generation", "Grows with every reload that took effect.">
+      config_generation;
+  Gauge<"batchproxy_config_last_reload_success", "0 after a reload that was refused.">
+      last_reload_success;
+  Info<"batchproxy_build_info", "Always 1.", "version", BATCHPROXY_VERSION> build;
+
+  void count_answered(BackendId backend) { by_backend[backend].answered.add(); }
+  void count_error(Errc code) { errors[code].add(); }
+  void count_failed_attempt(BackendId backend, CallFailure how) {
+    by_backend[backend].failed_attempts[how].add();
+  }
+  void count_finish(Finish finish) { finished[finish].add(); }
+};
+using ThreadMetrics = Metrics;  // of one I/O thread
+
+// Adds what a thread has counted.
+void add(Metrics& sum, const Metrics& thread);
+
+}  // namespace batchproxy

@@ -1,0 +1,278 @@
+// proxy/metrics/snapshot.cc - the walks over all metrics: for Prometheus, for /status, for the
+// docs.
+#include "proxy/metrics/snapshot.h"
+
+#include <algorithm>
+#include <limits>
+#include <numeric>
+#include <type_traits>
+#include <utility>
+
+#include <boost/json/serialize.hpp>
+#include <boost/json/value.hpp>
+#include <boost/pfr.hpp>
+#include <prometheus/metric_family.h>
+#include <prometheus/text_serializer.h>
+
+namespace batchproxy {
+
+namespace {
+
+namespace json = boost::json;
+namespace pfr = boost::pfr;
+using prometheus::ClientMetric;
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+
+using Labels = std::vector<ClientMetric::Label>;
+using ByBackend = decltype(Metrics::by_backend);
+
+template <class Metric>
+concept HasLabel = requires { typename Metric::Label; };
+template <class Metric>
+inline constexpr bool is_info = requires { Metric::kValue; };
+template <class Metric>
+inline constexpr bool is_by_key = false;
+template <Text name, Text help, Text status>
+inline constexpr bool is_by_key<CounterBy<KeySlot, name, help, status>> = true;
+
+// Calls visit.template operator()<i>() for each member of `Set`.
+template <class Set, class Visit>
+void for_each_index(Visit visit) {
+  [&]<std::size_t... kIndex>(std::index_sequence<kIndex...>) {
+    (visit.template operator()<kIndex>(), ...);
+  }(std::make_index_sequence<pfr::tuple_size_v<Set>>());
+}
+
+// --- for Prometheus -----------------------------------------------------------------------------
+
+constexpr MetricType type_of(MetricKind kind) {
+  switch (kind) {
+    case MetricKind::kCounter:
+      return MetricType::Counter;
+    case MetricKind::kGauge:
+      return MetricType::Gauge;
+    case MetricKind::kHistogram:
+      return MetricType::Histogram;
+  }
+  return MetricType::Untyped;
+}
+
+class Writer {
+ public:
+  explicit Writer(const Snapshot& now) : now_(now) {}
+
+  template <class Metric>
+  void add(const Metric& metric) {
+    sample(begin<Metric>(), {}, metric);
+    if (families_.back().metric.empty()) families_.pop_back();
+  }
+
+  // Each metric of a backend is a family, with samples of all backends in it.
+  void add(const ByBackend&) {
+    for_each_index<BackendMetrics>([this]<std::size_t kIndex>() {
+      MetricFamily& family = begin<pfr::tuple_element_t<kIndex, BackendMetrics>>();
+      for (const BackendSnapshot& backend : now_.backends) {
+        const BackendMetrics& metrics = backend;
+        sample(family, {{"backend", backend.name}}, pfr::get<kIndex>(metrics));
+      }
+    });
+  }
+
+  std::string text() const { return prometheus::TextSerializer().Serialize(families_); }
+
+ private:
+  template <class Metric>
+  MetricFamily& begin() {
+    families_.push_back(
+        {std::string(Metric::kName), std::string(Metric::kHelp), type_of(Metric::kKind), {}});
+    return families_.back();
+  }
+
+  static void put(MetricFamily& family, Labels labels, std::uint64_t value) {
+    ClientMetric sample;
+    sample.label = std::move(labels);
+    if (family.type == MetricType::Counter) {
+      sample.counter.value = static_cast<double>(value);
+    } else {
+      sample.gauge.value = static_cast<double>(value);
+    }
+    family.metric.push_back(std::move(sample));
+  }
+
+  static void put(MetricFamily& family, Labels labels, std::string_view label,
+                  std::string_view word, std::uint64_t value) {
+    labels.push_back({std::string(label), std::string(word)});
+    put(family, std::move(labels), value);
+  }
+
+  void sample(MetricFamily& family, Labels labels, const Count& count) const {
+    put(family, std::move(labels), count);
+  }
+
+  template <HasLabel Metric>
+  void sample(MetricFamily& family, const Labels& labels, const Metric& counts) const {
+    using Label = typename Metric::Label;
+    if constexpr (is_by_key<Metric>) {
+      sample_keys(family, counts);
+    } else {
+      for (std::size_t i = 0; i < counts.size(); ++i) {
+        put(family, labels, Label::kName, Label::word(i), counts[i]);
+      }
+    }
+  }
+
+  // Those that have no slot of their own share the last.
+  template <class Metric>
+  void sample_keys(MetricFamily& family, const Metric& counts) const {
+    using Label = typename Metric::Label;
+    if (now_.key_names.empty()) return;
+    for (std::size_t i = 0; i < now_.key_names.size(); ++i) {
+      put(family, {}, Label::kName, now_.key_names[i], counts[i]);
+    }
+    if (counts.back() > 0) put(family, {}, Label::kName, "(others)", counts.back());
+  }
+
+  template <Text name, Text help, Text status>
+  void sample(MetricFamily& family, const Labels& labels,
+              const IdleAndActive<name, help, status>& all) const {
+    const std::uint64_t idle = std::min(all.idle.get(), all.get());  // counted a moment apart
+    put(family, labels, "state", "idle", idle);
+    put(family, labels, "state", "active", all - idle);
+  }
+
+  template <Text name, Text help, Text label, Text value>
+  void sample(MetricFamily& family, const Labels& labels,
+              const Info<name, help, label, value>& info) const {
+    put(family, labels, info.kLabel, info.kValue, 1);
+  }
+
+  void sample(MetricFamily& family, Labels labels, const LatencyHistogram& histogram) const {
+    ClientMetric sample;
+    sample.label = std::move(labels);
+    std::uint64_t cumulative = 0;
+    for (std::size_t i = 0; i < LatencyHistogram::kBuckets; ++i) {
+      cumulative += histogram.bucket(i);
+      const double bound = i < LatencyHistogram::kBounds.size()
+                               ? LatencyHistogram::kBounds[i]
+                               : std::numeric_limits<double>::infinity();
+      sample.histogram.bucket.push_back({cumulative, bound});
+    }
+    sample.histogram.sample_count = cumulative;
+    sample.histogram.sample_sum = histogram.sum();
+    family.metric.push_back(std::move(sample));
+  }
+
+  const Snapshot& now_;
+  std::vector<MetricFamily> families_;
+};
+
+// --- for /status --------------------------------------------------------------------------------
+
+// At "a.b", `value` is the `b` of the object `a`.
+void put(json::object& root, std::string_view place, json::value value) {
+  const std::size_t dot = place.find('.');
+  if (dot == std::string_view::npos) {
+    root[place] = std::move(value);
+    return;
+  }
+  json::value& inner = root[place.substr(0, dot)];
+  if (!inner.is_object()) inner.emplace_object();
+  inner.as_object()[place.substr(dot + 1)] = std::move(value);
+}
+
+template <class Metric>
+void show(json::object& root, const Metric& metric) {
+  static_assert(IsMetric<Metric>, "a member of Metrics has a name, a kind and a meaning");
+  if constexpr (Metric::kStatus.empty()) {
+    return;
+  } else if constexpr (HasLabel<Metric>) {
+    json::object counts;
+    for (std::size_t i = 0; i < metric.size(); ++i) {
+      counts[Metric::Label::word(i)] = metric[i].get();
+    }
+    put(root, Metric::kStatus, std::move(counts));
+  } else {
+    put(root, Metric::kStatus, metric.get());
+  }
+}
+void show(json::object&, const ByBackend&) {}  // see to_object()
+
+json::object to_object(const BackendSnapshot& backend) {
+  json::object object{{"name", backend.name},
+                      {"url", backend.url},
+                      {"state", to_string(backend.state)},
+                      {"simulated", backend.simulated}};
+  const BackendMetrics& metrics = backend;
+  pfr::for_each_field(metrics, [&](const auto& metric) { show(object, metric); });
+  if (backend.breaker_open) object["breaker"] = "open";
+  if (backend.stuck) object["stuck"] = true;
+  if (!backend.problem.empty()) object["problem"] = backend.problem;
+  if (!backend.gpus.empty()) object["gpus"] = backend.gpus;
+  return object;
+}
+
+// --- for the docs -------------------------------------------------------------------------------
+
+template <class Metric>
+MetricRow row_of(std::vector<std::string_view> labels) {
+  if constexpr (HasLabel<Metric>) {
+    labels.push_back(Metric::Label::kName);
+  } else if constexpr (is_info<Metric>) {
+    labels.push_back(Metric::kLabel);
+  } else if constexpr (std::is_same_v<Metric, decltype(Metrics::connections)>) {
+    labels.push_back("state");
+  }
+  return {Metric::kName, Metric::kKind, std::move(labels), Metric::kHelp};
+}
+
+}  // namespace
+
+bool Snapshot::any_ready() const {
+  return std::any_of(backends.begin(), backends.end(),
+                     [](const auto& backend) { return backend.state == BackendState::kReady; });
+}
+
+std::uint64_t Snapshot::finished_total() const {
+  return std::accumulate(finished.begin(), finished.end(), std::uint64_t{0});
+}
+
+std::string to_json(const Snapshot& now) {
+  json::object status{{"version", BATCHPROXY_VERSION},
+                      {"uptime_seconds", static_cast<std::uint64_t>(now.uptime)},
+                      {"state", now.draining      ? "draining"
+                                : now.any_ready() ? "ready"
+                                                  : "no_backend"},
+                      {"flush", now.flush},
+                      {"models", now.models}};
+  const Metrics& metrics = now;
+  pfr::for_each_field(metrics, [&](const auto& metric) { show(status, metric); });
+  json::array backends;
+  for (const BackendSnapshot& backend : now.backends) backends.push_back(to_object(backend));
+  status["backends"] = std::move(backends);
+  return json::serialize(status) + "\n";
+}
+
+std::string to_prometheus(const Snapshot& now) {
+  Writer writer(now);
+  const Metrics& metrics = now;
+  pfr::for_each_field(metrics, [&](const auto& metric) { writer.add(metric); });
+  return writer.text();
+}
+
+std::vector<MetricRow> metric_rows() {
+  std::vector<MetricRow> rows;
+  for_each_index<Metrics>([&rows]<std::size_t kIndex>() {
+    using Metric = pfr::tuple_element_t<kIndex, Metrics>;
+    if constexpr (std::is_same_v<Metric, ByBackend>) {
+      for_each_index<BackendMetrics>([&rows]<std::size_t kInner>() {
+        rows.push_back(row_of<pfr::tuple_element_t<kInner, BackendMetrics>>({"backend"}));
+      });
+    } else {
+      rows.push_back(row_of<Metric>({}));
+    }
+  });
+  return rows;
+}
+
+}  // namespace batchproxy

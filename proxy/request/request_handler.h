@@ -1,0 +1,78 @@
+// proxy/request/request_handler.h - RequestHandler: one client's request from its arrival to the
+// end of its answer.
+//
+//   scan the body ─▶ one job ────────────────────────▶ answer, or stream, or error
+//               └──▶ a long list: a job per piece ────▶ gather ─┘
+//
+// Exactly one answer is written, whatever happens, unless the client leaves first.
+//
+// Threading: confined to one I/O thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "backends/net/connection.h"
+#include "backends/net/waiter.h"
+#include "proxy/request/job.h"
+#include "proxy/request/list_request.h"
+#include "proxy/request/reply_writer.h"
+#include "proxy/thread/io_thread.h"
+#include "proxy/wire/client_request.h"
+
+namespace batchproxy {
+
+class RequestHandler final {
+ public:
+  RequestHandler(IoThread& thread, Connection& client, const ClientRequest& request);
+  RequestHandler(const RequestHandler&) = delete;
+  RequestHandler& operator=(const RequestHandler&) = delete;
+
+  // Answers the request. True when the client's connection can be used again.
+  Task<bool> run();
+  // Ends it with an error, because batchproxy itself does.
+  void cut_short();
+
+ private:
+  // How it is served.
+  enum class Way : std::uint8_t {
+    kWhole,         // by job_
+    kList,          // by list_
+    kLookForModel,  // once it is known anew who serves what
+    kRefused,       // with refusal_
+    kClientGone,    // not at all
+  };
+
+  Way prepare();
+  Result<Way> plan();
+  Result<BodyScan> scan();
+  BodyScan scan_of_form() const;
+  std::optional<Error> describe(const BodyScan& scan, Ticket& ticket);
+  void prepare_whole(const BodyScan& scan, const Ticket& like);
+  Task<void> look_for_model();
+
+  Task<Finish> serve_otherwise(Way way);
+  Task<Finish> serve_list();
+  Task<Finish> answer(Job::Ending ending);
+  Task<Finish> answer_whole();
+  Task<Finish> answer_stream();
+  Task<Finish> answer_cancelled();
+
+  void on_client_gone();
+  void cancel(bool client_left);
+
+  IoThread& thread_;
+  Connection& client_;
+  const ClientRequest& request_;
+  RequestPhase phase_;
+  ReplyWriter reply_;
+  std::optional<Job> job_;             // of a request that goes out whole
+  std::unique_ptr<ListRequest> list_;  // of one that does not
+  std::unique_ptr<Error> refusal_;
+  Waiter looked_;  // for its model
+  bool has_looked_ = false;
+  bool client_gone_ = false;
+};
+
+}  // namespace batchproxy

@@ -1,0 +1,45 @@
+// proxy/wire/event_splitter.cc - see event_splitter.h.
+#include "proxy/wire/event_splitter.h"
+
+#include <algorithm>
+
+namespace batchproxy {
+
+namespace {
+
+// The length of the whole events that `text` begins with.
+std::size_t whole_events(std::string_view text) {
+  if (text.ends_with("\n\n")) return text.size();  // nearly always
+  const auto behind = [&](std::string_view blank_line) {
+    const auto at = text.rfind(blank_line);
+    return at == std::string_view::npos ? 0 : at + blank_line.size();
+  };
+  return std::max({behind("\n\n"), behind("\n\r\n"), behind("\r\r")});
+}
+
+}  // namespace
+
+std::string_view EventSplitter::take(std::string_view bytes) {
+  if (held_.empty()) {
+    // Nearly always: engines write event by event.
+    const std::size_t whole = whole_events(bytes);
+    held_ = bytes.substr(whole);
+    bytes = bytes.substr(0, whole);
+  } else {
+    held_ += bytes;
+    const std::size_t whole = whole_events(held_);
+    passed_.assign(held_, 0, whole);
+    held_.erase(0, whole);
+    bytes = passed_;
+  }
+  if (!bytes.empty()) between_events_ = true;
+  if (held_.size() > kMaxEvent) {
+    passed_ = std::string(bytes) + held_;
+    held_.clear();
+    between_events_ = false;
+    return passed_;
+  }
+  return bytes;
+}
+
+}  // namespace batchproxy

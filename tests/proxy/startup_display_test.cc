@@ -1,0 +1,40 @@
+// tests/proxy/startup_display_test.cc - what is shown while engines load.
+#include "proxy/terminal/startup_display.h"
+
+#include <gtest/gtest.h>
+
+namespace batchproxy {
+namespace {
+
+using namespace std::chrono_literals;
+
+TimePoint at(Duration since_start) {
+  return TimePoint() + 1h + since_start;
+}
+
+TEST(StartupDisplay, ShowsMilestonesAndOnlyNowAndThenProgressInAFile) {
+  StartupDisplay board({{0, "engine-0"}, {7, "engine-1"}}, false);
+  EXPECT_EQ(board.update(0, "started", true, at(0s)), "engine-0: started\n");
+  EXPECT_EQ(board.update(0, "loading weights", false, at(5s)), "");
+  EXPECT_EQ(board.update(0, "loading weights 50 %", false, at(10s)),
+            "engine-0: loading weights 50 %\n");
+  EXPECT_EQ(board.update(0, "ready", true, at(11s)), "engine-0: ready\n");
+  EXPECT_EQ(board.line("other"), "other\n");
+}
+
+TEST(StartupDisplay, KeepsOneLinePerEngineOnATerminal) {
+  StartupDisplay board({{3, "a"}, {5, "b"}}, true);
+  EXPECT_EQ(board.update(3, "started", true, at(0s)),
+            "\x1b[2Ka: started\n\x1b[2Kb: waiting for its turn\n");
+  EXPECT_EQ(board.update(5, "started", true, at(1s)),
+            "\x1b[2A\x1b[2Ka: started\n\x1b[2Kb: started\n");
+}
+
+TEST(StartupDisplay, PutsOtherLinesAboveTheBoard) {
+  StartupDisplay board({{0, "a"}}, true);
+  board.update(0, "started", true, at(0s));
+  EXPECT_EQ(board.line("other"), "\x1b[1A\x1b[Jother\n\x1b[2Ka: started\n");
+}
+
+}  // namespace
+}  // namespace batchproxy
