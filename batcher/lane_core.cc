@@ -77,7 +77,6 @@ void LaneCore::cancel(Ticket& ticket, bool client_left, TimePoint now) {
 
 void LaneCore::complete(const LaneMessage& message, TimePoint now) {
   scheduler_.complete(message.grant, message.prompts, message.outcome, now, message.pause);
-  tell_stalls();
   if (!events_.on_batch_done) return;
   const bool ok = message.outcome == Outcome::kGood;
   const auto done = ledger_.completed(message.batch, message.prompts, ok, now);
@@ -98,12 +97,14 @@ const std::vector<Ticket*>& LaneCore::decide(TimePoint now) {
 }
 
 void LaneCore::tell_stalls() {
+  if (!scheduler_.has_stalls()) return;
   for (const Stall& stall : scheduler_.take_stalls()) {
     if (events_.on_stall) events_.on_stall(stall);
   }
 }
 
 void LaneCore::tell_recalls() {
+  if (!scheduler_.has_recalls()) return;
   for (const Recall& recall : scheduler_.take_recalls()) {
     if (events_.on_recall) events_.on_recall(recall);
   }

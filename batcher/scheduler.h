@@ -95,8 +95,10 @@ class Scheduler {
   void on_bytes(BackendId id, TimePoint now) { fleet_.on_bytes(id, now); }
 
   // What has stopped or moved again since the last call.
+  bool has_stalls() const { return fleet_.watch().has_stalls(); }
   std::vector<Stall> take_stalls() { return fleet_.watch().take_stalls(); }
   // Likewise of what is to come back.
+  bool has_recalls() const { return prospects_.has_recalls(); }
   std::vector<Recall> take_recalls() { return prospects_.take_recalls(); }
   // When progress is looked at next: on_bytes() must have told by then.
   TimePoint progress_due() const { return fleet_.watch().due(); }

@@ -36,7 +36,11 @@ class BackendSet {
   constexpr void insert(BackendId id) { words_[id / kBits] |= bit(id); }
   constexpr void erase(BackendId id) { words_[id / kBits] &= ~bit(id); }
   constexpr bool contains(BackendId id) const { return (words_[id / kBits] & bit(id)) != 0; }
-  constexpr bool empty() const { return *this == BackendSet(); }
+  constexpr bool empty() const {
+    Word any = 0;
+    for (const Word word : words_) any |= word;
+    return any == 0;
+  }
   constexpr std::size_t size() const {
     std::size_t sum = 0;
     for (const Word word : words_) sum += static_cast<std::size_t>(std::popcount(word));
@@ -58,7 +62,12 @@ class BackendSet {
   friend constexpr BackendSet operator&(BackendSet a, const BackendSet& b) { return a &= b; }
   friend constexpr BackendSet operator|(BackendSet a, const BackendSet& b) { return a |= b; }
   friend constexpr BackendSet operator-(BackendSet a, const BackendSet& b) { return a -= b; }
-  friend constexpr bool operator==(const BackendSet&, const BackendSet&) = default;
+  // Word by word: the array's own comparison calls memcmp(), which costs more than all of these.
+  friend constexpr bool operator==(const BackendSet& a, const BackendSet& b) {
+    Word differs = 0;
+    for (std::size_t i = 0; i < a.words_.size(); ++i) differs |= a.words_[i] ^ b.words_[i];
+    return differs == 0;
+  }
 
  private:
   using Word = std::uint64_t;

@@ -183,6 +183,7 @@ void Fleet::learn(const Grant& grant, std::uint32_t prompts, Outcome outcome, Ti
 
 // They had failed a request that another has answered now.
 void Fleet::refute(BackendSet failed, TimePoint now) {
+  if (failed.empty()) return;
   for (Backend& backend : backends_) {
     if (!failed.contains(id_of(backend))) continue;
     backend.breaker.on_refuted(usual(backend), now);

@@ -57,6 +57,7 @@ class StallWatch {
   bool is_idle() const { return flying_ == 0 || due_ == TimePoint::max(); }
 
   // What has stopped or moved again since the last call.
+  bool has_stalls() const { return !stalls_.empty(); }
   std::vector<Stall> take_stalls() { return std::exchange(stalls_, {}); }
 
  private:

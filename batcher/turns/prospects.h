@@ -61,6 +61,7 @@ class Prospects {
   void on_left(const Ticket& ticket, TimePoint now);
 
   // What is to come back since the last call.
+  bool has_recalls() const { return !recalls_.empty(); }
   std::vector<Recall> take_recalls() { return std::exchange(recalls_, {}); }
 
  private:

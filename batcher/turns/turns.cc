@@ -98,6 +98,7 @@ Errc Turns::why_unserved(BackendSet among) const {
 }
 
 void Turns::take_refused(std::vector<Ticket*>& decided) {
+  if (refused_.empty()) return;  // as nearly always
   decided.insert(decided.end(), refused_.begin(), refused_.end());
   refused_.clear();
 }

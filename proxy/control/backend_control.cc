@@ -163,7 +163,7 @@ void BackendControl::refresh_models(BackendMonitor::Done done) {
 
 void BackendControl::step(BackendId backend, BackendEvent event, const std::string& why) {
   // Looked at first: once it is up, the first of them leave at once.
-  const std::uint64_t held = narrator_.in_outage() ? hooks_.snapshot().queued : 0;
+  const std::uint64_t held = narrator_.in_outage() ? hooks_.snapshot().queued.get() : 0;
   const BackendPtr before = roster()->all()[backend];
   if (!registry_.apply(backend, event, why).moved()) return;
   const BackendRecord& now = registry_[backend];
