@@ -13,7 +13,7 @@
 //  Merger     decision/merger.h     which tickets share a call
 //  Batches    decision/batches.h    what is granted in one go leaves as a batch
 //  Isolation  decision/isolation.h  a backend to itself for what may have brought engines down
-//  FlushRule  flush/flush_rule.h    when tickets leave: one class for each policy
+//  FlushRule  base/flush_rule.h     when tickets leave: one class for each policy
 //
 // While no backend that serves a ticket takes requests, the ticket is held.
 //

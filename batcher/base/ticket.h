@@ -106,7 +106,7 @@ class Ticket {
   // The scheduler's own.
   BackendSet among;                 // who may serve it now
   std::uint64_t turn = 0;           // place among the turns of all clients; 0: not given yet
-  std::optional<BackendId> affine;  // whose affinity queue it waits in
+  std::optional<BackendId> affine;  // whose affine queue it waits in
   bool late = false;                // its client will have left: only when nobody else waits
   TicketHook turn_hook;
   TicketHook arrival_hook;

@@ -1,7 +1,7 @@
 // proxy/limits/body_receiver.h - BodyReceiver: a request's body while it is read; ByteHold: its
 // bytes in the budget, for as long as they are held.
 //
-// An receiver keeps the body's pace (body_pace.h), and its hold up to date (byte_budget.h). When
+// A receiver keeps the body's pace (body_pace.h), and its hold up to date (byte_budget.h). When
 // reading has stopped for want of memory, nothing may wait for ever, even if half-read bodies hold
 // it all:
 //  - the oldest body on each thread is read on regardless, so there is always one that ends, by
