@@ -35,7 +35,7 @@ SplicedBody Leg::Load::body() const {
 }
 
 struct Leg::Beside {
-  explicit Beside(Leg& before) : leg(before) {}
+  explicit Beside(Leg& first) : leg(BesideTag{}, first) {}
 
   Leg leg;
   bool ended = false;
@@ -58,12 +58,12 @@ Leg::Leg(IoThread& thread, RequestPhase& phase, Load load, Attempts& attempts)
   ticket().sink = this;
 }
 
-Leg::Leg(Leg& before)
-    : thread_(before.thread_),
-      phase_(before.phase_),
-      load_(before.load_),
-      core_(before.core_),
-      before_(&before) {
+Leg::Leg(BesideTag, Leg& first)
+    : thread_(first.thread_),
+      phase_(first.phase_),
+      load_(first.load_),
+      core_(first.core_),
+      before_(&first) {
   ticket().sink = this;
 }
 

@@ -43,8 +43,9 @@ class Leg final : public VerdictSink, private InFlight {
 
   // `attempts`: of its job. Must outlive it, as must `phase`.
   Leg(IoThread& thread, RequestPhase& phase, Load load, Attempts& attempts);
-  // Beside `before`.
-  explicit Leg(Leg& before);
+  // A second leg of the same job, beside the first, which must outlive it. No copy of it.
+  struct BesideTag {};
+  Leg(BesideTag, Leg& first);
   ~Leg();
   Leg(const Leg&) = delete;
   Leg& operator=(const Leg&) = delete;
