@@ -77,6 +77,7 @@ void LaneCore::cancel(Ticket& ticket, bool client_left, TimePoint now) {
 
 void LaneCore::complete(const LaneMessage& message, TimePoint now) {
   scheduler_.complete(message.grant, message.prompts, message.outcome, now, message.pause);
+  tell_stalls();
   if (!events_.on_batch_done) return;
   const bool ok = message.outcome == Outcome::kGood;
   const auto done = ledger_.completed(message.batch, message.prompts, ok, now);

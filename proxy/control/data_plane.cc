@@ -48,7 +48,8 @@ bool talked_to_otherwise(const Endpoint& before, const Endpoint& now) {
 
 // A session may end by it.
 void for_each_session(IoThread& thread, void (Closable::*action)()) {
-  for (auto it = thread.sessions.begin(); it != thread.sessions.end();) ((*it++).*action)();
+  for (auto it = thread.clients.sessions.begin(); it != thread.clients.sessions.end();)
+    ((*it++).*action)();
 }
 
 }  // namespace
@@ -56,10 +57,10 @@ void for_each_session(IoThread& thread, void (Closable::*action)()) {
 DataPlane::DataPlane(Setup setup) : limits_(setup.settings, setup.threads), keys_(setup.keys) {
   for (std::size_t i = 0; i < setup.threads; ++i) {
     auto thread = std::make_unique<IoThread>(setup.settings, limits_, i);
-    thread->id_prefix = random_prefix(i);
-    thread->models = roster_->models();
-    thread->roster = roster_;
-    thread->keys = keys_;
+    thread->ids.prefix = random_prefix(i);
+    thread->published.models = roster_->models();
+    thread->published.roster = roster_;
+    thread->published.keys = keys_;
     thread->monitor.report_failure = setup.report_failure;
     thread->monitor.look_at = setup.look_at;
     thread->monitor.refresh_models = setup.refresh_models;
@@ -68,14 +69,14 @@ DataPlane::DataPlane(Setup setup) : limits_(setup.settings, setup.threads), keys
     threads_.push_back(std::move(thread));
   }
   if (setup.threads > 1) lane_io_ = std::make_unique<asio::io_context>(1);
-  lane_ = std::make_unique<Lane>(lane_io_ ? *lane_io_ : threads_.front()->io, setup.scheduler);
+  lane_ = std::make_unique<Lane>(lane_io_ ? *lane_io_ : threads_.front()->net.io, setup.scheduler);
   if (setup.on_batch_done) lane_->watch_batches(setup.on_batch_done);
   told_of_stall_ = setup.on_stall;
   lane_->watch_stalls([this](const Stall& stall) { on_stall(stall); });
   lane_->watch_recalls([this](const Recall& recall) {
     on_every_thread([recall](IoThread& thread) { tell_recall(thread.in_flight, recall); });
   });
-  for (auto& thread : threads_) thread->lane = &lane_->add_port(thread->io);
+  for (auto& thread : threads_) thread->lane = &lane_->add_port(thread->net.io);
 }
 
 DataPlane::~DataPlane() {
@@ -83,9 +84,9 @@ DataPlane::~DataPlane() {
 }
 
 asio::ip::tcp::endpoint DataPlane::listen(const std::string& host_port, const MayHave& may_have) {
-  acceptors_.push_back(listen_on(threads_.front()->io, host_port, "--listen", may_have));
+  acceptors_.push_back(listen_on(threads_.front()->net.io, host_port, "--listen", may_have));
   for (std::size_t i = 1; i < threads_.size(); ++i) {
-    acceptors_.push_back(duplicate(acceptors_.front(), threads_[i]->io));
+    acceptors_.push_back(duplicate(acceptors_.front(), threads_[i]->net.io));
   }
   return acceptors_.front().local_endpoint();
 }
@@ -93,8 +94,9 @@ asio::ip::tcp::endpoint DataPlane::listen(const std::string& host_port, const Ma
 void DataPlane::start() {
   for (std::size_t i = 0; i < threads_.size(); ++i) {
     IoThread& thread = *threads_[i];
-    asio::co_spawn(thread.io.get_executor(), accept_clients(thread, acceptors_[i]), &end_on_error);
-    running_.emplace_back([&thread] { run_forever(thread.io); });
+    asio::co_spawn(thread.net.io.get_executor(), accept_clients(thread, acceptors_[i]),
+                   &end_on_error);
+    running_.emplace_back([&thread] { run_forever(thread.net.io); });
   }
   if (lane_io_) running_.emplace_back([this] { run_forever(*lane_io_); });
 }
@@ -111,8 +113,8 @@ void DataPlane::publish(RosterPtr roster) {
     tell_lane(*backend, before);
   }
   on_every_thread([roster = roster_](IoThread& thread) {
-    thread.roster = roster;
-    thread.models = roster->models();
+    thread.published.roster = roster;
+    thread.published.models = roster->models();
   });
   if (last->models() != roster_->models()) lane_->set_routes(make_routes(*roster_->models()));
 }
@@ -130,13 +132,13 @@ void DataPlane::tell_lane(const BackendRecord& backend, const BackendRecord* bef
 }
 
 void DataPlane::set_endpoint(const EndpointPtr& endpoint) {
-  on_every_thread([endpoint](IoThread& thread) { thread.upstreams.set(endpoint); });
+  on_every_thread([endpoint](IoThread& thread) { thread.net.upstreams.set(endpoint); });
 }
 
 void DataPlane::set_settings(const DataPathSettings& settings, const SchedulerOptions& scheduler) {
   on_every_thread([settings](IoThread& thread) {
     thread.settings = settings;
-    thread.upstreams.set_connect_timeout(settings.connect_timeout);
+    thread.net.upstreams.set_connect_timeout(settings.connect_timeout);
   });
   lane_->set_options(scheduler);
 }
@@ -147,15 +149,15 @@ void DataPlane::observe(BackendId backend, const std::optional<EngineSample>& sa
 
 void DataPlane::set_keys(ApiKeysPtr keys) {
   keys_ = keys;
-  on_every_thread([keys](IoThread& thread) { thread.keys = keys; });
+  on_every_thread([keys](IoThread& thread) { thread.published.keys = keys; });
 }
 
 void DataPlane::drain() {
   lane_->drain();
   for (std::size_t i = 0; i < threads_.size(); ++i) {
-    asio::post(threads_[i]->io, [this, i] {
+    asio::post(threads_[i]->net.io, [this, i] {
       IoThread& thread = *threads_[i];
-      thread.draining = true;
+      thread.published.draining = true;
       accept_backlog(thread, acceptors_[i]);
       acceptors_[i].close();
       ++closed_acceptors_;
@@ -166,7 +168,7 @@ void DataPlane::drain() {
 
 void DataPlane::cut_short() {
   on_every_thread([](IoThread& thread) {
-    thread.shutting_down = true;
+    thread.published.shutting_down = true;
     for_each_session(thread, &Closable::cut_short);
   });
 }
@@ -204,8 +206,8 @@ std::uint64_t DataPlane::load() const {
 void DataPlane::collect(Snapshot& into) const {
   for (const auto& thread : threads_) {
     add(into, thread->metrics);
-    into.buffered.add(thread->receivers.held());
-    into.stale_connections.add(thread->upstreams.stale());
+    into.buffered.add(thread->clients.receivers.held());
+    into.stale_connections.add(thread->net.upstreams.stale());
   }
   if (keys_) into.key_names = keys_->slot_names();
   const LaneStats& lane = lane_->stats();
@@ -236,12 +238,12 @@ void DataPlane::on_stall(const Stall& stall) {
 void DataPlane::on_every_thread(const std::function<void(IoThread&)>& action) {
   for (auto& thread : threads_) {
     IoThread* target = thread.get();
-    asio::post(thread->io, [action, target] { action(*target); });
+    asio::post(thread->net.io, [action, target] { action(*target); });
   }
 }
 
 void DataPlane::stop() {
-  for (auto& thread : threads_) thread->io.stop();
+  for (auto& thread : threads_) thread->net.io.stop();
   if (lane_io_) lane_io_->stop();
   for (auto& thread : running_) thread.join();
   running_.clear();

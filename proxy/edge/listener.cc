@@ -45,8 +45,8 @@ Task<void> sleep(asio::io_context& io, Duration time) {
 
 // Frees descriptors of those who rest. False: nobody does.
 bool make_room(IoThread& thread) {
-  const std::size_t backends = thread.upstreams.close_idle();
-  const bool client = thread.idle.close_oldest(std::chrono::steady_clock::now());
+  const std::size_t backends = thread.net.upstreams.close_idle();
+  const bool client = thread.clients.idle.close_oldest(std::chrono::steady_clock::now());
   return client || backends > 0;
 }
 
@@ -56,7 +56,7 @@ Task<void> turn_away(IoThread& thread, Connection::Ptr connection) {
                     "batchproxy is out of file descriptors. Try again, or raise its limit "
                     "(ulimit -n)."};
   thread.metrics.count_error(error.code);
-  const std::string id = thread.next_request_id().text();
+  const std::string id = thread.ids.next().text();
   const ReplyContext context{id, 1, false};
   const std::string answer = compose_error(error, context);
   co_await connection->write(answer, kLinger);
@@ -111,12 +111,12 @@ void report(std::exception_ptr error) {
 // Starts `what`, serve() or turn_away(), for a client that has just come.
 void start_session(IoThread& thread, Connection::Ptr connection,
                    Task<void> (*what)(IoThread&, Connection::Ptr) = &serve) {
-  asio::co_spawn(thread.io.get_executor(), what(thread, std::move(connection)), &report);
+  asio::co_spawn(thread.net.io.get_executor(), what(thread, std::move(connection)), &report);
 }
 
 // A client, or null, and `error` says why. Not through Asio, which would watch its socket, too.
 Connection::Ptr accept(IoThread& thread, Acceptor& acceptor, ErrorCode& error) {
-  auto connection = std::make_shared<Connection>(thread.poller, thread.deadlines);
+  auto connection = std::make_shared<Connection>(thread.net.poller, thread.net.deadlines);
   const int socket =
       ::accept4(acceptor.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
   error = socket >= 0
@@ -184,14 +184,14 @@ Task<void> accept_clients(IoThread& thread, Acceptor& acceptor) {
     ErrorCode error;
     co_await acceptor.async_wait(Acceptor::wait_read, asio::redirect_error(use_task, error));
     if (error == asio::error::operation_aborted || !acceptor.is_open()) break;
-    if (!thread.clients.take()) {
-      const bool made_room = thread.idle.close_oldest_of_all(now());
+    if (!thread.clients.cap.take()) {
+      const bool made_room = thread.clients.idle.close_oldest_of_all(now());
       // Not at all long when there is room: the one that was closed has to end first.
-      co_await sleep(thread.io, made_room ? Duration::zero() : kCapPause);
+      co_await sleep(thread.net.io, made_room ? Duration::zero() : kCapPause);
       continue;
     }
     Connection::Ptr client = error ? nullptr : accept(thread, acceptor, error);
-    if (error) thread.clients.give();
+    if (error) thread.clients.cap.give();
     // Another thread was faster, or the client has left again.
     if (error == asio::error::would_block || error == asio::error::connection_aborted) continue;
     const bool scarce =
@@ -210,22 +210,22 @@ Task<void> accept_clients(IoThread& thread, Acceptor& acceptor) {
     }
     const bool made_room = make_room(thread);
     if (scarce) {
-      if (!made_room) thread.clients.give();
+      if (!made_room) thread.clients.cap.give();
       start_session(thread, std::move(client), made_room ? &serve : &turn_away);
     }
-    co_await sleep(thread.io, made_room ? Duration::zero() : trouble.pause());
+    co_await sleep(thread.net.io, made_room ? Duration::zero() : trouble.pause());
   }
 }
 
 void accept_backlog(IoThread& thread, Acceptor& acceptor) {
-  while (acceptor.is_open() && thread.clients.take()) {
+  while (acceptor.is_open() && thread.clients.cap.take()) {
     ErrorCode error;
     Connection::Ptr client = accept(thread, acceptor, error);
     if (!error) {
       start_session(thread, std::move(client));
       continue;
     }
-    thread.clients.give();
+    thread.clients.cap.give();
     if (error != asio::error::connection_aborted) break;
   }
 }

@@ -104,7 +104,7 @@ std::optional<Error> fault_of(http::BodyStatus status, const BodyReceiver& recei
       break;
     case http::BodyStatus::kCut:
       return receiver.overloaded() ? overloaded()
-                                 : body_too_late(settings.body_pace, receiver.stood_still());
+                                   : body_too_late(settings.body_pace, receiver.stood_still());
     case http::BodyStatus::kTooLarge:
       return body_too_large(settings.max_body);
     case http::BodyStatus::kMalformed:
@@ -118,15 +118,15 @@ std::optional<Error> fault_of(http::BodyStatus status, const BodyReceiver& recei
 Session::Session(IoThread& thread, Connection::Ptr connection)
     : thread_(thread), connection_(std::move(connection)) {
   address_key_ = text_key(connection_->peer_address());
-  thread_.sessions.push_back(*this);
+  thread_.clients.sessions.push_back(*this);
   thread_.metrics.accepted.add();
   thread_.metrics.connections.add();
 }
 
 Session::~Session() {
   thread_.metrics.connections.sub();
-  thread_.clients.give();
-  thread_.buffers.give_back(std::move(in_));
+  thread_.clients.cap.give();
+  thread_.net.buffers.give_back(std::move(in_));
   // A client must be able to read our last answer although we read no more of what it sends.
   connection_->close_lingering(kLinger);
 }
@@ -139,19 +139,19 @@ Task<void> Session::run() {
       if (connection_->must_wait()) co_await connection_->wait();
       end_idling();
       if (!connection_->may_read() || !read_some()) co_return;
-      if (in_.empty()) thread_.buffers.give_back(std::move(in_));  // woken for nothing
+      if (in_.empty()) thread_.net.buffers.give_back(std::move(in_));  // woken for nothing
     }
     in_request_ = true;
     const bool again = co_await serve_one();
     in_request_ = false;
     if (!again) break;
     if (pos_ == in_.size()) {
-      thread_.buffers.give_back(std::move(in_));
+      thread_.net.buffers.give_back(std::move(in_));
     } else {  // pipelined: the next request has begun in this buffer
-      Buffer rest = thread_.buffers.take(in_.size() - pos_ + 1);
+      Buffer rest = thread_.net.buffers.take(in_.size() - pos_ + 1);
       rest.append(in_.view().substr(pos_));
       std::swap(in_, rest);
-      thread_.buffers.give_back(std::move(rest));
+      thread_.net.buffers.give_back(std::move(rest));
     }
     pos_ = 0;
   }
@@ -160,14 +160,14 @@ Task<void> Session::run() {
 void Session::begin_idling() {
   const TimePoint now = std::chrono::steady_clock::now();
   idle_since_ = now;
-  connection_->stop_reading_at(now +
-                               (thread_.draining ? kDrainPatience : thread_.settings.idle_timeout));
-  thread_.idle.add(*this, now);
+  connection_->stop_reading_at(
+      now + (thread_.published.draining ? kDrainPatience : thread_.settings.idle_timeout));
+  thread_.clients.idle.add(*this, now);
   thread_.metrics.connections.idle.add();
 }
 
 void Session::end_idling() {
-  thread_.idle.remove(*this);
+  thread_.clients.idle.remove(*this);
   thread_.metrics.connections.idle.sub();
 }
 
@@ -211,13 +211,13 @@ Task<bool> Session::serve_one() {
     received = take_head(searched);
   }
   if (received.why) co_return co_await reject(*received.why);
-  ClientRequest request = describe_request(thread_.request_head);
-  received.why = find_fault(thread_.request_head, request);
+  ClientRequest request = describe_request(thread_.scratch.request_head);
+  received.why = find_fault(thread_.scratch.request_head, request);
   if (received.why) co_return co_await reject(*received.why, &request);
 
-  ByteHold hold(thread_.receivers);
+  ByteHold hold(thread_.clients.receivers);
   http::WholeBody body;
-  const http::Framing framing = thread_.request_head.fields.framing;
+  const http::Framing framing = thread_.scratch.request_head.fields.framing;
   const std::size_t start = pos_;
   if (!http::take_whole(framing, http::NoFraming::kEmpty, in_, pos_, body)) {
     received = co_await read_body(framing, hold, body);
@@ -236,7 +236,7 @@ Task<bool> Session::serve_one() {
   dispatch_ = &dispatch;
   const bool again = co_await dispatch.run();
   dispatch_ = nullptr;
-  thread_.buffers.give_back(std::move(body.own));
+  thread_.net.buffers.give_back(std::move(body.own));
   co_return again;
 }
 
@@ -251,8 +251,8 @@ Session::Received Session::take_head(std::size_t& searched) {
   const auto end = http::find_head_end(bytes, searched);
   std::optional<Error> error;
   if (end) {
-    error =
-        http::parse_request_head(bytes.substr(0, *end), http::kRequestLimits, thread_.request_head);
+    error = http::parse_request_head(bytes.substr(0, *end), http::kRequestLimits,
+                                     thread_.scratch.request_head);
     pos_ = *end;
   } else {
     error = http::check_partial_head(bytes, http::kRequestLimits);
@@ -263,7 +263,7 @@ Session::Received Session::take_head(std::size_t& searched) {
 }
 
 bool Session::read_some() {
-  if (in_.capacity() == 0) in_ = thread_.buffers.take();
+  if (in_.capacity() == 0) in_ = thread_.net.buffers.take();
   const auto n = connection_->read_some(in_.spare());
   if (n) in_.commit(*n);
   return n.has_value();
@@ -282,21 +282,22 @@ Session::Refusal Session::find_fault(const http::RequestHead& head, ClientReques
   if (head.fields.framing.content_length > thread_.settings.max_body) {
     return refusal(body_too_large(thread_.settings.max_body));
   }
-  if (head.has_body() && !thread_.receivers.may_admit()) return refusal(overloaded());
+  if (head.has_body() && !thread_.clients.receivers.may_admit()) return refusal(overloaded());
   return nullptr;
 }
 
 // A body that has not come whole with its head.
 Task<Session::Received> Session::read_body(const http::Framing& framing, ByteHold& hold,
                                            http::WholeBody& body) {
-  const http::RequestHead& head = thread_.request_head;  // not valid after the next co_await
+  const http::RequestHead& head =
+      thread_.scratch.request_head;  // not valid after the next co_await
   const bool wants_continue = head.expects_continue && head.minor_version == 1 && head.has_body();
   if (wants_continue && pos_ == in_.size()) {
     const bool sent = co_await connection_->write("HTTP/1.1 100 Continue\r\n\r\n");
     if (!sent) co_return Received{Received::How::kClientLeft};
   }
-  BodyReceiver receiver(thread_.receivers, hold, *connection_, thread_.settings.body_pace);
-  http::BodyReader reader(*connection_, thread_.buffers, in_, pos_, framing,
+  BodyReceiver receiver(thread_.clients.receivers, hold, *connection_, thread_.settings.body_pace);
+  http::BodyReader reader(*connection_, thread_.net.buffers, in_, pos_, framing,
                           http::NoFraming::kEmpty, thread_.settings.max_body, &receiver);
   const http::BodyStatus status = co_await reader.read_whole();
   if (status == http::BodyStatus::kCut && !receiver.overloaded() && !connection_->is_open()) {
@@ -316,11 +317,11 @@ ClientRequest Session::describe_request(const http::RequestHead& head) const {
   request.keep_alive = head.keep_alive();
   request.timeout = thread_.settings.request_timeout;
   std::string_view api_key;
-  thread_.text.clear();
+  thread_.scratch.text.clear();
   for (const http::Field& field : head.fields) {
     const auto is = [&](std::string_view name) { return http::iequals(field.name, name); };
     if (thread_.settings.passed.request.has(field.name)) {
-      thread_.text.append(field.name).append(": ").append(field.value).append("\r\n");
+      thread_.scratch.text.append(field.name).append(": ").append(field.value).append("\r\n");
     }
     if (is("content-encoding")) {
       request.scannable = http::iequals(field.value, "identity");
@@ -340,8 +341,8 @@ ClientRequest Session::describe_request(const http::RequestHead& head) const {
     request.authorization = api_key;
   }
   if (!thread_.settings.cors.empty()) request.cors = thread_.settings.cors.fields_for(head);
-  request.fields = thread_.text;
-  request.id = thread_.next_request_id();
+  request.fields = thread_.scratch.text;
+  request.id = thread_.ids.next();
   return request;
 }
 
@@ -356,7 +357,7 @@ void Session::fit_buffers(std::size_t start, http::WholeBody& body, ClientReques
   };
   const auto target = place_of(request.target);
   const auto authorization = place_of(request.authorization);
-  http::fit(thread_.buffers, in_, start, pos_, body);
+  http::fit(thread_.net.buffers, in_, start, pos_, body);
   if (target) request.target = in_.view().substr(*target, request.target.size());
   if (authorization) {
     request.authorization = in_.view().substr(*authorization, request.authorization.size());
@@ -365,14 +366,14 @@ void Session::fit_buffers(std::size_t start, http::WholeBody& body, ClientReques
 
 // Tells whose request it is; false when it may not be served.
 bool Session::identify(const http::RequestHead& head, ClientRequest& request) {
-  if (thread_.keys == nullptr) {
+  if (thread_.published.keys == nullptr) {
     // Nobody has checked the bearer: with it alone, one client could take the turns of another.
     request.client = client_key(address_key_, request.authorization);
     return true;
   }
   const ApiKeys::Key* key = request.key_field == kApiKey
-                                ? thread_.keys->find_key(request.authorization)
-                                : thread_.keys->find(request.authorization);
+                                ? thread_.published.keys->find_key(request.authorization)
+                                : thread_.published.keys->find(request.authorization);
   request.authorization = {};  // it is for us, and no backend's business
   // Browsers send no key with the OPTIONS that come before a request of a page.
   const bool open = head.path() == kOpenPath || head.method == "OPTIONS";
@@ -401,7 +402,7 @@ Task<bool> Session::reject(const Error& error, const ClientRequest* request) {
     context.cors = request->cors_lines();
     context.errors = error_form(request->target);
   } else {
-    thread_.next_request_id().append_to(id);
+    thread_.ids.next().append_to(id);
   }
   context.request_id = id;
   std::string answer = compose_error(error, context);
@@ -418,10 +419,11 @@ Task<bool> Session::write_last(std::string answer) {
 std::unique_ptr<const Session::Local> Session::answer_here(const ClientRequest& request) {
   const Handler handler = request.route->handler;
   if (handler == nullptr) return nullptr;
-  const LocalResult answer = handler({*thread_.models, !thread_.roster->ready().empty(),
-                                      thread_.load, request.target, request.head_only});
+  const LocalResult answer =
+      handler({*thread_.published.models, !thread_.published.roster->ready().empty(), thread_.load,
+               request.target, request.head_only});
   if (!answer) return nullptr;
-  const bool keep_alive = request.keep_alive && !thread_.draining;
+  const bool keep_alive = request.keep_alive && !thread_.published.draining;
   std::string id;
   request.append_shown_id(id);
   const ReplyContext context{id, request.minor_version, keep_alive, request.cors_lines(),

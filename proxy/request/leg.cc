@@ -151,7 +151,7 @@ void Leg::act(Act act) {
       break;
     case Act::kStopLooking:
       // From the event loop: whoever cancels must not find the request gone on return.
-      waiter_.wake_later(thread_.io.get_executor());
+      waiter_.wake_later(thread_.net.io.get_executor());
       break;
     case Act::kAskBeside:
       ask_beside();
@@ -196,7 +196,7 @@ void Leg::release(Outcome outcome, Duration pause) {
 
 // No coroutine: the call is all that is waited for.
 Task<CallFailure> Leg::call() {
-  backend_ = thread_.upstreams.endpoint(ticket().verdict.backend);
+  backend_ = thread_.net.upstreams.endpoint(ticket().verdict.backend);
   batch_ = ticket().verdict.batch;
   phase_.begin_call();
   if (core_.is_merged()) return call_merged();
@@ -254,12 +254,13 @@ std::string Leg::next_call_id() {
 // Whether the answer is one at all. What it says is the client's business, except where we put it
 // together with others.
 CallFailure Leg::check_answer() {
-  const CallFailure failure = thread_.answer_checker.judge(call_->head(), call_->body(),
-                                                           load_.request->route->expects_object());
+  const CallFailure failure = thread_.scratch.answer_checker.judge(
+      call_->head(), call_->body(), load_.request->route->expects_object());
   if (failure != CallFailure::kNone) return failure;
   if (load_.piece > 0 && call_->head().status == 200) {
     const ListReader::Piece piece{call_->body(), 0, ticket().prompts};
-    if (!thread_.list_reader.gather({&piece, 1}, load_.choices)) return CallFailure::kWrongCount;
+    if (!thread_.scratch.list_reader.gather({&piece, 1}, load_.choices))
+      return CallFailure::kWrongCount;
   }
   return CallFailure::kNone;
 }
@@ -277,7 +278,7 @@ void Leg::fill(std::unique_ptr<const MergedAnswer> answer) {
     // With the ticket still on its way back, the verdict is what the leg waits for.
     if (!core_.is_with_lane()) waiter_.wake();
   };
-  asio::dispatch(thread_.io, std::move(hand_over));
+  asio::dispatch(thread_.net.io, std::move(hand_over));
 }
 
 LegCore::CallEnd Leg::end_of_call(CallFailure failure) const {
@@ -297,9 +298,9 @@ LegCore::CallEnd Leg::end_of_call(CallFailure failure) const {
 
 void Leg::begin_look() {
   look_ = std::make_unique<Look>(*this);
-  thread_.deadlines.set(*look_, ticket().deadline);
+  thread_.net.deadlines.set(*look_, ticket().deadline);
   thread_.monitor.look_at(ticket().verdict.backend,
-                          [asker = look_->asker, &io = thread_.io](bool ready) {
+                          [asker = look_->asker, &io = thread_.net.io](bool ready) {
                             asio::post(io, [asker, ready] {
                               if (*asker != nullptr) (*asker)->end_look(ready);
                             });
@@ -316,7 +317,7 @@ void Leg::end_look(bool is_ready) {
 void Leg::ask_beside() {
   beside_ = std::make_unique<Beside>(*this);
   thread_.metrics.retried.add();
-  asio::co_spawn(thread_.io.get_executor(), run_beside(), asio::detached);
+  asio::co_spawn(thread_.net.io.get_executor(), run_beside(), asio::detached);
 }
 
 Task<void> Leg::run_beside() {

@@ -94,7 +94,7 @@ class Leg final : public VerdictSink, private InFlight {
   LegCore::CallEnd end_of_call(CallFailure failure) const;
 
   BackendId called() const override { return ticket().verdict.backend; }
-  void on_stuck() override { act(core_.on_stuck(thread_.roster->ready())); }
+  void on_stuck() override { act(core_.on_stuck(thread_.published.roster->ready())); }
   void on_recall(const Recall& recall) override { act(core_.on_recall(recall)); }
 
   void begin_look();

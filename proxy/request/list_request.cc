@@ -21,7 +21,7 @@ bool ListRequest::is_one(const BodyPolicy& policy, const ClientRequest& request,
 
 // Contiguous, as even as can be, none longer than the bound, and enough to keep all backends busy.
 std::optional<Error> ListRequest::prepare(const BodyScan& scan, const Ticket& like) {
-  const auto prompts = thread_.scanner.elements(request_.body, scan.prompt);
+  const auto prompts = thread_.scratch.scanner.elements(request_.body, scan.prompt);
   if (!prompts) return prompts.error();
   const std::size_t count = prompts->size();
   const std::size_t most = thread_.settings.bodies.list_piece;
@@ -69,7 +69,7 @@ void ListRequest::add_piece(const BodyScan& scan, const Ticket& like,
 Task<void> ListRequest::run() {
   left_ = pieces_.size();
   for (auto& piece : pieces_) {
-    asio::co_spawn(thread_.io.get_executor(), run_piece(*piece), asio::detached);
+    asio::co_spawn(thread_.net.io.get_executor(), run_piece(*piece), asio::detached);
   }
   if (left_ > 0) co_await done_.wait();
 }
@@ -93,7 +93,7 @@ Task<void> ListRequest::run_piece(Piece& piece) {
     }
   }
   // From the event loop: this coroutine must have ended before what it uses does.
-  if (--left_ == 0) done_.wake_later(thread_.io.get_executor());
+  if (--left_ == 0) done_.wake_later(thread_.net.io.get_executor());
 }
 
 Task<Finish> ListRequest::answer() {
@@ -132,7 +132,7 @@ std::optional<std::string> ListRequest::gather() {
     if (!piece->is_good()) return std::nullopt;
     answers.push_back({piece->job->body(), piece->first_prompt, piece->job->ticket().prompts});
   }
-  return thread_.list_reader.gather(answers, choices_);
+  return thread_.scratch.list_reader.gather(answers, choices_);
 }
 
 // All who have answered, as one.

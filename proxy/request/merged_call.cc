@@ -68,7 +68,7 @@ class MergedCall final : private Deadline, private InFlight {
         members_(members_of(leader)),
         core_(facts_of(members_), others_of(members_, backend_)) {
     thread_.in_flight.push_back(*this);
-    thread_.deadlines.set(*this, kLookForMembers);
+    thread_.net.deadlines.set(*this, kLookForMembers);
   }
 
   Task<void> run() {
@@ -90,7 +90,7 @@ class MergedCall final : private Deadline, private InFlight {
         case Do::kScatter:
           thread_.metrics.mismatched_calls.add();
           spdlog::warn("a list answer of {} could not be taken apart; its members are sent alone",
-                       thread_.upstreams.endpoint(backend_)->name);
+                       thread_.net.upstreams.endpoint(backend_)->name);
           next = go_on();
           break;
         case Do::kHandOut:
@@ -150,7 +150,7 @@ class MergedCall final : private Deadline, private InFlight {
     if (failure == CallFailure::kNone) failure = co_await call_->read_whole();
     calling_ = false;
     if (failure != CallFailure::kNone) co_return failure;
-    co_return thread_.answer_checker.judge(call_->head(), call_->body(), true);
+    co_return thread_.scratch.answer_checker.judge(call_->head(), call_->body(), true);
   }
 
   std::string pack_group() const {
@@ -181,7 +181,7 @@ class MergedCall final : private Deadline, private InFlight {
     if (call_->head().content_encoding.empty()) {
       std::vector<std::size_t> sizes;
       for (const Member member : group()) sizes.push_back(load(member).parts.prompt.size());
-      parts_ = thread_.list_reader.unpack(call_->body(), sizes);
+      parts_ = thread_.scratch.list_reader.unpack(call_->body(), sizes);
     }
     return core_.on_unpacked(parts_.has_value());
   }
@@ -222,7 +222,7 @@ class MergedCall final : private Deadline, private InFlight {
 
   BackendId called() const override { return backend_; }
   void on_stuck() override {
-    if (calling_ && core_.on_stuck(thread_.roster->ready())) call_->abort();
+    if (calling_ && core_.on_stuck(thread_.published.roster->ready())) call_->abort();
   }
   // Those that share calls are answered soon.
   void on_recall(const Recall&) override {}
@@ -230,7 +230,7 @@ class MergedCall final : private Deadline, private InFlight {
   void on_expired() override {
     look_for_members();
     if (calling_ && !core_.is_wanted()) call_->abort();
-    thread_.deadlines.set(*this, kLookForMembers);
+    thread_.net.deadlines.set(*this, kLookForMembers);
   }
 
   IoThread& thread_;
@@ -260,7 +260,7 @@ Task<void> run(std::unique_ptr<MergedCall> merged) {
 }  // namespace
 
 void start_merged_call(IoThread& thread, Leg& leader) {
-  asio::co_spawn(thread.io.get_executor(), run(std::make_unique<MergedCall>(thread, leader)),
+  asio::co_spawn(thread.net.io.get_executor(), run(std::make_unique<MergedCall>(thread, leader)),
                  asio::detached);
 }
 

@@ -21,8 +21,8 @@ std::string_view chunk_size_line(std::size_t size, std::array<char, 20>& storage
 
 ReplyWriter::UnsentPtr ReplyWriter::send_answer(const AnswerHead& from, std::string_view body,
                                                 const Provenance& who) {
-  compose_head_into(thread_.text, from, body.size(), context(), &who);
-  const std::string_view head = thread_.text;
+  compose_head_into(thread_.scratch.text, from, body.size(), context(), &who);
+  const std::string_view head = thread_.scratch.text;
   const std::array<asio::const_buffer, 2> answer{asio::const_buffer(head.data(), head.size()),
                                                  asio::const_buffer(body.data(), body.size())};
   client_.on_peer_gone(nullptr);
@@ -87,10 +87,10 @@ Task<Finish> ReplyWriter::write_refusal(std::string answer, Finish finish) {
 
 // What is told to the client here is what happens to its connection afterwards.
 ReplyContext ReplyWriter::context() {
-  if (thread_.draining) keep_alive_ = false;
-  thread_.id_text.clear();
-  request_.append_shown_id(thread_.id_text);
-  return {thread_.id_text, request_.minor_version, keep_alive_, request_.cors_lines(),
+  if (thread_.published.draining) keep_alive_ = false;
+  thread_.scratch.id_text.clear();
+  request_.append_shown_id(thread_.scratch.id_text);
+  return {thread_.scratch.id_text, request_.minor_version, keep_alive_, request_.cors_lines(),
           request_.route->errors};
 }
 

@@ -67,7 +67,7 @@ RequestHandler::Way RequestHandler::prepare() {
 }
 
 Result<RequestHandler::Way> RequestHandler::plan() {
-  if (thread_.shutting_down) return error_of(Errc::kShuttingDown);
+  if (thread_.published.shutting_down) return error_of(Errc::kShuttingDown);
   const Result<BodyScan> scanned = scan();
   if (!scanned) return scanned.error();
   const bool known = !thread_.poison->empty() &&
@@ -94,7 +94,7 @@ Result<RequestHandler::Way> RequestHandler::plan() {
 Result<BodyScan> RequestHandler::scan() {
   if (!request_.body.empty() && request_.scannable) {
     if (request_.route->body == BodyKind::kForm) return scan_of_form();
-    return thread_.scanner.scan(request_.body, request_.route->body);
+    return thread_.scratch.scanner.scan(request_.body, request_.route->body);
   }
   if (request_.route->method == "POST" && request_.body.empty()) {
     return Error{Errc::kInvalidJson, "The request has no body."};
@@ -112,7 +112,7 @@ BodyScan RequestHandler::scan_of_form() const {
 
 // Fills in what all tickets of the request have in common.
 std::optional<Error> RequestHandler::describe(const BodyScan& scan, Ticket& ticket) {
-  const ModelTable& models = *thread_.models;
+  const ModelTable& models = *thread_.published.models;
   ticket.backends = models.find(scan.model);
   // While a backend has not said what it serves, a name that nobody knows may still become known.
   if (ticket.backends.empty() && models.complete()) {
@@ -141,7 +141,8 @@ void RequestHandler::prepare_whole(const BodyScan& scan, const Ticket& like) {
 }
 
 Task<void> RequestHandler::look_for_model() {
-  thread_.monitor.refresh_models([this] { asio::post(thread_.io, [this] { looked_.wake(); }); });
+  thread_.monitor.refresh_models(
+      [this] { asio::post(thread_.net.io, [this] { looked_.wake(); }); });
   co_await looked_.wait();
 }
 
@@ -154,7 +155,7 @@ Task<Finish> RequestHandler::serve_otherwise(Way way) {
 
 Task<Finish> RequestHandler::serve_list() {
   co_await list_->run();
-  if (client_gone_ || thread_.shutting_down) co_return co_await answer_cancelled();
+  if (client_gone_ || thread_.published.shutting_down) co_return co_await answer_cancelled();
   co_return co_await list_->answer();
 }
 

@@ -46,7 +46,7 @@ std::string_view StreamRelay::take(std::string_view piece) {
 }
 
 Error StreamRelay::why_broken() {
-  if (thread_.shutting_down) return error_of(Errc::kShuttingDown);
+  if (thread_.published.shutting_down) return error_of(Errc::kShuttingDown);
   const UpstreamCall& call = job_.stream();
   thread_.metrics.broken_streams.add();
   thread_.metrics.count_failed_attempt(job_.backend().id, call.failure());

@@ -1,8 +1,14 @@
-// proxy/thread/io_thread.h - IoThread: everything that one I/O thread owns and shares among its
-// sessions.
+// proxy/thread/io_thread.h - IoThread: what one I/O thread owns and shares among its sessions.
 //
-// Threading: made at start-up; then confined to its own thread, except `io` (for posting to it) and
-// `metrics` (for reading).
+//   clients    who is connected, and how much of them may still be taken
+//   net        the event loop, and everything that has a socket or a deadline in it
+//   scratch    memory that is too large for every request
+//   published  what the control thread has decided: backends, models, keys, whether it is over
+//
+// A request needs settings, net, scratch, published, the lane's handle, and where to count.
+//
+// Threading: made at start-up; then confined to its own thread, except `net.io` (for posting to it)
+// and `metrics` (for reading).
 #pragma once
 
 #include <algorithm>
@@ -52,19 +58,67 @@ struct MonitorHandle {
   std::function<void(std::function<void()>)> refresh_models;
 };
 
+// The thread's clients.
+struct ClientSide {
+  ClientSide(SharedLimits& limits, std::size_t thread, DeadlineQueue& deadlines)
+      : cap(limits.clients), idle(limits.clients, thread), receivers(limits.bytes, deadlines) {}
+
+  ClientCap& cap;           // of all threads
+  IdleClients idle;         // between two requests
+  ReceiverQueue receivers;  // bodies that are being read
+  ClosableList sessions;    // all
+};
+
+// The thread's event loop, and what lives in it.
+struct Net {
+  explicit Net(Duration connect_timeout) : upstreams(poller, deadlines, connect_timeout) {}
+
+  BufferPool buffers;  // before `io`: whatever is suspended when that goes gives back to it
+  asio::io_context io{1};
+  DeadlineQueue deadlines{io};
+  Poller poller{io};  // outlives the connections that are kept
+  ConnectionPool upstreams;
+};
+
+// Of whoever runs, and never held across a suspension.
+struct Scratch {
+  explicit Scratch(const BodyLimits& limits) : scanner(limits) {}
+
+  http::RequestHead request_head;
+  http::ResponseHead response_head;
+  std::string text;     // of a head, or its fields, being composed
+  std::string id_text;  // and of the id in it
+  BodyScanner scanner;
+  ListReader list_reader;
+  AnswerChecker answer_checker;
+};
+
+// Replaced by the control thread, by posting to the thread's loop.
+struct Published {
+  RosterPtr roster = std::make_shared<const Roster>();  // the backends
+  ModelTablePtr models;                                 // and who of them serves what
+  ApiKeysPtr keys;                                      // null: none are asked for
+  bool draining = false;                                // answer, then close
+  bool shutting_down = false;                           // answer at once that it is over
+};
+
+// Ids of requests that no other thread, and no other start of the process, gives out.
+struct RequestIds {
+  RequestId next() { return {prefix, ++last}; }
+
+  std::string prefix;
+  std::uint64_t last = 0;
+};
+
 struct IoThread {
   // `limits` must outlive it; `index` counts the threads from 0.
   IoThread(const DataPathSettings& with, SharedLimits& limits, std::size_t index)
       : settings(with),
-        clients(limits.clients),
-        idle(limits.clients, index),
-        receivers(limits.bytes, deadlines),
-        upstreams(poller, deadlines, with.connect_timeout),
-        scanner(with.bodies.limits) {}
+        clients(limits, index, net.deadlines),
+        net(with.connect_timeout),
+        scratch(with.bodies.limits) {}
   IoThread(const IoThread&) = delete;
   IoThread& operator=(const IoThread&) = delete;
-
-  RequestId next_request_id() { return {id_prefix, ++last_id}; }
 
   // How long a call that begins now may take, for a request that must end by `deadline`.
   TimePoint attempt_deadline(TimePoint deadline) const {
@@ -73,7 +127,8 @@ struct IoThread {
   }
 
   UpstreamCall::Resources upstream_resources() {
-    return {upstreams, buffers, response_head, text, settings.max_answer, &settings.passed.answer};
+    return {net.upstreams, net.buffers,         scratch.response_head,
+            scratch.text,  settings.max_answer, &settings.passed.answer};
   }
 
   // Whether the log is told why an answer is refused: once a second says enough.
@@ -83,47 +138,22 @@ struct IoThread {
     return true;
   }
 
-  DataPathSettings settings;  // replaced from outside by posting to `io`
-  // Before `io`: whatever is suspended when that is destroyed still gives back to these.
-  BufferPool buffers;
+  DataPathSettings settings;  // replaced as `published` is
+  // These before `net`: whatever is suspended when its loop goes still counts, and leaves lists.
   alignas(64) ThreadMetrics metrics;
-  ClientCap& clients;
-  IdleClients idle;
-  ReceiverQueue receivers;
+  ClientSide clients;
   InFlightList in_flight;
-  ClosableList sessions;
 
-  asio::io_context io{1};
-  DeadlineQueue deadlines{io};
-  Poller poller{io};  // outlives the connections that are kept
-  ConnectionPool upstreams;
+  Net net;
   LaneHandle* lane = nullptr;
+  Scratch scratch;
+  Published published;
+  RequestIds ids;
 
-  // Scratch: too large for every request, and never held across a suspension.
-  http::RequestHead request_head;
-  http::ResponseHead response_head;
-  std::string text;     // of a head, or its fields, being composed
-  std::string id_text;  // and of the id in it
-  BodyScanner scanner;
-  ListReader list_reader;
-  AnswerChecker answer_checker;
-
-  ModelTablePtr models;  // the newest; replaced from outside by posting to `io`
-  ApiKeysPtr keys;       // null: none are asked for; likewise
-  RosterPtr roster = std::make_shared<const Roster>();  // the backends, as last published; likewise
-  bool draining = false;                                // answer, then close; likewise
-  bool shutting_down = false;                           // answer at once that it is over; likewise
-
-  PoisonList* poison = nullptr;  // shared by all threads
-
+  PoisonList* poison = nullptr;  // of all threads
   MonitorHandle monitor;
-
-  // Requests of all threads that wait, or are with a backend.
-  std::function<std::uint64_t()> load;
-
+  std::function<std::uint64_t()> load;  // requests of all threads that wait, or are with a backend
   TimePoint told_refused{};
-  std::string id_prefix;
-  std::uint64_t last_id = 0;
 };
 
 }  // namespace batchproxy
