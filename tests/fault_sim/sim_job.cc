@@ -301,7 +301,8 @@ void SimJob::check_ending(Ending outcome, bool patient) const {
     return;
   }
   if (outcome == Ending::kAnswer) {
-    const bool elsewhere = !(leg_.core().ticket().backends - failed_by_).empty();
+    // Of the leg that answered: a reload may have left the first with backends that are gone.
+    const bool elsewhere = !(asked.backends - failed_by_).empty();
     require(used_up || late || refused || !elsewhere, "a bad answer is delivered too early");
     return;
   }
