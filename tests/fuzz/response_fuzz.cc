@@ -40,7 +40,7 @@ struct Plan {
   http::NoFraming otherwise;
 };
 
-struct Outcome {
+struct ReadOutcome {
   bool done = false;
   bool before_the_end = false;  // done without having seen the connection's end
   bool reusable = false;
@@ -48,7 +48,7 @@ struct Outcome {
   unsigned status = 0;
   std::string fields;
   std::string body;
-  bool operator==(const Outcome&) const = default;
+  bool operator==(const ReadOutcome&) const = default;
 };
 
 struct World {
@@ -101,7 +101,7 @@ class Wire {
   int backend_;
 };
 
-Task<void> drive(UpstreamCall& call, bool streaming, Outcome& out) {
+Task<void> drive(UpstreamCall& call, bool streaming, ReadOutcome& out) {
   UpstreamRequest request;
   request.method = "POST";
   request.target = "/";
@@ -128,7 +128,7 @@ Task<void> drive(UpstreamCall& call, bool streaming, Outcome& out) {
   out.done = true;
 }
 
-Task<void> drive(Connection& connection, const Plan& plan, Outcome& out) {
+Task<void> drive(Connection& connection, const Plan& plan, ReadOutcome& out) {
   Buffer in = world().buffers.take();
   in.append("head");
   const std::size_t room = in.capacity();
@@ -156,7 +156,7 @@ Task<void> drive(Connection& connection, const Plan& plan, Outcome& out) {
   out.done = true;
 }
 
-void feed(const Wire& wire, std::string_view bytes, const Cuts& cuts, Outcome& out) {
+void feed(const Wire& wire, std::string_view bytes, const Cuts& cuts, ReadOutcome& out) {
   std::size_t from = 0;
   bool open = true;
   for (std::size_t i = 0; i <= cuts.size() && open; ++i) {
@@ -168,15 +168,15 @@ void feed(const Wire& wire, std::string_view bytes, const Cuts& cuts, Outcome& o
   out.before_the_end = out.done;
 }
 
-void end(const Wire& wire, Outcome& out) {
+void end(const Wire& wire, ReadOutcome& out) {
   wire.end();
   world().run();
   require(out.done);
 }
 
-Outcome answer(std::string_view bytes, const Cuts& cuts, bool streaming) {
+ReadOutcome answer(std::string_view bytes, const Cuts& cuts, bool streaming) {
   World& w = world();
-  Outcome out;
+  ReadOutcome out;
   ConnectionPool pool(w.poller, w.deadlines, std::chrono::seconds(1));
   pool.set(std::make_shared<const Endpoint>(w.endpoint));
   Wire wire;
@@ -201,8 +201,8 @@ Outcome answer(std::string_view bytes, const Cuts& cuts, bool streaming) {
   return out;
 }
 
-Outcome body(std::string_view bytes, const Cuts& cuts, const Plan& plan) {
-  Outcome out;
+ReadOutcome body(std::string_view bytes, const Cuts& cuts, const Plan& plan) {
+  ReadOutcome out;
   Wire wire;
   asio::co_spawn(world().io.get_executor(), drive(*wire.connection, plan, out), asio::detached);
   world().run();
@@ -232,17 +232,17 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   for (std::size_t i = step; i < bytes.size(); i += step) fine.push_back(i);
 
   if (plan.body_only) {
-    const Outcome whole = body(bytes, {}, plan);
+    const ReadOutcome whole = body(bytes, {}, plan);
     require(body(bytes, cuts, plan) == whole);
     require(body(bytes, fine, plan) == whole);
     return 0;
   }
-  const Outcome whole = answer(bytes, {}, plan.streaming);
+  const ReadOutcome whole = answer(bytes, {}, plan.streaming);
   require(answer(bytes, cuts, plan.streaming) == whole);
   require(answer(bytes, fine, plan.streaming) == whole);
   if (!whole.reusable) return 0;
   // One byte more, with the answer or behind it, is the end of the connection and changes nothing.
-  Outcome refused = whole;
+  ReadOutcome refused = whole;
   refused.reusable = false;
   const std::string more = std::string(bytes) + "H";
   require(answer(more, {}, plan.streaming) == refused);
