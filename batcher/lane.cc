@@ -15,8 +15,7 @@ TimePoint now() {
 }
 }  // namespace
 
-// --- LaneHandle
-// -----------------------------------------------------------------------------------
+// --- LaneHandle ----------------------------------------------------------------------------------
 
 LaneHandle::LaneHandle(Lane& lane, std::uint32_t index, boost::asio::io_context& io)
     : lane_(lane), index_(index), io_(io), same_thread_(&io == &lane.io_) {}

@@ -259,8 +259,7 @@ Tally World::run() {
   return tally_;
 }
 
-// --- backends: App, BackendRegistry, BackendMonitor
-// ----------------------------------------------------
+// --- backends: App, BackendRegistry, BackendMonitor ----------------------------------------------
 
 // BackendControl::replace().
 void World::reload(const std::vector<BackendRecord>& wanted) {
