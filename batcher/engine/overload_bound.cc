@@ -42,10 +42,12 @@ double OverloadBound::answers_in(Duration time) const {
   return rate_ * std::chrono::duration<double>(time).count();
 }
 
-void OverloadBound::on_expired(Duration had, std::optional<bool> waits_inside, TimePoint now) {
+void OverloadBound::on_expired(Duration had, const std::optional<EngineSample>& sample,
+                               TimePoint now) {
   ++expired_;
-  if (!waits_inside.value_or(expired_ > answered_) || now < frozen_until_) return;
-  const double most = answers_in(had / 2);
+  const bool has_too_many = sample ? sample->waiting >= 1 : expired_ > answered_;
+  if (!has_too_many || now < frozen_until_) return;
+  const double most = std::max(answers_in(had / 2), sample ? sample->running : 0);
   if (most < most_) set(most, now + std::max(had, kStays));
 }
 

@@ -12,6 +12,7 @@
 #include <optional>
 
 #include "batcher/base/time.h"
+#include "batcher/engine/engine_sample.h"
 
 namespace batchproxy {
 
@@ -32,7 +33,8 @@ class OverloadBound {
   bool on_answered(std::uint32_t prompts, TimePoint now);
   // Nobody waits any more for a request that it had for so long. One may be too long itself; when
   // requests wait inside the engine, or, if it does not tell, when most end so, it has too many.
-  void on_expired(Duration had, std::optional<bool> waits_inside, TimePoint now);
+  // The prompts that it runs at once are never too many: only waiting inside it costs time.
+  void on_expired(Duration had, const std::optional<EngineSample>& sample, TimePoint now);
   // Time has passed.
   void grow(TimePoint now);
 

@@ -33,7 +33,6 @@ void Room::observe(const std::optional<EngineSample>& sample, std::uint32_t infl
     last_.reset();
     if (++unreadable_ == kUnreadableLooks) reset();
     bound_.grow(now);
-    if (unreadable_ >= kUnreadableLooks) target_ = std::min(initial_, bound_.most());
     return;
   }
   unreadable_ = 0;
@@ -64,28 +63,25 @@ void Room::adapt(const EngineSample& sample, TimePoint now) {
   }
   bound_.grow(now);
   if (sample.waiting < 1) {
-    if (held_back_) target_ += std::max(2.0, target_ / 4);
+    // While the bound holds, a full room says nothing of the target.
+    if (held_back_ && target_ <= bound_.most()) target_ += std::max(2.0, target_ / 4);
   } else if (sample.waiting > slack) {
     const double enough = std::max(sample.running, running_) + slack;
-    if (enough < target_) target_ -= (target_ - enough) / 2;
+    if (enough < allowed()) target_ = allowed() - (allowed() - enough) / 2;
   }
-  target_ = std::clamp(target_, 1.0, std::min({limit_, ceiling_, bound_.most()}));
+  target_ = std::clamp(target_, 1.0, std::min(limit_, ceiling_));
 }
 
 void Room::on_full(std::uint32_t inflight, TimePoint now) {
   bound_.on_full(inflight, now);
-  target_ = std::min(target_, bound_.most());
 }
 
 void Room::on_expired(Duration had, TimePoint now) {
-  const std::optional<bool> waits_inside =
-      last_ ? std::optional(last_->waiting >= 1) : std::nullopt;
-  bound_.on_expired(had, waits_inside, now);
-  target_ = std::min(target_, bound_.most());
+  bound_.on_expired(had, last_, now);
 }
 
 void Room::reset() {
-  target_ = std::min(initial_, bound_.most());
+  target_ = initial_;
   ceiling_ = limit_;
   running_ = completions_per_step_ = 0;
   front_end_.reset();

@@ -13,6 +13,7 @@
 // Threading: confined to the lane.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 
@@ -29,7 +30,7 @@ class Room {
   Room(std::uint32_t max_num_seqs, std::uint32_t batch_size);
 
   // Prompts that may be in flight.
-  std::uint32_t prompts() const { return static_cast<std::uint32_t>(target_); }
+  std::uint32_t prompts() const { return static_cast<std::uint32_t>(allowed()); }
 
   // More than so many it refuses, or answers too late; twice max_num_seqs while nothing is known.
   std::uint32_t bound() const { return static_cast<std::uint32_t>(bound_.most()); }
@@ -60,13 +61,14 @@ class Room {
   void observe(const std::optional<EngineSample>& sample, std::uint32_t inflight, TimePoint now);
 
  private:
+  double allowed() const { return std::min(target_, bound_.most()); }
   void adapt(const EngineSample& sample, TimePoint now);
   void reset();
 
   double initial_;
   double limit_;
   double base_slack_;
-  double target_;  // never above bound_
+  double target_;  // by the metrics alone: what bounds it may go, and then it holds again
   double ceiling_;
   OverloadBound bound_;
   FrontEndWatch front_end_;

@@ -192,6 +192,22 @@ TEST_F(RoomTest, GoesByWhetherRequestsWaitInsideTheEngineIfItTells) {
   EXPECT_NEAR(room_.prompts(), 20, 2);
 }
 
+TEST_F(RoomTest, IsNeverSmallerThanWhatTheEngineRunsAtOnce) {
+  answer(4, 3s);  // little was asked for: it says nothing of what the engine can
+  look({.running = 8, .waiting = 1}, 9);
+  room_.on_expired(1s, now_);
+  EXPECT_EQ(room_.prompts(), 8u);
+}
+
+TEST_F(RoomTest, IsAsWideAsBeforeOnceTheBoundIsGoneThoughNobodyWasHeldBack) {
+  room_.on_full(8, now_);
+  for (int i = 0; i < 60; ++i) {
+    now_ += 1s;
+    look({.running = 8, .waiting = 0}, 8);
+  }
+  EXPECT_EQ(room_.prompts(), 64u) << "another engine had room, so nothing was held back";
+}
+
 TEST_F(RoomTest, WaitsForWhatASmallerRoomDoesBeforeItShrinksAgain) {
   answer(20, 3s);
   for (int i = 0; i < 200; ++i) room_.on_expired(2s, now_);
