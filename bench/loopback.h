@@ -1,4 +1,4 @@
-// bench/loopback.h - sockets of the little servers that bench/peers measures with.
+// bench/loopback.h - sockets of the little servers that `bench.lab peers` measures with.
 //
 // Threading: free functions; any thread.
 #pragma once

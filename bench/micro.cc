@@ -4,7 +4,7 @@
 //
 //   build/release/bench/batchproxy-microbench
 //
-// bench/instructions counts their instructions: MICRO_ITERATIONS says how often each is then done.
+// `python3 -m bench.lab instructions` counts their instructions: MICRO_ITERATIONS says how often each is then done.
 #include <cstdlib>
 #include <deque>
 #include <string>

@@ -1,43 +1,41 @@
-"""What bench/peers measures with does what it says; the figures themselves are nobody's promise.
-
-BATCHPROXY_BUILD names the build folder to test (default: build/release)."""
+"""What `python3 -m bench.lab peers` measures with does what it says; the figures themselves are nobody's promise."""
 import concurrent.futures
 import contextlib
 import json
 import os
-import pathlib
 import re
 import socket
-import subprocess
-import sys
+import types
 import urllib.request
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-BUILD = pathlib.Path(os.environ.get("BATCHPROXY_BUILD", ROOT / "build" / "release")).resolve()
+from bench.lab.build import Build
+from bench.lab.engines import copy_hop, stub_engine
+from bench.lab.peers.cases import HOPS, Counts
+from bench.lab.peers.report import Report
+from tests.bench import lab
+from tests.support.builds import BUILD
+
 PATIENCE = 20  # seconds, for anything to happen
 
 
-@contextlib.contextmanager
-def started(program, *args):
-    """The ports that a program of the bench has printed, while it runs."""
-    count = int(args[0]) if program == "stub_engine" and args else 1
-    with subprocess.Popen([BUILD / "bench" / program, *map(str, args)], stdout=subprocess.PIPE, text=True) as running:
-        try:
-            yield [int(re.search(r":(\d+)$", running.stdout.readline())[1]) for _ in range(count)]
-        finally:
-            running.kill()
+@pytest.fixture
+def start(tmp_path):
+    """start(stub_engine or copy_hop, ...): that server, until the end."""
+    with contextlib.ExitStack() as running:
+        def start(program, *args):
+            server = program(Build(), tmp_path, *args)
+            running.callback(server.kill)
+            return server
+        yield start
 
 
 @pytest.fixture(params=["direct", "through the hop"])
-def port(request):
+def port(request, start):
     """The stub's, or that of a hop before it."""
-    with contextlib.ExitStack() as running:
-        [port] = running.enter_context(started("stub_engine"))
-        if request.param == "through the hop":
-            [port] = running.enter_context(started("copy_hop", port))
-        yield port
+    port = start(stub_engine).port
+    return start(copy_hop, port).port if request.param == "through the hop" else port
 
 
 def ask(port, path, body=None):
@@ -68,11 +66,11 @@ def test_a_chat_and_a_prompt_get_a_choice_each(port):
     (r'{"prompt": [[1, 2], [3, 4, 5]]}', 2),
     (r'{"messages": [{"prompt": ["no", "no"]}], "x": "\"prompt\": [1,2", "prompt": [ "a" , "b" ]}', 2),
 ])
-def test_prompts_are_counted_at_the_top_level(body, prompts):
-    with started("stub_engine") as [port]:
-        answer = json.loads(ask(port, "/v1/completions", body.encode()))
-        assert [choice["index"] for choice in answer["choices"]] == list(range(prompts))
-        assert stats(port) == {"requests": 1, "prompts": prompts}
+def test_prompts_are_counted_at_the_top_level(start, body, prompts):
+    port = start(stub_engine).port
+    answer = json.loads(ask(port, "/v1/completions", body.encode()))
+    assert [choice["index"] for choice in answer["choices"]] == list(range(prompts))
+    assert stats(port) == {"requests": 1, "prompts": prompts}
 
 
 def test_a_stream_is_sixteen_events_and_an_end(port):
@@ -96,14 +94,14 @@ def test_a_connection_is_kept_and_answers_in_turn(port):
     assert stats(port) == {"requests": 3, "prompts": 3}
 
 
-def test_a_stub_may_be_several_backends():
-    with started("stub_engine", 4) as ports:
-        assert len(set(ports)) == 4
-        for port in ports:
-            assert ask(port, "/health") == ""
-            assert json.loads(ask(port, "/v1/models"))["data"][0]["id"] == "stub"
-            ask(port, "/v1/completions", {"prompt": "?"})
-        assert stats(ports[0]) == {"requests": 4, "prompts": 4}
+def test_a_stub_may_be_several_backends(start):
+    ports = start(stub_engine, 4).ports
+    assert len(set(ports)) == 4
+    for port in ports:
+        assert ask(port, "/health") == ""
+        assert json.loads(ask(port, "/v1/models"))["data"][0]["id"] == "stub"
+        ask(port, "/v1/completions", {"prompt": "?"})
+    assert stats(ports[0]) == {"requests": 4, "prompts": 4}
 
 
 def send(end, data):
@@ -118,10 +116,11 @@ def receive(end):
     return bytes(data)
 
 
-def test_the_hop_copies_both_ways_whatever_it_is():
+def test_the_hop_copies_both_ways_whatever_it_is(start):
     """More than any buffer holds, to peers that read one after the other, and then the ends."""
     there, back = os.urandom(8 << 20), os.urandom(8 << 20)
-    with socket.create_server(("127.0.0.1", 0)) as server, started("copy_hop", server.getsockname()[1]) as [port]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = start(copy_hop, server.getsockname()[1]).port
         server.settimeout(PATIENCE)
         with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as client:
             backend, _ = server.accept()
@@ -134,13 +133,8 @@ def test_the_hop_copies_both_ways_whatever_it_is():
                     each.result()
 
 
-def peers(*args, path=os.environ["PATH"]):
-    return subprocess.run([sys.executable, ROOT / "bench" / "peers", *map(str, args)], env={**os.environ, "PATH": path},
-                          text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE)
-
-
 def test_missing_tools_are_named_with_what_installs_them(tmp_path):
-    ended = peers(BUILD, path=str(tmp_path))
+    ended = lab("peers", BUILD, env={"PATH": str(tmp_path)})
     assert ended.returncode == 1
     # /usr/sbin, where two of them may be, is looked through whatever the path is.
     assert re.fullmatch(r"missing: (haproxy, )?(nginx, )?wrk; on Debian: apt-get install haproxy nginx wrk\n",
@@ -148,13 +142,28 @@ def test_missing_tools_are_named_with_what_installs_them(tmp_path):
 
 
 def test_a_build_without_its_programs_is_named(tmp_path):
-    ended = peers(tmp_path)
+    ended = lab("peers", tmp_path)
     assert ended.returncode == 1
     assert ended.stdout.startswith(f"{tmp_path / 'proxy' / 'batchproxy'} is not there; build it: ")
 
 
-@pytest.mark.parametrize("wrong", [["--parts", "load,lunch"], ["--rounds", "0"], ["--core", "4096"], []])
+@pytest.mark.parametrize("wrong", [["--parts", "load,lunch"], ["--rounds", "0"], ["--core", "4096"]])
 def test_wrong_usage_is_refused(wrong):
-    ended = peers(*wrong, *([BUILD] if wrong else []))
+    ended = lab("peers", BUILD, *wrong)
     assert ended.returncode == 2
     assert "peers: error: " in ended.stdout
+
+
+def test_the_report_has_medians_with_least_and_most_and_ratios_within_a_round(capsys):
+    costs = {1: {"copy": 5, "haproxy": 10}, 2: {"copy": 6, "haproxy": 20}, 3: {"copy": 7, "haproxy": 15}}
+    samples = [{"part": "stream", "round": number, "target": target, "cpu_us": costs[number].get(target, 15),
+                "per_call": 1, "per_second": 1000 * number, "others": 0.01 * number, "failed": 0, "body": "stream",
+                "connections": 64} for number in costs for target in HOPS]
+    samples[-1]["failed"] = 7
+    options = types.SimpleNamespace(parts=["stream"], rounds=3, seconds=2)
+    Report(types.SimpleNamespace(options=options, counts=Counts(20_400), samples=samples), {"cores": 2}).show()
+    said = capsys.readouterr().out
+    assert said.startswith("cores: 2\n\n3 rounds of 2 s each; medians (least-most), ratios within a round.\n\n64 str")
+    assert "| nginx | 15.0 | 1.00 (0.75-1.50) | 2.50 (2.14-3.00) | 1.00 | 2,000 (1,000-3,000) |\n" in said
+    assert "\nOther programs had 2 % of the core (most 3 %).\n" in said
+    assert "**7 requests failed**: round 3, stream, batchproxy-merged, stream, 64 connections\n" in said

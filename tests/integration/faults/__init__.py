@@ -19,7 +19,7 @@ nothing queued and nothing in flight.
    13  client leaves while in flight           here
    14  disconnect storm                        here
    15  large bodies                            here
-   16  idle connections, cap on connections    test_limits.py, test_row_16_*; memory in bench/idle_connections
+   16  idle connections, cap on connections    test_limits.py, test_row_16_*; memory: lab idle-connections
    17  long queue                              here; order and fairness in tests/batcher
    18  out of descriptors                      test_limits.py, test_row_18_*
    19  log disk full                           here

@@ -1,5 +1,5 @@
--- bench/post.lua - has wrk post one body, whose path and file are its arguments:
---   wrk -s bench/post.lua http://127.0.0.1:8000 -- /v1/completions body.json
+-- bench/lab/peers/post.lua - has wrk post one body, whose path and file are its arguments:
+--   wrk -s bench/lab/peers/post.lua http://127.0.0.1:8000 -- /v1/completions body.json
 function init(args)
   local file = assert(io.open(args[2], "rb"))
   wrk.method = "POST"

@@ -1,0 +1,48 @@
+"""What is compared: hops, requests, and how many there are of each."""
+import json
+
+PARTS = {"load": "CPU per request", "latency": "added latency", "idle": "memory", "stream": "CPU per stream",
+         "merge": "requests that share calls", "scale": "how the cost grows with connections, bodies and backends"}
+TITLES = {"direct": "direct", "copy": "floor: bytes copied", "haproxy": "HAProxy", "nginx": "nginx",
+          "batchproxy-plain": "batchproxy, `enable_batching: false`", "batchproxy-default": "batchproxy",
+          "batchproxy-merged": "batchproxy, `merge: always`"}
+HOPS = [name for name in TITLES if name != "direct"]
+PLAIN_HOPS = ["copy", "haproxy", "nginx", "batchproxy-plain"]
+OURS = ["batchproxy-plain", "batchproxy-default"]
+GROWN_BY_CONNECTIONS = ["copy", "haproxy", *OURS]
+BACKENDS = [1, 4, 64]
+
+WORDS = " ".join(f"word{i * i % 9973}" for i in range(120000))
+
+
+class Body:
+    """A request's path and body, `size` bytes long."""
+
+    def __init__(self, name, size, chat=True, **more):
+        self.name, self.size = name, size
+        self.path = "/v1/chat/completions" if chat else "/v1/completions"
+
+        def make(text):
+            content = {"messages": [{"role": "user", "content": text}]} if chat else {"prompt": text}
+            return json.dumps({"model": "stub", **content, "temperature": 0, **more}).encode()
+
+        self.data = make(WORDS[:size - len(make(""))])
+        assert len(self.data) == size
+
+
+SHORT = Body("short", 281, max_tokens=16)
+RAG = Body("rag", 5120, max_tokens=16)
+COMPLETION = Body("completion", 5120, chat=False, max_tokens=1)
+STREAM = Body("stream", 281, max_tokens=16, stream=True)
+HUGE = Body("huge", 1_000_000, max_tokens=16)
+SIZES = [SHORT, Body("6 kB", 6000, max_tokens=16), Body("100 kB", 100_000, max_tokens=16), HUGE]
+
+
+class Counts:
+    """Of connections; a client costs a hop a descriptor, and another for its connection to the engine."""
+
+    def __init__(self, descriptors):
+        many = min(10_000, descriptors // 2 - 200)
+        self.idle = [1, 1000, many]
+        self.load = [1, 64, 1000, many]
+        self.most = many

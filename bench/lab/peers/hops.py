@@ -1,0 +1,129 @@
+"""How each hop is started before a stub of an engine, with one thread or process."""
+import contextlib
+import json
+import socket
+
+from tests.support.program import Program
+from tests.support.proxy import Proxy
+from tests.support.waiting import wait_until
+
+from ..engines import copy_hop
+
+PATIENCE = 30  # seconds, for a program to start
+
+HAPROXY = """
+global
+    nbthread 1
+    maxconn {connections}
+    # Without this it does not start where maxconn may need more descriptors than there are; it shares connections to
+    # the server, so it needs fewer.
+    no strict-limits
+defaults
+    mode http
+    option http-keep-alive
+    http-reuse always
+    timeout connect 5s
+    timeout client 1h
+    timeout server 1h
+    timeout http-keep-alive 1h
+frontend clients
+    bind 127.0.0.1:{port}
+    default_backend engine
+backend engine
+    server stub 127.0.0.1:{stub}
+"""
+
+# One process, as HAProxy is one; nothing is written to files, also of large bodies; streams come as they are made.
+NGINX = """
+daemon off;
+master_process off;
+worker_processes 1;
+pid {work}/nginx.pid;
+error_log {work}/nginx.log crit;
+events {{ worker_connections {sockets}; }}
+http {{
+    access_log off;
+    client_body_temp_path {work}/client;
+    proxy_temp_path {work}/proxy;
+    fastcgi_temp_path {work}/fastcgi;
+    uwsgi_temp_path {work}/uwsgi;
+    scgi_temp_path {work}/scgi;
+    upstream engine {{
+        server 127.0.0.1:{stub};
+        keepalive {connections};
+        keepalive_requests 1000000000;
+        keepalive_timeout 1h;
+    }}
+    server {{
+        listen 127.0.0.1:{port} backlog=4096;
+        keepalive_requests 1000000000;
+        keepalive_timeout 1h;
+        client_max_body_size 0;
+        location / {{
+            proxy_pass http://engine;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_request_buffering off;
+            proxy_buffering off;
+        }}
+    }}
+}}
+"""
+
+# What stands in batchproxy's file beside one I/O thread; the others have one too.
+BATCHPROXY = {"plain": {"enable_batching": False, "batchproxy": {}},
+              "default": {"batchproxy": {}},
+              "merged": {"batchproxy": {"merge": "always"}}}
+
+
+def free_port():
+    """One that the kernel gives; somebody else may take it before it is used, and then a program says so."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def listens(port):
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
+def configured(lab, name, template, program, *flags):
+    """A foreign proxy, which takes its port from a file."""
+    port, config = free_port(), lab.work / f"{name}.conf"
+    config.write_text(template.format(port=port, stub=lab.stub.port, work=lab.work, connections=lab.connections + 200,
+                                      sockets=2 * lab.connections + 1000))
+    hop = lab.keep(name, Program([program, *flags, config], lab.work, prepare=lab.pin))
+    hop.port = port
+    wait_until(lambda: not hop.is_running() or listens(port), f"{name} at port {port}", PATIENCE)
+    if not hop.is_running():
+        raise SystemExit(f"{name} has ended:\n{hop.output()}")
+    return hop
+
+
+def batchproxy(lab, name):
+    settings = {**BATCHPROXY[name.removeprefix("batchproxy-")]}
+    backends = [{"url": f"http://127.0.0.1:{port}"} for port in lab.stub.ports]
+    settings["batchproxy"] = {**settings["batchproxy"], "io_threads": 1, "backends": backends}
+    config = lab.work / "batchproxy.yaml"
+    config.write_text(json.dumps(settings))  # which is YAML too
+    hop = lab.keep(name, Proxy(["--config", config], lab.work, program=lab.build.proxy, prepare=lab.pin))
+    wait_until(lambda: all(backend["state"] == "ready" for backend in hop.status()["backends"]), "ready backends",
+               PATIENCE)
+    return hop
+
+
+def start(lab, name):
+    """The hop of that name (cases.TITLES) before lab.stub, on lab's core."""
+    match name:
+        case "direct":
+            return lab.stub
+        case "copy":
+            return lab.keep(name, copy_hop(lab.build, lab.work, lab.stub.port, prepare=lab.pin))
+        case "haproxy":
+            return configured(lab, name, HAPROXY, "haproxy", "-db", "-f")
+        case "nginx":
+            return configured(lab, name, NGINX, "nginx", "-p", lab.work, "-c")
+        case _:
+            return batchproxy(lab, name)

@@ -1,0 +1,88 @@
+"""The lab starts what its subcommands say, and prints their tables; the figures themselves are nobody's promise."""
+import pathlib
+import re
+
+import pytest
+
+from bench.lab.overload import goodput, neighbours
+from tests.bench import lab
+from tests.support.builds import BUILD, PROXY, ROOT
+
+NAMES = ["affinity", "idle-connections", "instructions", "lists", "merging", "overload", "peers", "policies",
+         "queued-prompts"]
+
+
+def table(text):
+    """The cells of each row."""
+    return [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")]
+
+
+def test_help_has_a_line_for_each_subcommand():
+    said = lab("--help").stdout
+    assert re.findall(r"^  ([a-z-]+) +\w.*\.$", said, re.MULTILINE) == NAMES
+    files = [*(ROOT / "bench" / "lab").glob("*.py"), *(ROOT / "bench" / "lab").glob("*/__init__.py")]
+    runnable = [path for path in files if "\ndef run(options):" in path.read_text()]
+    names = [path.parent.name if path.stem == "__init__" else path.stem for path in runnable]
+    assert sorted(name.replace("_", "-") for name in names) == NAMES  # none is forgotten in the list
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_subcommand_has_its_own_help(name):
+    ended = lab(name, "--help")
+    assert ended.returncode == 0
+    assert ended.stdout.startswith(f"usage: python3 -m bench.lab {name} ") and "[build]" in ended.stdout
+
+
+@pytest.mark.parametrize("words, said", [
+    ([], "required: SUBCOMMAND"),
+    (["lunch"], "invalid choice: 'lunch'"),
+    (["overload", "--parts", "lunch"], "there is no lunch; there are goodput, neighbours"),
+    (["overload", "--loads", "much"], "--loads"),
+    (["merging", "build", "0"], "must be more than 0"),
+    (["affinity", "build", "questions", "some"], "invalid int value: 'some'"),
+])
+def test_wrong_usage_is_refused(words, said):
+    ended = lab(*words)
+    assert ended.returncode == 2
+    assert said in ended.stdout
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_build_without_its_programs_is_named(name, tmp_path):
+    ended = lab(name, tmp_path)
+    assert ended.returncode == 1
+    assert f"is not there; build it: cmake --build {tmp_path}" in ended.stdout, ended.stdout
+
+
+def test_affinity_has_a_row_with_it_and_one_without():
+    ended = lab("affinity", BUILD, ROOT / "configs" / "questions.jsonl", 64, 0.01, "--rounds", 1)
+    header, _, on, off = table(ended.stdout)
+    assert header[:3] == [" round ", " affinity ", " questions/s "]
+    assert (on[1], off[1], off[6]) == (" on ", " off ", "  ")
+    assert float(on[6]) == pytest.approx(float(on[2]) / float(off[2]), abs=0.01)
+    assert ended.returncode == 0
+
+
+def test_lists_compares_the_answers():
+    ended = lab("lists", BUILD, "--rounds", 1)
+    assert [row[4] for row in table(ended.stdout)[2:]] == [" identical "], ended.stdout
+    assert ended.returncode == 0
+
+
+def test_idle_connections_weighs_them_alone_and_beside_load():
+    ended = lab("idle-connections", BUILD, 50, "--seconds", 1)
+    assert re.findall(r"^(?:50 idle connections|8 workers) (\w+)", ended.stdout, re.MULTILINE) == [
+        "alone", "without", "beside", "beside"], ended.stdout
+    assert ended.returncode == 0
+
+
+def test_overload_counts_the_good_answers_of_a_window(monkeypatch):
+    """An engine that is asked for half of what it can give answers all, in either loop."""
+    monkeypatch.setattr(goodput, "SETTLING", 0.5)
+    for loop in ("closed", "open"):
+        assert 0.5 < goodput.share(PROXY, True, loop, "clients leave after 120 s", 0.5, 1) < 1.3
+
+
+def test_a_bad_worker_is_beside_the_good_ones(monkeypatch):
+    monkeypatch.setattr(neighbours, "SETTLING", 0.5)
+    assert neighbours.good_workers(PROXY, True, 2, "404", 1) > 16
