@@ -3,7 +3,7 @@ import argparse
 import signal
 import sys
 
-from . import (affinity, idle_connections, instructions, lists, merging, overload, peers, policies, queued_prompts)
+from . import affinity, idle_connections, instructions, lists, merging, overload, peers, policies, queued_prompts
 from .build import Build
 
 COMMANDS = [affinity, idle_connections, instructions, lists, merging, overload, peers, policies, queued_prompts]
@@ -37,4 +37,5 @@ def main():
         sys.exit(str(error))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -23,6 +23,7 @@ def ask(options, affinity):
 
 
 def run(options):
+    options.build.need(options.build.proxy, options.build.load)
     header("round", "affinity", "questions/s", "p50 ms", "p99 ms", "prefix hits", "on / off")
     for number in range(1, options.rounds + 1):
         on, off = ask(options, True), ask(options, False)

@@ -18,7 +18,6 @@ PATIENCE = 600  # seconds, for real time to pass
 def pairs(build, enable_batching=None, vllm_args=(), launcher=(), **keys):
     """A proxy with four simulated A100 pairs of its own, and so with empty caches. `keys` of `batchproxy:`, `launcher`
     its section, `vllm_args` the engines' (`sim-*` flags too). It has `engine`, the URL of one of them."""
-    build.need(build.proxy)
     settings = {"boot_local": True, "hf_model_id": MODEL,
                 "vllm_args": {"tensor_parallel_size": 2, "max_model_len": 4096, "max_num_batched_tokens": 2048,
                               "max_num_seqs": 256, **dict(vllm_args)}}
@@ -42,7 +41,6 @@ def pairs(build, enable_batching=None, vllm_args=(), launcher=(), **keys):
 @contextlib.contextmanager
 def one_engine(build, **keys):
     """A proxy before a simulated engine, `engine`, in real time; `keys` of `batchproxy:`."""
-    build.need(build.proxy)
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         with running_sim(folder, "--sim-time-scale", "1", program=build.proxy) as engine:

@@ -31,6 +31,7 @@ def connect_and_weigh(proxy, count, beside):
 
 
 def run(options):
+    options.build.need(options.build.proxy)
     count = options.connections
     raise_descriptors(count + 200)
     settings = {"max_connections": count + 150, "idle_timeout": 3600}

@@ -31,6 +31,7 @@ def ask(url, salt):
 
 
 def run(options):
+    options.build.need(options.build.proxy)
     with pairs(options.build) as proxy:
         header("round", "one engine, s", "four through batchproxy, s", "ratio", "answers")
         for number in range(1, options.rounds + 1):

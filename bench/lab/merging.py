@@ -50,6 +50,7 @@ def ask(build, merge, questions, workers, requests, tokens, engines):
 
 
 def run(options):
+    options.build.need(options.build.proxy, options.build.load)
     header("cell", "off, q/s", "auto, q/s", "auto / off", "off, p50 ms", "auto, p50 ms", "prompts per call")
     with tempfile.TemporaryDirectory() as name:
         short = write_short_questions(pathlib.Path(name) / "short.jsonl")

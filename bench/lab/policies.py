@@ -41,6 +41,7 @@ def ask_alone(urls):
 
 
 def run(options):
+    options.build.need(options.build.proxy, options.build.load)
     header("policy", "workers", "answered", "questions/s", "p50 ms", "p99 ms")
     for label, workers, requests, settings in ROWS:
         with pairs(options.build, **settings) as proxy:

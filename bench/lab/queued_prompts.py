@@ -95,6 +95,7 @@ def refuse(build, requests):
 
 
 def run(options):
+    options.build.need(options.build.proxy)
     raise_descriptors(options.requests + 200)
     header("request", "prompt", "prompts waiting", "MiB before", "MiB with them", "MiB of bodies", "bytes beyond, each")
     for size in (300, 6000):

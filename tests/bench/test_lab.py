@@ -1,15 +1,19 @@
 """The lab starts what its subcommands say, and prints their tables; the figures themselves are nobody's promise."""
-import pathlib
 import re
+import shutil
 
 import pytest
 
+from bench.lab import instructions, merging, policies, queued_prompts
+from bench.lab.build import Build
+from bench.lab.engines import pairs
 from bench.lab.overload import goodput, neighbours
 from tests.bench import lab
-from tests.support.builds import BUILD, PROXY, ROOT
+from tests.support.builds import BUILD, PROXY, ROOT, is_sanitized
 
 NAMES = ["affinity", "idle-connections", "instructions", "lists", "merging", "overload", "peers", "policies",
          "queued-prompts"]
+FAST = {"sim_time_scale": 0.01}
 
 
 def table(text):
@@ -51,7 +55,8 @@ def test_wrong_usage_is_refused(words, said):
 def test_a_build_without_its_programs_is_named(name, tmp_path):
     ended = lab(name, tmp_path)
     assert ended.returncode == 1
-    assert f"is not there; build it: cmake --build {tmp_path}" in ended.stdout, ended.stdout
+    assert ended.stdout.startswith(str(tmp_path))
+    assert f" is not there; build it: cmake --build {tmp_path}" in ended.stdout
 
 
 def test_affinity_has_a_row_with_it_and_one_without():
@@ -86,3 +91,29 @@ def test_overload_counts_the_good_answers_of_a_window(monkeypatch):
 def test_a_bad_worker_is_beside_the_good_ones(monkeypatch):
     monkeypatch.setattr(neighbours, "SETTLING", 0.5)
     assert neighbours.good_workers(PROXY, True, 2, "404", 1) > 16
+
+
+def test_merging_asks_short_questions_and_has_the_proxys_status(tmp_path):
+    short = merging.write_short_questions(tmp_path / "short.jsonl")
+    result, status = merging.ask(Build(), "off", short, 8, 64, 1, {"launcher": FAST})
+    assert result["answered"] == status["requests"]["received"] == 64
+    assert status["merged_calls"] == 0
+
+
+def test_policies_asks_a_lone_request_both_ways():
+    with pairs(Build(), launcher=FAST) as proxy:
+        alone = policies.ask_alone({"proxy": proxy.url, "direct": proxy.engine})
+    assert alone["proxy"] > 0 and alone["direct"] > 0
+
+
+def test_queued_prompts_weighs_what_waits(capsys):
+    queued_prompts.weigh(Build(), "one prompt", 300, 20, queued_prompts.body_of_one, 1)
+    [[shape, size, prompts, before, beside, *_]] = table(capsys.readouterr().out)
+    assert (shape, size, prompts) == (" one prompt ", " 300 B ", " 20 ")
+    assert 0 < int(before) <= int(beside)
+
+
+@pytest.mark.skipif(not shutil.which("valgrind") or is_sanitized(), reason="needs valgrind and a plain build")
+def test_instructions_grow_with_the_requests(tmp_path):
+    few, many = (instructions.count_hop(Build(), tmp_path, "", times) for times in (5, 55))
+    assert many - few > 50 * 1000

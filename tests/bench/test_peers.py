@@ -141,12 +141,6 @@ def test_missing_tools_are_named_with_what_installs_them(tmp_path):
                         ended.stdout)
 
 
-def test_a_build_without_its_programs_is_named(tmp_path):
-    ended = lab("peers", tmp_path)
-    assert ended.returncode == 1
-    assert ended.stdout.startswith(f"{tmp_path / 'proxy' / 'batchproxy'} is not there; build it: ")
-
-
 @pytest.mark.parametrize("wrong", [["--parts", "load,lunch"], ["--rounds", "0"], ["--core", "4096"]])
 def test_wrong_usage_is_refused(wrong):
     ended = lab("peers", BUILD, *wrong)
