@@ -31,7 +31,7 @@ Result<AdapterOrder> read_adapter_order(std::string_view path, std::string json)
 
 // The outcome of the order at one engine.
 struct AdapterOutcome {
-  enum class Kind { kDone, kFailed, kNotUp };  // not up: it has not been asked
+  enum class Kind { kDone, kFailed, kNotUp, kCount };  // not up: it has not been asked
 
   std::string backend;
   Kind kind = Kind::kFailed;
