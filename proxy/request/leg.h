@@ -1,8 +1,8 @@
 // proxy/request/leg.h - Leg: carries out what a LegCore decides: waits for the lane, calls a
 // backend, alone or in a merged call, and asks the monitor.
 //
-// Its fields are the core and one handle for each thing that the core may have under way: a call, a
-// merged answer, a look, a leg beside.
+// The fields of Leg are the core and one handle for each thing that the core may have under way: a
+// call, a merged answer, a look, a leg beside.
 //
 // Threading: confined to one I/O thread, except what the thread of a merged call uses
 // (merged_call.h), as said there.

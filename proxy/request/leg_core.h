@@ -9,8 +9,8 @@
 //               └───────── kSubmit, kRetry ◀── [kJoin ─on_joined ◀─] ◀─────────────────┤
 //                                                              kPoison ─▶ kEnd ◀───────┘
 //
-// It has many fields since it is the whole state of a leg: where it is, what its last call came to,
-// and what it and the leg beside it owe each other. Any event may meet any of these.
+// LegCore has many fields since it is the whole state of a leg: where it is, what its last call
+// came to, and what it and the leg beside it owe each other. Any event may meet any of these.
 //
 // Sans-io: Leg (proxy/request/leg.h) drives it with sockets and coroutines, tests/fault_sim in
 // virtual time.
