@@ -226,7 +226,7 @@ void App::wait_for_signal() {
     if (number == SIGHUP) {
       reloader_.reload();
     } else if (number == SIGUSR1 || number == SIGUSR2) {
-      spdlog::info("{} changes nothing here; SIGTERM drains and stops, SIGHUP reloads",
+      spdlog::info("{} is ignored; SIGTERM drains and stops, SIGHUP reloads",
                    number == SIGUSR1 ? "SIGUSR1" : "SIGUSR2");
     } else {
       shut_down(0);

@@ -203,7 +203,7 @@ struct ProxyOptions {
   Key<bool> affinity{"affinity", true, anything(), Applies::kOnReload,
                      "Send prompts that begin alike to the engine that holds their beginning."};
   Key<std::string> merge{"merge", "auto", one_of({"auto", "always", "off"}), Applies::kOnReload,
-                         "Pack like requests into one call: auto does it while it pays."};
+                         "Merge like requests into one call: auto does it while it pays."};
   Key<std::vector<std::string>> pass_headers{
       "pass_headers",
       {},

@@ -244,7 +244,7 @@ LoadedApiKeys load_api_keys(const Options& options, const ApiKeys* previous) {
   if (keys->empty() && loaded.ok()) {
     // Keys were meant: an empty file must not open the door.
     Findings none;
-    none.error({path.empty() ? std::string(kVariable) : path}, "there is no API key in it");
+    none.error({path.empty() ? std::string(kVariable) : path}, "it holds no API key");
     loaded.diagnostics = std::move(none).take();
   }
   if (!loaded.ok()) return loaded;
