@@ -35,7 +35,7 @@ struct ServedModel {
   friend bool operator==(const ServedModel&, const ServedModel&) = default;
 };
 
-// What a backend has said about the models that it serves.
+// The answer of a backend to the question which models it serves.
 struct ModelList {
   enum class Kind : std::uint8_t {
     kUntold,    // nothing yet: it may turn out to serve anything
@@ -61,7 +61,7 @@ struct BackendRecord {
   // Counts the backends that have had this id, so that two of them are told apart.
   std::uint32_t generation = 0;
 
-  // What it can do: what is configured, and what it has told since.
+  // Abilities of the backend, as configured and as it has told since.
   BackendTraits traits{};
   std::vector<std::string> models{};  // names that it is known to serve before it says so
   ModelList served{};                 // and what it says

@@ -1,9 +1,6 @@
 // backends/life_cycle.cc - the table, and the words for its states.
 #include "backends/life_cycle.h"
 
-// A switch that lacks an enumerator is an error here, whatever the build's flags are.
-#pragma GCC diagnostic error "-Wswitch"
-
 namespace batchproxy {
 
 namespace {
@@ -45,101 +42,52 @@ constexpr Row kHasFailed  = {kFailed,  kFailed,  kFailed,  kFailed,  kFailed,  k
 constexpr Row kRemoved    = {kGone,    kGone,    kGone,    kGone,    kGone,    kGone,    kGone,    kGone,    kGone,    kGone};
 // clang-format on
 
-constexpr const Row& row_of(BackendState state) {
-  switch (state) {
-    case BackendState::kConfigured:
-      return kConfigured;
-    case BackendState::kStarting:
-      return kStarting;
-    case BackendState::kReady:
-      return kIsReady;
-    case BackendState::kUnready:
-      return kUnready;
-    case BackendState::kDraining:
-      return kDraining;
-    case BackendState::kRestarting:
-      return kRestarting;
-    case BackendState::kFailed:
-      return kHasFailed;
-    case BackendState::kRemoved:
-      return kRemoved;
-  }
-  return kRemoved;
-}
+struct StateRow {
+  BackendState id{};
+  std::string_view word{};
+  const Row* row = nullptr;
+};
+constexpr EnumTable<StateRow> kStates({
+    {BackendState::kConfigured, "starting", &kConfigured},
+    {BackendState::kStarting, "starting", &kStarting},
+    {BackendState::kReady, "ready", &kIsReady},
+    {BackendState::kUnready, "unready", &kUnready},
+    {BackendState::kDraining, "draining", &kDraining},
+    {BackendState::kRestarting, "restarting", &kRestarting},
+    {BackendState::kFailed, "unready", &kHasFailed},
+    {BackendState::kRemoved, "removed", &kRemoved},
+});
+
+struct EventRow {
+  BackendEvent id{};
+  std::string_view word{};
+  To Row::* column = nullptr;
+};
+constexpr EnumTable<EventRow> kEvents({
+    {BackendEvent::kLaunched, "launched", &Row::launched},
+    {BackendEvent::kCameUp, "came up", &Row::came_up},
+    {BackendEvent::kProbePassed, "probe passed", &Row::probe_passed},
+    {BackendEvent::kProbeFailed, "probe failed", &Row::probe_failed},
+    {BackendEvent::kCallFailed, "call failed", &Row::call_failed},
+    {BackendEvent::kExited, "exited", &Row::exited},
+    {BackendEvent::kGivenUp, "given up", &Row::given_up},
+    {BackendEvent::kRestartPlanned, "restart planned", &Row::restart_planned},
+    {BackendEvent::kRemovalAsked, "removal asked", &Row::removal_asked},
+    {BackendEvent::kDrained, "drained", &Row::drained},
+});
 
 }  // namespace
 
 BackendState next(BackendState state, BackendEvent event) {
-  const Row& row = row_of(state);
-  switch (event) {
-    case BackendEvent::kLaunched:
-      return row.launched.state;
-    case BackendEvent::kCameUp:
-      return row.came_up.state;
-    case BackendEvent::kProbePassed:
-      return row.probe_passed.state;
-    case BackendEvent::kProbeFailed:
-      return row.probe_failed.state;
-    case BackendEvent::kCallFailed:
-      return row.call_failed.state;
-    case BackendEvent::kExited:
-      return row.exited.state;
-    case BackendEvent::kGivenUp:
-      return row.given_up.state;
-    case BackendEvent::kRestartPlanned:
-      return row.restart_planned.state;
-    case BackendEvent::kRemovalAsked:
-      return row.removal_asked.state;
-    case BackendEvent::kDrained:
-      return row.drained.state;
-  }
-  return state;
+  return (kStates[state].row->*kEvents[event].column).state;
 }
 
 std::string_view to_string(BackendState state) {
-  switch (state) {
-    case BackendState::kConfigured:
-    case BackendState::kStarting:
-      return "starting";
-    case BackendState::kReady:
-      return "ready";
-    case BackendState::kUnready:
-    case BackendState::kFailed:
-      return "unready";
-    case BackendState::kDraining:
-      return "draining";
-    case BackendState::kRestarting:
-      return "restarting";
-    case BackendState::kRemoved:
-      return "removed";
-  }
-  return "unknown";
+  return kStates[state].word;
 }
 
 std::string_view to_string(BackendEvent event) {
-  switch (event) {
-    case BackendEvent::kLaunched:
-      return "launched";
-    case BackendEvent::kCameUp:
-      return "came up";
-    case BackendEvent::kProbePassed:
-      return "probe passed";
-    case BackendEvent::kProbeFailed:
-      return "probe failed";
-    case BackendEvent::kCallFailed:
-      return "call failed";
-    case BackendEvent::kExited:
-      return "exited";
-    case BackendEvent::kGivenUp:
-      return "given up";
-    case BackendEvent::kRestartPlanned:
-      return "restart planned";
-    case BackendEvent::kRemovalAsked:
-      return "removal asked";
-    case BackendEvent::kDrained:
-      return "drained";
-  }
-  return "unknown";
+  return kEvents[event].word;
 }
 
 }  // namespace batchproxy

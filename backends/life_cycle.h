@@ -23,9 +23,10 @@
 // Threading: pure functions over values, any thread.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <string_view>
+
+#include "batcher/base/enum_table.h"
 
 namespace batchproxy {
 
@@ -38,11 +39,10 @@ enum class BackendState : std::uint8_t {
   kRestarting,  // an engine of ours that has ended and is to be started again
   kFailed,      // an engine of ours that has ended, and nobody starts it again
   kRemoved,     // nothing of it is left: its id is free
+
+  kCount  // of them; no state
 };
-inline constexpr std::array kAllBackendStates = {
-    BackendState::kConfigured, BackendState::kStarting, BackendState::kReady,
-    BackendState::kUnready,    BackendState::kDraining, BackendState::kRestarting,
-    BackendState::kFailed,     BackendState::kRemoved};
+inline constexpr auto& kAllBackendStates = kAll<BackendState>;
 
 enum class BackendEvent : std::uint8_t {
   kLaunched,        // the launcher has it in hand
@@ -55,12 +55,10 @@ enum class BackendEvent : std::uint8_t {
   kRestartPlanned,  // it is to be started again (nobody says so yet)
   kRemovalAsked,    // the configuration does not name it any more
   kDrained,         // no call to it is left
+
+  kCount  // of them; no event
 };
-inline constexpr std::array kAllBackendEvents = {
-    BackendEvent::kLaunched,    BackendEvent::kCameUp,         BackendEvent::kProbePassed,
-    BackendEvent::kProbeFailed, BackendEvent::kCallFailed,     BackendEvent::kExited,
-    BackendEvent::kGivenUp,     BackendEvent::kRestartPlanned, BackendEvent::kRemovalAsked,
-    BackendEvent::kDrained};
+inline constexpr auto& kAllBackendEvents = kAll<BackendEvent>;
 
 // The state after `event`. One that says nothing to a state leaves it as it is.
 BackendState next(BackendState state, BackendEvent event);
@@ -71,11 +69,12 @@ std::string_view to_string(BackendState state);
 // For the messages of tests.
 std::string_view to_string(BackendEvent event);
 
-// It has been up and its process has not ended: what a probe or a call says about it counts.
+// A backend that has been up and whose process has not ended: what a probe or a call says of it
+// counts.
 constexpr bool is_up(BackendState state) {
   return state == BackendState::kReady || state == BackendState::kUnready;
 }
-// It is one of the backends that the configuration asks for.
+// One of the backends that the configuration asks for.
 constexpr bool is_present(BackendState state) {
   return state != BackendState::kDraining && state != BackendState::kRemoved;
 }

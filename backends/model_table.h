@@ -18,7 +18,7 @@ namespace batchproxy {
 
 class ModelTable {
  public:
-  // Of no backend.
+  // The table of no backend.
   ModelTable() = default;
   // Of those of `backends` that are present. An engine of ours serves the names that are configured
   // for it beside its own list, and before it has one; any other server's list takes their place.
@@ -36,7 +36,7 @@ class ModelTable {
   // False while some backend has not yet said what it serves: an unknown name may become known.
   bool complete() const { return complete_; }
 
-  // What `among` serve: "a, b", for messages.
+  // The models that the backends `among` serve: "a, b", for messages.
   std::string names(const BackendSet& among) const;
   std::string names() const { return names(all_); }
   // Whether there is a model to show: of a backend's list, or of one that has no list.

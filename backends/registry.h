@@ -6,7 +6,7 @@
 // cache's memory and what is in flight. The id of one that has gone is given to another only when
 // nothing of it is left, and then with another generation.
 //
-// It does nothing by itself: no I/O, no clock.
+// The registry does nothing by itself: it has no I/O and no clock.
 //
 // Threading: confined to the control thread, its only writer. A Roster that it has published is
 // immutable, and may be kept by any thread.
@@ -29,7 +29,7 @@ class BackendRegistry {
   // Their ids are their places in `first`.
   explicit BackendRegistry(std::vector<BackendRecord> first);
 
-  // As it is now, for whoever asks. Never null.
+  // The backends as they are now. Never null.
   const RosterPtr& roster() const { return roster_; }
   const BackendRecord& operator[](BackendId id) const { return (*roster_)[id]; }
 
@@ -37,7 +37,7 @@ class BackendRegistry {
   // BackendRecord::why) is no change that anybody need be told of.
   void watch(Tell tell) { tell_ = std::move(tell); }
 
-  // What an event has made of a backend.
+  // The change that an event has made to a backend.
   struct Step {
     BackendState from, to;
     bool moved() const { return from != to; }
@@ -47,12 +47,12 @@ class BackendRegistry {
 
   // Why it is not ready is said in other words.
   void set_why(BackendId backend, std::string why);
-  // It is talked to otherwise. The endpoint says which one.
+  // The backend that `endpoint` names is reached in another way from now on.
   void set_endpoint(EndpointPtr endpoint);
   void set_traits(BackendId backend, const BackendTraits& traits);
-  // What it says it serves.
+  // The models that the backend lists.
   void set_served(BackendId backend, ModelList served);
-  // It serves `model` no more, whatever it has said: until it says it again.
+  // The backend no longer serves `model`, until it lists that again.
   void forget_model(BackendId backend, std::string_view model);
   void set_keyed(BackendId backend, bool keyed);
   void set_simulated(BackendId backend, bool simulated);
@@ -60,7 +60,7 @@ class BackendRegistry {
   struct Changes {
     std::vector<BackendId> added;
     std::vector<BackendId> removed;
-    // These stay, with another API key or health path.
+    // Backends that stay, with another API key or health path.
     std::vector<BackendId> retold;
   };
   // From now on there are the backends of `wanted`, whose ids mean nothing, and no others. A server

@@ -24,11 +24,11 @@ class Roster {
   const BackendRecord* find(BackendId id) const {
     return id < backends_.size() ? backends_[id].get() : nullptr;
   }
-  // Those that the configuration asks for.
+  // The backends that the configuration asks for.
   const std::vector<BackendPtr>& present() const { return present_; }
-  // Those that take requests.
+  // The backends that take requests.
   const BackendSet& ready() const { return ready_; }
-  // Who serves what. Never null.
+  // Which backends serve which model. Never null.
   const ModelTablePtr& models() const { return models_; }
 
  private:

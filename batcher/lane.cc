@@ -21,7 +21,7 @@ LaneHandle::LaneHandle(Lane& lane, std::uint32_t index, boost::asio::io_context&
     : lane_(lane), index_(index), io_(io), same_thread_(&io == &lane.io_) {}
 
 void LaneHandle::submit(Ticket& ticket) {
-  ticket.port = index_;
+  ticket.handle = index_;
   send(LaneMessage::submit(ticket));
 }
 
@@ -81,11 +81,11 @@ void LaneHandle::receive() {
 Lane::Lane(boost::asio::io_context& io, const SchedulerOptions& options)
     : io_(io), core_(options), timer_(io), received_(kBulk) {}
 
-LaneHandle& Lane::add_port(boost::asio::io_context& io) {
-  const auto index = static_cast<std::uint32_t>(ports_.size());
-  ports_.push_back(std::make_unique<LaneHandle>(*this, index, io));
-  core_.add_port();
-  return *ports_.back();
+LaneHandle& Lane::add_handle(boost::asio::io_context& io) {
+  const auto index = static_cast<std::uint32_t>(handles_.size());
+  handles_.push_back(std::make_unique<LaneHandle>(*this, index, io));
+  core_.add_handle();
+  return *handles_.back();
 }
 
 // On the lane's thread.
@@ -147,16 +147,17 @@ void Lane::decide(TimePoint time) {
   if (core_.wants_pieces(time)) tell_pieces(time);
   core_.decide(time);
   arm_timer();
-  for (std::uint32_t port = 0; port < ports_.size(); ++port) {
-    std::vector<Ticket*>& tickets = core_.outbox(port);
-    if (!tickets.empty()) ports_[port]->deliver(tickets);
+  for (std::uint32_t handle = 0; handle < handles_.size(); ++handle) {
+    std::vector<Ticket*>& tickets = core_.outbox(handle);
+    if (!tickets.empty()) handles_[handle]->deliver(tickets);
   }
 }
 
 void Lane::tell_pieces(TimePoint time) {
   for (BackendId id = 0; id < core_.scheduler().backend_count(); ++id) {
     std::uint64_t pieces = 0;
-    for (const auto& port : ports_) pieces += port->pieces_[id].load(std::memory_order_relaxed);
+    for (const auto& handle : handles_)
+      pieces += handle->pieces_[id].load(std::memory_order_relaxed);
     core_.set_pieces(id, pieces, time);
   }
 }

@@ -1,11 +1,12 @@
 // batcher/lane.h - Lane: runs one LaneCore on one io_context; LaneHandle: an I/O thread's end of
 // it.
 //
-//   I/O thread: port.submit(ticket) ══ message ══▶ lane: LaneCore
+//   I/O thread: handle.submit(ticket) ══ message ══▶ lane: LaneCore
 //   I/O thread: ticket.sink->on_returned(ticket) ◀══ ticket, with its verdict ══
 //
 // Messages gather for one turn of the I/O thread's loop and cross in bulk; a sleeping side is woken
-// once. When the port's io_context is the lane's own, nothing crosses: the lane is called directly.
+// once. When the handle's io_context is the lane's own, nothing crosses: the lane is called
+// directly.
 //
 // This is the only file of batcher/ that knows Asio, and the only one with queues between threads.
 #pragma once
@@ -82,8 +83,8 @@ class Lane {
 
   Lane(boost::asio::io_context& io, const SchedulerOptions& options);
 
-  // Makes the end for one I/O thread. Start-up only: all ports exist before the threads run.
-  LaneHandle& add_port(boost::asio::io_context& io);
+  // Makes the end for one I/O thread. Start-up only: all handles exist before the threads run.
+  LaneHandle& add_handle(boost::asio::io_context& io);
 
   // Tells `done` about every batch when its last answer is in. Start-up only.
   void watch_batches(OnBatchDone done) { core_.events().on_batch_done = std::move(done); }
@@ -121,7 +122,7 @@ class Lane {
   LaneCore core_;
   boost::asio::steady_timer timer_;
   TimePoint armed_ = TimePoint::max();
-  std::vector<std::unique_ptr<LaneHandle>> ports_;
+  std::vector<std::unique_ptr<LaneHandle>> handles_;
   std::vector<LaneMessage> received_;
   Incoming incoming_;
   std::atomic<bool> awake_{false};

@@ -1,7 +1,7 @@
 // batcher/lane_core.h - LaneCore: what the lane does with its messages: looks up who may serve a
 // ticket, asks the Scheduler, keeps the accounts, and fills an outbox for each I/O thread.
 //
-//   handle(message) ... handle(message) ─▶ decide() ─▶ outbox(port), next_due()
+//   handle(message) ... handle(message) ─▶ decide() ─▶ outbox(handle), next_due()
 //
 // Sans-io: it is told the time and waits for nothing. Lane (batcher/lane.h) drives it between
 // threads, tests/fault_sim in virtual time.
@@ -36,7 +36,7 @@ struct LaneStats {
   std::array<std::atomic<std::uint64_t>, kAllFlushReasons.size()> batches{};
 };
 
-// What an I/O thread tells the lane.
+// A message of an I/O thread to the lane.
 struct LaneMessage {
   enum class Kind : std::uint8_t { kSubmit, kCancel, kComplete };
 
@@ -56,7 +56,7 @@ struct LaneMessage {
   Duration pause{};
 };
 
-// Whom the lane tells of what it sees, besides the tickets' owners. None has to be there.
+// Listeners to what the lane sees, besides the tickets' owners. None has to be set.
 struct LaneEvents {
   std::function<void(const BatchSummary&)> on_batch_done{};  // its last answer is in
   std::function<void(const Stall&)> on_stall{};    // a backend stands still, or moves again
@@ -67,11 +67,11 @@ class LaneCore {
  public:
   explicit LaneCore(const SchedulerOptions& options) : scheduler_(options) {}
 
-  // Ports are counted from 0. Start-up only, like events().
-  void add_port() { outboxes_.emplace_back(); }
+  // Handles are counted from 0. Start-up only, like events().
+  void add_handle() { outboxes_.emplace_back(); }
   LaneEvents& events() { return events_; }
 
-  // What becomes of these shows in the next decide().
+  // The effect of each of these shows in the next decide().
   void handle(const LaneMessage& message, TimePoint now);
   void add_backend(BackendId id, const BackendTraits& traits) {
     scheduler_.add_backend(id, traits);
@@ -94,9 +94,9 @@ class LaneCore {
   // tickets is in an outbox, too.
   const std::vector<Ticket*>& decide(TimePoint now);
 
-  // What goes back to a port: a ticket once for its submit and once for each cancel. Whoever
+  // What goes back to a handle: a ticket once for its submit and once for each cancel. Whoever
   // delivers it empties it.
-  std::vector<Ticket*>& outbox(std::uint32_t port) { return outboxes_[port]; }
+  std::vector<Ticket*>& outbox(std::uint32_t handle) { return outboxes_[handle]; }
 
   // When decide() is to be called next if nothing else happens; nothing means "not before".
   std::optional<TimePoint> next_due() const { return scheduler_.next_due(); }
@@ -111,7 +111,7 @@ class LaneCore {
   bool knows_server(Ticket& ticket);
   void cancel(Ticket& ticket, bool client_left, TimePoint now);
   void complete(const LaneMessage& message, TimePoint now);
-  void give_back(Ticket& ticket) { outboxes_[ticket.port].push_back(&ticket); }
+  void give_back(Ticket& ticket) { outboxes_[ticket.handle].push_back(&ticket); }
   void tell_stalls();
   void tell_recalls();
   void publish();
@@ -121,7 +121,7 @@ class LaneCore {
   BatchLedger ledger_;
   LaneEvents events_;
   std::vector<Ticket*> decided_;
-  std::vector<std::vector<Ticket*>> outboxes_;            // by port
+  std::vector<std::vector<Ticket*>> outboxes_;            // by handle
   std::array<std::uint64_t, BackendSet::kMax> pieces_{};  // as last told to the scheduler
   LaneStats stats_;
 };

@@ -4,8 +4,8 @@
 // Sans-io: no socket, timer, lock or clock. Time comes in as an argument, verdicts come out of
 // take(); Lane (lane.h) does the waiting.
 //
-// It is a face. The rules are in its parts, each a type of its own (docs/SCHEDULING.md says why
-// they are so, with figures):
+// The scheduler is a face. The rules are in its parts, each a type of its own (docs/SCHEDULING.md
+// says why they are so, with figures):
 //  Turns      turns/turns.h         who waits, and whose turn it is
 //  Prospects  turns/prospects.h     what can still be answered in time
 //  Fleet      fleet/fleet.h         which backends take requests, and how many
@@ -72,7 +72,7 @@ class Scheduler {
   // that nobody will serve are refused if `complete`.
   void reroute(const std::function<BackendSet(std::uint64_t)>& find, bool complete);
 
-  // One look at the backend's metrics; nothing when they could not be read.
+  // The backend's metrics, read once; nothing when they could not be read.
   void observe(BackendId id, const std::optional<EngineSample>& sample, TimePoint now) {
     fleet_.observe(id, sample, now);
   }
@@ -94,10 +94,10 @@ class Scheduler {
   // Bytes of an answer that is passed on as it comes have come from the backend.
   void on_bytes(BackendId id, TimePoint now) { fleet_.on_bytes(id, now); }
 
-  // What has stopped or moved again since the last call.
+  // Backends that have stopped or moved again since the last call.
   bool has_stalls() const { return fleet_.watch().has_stalls(); }
   std::vector<Stall> take_stalls() { return fleet_.watch().take_stalls(); }
-  // Likewise of what is to come back.
+  // Calls that are to come back, since the last call.
   bool has_recalls() const { return prospects_.has_recalls(); }
   std::vector<Recall> take_recalls() { return prospects_.take_recalls(); }
   // When progress is looked at next: on_bytes() must have told by then.

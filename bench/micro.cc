@@ -139,7 +139,7 @@ void Demultiplex(benchmark::State& state) {
   ListReader reader;
   for (auto _ : state) {
     benchmark::DoNotOptimize(
-        reader.unpack(std::string_view(bytes).substr(0, answer.size()), sizes));
+        reader.unmerge(std::string_view(bytes).substr(0, answer.size()), sizes));
   }
 }
 BENCHMARK(Demultiplex)->Apply(iterate_as_told);

@@ -14,7 +14,7 @@ namespace batchproxy {
 // masked.
 std::string show_effective(const Options& options);
 
-// What differs between two configurations.
+// The differences between two configurations.
 struct Change {
   std::string key;  // as show_effective() names it, but a backend by its URL
   std::string from, to;

@@ -34,7 +34,7 @@ std::vector<EngineWish> wished_engines(const Options& options, std::size_t gpus)
 // GPUs of one of them; 0 when it is not pinned to any.
 std::size_t gpus_of(const EngineWish& wish, const Options& options);
 
-// What to change when there are too few GPUs; empty when there are enough.
+// The advice when there are too few GPUs; empty when there are enough.
 std::string gpu_shortage(const std::vector<EngineWish>& wishes, const Options& options,
                          std::size_t gpus);
 

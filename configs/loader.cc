@@ -11,9 +11,8 @@
 #include <system_error>
 #include <tuple>
 
-#include <unistd.h>
-
 #include "configs/sources/binder.h"
+#include "configs/sources/environment.h"
 #include "configs/sources/overrides.h"
 #include "configs/sources/vllm_environment.h"
 #include "configs/validate.h"
@@ -121,14 +120,10 @@ LoadResult load(const LoadInputs& inputs) {
 }
 
 Environment collect_environment() {
-  Environment collected;
-  for (char** entry = environ; entry && *entry; ++entry) {
-    const std::string_view text(*entry);
-    if (!text.starts_with("BATCHPROXY_") && !text.starts_with("VLLM_")) continue;
-    const std::size_t equals = std::min(text.find('='), text.size());
-    const std::string_view value = text.substr(std::min(equals + 1, text.size()));
-    collected.emplace(text.substr(0, equals), value);
-  }
+  Environment collected = process_environment();
+  std::erase_if(collected, [](const auto& variable) {
+    return !variable.first.starts_with("BATCHPROXY_") && !variable.first.starts_with("VLLM_");
+  });
   return collected;
 }
 

@@ -194,7 +194,8 @@ class Validator {
       const auto same = std::ranges::find_if(
           seen, [&](const auto& other) { return overlaps(other.first, *url.address); });
       if (same != seen.end()) {
-        findings_.error(place, "backend '" + backend.url.value + "' is listed twice");
+        findings_.error(place,
+                        "backend '" + backend.url.value + "' is listed twice; remove one of them");
       }
       seen.emplace_back(*url.address, backend.url.value);
       check_not_ourselves(*url.address, "backend '" + backend.url.value + "'", place);
@@ -225,7 +226,7 @@ class Validator {
       if (name.empty()) {
         findings_.error(place, "models: a name is empty; write what clients send as `model`");
       } else if (!seen.insert(name).second) {
-        findings_.error(place, "models: '" + name + "' stands there twice");
+        findings_.error(place, "models: '" + name + "' is listed twice; remove one of them");
       }
     }
   }

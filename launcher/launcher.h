@@ -21,7 +21,7 @@
 
 namespace batchproxy {
 
-// What happens to the engines, each named by EnginePlan::backend. Called from the event loop. When
+// The news of the engines, each named by EnginePlan::backend. Called from the event loop. When
 // one of the last three returns, LauncherHooks::state() knows of it.
 class LauncherEvents {
  public:
@@ -30,14 +30,14 @@ class LauncherEvents {
   virtual void on_started(BackendId engine, pid_t pid) = 0;
   virtual void on_stage(BackendId engine, const std::string& text) = 0;
 
-  // Its process runs and answers, so many seconds after its start.
+  // The engine's process runs and answers, so many seconds after its start.
   virtual void on_ready(BackendId engine, double seconds) = 0;
 
-  // It did not become ready, and is being taken down. At most once for each engine.
+  // The engine did not become ready, and is being taken down. At most once for each engine.
   virtual void on_failed(BackendId engine, const std::string& reason,
                          const std::vector<std::string>& last_log_lines) = 0;
 
-  // It had been ready and ended without being asked to.
+  // The engine had been ready and ended without being asked to.
   virtual void on_exited(BackendId engine, const std::string& description) = 0;
 };
 

@@ -5,11 +5,31 @@
 #include <array>
 #include <cctype>
 
+#include "batcher/base/enum_table.h"
+
 namespace batchproxy {
 namespace {
 
 // Longer lines are configuration dumps; their beginnings are enough.
 constexpr std::size_t kLongestLine = 16 * 1024;
+
+struct StageRow {
+  StartupStage id{};
+  std::string_view text{};
+};
+constexpr EnumTable<StageRow> kStages({
+    {StartupStage::kBoot, "booting"},
+    {StartupStage::kConfig, "reading the model's configuration"},
+    {StartupStage::kEngineInit, "initialising the engine"},
+    {StartupStage::kLoadingWeights, "loading weights"},
+    {StartupStage::kWeightsLoaded, "weights loaded"},
+    {StartupStage::kCompiling, "compiling"},
+    {StartupStage::kProfilingMemory, "profiling memory"},
+    {StartupStage::kKvCacheSized, "KV cache sized"},
+    {StartupStage::kCapturingGraphs, "capturing CUDA graphs"},
+    {StartupStage::kEngineReady, "starting the HTTP server"},
+    {StartupStage::kHttpReady, "HTTP server is up"},
+});
 
 struct Mark {
   StartupStage stage;
@@ -92,31 +112,7 @@ bool is_further(const StartupProgress& progress, const std::optional<StartupProg
 }  // namespace
 
 std::string_view describe(StartupStage stage) {
-  switch (stage) {
-    case StartupStage::kBoot:
-      return "booting";
-    case StartupStage::kConfig:
-      return "reading the model's configuration";
-    case StartupStage::kEngineInit:
-      return "initialising the engine";
-    case StartupStage::kLoadingWeights:
-      return "loading weights";
-    case StartupStage::kWeightsLoaded:
-      return "weights loaded";
-    case StartupStage::kCompiling:
-      return "compiling";
-    case StartupStage::kProfilingMemory:
-      return "profiling memory";
-    case StartupStage::kKvCacheSized:
-      return "KV cache sized";
-    case StartupStage::kCapturingGraphs:
-      return "capturing CUDA graphs";
-    case StartupStage::kEngineReady:
-      return "starting the HTTP server";
-    case StartupStage::kHttpReady:
-      return "HTTP server is up";
-  }
-  return {};
+  return kStages[stage].text;
 }
 
 std::string describe(const StartupProgress& progress) {

@@ -24,6 +24,8 @@ enum class StartupStage {
   kCapturingGraphs,
   kEngineReady,
   kHttpReady,
+
+  kCount  // of them; no stage
 };
 
 // "loading weights"
@@ -39,8 +41,8 @@ struct StartupProgress {
 // "loading weights 25 %"
 std::string describe(const StartupProgress& progress);
 
-// What one line of the log tells, if anything. Understands the texts of all vLLM versions since
-// 0.6, with or without their prefixes and colours.
+// The progress that one line of the log tells, if any. Understands the texts of all vLLM versions
+// since 0.6, with or without their prefixes and colours.
 std::optional<StartupProgress> progress_in(std::string_view line);
 
 // Reads a log in pieces of any size.

@@ -22,10 +22,6 @@ constexpr Duration kDrainLook = std::chrono::milliseconds(20);
 constexpr Duration kLastWords = std::chrono::seconds(2);  // for the errors of a shutdown
 constexpr int kNoEngineStarted = 4;                       // exit code
 
-void end_on_error(std::exception_ptr error) {
-  if (error) std::rethrow_exception(error);
-}
-
 std::string url(const asio::ip::tcp::endpoint& endpoint) {
   const auto address = endpoint.address();
   const std::string host = address.is_v6() ? "[" + address.to_string() + "]" : address.to_string();
@@ -230,7 +226,7 @@ void App::wait_for_signal() {
     if (number == SIGHUP) {
       reloader_.reload();
     } else if (number == SIGUSR1 || number == SIGUSR2) {
-      spdlog::info("{} changes nothing here; SIGTERM drains and stops, SIGHUP reloads",
+      spdlog::info("{} is ignored; SIGTERM drains and stops, SIGHUP reloads",
                    number == SIGUSR1 ? "SIGUSR1" : "SIGUSR2");
     } else {
       shut_down(0);

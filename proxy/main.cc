@@ -181,7 +181,7 @@ void warn_of_missing_names(const Topology& topology) {
     const LookUp answer = look_up(*at);
     if (!answer.error) continue;
     std::cerr << "warning: http://" << backend.endpoint->authority
-              << " is not to be found: " << describe_unresolved(at->host, answer.error) << '\n';
+              << " cannot be found: " << describe_unresolved(at->host, answer.error) << '\n';
   }
 }
 

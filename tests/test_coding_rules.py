@@ -146,7 +146,7 @@ def compiles(folder, header, source):
     (folder / "backends").mkdir(exist_ok=True)
     (folder / "backends" / "life_cycle.h").write_text(header)
     (folder / "backends" / "life_cycle.cc").write_text(source)
-    command = ["c++", "-std=c++20", "-fsyntax-only", "-I", folder, folder / "backends" / "life_cycle.cc"]
+    command = ["c++", "-std=c++20", "-fsyntax-only", "-I", folder, "-I", ROOT, folder / "backends" / "life_cycle.cc"]
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 

@@ -32,7 +32,7 @@ AnswerFault fault_of(const AnswerHead& head, std::string_view body);
 
 class AnswerChecker {
  public:
-  // What is wrong with an answer, if anything: kBareError or kBadAnswer. Its status and what it
+  // The fault of an answer, if it has one: kBareError or kBadAnswer. Its status and what it
   // says are the client's business. `expects_object`: success means a JSON object here. Throws
   // std::bad_alloc.
   CallFailure judge(const AnswerHead& head, std::string_view body, bool expects_object);

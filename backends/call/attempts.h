@@ -30,7 +30,7 @@
 
 namespace batchproxy {
 
-// One try, as it ended.
+// The end of one attempt.
 struct Attempt {
   BackendId backend = 0;
   CallFailure failure = CallFailure::kNone;
@@ -78,7 +78,7 @@ class Attempts {
   void on_stream() { ++made_; }
 
   unsigned made() const { return made_; }  // that reached a backend
-  // Who has failed it by an error of its own: an answer elsewhere refutes them.
+  // Backends that failed the request by errors of their own: an answer elsewhere refutes them.
   BackendSet failed_by() const { return failed_by_; }
 
  private:
@@ -96,7 +96,7 @@ bool may_be_death(CallFailure failure, unsigned status);
 // entrypoints/serve/utils/error_response.py, EngineDeadError.
 bool tells_of_death(unsigned status, std::string_view body);
 
-// What an attempt tells about its backend.
+// The evidence that an attempt gives about its backend.
 Outcome outcome_of(const Attempt& attempt);
 
 }  // namespace batchproxy

@@ -49,7 +49,7 @@ struct CallFailureTraits {
 };
 const CallFailureTraits& describe(CallFailure failure);
 
-// What is wrong with a kBadAnswer.
+// The fault of an answer that is a kBadAnswer.
 struct AnswerFault {
   enum class Kind : std::uint8_t {
     kUnknown,

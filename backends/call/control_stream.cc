@@ -1,9 +1,43 @@
 // backends/call/control_stream.cc - see control_stream.h.
 #include "backends/call/control_stream.h"
 
+#include <utility>
+
 #include <boost/asio/redirect_error.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http/read.hpp>
+#include <boost/beast/http/string_body.hpp>
+#include <boost/beast/http/write.hpp>
 
 namespace batchproxy {
+
+namespace beast = boost::beast;
+
+namespace {
+
+using Request = beast::http::request<beast::http::string_body>;
+
+Task<ControlReply> exchange(ControlStream& stream, const Endpoint& at, Request request,
+                            std::size_t most) {
+  request.set(beast::http::field::host, at.authority);
+  if (!at.api_key.empty()) request.set(beast::http::field::authorization, "Bearer " + at.api_key);
+  request.set(beast::http::field::connection, "close");
+  ControlReply reply;
+  co_await beast::http::async_write(stream, request, asio::redirect_error(use_task, reply.error));
+  if (reply.error) co_return reply;
+
+  beast::flat_buffer buffer(most + 64 * 1024);
+  beast::http::response_parser<beast::http::string_body> parser;
+  parser.body_limit(most);
+  co_await beast::http::async_read(stream, buffer, parser,
+                                   asio::redirect_error(use_task, reply.error));
+  if (reply.error) co_return reply;
+  reply.status = parser.get().result_int();
+  reply.body = std::move(parser.get().body());
+  co_return reply;
+}
+
+}  // namespace
 
 Task<ErrorCode> connect_in_turn(ControlStream& stream, Addresses addresses, Duration patience) {
   const TimePoint end = std::chrono::steady_clock::now() + patience;
@@ -22,6 +56,28 @@ Task<ErrorCode> connect_in_turn(ControlStream& stream, Addresses addresses, Dura
     if (tried == 0) failure = error;
   }
   co_return failure;
+}
+
+Task<ControlReply> get_page(ControlStream& stream, const Endpoint& at, std::string target,
+                            std::size_t most) {
+  return exchange(stream, at, Request(beast::http::verb::get, target, 11), most);
+}
+
+Task<ControlReply> post_json(ControlStream& stream, const Endpoint& at, std::string target,
+                             std::string json, std::size_t most) {
+  Request request(beast::http::verb::post, target, 11);
+  request.set(beast::http::field::content_type, "application/json");
+  request.body() = std::move(json);
+  request.prepare_payload();
+  return exchange(stream, at, std::move(request), most);
+}
+
+bool is_silence(const ErrorCode& error) {
+  return error == beast::error::timeout;
+}
+
+std::string why_no_reply(const ErrorCode& error) {
+  return is_silence(error) ? "no answer in time" : error.message();
 }
 
 }  // namespace batchproxy

@@ -20,7 +20,7 @@ struct EngineReply {
 
 // Sends `json` with the endpoint's own key, over a connection of its own. All of it, from
 // connecting to the answer's last byte, may take `patience`.
-Task<EngineReply> post_json(asio::io_context& io, std::shared_ptr<const Endpoint> at,
-                            std::string target, std::string json, Duration patience);
+Task<EngineReply> order_engine(asio::io_context& io, std::shared_ptr<const Endpoint> at,
+                               std::string target, std::string json, Duration patience);
 
 }  // namespace batchproxy

@@ -212,7 +212,7 @@ BodyParts BodyParts::cut(std::string_view body, std::string_view prompt) {
   return {body.substr(0, begin), prompt, body.substr(begin + prompt.size())};
 }
 
-std::string pack(std::span<const BodyParts> members, bool ask_token_ids) {
+std::string merge(std::span<const BodyParts> members, bool ask_token_ids) {
   constexpr std::string_view kAsk = "\"return_token_ids\":true,";
   const BodyParts& first = members.front();
   std::size_t size = first.before.size() + first.after.size() + kAsk.size() + 2;
@@ -231,7 +231,7 @@ std::string pack(std::span<const BodyParts> members, bool ask_token_ids) {
   return body;
 }
 
-std::optional<std::vector<UnpackedAnswer>> ListReader::unpack(
+std::optional<std::vector<UnmergedAnswer>> ListReader::unmerge(
     std::string_view answer, std::span<const std::size_t> prompt_bytes) {
   const auto list = read_answer(checker_, parser_, answer);
   if (!list || !has_choices(*list, prompt_bytes.size())) return std::nullopt;
@@ -242,7 +242,7 @@ std::optional<std::vector<UnpackedAnswer>> ListReader::unpack(
   const bool exact = usages.size() == list->choices.size();
   if (!exact) usages = shares_of(list->usage.value_or(Fields()), prompt_bytes);
 
-  std::vector<UnpackedAnswer> answers(list->choices.size());
+  std::vector<UnmergedAnswer> answers(list->choices.size());
   for (std::size_t i = 0; i < answers.size(); ++i) {
     answers[i].exact_usage = exact;
     std::string& out = answers[i].body;

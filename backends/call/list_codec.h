@@ -1,7 +1,7 @@
 // backends/call/list_codec.h - several requests in one list call, and one list over several calls.
 //
-//   pack      requests that differ in their prompt alone ─▶ one body with a list of prompts
-//   unpack    the answer to that ─▶ an answer for each, in the shape of a lone one
+//   merge     requests that differ in their prompt alone ─▶ one body with a list of prompts
+//   unmerge   the answer to that ─▶ an answer for each, in the shape of a lone one
 //   gather    the answers to those ─▶ one answer, as if one engine had given it
 //
 // Bytes are spliced, not rebuilt: whatever a client or an engine wrote is passed on as it stood.
@@ -37,9 +37,9 @@ struct BodyParts {
 
 // One body for all of `members`, which agree in `before` and `after`. With `ask_token_ids` the
 // engine is asked for what counting each member's usage takes.
-std::string pack(std::span<const BodyParts> members, bool ask_token_ids);
+std::string merge(std::span<const BodyParts> members, bool ask_token_ids);
 
-struct UnpackedAnswer {
+struct UnmergedAnswer {
   std::string body;
   bool exact_usage = true;  // false: a share of the sum, by the length of the prompts
 };
@@ -48,8 +48,8 @@ class ListReader {
  public:
   // The answer of each of the members whose prompts are `prompt_bytes` long. Nothing when `answer`
   // is not JSON, or does not hold exactly one choice for each.
-  std::optional<std::vector<UnpackedAnswer>> unpack(std::string_view answer,
-                                                    std::span<const std::size_t> prompt_bytes);
+  std::optional<std::vector<UnmergedAnswer>> unmerge(std::string_view answer,
+                                                     std::span<const std::size_t> prompt_bytes);
 
   struct Piece {
     std::string_view answer;

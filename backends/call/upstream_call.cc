@@ -13,7 +13,7 @@ namespace batchproxy {
 namespace {
 
 constexpr int kMaxInterim = 8;  // 1xx answers before a final one
-constexpr const char* kHeadTooLong = "Its head is longer than 32 KiB.";
+constexpr const char* kHeadTooLong = "The answer's head is longer than 32 KiB.";
 static_assert(http::kResponseLimits.head == 32 * 1024);
 
 // Head and body as what a gathered write takes.
@@ -141,7 +141,7 @@ std::optional<CallFailure> UpstreamCall::take_head(HeadProgress& progress) {
     progress.searched = 0;
     if (head.status < 200) {
       if (++progress.interim > kMaxInterim || head.status == 101) {
-        return refuse_head("Its answer before the answer was not asked for.");
+        return refuse_head("The backend sent an interim answer that was not asked for.");
       }
       continue;
     }

@@ -81,7 +81,7 @@ class UpstreamCall {
   auto wait() { return connection_->wait(); }
   std::optional<std::string_view> piece() const { return piece_; }
   CallFailure failure() const;
-  // What is wrong, if it is a kBadAnswer: of the call, or of an answer that has been read whole.
+  // The fault, if it is a kBadAnswer: of the call, or of an answer that has been read whole.
   AnswerFault fault() const;
 
   // Closes the connection: a vLLM server aborts the request then. Pending operations end.

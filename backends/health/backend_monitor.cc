@@ -6,17 +6,11 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
-#include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/http/read.hpp>
-#include <boost/beast/http/string_body.hpp>
-#include <boost/beast/http/write.hpp>
 #include <simdjson.h>
 
 #include "backends/call/control_stream.h"
 
 namespace batchproxy {
-
-namespace beast = boost::beast;
 
 namespace {
 
@@ -80,11 +74,6 @@ bool is_listless(unsigned status, bool has_key) {
   return is_missing(status) || (status / 100 == 4 && status != 408 && status != 429);
 }
 
-// A failure of a coroutine is a bug; let it end the process rather than leave a backend unwatched.
-void rethrow(std::exception_ptr error) {
-  if (error) std::rethrow_exception(error);
-}
-
 }  // namespace
 
 BackendMonitor::BackendMonitor(asio::io_context& io, Intervals intervals, Events events)
@@ -114,9 +103,10 @@ void BackendMonitor::start() {
   for (const WatchedPtr& watched : watched_) start_watching(watched);
 }
 
+// A failure of a coroutine is a bug: it ends the process rather than leave a backend unwatched.
 void BackendMonitor::start_watching(const WatchedPtr& watched) {
-  asio::co_spawn(io_.get_executor(), watch(watched), &rethrow);
-  asio::co_spawn(io_.get_executor(), watch_metrics(watched), &rethrow);
+  asio::co_spawn(io_.get_executor(), watch(watched), &end_on_error);
+  asio::co_spawn(io_.get_executor(), watch_metrics(watched), &end_on_error);
 }
 
 void BackendMonitor::stop() {
@@ -173,7 +163,7 @@ void BackendMonitor::refresh_models(Done done) {
     for (const WatchedPtr& watched : watched_) {
       if (watched->is_over() || !watched->is_ready()) continue;
       ++refreshing_;
-      asio::co_spawn(io_.get_executor(), refresh(watched), &rethrow);
+      asio::co_spawn(io_.get_executor(), refresh(watched), &end_on_error);
     }
     end_refresh();
   });
@@ -361,11 +351,8 @@ void BackendMonitor::tell(const Watched& watched, BackendEvent event) {
 Task<BackendMonitor::Reply> BackendMonitor::get(std::shared_ptr<const Endpoint> at,
                                                 std::string path, Duration patience) {
   const auto failed = [&path](const ErrorCode& error) {
-    const bool silent = error == beast::error::timeout;
-    return Reply{silent ? ProbeResult::kSilent : ProbeResult::kRefused,
-                 {},
-                 "GET " + path + ": " + (silent ? "no answer in time" : error.message()),
-                 0};
+    const auto result = is_silence(error) ? ProbeResult::kSilent : ProbeResult::kRefused;
+    return Reply{result, {}, "GET " + path + ": " + why_no_reply(error), 0};
   };
   if (at->addresses.empty()) {
     if (!at->problem.empty()) co_return Reply{ProbeResult::kRefused, {}, at->problem, 0};
@@ -383,26 +370,14 @@ Task<BackendMonitor::Reply> BackendMonitor::get(std::shared_ptr<const Endpoint> 
   }
   watched->worked = stream.socket().remote_endpoint(error);
 
-  beast::http::request<beast::http::string_body> request(beast::http::verb::get, path, 11);
-  request.set(beast::http::field::host, at->authority);
-  if (!at->api_key.empty()) request.set(beast::http::field::authorization, "Bearer " + at->api_key);
-  request.set(beast::http::field::connection, "close");
-  co_await beast::http::async_write(stream, request, asio::redirect_error(use_task, error));
-  if (error) co_return failed(error);
-
-  beast::flat_buffer buffer(kMaxReply + 64 * 1024);
-  beast::http::response_parser<beast::http::string_body> parser;
-  parser.body_limit(kMaxReply);
-  co_await beast::http::async_read(stream, buffer, parser, asio::redirect_error(use_task, error));
-  if (error) co_return failed(error);
-  const unsigned status = parser.get().result_int();
-  if (status / 100 == 2) {
-    co_return Reply{ProbeResult::kOk, std::move(parser.get().body()), {}, status};
+  ControlReply reply = co_await get_page(stream, *at, path, kMaxReply);
+  if (reply.error) co_return failed(reply.error);
+  if (reply.status / 100 == 2) {
+    co_return Reply{ProbeResult::kOk, std::move(reply.body), {}, reply.status};
   }
-  std::string problem = "GET " + path + " answered " + std::to_string(status);
-  if (status == 401) problem += "; give its key as `api_key`";
-  co_return Reply{ProbeResult::kNotReady, std::move(parser.get().body()), std::move(problem),
-                  status};
+  std::string problem = "GET " + path + " answered " + std::to_string(reply.status);
+  if (reply.status == 401) problem += "; give its key as `api_key`";
+  co_return Reply{ProbeResult::kNotReady, std::move(reply.body), std::move(problem), reply.status};
 }
 
 }  // namespace batchproxy

@@ -27,7 +27,7 @@
 
 namespace batchproxy {
 
-// What a server can do that not every server can.
+// Abilities that not every server has.
 struct Abilities {
   bool token_ids = false;     // `return_token_ids` for completions
   bool chat_batches = false;  // POST /v1/chat/completions/batch
@@ -48,19 +48,21 @@ class BackendMonitor {
     Duration patience = std::chrono::seconds(10);  // before silence is believed
   };
   struct Events {
-    // It is believed to be fit for work, or not any more; `why` says what is wrong then.
+    // A backend is believed to be fit for work, or no longer; then `why` says what is wrong.
     std::function<void(BackendId, BackendEvent, const std::string& why)> on_event;
-    // What it says it serves; told before it is said to be fit for work, and each time it is read.
+    // The models that a backend lists: told before on_event() calls it fit for work, and each time
+    // the list is read.
     std::function<void(BackendId, ModelList)> on_models;
-    // Each time it comes up, and when it has begun or ceased to ask for a key.
+    // Told each time a backend comes up, and when it has begun or ceased to ask for a key.
     std::function<void(BackendId, const Abilities&)> on_abilities;
-    // Nothing when its metrics could not be read.
+    // The metrics of a backend; nothing when they could not be read.
     std::function<void(BackendId, const std::optional<EngineMetrics>&)> on_metrics;
-    // Asked, not told: how many requests it has answered. One that answers is alive.
+    // Asked, not told: how many requests the backend has answered. A backend that answers is alive.
     std::function<std::uint64_t(BackendId)> answered;
-    // A probe could not connect, or a call has failed: it may be at another address by now.
+    // A probe could not connect, or a call has failed: the backend may be at another address by
+    // now.
     std::function<void(BackendId)> on_doubt = [](BackendId) {};
-    // Its problem() is another, and nothing else is.
+    // The problem() of a backend has changed, and nothing else has.
     std::function<void(BackendId, const std::string& why)> on_problem = [](BackendId,
                                                                            const std::string&) {};
     // Whether it says of its models that they are simulated, as batchproxy's own engine does; told
@@ -77,7 +79,7 @@ class BackendMonitor {
   // Watches a backend from start(), or from now on if that was before. It may take the place of one
   // that was removed.
   void add(std::shared_ptr<const Endpoint> endpoint);
-  // It stays, and is talked to otherwise from the next question on, which comes at once.
+  // The backend of `endpoint` stays. The next question to it goes by `endpoint`, and comes at once.
   void set_endpoint(std::shared_ptr<const Endpoint> endpoint);
   void start();
   void stop();
@@ -85,9 +87,9 @@ class BackendMonitor {
   void look_again();
   void set_intervals(const Intervals& intervals) { intervals_ = intervals; }
 
-  // It has ended, and nobody starts it again.
+  // The process of `backend` has ended, and nobody starts it again.
   void retire(BackendId backend);
-  // It is no backend any more; nothing is told about it from now on.
+  // `backend` is no backend any more: nothing is told about it from now on.
   void remove(BackendId backend);
 
   // A call found nobody at home (`unreachable`), or lost its connection: look at once.
@@ -110,7 +112,7 @@ class BackendMonitor {
   void refresh_models(Done done);
 
   Health health(BackendId backend) const { return watched_[backend]->tracker.health(); }
-  // Why it is not ready, in words; empty while it is.
+  // Why the backend is not ready, in words; empty while it is.
   const std::string& problem(BackendId backend) const { return watched_[backend]->problem; }
 
  private:

@@ -59,7 +59,7 @@ void HealthPath::forget() {
 HealthPath::Finding HealthPath::on_configured(unsigned status) {
   if (is_success(status)) return {Finding::Kind::kAlive};
   Finding finding = not_ready(status);
-  if (is_missing(status)) finding.text += "; see to the `health_path` of this backend";
+  if (is_missing(status)) finding.text += "; correct the `health_path` of this backend";
   return finding;
 }
 

@@ -25,7 +25,7 @@ bool is_missing(unsigned status);
 
 class HealthPath {
  public:
-  // What the configuration says about a backend.
+  // The configuration of one backend, as far as it matters here.
   struct Known {
     std::string path{};       // its `health_path`
     bool has_models = false;  // what it serves
@@ -41,12 +41,12 @@ class HealthPath {
   std::string begin(Known known);
   // The path that was asked last has been answered. Whoever gets no answer at all ends the look.
   Finding on_answer(unsigned status, std::string_view body);
-  // It has been down: another server may come up in its place. That it was a LiteLLM is still tried
-  // first, since that costs nothing.
+  // The backend has been down: another server may come up in its place. That it was a LiteLLM is
+  // still tried first, since that costs nothing.
   void forget();
 
  private:
-  // What tells that it lives, as far as is known.
+  // The path that tells whether the backend lives, as far as is known.
   enum class Sign { kHealth, kModels, kAnyAnswer, kLiveliness };
 
   Finding ask(std::string_view path);

@@ -136,14 +136,14 @@ std::optional<Error> parse_fields(std::string_view rest, const HeadLimits& limit
     if (!line) return bad("a line does not end in CRLF");
     if (line->empty()) break;
     if (fields.count == std::min(limits.fields, Fields::kMax)) {
-      return Error{Errc::kHeadTooLarge,
-                   "More than " + std::to_string(limits.fields) + " header fields."};
+      return Error{Errc::kHeadTooLarge, "The head has more than " + std::to_string(limits.fields) +
+                                            " fields. Send fewer."};
     }
     const std::size_t colon = line->find(':');
-    if (colon == std::string_view::npos) return bad("a header line without a colon");
+    if (colon == std::string_view::npos) return bad("a header line has no colon");
     const Field field{line->substr(0, colon), trim(line->substr(colon + 1))};
-    if (!is_token(field.name)) return bad("a header name with a byte that is not allowed in it");
-    if (!all(field.value, kValue)) return bad("a control byte in a header value");
+    if (!is_token(field.name)) return bad("a header name has a byte that is not allowed");
+    if (!all(field.value, kValue)) return bad("a header value has a control byte");
     if (auto error = note_framing(field, minor_version, fields)) return error;
     fields.list[fields.count++] = field;
   }
@@ -160,7 +160,7 @@ std::optional<Error> parse_version(std::string_view version, int& minor) {
              version[5] >= '0' && version[5] <= '9' && version[7] >= '0' && version[7] <= '9') {
     // RFC 9110 2.5: a higher minor version is read as the highest one we know.
     if (version[5] != '1') {
-      return Error{Errc::kUnsupportedVersion, "Only HTTP/1.0 and HTTP/1.1 are spoken here."};
+      return Error{Errc::kUnsupportedVersion, "batchproxy understands HTTP/1.0 and HTTP/1.1 only."};
     }
     minor = 1;
   } else {
@@ -189,7 +189,7 @@ void check_line_ends(std::string_view bytes, Fault& fault) {
   }
   for (std::size_t i = bytes.find('\r'); i != std::string_view::npos; i = bytes.find('\r', i + 1)) {
     if (i + 1 == bytes.size() || bytes[i + 1] == '\n') continue;
-    fault.note(i + 1, bad("a CR without LF"));
+    fault.note(i + 1, bad("a CR is not followed by LF"));
     break;
   }
 }
@@ -200,7 +200,7 @@ std::optional<Error> take_absolute_form(RequestHead& head) {
   if (!iequals(head.target.substr(0, kScheme.size()), kScheme)) return std::nullopt;
   const std::string_view rest = head.target.substr(kScheme.size());
   const std::size_t slash = rest.find_first_of("/?");
-  if (!valid_host(rest.substr(0, slash))) return bad("the target's host is not a host");
+  if (!valid_host(rest.substr(0, slash))) return bad("the host in the request target is not valid");
   head.target = slash == std::string_view::npos ? std::string_view("/") : rest.substr(slash);
   return std::nullopt;
 }
@@ -220,7 +220,7 @@ std::optional<Error> check_host(const RequestHead& head) {
   for (const Field& field : head.fields) {
     if (!iequals(field.name, "host")) continue;
     ++hosts;
-    if (!valid_host(field.value)) return bad("the Host header is not a host");
+    if (!valid_host(field.value)) return bad("the value of the Host header is not valid");
   }
   if (hosts > 1) return bad("more than one Host header");
   if (hosts == 0 && head.minor_version == 1) return bad("no Host header");
@@ -235,8 +235,8 @@ std::optional<Error> read_request_head(std::string_view head, const HeadLimits& 
   const auto line = take_line(rest);
   if (!line) return bad("no request line");
   if (line->size() > limits.line) {
-    return Error{Errc::kUriTooLong,
-                 "The request line is longer than " + std::to_string(limits.line) + " bytes."};
+    return Error{Errc::kUriTooLong, "The request line is longer than " +
+                                        std::to_string(limits.line) + " bytes. Use a shorter URL."};
   }
   const std::size_t first = line->find(' ');
   const std::size_t last = line->rfind(' ');
@@ -248,11 +248,12 @@ std::optional<Error> read_request_head(std::string_view head, const HeadLimits& 
   if (!is_token(out.method) || out.method.size() > kMaxMethod) {
     return bad("the method is not a token");
   }
-  if (out.method == "CONNECT") return Error{Errc::kMethodNotAllowed, "Tunnels are not made here."};
-  if (!all(out.target, kTarget)) return bad("a byte in the target that is not allowed in it");
+  if (out.method == "CONNECT")
+    return Error{Errc::kMethodNotAllowed, "CONNECT is not supported: batchproxy opens no tunnels."};
+  if (!all(out.target, kTarget)) return bad("the request target has a byte that is not allowed");
   if (auto error = take_absolute_form(out)) return error;
   if (!out.target.starts_with('/') && out.target != "*") {
-    return bad("the target does not start with a slash");
+    return bad("the request target does not start with a slash");
   }
   if (auto error = parse_version(line->substr(last + 1), out.minor_version)) return error;
   if (auto error = parse_fields(rest, limits, out.minor_version, out.fields)) return error;
@@ -261,7 +262,8 @@ std::optional<Error> read_request_head(std::string_view head, const HeadLimits& 
   const std::string_view expect = out.fields.get("expect");
   out.expects_continue = iequals(expect, "100-continue");
   if (!expect.empty() && !out.expects_continue) {
-    return Error{Errc::kExpectationFailed, "Only `Expect: 100-continue` can be met."};
+    return Error{Errc::kExpectationFailed,
+                 "The only expectation that batchproxy meets is `100-continue`."};
   }
   return std::nullopt;
 }
@@ -311,12 +313,14 @@ std::optional<Error> check_partial_head(std::string_view bytes, const HeadLimits
   if (token < method) fault.note(token, bad("the method is not a token"));
   if (method > kMaxMethod) fault.note(kMaxMethod, bad("the method is too long"));
   if (line > limits.line) {
-    fault.note(limits.line, {Errc::kUriTooLong, "The request line is longer than " +
-                                                    std::to_string(limits.line) + " bytes."});
+    fault.note(limits.line,
+               {Errc::kUriTooLong, "The request line is longer than " +
+                                       std::to_string(limits.line) + " bytes. Use a shorter URL."});
   }
   if (bytes.size() > limits.head) {
-    fault.note(limits.head, {Errc::kHeadTooLarge,
-                             "The head is longer than " + std::to_string(limits.head) + " bytes."});
+    fault.note(limits.head,
+               {Errc::kHeadTooLarge, "The head is longer than " + std::to_string(limits.head) +
+                                         " bytes. Send fewer or shorter header fields."});
   }
   if (fault.at == std::string_view::npos) return std::nullopt;
   return std::move(fault.error);

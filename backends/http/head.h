@@ -36,7 +36,7 @@ struct Field {
   std::string_view value;  // without surrounding blanks
 };
 
-// What a message says about its body.
+// How a message frames its body.
 struct Framing {
   bool chunked = false;
   std::optional<std::uint64_t> content_length;

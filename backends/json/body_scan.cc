@@ -315,7 +315,7 @@ Result<BodyScan> BodyScanner::look(std::string_view body, BodyKind kind) {
     if (auto error = walk.field(key, value)) return *std::move(error);
   }
   if (document.current_location().error() != simdjson::OUT_OF_BOUNDS) {
-    return Error{Errc::kInvalidJson, "The request body goes on after its JSON object."};
+    return Error{Errc::kInvalidJson, "The request body has bytes after its JSON object."};
   }
   if (too_deep(body.data() + body.size())) return nested_too_deep(limits_.depth);
   return walk.finish();

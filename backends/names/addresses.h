@@ -14,7 +14,7 @@ namespace batchproxy {
 
 using Addresses = std::vector<asio::ip::tcp::endpoint>;
 
-// What a look-up has brought.
+// The outcome of a look-up.
 struct LookUp {
   ErrorCode error{};
   Addresses found{};

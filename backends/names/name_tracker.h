@@ -21,7 +21,7 @@ class NameTracker {
 
   // Whether the backend is ready; at first it is not.
   void set_ready(bool ready) { ready_ = ready; }
-  // It could not be reached: it may have moved.
+  // The backend could not be reached: it may have moved.
   void doubt() { doubted_ = true; }
   // Look it up at once, however short a time ago that was done.
   void hurry() { hurried_ = true; }

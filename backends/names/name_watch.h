@@ -18,7 +18,7 @@ namespace batchproxy {
 
 class NameWatch {
  public:
-  // Its addresses(), or problem(), are others.
+  // The addresses() or the problem() of a name have changed.
   using OnChange = std::function<void(BackendId, const NameTracker&)>;
 
   // `resolver` must outlive it.

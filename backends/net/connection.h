@@ -6,6 +6,9 @@
 // unless unread bytes lie before its end. Writes are tried at once; they wait only while the
 // socket is full.
 //
+// Reading, writing, connecting, deadlines and closing are one type, because they share one socket
+// and its end: whichever sees it first ends all others.
+//
 // Threading: confined to the I/O thread whose Poller it was made with.
 #pragma once
 

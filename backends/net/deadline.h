@@ -19,7 +19,7 @@
 
 namespace batchproxy {
 
-// What an owner embeds. on_expired() runs on the owner's thread, outside of any other call.
+// An owner embeds one. on_expired() runs on the owner's thread, outside of any other call.
 class Deadline : public boost::intrusive::set_base_hook<
                      boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
  public:

@@ -21,7 +21,7 @@
 
 namespace batchproxy {
 
-// What the owner of a socket embeds.
+// The owner of a socket embeds one.
 class Pollable : public boost::intrusive::list_base_hook<> {
  public:
   struct Ready {

@@ -6,6 +6,8 @@
 // Threading: a Task runs on the io_context that it was spawned on.
 #pragma once
 
+#include <exception>
+
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -21,5 +23,10 @@ template <class T>
 using Task = asio::awaitable<T, IoExecutor>;
 
 inline constexpr asio::use_awaitable_t<IoExecutor> use_task{};
+
+// For co_spawn: an exception that leaves a coroutine leaves its loop's run(), too.
+inline void end_on_error(std::exception_ptr error) {
+  if (error) std::rethrow_exception(error);
+}
 
 }  // namespace batchproxy

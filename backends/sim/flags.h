@@ -20,6 +20,7 @@
 
 namespace batchproxy::sim {
 
+// The whole command line, a field for each flag: sim_engine.cc hands the parts on.
 struct SimFlags {
   std::string model;
   std::vector<std::string> served_names;  // the model itself if none is given

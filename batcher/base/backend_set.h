@@ -23,7 +23,7 @@ class BackendSet {
   static constexpr std::size_t kMax = 256;
 
   constexpr BackendSet() = default;
-  // Those from 0 to n - 1.
+  // The backends from 0 to n - 1.
   static constexpr BackendSet first(std::size_t n) {
     BackendSet set;
     for (Word& word : set.words_) {

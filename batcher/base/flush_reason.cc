@@ -3,20 +3,24 @@
 
 namespace batchproxy {
 
+namespace {
+
+struct Row {
+  FlushReason id{};
+  std::string_view word{};
+};
+constexpr EnumTable<Row> kReasons({
+    {FlushReason::kFull, "full"},
+    {FlushReason::kRoom, "room"},
+    {FlushReason::kTimeout, "timeout"},
+    {FlushReason::kDeadline, "deadline"},
+    {FlushReason::kDrain, "drain"},
+});
+
+}  // namespace
+
 std::string_view to_string(FlushReason reason) {
-  switch (reason) {
-    case FlushReason::kFull:
-      return "full";
-    case FlushReason::kRoom:
-      return "room";
-    case FlushReason::kTimeout:
-      return "timeout";
-    case FlushReason::kDeadline:
-      return "deadline";
-    case FlushReason::kDrain:
-      return "drain";
-  }
-  return "unknown";
+  return kReasons[reason].word;
 }
 
 }  // namespace batchproxy

@@ -3,8 +3,9 @@
 // Threading: values, any thread.
 #pragma once
 
-#include <array>
 #include <string_view>
+
+#include "batcher/base/enum_table.h"
 
 namespace batchproxy {
 
@@ -14,11 +15,11 @@ enum class FlushReason {
   kTimeout,   // its oldest member had waited batch_timeout
   kDeadline,  // a member would soon have run out of time
   kDrain,     // we are shutting down
+
+  kCount  // of them; no reason
 };
 
-inline constexpr std::array kAllFlushReasons = {FlushReason::kFull, FlushReason::kRoom,
-                                                FlushReason::kTimeout, FlushReason::kDeadline,
-                                                FlushReason::kDrain};
+inline constexpr auto& kAllFlushReasons = kAll<FlushReason>;
 
 std::string_view to_string(FlushReason reason);
 

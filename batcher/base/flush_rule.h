@@ -10,7 +10,6 @@
 
 #include <cstdint>
 #include <optional>
-#include <string_view>
 
 #include "batcher/base/scheduler_options.h"
 #include "batcher/base/time.h"
@@ -24,9 +23,6 @@ struct Queue;
 
 class FlushRule {
  public:
-  // As users write it in a configuration.
-  virtual std::string_view word() const = 0;
-
   // Grants all that may leave now. It calls Decision::take_at_once() for each queue: what needs no
   // slot of an engine never waits.
   virtual void take(Decision& decision) const = 0;

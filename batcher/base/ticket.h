@@ -48,7 +48,7 @@ struct Grant {
   BackendSet refutes{};
 };
 
-// What the lane decided: send to `backend` now, or answer with `refused`.
+// The decision of the lane: send to `backend` now, or answer with `refused`.
 //
 // Tickets that leave in one merged call have one leader, which makes the call for its followers
 // too; a follower waits for its leader, and keeps its ticket and request as they are until then.
@@ -98,7 +98,7 @@ class Ticket {
   bool short_answer = false;   // it asks for a short answer
   std::uint64_t identity = 0;  // equal for requests that may share a call
   VerdictSink* sink = nullptr;
-  std::uint32_t port = 0;  // which LaneHandle it came through; set by the port
+  std::uint32_t handle = 0;  // which LaneHandle it came through, which sets this
 
   // Set by the lane.
   Verdict verdict;

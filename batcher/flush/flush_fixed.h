@@ -13,7 +13,6 @@ namespace batchproxy {
 
 class FlushFixed final : public FlushRule {
  public:
-  std::string_view word() const override { return "fixed"; }
   void take(Decision& decision) const override;
   std::optional<TimePoint> due(const Queue& queue, const Fleet& fleet,
                                const SchedulerOptions& options) const override;

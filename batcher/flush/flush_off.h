@@ -12,7 +12,6 @@ namespace batchproxy {
 
 class FlushOff final : public FlushRule {
  public:
-  std::string_view word() const override { return "off"; }
   void take(Decision& decision) const override;
   std::optional<TimePoint> due(const Queue& queue, const Fleet& fleet,
                                const SchedulerOptions& options) const override;

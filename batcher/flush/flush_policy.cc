@@ -1,39 +1,21 @@
 // batcher/flush/flush_policy.cc - see base/flush_policy.h.
 #include "batcher/base/flush_policy.h"
 
-#include <cstdlib>
-
-#include "batcher/flush/flush_eager.h"
-#include "batcher/flush/flush_fixed.h"
-#include "batcher/flush/flush_off.h"
+#include "batcher/flush/flush_policies.h"
 
 namespace batchproxy {
 
-namespace {
-constexpr FlushEager kEagerRule;
-constexpr FlushFixed kFixedRule;
-constexpr FlushOff kOffRule;
-}  // namespace
-
 const FlushRule& rule_of(FlushPolicy policy) {
-  switch (policy) {
-    case FlushPolicy::kEager:
-      return kEagerRule;
-    case FlushPolicy::kFixed:
-      return kFixedRule;
-    case FlushPolicy::kOff:
-      return kOffRule;
-  }
-  std::abort();  // not one of the enumerators
+  return *kFlushPolicies[policy].rule;
 }
 
 std::string_view to_string(FlushPolicy policy) {
-  return rule_of(policy).word();
+  return kFlushPolicies[policy].word;
 }
 
 std::optional<FlushPolicy> flush_policy_of(std::string_view word) {
-  for (const FlushPolicy policy : kAllFlushPolicies) {
-    if (to_string(policy) == word) return policy;
+  for (const FlushPolicyRow& row : kFlushPolicies) {
+    if (row.word == word) return row.id;
   }
   return std::nullopt;
 }

@@ -107,10 +107,6 @@ Task<void> work(asio::io_context& io, Run& run) {
   }
 }
 
-void end_on_error(std::exception_ptr error) {
-  if (error) std::rethrow_exception(error);
-}
-
 }  // namespace
 
 LoadResult run_load(const std::vector<Question>& questions, const LoadOptions& options) {

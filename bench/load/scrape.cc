@@ -32,10 +32,6 @@ Task<void> scrape(asio::io_context& io, const std::string& admin_url, EngineCoun
   }
 }
 
-void end_on_error(std::exception_ptr error) {
-  if (error) std::rethrow_exception(error);
-}
-
 }  // namespace
 
 EngineCounters scrape_engines(const std::string& admin_url) {

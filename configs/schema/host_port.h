@@ -33,8 +33,8 @@ struct BackendUrl {
 };
 BackendUrl parse_backend_url(std::string_view url);
 
-// What is wrong with the origin of a web page, scheme://host[:port] as its browser sends it, and
-// what to write instead; empty when nothing is. Letters may be of either case.
+// The fault in the origin of a web page, scheme://host[:port] as its browser sends it, and
+// what to write instead; empty when it has none. Letters may be of either case.
 std::string problem_of_origin(std::string_view origin);
 
 bool is_address(std::string_view host);   // of IPv4 or IPv6; anything else is a name

@@ -26,8 +26,8 @@ struct Origin {
   int column = 0;
 };
 
-// What a value may be. For numbers and durations (in seconds) the closed range [min, max]; for
-// strings one of `words`, or anything of that form when `words` is empty.
+// The values that a key takes. For numbers and durations (in seconds) the closed range [min, max];
+// for strings one of `words`, or anything of that form when `words` is empty.
 struct Limits {
   // kPath: "~/x" is one in the home directory. kAddress: a port alone is one of 127.0.0.1.
   enum class Form { kText, kPath, kAddress };

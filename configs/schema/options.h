@@ -13,8 +13,10 @@
 // Threading: filled once at start-up, read-only afterwards.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -22,6 +24,10 @@
 #include "configs/schema/key.h"
 
 namespace batchproxy {
+
+// The words of the key `flush`: each is a policy of batcher/flush/flush_policies.h, which
+// proxy/control/settings.cc has the compiler check.
+inline constexpr std::array<std::string_view, 2> kFlushWords = {"eager", "fixed"};
 
 // Keys of the workers' own file, found under `model.generator_settings`, `generator_settings` or,
 // for the last four, at the top level. Unknown neighbours belong to the workers and are left alone.
@@ -189,7 +195,7 @@ struct ProxyOptions {
                                 "Threads that serve connections (default: one per core)", 80}};
   Key<std::string> flush{"flush",
                          "eager",
-                         one_of({"eager", "fixed"}),
+                         one_of({kFlushWords.begin(), kFlushWords.end()}),
                          Applies::kAfterRestart,
                          "eager sends when a backend has room; fixed waits for size or timeout.",
                          {"--flush", "BATCHPROXY_FLUSH", "POLICY",
@@ -197,7 +203,7 @@ struct ProxyOptions {
   Key<bool> affinity{"affinity", true, anything(), Applies::kOnReload,
                      "Send prompts that begin alike to the engine that holds their beginning."};
   Key<std::string> merge{"merge", "auto", one_of({"auto", "always", "off"}), Applies::kOnReload,
-                         "Pack like requests into one call: auto does it while it pays."};
+                         "Merge like requests into one call: auto does it while it pays."};
   Key<std::vector<std::string>> pass_headers{
       "pass_headers",
       {},

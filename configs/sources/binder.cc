@@ -69,7 +69,8 @@ std::optional<std::vector<BackendOptions>> Binder::read_backends(const Yaml& nod
       continue;
     }
     bind(item, path, backend);
-    if (item.is_map() && !backend.url.is_set()) findings_.error(item.place, path + ": no url");
+    if (item.is_map() && !backend.url.is_set())
+      findings_.error(item.place, path + ": url is missing");
   }
   return backends;
 }

@@ -10,4 +10,7 @@ namespace batchproxy {
 
 using Environment = std::map<std::string, std::string>;
 
+// All variables of our own process.
+Environment process_environment();
+
 }  // namespace batchproxy

@@ -12,7 +12,7 @@ namespace batchproxy {
 // One spelling for `max-num-seqs` and `max_num_seqs`.
 std::string with_underscores(std::string_view name);
 
-// What a key of `vllm_args` stands for, or the names that it may be the beginning of.
+// The argument that a key of `vllm_args` stands for, or the names that it may be the beginning of.
 struct ArgumentName {
   std::string name;
   std::vector<std::string_view> candidates;  // several when nobody can tell; `name` is empty then

@@ -36,7 +36,7 @@ std::int64_t integer_argument(const Arguments& arguments, std::string_view name,
 std::optional<Arguments> read_arguments(const Yaml& node, const std::string& path,
                                         Findings& findings);
 
-// What is wrong with that value of that argument; empty when nothing is.
+// The fault of that value of that argument; empty when it has none.
 std::string argument_problem(const Argument& argument);
 
 }  // namespace batchproxy

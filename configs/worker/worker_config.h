@@ -32,7 +32,7 @@ struct WorkerConfig {
 WorkerConfig make_worker_config(std::string_view text, const std::string& file,
                                 const std::string& host, std::uint16_t port, bool asks_for_key);
 
-// What stands where a worker's key is to be written.
+// The placeholder where a worker's key is to be written.
 inline constexpr std::string_view kKeyGoesHere = "WRITE-YOUR-BATCHPROXY-KEY-HERE";
 
 }  // namespace batchproxy

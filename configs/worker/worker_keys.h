@@ -25,7 +25,7 @@ struct WorkerHome {
   std::vector<std::string_view> landmarks;  // other names that we would miss if misspelt
 };
 
-// Those that `root` has, the most nested first.
+// The keys that `root` has, the most nested first.
 std::vector<WorkerHome> worker_homes(const Yaml& root);
 
 // Reads the shared keys. Reports wrong types, duplicates, homes that contradict each other, and

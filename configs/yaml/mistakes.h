@@ -27,7 +27,7 @@ std::optional<Slip> find_foreign_byte(std::string_view text);
 // "batch_size:" if a blank is missing in a key that reads "batch_size:16"; else empty.
 std::string_view glued_key(std::string_view key);
 
-// Why an unquoted value is hardly what was meant, as " (...)"; empty when nothing about it is odd.
+// Why an unquoted value is probably a mistake, as " (...)"; empty when nothing about it is odd.
 std::string odd_value(std::string_view value);
 
 // The same, but only what no text of ours can hold on purpose.

@@ -172,7 +172,7 @@ std::optional<std::string> read_string(const Yaml& node, const Expectation& expe
     const std::string odd = node.plain ? odd_text(node.text) : "";
     if (!odd.empty()) {
       findings.warning(node.place,
-                       expected.path + ": " + found(node) + " is hardly what was meant" + odd);
+                       expected.path + ": " + found(node) + " is probably a mistake" + odd);
     }
     return in_form(node.text, expected.limits.form);
   }

@@ -15,7 +15,7 @@
 
 namespace batchproxy {
 
-// What a value is being read for.
+// The purpose that a value is read for.
 struct Expectation {
   const std::string& path;  // "batch_size", "batchproxy.launcher.gpus"
   const Limits& limits;

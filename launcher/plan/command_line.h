@@ -26,7 +26,7 @@ std::vector<std::string> serve_arguments(const EnginePlan& plan, const Arguments
 std::vector<std::string> fill_command(const std::vector<std::string>& command,
                                       const EnginePlan& plan);
 
-// What is set and unset for an engine with `gpus`; `engine_id` is its unique marker.
+// The variables that are set and unset for an engine with `gpus`; `engine_id` is its unique marker.
 EnvironmentChanges engine_environment(const Gpus& gpus, const std::string& engine_id,
                                       const Environment& inherited);
 

@@ -40,7 +40,7 @@ struct EnginePlan {
   int log_descriptor = -1;  // open and locked, by EngineLogs
 };
 
-// What the planner may not find out by itself.
+// Facts that the planner may not find out by itself.
 struct PlanContext {
   Gpus gpus;                    // from find_gpus(); ignored for simulated engines
   Environment inherited;        // our own environment

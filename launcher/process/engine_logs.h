@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "backends/net/descriptor.h"
 #include "launcher/plan/engine_plan.h"
 #include "launcher/plan/result.h"
-#include "launcher/process/descriptor.h"
 
 namespace batchproxy {
 

@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "launcher/process/descriptor.h"
+#include "backends/net/descriptor.h"
 #include "launcher/process/shim_status.h"
 
 namespace batchproxy {

@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-#include "launcher/process/descriptor.h"
+#include "backends/net/descriptor.h"
 
 namespace batchproxy {
 

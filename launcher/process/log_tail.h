@@ -16,8 +16,8 @@ class LogTail {
   // Starts at the file's present end: what earlier runs wrote is not ours. The file need not exist.
   explicit LogTail(std::string path);
 
-  // What was appended since the last call, at most `max_bytes` of it. A file that became shorter is
-  // read from its beginning.
+  // The bytes that were appended since the last call, at most `max_bytes` of it. A file that became
+  // shorter is read from its beginning.
   std::string read_new(std::size_t max_bytes = 256 * 1024);
 
   // The last `count` lines written since construction, for a failure report; at most 64 KiB.

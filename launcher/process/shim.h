@@ -4,9 +4,9 @@
 //   engine-shim --control-fd N --status-fd M --stop-timeout SECONDS --log FILE [--keep-fd L]
 //               -- PROGRAM ARGS...
 //
-// It is the parent of the engine and, as a subreaper, of every orphan the engine leaves behind, so
-// it can tell when the whole tree is gone. The launcher holds the only write end of the control
-// pipe: if it dies in any way, the shim reads end-of-file and takes the engine down.
+// The shim is the parent of the engine and, as a subreaper, of every orphan the engine leaves
+// behind, so it can tell when the whole tree is gone. The launcher holds the only write end of the
+// control pipe: if it dies in any way, the shim reads end-of-file and takes the engine down.
 //
 // Control: "stop" (SIGTERM to the engine, SIGKILL to the tree after the timeout), "kill" (SIGKILL
 // at once), end-of-file (the same as stop). Status: see shim_status.h.

@@ -11,6 +11,8 @@
 #include <fmt/format.h>
 #include <simdjson.h>
 
+#include "batcher/base/enum_table.h"
+
 namespace batchproxy {
 
 namespace {
@@ -60,20 +62,18 @@ bool is_so_already(const AdapterOrder& order, unsigned status, std::string_view 
   return message.find(words) != std::string_view::npos;
 }
 
-std::string_view to_string(AdapterOutcome::Kind kind) {
-  switch (kind) {
-    case AdapterOutcome::Kind::kDone:
-      return "done";
-    case AdapterOutcome::Kind::kFailed:
-      return "failed";
-    case AdapterOutcome::Kind::kNotUp:
-      return "not up";
-  }
-  return "unknown";
-}
+struct KindRow {
+  AdapterOutcome::Kind id{};
+  std::string_view word{};
+};
+constexpr EnumTable<KindRow> kKinds({
+    {AdapterOutcome::Kind::kDone, "done"},
+    {AdapterOutcome::Kind::kFailed, "failed"},
+    {AdapterOutcome::Kind::kNotUp, "not up"},
+});
 
 json::object describe(const AdapterOutcome& outcome) {
-  json::object shown{{"backend", outcome.backend}, {"result", to_string(outcome.kind)}};
+  json::object shown{{"backend", outcome.backend}, {"result", kKinds[outcome.kind].word}};
   shown["status"] = outcome.status == 0 ? json::value(nullptr) : json::value(outcome.status);
   shown["message"] = outcome.message;
   return shown;
@@ -124,13 +124,15 @@ unsigned AdapterReport::status() const {
 std::string AdapterReport::summary() const {
   const std::size_t down = count(AdapterOutcome::Kind::kNotUp);
   const std::size_t done = count(AdapterOutcome::Kind::kDone);
-  if (outcomes.size() == down) return "No engine is up: give the order again when one is.";
+  if (outcomes.size() == down) return "No engine is up. Give the order again when one is.";
   std::string text = fmt::format("{} on {} of {} engines.", order.load ? "Loaded" : "Unloaded",
                                  done, outcomes.size());
   if (count(AdapterOutcome::Kind::kFailed) > 0) {
-    text += " Mend what the others say and give the order again: those that have done it stay so.";
+    text += " Mend what the other engines say, then give the order again.";
   }
-  if (down > 0 && order.load) text += " Those that are not up need the order again when they are.";
+  if (down > 0 && order.load) {
+    text += " Engines that are not up need the order again when they are.";
+  }
   return text;
 }
 

@@ -29,9 +29,9 @@ struct AdapterOrder {
 // The order in a POST to an adapter path. It needs `lora_name`; the rest is the engines' business.
 Result<AdapterOrder> read_adapter_order(std::string_view path, std::string json);
 
-// What has come of it at one engine.
+// The outcome of the order at one engine.
 struct AdapterOutcome {
-  enum class Kind { kDone, kFailed, kNotUp };  // not up: it has not been asked
+  enum class Kind { kDone, kFailed, kNotUp, kCount };  // not up: it has not been asked
 
   std::string backend;
   Kind kind = Kind::kFailed;

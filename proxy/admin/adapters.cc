@@ -19,10 +19,6 @@ constexpr Duration kPatience = std::chrono::seconds(120);
 constexpr int kLooks = 3;
 constexpr Duration kLookAgain = std::chrono::milliseconds(1100);
 
-void rethrow(std::exception_ptr error) {
-  if (error) std::rethrow_exception(error);
-}
-
 // Those that are asked at the same time.
 struct Round {
   std::size_t left = 0;
@@ -33,7 +29,7 @@ struct Round {
 Task<void> ask(asio::io_context& io, const AdapterOrder& order,
                std::shared_ptr<const Endpoint> engine, AdapterOutcome& outcome, Round& round) {
   const std::string path(order.path());
-  const EngineReply reply = co_await post_json(io, engine, path, order.json, kPatience);
+  const EngineReply reply = co_await order_engine(io, engine, path, order.json, kPatience);
   outcome = outcome_of(order, engine->name, reply);
   if (--round.left == 0) round.done.wake_later(io.get_executor());
 }
@@ -83,7 +79,7 @@ Task<AdapterReport> carry_out(asio::io_context& io, const AdapterHooks& hooks, A
     ++round.left;
     asio::co_spawn(io.get_executor(),
                    ask(io, report.order, engines[i]->endpoint, report.outcomes[i], round),
-                   &rethrow);
+                   &end_on_error);
   }
   if (round.left > 0) co_await round.done.wait();
 

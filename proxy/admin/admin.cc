@@ -154,18 +154,22 @@ Task<Response> answer(const Request& request, const AdminHooks& hooks) {
   if (!may_ask(request, route, hooks)) {
     response.result(http_::status::unauthorized);
     response.set(http_::field::www_authenticate, "Bearer");
-    response.body() = "The admin address asks for an API key: Authorization: Bearer <key>.\n";
+    response.body() =
+        "The admin address needs an API key. Send it as `Authorization: Bearer <key>`.\n";
   } else if (route == nullptr) {
     response.result(http_::status::not_found);
-    response.body() = "Here are " + paths_of("GET") + ", and for POST " + paths_of("POST") + ".\n";
+    response.body() = "The admin address has no such path. GET takes " + paths_of("GET") +
+                      "; POST takes " + paths_of("POST") + ".\n";
   } else if (route->method == "POST" && request.count(http_::field::origin) > 0) {
     // A browser sends what a form could send without asking first, and loopback asks for no key.
     response.result(http_::status::forbidden);
-    response.body() = "No web page may do that.\n";
+    response.body() =
+        "Web pages may not use this path. Use a program that sends no Origin field.\n";
   } else if (!takes(*route, request.method())) {
     response.result(http_::status::method_not_allowed);
     response.set(http_::field::allow, allowed(*route));
-    response.body() = "Here it takes " + std::string(route->method) + ".\n";
+    response.body() =
+        std::string(route->path) + " takes " + std::string(route->method) + " only.\n";
   } else {
     co_await route->act(request, hooks, response);
   }

@@ -20,7 +20,7 @@ struct AdminHooks {
   std::function<ReloadReport()> reload;
   std::function<void()> drain;  // and exit
   std::function<Task<AdapterReport>(AdapterOrder)> adapters;
-  // Who may ask; null: anyone. Not for /livez, which tells nothing.
+  // The keys of whoever may ask; null: anyone may. Not for /livez, which tells nothing.
   std::function<ApiKeysPtr()> keys;
 };
 

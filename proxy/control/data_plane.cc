@@ -37,10 +37,6 @@ void run_forever(asio::io_context& io) {
   }
 }
 
-void end_on_error(std::exception_ptr error) {
-  if (error) std::rethrow_exception(error);
-}
-
 // What its kept connections and the next calls to it must know.
 bool talked_to_otherwise(const Endpoint& before, const Endpoint& now) {
   return before.addresses != now.addresses || before.api_key != now.api_key;
@@ -76,7 +72,7 @@ DataPlane::DataPlane(Setup setup) : limits_(setup.settings, setup.threads), keys
   lane_->watch_recalls([this](const Recall& recall) {
     on_every_thread([recall](IoThread& thread) { tell_recall(thread.in_flight, recall); });
   });
-  for (auto& thread : threads_) thread->lane = &lane_->add_port(thread->net.io);
+  for (auto& thread : threads_) thread->lane = &lane_->add_handle(thread->net.io);
 }
 
 DataPlane::~DataPlane() {

@@ -49,7 +49,7 @@ class DataPlane {
   void publish(RosterPtr roster);
   // From the next request on.
   void set_keys(ApiKeysPtr keys);
-  // What a backend's metrics say, or nothing when they could not be read.
+  // The metrics of a backend, or nothing when they could not be read.
   void observe(BackendId backend, const std::optional<EngineSample>& sample);
 
   // Other settings from now on; what is under way goes by the old ones.

@@ -11,7 +11,7 @@
 
 namespace batchproxy {
 
-// What has come of a reload, for the log and for who asked.
+// The outcome of a reload, for the log and for the caller.
 struct ReloadReport {
   bool ok = false;
   std::vector<std::string> lines{};

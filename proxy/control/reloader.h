@@ -42,7 +42,7 @@ class Reloader {
   bool last_failed() const { return last_failed_; }
 
  private:
-  // What has changed, in sentences; nothing, and nothing done, when the new configuration is of no
+  // The changes, in sentences; nothing, and nothing done, when the new configuration is of no
   // use, which `report` says then.
   std::optional<std::vector<std::string>> take_over(ReloadReport& report);
 

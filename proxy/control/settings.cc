@@ -1,11 +1,29 @@
 // proxy/control/settings.cc - see settings.h.
 #include "proxy/control/settings.h"
 
+#include <algorithm>
+
+#include "batcher/flush/flush_policies.h"
 #include "proxy/limits/client_cap.h"
 
 namespace batchproxy {
 
 namespace {
+
+constexpr bool is_policy(std::string_view word) {
+  return std::ranges::find(kFlushPolicies, word, &FlushPolicyRow::word) != kFlushPolicies.end();
+}
+
+// `off` is not written as a word of `flush`, but as `enable_batching: false`.
+constexpr bool can_be_asked_for(const FlushPolicyRow& row) {
+  return row.id == FlushPolicy::kOff ||
+         std::ranges::find(kFlushWords, row.word) != kFlushWords.end();
+}
+
+static_assert(std::ranges::all_of(kFlushWords, is_policy),
+              "each word of kFlushWords has its row in batcher/flush/flush_policies.h");
+static_assert(std::ranges::all_of(kFlushPolicies, can_be_asked_for),
+              "each word in batcher/flush/flush_policies.h is among kFlushWords");
 
 MergePolicy merge_policy(std::string_view name) {
   if (name == "always") return MergePolicy::kAlways;
@@ -20,7 +38,7 @@ Duration to_duration(Seconds seconds) {
 
 FlushPolicy flush_policy(const Options& options) {
   if (!*options.worker.enable_batching) return FlushPolicy::kOff;
-  // The key takes no other words: a test holds it to that.
+  // The key takes no other words, as asserted above.
   return flush_policy_of(*options.proxy.flush).value_or(FlushPolicy::kEager);
 }
 

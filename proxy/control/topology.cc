@@ -3,11 +3,10 @@
 
 #include <stdexcept>
 
-#include <unistd.h>
-
 #include "configs/engine_wish.h"
 #include "configs/schema/backend_source.h"
 #include "configs/schema/host_port.h"
+#include "configs/sources/environment.h"
 #include "launcher/plan/command_line.h"
 #include "launcher/plan/executable.h"
 #include "launcher/plan/gpu_inventory.h"
@@ -122,17 +121,6 @@ std::vector<std::string> add_engines(const Options& options, const std::string& 
 }
 
 }  // namespace
-
-Environment process_environment() {
-  Environment all;
-  for (char** entry = environ; *entry != nullptr; ++entry) {
-    const std::string_view line(*entry);
-    const std::size_t equals = line.find('=');
-    if (equals != std::string_view::npos)
-      all.emplace(line.substr(0, equals), line.substr(equals + 1));
-  }
-  return all;
-}
 
 std::vector<BackendRecord> running_servers(const Options& options) {
   std::vector<BackendRecord> backends;

@@ -18,7 +18,7 @@
 
 namespace batchproxy {
 
-// What keeps other programs off our ports, GPUs and logs while our engines live.
+// The leases that keep other programs off our ports, GPUs and logs while our engines live.
 struct Holdings {
   PortAllocator ports;
   std::vector<Lease> gpus{};  // kept off them by a warning
@@ -43,8 +43,5 @@ std::string open_logs(const Options& options, std::vector<EnginePlan>& plans, Ho
 
 // The backends that run already, in the order of the options. Throws std::runtime_error.
 std::vector<BackendRecord> running_servers(const Options& options);
-
-// Our own environment, as engines may inherit it.
-Environment process_environment();
 
 }  // namespace batchproxy

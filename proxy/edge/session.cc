@@ -39,13 +39,13 @@ bool is_request_id(std::string_view id) {
 }
 
 Error body_too_large(std::uint64_t limit) {
-  return {Errc::kBodyTooLarge, "The body is larger than " + std::to_string(limit) +
-                                   " bytes (batchproxy.max_body_bytes)."};
+  return {Errc::kBodyTooLarge, "The request body is larger than " + std::to_string(limit) +
+                                   " bytes (batchproxy.max_body_bytes). Send it in parts."};
 }
 
 Error no_key(bool given) {
   return {Errc::kInvalidApiKey, given ? "The API key is not one that this proxy knows."
-                                      : "This proxy asks for an API key: send it as "
+                                      : "This proxy needs an API key. Send it as "
                                         "`Authorization: Bearer <key>`, or as `x-api-key: <key>`."};
 }
 
@@ -71,7 +71,7 @@ Duration client_timeout(std::string_view seconds, Duration ours, Duration most) 
 
 Error overloaded() {
   return {Errc::kOverloaded,
-          "The requests in hand take all the memory that they may (batchproxy.max_buffered_bytes). "
+          "Request bodies fill all the memory that they may (batchproxy.max_buffered_bytes). "
           "Try again."};
 }
 
@@ -85,10 +85,8 @@ Error body_too_late(const PaceLimits& limits, bool stood_still) {
   const std::string why =
       stood_still
           ? fmt::format("no byte came for {:g} s (batchproxy.stall_timeout)", seconds(limits.stall))
-          : fmt::format(
-                "on average fewer than {} bytes a second came, of a body that is longer in "
-                "coming than {:g} s",
-                limits.rate, seconds(limits.grace));
+          : fmt::format("on average fewer than {} bytes a second came, measured after {:g} s",
+                        limits.rate, seconds(limits.grace));
   return {Errc::kRequestTimeout, "The request's body did not arrive in time: " + why + "."};
 }
 

@@ -20,9 +20,9 @@ class AcceptBackoff {
   static constexpr Duration kLongestPause = std::chrono::seconds(1);
   static constexpr Duration kLogInterval = std::chrono::seconds(10);
 
-  // It has failed again: rest for so long.
+  // Accepting has failed again: rest for so long.
   Duration pause() { return std::exchange(pause_, std::min(2 * pause_, kLongestPause)); }
-  // It has worked.
+  // Accepting has worked.
   void over() { pause_ = kFirstPause; }
 
   // Whether a line about it is due.

@@ -9,7 +9,7 @@
 //   than 40 % is held: half of that, or reading would stop and start all the time.
 // - From 95 % on a new request with a body is refused before its body is read.
 //
-// What is held beyond the bodies counted here: less than two grains a thread, 1/32 of the limit.
+// The bytes held beyond the bodies counted here: less than two grains a thread, 1/32 of the limit.
 //
 // Threading: ByteBudget any thread; ByteShare its own thread, but for held().
 #pragma once

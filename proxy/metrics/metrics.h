@@ -76,7 +76,7 @@ struct LabelOf<KeySlot> {
   static constexpr std::size_t kSize = kMaxKeySlots;
 };
 
-// Of one backend: each has the label `backend`.
+// The metrics of one backend: each has the label `backend`.
 struct BackendMetrics {
   Gauge<"batchproxy_backend_up", "1 while the backend is ready."> up;
   Gauge<"batchproxy_backend_inflight", "Prompts in flight to the backend.", "inflight"> inflight;
@@ -93,6 +93,7 @@ struct BackendMetrics {
       failed_attempts;
 };
 
+// One flat list, as boost::pfr walks it: a metric is a member here and nothing else.
 struct Metrics {
   Counter<"batchproxy_requests_received_total", "Requests received whole.", "requests.received">
       received;

@@ -26,7 +26,7 @@ class Job {
   const Ticket& ticket() const { return leg_.ticket(); }
 
   Task<Ending> run() { return leg_.run(); }
-  // Nobody wants its answer any more: comes to an end soon. May be called at any time.
+  // Ends the job soon: nobody wants its answer any more. May be called at any time.
   // `client_left`: that is why.
   void cancel(bool client_left = false) { leg_.cancel(client_left); }
   // The stream is done with; exactly once after kStream.
@@ -41,7 +41,7 @@ class Job {
   // Of kFailed.
   Error error() const { return answered_by().error(); }
   unsigned attempts() const { return attempts_.made(); }
-  // Who was last asked, and in which batch.
+  // The backend that was last asked, and in which batch.
   const Endpoint& backend() const { return answered_by().backend(); }
   const BatchInfo& batch() const { return answered_by().batch(); }
   // For the client.

@@ -1,6 +1,9 @@
 // proxy/request/leg.h - Leg: carries out what a LegCore decides: waits for the lane, calls a
 // backend, alone or in a merged call, and asks the monitor.
 //
+// The fields of Leg are the core and one handle for each thing that the core may have under way: a
+// call, a merged answer, a look, a leg beside.
+//
 // Threading: confined to one I/O thread, except what the thread of a merged call uses
 // (merged_call.h), as said there.
 #pragma once
@@ -29,7 +32,7 @@ class Leg final : public VerdictSink, private InFlight {
  public:
   using Ending = LegCore::Ending;
 
-  // What a call sends, and what a merged call needs to know of its member.
+  // The bytes that a call sends, and what a merged call needs to know of its member.
   struct Load {
     const ClientRequest* request = nullptr;
     BodyParts parts;            // around its prompt, or around the prompts of a piece
@@ -37,7 +40,7 @@ class Leg final : public VerdictSink, private InFlight {
     std::uint32_t piece = 0;    // of the request's list, from 1; 0: it goes out whole
     std::uint32_t choices = 1;  // asked for per prompt
 
-    // As it goes out alone.
+    // The body as it goes out alone.
     SplicedBody body() const;
   };
 

@@ -9,6 +9,9 @@
 //               └───────── kSubmit, kRetry ◀── [kJoin ─on_joined ◀─] ◀─────────────────┤
 //                                                              kPoison ─▶ kEnd ◀───────┘
 //
+// LegCore has many fields since it is the whole state of a leg: where it is, what its last call
+// came to, and what it and the leg beside it owe each other. Any event may meet any of these.
+//
 // Sans-io: Leg (proxy/request/leg.h) drives it with sockets and coroutines, tests/fault_sim in
 // virtual time.
 //
@@ -26,7 +29,7 @@ namespace batchproxy {
 
 class LegCore {
  public:
-  // What the driver does next, and what it then calls.
+  // The driver's next step, and what it then calls.
   enum class Do : std::uint8_t {
     kSubmit,     // hand the ticket to the lane: on_returned(), then on_verdict()
     kRetry,      // likewise, and it counts as a retry
@@ -39,7 +42,7 @@ class LegCore {
     kEnd,        // ending() says how
   };
 
-  // What the driver does at once when something happens meanwhile.
+  // The driver's act when something happens meanwhile: it comes at once.
   enum class Act : std::uint8_t {
     kNothing,
     kWithdraw,     // take the ticket back from the lane
@@ -68,7 +71,7 @@ class LegCore {
     TimePoint at{};          // of one that is not good
   };
 
-  // What is told when an attempt has ended, in this order.
+  // The report of an attempt that has ended: the driver tells it in this order.
   struct Report {
     BackendId backend = 0;
     Outcome outcome = Outcome::kUnknown;  // for the lane: the backend is free of us
@@ -83,7 +86,7 @@ class LegCore {
 
   // `may_wait`: a request waits here while its backend is full.
   LegCore(Attempts& attempts, bool may_wait) : attempts_(attempts), may_wait_(may_wait) {}
-  // One beside `before`, which was told kAskBeside and must outlive it.
+  // A leg beside `before`, which was told kAskBeside and must outlive it.
   explicit LegCore(LegCore& before);
   LegCore(const LegCore&) = delete;
   LegCore& operator=(const LegCore&) = delete;
@@ -108,9 +111,9 @@ class LegCore {
   // Nobody wants its answer any more; the leg beside is to be told as well. `client_left`: that is
   // why.
   Act cancel(bool client_left);
-  // Its backend stands still. `ready`: backends that could be asked.
+  // The backend of this leg stands still. `ready`: backends that could be asked.
   Act on_stuck(BackendSet ready);
-  // What its backend was given too early comes back.
+  // The lane calls back what the leg's backend was given too early.
   Act on_recall(const Recall& recall);
   // The leg beside has ended.
   Act on_beside_ended();
@@ -134,7 +137,7 @@ class LegCore {
   // The leg beside's outcome is this one's.
   bool beside_counts() const { return beside_counts_; }
   bool has_beside() const { return beside_ != nullptr; }
-  // Of kFailed: by the lane, or as a poison.
+  // Why a leg that is kFailed was refused: by the lane, or as a poison.
   std::optional<Errc> refused() const { return refused_; }
   CallFailure last() const { return last_.failure; }  // how its last call ended
   unsigned status() const { return last_.failure == CallFailure::kNone ? last_.status : 0; }

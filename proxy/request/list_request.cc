@@ -28,7 +28,7 @@ std::optional<Error> ListRequest::prepare(const BodyScan& scan, const Ticket& li
   if (count > thread_.settings.bodies.max_list) {
     return Error{Errc::kQueueFull, "The list holds " + std::to_string(count) +
                                        " prompts, more than the whole queue "
-                                       "(batchproxy.max_queue)."};
+                                       "(batchproxy.max_queue). Send them in several requests."};
   }
   prompts_ = scan.prompts;
   choices_ = scan.choices;
@@ -105,9 +105,7 @@ Task<Finish> ListRequest::answer() {
   }
   std::optional<std::string> body = gather();
   if (!body) {
-    return reply_.refuse(
-        {Errc::kChoiceCountMismatch,
-         "A backend's answer to a part of the list does not hold what was asked for."});
+    return reply_.refuse(error_of(Errc::kChoiceCountMismatch));
   }
   return send(*pieces_.front()->job, std::move(*body), sources(), prompts_);
 }

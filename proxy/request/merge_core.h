@@ -28,7 +28,7 @@ class MergeCore {
   using Member = std::uint32_t;
   using Group = std::vector<Member>;
 
-  // What the driver does next, and what it then calls.
+  // The driver's next step, and what it then calls.
   enum class Do : std::uint8_t {
     kCall,     // make one call for group(): on_answer() or on_failed()
     kUnpack,   // take the answer apart: on_unpacked()
@@ -59,7 +59,7 @@ class MergeCore {
 
   // True the first time: then it is to be told.
   bool tell(Member member) { return !std::exchange(members_[member].told, true); }
-  // It does not want its answer any more.
+  // The member does not want its answer any more.
   void on_left(Member member) { members_[member].left = true; }
   bool is_told(Member member) const { return members_[member].told; }
 

@@ -81,7 +81,7 @@ class MergedCall final : private Deadline, private InFlight {
           break;
         }
         case Do::kUnpack:
-          next = unpack();
+          next = unmerge();
           break;
         case Do::kHalve:
           thread_.metrics.split_calls.add();
@@ -133,7 +133,7 @@ class MergedCall final : private Deadline, private InFlight {
     const Leg::Load& first = load(group().front());
     const ClientRequest& request = *first.request;
     const bool many = group().size() > 1;
-    const std::string packed = many ? pack_group() : std::string();
+    const std::string merged = many ? merge_group() : std::string();
     const std::string_view target = many && chat_ ? kChatBatchTarget : request.target;
     const std::string id = id_prefix_ + std::to_string(++calls_);
     // What is to be taken apart must not come compressed.
@@ -144,7 +144,7 @@ class MergedCall final : private Deadline, private InFlight {
                                    request.key_field,
                                    request.authorization,
                                    id,
-                                   many ? SplicedBody(packed) : first.body()};
+                                   many ? SplicedBody(merged) : first.body()};
     calling_ = true;
     CallFailure failure = co_await call_->start(upstream);
     if (failure == CallFailure::kNone) failure = co_await call_->read_whole();
@@ -153,10 +153,10 @@ class MergedCall final : private Deadline, private InFlight {
     co_return thread_.scratch.answer_checker.judge(call_->head(), call_->body(), true);
   }
 
-  std::string pack_group() const {
+  std::string merge_group() const {
     std::vector<BodyParts> parts;
     for (const Member member : group()) parts.push_back(load(member).parts);
-    return pack(parts, !chat_);
+    return merge(parts, !chat_);
   }
 
   Do end_call(CallFailure failure) {
@@ -176,12 +176,12 @@ class MergedCall final : private Deadline, private InFlight {
     return next;
   }
 
-  Do unpack() {
+  Do unmerge() {
     parts_.reset();
     if (call_->head().content_encoding.empty()) {
       std::vector<std::size_t> sizes;
       for (const Member member : group()) sizes.push_back(load(member).parts.prompt.size());
-      parts_ = thread_.scratch.list_reader.unpack(call_->body(), sizes);
+      parts_ = thread_.scratch.list_reader.unmerge(call_->body(), sizes);
     }
     return core_.on_unpacked(parts_.has_value());
   }
@@ -189,7 +189,7 @@ class MergedCall final : private Deadline, private InFlight {
   void hand_out() {
     const auto head = std::make_shared<const MergedHead>(call_->head());
     for (std::size_t i = 0; i < group().size(); ++i) {
-      UnpackedAnswer& part = (*parts_)[i];
+      UnmergedAnswer& part = (*parts_)[i];
       tell(group()[i], {CallFailure::kNone, head, std::move(part.body), part.exact_usage});
     }
     parts_.reset();
@@ -243,7 +243,7 @@ class MergedCall final : private Deadline, private InFlight {
   bool calling_ = false;
   unsigned calls_ = 0;
   AnswerFault fault_;  // of the last call, if it was a kBadAnswer
-  std::optional<std::vector<UnpackedAnswer>> parts_;
+  std::optional<std::vector<UnmergedAnswer>> parts_;
 };
 
 Task<void> run(std::unique_ptr<MergedCall> merged) {

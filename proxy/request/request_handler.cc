@@ -42,8 +42,7 @@ Task<bool> RequestHandler::run() {
     failed = true;
   }
   if (failed && !reply_.has_begun()) {
-    static const Error broken{Errc::kInternal,
-                              "An internal error of batchproxy. Its log says more."};
+    static const Error broken = error_of(Errc::kInternal);
     finish = co_await reply_.refuse(broken);
   } else if (failed) {
     reply_.close_afterwards();
@@ -118,7 +117,7 @@ std::optional<Error> RequestHandler::describe(const BodyScan& scan, Ticket& tick
   if (ticket.backends.empty() && models.complete()) {
     return Error{Errc::kUnknownModel,
                  "The model `" + std::string(scan.model) +
-                     "` does not exist. Served here: " + models.names() + ".",
+                     "` does not exist. batchproxy serves: " + models.names() + ".",
                  "model"};
   }
   ticket.model = text_key(scan.model);

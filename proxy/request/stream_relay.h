@@ -25,7 +25,7 @@ class StreamRelay {
   Task<Finish> run(Provenance who);
 
  private:
-  // What of a piece may be passed on now: whole events, but at the end all.
+  // The part of a piece that may be passed on now: whole events, but at the end all.
   std::string_view take(std::string_view piece);
   Error why_broken();
   Task<Finish> end_broken(const Error& error);

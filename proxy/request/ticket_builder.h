@@ -26,7 +26,7 @@ void describe_prompt(const BodyPolicy& policy, const BodyScan& scan, std::uint64
 // Tells texts apart: models, whose prompts share nothing even on one backend, and clients.
 std::uint64_t text_key(std::string_view text);
 
-// Who serves what, by the keys that tickets name models with.
+// The backends that serve each model, by the keys that tickets name models with.
 Routes make_routes(const ModelTable& models);
 
 // Tells clients apart that have shown no key of ours. Nobody can choose a `bearer` that makes them

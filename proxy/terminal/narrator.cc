@@ -47,8 +47,8 @@ Lines tell_stall(const BackendRecord& backend, const Stall& stall) {
   if (stall.again) return {};
   return {
       {warn, fmt::format("{} stands still: {} prompts without a byte of an answer for {:.1f} s. "
-                         "They are asked elsewhere if anybody else serves them; it gets one "
-                         "request now and then until it moves (stuck_timeout)",
+                         "Other backends are asked for them if they can serve them. This one "
+                         "gets a request now and then until it moves (stuck_timeout)",
                          with_url(backend), stall.inflight,
                          std::chrono::duration<double>(stall.quiet).count())}};
 }
@@ -61,17 +61,21 @@ Lines tell_move(const BackendRecord& backend, const std::string& news) {
 Lines tell_of_key(const BackendRecord& backend, bool was_keyed, bool have_keys) {
   if (!backend.keyed) {
     if (!was_keyed) return {};
-    return {{info, backend.name() + " tells what it serves: it asks for no other key"}};
+    return {
+        {info, backend.name() +
+                   " lists its models again: it needs no key, or takes the one that it is given"}};
   }
   if (have_keys) {
-    return {{warn, backend.name() +
-                       " asks for an API key, and will refuse every request: clients' keys are not "
-                       "passed on. Write its own as backends[].api_key"}};
+    return {
+        {warn, backend.name() +
+                   " asks for an API key and will refuse every request, as clients' keys are not "
+                   "passed on. Write its own key as backends[].api_key"}};
   }
-  return {{warn, backend.name() +
-                     " asks for an API key. It gets each client's own, and the models that nobody "
-                     "lists, unless its own are configured; to send one key for all, write it as "
-                     "backends[].api_key"}};
+  return {
+      {warn, backend.name() +
+                 " asks for an API key. It gets each client's own key. Unless its models are "
+                 "configured, it gets requests for those that no backend lists. To send one key "
+                 "for all, write it as backends[].api_key"}};
 }
 
 Lines tell_failed_start(const BackendRecord& engine, const std::string& reason,
@@ -157,8 +161,9 @@ Lines Narrator::failures(const Snapshot& now) const {
     // The counts of one that is new are those of the one whose id it has.
     const BackendSnapshot& last = before == last_.backends.end() ? backend : *before;
     if (const std::string reasons = failed_calls(last, backend); !reasons.empty()) {
-      lines.push_back({warn, fmt::format("{}: calls failed: {}; what can be is sent again",
-                                         backend.name, reasons)});
+      lines.push_back(
+          {warn, fmt::format("{}: calls failed: {}; requests are sent again where they can be",
+                             backend.name, reasons)});
     }
     // That one stands still, or is down, is told when it is seen.
     const bool told_already = backend.stuck || backend.state != BackendState::kReady;

@@ -1,8 +1,8 @@
 // proxy/terminal/narrator.h - Narrator: what the log says about backends and requests: from what
 // was and what is, to lines.
 //
-// It remembers what it has said, so that nothing is said twice, and something that passes is said
-// to have passed. It writes nothing: log() does.
+// The narrator remembers what it has said, so that nothing is said twice, and something that passes
+// is said to have passed. It writes nothing: log() does.
 //
 // Threading: confined to the control thread.
 #pragma once
@@ -32,10 +32,10 @@ void log(const Lines& lines);
 // --- what has become of one backend, whatever was said before -----------------------------------
 
 Lines tell_stall(const BackendRecord& backend, const Stall& stall);
-// Its name leads elsewhere; `news` may be empty.
+// The name of a backend leads elsewhere; `news` may be empty.
 Lines tell_move(const BackendRecord& backend, const std::string& news);
-// It has begun or ceased to ask for a key that we have not. `have_keys`: clients have keys of ours,
-// which are not passed on.
+// A backend has begun or ceased to ask for a key that we have not. `have_keys`: clients have keys
+// of ours, which are not passed on.
 Lines tell_of_key(const BackendRecord& backend, bool was_keyed, bool have_keys);
 // An engine of ours did not come up, or ended after it had.
 Lines tell_failed_start(const BackendRecord& engine, const std::string& reason,

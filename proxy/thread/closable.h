@@ -7,7 +7,7 @@
 
 namespace batchproxy {
 
-// What a thread can do to the clients that it serves, all at once: for shutting down.
+// The acts of a thread upon the clients that it serves, all at once: for shutting down.
 class Closable : public boost::intrusive::list_base_hook<
                      boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
  public:

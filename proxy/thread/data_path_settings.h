@@ -23,7 +23,8 @@ struct BodyPolicy {
   BodyLimits limits;
 };
 
-// The options that the data path looks at, resolved once.
+// The options that the data path looks at, resolved once. They are one type since a reload replaces
+// them all at once.
 struct DataPathSettings {
   BodyPolicy bodies;
   PassedFields passed;

@@ -16,7 +16,7 @@ class InFlight : public boost::intrusive::list_base_hook<
   virtual BackendId called() const = 0;
   // Called once for each time that it stops. May end the call.
   virtual void on_stuck() = 0;
-  // It comes back, if it is meant.
+  // The request comes back, if the recall is for it.
   virtual void on_recall(const Recall& recall) = 0;
 
  protected:

@@ -39,7 +39,7 @@
 
 namespace batchproxy {
 
-// What all I/O threads have in common.
+// Limits that all I/O threads have in common.
 struct SharedLimits {
   SharedLimits(const DataPathSettings& settings, std::size_t threads)
       : bytes(settings.max_buffered, threads), clients(settings.max_clients, threads) {}
@@ -47,7 +47,7 @@ struct SharedLimits {
   ClientCap clients;
 };
 
-// What a request asks of the monitor (backends/health/backend_monitor.h), which lives on the
+// The questions of a request to the monitor (backends/health/backend_monitor.h), which lives on the
 // control thread.
 struct MonitorHandle {
   // A call found its backend gone.
@@ -80,7 +80,7 @@ struct Net {
   ConnectionPool upstreams;
 };
 
-// Of whoever runs, and never held across a suspension.
+// Memory for whoever runs: never held across a suspension.
 struct Scratch {
   explicit Scratch(const BodyLimits& limits) : scanner(limits) {}
 

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "backends/http/head.h"
+#include "backends/net/descriptor.h"
 #include "configs/text/trim.h"
 
 namespace batchproxy {
@@ -70,27 +71,11 @@ std::optional<ApiKeys::Hash> parse_hex(std::string_view hex) {
   return hash;
 }
 
-// A descriptor that is closed.
-class File {
- public:
-  explicit File(const std::string& path)
-      : fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {}
-  ~File() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
-  int fd() const { return fd_; }
-
- private:
-  const int fd_;
-};
-
 // The mode is asked of the open file, not of its name: nobody can swap it in between.
 std::optional<std::string> read_secret_file(const std::string& path, Findings& findings) {
-  const File file(path);
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   struct stat about{};
-  if (file.fd() < 0 || ::fstat(file.fd(), &about) != 0) {
+  if (file.get() < 0 || ::fstat(file.get(), &about) != 0) {
     findings.error({path}, std::string("the API keys cannot be read: ") + std::strerror(errno));
     return std::nullopt;
   }
@@ -107,7 +92,7 @@ std::optional<std::string> read_secret_file(const std::string& path, Findings& f
   std::string text(kLargestFile + 1, '\0');
   std::size_t size = 0;
   while (size < text.size()) {
-    const ssize_t n = ::read(file.fd(), text.data() + size, text.size() - size);
+    const ssize_t n = ::read(file.get(), text.data() + size, text.size() - size);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) {
       findings.error({path}, std::string("the API keys cannot be read: ") + std::strerror(errno));
@@ -259,7 +244,7 @@ LoadedApiKeys load_api_keys(const Options& options, const ApiKeys* previous) {
   if (keys->empty() && loaded.ok()) {
     // Keys were meant: an empty file must not open the door.
     Findings none;
-    none.error({path.empty() ? std::string(kVariable) : path}, "there is no API key in it");
+    none.error({path.empty() ? std::string(kVariable) : path}, "it holds no API key");
     loaded.diagnostics = std::move(none).take();
   }
   if (!loaded.ok()) return loaded;

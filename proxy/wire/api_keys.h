@@ -70,7 +70,7 @@ struct LoadedApiKeys {
   bool ok() const;
 };
 
-// What is another after a reload, by name and never with a key: "API key alice: removed". Either
+// The changes of a reload, by name and never with a key: "API key alice: removed". Either
 // may be null.
 std::vector<std::string> changes_between(const ApiKeys* before, const ApiKeys* after);
 

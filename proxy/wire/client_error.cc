@@ -15,18 +15,18 @@ std::string describe(const AnswerFault& fault, bool to_its_client) {
       return fault.seen.ends_with('.') ? fault.seen : fault.seen + '.';
     case AnswerFault::Kind::kSize: {
       const std::string size = fault.number > 0 ? fmt::format("{} bytes, ", fault.number) : "";
-      return fmt::format("It has {}more than the {} of batchproxy.max_answer_bytes.", size,
+      return fmt::format("The answer has {}more than the {} of batchproxy.max_answer_bytes.", size,
                          fault.limit);
     }
     case AnswerFault::Kind::kType:
-      return fmt::format("Its Content-Type is {}, and it is not a JSON object.", fault.seen);
+      return fmt::format("The answer is not a JSON object. Its Content-Type is {}.", fault.seen);
     case AnswerFault::Kind::kJson: {
       const bool shown = to_its_client && !fault.seen.empty();
       const std::string near = shown ? fmt::format(" (near {})", fault.seen) : "";
-      return fmt::format("It is not a JSON object at byte {}{}.", fault.number, near);
+      return fmt::format("The answer is not a JSON object at byte {}{}.", fault.number, near);
     }
   }
-  return "It is not as it should be.";
+  return "The answer is malformed.";
 }
 
 Error error_of(CallFailure failure, std::string_view backend, const AnswerFault& fault) {

@@ -38,7 +38,8 @@ class RequestId {
 inline constexpr std::string_view kAuthorization = "authorization";
 inline constexpr std::string_view kApiKey = "x-api-key";
 
-// Views stay valid while it is being answered.
+// All that the answer's side ever sees of a client's request: what it asks, whose it is, and how
+// its answer is to be framed. Views stay valid while it is being answered.
 struct ClientRequest {
   const Route* route = nullptr;
   std::string_view target;
@@ -58,7 +59,7 @@ struct ClientRequest {
   bool head_only = false;  // HEAD: the answer's body stays here
   CorsFields cors;         // of its answer, if a web page asks that may
 
-  // What the client's answer is marked with.
+  // Appends the id that the client's answer is marked with.
   void append_shown_id(std::string& out) const;
   std::string_view cors_lines() const { return cors ? std::string_view(*cors) : ""; }
   // Equal for requests that ask the same.

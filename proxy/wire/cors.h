@@ -26,7 +26,7 @@ class Cors {
 
   bool empty() const { return allowed_.empty(); }
 
-  // What the answer to `request` is marked with: null when it comes from no page, or from one that
+  // The fields that mark the answer to `request`: null when it comes from no page, or from one that
   // is not allowed.
   CorsFields fields_for(const http::RequestHead& request) const;
 

@@ -22,7 +22,7 @@ class EventSplitter {
   // call, and as long as `bytes`.
   std::string_view take(std::string_view bytes);
 
-  // What is left at the end of the stream.
+  // The bytes that are left at the end of the stream.
   std::string_view rest() const { return held_; }
 
   // False once a part of an event has been passed on.

@@ -14,7 +14,7 @@
 
 namespace batchproxy {
 
-// What local answers are made of.
+// The facts that local answers are made of.
 struct ProxyView {
   const ModelTable& models;
   bool any_ready;                              // a backend is

@@ -14,7 +14,7 @@
 
 namespace batchproxy {
 
-// What an answer owes to the client and the connection that it goes out on.
+// The part of an answer's head that depends on the client and its connection.
 struct ReplyContext {
   std::string_view request_id;
   int minor_version = 1;  // of the client's HTTP/1.x
@@ -23,7 +23,7 @@ struct ReplyContext {
   ErrorForm errors = ErrorForm::kPlain;
 };
 
-// Who answered, for x-batchproxy-*.
+// The backend that answered, for x-batchproxy-*.
 struct Provenance {
   std::string_view backend;
   std::uint64_t batch = 0;

@@ -68,9 +68,9 @@ struct NotHere {
   std::string_view path;  // with a slash at its end: all paths below it
   std::string_view why;
 };
-constexpr std::string_view kOnAdmin = "It is on the admin address (batchproxy.admin).";
+constexpr std::string_view kOnAdmin = "The admin address (batchproxy.admin) has this path.";
 constexpr std::string_view kForAllEngines =
-    "It is on the admin address (batchproxy.admin), which asks all engines.";
+    "The admin address (batchproxy.admin) has this path, and asks all engines.";
 constexpr std::array kNotHere = {
     NotHere{"/metrics", kOnAdmin},
     NotHere{"/status", kOnAdmin},
@@ -80,8 +80,8 @@ constexpr std::array kNotHere = {
     NotHere{"/v1/load_lora_adapter", kForAllEngines},
     NotHere{"/v1/unload_lora_adapter", kForAllEngines},
     NotHere{"/v1/responses/",
-            "A stored response is known to one engine alone, and over several engines nobody knows "
-            "to which: send the conversation with each request instead."},
+            "Engines keep their own stored responses, and batchproxy cannot tell which engine has "
+            "this one. Send the conversation with each request instead."},
 };
 
 std::string_view without_slash(std::string_view path) {

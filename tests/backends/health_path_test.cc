@@ -124,7 +124,7 @@ TEST_F(HealthPathTest, IsWhatIsConfiguredAndNothingElse) {
   EXPECT_THAT(asked_, ElementsAre("/healthz"));
   EXPECT_FALSE(look(kVllm));
   EXPECT_THAT(asked_, ElementsAre("/healthz"));
-  EXPECT_EQ(problem_, "GET /healthz answered 404; see to the `health_path` of this backend");
+  EXPECT_EQ(problem_, "GET /healthz answered 404; correct the `health_path` of this backend");
   EXPECT_FALSE(look({{"/healthz", {503}}}));
   EXPECT_EQ(problem_, "GET /healthz answered 503");
 }

@@ -1,4 +1,4 @@
-// tests/backends/list_codec_test.cc - requests packed into one call, lists spread over several, and
+// tests/backends/list_codec_test.cc - requests merged into one call, lists spread over several, and
 // their answers.
 #include "backends/call/list_codec.h"
 
@@ -35,22 +35,22 @@ const char* const kTwoAnswers =
     R"("usage":{"prompt_tokens":3,"total_tokens":6,"completion_tokens":3,)"
     R"("prompt_tokens_details":null}})";
 
-TEST(Pack, SplicesThePromptsIntoOneListAndAsksForTokens) {
+TEST(Merge, SplicesThePromptsIntoOneListAndAsksForTokens) {
   const std::string a = R"({"model":"m", "prompt": "caf\ud835", "max_tokens":1})";
   const std::string b = R"({"model":"m", "prompt": "tea", "max_tokens":1})";
   const std::vector members{parts(a, R"("caf\ud835")"), parts(b, R"("tea")")};
   EXPECT_EQ(
-      pack(members, true),
+      merge(members, true),
       R"({"return_token_ids":true,"model":"m", "prompt": ["caf\ud835","tea"], "max_tokens":1})");
-  EXPECT_EQ(pack(members, false),
+  EXPECT_EQ(merge(members, false),
             R"({"model":"m", "prompt": ["caf\ud835","tea"], "max_tokens":1})");
 }
 
-TEST(Unpack, GivesEachMemberTheAnswerThatItWouldHaveGotAlone) {
+TEST(Unmerge, GivesEachMemberTheAnswerThatItWouldHaveGotAlone) {
   ListReader reader;
   const std::vector<std::size_t> sizes{3, 3};
   const Padded answer(kTwoAnswers);
-  const auto answers = reader.unpack(answer.view(), sizes);
+  const auto answers = reader.unmerge(answer.view(), sizes);
   ASSERT_TRUE(answers);
   ASSERT_EQ(answers->size(), 2u);
   EXPECT_TRUE((*answers)[0].exact_usage);
@@ -63,12 +63,12 @@ TEST(Unpack, GivesEachMemberTheAnswerThatItWouldHaveGotAlone) {
   EXPECT_THAT((*answers)[1].body, HasSubstr(R"("prompt_tokens":2,"total_tokens":5)"));
 }
 
-TEST(Unpack, SharesTheSumOutWhenNothingTellsTheMembersApart) {
+TEST(Unmerge, SharesTheSumOutWhenNothingTellsTheMembersApart) {
   ListReader reader;
   const std::vector<std::size_t> sizes{100, 300};
   const Padded answer(R"({"choices":[{"index":0,"text":"A"},{"index":1,"text":"B"}],)"
                       R"("usage":{"prompt_tokens":101,"completion_tokens":3,"total_tokens":104}})");
-  const auto answers = reader.unpack(answer.view(), sizes);
+  const auto answers = reader.unmerge(answer.view(), sizes);
   ASSERT_TRUE(answers);
   EXPECT_FALSE((*answers)[0].exact_usage);
   EXPECT_THAT((*answers)[0].body,
@@ -77,7 +77,7 @@ TEST(Unpack, SharesTheSumOutWhenNothingTellsTheMembersApart) {
               HasSubstr(R"({"prompt_tokens":76,"completion_tokens":1,"total_tokens":77})"));
 }
 
-TEST(Unpack, RefusesWhatIsNotOneChoiceForEach) {
+TEST(Unmerge, RefusesWhatIsNotOneChoiceForEach) {
   ListReader reader;
   for (const std::string answer :
        {R"({"choices":[{"index":0,"text":"A"}],"usage":{}})",
@@ -90,7 +90,7 @@ TEST(Unpack, RefusesWhatIsNotOneChoiceForEach) {
         R"({"choices":[{"index":0},{"index":1}]}})"}) {
     const std::vector<std::size_t> sizes{1, 1};
     const Padded padded(answer);
-    EXPECT_FALSE(reader.unpack(padded.view(), sizes)) << answer;
+    EXPECT_FALSE(reader.unmerge(padded.view(), sizes)) << answer;
   }
 }
 

@@ -15,8 +15,8 @@ struct NoSink final : VerdictSink {
 class LaneCoreTest : public testing::Test {
  protected:
   LaneCoreTest() {
-    core_.add_port();
-    core_.add_port();
+    core_.add_handle();
+    core_.add_handle();
     core_.add_backend(0, {.max_num_seqs = 2});
     core_.set_up(0, true);
     core_.set_routes(routes(1));
@@ -27,7 +27,7 @@ class LaneCoreTest : public testing::Test {
     made.models[5] = BackendSet::first(1);
     return made;
   }
-  Ticket ticket(std::uint32_t port, std::uint64_t model = 5, std::uint64_t version = 1) {
+  Ticket ticket(std::uint32_t handle, std::uint64_t model = 5, std::uint64_t version = 1) {
     Ticket made;
     made.arrival = now_;
     made.deadline = now_ + 1h;
@@ -35,7 +35,7 @@ class LaneCoreTest : public testing::Test {
     made.routes = version;
     made.backends = BackendSet::first(1);
     made.sink = &sink_;
-    made.port = port;
+    made.handle = handle;
     return made;
   }
   void handle(const LaneMessage& message) { core_.handle(message, now_); }

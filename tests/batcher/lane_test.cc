@@ -20,8 +20,8 @@ namespace asio = boost::asio;
 // A client that keeps `window` tickets with the lane until `total` have been granted and completed.
 class Client final : public VerdictSink {
  public:
-  Client(LaneHandle& port, std::size_t window, std::size_t total, std::function<void()> done)
-      : port_(port), tickets_(window), left_(total), open_(0), done_(std::move(done)) {}
+  Client(LaneHandle& handle, std::size_t window, std::size_t total, std::function<void()> done)
+      : handle_(handle), tickets_(window), left_(total), open_(0), done_(std::move(done)) {}
 
   void start() {
     for (Ticket& ticket : tickets_) submit(ticket);
@@ -31,7 +31,7 @@ class Client final : public VerdictSink {
       ++refused;
     } else {
       ++granted;
-      port_.complete(ticket, Outcome::kGood);
+      handle_.complete(ticket, Outcome::kGood);
     }
     --open_;
     submit(ticket);
@@ -50,10 +50,10 @@ class Client final : public VerdictSink {
     ticket.deadline = ticket.arrival + 1h;
     ticket.backends = BackendSet::first(2);
     ticket.sink = this;
-    port_.submit(ticket);
+    handle_.submit(ticket);
   }
 
-  LaneHandle& port_;
+  LaneHandle& handle_;
   std::vector<Ticket> tickets_;
   std::size_t left_;
   std::size_t open_;
@@ -74,9 +74,9 @@ void add_backends(Lane& lane) {
 TEST(Lane, ServesAPortOnItsOwnThreadWithoutCrossing) {
   asio::io_context io(1);
   Lane lane(io, eager());
-  LaneHandle& port = lane.add_port(io);
+  LaneHandle& handle = lane.add_handle(io);
   add_backends(lane);
-  Client client(port, 50, 2000, [] {});
+  Client client(handle, 50, 2000, [] {});
   asio::post(io, [&] { client.start(); });
   io.run();
   EXPECT_EQ(client.granted, 2000u);
@@ -94,8 +94,8 @@ TEST(Lane, ServesPortsOnOtherThreadsAndLosesNothing) {
   for (std::size_t i = 0; i < kThreads; ++i) {
     contexts.push_back(std::make_unique<asio::io_context>(1));
     asio::io_context& io = *contexts.back();
-    LaneHandle& port = lane.add_port(io);
-    clients.push_back(std::make_unique<Client>(port, 32, kEach, [&] {
+    LaneHandle& handle = lane.add_handle(io);
+    clients.push_back(std::make_unique<Client>(handle, 32, kEach, [&] {
       if (--running > 0) return;
       lane_io.stop();
       for (auto& context : contexts) context->stop();
@@ -130,13 +130,13 @@ class CancelTest : public testing::Test {
  protected:
   void start(FlushPolicy policy) {
     lane_.emplace(io_, SchedulerOptions{policy, 16, 1h, 1000});
-    port_ = &lane_->add_port(io_);
+    handle_ = &lane_->add_handle(io_);
     add_backends(*lane_);
     ticket_.deadline = TimePoint::max();
     ticket_.arrival = std::chrono::steady_clock::now();
     ticket_.backends = BackendSet::first(1);
     ticket_.sink = &waiter_;
-    asio::post(io_, [this] { port_->submit(ticket_); });
+    asio::post(io_, [this] { handle_->submit(ticket_); });
   }
 
   asio::io_context io_{1};
@@ -144,14 +144,14 @@ class CancelTest : public testing::Test {
   Waiter waiter_;
   Ticket ticket_;
   std::optional<Lane> lane_;
-  LaneHandle* port_ = nullptr;
+  LaneHandle* handle_ = nullptr;
 };
 
 TEST_F(CancelTest, AWaitingTicketComesBackForItsSubmitAndItsCancel) {
   start(FlushPolicy::kFixed);
   io_.poll();
   EXPECT_EQ(waiter_.returns, 0);
-  port_->cancel(ticket_);
+  handle_->cancel(ticket_);
   io_.poll();
   EXPECT_EQ(waiter_.returns, 2);
   EXPECT_EQ(ticket_.verdict.refused, Errc::kCancelled);
@@ -160,7 +160,7 @@ TEST_F(CancelTest, AWaitingTicketComesBackForItsSubmitAndItsCancel) {
 TEST_F(CancelTest, ATicketThatWasDecidedMeanwhileKeepsItsVerdictAndComesBackForBoth) {
   start(FlushPolicy::kEager);
   // Both messages leave in the same turn: the lane decides before it sees the cancellation.
-  asio::post(io_, [this] { port_->cancel(ticket_); });
+  asio::post(io_, [this] { handle_->cancel(ticket_); });
   io_.poll();
   EXPECT_EQ(waiter_.returns, 2);
 }
@@ -170,7 +170,7 @@ TEST_F(CancelTest, CancellingAfterTheGrantIsAcknowledgedAndChangesNothing) {
   io_.poll();
   ASSERT_EQ(waiter_.returns, 1);
   ASSERT_FALSE(ticket_.verdict.refused);
-  port_->cancel(ticket_);
+  handle_->cancel(ticket_);
   io_.poll();
   EXPECT_EQ(waiter_.returns, 2);
   EXPECT_FALSE(ticket_.verdict.refused);
@@ -182,9 +182,9 @@ TEST(Lane, ReportsAFixedBatchOnceItsLastMemberIsAnswered) {
   Lane lane(io, {FlushPolicy::kFixed, 4, 1h, 1000});
   std::vector<BatchSummary> done;
   lane.watch_batches([&](const BatchSummary& batch) { done.push_back(batch); });
-  LaneHandle& port = lane.add_port(io);
+  LaneHandle& handle = lane.add_handle(io);
   add_backends(lane);
-  Client client(port, 4, 8, [] {});
+  Client client(handle, 4, 8, [] {});
   asio::post(io, [&] { client.start(); });
   io.poll();
   ASSERT_EQ(done.size(), 2u);
@@ -218,7 +218,7 @@ class RoutesTest : public testing::Test {
     made.routes = version;
     made.backends = BackendSet::first(version == 1 ? 1 : 0);
     made.sink = &waiter_;
-    port_.submit(made);
+    handle_.submit(made);
     io_.poll();
     return made;
   }
@@ -228,7 +228,7 @@ class RoutesTest : public testing::Test {
   std::vector<std::unique_ptr<Ticket>> tickets_;
   Waiter waiter_;
   Lane lane_{io_, eager()};
-  LaneHandle& port_ = lane_.add_port(io_);
+  LaneHandle& handle_ = lane_.add_handle(io_);
 };
 
 TEST_F(RoutesTest, ATicketOfAnEarlierVersionIsLookedUpAnew) {
@@ -242,7 +242,7 @@ TEST_F(RoutesTest, ATicketOfAnEarlierVersionIsLookedUpAnew) {
 TEST_F(RoutesTest, ATicketOfTheSameVersionIsTakenAtItsWord) {
   Ticket& ticket = submit(2);
   EXPECT_EQ(waiter_.returns, 0) << "nobody is known to serve it, it says";
-  port_.cancel(ticket);
+  handle_.cancel(ticket);
   io_.poll();
 }
 

@@ -11,6 +11,7 @@
 
 #include <gtest/gtest.h>
 
+#include "batcher/base/enum_table.h"
 #include "batcher/scheduler.h"
 
 namespace batchproxy {
@@ -256,7 +257,7 @@ TEST_P(Property, HoldsInLongHistories) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Policies, Property, testing::ValuesIn(kAllFlushPolicies),
+INSTANTIATE_TEST_SUITE_P(Policies, Property, testing::ValuesIn(kAll<FlushPolicy>),
                          [](const auto& policy) { return std::string(to_string(policy.param)); });
 
 }  // namespace

@@ -5,26 +5,27 @@
 
 namespace batchproxy::fault_sim {
 
-// --- SimPort ---------------------------------------------------------------------------------
+// --- SimLaneHandle
+// ---------------------------------------------------------------------------------
 
-SimPort::SimPort(SimLane& lane, std::uint32_t index, VirtualTime& time, Dice& dice)
+SimLaneHandle::SimLaneHandle(SimLane& lane, std::uint32_t index, VirtualTime& time, Dice& dice)
     : lane_(lane), index_(index), to_lane_(time, dice), to_thread_(time, dice) {}
 
-void SimPort::submit(Ticket& ticket, unsigned deaths) {
-  ticket.port = index_;
+void SimLaneHandle::submit(Ticket& ticket, unsigned deaths) {
+  ticket.handle = index_;
   send({LaneMessage::submit(ticket), &ticket, deaths});
 }
 
-void SimPort::cancel(Ticket& ticket, bool client_left) {
+void SimLaneHandle::cancel(Ticket& ticket, bool client_left) {
   send({LaneMessage::cancel(ticket, client_left), &ticket});
 }
 
-void SimPort::complete(const Ticket& ticket, Outcome outcome, Duration pause) {
+void SimLaneHandle::complete(const Ticket& ticket, Outcome outcome, Duration pause) {
   send({LaneMessage::complete(ticket, outcome, pause), &ticket});
 }
 
 // What is said in one go arrives in one go.
-void SimPort::send(const Sent& sent) {
+void SimLaneHandle::send(const Sent& sent) {
   outgoing_.push_back(sent);
   if (outgoing_.size() > 1) return;
   to_lane_.send([this] {
@@ -44,11 +45,11 @@ SimLane::SimLane(VirtualTime& time, Dice& dice, const SchedulerOptions& options)
   core_.events().on_stall = [this](const Stall& stall) { stalls_.push_back(stall); };
 }
 
-SimPort& SimLane::add_port() {
-  const auto index = static_cast<std::uint32_t>(ports_.size());
-  ports_.push_back(std::make_unique<SimPort>(*this, index, time_, dice_));
-  core_.add_port();
-  return *ports_.back();
+SimLaneHandle& SimLane::add_handle() {
+  const auto index = static_cast<std::uint32_t>(handles_.size());
+  handles_.push_back(std::make_unique<SimLaneHandle>(*this, index, time_, dice_));
+  core_.add_handle();
+  return *handles_.back();
 }
 
 template <class Change>
@@ -103,11 +104,11 @@ void SimLane::drain() {
   change([this] { core_.drain(); });
 }
 
-void SimLane::handle(std::uint32_t port, const SimPort::Sent& sent) {
+void SimLane::handle(std::uint32_t handle, const SimLaneHandle::Sent& sent) {
   const LaneMessage& message = sent.message;
-  const std::size_t before = core_.outbox(port).size();
+  const std::size_t before = core_.outbox(handle).size();
   core_.handle(message, time_.now());
-  const std::size_t came_back = core_.outbox(port).size() - before;
+  const std::size_t came_back = core_.outbox(handle).size() - before;
   switch (message.kind) {
     case LaneMessage::Kind::kSubmit:
       if (came_back == 0) {
@@ -152,9 +153,9 @@ void SimLane::decide() {
   }
   oracle_.after_take();
   arm_timer();
-  for (std::uint32_t port = 0; port < ports_.size(); ++port) {
-    if (core_.outbox(port).empty()) continue;
-    ports_[port]->to_thread_.send([tickets = std::exchange(core_.outbox(port), {})] {
+  for (std::uint32_t handle = 0; handle < handles_.size(); ++handle) {
+    if (core_.outbox(handle).empty()) continue;
+    handles_[handle]->to_thread_.send([tickets = std::exchange(core_.outbox(handle), {})] {
       for (Ticket* ticket : tickets) ticket->sink->on_returned(*ticket);
     });
   }

@@ -1,4 +1,4 @@
-// tests/fault_sim/sim_lane.h - SimLane and SimPort: drive a LaneCore (batcher/lane_core.h) in
+// tests/fault_sim/sim_lane.h - SimLane and SimLaneHandle: drive a LaneCore (batcher/lane_core.h) in
 // virtual time, as Lane and LaneHandle do between threads, and under the eyes of a LaneOracle.
 //
 // Messages take their time, in both directions, as they do between threads: a cancel can cross a
@@ -19,9 +19,9 @@ namespace batchproxy::fault_sim {
 
 class SimLane;
 
-class SimPort {
+class SimLaneHandle {
  public:
-  SimPort(SimLane& lane, std::uint32_t index, VirtualTime& time, Dice& dice);
+  SimLaneHandle(SimLane& lane, std::uint32_t index, VirtualTime& time, Dice& dice);
 
   // As LaneHandle's. `deaths`: of engines that had the request, for the oracle.
   void submit(Ticket& ticket, unsigned deaths);
@@ -54,7 +54,7 @@ class SimLane {
  public:
   SimLane(VirtualTime& time, Dice& dice, const SchedulerOptions& options);
 
-  SimPort& add_port();
+  SimLaneHandle& add_handle();
 
   // As Lane's.
   void set_backend(BackendId id, const BackendTraits& traits, bool is_new);
@@ -74,9 +74,9 @@ class SimLane {
   LaneEvents& events() { return core_.events(); }
 
  private:
-  friend class SimPort;
+  friend class SimLaneHandle;
 
-  void handle(std::uint32_t port, const SimPort::Sent& sent);
+  void handle(std::uint32_t handle, const SimLaneHandle::Sent& sent);
   void tell_stalls();
   void decide();
   template <class Change>
@@ -90,7 +90,7 @@ class SimLane {
   LaneOracle oracle_;
   Channel from_control_;
   TimePoint armed_ = TimePoint::max();
-  std::vector<std::unique_ptr<SimPort>> ports_;
+  std::vector<std::unique_ptr<SimLaneHandle>> handles_;
   std::vector<Stall> stalls_;  // still to be told
   TimePoint last_wake_{};
   int idle_wakes_ = 0;  // of the timer, in which nothing was decided, at last_wake_

@@ -21,10 +21,10 @@ namespace batchproxy::fault_sim {
 class SimMerged;
 
 struct SimThread {
-  SimThread(VirtualTime& its_time, Dice& its_dice, SimPort& port)
+  SimThread(VirtualTime& its_time, Dice& its_dice, SimLaneHandle& handle)
       : time(its_time),
         dice(its_dice),
-        lane(port),
+        lane(handle),
         to_control(its_time, its_dice),
         to_others(its_time, its_dice) {}
 
@@ -35,7 +35,7 @@ struct SimThread {
 
   VirtualTime& time;
   Dice& dice;
-  SimPort& lane;
+  SimLaneHandle& lane;
   Channel to_control;
   Channel to_others;  // threads, whose legs its merged calls have members of
   ThreadMetrics metrics{};

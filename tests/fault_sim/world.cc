@@ -155,7 +155,7 @@ World::World(std::uint64_t seed, bool trace)
   if (storms_) troubles_ = {2, 3};
   const std::uint32_t threads = dice_.between(1u, 2u);
   for (std::uint32_t i = 0; i < threads; ++i) {
-    SimThread& thread = threads_.emplace_back(time_, dice_, lane_.add_port());
+    SimThread& thread = threads_.emplace_back(time_, dice_, lane_.add_handle());
     thread.attempt_timeout = attempt_timeout_;
     thread.holds_for_room = options_.policy != FlushPolicy::kOff;
     thread.poison = &poison_;

@@ -1,4 +1,4 @@
-// tests/fuzz/batch_fuzz.cc - requests packed into one call, and its answer taken apart: each member
+// tests/fuzz/batch_fuzz.cc - requests merged into one call, and its answer taken apart: each member
 // gets exactly its own text, or nobody gets any.
 //
 // Input: what to do to the answer, how to order it, and parts between 0xff bytes: the bodies' bytes
@@ -63,7 +63,7 @@ simdjson::error_code read_prompts(dom::parser& parser, std::string_view body,
   return simdjson::SUCCESS;
 }
 
-void check_pack(dom::parser& parser, const std::vector<BodyParts>& members, bool ask) {
+void check_merge(dom::parser& parser, const std::vector<BodyParts>& members, bool ask) {
   std::vector<std::string> wanted;
   bool all_json = true;
   for (const BodyParts& member : members) {
@@ -76,7 +76,7 @@ void check_pack(dom::parser& parser, const std::vector<BodyParts>& members, bool
     all_json = all_json && !error && !parser.parse(body).get(ignored);
   }
   std::vector<std::string> found;
-  const std::string body = pack(members, ask);
+  const std::string body = merge(members, ask);
   const auto error = read_prompts(parser, body, found);
   // One level deeper than its members were.
   if (error == simdjson::DEPTH_ERROR) return;
@@ -145,16 +145,16 @@ void check_answer(dom::parser& parser, ListReader& reader, std::uint8_t fault, s
   answer += "],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":5,\"total_tokens\":12}}";
 
   const Padded padded(answer);
-  const auto unpacked = reader.unpack(padded.view(), sizes);
-  require(unpacked.has_value() == (fault % 8 == 0));
-  if (!unpacked) return;
-  require(unpacked->size() == count);
+  const auto unmerged = reader.unmerge(padded.view(), sizes);
+  require(unmerged.has_value() == (fault % 8 == 0));
+  if (!unmerged) return;
+  require(unmerged->size() == count);
   std::vector<Padded> kept;
   std::vector<ListReader::Piece> pieces;
   for (std::size_t i = 0; i < count; ++i) {
     const std::string own = "A " + std::to_string(i);
-    require(text_of(parser, (*unpacked)[i].body, 1, 0) == own);
-    kept.emplace_back((*unpacked)[i].body);
+    require(text_of(parser, (*unmerged)[i].body, 1, 0) == own);
+    kept.emplace_back((*unmerged)[i].body);
   }
   for (std::size_t i = 0; i < count; ++i) {
     pieces.push_back({kept[i].view(), static_cast<std::uint32_t>(i), 1});
@@ -188,16 +188,16 @@ void check_any_answer(dom::parser& parser, ListReader& reader, std::string_view 
                       const std::vector<std::size_t>& sizes) {
   const Padded padded(answer);
   const std::vector<std::string> texts = choices_of(parser, answer);
-  const auto unpacked = reader.unpack(padded.view(), sizes);
-  if (unpacked) {
-    require(unpacked->size() == sizes.size());
+  const auto unmerged = reader.unmerge(padded.view(), sizes);
+  if (unmerged) {
+    require(unmerged->size() == sizes.size());
     for (std::size_t i = 0; i < sizes.size() && texts.size() == sizes.size(); ++i) {
-      require(text_of(parser, (*unpacked)[i].body, 1, 0) == texts[i]);
+      require(text_of(parser, (*unmerged)[i].body, 1, 0) == texts[i]);
     }
   }
   const ListReader::Piece piece{padded.view(), 0, static_cast<std::uint32_t>(sizes.size())};
   const auto gathered = reader.gather(std::span(&piece, 1), 1);
-  require(gathered.has_value() == unpacked.has_value());
+  require(gathered.has_value() == unmerged.has_value());
   for (std::size_t i = 0; gathered && i < sizes.size() && texts.size() == sizes.size(); ++i) {
     require(text_of(parser, *gathered, sizes.size(), i) == texts[i]);
   }
@@ -235,7 +235,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     sizes.push_back(cut.prompt.size());
   }
   if (!members.empty()) {
-    check_pack(parser, members, (data[1] & 2) != 0);
+    check_merge(parser, members, (data[1] & 2) != 0);
     check_answer(parser, reader, data[0], data[1], sizes);
   }
   if (sizes.empty()) sizes.push_back(1);

@@ -3,7 +3,6 @@ import concurrent.futures
 import json
 import socket
 import threading
-import time
 
 import pytest
 
@@ -198,30 +197,37 @@ def test_a_client_that_leaves_after_a_large_body_is_noticed(start_proxy, scripte
     over.set()
 
 
-def dies_and_falls_silent(start_proxy, scripted):
-    """A proxy whose backend ends every request without a word, and from then on tells no health."""
+def ends_during_a_look(start_proxy, scripted, ask):
+    """Whether `ask(proxy, engine)` is over while the proxy still looks at the health of an engine that ends each request
+    without a word and is silent about its health from then on."""
     def die(*_):
         dying.health = None
 
     dying = scripted(die)
-    return start_proxy("--backend", dying.url, "--io-threads", "1").ready(1), dying
+    ask(start_proxy("--backend", dying.url, "--io-threads", "1").ready(1), dying)
+    return dying.silent_to[0].fileno() >= 0  # the proxy has not given up on its question yet
+
+
+# A machine that stands still for as long as a look takes shows nothing: then it is tried anew.
+TRIES = 5
 
 
 def test_a_look_at_a_backend_does_not_outlast_the_requests_deadline(start_proxy, scripted):
-    proxy, _ = dies_and_falls_silent(start_proxy, scripted)
-    begun = time.monotonic()
-    response, text = call(proxy.url, "/v1/completions", BODY, {"x-stainless-read-timeout": "0.5"})
-    assert response.status == 502 and json.loads(text)["error"]["code"] == "backend_lost"
-    assert time.monotonic() - begun < 1.5, "a probe has two seconds"
+    def ask(proxy, _):
+        response, text = call(proxy.url, "/v1/completions", BODY, {"x-stainless-read-timeout": "0.5"})
+        assert response.status == 502 and json.loads(text)["error"]["code"] == "backend_lost"
+
+    assert any(ends_during_a_look(start_proxy, scripted, ask) for _ in range(TRIES))
 
 
 def test_a_client_that_leaves_during_a_look_is_let_go_at_once(start_proxy, scripted):
-    proxy, dying = dies_and_falls_silent(start_proxy, scripted)
-    host, port = proxy.address.split(":")
-    body = json.dumps(BODY).encode()
-    with socket.create_connection((host, int(port)), timeout=30) as client:
-        client.sendall(b"POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
-        wait_until(lambda: dying.health is None, "the look to begin")
-        left = time.monotonic()
-    wait_until(lambda: proxy.status()["requests"]["finished"]["client_gone"] == 1, "its leaving to be seen")
-    assert time.monotonic() - left < 1.5, "a probe has two seconds"
+    def ask(proxy, dying):
+        host, port = proxy.address.split(":")
+        body = json.dumps(BODY).encode()
+        head = b"POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body)
+        with socket.create_connection((host, int(port)), timeout=30) as client:
+            client.sendall(head + body)
+            wait_until(lambda: dying.silent_to, "the look to begin")
+        wait_until(lambda: proxy.status()["requests"]["finished"]["client_gone"] == 1, "its leaving to be seen")
+
+    assert any(ends_during_a_look(start_proxy, scripted, ask) for _ in range(TRIES))

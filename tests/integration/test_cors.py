@@ -151,7 +151,7 @@ def test_no_page_gives_orders_on_the_admin_address(allowing, path):
     proxy = allowing()
     body = {"lora_name": "a", "lora_path": "b"}
     response, text = call(proxy.admin, path, body, {"Origin": PAGE, "Content-Type": "text/plain"})
-    assert (response.status, text) == (403, b"No web page may do that.\n") and of_browsers(response) == {}
+    assert (response.status, text) == (403, b"Web pages may not use this path. Use a program that sends no Origin field.\n") and of_browsers(response) == {}
     assert not proxy.backend.requests and proxy.status()["state"] != "draining"
     assert call(proxy.admin, "/status", headers={"Origin": PAGE})[0].status == 200
 

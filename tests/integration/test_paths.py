@@ -190,7 +190,7 @@ def test_a_slash_at_the_end_makes_no_difference(scripted):
 @pytest.mark.parametrize("path, says", [
     ("/chat/completions", "Did you mean /v1/chat/completions?"), ("/v1/v1/models", "Did you mean /v1/models?"),
     ("/metrics", "admin address"), ("/status", "admin address"), ("/v1/load_lora_adapter", "admin address"),
-    ("/v1/responses/resp_1", "several engines"), ("/elsewhere", "docs/ROUTES.md")])
+    ("/v1/responses/resp_1", "Send the conversation with each request"), ("/elsewhere", "docs/ROUTES.md")])
 def test_an_unknown_path_is_told_what_may_have_been_meant(served, path, says):
     response, text = call(served.url, path)
     assert response.status == 404 and says in message(text)
@@ -225,4 +225,4 @@ def test_the_admin_address_says_what_there_is_and_which_method_would_do(served):
         assert (response.status, response.headers["allow"]) == (405, allowed), (path, method)
     for path, method in [("/elsewhere", "GET"), ("/elsewhere", "POST"), ("/admin/elsewhere", "POST")]:
         response, text = call(served.admin, path, method=method)
-        assert response.status == 404 and b"/status, /metrics, " in text and b"for POST /admin/reload" in text
+        assert response.status == 404 and b"/status, /metrics, " in text and b"POST takes /admin/reload" in text

@@ -259,14 +259,14 @@ REASONS = {
     "no HTTP": (b"hello\r\n\r\n", "Malformed HTTP: no status line."),
     "chunks": (CHUNKED + b"0x5\r\nhello\r\n", "Malformed HTTP: the chunked body has an error."),
     "too large": (head(b"Content-Length: 5000") + b"{",
-                  "It has 5000 bytes, more than the 4096 of batchproxy.max_answer_bytes."),
+                  "The answer has 5000 bytes, more than the 4096 of batchproxy.max_answer_bytes."),
     "too large in chunks": (CHUNKED + chunks(b"{" * 3000, b"{" * 3000),
-                            "It has more than the 4096 of batchproxy.max_answer_bytes."),
+                            "The answer has more than the 4096 of batchproxy.max_answer_bytes."),
     "another type": (counted(b"<html></html>").replace(b"application/json", b"text/html; charset=utf-8"),
-                     "Its Content-Type is text/html, and it is not a JSON object."),
-    "NaN": (counted(b'{"logprobs":[NaN]}'), "It is not a JSON object at byte 13 (near `NaN`)."),
-    "cut off": (counted(JSON[:-4]), f"It is not a JSON object at byte {len(JSON) - 4} (near the end)."),
-    "a list": (counted(b"[1]"), "It is not a JSON object at byte 0 (near `[1`)."),
+                     "The answer is not a JSON object. Its Content-Type is text/html."),
+    "NaN": (counted(b'{"logprobs":[NaN]}'), "The answer is not a JSON object at byte 13 (near `NaN`)."),
+    "cut off": (counted(JSON[:-4]), f"The answer is not a JSON object at byte {len(JSON) - 4} (near the end)."),
+    "a list": (counted(b"[1]"), "The answer is not a JSON object at byte 0 (near `[1`)."),
 }
 
 
@@ -277,7 +277,7 @@ def test_a_refused_answer_says_why_to_its_client_and_in_the_log(start_proxy, tmp
     proxy = start_proxy("--config", tmp_path / "c.yaml").ready(1)
     response, text = ask(proxy, "x")
     assert response.status == 502
-    assert json.loads(text)["error"]["message"].endswith(" sent something that is not an answer. " + reason)
+    assert json.loads(text)["error"]["message"].endswith(" sent an invalid answer. " + reason)
     # What stands in the answer is nothing for the log.
     logged = re.sub(r" \(near .*\)", "", reason)
     wait_until(lambda: any(f"an answer is refused. {logged}" in line for line in proxy.errors), proxy.output())

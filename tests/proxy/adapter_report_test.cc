@@ -105,11 +105,12 @@ TEST(AdapterReport, SaysWhatToDo) {
 
 TEST(AdapterReport, ListsEveryEngine) {
   AdapterReport both{kLoad, {told(kLoad, 200, "Success"), not_up("engine-1", "it has ended")}};
-  EXPECT_EQ(both.to_json(),
-            R"({"lora_name":"sql","message":"Loaded on 1 of 2 engines. Those that are not up need )"
-            R"(the order again when they are.","backends":[)"
-            R"({"backend":"engine-0","result":"done","status":200,"message":"Success"},)"
-            R"({"backend":"engine-1","result":"not up","status":null,"message":"it has ended"}]})");
+  EXPECT_EQ(
+      both.to_json(),
+      R"({"lora_name":"sql","message":"Loaded on 1 of 2 engines. Engines that are not up need )"
+      R"(the order again when they are.","backends":[)"
+      R"({"backend":"engine-0","result":"done","status":200,"message":"Success"},)"
+      R"({"backend":"engine-1","result":"not up","status":null,"message":"it has ended"}]})");
 }
 
 }  // namespace

@@ -190,7 +190,7 @@ TEST_F(ApiKeysFile, MustHaveAKey) {
   write("# none yet\n");
   const LoadedApiKeys loaded = load_api_keys(options_);
   EXPECT_EQ(loaded.keys, nullptr);
-  EXPECT_THAT(joined(loaded.diagnostics), HasSubstr("there is no API key in it"));
+  EXPECT_THAT(joined(loaded.diagnostics), HasSubstr("it holds no API key"));
 }
 
 TEST_F(ApiKeysFile, MustBeAFileThatIsThere) {

@@ -11,7 +11,7 @@ using Kind = AnswerFault::Kind;
 std::string told(const AnswerFault& fault) {
   const Error error = error_of(CallFailure::kBadAnswer, "engine-2", fault);
   EXPECT_EQ(error.code, Errc::kBadBackendResponse);
-  const std::string begin = "Backend engine-2 sent something that is not an answer. ";
+  const std::string begin = "Backend engine-2 sent an invalid answer. ";
   EXPECT_TRUE(error.message.starts_with(begin)) << error.message;
   return error.message.substr(begin.size());
 }
@@ -20,19 +20,19 @@ TEST(BadAnswer, IsToldWithItsReason) {
   EXPECT_EQ(told({Kind::kHttp, 0, 0, "Malformed HTTP: more than one Content-Length"}),
             "Malformed HTTP: more than one Content-Length.");
   EXPECT_EQ(told({Kind::kSize, 2000, 1024}),
-            "It has 2000 bytes, more than the 1024 of batchproxy.max_answer_bytes.");
+            "The answer has 2000 bytes, more than the 1024 of batchproxy.max_answer_bytes.");
   EXPECT_EQ(told({Kind::kSize, 0, 1024}),
-            "It has more than the 1024 of batchproxy.max_answer_bytes.");
+            "The answer has more than the 1024 of batchproxy.max_answer_bytes.");
   EXPECT_EQ(told({Kind::kType, 0, 0, "text/html"}),
-            "Its Content-Type is text/html, and it is not a JSON object.");
+            "The answer is not a JSON object. Its Content-Type is text/html.");
   EXPECT_EQ(told({Kind::kJson, 93, 0, "`NaN`"}),
-            "It is not a JSON object at byte 93 (near `NaN`).");
-  EXPECT_EQ(told({}), "It is not as it should be.");
+            "The answer is not a JSON object at byte 93 (near `NaN`).");
+  EXPECT_EQ(told({}), "The answer is malformed.");
 }
 
 TEST(BadAnswer, IsToldTheLogWithoutWhatItHolds) {
   EXPECT_EQ(describe({Kind::kJson, 93, 0, "`NaN`"}, /*to_its_client=*/false),
-            "It is not a JSON object at byte 93.");
+            "The answer is not a JSON object at byte 93.");
 }
 
 TEST(CallFailures, AreToldByTheNameOfTheirBackend) {

@@ -123,7 +123,7 @@ TEST_F(NarratorTest, SumsUpTheFailedCallsOfASecond) {
   EXPECT_THAT(narrator_.on_tick(now),
               ElementsAre(Line{warn, "b1: calls failed: 100 " +
                                          std::string(to_string(CallFailure::kNoAnswer)) +
-                                         "; what can be is sent again"}));
+                                         "; requests are sent again where they can be"}));
   EXPECT_THAT(narrator_.on_tick(now), IsEmpty());
 }
 
@@ -163,8 +163,11 @@ TEST_F(NarratorTest, TellsRefusalsAtMostEveryTenSeconds) {
 TEST(TellOfKey, SaysSoWhenABackendBeginsAndCeasesToAskForOne) {
   BackendRecord asking = backend(BackendState::kReady);
   EXPECT_THAT(tell_of_key(asking, false, false), IsEmpty());
-  EXPECT_THAT(tell_of_key(asking, true, false),
-              ElementsAre(Line{info, "gpu1 tells what it serves: it asks for no other key"}));
+  EXPECT_THAT(
+      tell_of_key(asking, true, false),
+      ElementsAre(
+          Line{info,
+               "gpu1 lists its models again: it needs no key, or takes the one that it is given"}));
   asking.keyed = true;
   EXPECT_THAT(tell_of_key(asking, false, true)[0].text, HasSubstr("will refuse every request"));
   EXPECT_THAT(tell_of_key(asking, false, false)[0].text, HasSubstr("It gets each client's own"));

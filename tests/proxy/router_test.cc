@@ -83,9 +83,9 @@ TEST(Router, SaysWhatMayHaveBeenMeant) {
   EXPECT_THAT(says("/v1/v1/models"), EndsWith("Did you mean /v1/models?"));
   EXPECT_THAT(says("/v1/chat/completion"), EndsWith("Did you mean /v1/chat/completions?"));
   EXPECT_THAT(says("/metrics"), HasSubstr("admin address"));
-  EXPECT_THAT(says("/v1/responses/resp_1"), HasSubstr("several engines"));
+  EXPECT_THAT(says("/v1/responses/resp_1"), HasSubstr("Send the conversation with each request"));
   EXPECT_THAT(says("/v1/load_lora_adapter"),
-              HasSubstr("admin address (batchproxy.admin), which asks all engines"));
+              HasSubstr("admin address (batchproxy.admin) has this path, and asks all engines"));
   EXPECT_THAT(says("/elsewhere"), EndsWith("and others: docs/ROUTES.md lists them."));
 }
 

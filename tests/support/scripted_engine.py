@@ -20,14 +20,15 @@ class ScriptedEngine:
     script(number, request, connection) -> bytes to send, or None to close without a word. `number`
     counts the requests from 1; `connection` is how many requests this connection has carried. Also
     a list of steps: bytes, each sent in a packet of its own; a callable, which is waited for; None,
-    which closes. `carriers` says which connection each of `requests` came over; `asked` is the paths of its pages."""
+    which closes. `carriers` says which connection each of `requests` came over; `asked` is the paths of its pages;
+    `silent_to` is the connections that were given no answer about its health: closed once the asker has given up."""
 
     def __init__(self, script, pages=(), address=("127.0.0.1", 0), key=None, open_pages=(), refusal="{}"):
         self.script = script
         self.pages = {"/openapi.json": None, "/metrics": None, **dict(pages)}
         self.key, self.open_pages, self.refusal = key, open_pages, refusal
         self.models = MODELS  # what it says it serves
-        self.requests, self.carriers, self.asked = [], [], []
+        self.requests, self.carriers, self.asked, self.silent_to = [], [], [], []
         self.health = b"200 OK"
         self._lock = threading.Lock()
         self._listener = socket.create_server(address)
@@ -76,6 +77,8 @@ class ScriptedEngine:
                 if request.startswith(b"GET ") and (found := self._page(path_of(request))) is not None:
                     self.asked.append(path_of(request))
                     client.sendall(self._refused(request) or found)
+                    if not found:
+                        self.silent_to.append(client)
                     continue
                 carried += 1
                 with self._lock:

@@ -5,13 +5,14 @@
 
 #include <gtest/gtest.h>
 
+#include "batcher/base/enum_table.h"
 #include "batcher/base/flush_rule.h"
 
 namespace batchproxy {
 namespace {
 
 TEST(FlushPolicies, AreFoundByTheirWords) {
-  for (const FlushPolicy policy : kAllFlushPolicies) {
+  for (const FlushPolicy policy : kAll<FlushPolicy>) {
     EXPECT_EQ(flush_policy_of(to_string(policy)), policy);
   }
   EXPECT_EQ(flush_policy_of("lazy"), std::nullopt);
@@ -19,8 +20,8 @@ TEST(FlushPolicies, AreFoundByTheirWords) {
 
 TEST(FlushPolicies, HaveARuleEach) {
   std::set<const FlushRule*> rules;
-  for (const FlushPolicy policy : kAllFlushPolicies) rules.insert(&rule_of(policy));
-  EXPECT_EQ(rules.size(), kAllFlushPolicies.size());
+  for (const FlushPolicy policy : kAll<FlushPolicy>) rules.insert(&rule_of(policy));
+  EXPECT_EQ(rules.size(), kCountOf<FlushPolicy>);
 }
 
 TEST(FlushPolicies, OnlyEagerGoesByTheRoomOfBackends) {

@@ -172,7 +172,7 @@ def failures_told(proxy):
     def told():
         said = collections.Counter()
         for line in list(proxy.errors):
-            match = re.search(r"warning (\S+): calls failed: (.*); what can be is sent again$", line)
+            match = re.search(r"warning (\S+): calls failed: (.*); requests are sent again where they can be$", line)
             for part in match[2].split(", ") if match else []:
                 count, reason = part.split(" ")
                 said[match[1], reason] += int(count)

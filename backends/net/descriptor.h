@@ -1,4 +1,4 @@
-// launcher/process/descriptor.h - a file descriptor that is closed.
+// backends/net/descriptor.h - Descriptor: owns a file descriptor, and closes it at its end.
 //
 // Threading: confined to one thread.
 #pragma once
