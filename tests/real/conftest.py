@@ -98,6 +98,13 @@ def sim_pair(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def pooling_sim_pair(tmp_path_factory):
+    cwd = tmp_path_factory.mktemp("pooling-sim")
+    with servers.running_sim(cwd, "--runner", "pooling") as engine, servers.proxy_before(cwd, engine.url) as proxy:
+        yield servers.Pair(engine.url, proxy.url, servers.SIM_MODEL)
+
+
+@pytest.fixture(scope="session")
 def vllm_model(tmp_path_factory):
     """A folder as vLLM reads it, with a tokenizer that its clients can use, too."""
     engines.require()

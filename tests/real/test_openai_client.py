@@ -61,7 +61,7 @@ ANSWERED = [
     *case(RESPONSES, "stream", streamed(respond(stream=True)), [LLAMA]),
     *case(RESPONSES, "stream", in_one(respond(stream=True)), [VLLM]),
     *case("/v1/embeddings", "list of texts, as `base64` and as numbers", embed, [LLAMA], "pooling_llama_pair"),
-    *case("/v1/embeddings", "list of texts, as `base64` and as numbers", embed, [SIMULATED]),
+    *case("/v1/embeddings", "list of texts, as `base64` and as numbers", embed, [SIMULATED], "pooling_sim_pair"),
     *case("/v1/models", "list", lambda client, model: client.models.list().data),
 ]
 

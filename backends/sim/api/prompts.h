@@ -33,8 +33,8 @@ std::vector<Prompt> prompt_list(const boost::json::value& value, std::string_vie
 
 std::vector<Token> token_ids(const boost::json::value& list, std::string_view name);
 
-// Throws if one of the prompts is empty, or too long for `output_tokens` more.
-void check_lengths(const std::vector<Prompt>& prompts, std::int64_t output_tokens,
-                   int max_model_len);
+// Throws if one of the prompts is empty or too long, or leaves no room for an answer where there
+// should be one.
+void check_lengths(const std::vector<Prompt>& prompts, bool answers, int max_model_len);
 
 }  // namespace batchproxy::sim

@@ -52,10 +52,11 @@ def as_flags(settings):
             yield str(value)
 
 
-def children(pid):
-    """Its processes that live."""
-    listed = pathlib.Path(f"/proc/{pid}/task/{pid}/children")
-    return [int(word) for word in listed.read_text().split()] if listed.exists() else []
+def child_named(pid, name):
+    """The one child of a process that has this in its command line."""
+    listed = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    [child] = [int(one) for one in listed if name in pathlib.Path(f"/proc/{one}/cmdline").read_bytes()]
+    return child
 
 
 class Engine:
@@ -79,7 +80,7 @@ class Engine:
     def ready(self):
         """Once it serves."""
         wait_until(lambda: self.answers() or not alive(self.pid), f"vLLM: see {self._log}", START)
-        assert alive(self.pid), self._log.read_text()[-3000:]
+        assert alive(self.pid), self.log()[-3000:]
         return self
 
     def answers(self):
@@ -88,10 +89,15 @@ class Engine:
         return False
 
     def core(self):
-        """The pid of the process that computes."""
-        [pid] = [child for child in children(self.pid)
-                 if b"EngineCore" in pathlib.Path(f"/proc/{child}/cmdline").read_bytes()]
-        return pid
+        """The pid of its engine core."""
+        return child_named(self.pid, b"EngineCore")
+
+    def worker(self):
+        """The pid of the core's worker, which an engine with the executor `mp` has."""
+        return child_named(self.core(), b"Worker")
+
+    def log(self):
+        return self._log.read_text()
 
     def metric(self, name):
         """The sum of a metric over its labels."""

@@ -1,11 +1,11 @@
 """Every kind of call without a client's package: what comes through batchproxy is what comes directly."""
 import pytest
 
-from ..compatibility import VLLM, case
+from ..compatibility import SIMULATED, VLLM, case
 from . import calls
 from .events import without_pieces
 
-ENGINES = (VLLM,)
+ENGINES = (SIMULATED, VLLM)
 
 
 def asked(table):

@@ -165,20 +165,23 @@ def test_a_full_engine_is_waited_for(vllm_template, tmp_path):
 
 @pytest.mark.parametrize("part", [
     pytest.param(part, id=part, marks=behaves(f"{what} of one of two engines is killed under load and restarted"))
-    for part, what in (("core", "the engine core"), ("server", "the API server"))])
+    for part, what in (("core", "the engine core"), ("worker", "a worker"), ("server", "the API server"))])
 def test_a_killed_engine_costs_no_answer(vllm_template, vllm_engines, tmp_path, part):
-    prompts = questions(300)
+    prompts = questions(500)
     direct = ask_all(vllm_engines[0].url, prompts, 16)
-    with vllm_template.engine() as victim, before(tmp_path, [victim, vllm_engines[1]]) as proxy, \
+    with vllm_template.engine("--distributed-executor-backend", "mp" if part == "worker" else "uni") as victim, \
+            before(tmp_path, [victim, vllm_engines[1]]) as proxy, \
             concurrent.futures.ThreadPoolExecutor(1) as pool:
         everybody = pool.submit(ask_all, proxy.url, prompts, 64)
         wait_until(lambda: victim.metric("vllm:request_success_total") > 20, "the load")
-        os.kill(victim.core() if part == "core" else victim.pid, signal.SIGKILL)
+        os.kill({"core": victim.core, "worker": victim.worker, "server": lambda: victim.pid}[part](), signal.SIGKILL)
         victim.wait_for_end()
         victim.kill()  # an engine core that outlives its server
         assert everybody.result() == direct
+        assert proxy.status()["requests"]["retried"]
         victim.start()
-        wait_until(lambda: proxy.status()["backends"][0]["state"] == "ready", "the new engine to be taken in", 60)
+        victim.ready()
+        wait_until(lambda: proxy.status()["backends"][0]["state"] == "ready", "the new engine to be taken in")
         assert ask_all(proxy.url, prompts, 64) == direct
         assert victim.metric("vllm:request_success_total") > 0
 

@@ -113,6 +113,7 @@ def test_the_same_while_an_engine_core_is_killed(vllm_template, vllm_engines, tm
               lambda: ask_all(proxy.url, WORKERS, on_answer=kill_and_restart, ask=complete))
         later.close()
         print(f"asked again by batchproxy: {proxy.status()['requests']['retried']}")
+        victim.ready()
         wait_until(lambda: proxy.status()["backends"][0]["state"] == "ready", "the new engine to be taken in")
         timed("asked again", direct_answers, through(proxy.url))
         assert victim.metric("vllm:request_success_total") > 0
