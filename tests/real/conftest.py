@@ -100,7 +100,8 @@ def sim_pair(tmp_path_factory):
 @pytest.fixture(scope="session")
 def pooling_sim_pair(tmp_path_factory):
     cwd = tmp_path_factory.mktemp("pooling-sim")
-    with servers.running_sim(cwd, "--runner", "pooling") as engine, servers.proxy_before(cwd, engine.url) as proxy:
+    with servers.running_sim(cwd, "--max-model-len", "8192", "--runner", "pooling") as engine, \
+            servers.proxy_before(cwd, engine.url) as proxy:
         yield servers.Pair(engine.url, proxy.url, servers.SIM_MODEL)
 
 
@@ -132,6 +133,18 @@ def vllm_engines(vllm_template):
 def vllm_pair(tmp_path_factory, vllm_engines):
     with servers.proxy_before(tmp_path_factory.mktemp("vllm-pair"), vllm_engines[0].url) as proxy:
         yield servers.Pair(vllm_engines[0].url, proxy.url, engines.MODEL)
+
+
+@pytest.fixture(scope="session")
+def vllm_embedder(vllm_template):
+    with vllm_template.engine("--runner", "pooling") as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def pooling_vllm_pair(tmp_path_factory, vllm_embedder):
+    with servers.proxy_before(tmp_path_factory.mktemp("pooling-vllm"), vllm_embedder.url) as proxy:
+        yield servers.Pair(vllm_embedder.url, proxy.url, engines.MODEL)
 
 
 @pytest.fixture(scope="session")

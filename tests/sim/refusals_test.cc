@@ -170,10 +170,13 @@ TEST_F(ApiTest, OverlongPromptsNameTheContextLength) {
     for (int i = 1; i < count; ++i) body += ",72";
     return body + "]}";
   };
-  EXPECT_EQ(refusal_message("/v1/completions", of_tokens(1005)),
-            "This model's maximum context length is 1000 tokens. However, your prompt contains at "
-            "least 1001 input tokens, which exceeds this limit even without any output tokens. "
-            "Please reduce the length of the input prompt. (parameter=input_tokens, value=1001)");
+  EXPECT_EQ(
+      refusal_message("/v1/completions", of_tokens(1005)),
+      "This model's maximum context length is 1000 tokens. However, your prompt contains 1005 "
+      "input tokens, which exceeds this limit even without any output tokens. Please reduce "
+      "the length of the input prompt. (parameter=input_tokens, value=1005)");
+  EXPECT_THAT(refusal_message("/v1/completions", R"({"prompt":")" + std::string(9000, 'x') + "\"}"),
+              HasSubstr("contains at least 1001 input tokens"));
   EXPECT_EQ(refusal_message("/v1/completions", of_tokens(1000)),
             "max_tokens must be at least 1, got 0. (parameter=max_tokens, value=0)");
   EXPECT_EQ(complete(of_tokens(990)).at("usage").at("completion_tokens"), 10);  // cut to what fits

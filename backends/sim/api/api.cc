@@ -105,9 +105,9 @@ const std::vector<Api::Route>& Api::route_table() {
       {"POST", "/v1/completions", &Api::completions, generating},
       {"POST", "/v1/chat/completions", &Api::chat, generating},
       {"POST", "/v1/chat/completions/batch", &Api::chat_batch, generating},
-      {"POST", "/v1/completions/render", &Api::scale_out, generating},
-      {"POST", "/v1/chat/completions/render", &Api::scale_out, generating},
-      {"POST", "/inference/v1/generate", &Api::scale_out, generating},
+      {"POST", "/v1/completions/render", &Api::scale_out, generating, false},
+      {"POST", "/v1/chat/completions/render", &Api::scale_out, generating, false},
+      {"POST", "/inference/v1/generate", &Api::scale_out, generating, false},
       {"POST", "/v1/embeddings", &Api::embeddings, pooling},
       {"POST", "/pooling", &Api::pooling, pooling},
       {"POST", "/classify", &Api::classify, pooling},
@@ -128,7 +128,7 @@ const std::vector<Api::Route>& Api::route_table() {
       {"GET", "/load", &Api::load, always},
       {"GET", "/version", &Api::version, always},
       {"GET", "/metrics", &Api::metrics, always},
-      {"GET", "/openapi.json", &Api::openapi, always},
+      {"GET", "/openapi.json", &Api::openapi, always, false},
       {"POST", "/sim/fault", &Api::fault, always},
   };
   return routes;
@@ -353,7 +353,7 @@ ApiOutcome Api::metrics(const ApiRequest&) {
 ApiOutcome Api::openapi(const ApiRequest&) {
   std::vector<RouteName> names;
   for (const Route& route : route_table()) {
-    if (route.is_there(options_)) names.push_back({route.method, route.path});
+    if (route.is_there(options_) && route.on_openapi) names.push_back({route.method, route.path});
   }
   return ApiReply{200, "application/json", openapi_page(names, options_.token_ids)};
 }

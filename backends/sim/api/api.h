@@ -73,6 +73,7 @@ class Api {
     std::string_view path;
     Handler handler;
     bool (*is_there)(const ApiOptions& options);
+    bool on_openapi = true;  // /openapi.json tells of it
   };
   static const std::vector<Route>& route_table();
 

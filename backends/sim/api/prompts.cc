@@ -60,6 +60,7 @@ ApiError no_prompts(const json::value& value, std::string_view name) {
 Prompt token_prompt(const json::value& list, std::string_view name) {
   Prompt prompt;
   prompt.tokens = token_ids(list, name);
+  prompt.ids = true;
   prompt.text = detokenize(prompt.tokens);
   prompt.question = prompt.text;
   return prompt;
@@ -173,13 +174,15 @@ void check_lengths(const std::vector<Prompt>& prompts, bool answers, int max_mod
     if (prompt.tokens.empty()) throw bad_request("The decoder prompt cannot be empty");
     const std::int64_t length = std::ssize(prompt.tokens);
     if (length > max_model_len) {
-      // It reads no further than that.
-      const std::string read = std::to_string(max_model_len + 1);
+      // Of a text it reads no further than one token too many.
+      const std::int64_t read = prompt.ids ? length : max_model_len + 1;
+      const std::string count = std::to_string(read);
+      const std::string about = read == max_model_len + 1 ? "at least " : "";
       throw bad_value("This model's maximum context length is " + std::to_string(max_model_len) +
-                          " tokens. However, your prompt contains at least " + read +
+                          " tokens. However, your prompt contains " + about + count +
                           " input tokens, which exceeds this limit even without any output "
                           "tokens. Please reduce the length of the input prompt.",
-                      "input_tokens", read);
+                      "input_tokens", count);
     }
     if (answers && length == max_model_len) {
       throw bad_value("max_tokens must be at least 1, got 0.", "max_tokens", "0");

@@ -19,6 +19,7 @@ namespace batchproxy::sim {
 struct Prompt {
   std::string text;
   std::vector<Token> tokens;
+  bool ids = false;      // given as token ids
   std::string question;  // what the answer depends on: `text`, or the last message of a chat
 };
 

@@ -122,6 +122,30 @@ ANSWERED = [
     Call("is it well", "/health"),
 ]
 
+# Of a model that embeds.
+POOLED = [
+    post("list of texts", "/v1/embeddings", input=["one", "two"]),
+    post("one text, as `base64`", "/v1/embeddings", input="one", encoding_format="base64"),
+    post("token ids", "/v1/embeddings", input=[[70, 71], [72]]),
+    post("one text", "/pooling", input="one"),
+    *[post("a text and two others", path, queries="one", documents=["two", "three"])
+      for path in ("/score", "/v1/score")],
+    post("`text_1` and `text_2`", "/score", text_1="one", text_2=["two", "three"]),
+    *[post("`top_n` of two", path, query="one", documents=["two", "three"], top_n=1)
+      for path in ("/rerank", "/v1/rerank", "/v2/rerank")],
+]
+
+POOLED_REFUSED = [
+    post("empty text", "/v1/embeddings", input=""),
+    post("empty list", "/v1/embeddings", input=[]),
+    post("no `input`", "/v1/embeddings"),
+    post("longer than the context, as ids", "/v1/embeddings", input=[70] * 9000),
+    post("no documents", "/rerank", query="one", documents=[]),
+]
+
+OF_AN_EMBEDDER = [complete("of a model that embeds"), chat("of a model that embeds"),
+                  chat("of a model that embeds", path=BATCH)]
+
 OF_A_GENERATOR = [
     *[post("of a model that generates", path, input="one", text_1="one", text_2="two", query="one", documents=["two"])
       for path in ("/v1/embeddings", "/pooling", "/classify", "/score", "/v1/score", "/rerank", "/v1/rerank",
@@ -131,6 +155,8 @@ OF_A_GENERATOR = [
 
 REFUSED = [
     complete("longer than the context", LONG),
+    complete("longer than the context, as ids", [70] * 9000),
+    complete("one longer than the context, as ids", [70] * 8193),
     complete("longer than the context, in a list", ["one", LONG]),
     complete("no room for the answer", [70] * 8192),
     complete("more `max_tokens` than the context", max_tokens=8193),
@@ -206,4 +232,4 @@ UNKNOWN_ROUTE = [
 
 SLASH = Call("a slash at the end", "/v1/models/", status=307, difference="answers as without the slash")
 
-ALL = [*ANSWERED, *OF_A_GENERATOR, *REFUSED, *UNREADABLE, *UNKNOWN_MODEL, *UNKNOWN_ROUTE, SLASH]
+ALL = [*ANSWERED, *POOLED, *POOLED_REFUSED, *OF_AN_EMBEDDER, *OF_A_GENERATOR, *REFUSED, *UNREADABLE, *UNKNOWN_MODEL, *UNKNOWN_ROUTE, SLASH]

@@ -8,9 +8,14 @@ from .events import without_pieces
 ENGINES = (SIMULATED, VLLM)
 
 
-def asked(table):
-    return [case("plain HTTP", one.path, one.name, engine, one, difference=one.difference)
+def asked(table, fixtures=None):
+    return [case("plain HTTP", one.path, one.name, engine, one, fixture=(fixtures or {}).get(engine),
+                 difference=one.difference)
             for one in table for engine in ENGINES]
+
+
+def asked_an_embedder(table):
+    return asked(table, {SIMULATED: "pooling_sim_pair", VLLM: "pooling_vllm_pair"})
 
 
 def both(pair, one):
@@ -22,22 +27,22 @@ def comparable(answer):
     return status, kind, without_pieces(calls.steady(body)) if kind == "text/event-stream" else calls.steady(body)
 
 
-@pytest.mark.parametrize("engine, one", asked(calls.ANSWERED))
+@pytest.mark.parametrize("engine, one", asked(calls.ANSWERED) + asked_an_embedder(calls.POOLED))
 def test_answers_are_equal(pairs, engine, one):
     direct, proxied = both(pairs(engine), one)
     assert direct[0] == 200, direct
     assert comparable(proxied) == comparable(direct)
 
 
-@pytest.mark.parametrize("engine, one", asked(calls.REFUSED))
+@pytest.mark.parametrize("engine, one", asked(calls.REFUSED) + asked_an_embedder(calls.POOLED_REFUSED))
 def test_refusals_are_equal(pairs, engine, one):
     direct, proxied = both(pairs(engine), one)
     assert direct[0] == 400, direct
     assert proxied == direct
 
 
-@pytest.mark.parametrize("engine, one", asked(calls.OF_A_GENERATOR))
-def test_what_a_model_that_generates_cannot(pairs, engine, one):
+@pytest.mark.parametrize("engine, one", asked(calls.OF_A_GENERATOR) + asked_an_embedder(calls.OF_AN_EMBEDDER))
+def test_what_a_model_of_the_other_kind_could(pairs, engine, one):
     direct, proxied = both(pairs(engine), one)
     assert direct[0] == 404 and proxied == direct
 

@@ -2,6 +2,7 @@
 
 What stays different is `EXPLAINED`, which is also the table of docs/SIMULATOR.md."""
 import concurrent.futures
+import json
 import os
 import re
 import signal
@@ -33,6 +34,7 @@ EXPLAINED = {
         "a bad regular expression": "the words behind `Grammar error:` are those of the library that reads it",
         "no JSON": "the place and the words are those of the library that reads it",
         "an image": "names the model",
+        "no `input`": "vLLM complains of each of the forms that such a request could have",
     },
     "fields of the head": {
         "date": "the simulation does not tell the time",
@@ -42,6 +44,7 @@ EXPLAINED = {
     "paths": {
         "the routes of other APIs: `/v1/responses`, `/v1/messages`, `/generative_scoring`, `/invocations` …":
             "not simulated: 404",
+        "/classify": "the simulation's one model embeds and classifies",
         "/sim/fault": "only the simulation has it",
     },
     "metrics": {
@@ -91,6 +94,12 @@ def sim(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def embedding_sim(tmp_path_factory):
+    with running_sim(tmp_path_factory.mktemp("embedder"), *SIM, "--runner", "pooling") as engine:
+        yield engine
+
+
+@pytest.fixture(scope="module")
 def real(vllm_engines):
     return vllm_engines[0]
 
@@ -105,6 +114,15 @@ def names(table):
 
 @pytest.mark.parametrize("one", names(calls.ANSWERED))
 def test_answers_have_the_same_shape(real, sim, one):
+    assert_the_same_shape(real, sim, one)
+
+
+@pytest.mark.parametrize("one", names(calls.POOLED))
+def test_so_have_those_of_a_model_that_embeds(vllm_embedder, embedding_sim, one):
+    assert_the_same_shape(vllm_embedder, embedding_sim, one)
+
+
+def assert_the_same_shape(real, sim, one):
     (status, kind, theirs), (my_status, my_kind, mine) = both(real, sim, one)
     assert (my_status, my_kind) == (status, kind) and status == 200, mine
     if kind == "":
@@ -118,6 +136,15 @@ def test_answers_have_the_same_shape(real, sim, one):
 @pytest.mark.parametrize("one", names([*calls.REFUSED, *calls.UNREADABLE, *calls.UNKNOWN_MODEL, *calls.UNKNOWN_ROUTE,
                                        *calls.OF_A_GENERATOR, calls.SLASH]))
 def test_refusals_are_the_same(real, sim, one):
+    assert_the_same_refusal(real, sim, one)
+
+
+@pytest.mark.parametrize("one", names([*calls.POOLED_REFUSED, *calls.OF_AN_EMBEDDER]))
+def test_so_are_those_of_a_model_that_embeds(vllm_embedder, embedding_sim, one):
+    assert_the_same_refusal(vllm_embedder, embedding_sim, one)
+
+
+def assert_the_same_refusal(real, sim, one):
     theirs, mine = both(real, sim, one)
     assert mine[:2] == theirs[:2], mine
     if one.name not in EXPLAINED["calls"]:
@@ -129,6 +156,14 @@ def test_heads_have_the_same_fields(real, sim):
     for path in ("/v1/models", "/health", "/nothing", "/v1/models/"):
         theirs, mine = ({name.lower() for name, _ in call(url, path)[0].getheaders()} for url in (real.url, sim.url))
         assert theirs - mine == set(EXPLAINED["fields of the head"]) and mine <= theirs | {"connection"}, path
+
+
+@full
+def test_the_page_of_abilities_tells_of_nothing_that_vllm_has_not(real, sim):
+    theirs, mine = (json.loads(call(engine.url, "/openapi.json")[1]) for engine in (real, sim))
+    assert set(mine["paths"]) - set(theirs["paths"]) == {"/sim/fault"}
+    for title, schema in mine["components"]["schemas"].items():
+        assert set(schema["properties"]) <= set(theirs["components"]["schemas"][title]["properties"]), title
 
 
 def families(url):
