@@ -36,16 +36,18 @@ std::optional<Sample> parse_line(std::string_view line) {
   return sample;
 }
 
-// The number in label `name`, or 0.
+// The number in label `name`, or 0. Other names may hold this one: "_block_size_resolved".
 std::uint64_t label_number(std::string_view labels, std::string_view name) {
-  const auto at = labels.find(name);
-  if (at == std::string_view::npos) return 0;
-  std::string_view value = labels.substr(at + name.size());
-  if (!value.starts_with("=\"")) return 0;
-  value.remove_prefix(2);
-  std::uint64_t number = 0;
-  std::from_chars(value.data(), value.data() + value.size(), number);
-  return number;
+  for (auto at = labels.find(name); at != std::string_view::npos; at = labels.find(name, at + 1)) {
+    std::string_view value = labels.substr(at + name.size());
+    const bool whole = at == 0 || labels[at - 1] == ',' || labels[at - 1] == ' ';
+    if (!whole || !value.starts_with("=\"")) continue;
+    value.remove_prefix(2);
+    std::uint64_t number = 0;
+    std::from_chars(value.data(), value.data() + value.size(), number);
+    return number;
+  }
+  return 0;
 }
 
 }  // namespace

@@ -36,7 +36,6 @@ void EngineDriver::cancel(PendingCall& pending) {
   if (pending_.erase(pending.id) == 0) return;
   advance();
   model_.cancel_call(pending.id);
-  api_.on_aborted(*pending.call);
   arm();
 }
 

@@ -68,6 +68,13 @@ AnswerMode answer_mode(const std::string& text) {
   throw UsageError("invalid choice: '" + text + "' (choose from letters, sha256)");
 }
 
+bool is_pooling(const std::string& text) {
+  if (text != "auto" && text != "generate" && text != "pooling") {
+    throw UsageError("invalid choice: '" + text + "' (choose from auto, generate, pooling)");
+  }
+  return text == "pooling";
+}
+
 constexpr auto kMost = std::numeric_limits<std::int64_t>::max() / 2;
 
 constexpr Flag kFlags[] = {
@@ -95,6 +102,10 @@ constexpr Flag kFlags[] = {
      [](SimFlags& f, Values) { f.prefix_caching = true; }},
     {"no-enable-prefix-caching", Takes::kNothing, "never reuse it",
      [](SimFlags& f, Values) { f.prefix_caching = false; }},
+    {"runner", Takes::kOne, "auto, generate (both answer prompts), or pooling (embeds and scores)",
+     [](SimFlags& f, Values v) { f.pooling = is_pooling(v[0]); }},
+    {"enable-tokenizer-info-endpoint", Takes::kNothing, "serve /tokenizer_info",
+     [](SimFlags& f, Values) { f.tokenizer_info = true; }},
     {"sim-hardware", Takes::kOne, "a100 (default) or h100",
      [](SimFlags& f, Values v) { f.gpu = parse_gpu(v[0]); }},
     {"sim-time-scale", Takes::kOne, "real seconds per simulated second (1)",

@@ -33,6 +33,8 @@ struct SimFlags {
   std::optional<int> max_num_batched_tokens;
   double gpu_memory_utilization = 0.9;
   bool prefix_caching = true;
+  bool pooling = false;  // --runner pooling
+  bool tokenizer_info = false;
   std::vector<std::string> api_keys;
 
   Gpu gpu = Gpu::kA100;

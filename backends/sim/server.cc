@@ -67,7 +67,7 @@ struct Engine {
     driver.die();
     end.expires_after(kLastWords);
     end.async_wait([this](const beast::error_code& error) {
-      if (!error) options.crash();
+      if (!error) options.end(0);  // as vLLM
     });
   }
 
@@ -142,6 +142,7 @@ class Session : public std::enable_shared_from_this<Session> {
     request.content_type = std::string(message[http::field::content_type]);
     request.authorization = std::string(message[http::field::authorization]);
     request.request_id = std::string(message["X-Request-Id"]);
+    request.host = std::string(message[http::field::host]);
     request.body = std::move(message.body());
     request.unix_time = std::time(nullptr);
     return request;
@@ -149,7 +150,7 @@ class Session : public std::enable_shared_from_this<Session> {
 
   asio::awaitable<bool> apply(Fault fault) {
     if (fault == Fault::kCrash) {
-      engine_.options.crash();
+      engine_.options.end(1);
       co_return false;
     }
     if (fault == Fault::kDie) {
@@ -165,7 +166,7 @@ class Session : public std::enable_shared_from_this<Session> {
   asio::awaitable<bool> compute(std::unique_ptr<ApiCall> call) {
     ++engine_.engine_calls;
     if (engine_.engine_calls == engine_.options.crash_after) {
-      engine_.options.crash();
+      engine_.options.end(1);
       co_return false;
     }
     if (engine_.engine_calls == engine_.options.hang_after) engine_.driver.set_hanging(true);
@@ -274,6 +275,7 @@ class Session : public std::enable_shared_from_this<Session> {
     http::response<http::string_body> message{static_cast<http::status>(reply.status), version_};
     if (!reply.body.empty()) message.set(http::field::content_type, reply.content_type);
     if (!reply.allow.empty()) message.set(http::field::allow, reply.allow);
+    if (!reply.location.empty()) message.set(http::field::location, reply.location);
     message.keep_alive(keep_alive_);
     message.body() = std::move(reply.body);
     message.prepare_payload();

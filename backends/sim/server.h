@@ -33,7 +33,8 @@ struct SimServerOptions {
   std::uint64_t crash_after = 0;  // at the n-th call of the engine; 0: never
   std::uint64_t die_after = 0;    // likewise; see Fault::kDie
   std::uint64_t hang_after = 0;
-  std::function<void()> crash;   // what a crash does; the connection is closed unanswered
+  // What ends the process: a crash, whose connection is closed unanswered (1), or a death (0).
+  std::function<void(int exit_code)> end;
   bool stop_on_signals = false;  // SIGTERM, SIGINT
 };
 

@@ -64,15 +64,16 @@ SimServerOptions server_options(const SimFlags& flags, const Hardware& hardware,
   options.hardware = hardware;
   options.limits = limits_of(flags, hardware);
   options.costs = flags.costs;
-  options.api = {flags.model,     flags.served_names,           flags.api_keys,
-                 max_model_len,   flags.gpu_memory_utilization, flags.answer_mode,
-                 flags.token_ids, may_load_adapters()};
+  options.api = {flags.model,         flags.served_names,           flags.api_keys,
+                 max_model_len,       flags.gpu_memory_utilization, flags.answer_mode,
+                 flags.token_ids,     may_load_adapters(),          flags.pooling,
+                 flags.tokenizer_info};
   options.time_scale = flags.time_scale;
   options.keep_alive = keep_alive();
   options.crash_after = flags.crash_after;
   options.die_after = flags.die_after;
   options.hang_after = flags.hang_after;
-  options.crash = [] { std::_Exit(1); };
+  options.end = [](int code) { std::_Exit(code); };
   options.stop_on_signals = true;
   return options;
 }
@@ -108,10 +109,12 @@ int serve(const SimFlags& flags) {
     return 1;
   }
 
-  SimServer server(server_options(flags, hardware, max_model_len));
+  const SimServerOptions options = server_options(flags, hardware, max_model_len);
+  SimServer server(options);
   const std::string address = flags.host + ":" + std::to_string(server.port());
   const EngineSize size{kv_tokens, max_model_len, limits.max_num_batched_tokens};
-  server.run(load_steps(startup_lines(flags, size, address), flags.load_seconds));
+  const std::vector<std::string> routes = Api::routes(options.api);
+  server.run(load_steps(startup_lines(flags, size, address, routes), flags.load_seconds));
   print("INFO:     Application shutdown complete.");
   return 0;
 }

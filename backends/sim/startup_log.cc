@@ -1,10 +1,12 @@
 // backends/sim/startup_log.cc - vLLM's start-up lines, as tools that watch it expect them.
 #include "backends/sim/startup_log.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 
-#include "backends/sim/api/api.h"
+#include <unistd.h>
+
 #include "backends/sim/model/hardware.h"
 
 namespace batchproxy::sim {
@@ -35,6 +37,13 @@ double kv_gib(std::int64_t tokens) {
   return static_cast<double>(tokens) * kKvBytesPerToken / kGiB;
 }
 
+std::string_view process_of(std::string_view where) {
+  constexpr std::string_view kOfTheEngine[] = {"core.", "gpu_", "kv_cache"};
+  const bool engine = std::ranges::any_of(
+      kOfTheEngine, [where](std::string_view prefix) { return where.starts_with(prefix); });
+  return engine ? "EngineCore" : "APIServer";
+}
+
 std::string joined(const std::vector<std::string>& words) {
   std::string text;
   for (const std::string& word : words) text += (text.empty() ? "" : " ") + word;
@@ -49,19 +58,21 @@ std::string vllm_log_line(std::string_view level, std::string_view where, std::s
   localtime_r(&now, &local);
   std::array<char, 32> stamp{};
   std::strftime(stamp.data(), stamp.size(), "%m-%d %H:%M:%S", &local);
-  return std::string(level) + " " + stamp.data() + " [" + std::string(where) + "] " +
+  return "(" + std::string(process_of(where)) + " pid=" + std::to_string(::getpid()) + ") " +
+         std::string(level) + " " + stamp.data() + " [" + std::string(where) + "] " +
          std::string(text);
 }
 
 std::vector<StartupLine> startup_lines(const SimFlags& flags, const EngineSize& size,
-                                       const std::string& address) {
+                                       const std::string& address,
+                                       const std::vector<std::string>& routes) {
   const int gpus = flags.tensor_parallel_size * flags.pipeline_parallel_size;
   std::vector<StartupLine> lines = {
       {0, "sim_engine.cc:1",
        "This is a SIMULATED vLLM engine of batchproxy: no model is loaded, all answers are made "
        "up."},
-      {0, "api_server.py:1", "vLLM API server version 0.0.0+simulated." BATCHPROXY_VERSION},
-      {0, "utils.py:1",
+      {0, "api_utils.py:1", "vLLM, version 0.0.0+simulated." BATCHPROXY_VERSION},
+      {0, "api_utils.py:2",
        "non-default args: {'model': '" + flags.model +
            "', 'tensor_parallel_size': " + std::to_string(flags.tensor_parallel_size) +
            ", 'max_model_len': " + std::to_string(size.max_model_len) + "}"}};
@@ -86,9 +97,9 @@ std::vector<StartupLine> startup_lines(const SimFlags& flags, const EngineSize& 
               flags.load_seconds * 0.4)},
       {0.7, "gpu_worker.py:1",
        format("Available KV cache memory: %.2f GiB", kv_gib(size.kv_tokens) / gpus)},
-      {0.7, "kv_cache_utils.py:1", "GPU KV cache size: " + thousands(size.kv_tokens) + " tokens"},
-      {0.7, "kv_cache_utils.py:2",
-       "Maximum concurrency for " + thousands(size.max_model_len) + " tokens per request: " +
+      {0.7, "kv_cache_utils.py:1",
+       "GPU KV cache size: " + thousands(size.kv_tokens) + " tokens, Maximum concurrency for " +
+           thousands(size.max_model_len) + " tokens per request: " +
            format("%.2fx", static_cast<double>(size.kv_tokens) / size.max_model_len)},
       {0.9, "gpu_model_runner.py:3", "Graph capturing finished in 0 secs, took 0.00 GiB"},
       {0.95, "core.py:2",
@@ -96,7 +107,7 @@ std::vector<StartupLine> startup_lines(const SimFlags& flags, const EngineSize& 
               flags.load_seconds * 0.35)},
       {1, "api_server.py:2", "Starting vLLM server on http://" + address}};
   lines.insert(lines.end(), rest.begin(), rest.end());
-  for (const std::string& route : Api::routes()) {
+  for (const std::string& route : routes) {
     lines.push_back({1, "launcher.py:1", "Route: " + route});
   }
   lines.push_back({1, "", "INFO:     Application startup complete."});
@@ -116,8 +127,8 @@ std::vector<std::string> kv_too_small_lines(std::int64_t kv_tokens, int max_mode
       format("ValueError: To serve at least one request with the model's max seq len (%d), (%.2f "
              "GiB KV cache is needed, which is larger than the available KV cache memory (%.2f "
              "GiB). Based on the available memory, the estimated maximum model length is %d. Try "
-             "increasing `gpu_memory_utilization` or decreasing `max_model_len` when initializing "
-             "the engine.",
+             "increasing `gpu_memory_utilization` (which also controls CPU memory on the CPU "
+             "backend) or decreasing `max_model_len` when initializing the engine.",
              max_model_len, kv_gib(max_model_len), kv_gib(kv_tokens), static_cast<int>(kv_tokens)),
       now)};
 }

@@ -14,7 +14,8 @@
 
 namespace batchproxy::sim {
 
-// "INFO 08-12 13:30:42 [core.py:77] text".
+// "(EngineCore pid=7) INFO 08-12 13:30:42 [core.py:77] text"; the file says which of vLLM's
+// processes would write it, and ours has to be all of them.
 std::string vllm_log_line(std::string_view level, std::string_view where, std::string_view text,
                           std::time_t now);
 
@@ -33,7 +34,8 @@ struct StartupLine {
 
 // In order of time. `address` is host:port.
 std::vector<StartupLine> startup_lines(const SimFlags& flags, const EngineSize& size,
-                                       const std::string& address);
+                                       const std::string& address,
+                                       const std::vector<std::string>& routes);
 
 // The lines with which vLLM gives up when max_model_len does not fit into the KV cache.
 std::vector<std::string> kv_too_small_lines(std::int64_t kv_tokens, int max_model_len,

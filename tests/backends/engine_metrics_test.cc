@@ -23,6 +23,17 @@ TEST(EngineMetrics, ReadsWhatVllmSays) {
   EXPECT_EQ(metrics->kv_tokens, 16000u);
 }
 
+TEST(EngineMetrics, TakesALabelByItsWholeName) {
+  const auto metrics = parse_engine_metrics(
+      "vllm:num_requests_running{engine=\"0\"} 1\nvllm:num_requests_waiting{engine=\"0\"} 4\n"
+      "vllm:cache_config_info{_block_size_resolved=\"True\",block_size=\"128\","
+      "effective_attention_block_size=\"64\",hash_block_size=\"None\",num_cpu_blocks=\"None\","
+      "num_gpu_blocks=\"4096\",num_gpu_blocks_override=\"None\","
+      "user_specified_block_size=\"False\"} 1.0\n");
+  ASSERT_TRUE(metrics);
+  EXPECT_EQ(metrics->kv_tokens, 524288u);
+}
+
 TEST(EngineMetrics, AddsUpTheEnginesOfADataParallelServer) {
   const auto metrics = parse_engine_metrics(
       "vllm:num_requests_running{engine=\"0\"} 1\nvllm:num_requests_running{engine=\"1\"} 2\n"

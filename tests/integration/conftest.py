@@ -57,9 +57,18 @@ def scripted():
 
 
 @pytest.fixture
-def served(start_proxy, start_engine):
+def serve(start_proxy, start_engine):
+    """serve(*flags): a proxy in front of one simulated engine with these flags, its `engine`."""
+    def start(*flags):
+        engine = start_engine(*flags)
+        proxy = start_proxy("--backend", engine.url).ready(1)
+        proxy.engine = engine
+        return proxy
+
+    return start
+
+
+@pytest.fixture
+def served(serve):
     """A proxy in front of one simulated engine, `served.engine`."""
-    engine = start_engine()
-    proxy = start_proxy("--backend", engine.url).ready(1)
-    proxy.engine = engine
-    return proxy
+    return serve()

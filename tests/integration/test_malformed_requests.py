@@ -75,14 +75,14 @@ CASES = [
          param="prompt", direct=200),
     Case("prompt-is-a-number", COMPLETIONS, completion(prompt=7), "valid string", param="body.prompt"),
     Case("prompt-is-an-object", COMPLETIONS, completion(prompt={"text": "x"}), "valid string", param="body.prompt"),
-    Case("strings-and-ids-mixed", COMPLETIONS, completion(prompt=["a", 1]), "valid string", param="body.prompt"),
-    Case("ids-and-strings-mixed", COMPLETIONS, completion(prompt=[1, "a"]), "valid string", param="body.prompt"),
-    Case("negative-id", COMPLETIONS, completion(prompt=[[1], [-1]]), "greater than or equal", param="body.prompt"),
+    Case("strings-and-ids-mixed", COMPLETIONS, completion(prompt=["a", 1]), "valid string", param="body.prompt.0"),
+    Case("ids-and-strings-mixed", COMPLETIONS, completion(prompt=[1, "a"]), "valid string", param="body.prompt.1"),
+    Case("negative-id", COMPLETIONS, completion(prompt=[[1], [-1]]), "greater than or equal", param=...),
     Case("id-out-of-vocabulary", COMPLETIONS, completion(prompt=[10 ** 17]), "out of vocabulary"),
     Case("max-tokens-is-a-word", COMPLETIONS, completion(max_tokens="many"), "valid integer", param="body.max_tokens"),
     Case("stop-is-a-number", COMPLETIONS, completion(stop=7), "valid string", param="body.stop"),
     Case("messages-is-text", CHAT, chat(messages="hello"), "valid list", param="body.messages"),
-    Case("message-without-role", CHAT, chat(messages=[{"content": "x"}]), "role", param="body.messages"),
+    Case("message-without-role", CHAT, chat(messages=[{"content": "x"}]), "needs a role", param="body.messages"),
     Case("options-without-stream", CHAT, chat(stream_options={"include_usage": True}), "stream=True",
          param="stream_options"),
     # --- nothing to read
@@ -91,10 +91,12 @@ CASES = [
     Case("empty-list", COMPLETIONS, completion(prompt=[]), "at least one prompt"),
     Case("one-empty-of-a-list", COMPLETIONS, completion(prompt=["x", ""]), "cannot be empty"),
     Case("no-messages", CHAT, chat(messages=None), "Field required", param="body.messages"),
-    Case("empty-messages", CHAT, chat(messages=[]), "must not be empty", param="messages"),
-    Case("empty-batch", BATCH, chat(messages=[]), "at least one conversation", param="body.messages"),
-    Case("empty-input", "/v1/embeddings", json.dumps({"input": ""}).encode(), "cannot be empty"),
-    Case("nothing-to-rank", "/rerank", json.dumps({"query": "x", "documents": []}).encode(), "At least one"),
+    Case("empty-messages", CHAT, chat(messages=[]), "Cannot apply chat template to an empty conversation", param=None),
+    Case("empty-batch", BATCH, chat(messages=[]), "at least 1 item", param="body.messages"),
+    Case("empty-input", "/v1/embeddings", json.dumps({"model": "embedder", "input": ""}).encode(),
+         "cannot be empty"),
+    Case("nothing-to-rank", "/rerank", json.dumps({"model": "embedder", "query": "x", "documents": []}).encode(),
+         "At least one"),
     # --- numbers out of bounds
     Case("max-tokens-huge", COMPLETIONS, completion(max_tokens=10 ** 20), "max_tokens=100000000000000000000 cannot",
          param="max_tokens"),
@@ -102,8 +104,8 @@ CASES = [
     Case("max-tokens-zero", CHAT, chat(max_tokens=0), "at least 1, got 0", param="max_tokens"),
     Case("temperature-infinite", COMPLETIONS, spliced("temperature", b"3e400"), "finite", param="temperature"),
     Case("temperature-negative", CHAT, chat(temperature=-1), "non-negative", param="temperature"),
-    Case("n-zero", COMPLETIONS, completion(n=0), "n must be at least 1", param="n"),
-    Case("n-huge", COMPLETIONS, completion(n=10 ** 9), "n must be at most", param="n"),
+    Case("n-zero", COMPLETIONS, completion(n=0), "n must be at least 1", param=None),
+    Case("n-huge", COMPLETIONS, completion(n=10 ** 9), "n must be at most", param=None),
     Case("logprobs-huge", COMPLETIONS, completion(logprobs=100), "max allowed: 20", param="logprobs"),
     Case("context-too-long", COMPLETIONS, completion(prompt="word " * 2000), "maximum context length is 1000 tokens",
          param="input_tokens"),
@@ -128,15 +130,17 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    """One proxy and one engine for all cases: each must leave them in order."""
+    """One proxy and two engines for all cases, each of its own kind: each case must leave them in order."""
     folder = tmp_path_factory.mktemp("malformed")
     engine = SimEngine(folder, "--max-model-len", "1000")
-    proxy = Proxy(["--backend", engine.url], folder).ready(1)
-    proxy.engine = engine
+    embedder = SimEngine(folder, "--runner", "pooling", "--served-model-name", "embedder")
+    proxy = Proxy(["--backend", engine.url, "--backend", embedder.url], folder).ready(2)
+    proxy.engine, proxy.embedder = engine, embedder
     yield proxy
     proxy.assert_balanced()
     assert proxy.stop() == 0
     engine.stop(signal.SIGTERM)
+    embedder.stop(signal.SIGTERM)
 
 
 def connect(url):
@@ -160,7 +164,8 @@ GOOD = Case("afterwards", COMPLETIONS, completion(), "")
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_malformed_request_gets_vllms_status_and_is_told_why(served, case):
-    with connect(served.engine.url) as connection:
+    asked = served.embedder if case.body and b"embedder" in case.body else served.engine
+    with connect(asked.url) as connection:
         direct = ask(connection, case)[0].status
     assert direct == (case.direct or case.status)
 

@@ -29,17 +29,25 @@ ENDPOINTS = {
                                       "top_logprobs": 2, "return_token_ids": True}),
     "streamed-chat": ("/v1/chat/completions", {"messages": CONVERSATION, "max_tokens": 4, "stream": True}),
     "chat-batch": ("/v1/chat/completions/batch", {"messages": [CONVERSATION, CONVERSATION[1:]], "max_tokens": 4}),
+    "tokenize": ("/tokenize", {"prompt": "Größe: 3 µm", "return_token_strs": True}),
+    "tokenize-chat": ("/tokenize", {"messages": CONVERSATION}),
+    "detokenize": ("/detokenize", {"tokens": [72, 105]}),
+    "tokenizer-info": ("/tokenizer_info", None),
+}
+POOLED = {
     "embedding": ("/v1/embeddings", {"input": TEXTS}),
     "embedding-base64": ("/v1/embeddings", {"input": [[72, 105], [72]], "encoding_format": "base64"}),
     "pooling": ("/pooling", {"input": "DNA"}),
     "classify": ("/classify", {"input": TEXTS}),
     "score": ("/score", {"queries": "how is DNA repaired?", "documents": TEXTS}),
     "rerank": ("/rerank", {"query": "how is DNA repaired?", "documents": TEXTS, "top_n": 1}),
-    "tokenize": ("/tokenize", {"prompt": "Größe: 3 µm", "return_token_strs": True}),
-    "tokenize-chat": ("/tokenize", {"messages": CONVERSATION}),
-    "detokenize": ("/detokenize", {"tokens": [72, 105]}),
-    "tokenizer-info": ("/tokenizer_info", None),
 }
+
+
+@pytest.fixture
+def pooled(serve):
+    """A proxy in front of an engine that embeds and scores."""
+    return serve("--runner", "pooling")
 
 
 @pytest.fixture
@@ -94,8 +102,16 @@ def http10(body, *fields):
 # --- every endpoint ---------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("name", ENDPOINTS)
-def test_the_answer_is_the_one_of_a_direct_call(served, name):
-    path, body = ENDPOINTS[name]
+def test_the_answer_is_the_one_of_a_direct_call(serve, name):
+    assert_equal(serve("--enable-tokenizer-info-endpoint"), *ENDPOINTS[name])
+
+
+@pytest.mark.parametrize("name", POOLED)
+def test_so_is_that_of_a_model_that_embeds(pooled, name):
+    assert_equal(pooled, *POOLED[name])
+
+
+def assert_equal(served, path, body):
     direct, expected = call(served.engine.url, path, body and {"model": MODEL, **body})
     response, text = call(served.url, path, body and {"model": MODEL, **body})
     assert direct.status == response.status == 200, text
@@ -104,16 +120,16 @@ def test_the_answer_is_the_one_of_a_direct_call(served, name):
     assert response.headers["x-batchproxy-backend"] == served.engine.url.removeprefix("http://")
 
 
-def test_the_two_formats_of_an_embedding_hold_the_same_vector(served):
+def test_the_two_formats_of_an_embedding_hold_the_same_vector(pooled):
     def embedding(**fields):
-        return json.loads(call(served.url, "/v1/embeddings", {"input": "DNA", **fields})[1])["data"][0]["embedding"]
+        return json.loads(call(pooled.url, "/v1/embeddings", {"input": "DNA", **fields})[1])["data"][0]["embedding"]
     packed = base64.b64decode(embedding(encoding_format="base64"))
     assert list(struct.unpack(f"<{len(packed) // 4}f", packed)) == pytest.approx(embedding(), rel=1e-6)
 
 
-def test_ranking_finds_the_document_that_answers(served):
-    _, body = ENDPOINTS["rerank"]
-    results = json.loads(call(served.url, "/rerank", body)[1])["results"]
+def test_ranking_finds_the_document_that_answers(pooled):
+    _, body = POOLED["rerank"]
+    results = json.loads(call(pooled.url, "/rerank", body)[1])["results"]
     assert [result["index"] for result in results] == [0]
 
 

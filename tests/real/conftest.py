@@ -11,10 +11,11 @@ import pytest
 from tests.support import parts
 
 from . import compatibility, servers, tiny_model
+from .vllm import engines
 
 NEEDED = ["anthropic", "openai", "langchain_openai", "requests", "xllamacpp"]
 if not all(importlib.util.find_spec(name) for name in NEEDED):
-    collect_ignore_glob = ["test_*.py"]
+    collect_ignore_glob = ["test_*.py", "vllm/test_*.py"]
 
 
 class Ledger:
@@ -24,19 +25,21 @@ class Ledger:
         self.files = {item.path.name for item in items}
         self.items = [item for item in items
                       if compatibility.rows_of(item) and not item.get_closest_marker("xfail")]
-        self.passed = set()
+        self.passed, self.skipped = set(), set()
 
     def pytest_runtest_logreport(self, report):
         if report.when == "call" and report.passed:
             self.passed.add(report.nodeid)
+        if report.skipped:
+            self.skipped.add(report.nodeid)
 
     def rows(self, full):
         return [row for item in self.items if bool(item.get_closest_marker("full")) == full
                 for row in compatibility.rows_of(item)]
 
     def not_passed(self):
-        """Those that should have run and have not passed."""
-        return [item.nodeid for item in self.items if item.nodeid not in self.passed
+        """Those that should have run and have not passed; what this machine cannot have is left out."""
+        return [item.nodeid for item in self.items if item.nodeid not in self.passed | self.skipped
                 and parts.asked_for() >= {part for mark in item.iter_markers("full") for part in mark.args}]
 
 
@@ -95,18 +98,53 @@ def sim_pair(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def pooling_sim_pair(tmp_path_factory):
+    cwd = tmp_path_factory.mktemp("pooling-sim")
+    with servers.running_sim(cwd, "--max-model-len", "8192", "--runner", "pooling") as engine, \
+            servers.proxy_before(cwd, engine.url) as proxy:
+        yield servers.Pair(engine.url, proxy.url, servers.SIM_MODEL)
+
+
+@pytest.fixture(scope="session")
 def vllm_model(tmp_path_factory):
     """A folder as vLLM reads it, with a tokenizer that its clients can use, too."""
-    assert servers.VLLM_BIN.exists(), "scripts/python-tools --vllm makes it"
+    engines.require()
     folder = tmp_path_factory.mktemp("vllm-model")
-    servers.vllm_command("python", servers.HERE / "tiny_vllm_model.py", folder)
+    engines.command("python", engines.HERE / "tiny_model.py", folder)
     return folder
 
 
 @pytest.fixture(scope="session")
-def vllm_pair(tmp_path_factory, vllm_model):
-    with servers.proxy_with_vllm(tmp_path_factory.mktemp("vllm"), vllm_model) as proxy:
-        yield servers.Pair(proxy.status()["backends"][0]["url"], proxy.url, servers.VLLM_MODEL)
+def vllm_template(tmp_path_factory, vllm_model):
+    """Real vLLM engines, each in seconds."""
+    template = engines.Template(tmp_path_factory.mktemp("vllm"), vllm_model)
+    yield template
+    template.close()
+
+
+@pytest.fixture(scope="session")
+def vllm_engines(vllm_template):
+    """Two that nobody may kill."""
+    with vllm_template.engines(2) as two:
+        yield two
+
+
+@pytest.fixture(scope="session")
+def vllm_pair(tmp_path_factory, vllm_engines):
+    with servers.proxy_before(tmp_path_factory.mktemp("vllm-pair"), vllm_engines[0].url) as proxy:
+        yield servers.Pair(vllm_engines[0].url, proxy.url, engines.MODEL)
+
+
+@pytest.fixture(scope="session")
+def vllm_embedder(vllm_template):
+    with vllm_template.engine("--runner", "pooling") as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def pooling_vllm_pair(tmp_path_factory, vllm_embedder):
+    with servers.proxy_before(tmp_path_factory.mktemp("pooling-vllm"), vllm_embedder.url) as proxy:
+        yield servers.Pair(vllm_embedder.url, proxy.url, engines.MODEL)
 
 
 @pytest.fixture(scope="session")

@@ -3,10 +3,8 @@ and stopped by pid."""
 import contextlib
 import dataclasses
 import json
-import os
 import pathlib
 import signal
-import subprocess
 import sys
 
 from tests.support.asking import MODEL, call
@@ -70,38 +68,3 @@ def launcher_config(model_file, servers, **launcher):
         "batchproxy": {"health_interval": 0.2,
                        "launcher": {"engine": "command", "command": command, "servers": servers,
                                     "stagger": 0, **launcher}}})
-
-
-# --- a real vLLM, in an environment of its own ----------------------------------------------------
-
-VLLM_BIN = ROOT / "build" / "vllm" / "bin"
-VLLM_MODEL = "tiny"
-# A tiny model on a few cores of whatever machine this is, without a model hub and without telling anybody.
-VLLM_ENVIRONMENT = {
-    "VLLM_TARGET_DEVICE": "cpu", "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-    "OMP_NUM_THREADS": "1", "VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1",
-    "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
-VLLM_START = 300  # seconds; nearly all of it is spent on imports
-
-
-def vllm_command(name, *args):
-    """A program of vLLM's environment: its result, once it has ended well."""
-    done = subprocess.run([VLLM_BIN / name, *args], capture_output=True, text=True, timeout=VLLM_START,
-                          env={**os.environ, **VLLM_ENVIRONMENT})
-    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
-    return done.stdout
-
-
-@contextlib.contextmanager
-def proxy_with_vllm(cwd, model):
-    """A batchproxy that starts a vLLM itself, as it does on a machine with GPUs."""
-    config = {"model": {"generator_settings": {
-        "boot_local": True, "hf_model_id": str(model), "model": VLLM_MODEL,
-        "vllm_args": {"max_model_len": 8192, "max_num_seqs": 16, "enforce_eager": True, "dtype": "float32",
-                      "distributed_executor_backend": "uni"}}},
-        "batchproxy": {"health_interval": 0.2, "launcher": {"executable": str(VLLM_BIN / "vllm")}}}
-    (cwd / "vllm.yaml").write_text(json.dumps(config))
-    with running_proxy(cwd, "--config", "vllm.yaml", "--gpus", "1", env=VLLM_ENVIRONMENT) as proxy:
-        wait_until(lambda: proxy.status()["backends"][0]["state"] == "ready",
-                   f"vLLM: see {cwd / 'batchproxy_logs'}", VLLM_START)
-        yield proxy.ready(1)

@@ -66,17 +66,20 @@ def test_refusals_are_equal(pairs, engine, call):
     assert proxied == direct
 
 
-@declared(MESSAGES, "AsyncAnthropic: 16 calls at once")
-def test_concurrent_calls_are_equal(llama_pair):
+@pytest.mark.parametrize("engine", [
+    compatibility.case("anthropic", MESSAGES, "AsyncAnthropic: 16 calls at once", engine) for engine in (LLAMA, VLLM)])
+def test_concurrent_calls_are_equal(pairs, engine):
+    pair = pairs(engine)
+
     async def ask_all(url):
         async with anthropic.AsyncAnthropic(base_url=url, api_key="any", max_retries=0) as client:
             return plain(await asyncio.gather(*[
-                message(messages=[{"role": "user", "content": f"question {i}"}])(client, llama_pair.model)
+                message(messages=[{"role": "user", "content": f"question {i}"}])(client, pair.model)
                 for i in range(16)]))
 
-    direct = asyncio.run(ask_all(llama_pair.direct))
+    direct = asyncio.run(ask_all(pair.direct))
     assert len(direct) == 16
-    assert asyncio.run(ask_all(llama_pair.proxied)) == direct
+    assert asyncio.run(ask_all(pair.proxied)) == direct
 
 
 # --- keys -----------------------------------------------------------------------------------------

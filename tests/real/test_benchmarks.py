@@ -4,7 +4,7 @@ import json
 import pytest
 
 from .compatibility import VLLM, row
-from .servers import vllm_command
+from .vllm.engines import command
 
 pytestmark = pytest.mark.full("benchmarks")
 REQUESTS = 24
@@ -16,11 +16,10 @@ def guidellm(url, endpoint, model, out):
     """Every request of a run that names no model, in the order of prompts; what else the report counts."""
     backend = {"kind": "openai_http", "target": url, "request_format": endpoint, "extras": {"body": {"temperature": 0}}}
     data = {"kind": "synthetic_text", "prompt_tokens": INPUT, "output_tokens": OUTPUT}
-    vllm_command("guidellm", "run", "--backend", json.dumps(backend), "--data", json.dumps(data),
-                 "--profile", f"kind=concurrent,streams={AT_ONCE}",
-                 "--constraint", f"kind=max_requests,count={REQUESTS}",
-                 "--tokenizer", f"kind=huggingface_auto,model={model}", "--output", f"kind=json,path={out}",
-                 "--disable-console")
+    command("guidellm", "run", "--backend", json.dumps(backend), "--data", json.dumps(data),
+            "--profile", f"kind=concurrent,streams={AT_ONCE}", "--constraint", f"kind=max_requests,count={REQUESTS}",
+            "--tokenizer", f"kind=huggingface_auto,model={model}", "--output", f"kind=json,path={out}",
+            "--disable-console")
     (report,) = json.loads(out.read_text())["benchmarks"]
     requests = [(json.loads(one["request_args"])["body"], one["output"], one["prompt_tokens"], one["output_tokens"])
                 for one in report["requests"]["successful"]]
@@ -39,11 +38,11 @@ def test_guidellm(vllm_pair, vllm_model, tmp_path, endpoint):
 
 def bench(url, backend, endpoint, model, folder):
     """The report of `vllm bench serve`, without its times."""
-    vllm_command("vllm", "bench", "serve", "--backend", backend, "--endpoint", endpoint, "--base-url", url,
-                 "--dataset-name", "random", "--input-len", str(INPUT), "--output-len", str(OUTPUT), "--ignore-eos",
-                 "--num-prompts", str(REQUESTS), "--max-concurrency", str(AT_ONCE), "--tokenizer", model,
-                 "--temperature", "0", "--save-result", "--save-detailed", "--result-dir", folder,
-                 "--result-filename", "result.json", "--disable-tqdm")
+    command("vllm", "bench", "serve", "--backend", backend, "--endpoint", endpoint, "--base-url", url,
+            "--dataset-name", "random", "--input-len", str(INPUT), "--output-len", str(OUTPUT), "--ignore-eos",
+            "--num-prompts", str(REQUESTS), "--max-concurrency", str(AT_ONCE), "--tokenizer", model,
+            "--temperature", "0", "--save-result", "--save-detailed", "--result-dir", folder,
+            "--result-filename", "result.json", "--disable-tqdm")
     report = json.loads((folder / "result.json").read_text())
     return {key: report[key] for key in ("model_id", "completed", "failed", "errors", "total_input_tokens",
                                          "total_output_tokens", "input_lens", "output_lens", "generated_texts")}

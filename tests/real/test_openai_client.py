@@ -42,6 +42,7 @@ ANSWERED = [
     *case(CHAT, "stream with usage", streamed(chat(**USAGE)), BOTH),
     *case(CHAT, "stream with usage", in_one(chat(**USAGE)), [VLLM]),
     *case(CHAT, "stream with `logprobs`", streamed(chat(stream=True, logprobs=True, top_logprobs=2)), BOTH),
+    *case(CHAT, "stream with `logprobs`", in_one(chat(stream=True, logprobs=True, top_logprobs=2)), [VLLM]),
     *case(COMPLETIONS, "one prompt", complete()),
     *case(COMPLETIONS, "list of prompts", complete(["one", "two", "three"])),
     *case(COMPLETIONS, "list of 100 prompts", complete(MANY, max_tokens=2), [SIMULATED, VLLM]),
@@ -60,7 +61,7 @@ ANSWERED = [
     *case(RESPONSES, "stream", streamed(respond(stream=True)), [LLAMA]),
     *case(RESPONSES, "stream", in_one(respond(stream=True)), [VLLM]),
     *case("/v1/embeddings", "list of texts, as `base64` and as numbers", embed, [LLAMA], "pooling_llama_pair"),
-    *case("/v1/embeddings", "list of texts, as `base64` and as numbers", embed, [SIMULATED]),
+    *case("/v1/embeddings", "list of texts, as `base64` and as numbers", embed, [SIMULATED], "pooling_sim_pair"),
     *case("/v1/models", "list", lambda client, model: client.models.list().data),
 ]
 
@@ -135,9 +136,8 @@ def test_an_unknown_route_is_the_same_exception_with_our_body(sim_pair):
     assert proxied["error"]["code"] == "unknown_route"
 
 
-@row("openai", CHAT, "AsyncOpenAI: 32 calls at once", LLAMA)
-@row("openai", CHAT, "AsyncOpenAI: 32 calls at once", SIMULATED)
-@pytest.mark.parametrize("engine", BOTH)
+@pytest.mark.parametrize("engine", [compatibility.case("openai", CHAT, "AsyncOpenAI: 32 calls at once", engine)
+                                    for engine in ALL])
 def test_concurrent_calls_are_equal(pairs, engine):
     pair = pairs(engine)
 

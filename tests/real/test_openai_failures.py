@@ -7,10 +7,11 @@ import pytest
 
 from tests.support.wire import answer, chunk
 
-from .compatibility import LLAMA, SCRIPTED, SIMULATED, row
+from .compatibility import LLAMA, SCRIPTED, SIMULATED, VLLM, row
 from .openai_calls import chat, complete, outcome, respond
 from .servers import LLAMA_MODEL, SIM_MODEL, metric, proxy_before, running_llama, running_sim, wait_until
 from .stage import DROPPED, SILENCE, SOON, STREAM, failure, running_stage
+from .vllm import engines
 
 COMPLETIONS, CHAT, RESPONSES = "/v1/completions", "/v1/chat/completions", "/v1/responses"
 GOOD = answer(b'{"id":"x","object":"text_completion","created":1,"model":"m","choices":'
@@ -192,9 +193,9 @@ def test_a_broken_stream_of_a_response_is_an_error(stage):
 
 # --- cancelling -----------------------------------------------------------------------------------
 
-def cancel_after_three_events(url, model):
+def cancel_after_three_events(url, model, max_tokens=15000):
     def ask(client):
-        stream = chat(stream=True, max_tokens=15000, temperature=1, extra_body={"ignore_eos": True})(client, model)
+        stream = chat(stream=True, max_tokens=max_tokens, temperature=1, extra_body={"ignore_eos": True})(client, model)
         with stream:
             return [next(stream).choices[0].index for _ in range(3)]
 
@@ -209,6 +210,17 @@ def test_a_cancelled_stream_frees_llama(tmp_path, model_file):
             assert cancel_after_three_events(url, LLAMA_MODEL)["result"] == [0, 0, 0]
             wait_until(lambda: metric(engine.url, "llamacpp:requests_processing") == 0, "the engine to be free")
             assert metric(engine.url, "llamacpp:tokens_predicted_total") - before < 15000
+        wait_until(lambda: proxy.status()["requests"]["finished"]["client_gone"] == 1, "the count")
+
+
+@pytest.mark.full("vllm")
+@row("openai", CHAT, "a cancelled stream frees the engine", VLLM)
+def test_a_cancelled_stream_frees_vllm(vllm_engines, tmp_path):
+    engine = vllm_engines[0]
+    with proxy_before(tmp_path, engine.url) as proxy:
+        for url in (engine.url, proxy.url):
+            assert cancel_after_three_events(url, engines.MODEL, 8000)["result"] == [0, 0, 0]
+            wait_until(engine.is_idle, "the engine to be free")
         wait_until(lambda: proxy.status()["requests"]["finished"]["client_gone"] == 1, "the count")
 
 

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <boost/json/parse.hpp>
@@ -15,6 +16,9 @@ namespace batchproxy::sim {
 
 class ApiTest : public testing::Test {
  protected:
+  ApiTest() : ApiTest(options()) {}
+  explicit ApiTest(ApiOptions given) : api_(std::move(given), server_) {}
+
   static ApiOptions options() {
     ApiOptions options;
     options.model = "org/model";
@@ -102,7 +106,20 @@ class ApiTest : public testing::Test {
 
   Hardware hardware_{Gpu::kA100, 1};
   ServerModel server_{hardware_, {256, 2048, 6735, true}, {}};
-  Api api_{options(), server_};
+  Api api_;
+};
+
+// The same of a model that embeds.
+class PoolingApiTest : public ApiTest {
+ protected:
+  PoolingApiTest() : ApiTest(pooling_options()) {}
+
+ private:
+  static ApiOptions pooling_options() {
+    ApiOptions pooling = options();
+    pooling.pooling = true;
+    return pooling;
+  }
 };
 
 }  // namespace batchproxy::sim

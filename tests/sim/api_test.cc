@@ -37,6 +37,34 @@ TEST_F(ApiTest, UnknownPathsAndMethodsAnswerLikeStarlette) {
   EXPECT_EQ(reply(get("/v1/completions")).allow, "POST");
 }
 
+TEST_F(ApiTest, ASlashAtTheEndIsSentElsewhere) {
+  ApiRequest request = get("/v1/models/?x=1");
+  request.host = "engine:8000";
+  EXPECT_EQ(reply(request).status, 307);
+  EXPECT_EQ(reply(request).location, "http://engine:8000/v1/models?x=1");
+  EXPECT_EQ(reply(get("/nothing/")).status, 404);
+}
+
+TEST_F(ApiTest, AModelThatGeneratesDoesNotEmbedAndTheOtherWayRound) {
+  ApiOptions pooling = options();
+  pooling.pooling = true;
+  Api other(pooling, server_);
+  const std::string body = R"({"input":"x","prompt":"x","query":"x","documents":["y"]})";
+  const auto status_of = [&](Api& api, const std::string& path) {
+    const ApiOutcome outcome = api.handle(post(path, body));
+    const auto* answered = std::get_if<ApiReply>(&outcome);
+    return answered == nullptr ? 200 : answered->status;
+  };
+  for (const char* path : {"/v1/embeddings", "/pooling", "/classify", "/rerank", "/v2/rerank"}) {
+    EXPECT_EQ(status_of(api_, path), 404) << path;
+    EXPECT_EQ(status_of(other, path), 200) << path;
+  }
+  EXPECT_EQ(status_of(api_, "/v1/completions"), 200);
+  EXPECT_EQ(status_of(other, "/v1/completions"), 404);
+  EXPECT_EQ(reply(get("/tokenizer_info")).status, 404);
+  EXPECT_EQ(status_of(api_, "/inference/v1/generate"), 403);
+}
+
 TEST_F(ApiTest, EveryServedNameIsListedAsSimulated) {
   const json::value body = json::parse(reply(get("/v1/models")).body);
   ASSERT_EQ(body.at("data").as_array().size(), 2u);
@@ -95,14 +123,14 @@ TEST_F(ApiTest, KeysGuardTheVersionedPathsOnly) {
   EXPECT_EQ(std::get<ApiReply>(api.handle(request)).status, 200);
   EXPECT_EQ(std::get<ApiReply>(api.handle(get("/health"))).status, 200);
   EXPECT_EQ(std::get<ApiReply>(api.handle(post("/v2/rerank", "{}"))).status, 401);
-  EXPECT_EQ(std::get<ApiReply>(api.handle(post("/rerank", "{}"))).status, 400);
+  EXPECT_EQ(std::get<ApiReply>(api.handle(post("/tokenize", "{}"))).status, 400);
 }
 
 TEST_F(ApiTest, OpenapiListsTheRoutesOfTheStartUpLog) {
   const json::value page = json::parse(reply(get("/openapi.json")).body);
-  EXPECT_EQ(page.at("paths").as_object().size(), Api::routes().size());
-  for (const char* path : {"/v1/embeddings", "/score", "/v2/rerank", "/pooling", "/classify",
-                           "/v1/chat/completions/batch"}) {
+  // But for itself and what is disabled; /ping takes two methods.
+  EXPECT_EQ(page.at("paths").as_object().size() + 5, Api::routes(options()).size());
+  for (const char* path : {"/v1/completions", "/v1/chat/completions/batch"}) {
     EXPECT_TRUE(page.at("paths").at(path).as_object().contains("post")) << path;
   }
   EXPECT_TRUE(page.at("paths").at("/health").as_object().contains("get"));
@@ -113,20 +141,22 @@ TEST_F(ApiTest, MetricsCountWhatHappened) {
   ASSERT_TRUE(server_.begin_call(1, done->work(), false, 0));
   while (const auto next = server_.next_event()) server_.advance(*next);
   api_.on_answered(*done);
-  api_.on_aborted(*call("/v1/completions", R"({"prompt":["x","y"]})"));
   const std::string page = reply(get("/metrics")).body;
   const std::string labels = R"({engine="0",model_name="org/model")";
+  const auto ended = [](const std::string& reason) {
+    return R"(vllm:request_success_total{engine="0",finished_reason=")" + reason +
+           R"(",model_name="org/model"} )";
+  };
   for (const std::string& line :
        {"vllm:num_requests_running" + labels + "} 0\n",
         "vllm:num_requests_waiting" + labels + "} 0\n",
         "vllm:prompt_tokens_total" + labels + "} 1.0\n",
-        "vllm:generation_tokens_total" + labels + "} 3.0\n",
-        "vllm:request_success_total" + labels + R"(,finished_reason="length"} 1.0)",
-        "vllm:request_success_total" + labels + R"(,finished_reason="abort"} 2.0)",
-        "vllm:iteration_tokens_total_count" + labels + "} 3.0\n"}) {
+        "vllm:generation_tokens_total" + labels + "} 3.0\n", ended("length") + "1.0\n",
+        ended("abort") + "0.0\n", "vllm:iteration_tokens_total_count" + labels + "} 3.0\n"}) {
     EXPECT_NE(page.find(line), std::string::npos) << line << "\n" << page;
   }
-  EXPECT_NE(page.find(R"(num_gpu_blocks="6735")"), std::string::npos);
+  EXPECT_NE(page.find(R"(,num_gpu_blocks="6735")"), std::string::npos);
+  EXPECT_NE(page.find(R"({_block_size_resolved="True",block_size="16")"), std::string::npos);
 }
 
 }  // namespace

@@ -11,7 +11,8 @@ namespace {
 
 std::vector<StartupLine> lines() {
   const std::vector<std::string> arguments = {"org/m", "--dtype", "auto"};
-  return startup_lines(parse_sim_flags(arguments), {476016, 8192, 2048}, "127.0.0.1:8001");
+  return startup_lines(parse_sim_flags(arguments), {476016, 8192, 2048}, "127.0.0.1:8001",
+                       {"/v1/completions, Methods: POST"});
 }
 
 bool contains(const std::string& pattern) {
@@ -28,8 +29,9 @@ TEST(StartupLog, HasTheLinesThatToolsLookFor) {
   EXPECT_TRUE(contains(R"(Starting to load model org/m\.\.\.)"));
   EXPECT_TRUE(contains(R"(Loading safetensors checkpoint shards:\s+50% Completed \| 1/2)"));
   EXPECT_TRUE(contains(R"(Model loading took [\d.]+ GiB memory and [\d.]+ seconds)"));
-  EXPECT_TRUE(contains(R"(GPU KV cache size: 476,016 tokens)"));
-  EXPECT_TRUE(contains(R"(Maximum concurrency for 8,192 tokens per request: 58\.11x)"));
+  EXPECT_TRUE(contains(R"(GPU KV cache size: 476,016 tokens, Maximum concurrency for 8,192 )"
+                       R"(tokens per request: 58\.11x)"));
+  EXPECT_TRUE(contains(R"(Route: /v1/completions, Methods: POST)"));
   EXPECT_TRUE(contains(R"(Starting vLLM server on http://127\.0\.0\.1:8001)"));
   EXPECT_TRUE(contains(R"(Ignored by the simulation: --dtype auto)"));
   EXPECT_NE(lines().back().text.find("Application startup complete."), std::string::npos);
@@ -42,8 +44,9 @@ TEST(StartupLog, ComesInOrderOfTime) {
 
 TEST(StartupLog, LooksLikeVllmsLog) {
   const std::string line = vllm_log_line("INFO", "core.py:77", "hello", 1755000000);
-  EXPECT_TRUE(
-      std::regex_match(line, std::regex(R"(INFO \d\d-\d\d \d\d:\d\d:\d\d \[core\.py:77\] hello)")));
+  EXPECT_TRUE(std::regex_match(
+      line,
+      std::regex(R"(\(EngineCore pid=\d+\) INFO \d\d-\d\d \d\d:\d\d:\d\d \[core\.py:77\] hello)")));
 }
 
 TEST(StartupLog, TellsTheLongestContextThatWouldFit) {

@@ -61,6 +61,22 @@ json::object body_of(const ApiRequest& request) {
   return body;
 }
 
+// What vLLM lets clients do with a model, in OpenAI's old words.
+json::array permission(std::int64_t created) {
+  return {json::object{{"id", "modelperm-simulated"},
+                       {"object", "model_permission"},
+                       {"created", created},
+                       {"allow_create_engine", false},
+                       {"allow_sampling", true},
+                       {"allow_logprobs", true},
+                       {"allow_search_indices", false},
+                       {"allow_view", true},
+                       {"allow_fine_tuning", false},
+                       {"organization", "*"},
+                       {"group", nullptr},
+                       {"is_blocking", false}}};
+}
+
 bool has_marker(const std::vector<Prompt>& prompts, std::string_view marker) {
   return std::ranges::any_of(prompts, [marker](const Prompt& prompt) {
     return prompt.text.find(marker) != std::string::npos;
@@ -80,29 +96,40 @@ void refuse_marked(const std::vector<Prompt>& prompts) {
 }  // namespace
 
 const std::vector<Api::Route>& Api::route_table() {
+  constexpr auto always = [](const ApiOptions&) { return true; };
+  constexpr auto generating = [](const ApiOptions& options) { return !options.pooling; };
+  constexpr auto pooling = [](const ApiOptions& options) { return options.pooling; };
+  constexpr auto runtime_lora = [](const ApiOptions& options) { return options.runtime_lora; };
+  constexpr auto tokenizer_info = [](const ApiOptions& options) { return options.tokenizer_info; };
   static const std::vector<Route> routes = {
-      {"POST", "/v1/completions", &Api::completions},
-      {"POST", "/v1/chat/completions", &Api::chat},
-      {"POST", "/v1/chat/completions/batch", &Api::chat_batch},
-      {"POST", "/v1/embeddings", &Api::embeddings},
-      {"POST", "/pooling", &Api::pooling},
-      {"POST", "/classify", &Api::classify},
-      {"POST", "/score", &Api::score},
-      {"POST", "/v1/score", &Api::score},
-      {"POST", "/rerank", &Api::rerank},
-      {"POST", "/v1/rerank", &Api::rerank},
-      {"POST", "/v2/rerank", &Api::rerank},
-      {"POST", "/tokenize", &Api::tokenize_text},
-      {"POST", "/detokenize", &Api::detokenize_ids},
-      {"GET", "/tokenizer_info", &Api::tokenizer_info},
-      {"POST", "/v1/load_lora_adapter", &Api::load_adapter, true},
-      {"POST", "/v1/unload_lora_adapter", &Api::unload_adapter, true},
-      {"GET", "/v1/models", &Api::models},
-      {"GET", "/health", &Api::health},
-      {"GET", "/version", &Api::version},
-      {"GET", "/metrics", &Api::metrics},
-      {"GET", "/openapi.json", &Api::openapi},
-      {"POST", "/sim/fault", &Api::fault},
+      {"POST", "/v1/completions", &Api::completions, generating},
+      {"POST", "/v1/chat/completions", &Api::chat, generating},
+      {"POST", "/v1/chat/completions/batch", &Api::chat_batch, generating},
+      {"POST", "/v1/completions/render", &Api::scale_out, generating, false},
+      {"POST", "/v1/chat/completions/render", &Api::scale_out, generating, false},
+      {"POST", "/inference/v1/generate", &Api::scale_out, generating, false},
+      {"POST", "/v1/embeddings", &Api::embeddings, pooling},
+      {"POST", "/pooling", &Api::pooling, pooling},
+      {"POST", "/classify", &Api::classify, pooling},
+      {"POST", "/score", &Api::score, pooling},
+      {"POST", "/v1/score", &Api::score, pooling},
+      {"POST", "/rerank", &Api::rerank, pooling},
+      {"POST", "/v1/rerank", &Api::rerank, pooling},
+      {"POST", "/v2/rerank", &Api::rerank, pooling},
+      {"POST", "/tokenize", &Api::tokenize_text, always},
+      {"POST", "/detokenize", &Api::detokenize_ids, always},
+      {"GET", "/tokenizer_info", &Api::tokenizer_info, tokenizer_info},
+      {"POST", "/v1/load_lora_adapter", &Api::load_adapter, runtime_lora},
+      {"POST", "/v1/unload_lora_adapter", &Api::unload_adapter, runtime_lora},
+      {"GET", "/v1/models", &Api::models, always},
+      {"GET", "/health", &Api::health, always},
+      {"GET", "/ping", &Api::ping, always},
+      {"POST", "/ping", &Api::ping, always},
+      {"GET", "/load", &Api::load, always},
+      {"GET", "/version", &Api::version, always},
+      {"GET", "/metrics", &Api::metrics, always},
+      {"GET", "/openapi.json", &Api::openapi, always, false},
+      {"POST", "/sim/fault", &Api::fault, always},
   };
   return routes;
 }
@@ -110,10 +137,10 @@ const std::vector<Api::Route>& Api::route_table() {
 Api::Api(ApiOptions options, const ServerModel& server)
     : options_(std::move(options)), server_(server) {}
 
-std::vector<std::string> Api::routes() {
+std::vector<std::string> Api::routes(const ApiOptions& options) {
   std::vector<std::string> names;
   for (const Route& route : route_table()) {
-    if (route.runtime_lora) continue;
+    if (!route.is_there(options)) continue;
     names.push_back(std::string(route.path) + ", Methods: " + std::string(route.method));
   }
   return names;
@@ -135,14 +162,25 @@ ApiOutcome Api::dispatch(const ApiRequest& request) {
     return ApiReply{401, "application/json", R"({"error":"Unauthorized"})"};
   std::string_view allowed;
   for (const Route& route : route_table()) {
-    if (route.path != path || !has(route)) continue;
+    if (route.path != path || !route.is_there(options_)) continue;
     if (route.method == request.method) return (this->*route.handler)(request);
     allowed = route.method;
+  }
+  if (allowed.empty() && path.ends_with('/') && is_path(path.substr(0, path.size() - 1))) {
+    const std::string query = request.target.substr(path.size());
+    const std::string to(path.substr(0, path.size() - 1));
+    return ApiReply{.status = 307, .location = "http://" + request.host + to + query};
   }
   if (allowed.empty()) return detail_reply(404, "Not Found");
   ApiReply reply = detail_reply(405, "Method Not Allowed");
   reply.allow = allowed;
   return reply;
+}
+
+bool Api::is_path(std::string_view path) const {
+  return std::ranges::any_of(route_table(), [&](const Route& route) {
+    return route.path == path && route.is_there(options_);
+  });
 }
 
 bool Api::may_call(std::string_view path, const ApiRequest& request) const {
@@ -158,11 +196,6 @@ void Api::on_answered(const ApiCall& call) {
   const RequestTally ended = call.tally();
   tally_.stop += ended.stop;
   tally_.length += ended.length;
-}
-
-void Api::on_aborted(const ApiCall& call) {
-  const RequestTally unfinished = call.tally();
-  tally_.abort += unfinished.stop + unfinished.length;
 }
 
 ApiOutcome Api::completions(const ApiRequest& request) {
@@ -273,7 +306,8 @@ ApiOutcome Api::models(const ApiRequest& request) {
                                 {"simulated", true},
                                 {"root", options_.model},
                                 {"parent", nullptr},
-                                {"max_model_len", options_.max_model_len}});
+                                {"max_model_len", options_.max_model_len},
+                                {"permission", permission(request.unix_time)}});
   }
   for (const Adapters::Adapter& adapter : adapters_.all()) {
     data.push_back(json::object{{"id", adapter.name},
@@ -282,13 +316,29 @@ ApiOutcome Api::models(const ApiRequest& request) {
                                 {"owned_by", "batchproxy-simulated"},
                                 {"simulated", true},
                                 {"root", adapter.path},
-                                {"parent", options_.served_names.front()}});
+                                {"parent", options_.served_names.front()},
+                                {"permission", permission(request.unix_time)}});
   }
   return json_reply({{"object", "list"}, {"data", std::move(data)}});
 }
 
 ApiOutcome Api::health(const ApiRequest&) {
   return ApiReply{.status = dead_ ? 503 : 200};
+}
+
+ApiOutcome Api::ping(const ApiRequest& request) {
+  return health(request);
+}
+
+// vLLM counts only with --enable-server-load-tracking.
+ApiOutcome Api::load(const ApiRequest&) {
+  return json_reply({{"server_load", 0}});
+}
+
+ApiOutcome Api::scale_out(const ApiRequest&) {
+  throw ApiError(403, "PermissionDeniedError",
+                 "Scale-out endpoints are disabled. Restart vllm serve with --enable-scale-out to "
+                 "enable them.");
 }
 
 ApiOutcome Api::version(const ApiRequest&) {
@@ -303,7 +353,7 @@ ApiOutcome Api::metrics(const ApiRequest&) {
 ApiOutcome Api::openapi(const ApiRequest&) {
   std::vector<RouteName> names;
   for (const Route& route : route_table()) {
-    if (has(route)) names.push_back({route.method, route.path});
+    if (route.is_there(options_) && route.on_openapi) names.push_back({route.method, route.path});
   }
   return ApiReply{200, "application/json", openapi_page(names, options_.token_ids)};
 }
@@ -324,7 +374,13 @@ std::string Api::served_model(const json::object& body) const {
   if (model.empty()) return options_.served_names.front();
   const bool own = std::ranges::find(options_.served_names, model) != options_.served_names.end();
   if (!own && !adapters_.has(model)) {
-    throw ApiError(404, "NotFoundError", "The model `" + model + "` does not exist.", "model");
+    std::string aliases;
+    for (const std::string& name : options_.served_names) {
+      aliases += (aliases.empty() ? "" : ", ") + name;
+    }
+    throw ApiError(404, "NotFoundError",
+                   "The model `" + model + "` does not exist. Valid aliases: " + aliases + ".",
+                   "model");
   }
   return model;
 }

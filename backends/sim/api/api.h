@@ -27,6 +27,7 @@ struct ApiRequest {
   std::string content_type;
   std::string authorization;
   std::string request_id;  // of the header X-Request-Id
+  std::string host{};
   std::string body{};
   std::int64_t unix_time = 0;
 };
@@ -36,6 +37,7 @@ struct ApiReply {
   std::string content_type = "application/json";
   std::string body{};
   std::string_view allow = {};  // of a 405: the method that would do
+  std::string location{};       // of a 307
 };
 
 // What POST /sim/fault and the markers @@crash@@ and @@die@@ ask for.
@@ -56,15 +58,13 @@ class Api {
   // Never throws: what goes wrong becomes a reply.
   ApiOutcome handle(const ApiRequest& request);
 
-  // A call has been answered, or its client has left before.
+  // A call has been answered. vLLM does not count those that its clients leave.
   void on_answered(const ApiCall& call);
-  void on_aborted(const ApiCall& call);
   // The engine has died: /health says so from now on.
   void set_dead() { dead_ = true; }
 
-  // "POST /v1/completions" and so on, for the start-up log; without those that not every engine
-  // has.
-  static std::vector<std::string> routes();
+  // "/v1/completions, Methods: POST" and so on, for the start-up log.
+  static std::vector<std::string> routes(const ApiOptions& options);
 
  private:
   using Handler = ApiOutcome (Api::*)(const ApiRequest&);
@@ -72,12 +72,13 @@ class Api {
     std::string_view method;
     std::string_view path;
     Handler handler;
-    bool runtime_lora = false;  // there only where ApiOptions say so
+    bool (*is_there)(const ApiOptions& options);
+    bool on_openapi = true;  // /openapi.json tells of it
   };
   static const std::vector<Route>& route_table();
 
-  bool has(const Route& route) const { return !route.runtime_lora || options_.runtime_lora; }
   ApiOutcome dispatch(const ApiRequest& request);
+  bool is_path(std::string_view path) const;
   bool may_call(std::string_view path, const ApiRequest& request) const;
   ApiOutcome generate(Endpoint endpoint, const ApiRequest& request);
   ApiOutcome pool(PoolingTask task, const ApiRequest& request);
@@ -97,6 +98,9 @@ class Api {
   ApiOutcome unload_adapter(const ApiRequest& request);
   ApiOutcome models(const ApiRequest& request);
   ApiOutcome health(const ApiRequest& request);
+  ApiOutcome ping(const ApiRequest& request);
+  ApiOutcome load(const ApiRequest& request);
+  ApiOutcome scale_out(const ApiRequest& request);
   ApiOutcome version(const ApiRequest& request);
   ApiOutcome metrics(const ApiRequest& request);
   ApiOutcome openapi(const ApiRequest& request);

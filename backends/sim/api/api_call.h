@@ -22,7 +22,6 @@ struct CallIdentity {
 struct RequestTally {
   std::uint64_t stop = 0;
   std::uint64_t length = 0;
-  std::uint64_t abort = 0;
 };
 
 class ApiCall {

@@ -20,6 +20,8 @@ struct ApiOptions {
   bool token_ids = true;  // `return_token_ids` is known; vLLM before 0.10.2 ignores it
   // Adapters can be loaded and unloaded: VLLM_ALLOW_RUNTIME_LORA_UPDATING.
   bool runtime_lora = false;
+  bool pooling = false;         // --runner pooling: embeds, scores and ranks instead of generating
+  bool tokenizer_info = false;  // --enable-tokenizer-info-endpoint
 };
 
 }  // namespace batchproxy::sim

@@ -13,10 +13,18 @@ namespace {
 
 namespace json = boost::json;
 
+constexpr std::string_view kFingerprint = "simulated-" BATCHPROXY_VERSION;
 constexpr std::string_view kFinishNames[] = {"stop", "length"};
 
 std::string event(const json::object& data) {
   return "data: " + json::serialize(data) + "\n\n";
+}
+
+// A whole answer has these, the events of a stream do not.
+json::object with_details(json::object usage) {
+  usage["prompt_tokens_details"] = nullptr;
+  usage["completion_tokens_details"] = nullptr;
+  return usage;
 }
 
 }  // namespace
@@ -87,15 +95,18 @@ std::string GenerationCall::body() const {
   }
   body["choices"] = std::move(choices);
   body["service_tier"] = nullptr;
-  body["system_fingerprint"] = nullptr;
-  body["usage"] = total_usage();
+  body["system_fingerprint"] = kFingerprint;
+  body["usage"] = with_details(total_usage());
   if (request_.chat) {
     body["prompt_logprobs"] = nullptr;
     // There is one place for the prompt's ids, so a batch of conversations gives none.
     add_ids(body, "prompt_token_ids", request_.prompts.front().tokens,
             request_.prompts.size() == 1);
+    body["prompt_text"] = nullptr;
   }
-  body["kv_transfer_params"] = nullptr;
+  for (const char* name : {"kv_transfer_params", "ec_transfer_params", "metrics"}) {
+    body[name] = nullptr;
+  }
   return json::serialize(body);
 }
 
@@ -119,17 +130,21 @@ json::object GenerationCall::completion_choice(std::size_t index) const {
   add_finish(choice, answer);
   add_ids(choice, "token_ids", answer.tokens);
   choice["prompt_logprobs"] = nullptr;
+  if (request_.prompt_logprobs) {
+    choice["prompt_logprobs"] = prompt_logprobs(prompt.tokens, *request_.prompt_logprobs);
+  }
   add_ids(choice, "prompt_token_ids", prompt.tokens);
+  choice["routed_experts"] = nullptr;
   return choice;
 }
 
 json::object GenerationCall::chat_choice(std::size_t index) const {
   const Answer& answer = answers_[index];
   json::object choice{{"index", index}};
-  choice["message"] = {
-      {"role", "assistant"},         {"content", answer.text()}, {"refusal", nullptr},
-      {"annotations", nullptr},      {"audio", nullptr},         {"function_call", nullptr},
-      {"tool_calls", json::array()}, {"reasoning", nullptr}};
+  choice["message"] = {{"role", "assistant"}, {"content", answer.text()},
+                       {"refusal", nullptr},  {"annotations", nullptr},
+                       {"audio", nullptr},    {"function_call", nullptr},
+                       {"reasoning", nullptr}};
   choice["logprobs"] = nullptr;
   if (request_.logprobs) {
     json::array content;
@@ -142,6 +157,7 @@ json::object GenerationCall::chat_choice(std::size_t index) const {
   }
   add_finish(choice, answer);
   add_ids(choice, "token_ids", answer.tokens);
+  choice["routed_experts"] = nullptr;
   return choice;
 }
 
@@ -161,6 +177,7 @@ std::string GenerationCall::opening() const {
                                     {"logprobs", nullptr},
                                     {"finish_reason", nullptr}}};
     add_ids(chunk, "prompt_token_ids", prompt_of(index).tokens);
+    chunk["prompt_text"] = nullptr;
     if (request_.continuous_usage) chunk["usage"] = usage(prompt_of(index).tokens.size(), 0);
     events += event(chunk);
   }
@@ -181,6 +198,10 @@ std::string GenerationCall::next_chunk(int choice_index) {
   chunk["choices"] = json::array{std::move(choice)};
   if (request_.continuous_usage) {
     chunk["usage"] = usage(prompt_of(index).tokens.size(), progress.tokens);
+  }
+  if (progress.tokens == answer.tokens.size()) ++finished_;
+  if (finished_ == answers_.size() && !request_.include_usage) {
+    chunk["system_fingerprint"] = kFingerprint;  // the last event of a stream has it
   }
   return event(chunk);
 }
@@ -204,6 +225,9 @@ json::object GenerationCall::completion_delta(std::size_t index, const Progress&
   choice["stop_reason"] = nullptr;
   if (progress.tokens + 1 == answer.tokens.size()) add_finish(choice, answer);
   add_ids(choice, "prompt_token_ids", prompt.tokens, first);
+  if (first && request_.echo && knows_token_ids_) {  // asked for or not
+    choice["prompt_token_ids"] = json::array(prompt.tokens.begin(), prompt.tokens.end());
+  }
   add_ids(choice, "token_ids", {&token, 1});
   return choice;
 }
@@ -219,7 +243,6 @@ json::object GenerationCall::chat_delta(std::size_t index, const Progress& progr
         {"content", json::array{chat_logprob(token, progress.sequence_hash, *request_.logprobs)}}};
   }
   choice["finish_reason"] = nullptr;
-  choice["stop_reason"] = nullptr;
   if (progress.tokens + 1 == answer.tokens.size()) add_finish(choice, answer);
   add_ids(choice, "token_ids", {&token, 1});
   return choice;
@@ -231,6 +254,7 @@ std::string GenerationCall::closing() const {
     json::object chunk = envelope(request_.chat ? "chat.completion.chunk" : "text_completion");
     chunk["choices"] = json::array();
     chunk["usage"] = total_usage();
+    chunk["system_fingerprint"] = kFingerprint;
     events = event(chunk);
   }
   return events + "data: [DONE]\n\n";
@@ -246,8 +270,7 @@ json::object GenerationCall::envelope(std::string_view object) const {
 json::object GenerationCall::usage(std::size_t prompt_tokens, std::size_t completion_tokens) const {
   return {{"prompt_tokens", prompt_tokens},
           {"total_tokens", prompt_tokens + completion_tokens},
-          {"completion_tokens", completion_tokens},
-          {"prompt_tokens_details", nullptr}};
+          {"completion_tokens", completion_tokens}};
 }
 
 json::object GenerationCall::total_usage() const {

@@ -63,6 +63,7 @@ class GenerationCall : public ApiCall {
   const bool knows_token_ids_;
   std::vector<Answer> answers_;     // one per choice
   std::vector<Progress> progress_;  // one per choice; used by streams
+  std::size_t finished_ = 0;        // choices of a stream that have ended
 };
 
 }  // namespace batchproxy::sim

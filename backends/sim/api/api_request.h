@@ -24,7 +24,8 @@ struct GenerationRequest {
   int min_tokens = 0;
   bool ignore_eos = false;
   bool echo = false;
-  std::optional<int> logprobs;  // number of alternatives
+  std::optional<int> logprobs;         // number of alternatives
+  std::optional<int> prompt_logprobs;  // likewise
   std::optional<std::int64_t> seed;
   std::vector<std::string> stop;
   bool stream = false;

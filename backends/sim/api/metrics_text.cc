@@ -33,16 +33,20 @@ std::string escaped(std::string_view label) {
 class Page {
  public:
   explicit Page(std::string_view model)
-      : labels_("engine=\"0\",model_name=\"" + escaped(model) + '"') {}
+      : engine_("engine=\"0\""), model_(",model_name=\"" + escaped(model) + '"') {}
 
   void family(std::string_view name, std::string_view type, std::string_view help) {
     text_ += "# HELP vllm:" + std::string(name) + " " + std::string(help) +
              "\n# TYPE vllm:" + std::string(name) + " " + std::string(type) + "\n";
   }
 
+  // `more_labels` stands between the two that every sample has, as the client library sorts them.
   void sample(std::string_view name, const std::string& value, std::string_view more_labels = {}) {
-    text_ += "vllm:" + std::string(name) + "{" + labels_ + std::string(more_labels) + "} " + value +
-             "\n";
+    line(name, engine_ + std::string(more_labels) + model_, value);
+  }
+
+  void line(std::string_view name, const std::string& labels, const std::string& value) {
+    text_ += "vllm:" + std::string(name) + "{" + labels + "} " + value + "\n";
   }
 
   void gauge(std::string_view name, std::string_view help, double value) {
@@ -58,7 +62,7 @@ class Page {
   std::string take() { return std::move(text_); }
 
  private:
-  const std::string labels_;
+  const std::string engine_, model_;
   std::string text_;
 };
 
@@ -70,13 +74,19 @@ void add_cache_config(Page& page, const EngineLimits& limits, const ApiOptions& 
                 static_cast<double>(tokens) / options.max_model_len);
   char utilization[32];
   std::snprintf(utilization, sizeof utilization, "%g", options.gpu_memory_utilization);
-  page.sample("cache_config_info", "1.0",
-              ",block_size=\"" + std::to_string(kKvBlockTokens) +
-                  "\",cache_dtype=\"auto\",enable_prefix_caching=\"" +
-                  (limits.prefix_caching ? "True" : "False") + "\",gpu_memory_utilization=\"" +
-                  utilization + "\",kv_cache_max_concurrency=\"" + concurrency +
-                  "\",kv_cache_size_tokens=\"" + std::to_string(tokens) + "\",num_gpu_blocks=\"" +
-                  std::to_string(limits.kv_blocks) + "\"");
+  const std::string block = std::to_string(kKvBlockTokens);
+  // With vLLM's labels of almost the same name, which a reader must not take for those it wants.
+  page.line("cache_config_info",
+            "_block_size_resolved=\"True\",block_size=\"" + block +
+                "\",cache_dtype=\"auto\",effective_attention_block_size=\"" + block +
+                "\",enable_prefix_caching=\"" + (limits.prefix_caching ? "True" : "False") +
+                "\",engine=\"0\",gpu_memory_utilization=\"" + utilization +
+                "\",hash_block_size=\"None\",kv_cache_max_concurrency=\"" + concurrency +
+                "\",kv_cache_size_tokens=\"" + std::to_string(tokens) +
+                "\",mamba_block_size=\"None\",num_cpu_blocks=\"None\",num_gpu_blocks=\"" +
+                std::to_string(limits.kv_blocks) +
+                "\",num_gpu_blocks_override=\"None\",user_specified_block_size=\"False\"",
+            "1.0");
 }
 
 }  // namespace
@@ -103,7 +113,9 @@ std::string metrics_text(const ServerModel& server, const RequestTally& tally,
   page.family("request_success_total", "counter", "Finished requests.");
   page.sample("request_success_total", number(tally.stop), ",finished_reason=\"stop\"");
   page.sample("request_success_total", number(tally.length), ",finished_reason=\"length\"");
-  page.sample("request_success_total", number(tally.abort), ",finished_reason=\"abort\"");
+  for (const char* reason : {"abort", "error", "repetition"}) {  // counted by vLLM in rare cases
+    page.sample("request_success_total", "0.0", ",finished_reason=\"" + std::string(reason) + "\"");
+  }
 
   page.family("iteration_tokens_total", "histogram", "Tokens per engine step.");
   page.sample("iteration_tokens_total_bucket", number(counters.steps), ",le=\"+Inf\"");

@@ -18,21 +18,19 @@ constexpr std::string_view kCommon[] = {"model",
                                         "n",
                                         "seed",
                                         "stop",
-                                        "stream",
-                                        "stream_options",
                                         "temperature",
                                         "top_p",
                                         "top_k",
                                         "min_p",
-                                        "presence_penalty",
-                                        "frequency_penalty",
-                                        "repetition_penalty",
-                                        "min_tokens",
-                                        "ignore_eos",
                                         "max_tokens",
                                         "logprobs",
+                                        "presence_penalty",
+                                        "frequency_penalty",
                                         "priority",
-                                        "cache_salt"};
+                                        "cache_salt",
+                                        "repetition_penalty"};
+// Not listed for several conversations in one call, which take them nevertheless.
+constexpr std::string_view kOfOne[] = {"stream", "stream_options", "min_tokens", "ignore_eos"};
 constexpr std::string_view kCompletion[] = {"prompt", "echo", "suffix"};
 constexpr std::string_view kChat[] = {"messages", "max_completion_tokens", "top_logprobs"};
 
@@ -49,6 +47,7 @@ json::object schema(std::string_view title, bool token_ids) {
   };
   add(title == "CompletionRequest" ? Names(kCompletion) : Names(kChat));
   add(kCommon);
+  if (title != "BatchChatCompletionRequest") add(kOfOne);
   if (token_ids) properties["return_token_ids"] = json::object();
   return {{"properties", std::move(properties)},
           {"additionalProperties", true},

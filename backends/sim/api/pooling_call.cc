@@ -72,7 +72,8 @@ std::string PoolingCall::body() const {
   body["usage"] = {{"prompt_tokens", tokens},
                    {"total_tokens", tokens},
                    {"completion_tokens", 0},
-                   {"prompt_tokens_details", nullptr}};
+                   {"prompt_tokens_details", nullptr},
+                   {"completion_tokens_details", nullptr}};
   return json::serialize(body);
 }
 

@@ -34,7 +34,8 @@ void read_input(PoolingRequest& request, const json::object& body) {
   }
   const std::string format = string_field(body, "encoding_format").value_or("float");
   if (format != "float" && format != "base64") {
-    throw schema_error("literal_error", "encoding_format", "Input should be float or base64");
+    throw schema_error({"literal_error", "encoding_format", "Input should be float or base64",
+                        json::value(format)});
   }
   request.base64 = format == "base64";
   if (const auto dimensions = count_field(body, "dimensions", 1)) {
@@ -88,8 +89,8 @@ PoolingRequest parse_pooling(PoolingTask task, const json::object& body, int max
   } else {
     read_input(request, body);
   }
-  check_lengths(request.prompts, 0, max_model_len);
-  check_lengths(request.queries, 0, max_model_len);
+  check_lengths(request.prompts, false, max_model_len);
+  check_lengths(request.queries, false, max_model_len);
   return request;
 }
 

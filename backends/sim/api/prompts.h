@@ -19,6 +19,7 @@ namespace batchproxy::sim {
 struct Prompt {
   std::string text;
   std::vector<Token> tokens;
+  bool ids = false;      // given as token ids
   std::string question;  // what the answer depends on: `text`, or the last message of a chat
 };
 
@@ -33,8 +34,8 @@ std::vector<Prompt> prompt_list(const boost::json::value& value, std::string_vie
 
 std::vector<Token> token_ids(const boost::json::value& list, std::string_view name);
 
-// Throws if one of the prompts is empty, or too long for `output_tokens` more.
-void check_lengths(const std::vector<Prompt>& prompts, std::int64_t output_tokens,
-                   int max_model_len);
+// Throws if one of the prompts is empty or too long, or leaves no room for an answer where there
+// should be one.
+void check_lengths(const std::vector<Prompt>& prompts, bool answers, int max_model_len);
 
 }  // namespace batchproxy::sim

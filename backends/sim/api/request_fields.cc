@@ -3,12 +3,14 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <limits>
 #include <utility>
 
 #include <boost/json/parser.hpp>
+#include <boost/json/serialize.hpp>
 
 #include "backends/sim/model/tokenizer.h"
 #include "configs/text/number.h"
@@ -20,14 +22,42 @@ namespace json = boost::json;
 
 constexpr std::size_t kDeepestBody = 500;  // about where Python's reader gives up
 
-ApiError invalid_body(const std::string& details, std::string parameter) {
-  return {400, "Bad Request", "1 validation error:\n  {" + details + "}", std::move(parameter)};
+std::string shown(double value, const char* format) {
+  std::array<char, 400> text{};
+  std::snprintf(text.data(), text.size(), format, value);
+  return text.data();
 }
 
-std::string located(std::string_view kind, std::string_view name, std::string_view message) {
-  const std::string at = name.empty() ? "" : " '" + std::string(name) + "'";
-  return "'type': '" + std::string(kind) + "', 'loc': ('body'," + at + "), 'msg': '" +
-         std::string(message) + "'";
+// How vLLM repeats a value: short, and as Python writes it.
+std::string repeated(const json::value& value) {
+  switch (value.kind()) {
+    case json::kind::null:
+      return "None";
+    case json::kind::bool_:
+      return value.get_bool() ? "True" : "False";
+    case json::kind::string:
+      return std::string(value.get_string());
+    case json::kind::array:
+      return "<list of " + std::to_string(value.get_array().size()) + " items>";
+    case json::kind::object:
+      return "<dict of " + std::to_string(value.get_object().size()) + " items>";
+    case json::kind::double_:
+      return python_float(value.get_double());
+    default:
+      return json::serialize(value);
+  }
+}
+
+std::string place_of(const Complaint& complaint) {
+  return complaint.at.empty() ? "body" : "body." + complaint.at;
+}
+
+std::string told(const Complaint& complaint) {
+  std::string text = "{'type': '" + complaint.kind + "', 'loc': '" + place_of(complaint) +
+                     "', 'msg': '" + complaint.message + "', 'input': '" +
+                     repeated(complaint.input) + "'";
+  if (!complaint.context.empty()) text += ", 'ctx': " + complaint.context;
+  return text + "}";
 }
 
 // vLLM hears of these from Starlette, without a place.
@@ -36,27 +66,32 @@ ApiError unreadable_body() {
 }
 
 ApiError invalid_json(std::size_t position, const std::string& reason) {
-  const std::string at = std::to_string(position);
-  return invalid_body("'type': 'json_invalid', 'loc': ('body', " + at +
-                          "), 'msg': 'JSON decode error', 'input': {}, 'ctx': {'error': '" +
-                          reason + "'}",
-                      "body." + at);
+  return schema_error({"json_invalid", std::to_string(position), "JSON decode error",
+                       json::object(), "{'error': '" + reason + "'}"});
 }
 
-std::string shown(double value, const char* format) {
-  std::array<char, 400> text{};
-  std::snprintf(text.data(), text.size(), format, value);
-  return text.data();
+Complaint no_number(std::string_view kind, std::string_view name, std::string_view wanted,
+                    const json::value& value) {
+  Complaint complaint{std::string(kind) + "_type", std::string(name),
+                      "Input should be a valid " + std::string(wanted), value};
+  if (value.is_string()) {
+    complaint.kind = std::string(kind) + "_parsing";
+    complaint.message += ", unable to parse string as " +
+                         std::string(wanted == "integer" ? "an " : "a ") + std::string(wanted);
+  }
+  return complaint;
 }
 
 // pydantic takes 16.0 for 16, but not 16.5. JSON's large integers are doubles here, too.
 Integer integral(double value, std::string_view name) {
   if (!std::isfinite(value)) {
-    throw schema_error("finite_number", name, "Input should be a finite number");
+    throw schema_error(
+        {"finite_number", std::string(name), "Input should be a finite number", value});
   }
   if (value != std::floor(value)) {
-    throw schema_error("int_from_float", name,
-                       "Input should be a valid integer, got a number with a fractional part");
+    throw schema_error({"int_from_float", std::string(name),
+                        "Input should be a valid integer, got a number with a fractional part",
+                        value});
   }
   constexpr double kLimit = 0x1p63;
   const std::int64_t nearest = value >= kLimit    ? std::numeric_limits<std::int64_t>::max()
@@ -67,14 +102,27 @@ Integer integral(double value, std::string_view name) {
 
 }  // namespace
 
-ApiError schema_error(std::string_view kind, std::string_view name, std::string_view message) {
-  return invalid_body(located(kind, name, message),
-                      name.empty() ? "body" : "body." + std::string(name));
+std::string python_float(double value) {
+  std::array<char, 32> text{};
+  const auto [end, error] = std::to_chars(text.data(), text.data() + text.size(), value);
+  const std::string shortest(text.data(), end);
+  const bool whole = shortest.find_first_not_of("-0123456789") == std::string::npos;
+  return whole ? shortest + ".0" : shortest;
 }
 
-ApiError validator_error(const std::string& message, std::string_view name) {
-  const std::string text = "Value error, " + message + " (parameter=" + std::string(name) + ")";
-  return invalid_body(located("value_error", "", text), std::string(name));
+ApiError schema_errors(const std::vector<Complaint>& complaints) {
+  std::string text = std::to_string(complaints.size()) +
+                     (complaints.size() == 1 ? " validation error:" : " validation errors:");
+  for (const Complaint& complaint : complaints) text += "\n  " + told(complaint);
+  return {400, "Bad Request", text, place_of(complaints.front())};
+}
+
+ApiError schema_error(Complaint complaint) {
+  return schema_errors({std::move(complaint)});
+}
+
+ApiError bad_field(const std::string& text, std::string_view name) {
+  return bad_request(text + " (parameter=" + std::string(name) + ")", std::string(name));
 }
 
 ApiError bad_request(const std::string& message, std::string parameter) {
@@ -88,7 +136,7 @@ ApiError bad_value(const std::string& text, std::string_view name, std::string_v
 }
 
 json::object parse_object(std::string_view body) {
-  if (body.empty()) throw schema_error("missing", "", "Field required");
+  if (body.empty()) throw schema_error({"missing", "", "Field required", nullptr});
   json::parse_options options;
   options.max_depth = kDeepestBody;
   json::parser parser({}, options);
@@ -101,8 +149,9 @@ json::object parse_object(std::string_view body) {
   if (position < body.size()) throw invalid_json(position, "Extra data");
   json::value value = parser.release();
   if (!value.is_object()) {
-    throw schema_error("model_attributes_type", "",
-                       "Input should be a valid dictionary or object to extract fields from");
+    throw schema_error({"model_attributes_type", "",
+                        "Input should be a valid dictionary or object to extract fields from",
+                        value});
   }
   return std::move(value.get_object());
 }
@@ -114,7 +163,9 @@ const json::value* field(const json::object& body, std::string_view name) {
 
 const json::value& required_field(const json::object& body, std::string_view name) {
   const json::value* value = field(body, name);
-  if (value == nullptr) throw schema_error("missing", name, "Field required");
+  if (value == nullptr) {
+    throw schema_error({"missing", std::string(name), "Field required", body});
+  }
   return *value;
 }
 
@@ -124,14 +175,21 @@ bool bool_field(const json::object& body, std::string_view name) {
   if (value->is_bool()) return value->get_bool();
   if (*value == 0 || *value == "false") return false;
   if (*value == 1 || *value == "true") return true;
-  throw schema_error("bool_type", name, "Input should be a valid boolean");
+  Complaint complaint{"bool_type", std::string(name), "Input should be a valid boolean", *value};
+  if (value->is_string()) {
+    complaint.kind = "bool_parsing";
+    complaint.message += ", unable to interpret input";
+  }
+  throw schema_error(std::move(complaint));
 }
 
 std::optional<std::string> string_field(const json::object& body, std::string_view name) {
   const json::value* value = field(body, name);
   if (value == nullptr) return std::nullopt;
-  if (!value->is_string())
-    throw schema_error("string_type", name, "Input should be a valid string");
+  if (!value->is_string()) {
+    throw schema_error(
+        {"string_type", std::string(name), "Input should be a valid string", *value});
+  }
   return std::string(value->get_string());
 }
 
@@ -140,7 +198,7 @@ std::optional<double> real_field(const json::object& body, std::string_view name
   if (value == nullptr) return std::nullopt;
   if (value->is_number()) return value->to_number<double>();
   const auto number = value->is_string() ? number_in<double>(value->get_string()) : std::nullopt;
-  if (!number) throw schema_error("float_type", name, "Input should be a valid number");
+  if (!number) throw schema_error(no_number("float", name, "number", *value));
   return number;
 }
 
@@ -150,7 +208,9 @@ std::vector<std::string> strings_field(const json::object& body, std::string_vie
   if (value->is_string()) return {std::string(value->get_string())};
   const auto is_string = [](const json::value& one) { return one.is_string(); };
   if (!value->is_array() || !std::ranges::all_of(value->get_array(), is_string)) {
-    throw schema_error("string_type", name, "Input should be a valid string or list of strings");
+    throw schema_errors(
+        {{"string_type", std::string(name), "Input should be a valid string", *value},
+         {"list_type", std::string(name), "Input should be a valid list", *value}});
   }
   std::vector<std::string> strings;
   for (const json::value& one : value->get_array()) strings.emplace_back(one.get_string());
@@ -168,17 +228,17 @@ std::optional<Integer> integer_field(const json::object& body, std::string_view 
   if (value->is_bool()) return Integer{value->get_bool(), value->get_bool() ? "1" : "0"};
   const auto number =
       value->is_string() ? number_in<std::int64_t>(value->get_string()) : std::nullopt;
-  if (!number) throw schema_error("int_type", name, "Input should be a valid integer");
+  if (!number) throw schema_error(no_number("int", name, "integer", *value));
   return Integer{*number, std::to_string(*number)};
 }
 
 std::optional<Integer> count_field(const json::object& body, std::string_view name,
-                                   std::int64_t least) {
+                                   std::int64_t least, bool named) {
   std::optional<Integer> count = integer_field(body, name);
   if (count && count->value < least) {
-    throw bad_value(std::string(name) + " must be at least " + std::to_string(least) + ", got " +
-                        count->shown + ".",
-                    name, count->shown);
+    const std::string text = std::string(name) + " must be at least " + std::to_string(least) +
+                             ", got " + count->shown + ".";
+    throw named ? bad_value(text, name, count->shown) : bad_request(text);
   }
   return count;
 }

@@ -32,16 +32,28 @@ struct ApiError : std::runtime_error {
   std::string param;  // empty: null
 };
 
-// pydantic's refusal of field `name`, e.g. ("int_type", "n", "Input should be a valid integer").
-ApiError schema_error(std::string_view kind, std::string_view name, std::string_view message);
+// One of pydantic's complaints, e.g. {"int_type", "n", "Input should be a valid integer", value}.
+struct Complaint {
+  std::string kind;
+  std::string at;  // the field, e.g. "prompt.0"; empty: the whole body
+  std::string message;
+  boost::json::value input;
+  std::string context{};  // as Python shows a dict, e.g. "{'ge': 0}"; empty: none
+};
 
-// Refused by one of vLLM's own checks of the schema.
-ApiError validator_error(const std::string& message, std::string_view name);
+// pydantic's refusal: all that it has against a body, at least one complaint.
+ApiError schema_errors(const std::vector<Complaint>& complaints);
+ApiError schema_error(Complaint complaint);
 
 ApiError bad_request(const std::string& message, std::string parameter = {});
 
-// A bad_request() that repeats the value: "text (parameter=name, value=value)".
+// A bad_request() that repeats the field: "text (parameter=name)", or "(parameter=name,
+// value=value)".
+ApiError bad_field(const std::string& text, std::string_view name);
 ApiError bad_value(const std::string& text, std::string_view name, std::string_view value);
+
+// As Python writes a float: "2.0".
+std::string python_float(double value);
 
 boost::json::object parse_object(std::string_view body);
 
@@ -64,8 +76,8 @@ struct Integer {
 };
 std::optional<Integer> integer_field(const boost::json::object& body, std::string_view name);
 
-// An integer_field() that must be at least `least`.
+// An integer_field() that must be at least `least`. With `named`, the refusal repeats the field.
 std::optional<Integer> count_field(const boost::json::object& body, std::string_view name,
-                                   std::int64_t least);
+                                   std::int64_t least, bool named = true);
 
 }  // namespace batchproxy::sim

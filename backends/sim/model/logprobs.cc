@@ -88,6 +88,30 @@ json::object CompletionLogprobs::take() {
           {"top_logprobs", std::move(top_)}};
 }
 
+json::array prompt_logprobs(std::span<const Token> prompt, int alternatives) {
+  json::array entries;
+  std::uint64_t hash = kHashStart;
+  for (std::size_t i = 0; i < prompt.size(); ++i) {
+    hash = extend_hash(hash, prompt[i]);
+    if (i == 0) {
+      entries.emplace_back(nullptr);
+      continue;
+    }
+    const double value = log_probability(hash);
+    json::object entry;
+    for (int rank = 0; rank < std::max(alternatives, 1); ++rank) {
+      const std::uint64_t other = mix(hash, static_cast<std::uint64_t>(rank)) %
+                                  static_cast<std::uint64_t>(vocabulary_size());
+      const Token id = rank == 0 ? prompt[i] : static_cast<Token>(other);
+      entry[std::to_string(id)] = {{"logprob", alternative_log_probability(value, rank)},
+                                   {"rank", rank + 1},
+                                   {"decoded_token", valid_utf8(token_text(id))}};
+    }
+    entries.emplace_back(std::move(entry));
+  }
+  return entries;
+}
+
 json::object chat_logprob(Token token, std::uint64_t hash, int alternatives) {
   const std::string text = token_text(token);
   const double value = log_probability(hash);

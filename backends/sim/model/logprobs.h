@@ -41,6 +41,10 @@ class CompletionLogprobs {
   boost::json::array tokens_, values_, top_, offsets_;
 };
 
+// vLLM's own `prompt_logprobs`: null for the first token, then {id: {logprob, rank,
+// decoded_token}}.
+boost::json::array prompt_logprobs(std::span<const Token> prompt, int alternatives);
+
 // One entry of a chat's `logprobs.content`.
 boost::json::object chat_logprob(Token token, std::uint64_t hash, int alternatives);
 

@@ -1,6 +1,6 @@
 """Writes a tiny llama with random weights as vLLM reads it: a real model for a real vLLM, in three megabytes.
 
-    tiny_vllm_model.py FOLDER      (with the Python of build/vllm)
+    tiny_model.py FOLDER      (with the Python of build/vllm)
 
 The same answers every time. It reads every byte of a prompt as a token and answers nonsense, but
 nonsense that depends on the whole prompt."""
