@@ -51,7 +51,7 @@ Attempts::Next Attempts::after(const Attempt& attempt, BackendSet served_by) {
   }
   if (describe(attempt.failure).sent) ++made_;
   asked_.insert(attempt.backend);
-  const bool may = made_ + beside_ < kMax && attempt.time_left;
+  const bool may = any_left() && attempt.time_left;
   const bool elsewhere = !(served_by - asked_).empty();
   if (attempt.is_death()) {
     ++deaths_;

@@ -68,7 +68,7 @@ class Attempts {
 
   // A call that stands still goes on beside those to come, and counts as one of kMax; the last of
   // them may have one beside it, too.
-  bool may_ask_beside() const { return made_ + beside_ < kMax; }
+  bool any_left() const { return made_ + beside_ < kMax; }
   // Whether a call that is given up now leaves one to come.
   bool may_ask_anew() const { return made_ + beside_ + 1 < kMax; }
   void begin_beside() { ++beside_; }

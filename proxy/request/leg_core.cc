@@ -137,6 +137,9 @@ LegCore::Do LegCore::on_joined() {
   const bool counts = beside_->is_answer() || yielded_;
   if (over_ || cancelled_ || !counts) {
     beside_ = nullptr;
+    // The legs beside it may have used up the tries since its own call ended.
+    const bool again = next_ == Attempts::Next::kRetry || next_ == Attempts::Next::kRetryInBudget;
+    if (again && !attempts_.any_left()) next_ = Attempts::Next::kDeliver;
     return after();
   }
   beside_counts_ = true;
@@ -199,7 +202,7 @@ LegCore::Act LegCore::on_stuck(BackendSet ready) {
   others.erase(ticket_.verdict.backend);
   const bool can = stage_ == Stage::kCalling && !cancelled_ && beside_ == nullptr;
   if (!can || (others & ready).empty()) return Act::kNothing;
-  if (!ticket_.streaming) return attempts_.may_ask_beside() ? Act::kAskBeside : Act::kNothing;
+  if (!ticket_.streaming) return attempts_.any_left() ? Act::kAskBeside : Act::kNothing;
   return attempts_.may_ask_anew() ? give_up_call(CallFailure::kStuck) : Act::kNothing;
 }
 

@@ -78,12 +78,12 @@ TEST(Attempts, SendWhatCameBackAgainWhenThereIsRoomAndDoNotCountIt) {
 
 TEST(Attempts, CountACallThatStandsStillAsOneOfTheThree) {
   Attempts attempts;
-  EXPECT_TRUE(attempts.may_ask_beside());
+  EXPECT_TRUE(attempts.any_left());
   attempts.begin_beside();
   EXPECT_EQ(attempts.after(failed(CallFailure::kNoAnswer, 1), kThree), Next::kRetry);
-  EXPECT_TRUE(attempts.may_ask_beside());
+  EXPECT_TRUE(attempts.any_left());
   EXPECT_EQ(attempts.after(failed(CallFailure::kNoAnswer, 2), kThree), Next::kDeliver);
-  EXPECT_FALSE(attempts.may_ask_beside());
+  EXPECT_FALSE(attempts.any_left());
   attempts.end_beside();
   EXPECT_EQ(attempts.after(failed(CallFailure::kStuck, 0), kThree), Next::kDeliver);
   EXPECT_EQ(attempts.made(), 3u);

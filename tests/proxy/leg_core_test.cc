@@ -305,6 +305,22 @@ TEST_F(BesideTest, TheAnswerOfAThirdLegCountsForAll) {
   EXPECT_EQ(leg_.on_beside_ended(), Act::kEndCall) << "the first call would be waited for in vain";
 }
 
+TEST_F(BesideTest, AsksNobodyAgainOnceTheLegsBesideItHaveUsedUpTheTries) {
+  leg_.on_call_ended(failure(CallFailure::kCutAnswer));
+  ASSERT_EQ(leg_.on_looked_at(true, kNow), Do::kReport);
+  ASSERT_EQ(leg_.go_on(), Do::kJoin) << "there are tries left, but another leg is under way";
+  ASSERT_EQ(grant(*beside_, 1), Do::kCall);
+  beside_->on_call_ended(failure(CallFailure::kCutAnswer));
+  ASSERT_EQ(beside_->on_looked_at(true, kNow), Do::kReport);
+  ASSERT_EQ(beside_->go_on(), Do::kRetry);
+  ASSERT_EQ(grant(*beside_, 2), Do::kCall);
+  beside_->on_call_ended(failure(CallFailure::kCutAnswer));
+  ASSERT_EQ(beside_->on_looked_at(true, kNow), Do::kReport);
+  ASSERT_EQ(beside_->go_on(), Do::kEnd);
+  EXPECT_EQ(leg_.on_joined(), Do::kEnd) << "it would be the fourth try";
+  EXPECT_EQ(leg_.ending(), Ending::kFailed);
+}
+
 TEST_F(BesideTest, ARecallLeavesOutWhoeverIsAskedElsewhereAlready) {
   EXPECT_EQ(leg_.on_recall({.backend = 0, .client = 7, .before = kNow + 1s}), Act::kNothing);
 }
