@@ -21,7 +21,7 @@ void Scheduler::add_backend(BackendId id, const BackendTraits& traits) {
   fleet_.add(id, traits);
   prospects_.add_backend(id);
   batches_.add_backend(id);
-  prefixes_.forget(id);
+  forget_cache(id);
   prefixes_.set_capacity(id, traits.kv_tokens);
 }
 
@@ -38,8 +38,13 @@ void Scheduler::set_options(const SchedulerOptions& options) {
 
 void Scheduler::set_up(BackendId id, bool up) {
   if (!fleet_.set_up(id, up, now_)) return;
-  if (!up) return prefixes_.forget(id);
+  if (!up) return forget_cache(id);
   if (turns_.is_held_for(id)) fleet_.start_slowly(id);
+}
+
+void Scheduler::forget_cache(BackendId id) {
+  prefixes_.forget(id);
+  turns_.sharing().on_emptied(id);
 }
 
 void Scheduler::reroute(const std::function<BackendSet(std::uint64_t)>& find, bool complete) {
@@ -64,6 +69,7 @@ void Scheduler::reroute(const std::function<BackendSet(std::uint64_t)>& find, bo
 void Scheduler::submit(Ticket& ticket) {
   ticket.verdict = {};
   ticket.late = false;
+  ticket.beginning = 0;
   if (ticket.costs_budget && !budget_.spend(now_)) {
     return turns_.refuse(ticket, Errc::kRetryBudget);
   }
@@ -75,7 +81,15 @@ void Scheduler::submit(Ticket& ticket) {
   }
   fleet_.on_time_given(ticket.deadline - ticket.arrival, now_);
   turns_.clients().on_submitted(ticket, now_);
+  if (!ticket.prefix.empty()) note_beginning(ticket);
   enter(ticket);
+}
+
+void Scheduler::note_beginning(Ticket& ticket) {
+  const PrefixIndex::Match match = prefixes_.find(ticket.prefix);
+  ticket.beginning = match.beginning;
+  ticket.tokens_behind = static_cast<std::uint32_t>(ticket.tokens * (1 - match.share));
+  turns_.sharing().on_submitted(ticket.beginning, ticket.prompts);
 }
 
 // A ticket that has its turn begins to wait where it belongs.
@@ -96,6 +110,7 @@ void Scheduler::complete(const Grant& grant, std::uint32_t prompts, Outcome outc
                          Duration pause) {
   now_ = now;  // for the retry that comes with it: the last take() may be long ago
   fleet_.on_returned(grant, prompts);
+  turns_.sharing().on_ended(grant.beginning, prompts);
   if (!grant.takes_room) return;
   if (grant.alone) isolation_.on_completed();
   if (outcome == Outcome::kGood) budget_.on_success(now);

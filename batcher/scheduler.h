@@ -132,6 +132,8 @@ class Scheduler {
   const Gains& gains() const { return gains_; }
 
  private:
+  void forget_cache(BackendId id);
+  void note_beginning(Ticket& ticket);
   void enter(Ticket& ticket);
   void refresh();
   void decide(std::vector<Ticket*>& decided);

@@ -42,8 +42,9 @@ struct Grant {
   bool takes_room = true;        // it is among the backend's prompts in flight
   bool timed = true;             // its answer comes as a whole, and tells how long answers take
   TimePoint since{};
-  TimePoint arrival{};       // of the request
-  std::uint64_t client = 0;  // whose it is
+  TimePoint arrival{};          // of the request
+  std::uint64_t client = 0;     // whose it is
+  std::uint64_t beginning = 0;  // that its prompt shares with others'; 0: none
   // Set when it has been answered: backends that had failed it, so by their own fault.
   BackendSet refutes{};
 };
@@ -106,6 +107,8 @@ class Ticket {
   // The scheduler's own.
   BackendSet among;                 // who may serve it now
   std::uint64_t turn = 0;           // place among the turns of all clients; 0: not given yet
+  std::uint64_t beginning = 0;      // that its prompt shares with earlier ones'; 0: none
+  std::uint32_t tokens_behind = 0;  // that beginning, roughly
   std::optional<BackendId> affine;  // whose affine queue it waits in
   bool late = false;                // its client will have left: only when nobody else waits
   TicketHook turn_hook;

@@ -9,13 +9,26 @@ namespace batchproxy {
 
 namespace {
 
-// A backend that holds a prompt's beginning is preferred unless it is busier than this: the least
-// load of all plus a slack, or times kRatio. The slack is small for a beginning that many have
-// asked for: others will soon hold it too, and until then its backend must not be swamped.
-constexpr double kSlack = 16;  // prompts
-constexpr double kHotSlack = 3;
-constexpr std::uint32_t kHotUses = 4;
+// Constants come from simulation (docs/SCHEDULING.md). A beginning that is elsewhere costs a
+// prefill, and an engine that has enough to do loses nothing by having less than another. So
+// prompts stay with a backend that holds their beginning until it is far busier than the least busy
+// of all: by so many prompts, by so many times the mean, or by half.
+constexpr double kSlack = 32;
+constexpr double kSlackOfMean = 1.5;
 constexpr double kRatio = 1.5;
+// But a beginning that so many of all prompts here have at the moment must spread, or it brings
+// about by itself that one engine has all the work and the others none.
+constexpr double kHotShare = 0.3;
+constexpr double kHotSlack = 1;
+// A small number is never hot, and beyond some number a smaller share is.
+constexpr double kColdPrompts = 2;
+constexpr double kHotPrompts = 10;
+constexpr double kHotShareOfMany = 0.1;
+// A new beginning goes to the backend that was sent the fewest of late, and not to the one with the
+// fewest prompts: most of the prompts that it brings are still to come. A backend that is slower is
+// known by having more in flight, and is left out.
+constexpr double kPlaceSlack = 3;
+constexpr double kPlaceSlackBelowMean = 4;
 
 }  // namespace
 
@@ -44,21 +57,53 @@ std::optional<BackendId> Balancer::home(const Ticket& ticket) const {
   if (ticket.prefix.empty() || !options_.affinity || !rule_of(options_.policy).goes_by_room()) {
     return std::nullopt;
   }
-  double least = 0;
-  std::size_t ready = 0;
-  for (const Backend& backend : fleet_) {
-    const BackendId id = fleet_.id_of(backend);
-    if (!backend.ready || !ticket.among.contains(id)) continue;
-    least = ready++ == 0 ? load(id) : std::min(least, load(id));
-  }
-  if (ready < 2) return std::nullopt;
+  const std::optional<Loads> loads = loads_of(ticket.among);
+  if (!loads) return std::nullopt;
   const PrefixIndex::Match match = prefixes_.find(ticket.prefix);
   const auto home = least_busy_holder(match.holders & ticket.among);
-  if (!home) return std::nullopt;
-  least += static_cast<double>(waiting_for(ticket.among)) / static_cast<double>(ready);
-  const double slack = match.uses < kHotUses ? kSlack : kHotSlack;
-  if (load(*home) > std::max(least + slack, least * kRatio)) return std::nullopt;
-  return home;
+  if (home && load(*home) <= most_at_home(match.beginning, *loads)) return home;
+  return place(ticket.among, *loads);
+}
+
+// None with fewer than two to choose from.
+std::optional<Balancer::Loads> Balancer::loads_of(BackendSet among) const {
+  Loads loads;
+  double ready = 0;
+  for (const Backend& backend : fleet_) {
+    const BackendId id = fleet_.id_of(backend);
+    if (!backend.ready || !among.contains(id)) continue;
+    const double its = load(id);
+    loads.least = ready++ == 0 ? its : std::min(loads.least, its);
+    loads.all += its;
+  }
+  if (ready < 2) return std::nullopt;
+  const auto waiting = static_cast<double>(waiting_for(among));
+  loads.all += waiting;
+  loads.mean = loads.all / ready;
+  loads.coming = waiting / ready;
+  return loads;
+}
+
+double Balancer::most_at_home(std::uint64_t beginning, const Loads& loads) const {
+  const double hot = std::min(std::max(kColdPrompts, kHotShare * loads.all),
+                              std::max(kHotPrompts, kHotShareOfMany * loads.all));
+  const double least = loads.least + loads.coming;
+  if (turns_.sharing().demand(beginning) > hot) return least + kHotSlack;
+  return std::max({least + kSlack, least + kSlackOfMean * loads.mean, least * kRatio});
+}
+
+std::optional<BackendId> Balancer::place(BackendSet among, const Loads& loads) const {
+  const Sharing& sharing = turns_.sharing();
+  if (!sharing.is_common()) return std::nullopt;
+  const double slack = std::max(kPlaceSlack, loads.mean - kPlaceSlackBelowMean);
+  const double most = std::max(loads.least + slack, loads.least * kRatio);
+  std::optional<BackendId> best;
+  for (const Backend& backend : fleet_) {
+    const BackendId id = fleet_.id_of(backend);
+    if (!among.contains(id) || !backend.has_room() || load(id) > most) continue;
+    if (!best || sharing.placed(id) < sharing.placed(*best)) best = id;
+  }
+  return best;
 }
 
 // What it has, and what waits for its cache.

@@ -31,12 +31,23 @@ class Balancer {
   // Of those that meet the condition, the one with the fewest prompts in flight; ties go round.
   std::optional<BackendId> least_loaded(BackendSet among, Fleet::Condition condition);
 
-  // The backend that holds the beginning of the ticket's prompt, if there is one that is not much
-  // busier than the others; of several, the least busy.
+  // The backend that the ticket had better have: one that holds the beginning of its prompt and is
+  // not much busier than the others; else one for a new beginning, if prompts begin alike here;
+  // else none in particular.
   std::optional<BackendId> home(const Ticket& ticket) const;
 
  private:
+  // Loads in prompts, of those that are ready.
+  struct Loads {
+    double least = 0;
+    double mean = 0;
+    double coming = 0;  // to each of them, that waits for none in particular
+    double all = 0;
+  };
+  std::optional<Loads> loads_of(BackendSet among) const;
   double load(BackendId id) const;
+  double most_at_home(std::uint64_t beginning, const Loads& loads) const;
+  std::optional<BackendId> place(BackendSet among, const Loads& loads) const;
   std::optional<BackendId> least_busy_holder(BackendSet holders) const;
   std::size_t waiting_for(BackendSet among) const;
 

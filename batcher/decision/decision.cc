@@ -18,6 +18,7 @@ void fill_verdict(Ticket& ticket, BackendId id, const Backend& backend, TimePoin
   verdict.since = now;
   verdict.arrival = ticket.arrival;
   verdict.client = ticket.client;
+  verdict.beginning = ticket.beginning;
   verdict.refused.reset();
 }
 
@@ -28,18 +29,20 @@ void Decision::grant(Ticket& ticket, BackendId id, FlushReason reason) {
   turns.clients().on_granted(ticket);
   const std::uint32_t held = batches.open_prompts(id);
   if (held > 0 && held + ticket.prompts > options.batch_size) close_batch(id, reason);
-  const bool affine = ticket.affine == id;
-  if (affine) ++gains.affine;
-  if (options.affinity) {
-    // Of a prompt whose beginning is there already at least half needs no new place.
-    prefixes.sent(ticket.prefix, affine ? ticket.tokens / 2 : ticket.tokens, id);
-  }
+  if (options.affinity && !ticket.prefix.empty()) note_beginning(ticket, id);
   fill_verdict(ticket, id, fleet[id], now);
   batches.add(ticket, id);
   if (fleet.on_granted(id, ticket, now)) turns.release(id);
   if (!ticket.immediate && batches.open_prompts(id) >= options.batch_size) {
     close_batch(id, FlushReason::kFull);
   }
+}
+
+void Decision::note_beginning(const Ticket& ticket, BackendId id) {
+  const bool held = prefixes.holds(ticket.beginning, id);
+  if (held && ticket.affine == id) ++gains.affine;
+  turns.sharing().on_sent(id, !held);
+  prefixes.sent(ticket.prefix, held ? ticket.tokens_behind : ticket.tokens, id);
 }
 
 void Decision::grant_merged(Ticket& leader, BackendId id, FlushReason reason,

@@ -66,6 +66,9 @@ class Decision {
 
   void close_batch(BackendId id, FlushReason reason) { batches.close(id, reason, decided); }
   void close_batches(FlushReason reason) { batches.close_all(reason, decided); }
+
+ private:
+  void note_beginning(const Ticket& ticket, BackendId id);
 };
 
 void Decision::take_each(Queue& queue, auto goes) {

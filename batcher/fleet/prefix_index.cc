@@ -2,7 +2,7 @@
 #include "batcher/fleet/prefix_index.h"
 
 #include <algorithm>
-#include <ranges>
+#include <span>
 
 namespace batchproxy {
 
@@ -12,15 +12,28 @@ void PrefixIndex::set_capacity(BackendId backend, std::uint64_t tokens) {
 }
 
 PrefixIndex::Match PrefixIndex::find(const PrefixChain& prefix) const {
-  for (const std::uint64_t hash : prefix.hashes() | std::views::reverse) {
+  const std::span<const std::uint64_t> hashes = prefix.hashes();
+  for (std::size_t i = hashes.size(); i-- > 0;) {
+    const std::uint64_t hash = hashes[i];
     for (const Entries* generation : {&young_, &old_}) {
       const auto found = generation->find(hash);
       if (found == generation->end()) continue;
       const BackendSet set = holders(found->second);
-      if (!set.empty()) return {set, found->second.uses};
+      if (set.empty()) continue;
+      // A chain's cuts lie between the half of the prompt and its end.
+      const double place = (static_cast<double>(i) + 0.5) / static_cast<double>(hashes.size());
+      return {set, hash, (1 + place) / 2};
     }
   }
   return {};
+}
+
+bool PrefixIndex::holds(std::uint64_t beginning, BackendId backend) const {
+  for (const Entries* generation : {&young_, &old_}) {
+    const auto found = generation->find(beginning);
+    if (found != generation->end()) return holders(found->second).contains(backend);
+  }
+  return false;
 }
 
 void PrefixIndex::sent(const PrefixChain& prefix, std::uint32_t tokens, BackendId backend) {
@@ -28,9 +41,7 @@ void PrefixIndex::sent(const PrefixChain& prefix, std::uint32_t tokens, BackendI
   Cache& cache = caches_[backend];
   cache.sent += tokens;
   for (const std::uint64_t hash : prefix.hashes()) {
-    Entry& entry = touch(hash);
-    ++entry.uses;
-    auto& homes = entry.homes;
+    auto& homes = touch(hash).homes;
     // Its own place, else a free or void one, else the one that was used longest ago.
     auto place = std::ranges::find_if(
         homes, [&](const Home& home) { return home.when != 0 && home.backend == backend; });

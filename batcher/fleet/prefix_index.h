@@ -28,14 +28,19 @@ class PrefixIndex {
   // How many tokens `backend` keeps; 0 when that is unknown: then nothing expires by it.
   void set_capacity(BackendId backend, std::uint64_t tokens);
 
-  // The longest beginning that some backend holds: who, and how many prompts were sent with it.
+  // The longest beginning of a prompt that some backend holds: who, its hash (0: there is none),
+  // and how much of the prompt it is, roughly.
   struct Match {
     BackendSet holders;
-    std::uint32_t uses = 0;
+    std::uint64_t beginning = 0;
+    double share = 0;
   };
   Match find(const PrefixChain& prefix) const;
 
-  // A prompt of about `tokens` tokens was sent to `backend`.
+  // Whether `backend` holds it: a Match's beginning, or 0.
+  bool holds(std::uint64_t beginning, BackendId backend) const;
+
+  // A prompt of which the backend did not hold about `tokens` tokens was sent to it.
   void sent(const PrefixChain& prefix, std::uint32_t tokens, BackendId backend);
 
   // `backend` was restarted: its cache is empty.
@@ -49,7 +54,6 @@ class PrefixIndex {
   static constexpr std::size_t kMaxHomes = 8;
   struct Entry {
     std::array<Home, kMaxHomes> homes{};
-    std::uint32_t uses = 0;
   };
   using Entries = boost::unordered_flat_map<std::uint64_t, Entry>;
 

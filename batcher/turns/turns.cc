@@ -55,6 +55,7 @@ void Turns::leave(Ticket& ticket) {
 void Turns::drop(Ticket& ticket, TimePoint now) {
   leave(ticket);
   clients_.on_dropped(ticket, now);
+  sharing_.on_ended(ticket.beginning, ticket.prompts);
 }
 
 void Turns::refuse(Ticket& ticket, Errc why) {

@@ -24,6 +24,7 @@
 #include "batcher/base/backend_set.h"
 #include "batcher/fleet/fleet.h"
 #include "batcher/turns/clients.h"
+#include "batcher/turns/sharing.h"
 #include "batcher/turns/ticket_sets.h"
 
 namespace batchproxy {
@@ -101,6 +102,8 @@ class Turns {
 
   Clients& clients() { return clients_; }
   const Clients& clients() const { return clients_; }
+  Sharing& sharing() { return sharing_; }
+  const Sharing& sharing() const { return sharing_; }
 
  private:
   struct Affine {
@@ -118,6 +121,7 @@ class Turns {
 
   const Fleet& fleet_;
   Clients clients_;
+  Sharing sharing_;
   std::vector<std::unique_ptr<Queue>> queues_;  // one per distinct BackendSet seen
   std::vector<Affine> affine_;                  // by backend
   TurnSet suspects_;

@@ -109,9 +109,11 @@ double throughput_bound(const WorldOptions& options, std::span<const PromptReque
   const double front_end = 1 / (costs.per_call / kPromptsPerCall + costs.per_prompt +
                                 costs.per_token * mean.output_tokens);
   const double server = std::min(front_end, saturated_engine(hardware, limits_of(options), mean));
+  const auto slow = static_cast<double>(std::min(options.slow_servers, options.servers));
   const double saturated =
-      server * (static_cast<double>(options.servers - 1) + 1 / options.slowdown);
-  const double fastest_lone = mean.lone_seconds * (options.servers == 1 ? options.slowdown : 1.0);
+      server * (static_cast<double>(options.servers) - slow + slow / options.slowdown);
+  const double fastest_lone =
+      mean.lone_seconds * (options.servers <= options.slow_servers ? options.slowdown : 1.0);
   return std::min(static_cast<double>(options.workers) / (fastest_lone + options.think_seconds),
                   saturated);
 }

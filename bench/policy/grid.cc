@@ -15,7 +15,8 @@ namespace batchproxy::bench {
 
 namespace {
 
-constexpr int kHotSharing = 64;  // requests per passage
+constexpr int kHotSharing = 64;      // requests per passage
+constexpr double kSmallCache = 0.1;  // forgets a passage before its last question comes
 // Of short prompts more are sent, or the run would be over before the scheduler has learnt
 // anything.
 constexpr std::size_t kShortFactor = 8;
@@ -93,6 +94,46 @@ void add_special(Grid& grid, sim::Gpu gpu) {
   }
 }
 
+// Passages as real files have them: some with two questions, some with a dozen.
+Cell& uneven_cell(Grid& grid, sim::Gpu gpu, Shape shape, Workload kind, std::size_t workers) {
+  Cell& cell = grid.cell(gpu, shape, kind, 2, workers);
+  cell.workload.most_sharing = 12;
+  return cell;
+}
+
+// And what jobs, files and servers do to them.
+void add_uneven(Grid& grid, sim::Gpu gpu) {
+  const auto uneven = [&](std::size_t workers, Workload kind = Workload::kChoices,
+                          Shape shape = kFourOfTwo) -> Cell& {
+    return uneven_cell(grid, gpu, shape, kind, workers);
+  };
+  for (const std::size_t workers : Sizes{8, 32, 64, 128, 512}) {
+    uneven(workers);
+    uneven(workers).workload.window = 64;
+    uneven(workers).workload.window = 1;
+    Cell& whole = uneven(workers);
+    whole.workload.window = whole.workload.count;
+  }
+  for (const int sharing : {5, 8, 12, 40, 1000}) {
+    grid.add(gpu, kFourOfTwo, Workload::kChoices, sharing, {8, 64, 256});
+  }
+  for (const std::size_t workers : Sizes{32, 128, 512}) {
+    uneven(workers, Workload::kGeneration);
+    uneven(workers, Workload::kChoices, kEightOfOne);
+    uneven(workers).workload.beside = Workload::kGeneration;
+    Cell& hot = uneven(workers);  // two files, both of multiple choice
+    hot.workload.beside = Workload::kOneToken;
+    Cell& slow = uneven(workers);
+    slow.world.slow_servers = 2;
+    slow.world.slowdown = 2;
+  }
+  for (const std::size_t workers : Sizes{32, 128}) {
+    for (const int tokens : {150, 3500, 7500}) uneven(workers).workload.passage_tokens = tokens;
+    for (const int tokens : {8, 256}) uneven(workers).workload.output_tokens = tokens;
+    uneven(workers).world.kv_share = kSmallCache;
+  }
+}
+
 double throughput(const Cell& cell, Policy policy, std::span<const PromptRequest> requests) {
   const auto router = make_router(policy, requests, cell.world.servers, traits_of(cell.world));
   return run_world(cell.world, requests, *router).throughput;
@@ -102,6 +143,11 @@ double best_plain(const Cell& cell, std::span<const PromptRequest> requests) {
   return std::max({throughput(cell, Policy::kRoundRobin, requests),
                    throughput(cell, Policy::kLeastOutstanding, requests),
                    throughput(cell, Policy::kSingleHome, requests)});
+}
+
+double best_router(const Cell& cell, std::span<const PromptRequest> requests) {
+  return std::max(throughput(cell, Policy::kCacheAware, requests),
+                  throughput(cell, Policy::kPrefixHash, requests));
 }
 
 // One row for each policy.
@@ -118,6 +164,7 @@ void run_cell(const Cell& cell, std::span<const Policy> policies, Row* rows) {
     const auto router = make_router(policy, requests, cell.world.servers, traits_of(cell.world));
     row.measured = run_world(cell.world, requests, *router);
     if (policy != Policy::kDefault) continue;
+    row.best_router = best_router(cell, requests);
     if (is_skewed(cell)) row.best_plain = best_plain(cell, requests);
     // Without a merged call there is nothing that could differ.
     if (row.measured.prompts_per_call > 1) {
@@ -146,6 +193,7 @@ std::vector<Cell> default_grid() {
       }
     }
     add_special(grid, gpu);
+    add_uneven(grid, gpu);
   }
   return grid.take();
 }
@@ -161,6 +209,11 @@ std::vector<Cell> small_grid() {
   grid.add(sim::Gpu::kH100, kFourOfTwo, Workload::kShort, 1, {512});
   grid.add(sim::Gpu::kA100, kFourOfTwo, Workload::kChoices, 1000, {32, 128});
   grid.cell(sim::Gpu::kA100, kFourOfTwo, Workload::kChoices, 4, 128).world.slowdown = 2;
+  uneven_cell(grid, sim::Gpu::kA100, kFourOfTwo, Workload::kChoices, 128);
+  uneven_cell(grid, sim::Gpu::kA100, kFourOfTwo, Workload::kChoices, 64).workload.window = 1;
+  Cell& slow = uneven_cell(grid, sim::Gpu::kA100, kFourOfTwo, Workload::kChoices, 128);
+  slow.world.slowdown = 2;
+  slow.world.slow_servers = 2;
   grid.cell(sim::Gpu::kA100, kFourOfTwo, Workload::kShort, 1, 256).world.front_end.per_call = 4e-3;
   return grid.take();
 }

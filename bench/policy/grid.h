@@ -3,6 +3,7 @@
 // Threading: run_grid() uses threads of its own; the rest are pure functions.
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <span>
 #include <string>
@@ -35,13 +36,18 @@ struct Row {
   Cell cell;
   Policy policy = Policy::kDefault;
   Measurement measured;
-  double bound = 0;                  // requests per second that no policy can exceed
-  double pass_through = 0;           // requests per second
-  std::optional<double> best_plain;  // of the plain routers; kDefault in skewed cells
-  std::optional<double> unmerged;    // of kMergeOff; kDefault where it has merged
+  double bound = 0;                   // requests per second that no policy can exceed
+  double pass_through = 0;            // requests per second
+  std::optional<double> best_router;  // of the rules of other routers; kDefault only
+  std::optional<double> best_plain;   // of the plain routers; kDefault in skewed cells
+  std::optional<double> unmerged;     // of kMergeOff; kDefault where it has merged
 
   double fraction_of_bound() const { return measured.throughput / bound; }
   double over_pass_through() const { return measured.throughput / pass_through; }
+  // Of the best that is known without a queue.
+  double over_best() const {
+    return measured.throughput / std::max(pass_through, best_router.value_or(0));
+  }
 };
 
 // In the order of cells, then of policies; independent of the number of threads.

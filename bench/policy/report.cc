@@ -41,8 +41,17 @@ bool is_shared_a100_512(const Row& row) {
 bool is_shared_h100_512(const Row& row) {
   return is_shared(row, sim::Gpu::kH100, 512);
 }
+bool shares(const Row& row) {
+  return row.best_router && row.cell.workload.shares();
+}
+bool shares_nothing(const Row& row) {
+  return row.best_router && !row.cell.workload.shares();
+}
 bool has_plain(const Row& row) {
-  return row.best_plain.has_value();
+  return row.best_plain && row.cell.world.slow_servers == 1;
+}
+bool has_several_slow(const Row& row) {
+  return row.best_plain && row.cell.world.slow_servers > 1;
 }
 bool merges_elsewhere(const Row& row) {
   return row.unmerged && !is_front_end_bound(row);
@@ -56,6 +65,9 @@ double of_bound(const Row& row) {
 }
 double over_plain(const Row& row) {
   return row.measured.throughput / *row.best_plain;
+}
+double over_router(const Row& row) {
+  return row.measured.throughput / *row.best_router;
 }
 double over_unmerged(const Row& row) {
   return row.unmerged ? row.measured.throughput / *row.unmerged : 1;
@@ -78,7 +90,10 @@ constexpr Claim kClaims[] = {
     {"over pass-through, shared passages, h100, 512 workers", 1.50, is_shared_h100_512,
      over_pass_through},
     {"of the bound, shared passages, h100, 512 workers", 0.88, is_shared_h100_512, of_bound},
+    {"over the best rule of other routers, shared passages", 0.96, shares, over_router},
+    {"over the best rule of other routers, nothing shared", 0.90, shares_nothing, over_router},
     {"over the best plain router, hot passage or slow server", 0.95, has_plain, over_plain},
+    {"over the best plain router, several slow servers", 0.90, has_several_slow, over_plain},
     {"merging over not merging, slow front end, short prompts", 1.50, is_front_end_bound,
      over_unmerged},
     {"merging over not merging, wherever else it merged", 0.98, merges_elsewhere, over_unmerged},
@@ -86,11 +101,24 @@ constexpr Claim kClaims[] = {
 
 // "a100 4xTP2 mcqa g=4 W=128", and what is unusual about it.
 std::string name_of(const Cell& cell) {
-  std::string name =
-      fmt::format("{} {} {} g={} W={}", gpu_name(cell.world.gpu), shape_of(cell),
-                  name_of(cell.workload.kind), cell.workload.sharing, cell.world.workers);
-  if (cell.workload.window == 1) name += " in order";
+  const WorkloadOptions& work = cell.workload;
+  std::string name = fmt::format("{} {} {} g={}", gpu_name(cell.world.gpu), shape_of(cell),
+                                 name_of(work.kind), work.sharing);
+  if (work.most_sharing > work.sharing) name += fmt::format("-{}", work.most_sharing);
+  name += fmt::format(" W={}", cell.world.workers);
+  if (work.window == 1) {
+    name += " in order";
+  } else if (work.window == work.count) {
+    name += " mixed whole";
+  } else if (work.window != WorkloadOptions{}.window) {
+    name += fmt::format(" mixed={}", work.window);
+  }
+  if (work.beside) name += fmt::format(" beside {}", name_of(*work.beside));
+  if (work.passage_tokens != 0) name += fmt::format(" passage={}", work.passage_tokens);
+  if (work.output_tokens != 0) name += fmt::format(" output={}", work.output_tokens);
+  if (cell.world.kv_share != 1) name += fmt::format(" cache={}", cell.world.kv_share);
   if (cell.world.slowdown != 1) name += fmt::format(" slow={}", cell.world.slowdown);
+  if (cell.world.slow_servers != 1) name += fmt::format("x{}", cell.world.slow_servers);
   if (cell.world.think_seconds != 0) name += fmt::format(" think={}s", cell.world.think_seconds);
   if (cell.world.front_end.per_call != sim::FrontEndCosts{}.per_call) {
     name += fmt::format(" http={}ms", 1e3 * cell.world.front_end.per_call);
@@ -123,7 +151,8 @@ std::string to_table(std::span<const Row> rows) {
   std::string text =
       "| cell | policy | req/s | p50 s | p99 s | hits | prompts/call | of bound | over "
       "pass-through "
-      "| over best plain | over unmerged |\n|---|---|---|---|---|---|---|---|---|---|---|\n";
+      "| over best router | over best plain | over unmerged |\n"
+      "|---|---|---|---|---|---|---|---|---|---|---|---|\n";
   auto out = std::back_inserter(text);
   for (const Row& row : rows) {
     fmt::format_to(out,
@@ -131,6 +160,7 @@ std::string to_table(std::span<const Row> rows) {
                    name_of(row.cell), name_of(row.policy), row.measured.throughput,
                    row.measured.p50, row.measured.p99, row.measured.hit_rate,
                    row.measured.prompts_per_call, row.fraction_of_bound(), row.over_pass_through());
+    text += row.best_router ? fmt::format(" {:.3f} |", over_router(row)) : " |";
     text += row.best_plain ? fmt::format(" {:.3f} |", over_plain(row)) : " |";
     text += row.unmerged ? fmt::format(" {:.3f} |\n", over_unmerged(row)) : " |\n";
   }
@@ -155,9 +185,14 @@ std::string to_json(std::span<const Row> rows) {
                         {"shape", shape_of(cell)},
                         {"workload", name_of(cell.workload.kind)},
                         {"sharing", cell.workload.sharing},
+                        {"most_sharing", cell.workload.most_sharing},
                         {"window", cell.workload.window},
+                        {"passage_tokens", cell.workload.passage_tokens},
+                        {"output_tokens", cell.workload.output_tokens},
                         {"workers", cell.world.workers},
                         {"slowdown", cell.world.slowdown},
+                        {"slow_servers", cell.world.slow_servers},
+                        {"kv_share", cell.world.kv_share},
                         {"think_seconds", cell.world.think_seconds},
                         {"http_seconds", cell.world.front_end.per_call},
                         {"policy", name_of(row.policy)},
@@ -169,6 +204,8 @@ std::string to_json(std::span<const Row> rows) {
                         {"preemptions", row.measured.preemptions},
                         {"ratio_to_passthrough", row.over_pass_through()},
                         {"fraction_of_bound", row.fraction_of_bound()}};
+    if (cell.workload.beside) object["beside"] = name_of(*cell.workload.beside);
+    if (row.best_router) object["ratio_to_best_router"] = over_router(row);
     if (row.best_plain) object["ratio_to_best_plain"] = over_plain(row);
     if (row.unmerged) object["ratio_to_unmerged"] = over_unmerged(row);
     cells.push_back(std::move(object));

@@ -2,9 +2,12 @@
 #include "bench/policy/router.h"
 
 #include <algorithm>
+#include <numeric>
 #include <stdexcept>
 #include <unordered_map>
 #include <utility>
+
+#include "backends/sim/model/hash.h"
 
 namespace batchproxy::bench {
 
@@ -39,8 +42,9 @@ class SchedulerRouter : public Router {
   }
 
   void on_answered(const RoutedCall& call) override {
-    scheduler_.complete(call.grant, static_cast<std::uint32_t>(call.requests.size()),
-                        Outcome::kGood, now_);
+    for (const std::uint32_t request : call.requests) {
+      scheduler_.complete(tickets_[request].verdict, 1, Outcome::kGood, now_);
+    }
   }
 
   void observe(BackendId backend, const EngineSample& sample, TimePoint now) override {
@@ -57,7 +61,6 @@ class SchedulerRouter : public Router {
       if (verdict.is_follower) continue;  // its leader names it
       RoutedCall& call = calls.emplace_back();
       call.backend = verdict.backend;
-      call.grant = verdict;
       call.requests.push_back(index_of(*ticket));
       for (const Ticket* follower : verdict.followers) call.requests.push_back(index_of(*follower));
     }
@@ -86,7 +89,7 @@ class PlainRouter : public Router {
   void submit(std::uint32_t request, TimePoint) override {
     const BackendId backend = choose(requests_[request]);
     ++inflight_[backend];
-    calls_.push_back({backend, {request}, {}});
+    calls_.push_back({backend, {request}});
   }
   void on_answered(const RoutedCall& call) override { --inflight_[call.backend]; }
   void observe(BackendId, const EngineSample&, TimePoint) override {}
@@ -150,6 +153,57 @@ class SingleHome : public PlainRouter {
   std::unordered_map<std::uint64_t, BackendId> homes_;
 };
 
+// `cache_aware` of sglang-router and SMG, with their defaults: the backend that was sent the
+// longest beginning, or the one that was sent the least text when nothing is known; but the one
+// with the fewest in flight while they differ by more than 64 and by half.
+class CacheAware : public PlainRouter {
+ public:
+  CacheAware(std::span<const PromptRequest> requests, std::size_t backends)
+      : PlainRouter(requests, backends), sent_(backends) {}
+
+ private:
+  BackendId choose(const PromptRequest& request) override {
+    constexpr int kAbsolute = 64;
+    constexpr double kRelative = 1.5;
+    const auto [least, most] = std::ranges::minmax(inflight());
+    const bool uneven = most - least > kAbsolute && most > kRelative * least;
+    const auto home = homes_.find(request.passage);
+    BackendId backend = 0;
+    if (uneven) {
+      backend = least_outstanding();
+    } else if (home != homes_.end()) {
+      backend = home->second;
+    } else {
+      backend = static_cast<BackendId>(std::ranges::min_element(sent_) - sent_.begin());
+    }
+    if (home == homes_.end() || home->second != backend) sent_[backend] += request.prompt_tokens;
+    return homes_[request.passage] = backend;
+  }
+
+  std::unordered_map<std::uint64_t, BackendId> homes_;
+  std::vector<std::int64_t> sent_;  // tokens that it did not have
+};
+
+// `prefix_hash` of SMG, with its defaults: a beginning's place on a ring, and from there the first
+// backend that has not a quarter, and ten, more in flight than the mean.
+class PrefixHash : public PlainRouter {
+  using PlainRouter::PlainRouter;
+  BackendId choose(const PromptRequest& request) override {
+    constexpr double kFactor = 1.25;
+    constexpr double kMargin = 10;
+    const std::size_t count = inflight().size();
+    const double mean = static_cast<double>(std::reduce(inflight().begin(), inflight().end())) /
+                        static_cast<double>(count);
+    const double most = std::max(kFactor * mean, mean + kMargin);
+    const std::uint64_t place = sim::mix(sim::kHashStart, request.passage);
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::size_t backend = (place + i) % count;
+      if (inflight()[backend] <= most) return static_cast<BackendId>(backend);
+    }
+    return least_outstanding();
+  }
+};
+
 SchedulerOptions scheduler_options(Policy policy) {
   SchedulerOptions options;
   if (policy == Policy::kPassThrough) options.policy = FlushPolicy::kOff;
@@ -182,6 +236,10 @@ std::string_view name_of(Policy policy) {
       return "least-outstanding";
     case Policy::kSingleHome:
       return "single-home";
+    case Policy::kCacheAware:
+      return "cache-aware";
+    case Policy::kPrefixHash:
+      return "prefix-hash";
   }
   return "";
 }
@@ -195,6 +253,10 @@ std::unique_ptr<Router> make_router(Policy policy, std::span<const PromptRequest
       return std::make_unique<LeastOutstanding>(requests, backends);
     case Policy::kSingleHome:
       return std::make_unique<SingleHome>(requests, backends);
+    case Policy::kCacheAware:
+      return std::make_unique<CacheAware>(requests, backends);
+    case Policy::kPrefixHash:
+      return std::make_unique<PrefixHash>(requests, backends);
     case Policy::kDefault:
     case Policy::kPassThrough:
     case Policy::kFixed:

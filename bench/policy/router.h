@@ -20,7 +20,6 @@ namespace batchproxy::bench {
 struct RoutedCall {
   BackendId backend = 0;
   std::vector<std::uint32_t> requests;  // positions in the workload
-  Grant grant{};                        // of our own scheduler
 };
 
 // Sends each request of a workload to a backend, sooner or later. Time never decreases.
@@ -48,12 +47,14 @@ enum class Policy : std::uint8_t {
   kRoundRobin,   // plain routers from here on
   kLeastOutstanding,
   kSingleHome,  // every passage has one backend, unless that is far busier than the others
+  kCacheAware,  // the rules that other routers document
+  kPrefixHash,
 };
 
 inline constexpr Policy kAllPolicies[] = {
-    Policy::kDefault,    Policy::kPassThrough,      Policy::kFixed,
-    Policy::kNoAffinity, Policy::kMergeOff,         Policy::kMergeAlways,
-    Policy::kRoundRobin, Policy::kLeastOutstanding, Policy::kSingleHome};
+    Policy::kDefault,    Policy::kPassThrough, Policy::kFixed,      Policy::kNoAffinity,
+    Policy::kMergeOff,   Policy::kMergeAlways, Policy::kRoundRobin, Policy::kLeastOutstanding,
+    Policy::kSingleHome, Policy::kCacheAware,  Policy::kPrefixHash};
 
 std::string_view name_of(Policy policy);
 

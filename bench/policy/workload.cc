@@ -57,26 +57,36 @@ int answer_tokens(double median, int most, Random& random) {
   return std::clamp(static_cast<int>(length), 1, most);
 }
 
-Lengths draw_lengths(Workload kind, int sharing, int passage_tokens, Random& random) {
+Lengths draw_lengths(Workload kind, bool shares, int passage_tokens, Random& random) {
   switch (kind) {
     case Workload::kChoices:
       return {300, passage_tokens, tokens(200, 40, 40, random), 1 + random.below(16), 16};
     case Workload::kOneToken:
       return {300, passage_tokens, tokens(200, 40, 40, random), 1, 1};
     case Workload::kGeneration: {
-      const int passage = sharing > 1 ? 500 : 0;
+      const int passage = shares ? 500 : 0;
       const int question = tokens(700 - passage, 100, 50, random);
       return {100, passage, question, answer_tokens(150, 600, random), 600};
     }
     case Workload::kMixed:
-      return draw_lengths(random.below(5) == 0 ? Workload::kGeneration : Workload::kChoices,
-                          sharing, passage_tokens, random);
+      return draw_lengths(random.below(5) == 0 ? Workload::kGeneration : Workload::kChoices, shares,
+                          passage_tokens, random);
     case Workload::kShort:
       return {96, 0, 32 + random.below(32), 1, 1};
     case Workload::kLongGeneration:
       return {100, 0, tokens(200, 60, 20, random), answer_tokens(600, 2000, random), 2000};
   }
   return {};
+}
+
+int draw_passage(int mean, Random& random) {
+  if (mean == 0) return tokens(1000, 150, 300, random);
+  return tokens(mean, 0.15 * mean, mean / 4, random);
+}
+
+int draw_sharing(const WorkloadOptions& options, Random& random) {
+  const int spread = options.most_sharing - options.sharing;
+  return spread <= 0 ? options.sharing : options.sharing + random.below(spread + 1);
 }
 
 void append_text(std::string& text, int length, std::uint64_t seed) {
@@ -114,6 +124,24 @@ void shuffle_in_windows(std::vector<PromptRequest>& requests, std::size_t window
   }
 }
 
+// Two jobs at a time, in turn; they share nothing with each other but the system prompt.
+std::vector<PromptRequest> interleave(WorkloadOptions options) {
+  constexpr std::uint64_t kOtherPassages = std::uint64_t{1} << 32;
+  options.count /= 2;
+  const Workload other = *std::exchange(options.beside, std::nullopt);
+  std::vector<PromptRequest> one = make_requests(options);
+  options.kind = other;
+  ++options.seed;
+  options.first_passage = kOtherPassages;
+  std::vector<PromptRequest> two = make_requests(options);
+  std::vector<PromptRequest> both;
+  for (std::size_t i = 0; i < one.size(); ++i) {
+    both.push_back(std::move(one[i]));
+    both.push_back(std::move(two[i]));
+  }
+  return both;
+}
+
 }  // namespace
 
 std::string_view name_of(Workload workload) {
@@ -135,27 +163,34 @@ std::string_view name_of(Workload workload) {
 }
 
 std::vector<PromptRequest> make_requests(const WorkloadOptions& options) {
+  if (options.beside) return interleave(options);
   Random random(sim::mix(options.seed, static_cast<std::uint64_t>(options.kind)));
   std::vector<PromptRequest> requests(options.count);
-  const auto sharing = static_cast<std::size_t>(options.sharing);
+  std::uint64_t passage = 0;
   int passage_tokens = 0;
+  int left = 0;  // requests of this passage
   std::string prompt;
-  for (std::size_t i = 0; i < options.count; ++i) {
+  for (std::size_t i = 0; i < options.count; ++i, --left) {
     PromptRequest& request = requests[i];
-    request.passage = i / sharing;
-    if (i % sharing == 0) passage_tokens = tokens(1000, 150, 300, random);
-    const Lengths lengths = draw_lengths(options.kind, options.sharing, passage_tokens, random);
+    if (left == 0) {
+      left = draw_sharing(options, random);
+      passage_tokens = draw_passage(options.passage_tokens, random);
+      ++passage;
+    }
+    request.passage = options.first_passage + passage - 1;
+    Lengths lengths = draw_lengths(options.kind, options.shares(), passage_tokens, random);
+    if (options.output_tokens > 0) lengths.output = lengths.max_output = options.output_tokens;
     request.prompt_tokens = lengths.system + lengths.passage + lengths.question;
     request.output_tokens = lengths.output;
     request.short_answer = lengths.max_output <= kShortAnswer;
-    request.blocks = shared_blocks(lengths, sharing > 1, request.passage);
+    request.blocks = shared_blocks(lengths, options.shares(), request.passage);
     prompt.clear();
     append_text(prompt, lengths.system, sim::mix(kSystemText, 0));
     append_text(prompt, lengths.passage, sim::mix(kPassageText, request.passage));
     append_text(prompt, lengths.question, sim::mix(kQuestionText, i));
     request.prefix = PrefixChain(prompt, 0);
   }
-  if (sharing > 1) shuffle_in_windows(requests, options.window, random);
+  if (options.shares()) shuffle_in_windows(requests, options.window, random);
   return requests;
 }
 

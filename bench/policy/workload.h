@@ -4,8 +4,10 @@
 // Threading: pure functions.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -27,10 +29,17 @@ std::string_view name_of(Workload workload);
 
 struct WorkloadOptions {
   Workload kind = Workload::kChoices;
-  int sharing = 1;           // requests per passage
+  int sharing = 1;           // requests per passage: so many, ...
+  int most_sharing = 0;      // ... or, if this is more, between that and this, each as likely
   std::size_t window = 256;  // requests that share a passage are shuffled in windows of so many
   std::size_t count = 0;     // requests in all
+  int passage_tokens = 0;    // mean; 0: what the kind has
+  int output_tokens = 0;     // of every answer; 0: what the kind has
+  std::optional<Workload> beside;   // every other request is another job's, of this kind
+  std::uint64_t first_passage = 0;  // jobs of other passages share none
   std::uint64_t seed = 1;
+
+  bool shares() const { return std::max(sharing, most_sharing) > 1; }
 };
 
 struct PromptRequest {

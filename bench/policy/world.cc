@@ -35,7 +35,7 @@ class World {
     const sim::Hardware hardware(options.gpu, options.tensor_parallel);
     for (std::size_t i = 0; i < options.servers; ++i) {
       servers_.push_back({sim::ServerModel(hardware, limits_of(options), options.front_end),
-                          i == 0 ? options.slowdown : 1.0});
+                          i < options.slow_servers ? options.slowdown : 1.0});
     }
   }
 
@@ -219,8 +219,10 @@ class World {
 
 sim::EngineLimits limits_of(const WorldOptions& options) {
   const sim::Hardware hardware(options.gpu, options.tensor_parallel);
+  const auto kv_tokens =
+      static_cast<double>(hardware.kv_tokens(kGpuMemoryUtilization)) * options.kv_share;
   return {hardware.default_max_num_seqs(), hardware.default_max_num_batched_tokens(),
-          hardware.kv_tokens(kGpuMemoryUtilization) / sim::kKvBlockTokens, true};
+          std::llround(kv_tokens) / sim::kKvBlockTokens, true};
 }
 
 BackendTraits traits_of(const WorldOptions& options) {

@@ -20,8 +20,10 @@ namespace batchproxy::bench {
 struct WorldOptions {
   sim::Gpu gpu = sim::Gpu::kA100;
   std::size_t servers = 4;
-  int tensor_parallel = 2;  // GPUs of each server
-  double slowdown = 1;      // of the first server: everything there takes so many times as long
+  int tensor_parallel = 2;       // GPUs of each server
+  double slowdown = 1;           // everything takes so many times as long, ...
+  std::size_t slow_servers = 1;  // ... on the first of them
+  double kv_share = 1;           // of the KV cache that the hardware has room for
   sim::FrontEndCosts front_end;
   std::size_t workers = 64;
   double think_seconds = 0;  // mean, exponential

@@ -55,10 +55,11 @@ TEST_F(Affinity, SendsWhatBeginsAlikeToTheBackendThatHasIt) {
   Ticket& first = submit(0ms, 'a');
   take(0ms);
   const BackendId home = first.verdict.backend;
-  for (int i = 0; i < 3; ++i)
+  for (int i = 0; i < 2; ++i) {
     EXPECT_EQ((submit(1ms, 'a'), take(1ms)).front()->verdict.backend, home);
+  }
   EXPECT_NE((submit(2ms, 'b'), take(2ms)).front()->verdict.backend, home);
-  EXPECT_EQ(scheduler_->gains().affine, 3u);
+  EXPECT_EQ(scheduler_->gains().affine, 2u);
 }
 
 TEST_F(Affinity, DoesNotLetAHotPassageOverloadItsBackend) {
@@ -70,13 +71,56 @@ TEST_F(Affinity, DoesNotLetAHotPassageOverloadItsBackend) {
   for (BackendId id = 0; id < 4; ++id) EXPECT_NEAR(scheduler_->inflight(id), 10, 4);
 }
 
+TEST_F(Affinity, KeepsAPassageTogetherHoweverOftenItWasAskedFor) {
+  start({}, 4, {.max_num_seqs = 64});
+  const BackendId home = (submit(0ms, 'a'), take(0ms)).front()->verdict.backend;
+  for (int i = 0; i < 200; ++i) {
+    submit(1ms, 'a');
+    Ticket& asked = *take(1ms).front();
+    ASSERT_EQ(asked.verdict.backend, home) << "at most one is in flight at a time";
+    complete(asked);
+  }
+}
+
+TEST_F(Affinity, CountsNeitherWhatHasBeenAnsweredNorWhatHasLeft) {
+  start({.batch_timeout = 1h}, 2, {.max_num_seqs = 2});
+  Ticket& first = submit(0ms, 'a');
+  take(0ms);
+  const BackendId home = first.verdict.backend;
+  submit(0ms, 'a'), take(0ms);
+  for (int i = 0; i < 50; ++i) {
+    Ticket& waiting = submit(1ms, 'a');
+    ASSERT_THAT(take(1ms), IsEmpty()) << "not hot: it waits for its backend's cache";
+    ASSERT_TRUE(scheduler_->cancel(waiting));
+  }
+  Ticket& last = submit(2ms, 'a');
+  complete(first);
+  EXPECT_THAT(take(2ms), ElementsAre(&last));
+  EXPECT_EQ(last.verdict.backend, home);
+}
+
+TEST_F(Affinity, SpreadsNewPassagesEvenlyWhereManyAreShared) {
+  start({}, 2, {.max_num_seqs = 64});
+  int placed[2] = {};
+  for (char passage = 'a'; passage <= 'z'; ++passage) {
+    for (int i = 0; i < 4; ++i) {
+      submit(0ms, passage);
+      Ticket& asked = *take(0ms).front();
+      if (i == 0) ++placed[asked.verdict.backend];
+      complete(asked);
+    }
+  }
+  EXPECT_EQ(placed[0], 13);
+  EXPECT_EQ(placed[1], 13);
+}
+
 TEST_F(Affinity, WaitsForItsBackendButNotLongerThanBatchTimeout) {
-  start({.batch_timeout = 500ms}, 2, {.max_num_seqs = 3});
+  start({.batch_timeout = 500ms}, 2, {.max_num_seqs = 2});
   Ticket& holder = submit(0ms, 'a');
   take(0ms);
   const BackendId home = holder.verdict.backend;
-  for (int i = 0; i < 2; ++i) submit(0ms, 'a'), take(0ms);
-  ASSERT_EQ(scheduler_->inflight(home), 3u);
+  submit(0ms, 'a'), take(0ms);
+  ASSERT_EQ(scheduler_->inflight(home), 2u);
   Ticket& waiting = submit(10ms, 'a');
   EXPECT_THAT(take(10ms), IsEmpty());
   EXPECT_THAT(take(509ms), IsEmpty());
@@ -85,9 +129,9 @@ TEST_F(Affinity, WaitsForItsBackendButNotLongerThanBatchTimeout) {
 }
 
 TEST_F(Affinity, GivesBackWhatWaitedForABackendThatFailed) {
-  start({}, 2, {.max_num_seqs = 3});
+  start({}, 2, {.max_num_seqs = 2});
   const BackendId home = (submit(0ms, 'a'), take(0ms)).front()->verdict.backend;
-  for (int i = 0; i < 2; ++i) submit(0ms, 'a'), take(0ms);
+  submit(0ms, 'a'), take(0ms);
   Ticket& waiting = submit(10ms, 'a');
   EXPECT_THAT(take(10ms), IsEmpty());
   scheduler_->set_up(home, false);

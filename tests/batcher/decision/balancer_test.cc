@@ -81,15 +81,44 @@ TEST_F(Balancing, AvoidsBackendsThatHaveFailedTheTicketUnlessNoOtherServes) {
   EXPECT_EQ(balancer_.candidates(ticket), all_);
 }
 
-TEST_F(Balancing, PrefersTheHolderOfABeginningUntilItIsMuchBusier) {
+TEST_F(Balancing, PrefersTheHolderOfABeginningUntilItIsFarBusier) {
   const Ticket ticket = asking_for(passage_);
   EXPECT_EQ(balancer_.home(ticket), std::nullopt) << "nobody holds it";
   prefixes_.sent(passage_, 1000, 1);
   EXPECT_EQ(balancer_.home(ticket), 1u);
-  load(1, 16);
+  load(1, 32);
   EXPECT_EQ(balancer_.home(ticket), 1u);
   load(1, 1);
   EXPECT_EQ(balancer_.home(ticket), std::nullopt);
+  load(0, 22), load(2, 22);
+  EXPECT_EQ(balancer_.home(ticket), 1u) << "the others have enough to do";
+}
+
+TEST_F(Balancing, LetsABeginningSpreadThatMuchOfAllAsksFor) {
+  prefixes_.sent(passage_, 1000, 1);
+  const std::uint64_t beginning = prefixes_.find(passage_).beginning;
+  load(0, 8), load(1, 13), load(2, 8);
+  turns_.sharing().on_submitted(beginning, 8);
+  EXPECT_EQ(balancer_.home(asking_for(passage_)), 1u);
+  turns_.sharing().on_submitted(beginning, 1);
+  EXPECT_EQ(balancer_.home(asking_for(passage_)), std::nullopt) << "nearly a third is its own";
+  turns_.sharing().on_ended(beginning, 1);
+  EXPECT_EQ(balancer_.home(asking_for(passage_)), 1u);
+}
+
+TEST_F(Balancing, PlacesANewBeginningWhereTheFewestWerePlacedOfLate) {
+  const Ticket ticket = asking_for(passage_);
+  Sharing& sharing = turns_.sharing();
+  sharing.on_sent(0, true), sharing.on_sent(2, true);
+  load(1, 3);
+  EXPECT_EQ(balancer_.home(ticket), std::nullopt) << "prompts do not begin alike here";
+  for (int i = 0; i < 64; ++i) sharing.on_submitted(7, 1);
+  EXPECT_EQ(balancer_.home(ticket), 1u) << "although it has more in flight";
+  load(1, 1);
+  EXPECT_EQ(balancer_.home(ticket), 0u) << "it is slower than the others";
+  load(0, 97);
+  load(1, 96);
+  EXPECT_EQ(balancer_.home(ticket), 2u) << "the others have no room";
 }
 
 TEST_F(Balancing, TakesTheLeastBusyOfSeveralHolders) {
