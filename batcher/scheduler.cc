@@ -59,7 +59,7 @@ void Scheduler::reroute(const std::function<BackendSet(std::uint64_t)>& find, bo
       turns_.drop_and_refuse(*ticket, Errc::kUnknownModel, now_);
     } else {
       turns_.leave(*ticket);
-      enter(*ticket);
+      enter(*ticket, prefixes_.find(ticket->prefix));
     }
   }
 }
@@ -81,23 +81,20 @@ void Scheduler::submit(Ticket& ticket) {
   }
   fleet_.on_time_given(ticket.deadline - ticket.arrival, now_);
   turns_.clients().on_submitted(ticket, now_);
-  if (!ticket.prefix.empty()) note_beginning(ticket);
-  enter(ticket);
-}
-
-void Scheduler::note_beginning(Ticket& ticket) {
+  if (ticket.prefix.empty()) return enter(ticket, {});
   const PrefixIndex::Match match = prefixes_.find(ticket.prefix);
   ticket.beginning = match.beginning;
   ticket.tokens_behind = static_cast<std::uint32_t>(ticket.tokens * (1 - match.share));
   turns_.sharing().on_submitted(ticket.beginning, ticket.prompts);
+  enter(ticket, match);
 }
 
 // A ticket that has its turn begins to wait where it belongs.
-void Scheduler::enter(Ticket& ticket) {
+void Scheduler::enter(Ticket& ticket, const PrefixIndex::Match& match) {
   if (ticket.suspect) ticket.immediate = false;
   ticket.among = balancer_.candidates(ticket);
   if (!fleet_.any(ticket.among, &Backend::serves)) fleet_.mark_stale();
-  turns_.enter(ticket, balancer_.home(ticket), now_);
+  turns_.enter(ticket, balancer_.home(ticket, match), now_);
 }
 
 bool Scheduler::cancel(Ticket& ticket) {
@@ -154,7 +151,7 @@ void Scheduler::refresh() {
   });
   for (Ticket* ticket : moved) {
     turns_.leave(*ticket);
-    enter(*ticket);
+    enter(*ticket, prefixes_.find(ticket->prefix));
   }
 }
 

@@ -133,8 +133,7 @@ class Scheduler {
 
  private:
   void forget_cache(BackendId id);
-  void note_beginning(Ticket& ticket);
-  void enter(Ticket& ticket);
+  void enter(Ticket& ticket, const PrefixIndex::Match& match);
   void refresh();
   void decide(std::vector<Ticket*>& decided);
 

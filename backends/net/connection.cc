@@ -199,7 +199,7 @@ Task<bool> Connection::write(std::string_view bytes, std::optional<Duration> sta
 }
 
 void Connection::on_peer_gone(std::function<void()> gone) {
-  gone_ = std::move(gone);
+  gone_.swap(gone);
   if (gone_ && readable_ && is_open() && peek() == Peek::kEnd) close(Closed::kByPeer);
 }
 

@@ -53,13 +53,13 @@ std::optional<BackendId> Balancer::least_loaded(BackendSet among, Fleet::Conditi
   return best;
 }
 
-std::optional<BackendId> Balancer::home(const Ticket& ticket) const {
+std::optional<BackendId> Balancer::home(const Ticket& ticket,
+                                        const PrefixIndex::Match& match) const {
   if (ticket.prefix.empty() || !options_.affinity || !rule_of(options_.policy).goes_by_room()) {
     return std::nullopt;
   }
   const std::optional<Loads> loads = loads_of(ticket.among);
   if (!loads) return std::nullopt;
-  const PrefixIndex::Match match = prefixes_.find(ticket.prefix);
   const auto home = least_busy_holder(match.holders & ticket.among);
   if (home && load(*home) <= most_at_home(match.beginning, *loads)) return home;
   return place(ticket.among, *loads);

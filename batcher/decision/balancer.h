@@ -34,7 +34,11 @@ class Balancer {
   // The backend that the ticket had better have: one that holds the beginning of its prompt and is
   // not much busier than the others; else one for a new beginning, if prompts begin alike here;
   // else none in particular.
-  std::optional<BackendId> home(const Ticket& ticket) const;
+  std::optional<BackendId> home(const Ticket& ticket) const {
+    return ticket.prefix.empty() ? std::nullopt : home(ticket, prefixes_.find(ticket.prefix));
+  }
+  // Likewise, when it is known who holds the beginning of its prompt.
+  std::optional<BackendId> home(const Ticket& ticket, const PrefixIndex::Match& match) const;
 
  private:
   // Loads in prompts, of those that are ready.

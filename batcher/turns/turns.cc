@@ -98,8 +98,7 @@ Errc Turns::why_unserved(BackendSet among) const {
   return fleet_.any(among, &Backend::has_server) ? Errc::kQueueTimeout : Errc::kNoBackend;
 }
 
-void Turns::take_refused(std::vector<Ticket*>& decided) {
-  if (refused_.empty()) return;  // as nearly always
+void Turns::hand_over_refused(std::vector<Ticket*>& decided) {
   decided.insert(decided.end(), refused_.begin(), refused_.end());
   refused_.clear();
 }

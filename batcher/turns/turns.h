@@ -65,7 +65,9 @@ class Turns {
   void refuse_expired(TimePoint now);
   void refuse_unserved(Duration hold_timeout, TimePoint now);
   // Hands over what was refused.
-  void take_refused(std::vector<Ticket*>& decided);
+  void take_refused(std::vector<Ticket*>& decided) {
+    if (!refused_.empty()) hand_over_refused(decided);
+  }
 
   // --- within a queue ---
   // It waits for the cache of `home` from now on, or for no backend in particular.
@@ -116,6 +118,7 @@ class Turns {
   TurnSet& place_of(const Ticket& ticket, Queue& queue);
   void put(Ticket& ticket, Queue& queue, std::optional<BackendId> home);
   void take_out(Ticket& ticket, Queue& queue);
+  void hand_over_refused(std::vector<Ticket*>& decided);
   void count_in(const Ticket& ticket, Queue& queue, std::size_t prompts);
   Errc why_unserved(BackendSet among) const;
 
