@@ -21,7 +21,7 @@ void Scheduler::add_backend(BackendId id, const BackendTraits& traits) {
   fleet_.add(id, traits);
   prospects_.add_backend(id);
   batches_.add_backend(id);
-  forget_cache(id);
+  prefixes_.forget(id);
   prefixes_.set_capacity(id, traits.kv_tokens);
 }
 
@@ -38,13 +38,9 @@ void Scheduler::set_options(const SchedulerOptions& options) {
 
 void Scheduler::set_up(BackendId id, bool up) {
   if (!fleet_.set_up(id, up, now_)) return;
-  if (!up) return forget_cache(id);
+  if (!up) return prefixes_.forget(id);
+  turns_.sharing().on_emptied(id, fleet_.all(&Backend::has_server));
   if (turns_.is_held_for(id)) fleet_.start_slowly(id);
-}
-
-void Scheduler::forget_cache(BackendId id) {
-  prefixes_.forget(id);
-  turns_.sharing().on_emptied(id);
 }
 
 void Scheduler::reroute(const std::function<BackendSet(std::uint64_t)>& find, bool complete) {

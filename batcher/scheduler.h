@@ -132,7 +132,6 @@ class Scheduler {
   const Gains& gains() const { return gains_; }
 
  private:
-  void forget_cache(BackendId id);
   void enter(Ticket& ticket, const PrefixIndex::Match& match);
   void refresh();
   void decide(std::vector<Ticket*>& decided);

@@ -12,10 +12,9 @@ namespace {
 // Constants come from simulation (docs/SCHEDULING.md). A beginning that is elsewhere costs a
 // prefill, and an engine that has enough to do loses nothing by having less than another. So
 // prompts stay with a backend that holds their beginning until it is far busier than the least busy
-// of all: by so many prompts, by so many times the mean, or by half.
+// of all: by so many prompts, or by so many times the mean.
 constexpr double kSlack = 32;
 constexpr double kSlackOfMean = 1.5;
-constexpr double kRatio = 1.5;
 // But a beginning that so many of all prompts here have at the moment must spread, or it brings
 // about by itself that one engine has all the work and the others none.
 constexpr double kHotShare = 0.3;
@@ -62,6 +61,7 @@ std::optional<BackendId> Balancer::home(const Ticket& ticket,
   if (!loads) return std::nullopt;
   const auto home = least_busy_holder(match.holders & ticket.among);
   if (home && load(*home) <= most_at_home(match.beginning, *loads)) return home;
+  // Else as if it were new: that may be the same one again, if it is not too busy for that.
   return place(ticket.among, *loads);
 }
 
@@ -89,18 +89,18 @@ double Balancer::most_at_home(std::uint64_t beginning, const Loads& loads) const
                               std::max(kHotPrompts, kHotShareOfMany * loads.all));
   const double least = loads.least + loads.coming;
   if (turns_.sharing().demand(beginning) > hot) return least + kHotSlack;
-  return std::max({least + kSlack, least + kSlackOfMean * loads.mean, least * kRatio});
+  return least + std::max(kSlack, kSlackOfMean * loads.mean);
 }
 
 std::optional<BackendId> Balancer::place(BackendSet among, const Loads& loads) const {
   const Sharing& sharing = turns_.sharing();
   if (!sharing.is_common()) return std::nullopt;
-  const double slack = std::max(kPlaceSlack, loads.mean - kPlaceSlackBelowMean);
-  const double most = std::max(loads.least + slack, loads.least * kRatio);
+  const double most = loads.least + std::max(kPlaceSlack, loads.mean - kPlaceSlackBelowMean);
   std::optional<BackendId> best;
   for (const Backend& backend : fleet_) {
     const BackendId id = fleet_.id_of(backend);
-    if (!among.contains(id) || !backend.has_room() || load(id) > most) continue;
+    const bool has_room = backend.ready && load(id) < backend.room_now();
+    if (!among.contains(id) || !has_room || load(id) > most) continue;
     if (!best || sharing.placed(id) < sharing.placed(*best)) best = id;
   }
   return best;

@@ -47,6 +47,15 @@ class Fleet {
     });
   }
 
+  // All that meet the condition.
+  BackendSet all(Condition condition) const {
+    BackendSet all;
+    for (const Backend& backend : backends_) {
+      if ((backend.*condition)()) all.insert(id_of(backend));
+    }
+    return all;
+  }
+
   // --- what is told of a backend ---
   // A new one, or another server in its place; nothing is in flight there.
   void add(BackendId id, const BackendTraits& traits);

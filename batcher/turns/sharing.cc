@@ -2,8 +2,7 @@
 #include "batcher/turns/sharing.h"
 
 #include <algorithm>
-#include <ranges>
-#include <utility>
+#include <optional>
 
 namespace batchproxy {
 
@@ -41,12 +40,14 @@ void Sharing::on_sent(BackendId id, bool anew) {
   weight_ = 1;
 }
 
-void Sharing::on_emptied(BackendId id) {
+void Sharing::on_emptied(BackendId id, BackendSet others) {
   if (id >= placed_.size()) placed_.resize(id + 1);
-  std::swap(placed_[id], placed_.back());
-  const auto others = std::ranges::subrange(placed_.begin(), placed_.end() - 1);
-  if (!others.empty()) placed_.back() = std::ranges::min(others);
-  std::swap(placed_[id], placed_.back());
+  std::optional<double> fewest;
+  for (BackendId other = 0; other < placed_.size(); ++other) {
+    if (other == id || !others.contains(other)) continue;
+    fewest = std::min(fewest.value_or(placed_[other]), placed_[other]);
+  }
+  placed_[id] = fewest.value_or(0);
 }
 
 }  // namespace batchproxy

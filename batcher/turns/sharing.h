@@ -37,9 +37,9 @@ class Sharing {
   void on_sent(BackendId id, bool anew);
   // How many new beginnings a backend was sent of late. Only to be compared with other backends'.
   double placed(BackendId id) const { return id < placed_.size() ? placed_[id] : 0; }
-  // A backend is there (again), with an empty cache. It counts as the one with the fewest, or it
-  // would be sent every new beginning until it had caught up with the others.
-  void on_emptied(BackendId id);
+  // A backend is there (again), with an empty cache, beside `others`. It counts as one of them, or
+  // it would be sent every new beginning until it had caught up.
+  void on_emptied(BackendId id, BackendSet others);
 
  private:
   static constexpr double kCommon = 0.25;
@@ -47,7 +47,7 @@ class Sharing {
   void take_off(std::uint64_t beginning, std::uint32_t prompts);
 
   boost::unordered_flat_map<std::uint64_t, std::uint32_t> demand_;
-  double common_ = 0;           // share of the prompts of late
+  double common_ = 0;           // share of the tickets of late
   std::vector<double> placed_;  // by backend; what is newer counts more
   double weight_ = 1;           // of the next
 };

@@ -3,7 +3,7 @@
 // Tickets that the same backends may serve share a Queue. Within it a ticket stands in one of four
 // places, each in order of turn:
 //   central   it waits for no backend in particular
-//   affine    it waits for the backend that has its prompt's beginning cached (one place a backend)
+//   affine    it waits for the backend that has its prompt's beginning, or shall have it
 //   at_once   it needs no slot of an engine
 //   late      its client will have left by the time of an answer: when nobody else waits
 // A suspect, which may have brought engines down, stands apart from all queues until it can have a

@@ -121,8 +121,7 @@ void add_uneven(Grid& grid, sim::Gpu gpu) {
     uneven(workers, Workload::kGeneration);
     uneven(workers, Workload::kChoices, kEightOfOne);
     uneven(workers).workload.beside = Workload::kGeneration;
-    Cell& hot = uneven(workers);  // two files, both of multiple choice
-    hot.workload.beside = Workload::kOneToken;
+    uneven(workers).workload.beside = Workload::kOneToken;
     Cell& slow = uneven(workers);
     slow.world.slow_servers = 2;
     slow.world.slowdown = 2;

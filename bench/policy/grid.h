@@ -3,7 +3,6 @@
 // Threading: run_grid() uses threads of its own; the rest are pure functions.
 #pragma once
 
-#include <algorithm>
 #include <optional>
 #include <span>
 #include <string>
@@ -44,10 +43,6 @@ struct Row {
 
   double fraction_of_bound() const { return measured.throughput / bound; }
   double over_pass_through() const { return measured.throughput / pass_through; }
-  // Of the best that is known without a queue.
-  double over_best() const {
-    return measured.throughput / std::max(pass_through, best_router.value_or(0));
-  }
 };
 
 // In the order of cells, then of policies; independent of the number of threads.

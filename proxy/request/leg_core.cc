@@ -138,7 +138,7 @@ LegCore::Do LegCore::on_joined() {
   if (over_ || cancelled_ || !counts) {
     beside_ = nullptr;
     // The legs beside it may have used up the tries since its own call ended.
-    const bool again = next_ == Attempts::Next::kRetry || next_ == Attempts::Next::kRetryInBudget;
+    const bool again = next_ != Attempts::Next::kPoison;
     if (again && !attempts_.any_left()) next_ = Attempts::Next::kDeliver;
     return after();
   }

@@ -74,10 +74,12 @@ TEST_F(Affinity, DoesNotLetAHotPassageOverloadItsBackend) {
 TEST_F(Affinity, KeepsAPassageTogetherHoweverOftenItWasAskedFor) {
   start({}, 4, {.max_num_seqs = 64});
   const BackendId home = (submit(0ms, 'a'), take(0ms)).front()->verdict.backend;
+  // Its backend is the busiest: only what is asked for now decides.
+  for (char other = 'b'; scheduler_->inflight(home) < 8; ++other) submit(0ms, other), take(0ms);
   for (int i = 0; i < 200; ++i) {
     submit(1ms, 'a');
     Ticket& asked = *take(1ms).front();
-    ASSERT_EQ(asked.verdict.backend, home) << "at most one is in flight at a time";
+    ASSERT_EQ(asked.verdict.backend, home) << "at most one more is in flight at a time";
     complete(asked);
   }
 }
@@ -107,11 +109,13 @@ TEST_F(Affinity, SpreadsNewPassagesEvenlyWhereManyAreShared) {
       submit(0ms, passage);
       Ticket& asked = *take(0ms).front();
       if (i == 0) ++placed[asked.verdict.backend];
-      complete(asked);
+      // Backend 0 has always two more in flight, and is not slower for that.
+      if (asked.verdict.backend != 0 || scheduler_->inflight(0) > 2) complete(asked);
     }
   }
-  EXPECT_EQ(placed[0], 13);
-  EXPECT_EQ(placed[1], 13);
+  EXPECT_NEAR(placed[0], 13, 3)
+      << "while sharing is not known to be common, the idle one gets them";
+  EXPECT_NEAR(placed[1], 13, 3);
 }
 
 TEST_F(Affinity, WaitsForItsBackendButNotLongerThanBatchTimeout) {

@@ -116,8 +116,7 @@ TEST_F(Balancing, PlacesANewBeginningWhereTheFewestWerePlacedOfLate) {
   EXPECT_EQ(balancer_.home(ticket), 1u) << "although it has more in flight";
   load(1, 1);
   EXPECT_EQ(balancer_.home(ticket), 0u) << "it is slower than the others";
-  load(0, 97);
-  load(1, 96);
+  load(0, 100), load(1, 96), load(2, 97);
   EXPECT_EQ(balancer_.home(ticket), 2u) << "the others have no room";
 }
 

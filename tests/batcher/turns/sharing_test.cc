@@ -45,18 +45,13 @@ TEST(Sharing, ABackendThatComesBackStartsLevelWithTheOneThatHasTheFewest) {
   Sharing sharing;
   for (int i = 0; i < 10; ++i) sharing.on_sent(0, true);
   for (int i = 0; i < 5; ++i) sharing.on_sent(1, true);
-  sharing.on_emptied(2);
-  EXPECT_EQ(sharing.placed(2), sharing.placed(1));
-  sharing.on_emptied(0);
+  BackendSet up = BackendSet::first(2);
+  sharing.on_emptied(3, up);
+  EXPECT_EQ(sharing.placed(3), sharing.placed(1)) << "backend 2 was never there: it does not count";
+  sharing.on_emptied(0, up);
   EXPECT_EQ(sharing.placed(0), sharing.placed(1));
-  sharing.on_emptied(1);
-  EXPECT_GT(sharing.placed(1), 0);
-}
-
-TEST(Sharing, OfOneBackendAloneIsNothingToBeginWith) {
-  Sharing sharing;
-  sharing.on_emptied(0);
-  EXPECT_EQ(sharing.placed(0), 0);
+  sharing.on_emptied(0, {});
+  EXPECT_EQ(sharing.placed(0), 0) << "there is no other";
 }
 
 }  // namespace
