@@ -66,8 +66,8 @@ class Attempts {
   // what the request may do; elsewhere if anybody else is up. It keeps its place in the queue.
   void prepare_retry(Ticket& ticket, bool costs_budget) const;
 
-  // A call that stands still goes on beside those to come, and counts as one of kMax; the last of
-  // them may have one beside it, too.
+  // Whether there are tries left. A call that stands still goes on beside those to come, and counts
+  // as one of kMax when it has ended; so the last of them may have one beside it, too.
   bool any_left() const { return made_ + beside_ < kMax; }
   // Whether a call that is given up now leaves one to come.
   bool may_ask_anew() const { return made_ + beside_ + 1 < kMax; }
