@@ -154,10 +154,12 @@ void DataPlane::drain() {
     asio::post(threads_[i]->net.io, [this, i] {
       IoThread& thread = *threads_[i];
       thread.published.draining = true;
-      accept_backlog(thread, acceptors_[i]);
-      acceptors_[i].close();
-      ++closed_acceptors_;
       for_each_session(thread, &Closable::close_if_idle);
+      asio::co_spawn(thread.net.io.get_executor(), stop_accepting(thread.net.io, acceptors_[i]),
+                     [this, &thread](const std::exception_ptr&) {
+                       ++closed_acceptors_;
+                       for_each_session(thread, &Closable::close_if_idle);
+                     });
     });
   }
 }

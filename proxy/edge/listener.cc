@@ -1,7 +1,9 @@
 // proxy/edge/listener.cc - see listener.h.
 #include "proxy/edge/listener.h"
 
+#include <array>
 #include <cerrno>
+#include <cstdint>
 #include <stdexcept>
 #include <thread>
 #include <vector>
@@ -10,6 +12,8 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <poll.h>
 #include <spdlog/spdlog.h>
 #include <sys/socket.h>
 
@@ -31,6 +35,7 @@ constexpr Duration kPatience = std::chrono::seconds(2);  // with a port that nob
 constexpr Duration kLookAgain = std::chrono::milliseconds(20);
 constexpr std::size_t kMostDeclined = 64;
 constexpr Duration kLinger = std::chrono::seconds(1);
+constexpr Duration kHandshake = std::chrono::milliseconds(50);  // its last part, in a data centre
 
 Task<void> serve(IoThread& thread, Connection::Ptr connection) {
   Session session(thread, std::move(connection));
@@ -125,6 +130,26 @@ Connection::Ptr accept(IoThread& thread, Acceptor& acceptor, ErrorCode& error) {
   return error ? nullptr : connection;
 }
 
+// From now on the kernel drops the first packet (SYN) of every connection, while what follows in
+// those that have begun passes. Its clients send that again, after a second. Where there are no
+// socket filters, who connects in the very moment of close() is reset.
+void drop_first_packets(Acceptor& acceptor) {
+  constexpr std::uint32_t kFlagsAt = 13, kSyn = 0x02, kAck = 0x10;  // of the TCP header
+  std::array<sock_filter, 5> program = {{
+      BPF_STMT(BPF_LD | BPF_B | BPF_ABS, kFlagsAt),
+      BPF_STMT(BPF_ALU | BPF_AND | BPF_K, kSyn | kAck),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, kSyn, 0, 1), BPF_STMT(BPF_RET | BPF_K, 0),  // drop it
+      BPF_STMT(BPF_RET | BPF_K, 0xffffffffu),  // let all of it pass
+  }};
+  const sock_fprog filter{program.size(), program.data()};
+  ::setsockopt(acceptor.native_handle(), SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter);
+}
+
+bool has_backlog(Acceptor& acceptor) {
+  pollfd waiting{acceptor.native_handle(), POLLIN, 0};
+  return ::poll(&waiting, 1, 0) == 1;
+}
+
 }  // namespace
 
 Acceptor listen_on(asio::io_context& io, const std::string& host_port, const std::string& flag,
@@ -217,17 +242,12 @@ Task<void> accept_clients(IoThread& thread, Acceptor& acceptor) {
   }
 }
 
-void accept_backlog(IoThread& thread, Acceptor& acceptor) {
-  while (acceptor.is_open() && thread.clients.cap.take()) {
-    ErrorCode error;
-    Connection::Ptr client = accept(thread, acceptor, error);
-    if (!error) {
-      start_session(thread, std::move(client));
-      continue;
-    }
-    thread.clients.cap.give();
-    if (error != asio::error::connection_aborted) break;
-  }
+Task<void> stop_accepting(asio::io_context& io, Acceptor& acceptor) {
+  drop_first_packets(acceptor);
+  do {
+    co_await sleep(io, kHandshake);
+  } while (has_backlog(acceptor));
+  acceptor.close();
 }
 
 }  // namespace batchproxy

@@ -37,7 +37,9 @@ Task<void> pause_accepting(asio::io_context& io);
 // Accepts clients until the acceptor is closed, and serves each in a session of its own.
 Task<void> accept_clients(IoThread& thread, Acceptor& acceptor);
 
-// Accepts those that have connected already, without waiting for more.
-void accept_backlog(IoThread& thread, Acceptor& acceptor);
+// Closes the acceptor so that no client is reset: nobody can begin to connect from now on, and who
+// had begun is accepted first. A client that knocks meanwhile is answered when it knocks again: by
+// the next process, or by a refusal. accept_clients() goes on until then.
+Task<void> stop_accepting(asio::io_context& io, Acceptor& acceptor);
 
 }  // namespace batchproxy

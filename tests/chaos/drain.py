@@ -84,19 +84,10 @@ class Drain:
 
     async def keep_connecting(self):
         while wire := await self.connect():
-            late = self.signalled
-            try:
-                request = self.request()
-                self.judge(request, await wire.exchange(request.bytes()))
-            except Lost as lost:
-                # Connections that come after the signal may meet the listener as it closes.
-                if late:
-                    self.seen["new connections reset after SIGTERM"] += 1
-                else:
-                    self.failures[f"new connection: {lost.how}"] += 1
+            response = await self.ask(wire, self.request(), "new connection")
+            wire.close()
+            if response is None:
                 return
-            finally:
-                wire.close()
 
     async def one(self, what, mark=""):
         if wire := await self.connect():

@@ -1,0 +1,72 @@
+// proxy/commands/check.cc - batchproxy check [FILE]: what is wrong with a configuration.
+#include <iostream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "configs/describe.h"
+#include "configs/schema/backend_source.h"
+#include "proxy/commands/commands.h"
+#include "proxy/control/topology.h"
+#include "proxy/wire/api_keys.h"
+
+namespace batchproxy {
+
+namespace {
+
+struct CheckFlags {
+  bool strict = false;
+  bool show_effective = false;
+};
+
+// What a start would refuse that the file alone does not tell. Written for another machine, the
+// file is right all the same.
+std::vector<std::string> not_right_here(const Options& options) {
+  if (backend_source(options) != BackendSource::kLauncher) return {};
+  const auto topology = make_topology(options, self_executable());
+  std::vector<std::string> reasons;
+  if (topology) {
+    reasons = topology->missing;
+    const std::string logs =
+        EngineLogs::problem(*options.proxy.launcher.log_directory, topology->plans);
+    if (!logs.empty()) reasons.push_back(logs);
+  } else {
+    reasons = topology.error();
+  }
+  for (std::string& reason : reasons)
+    reason = "notice: on this machine it would not start: " + reason;
+  if (topology) reasons.insert(reasons.begin(), topology->remarks.begin(), topology->remarks.end());
+  return reasons;
+}
+
+int check(const CommandLine& arguments, const CheckFlags& flags) {
+  const LoadResult loaded = load_options(arguments);
+  const LoadedApiKeys keys = load_api_keys(loaded.options);
+  print(loaded.diagnostics);
+  print(keys.diagnostics);
+  if (flags.show_effective && loaded.ok()) std::cout << show_effective(loaded.options);
+  if (!loaded.ok() || !keys.ok() || (flags.strict && loaded.has_warnings())) return kUsage;
+  print(not_right_here(loaded.options));
+  std::cerr << (arguments.config.empty() ? "configuration" : arguments.config)
+            << (loaded.has_warnings() ? ": usable; see the warnings above\n" : ": fine\n");
+  return 0;
+}
+
+}  // namespace
+
+Command add_check(CLI::App& app, CommandLine& arguments) {
+  const auto flags = std::make_shared<CheckFlags>();
+  CLI::App* command = app.add_subcommand("check", "Check a configuration; exit 0 if it is fine");
+  command->add_option("file", arguments.config, "Configuration file");
+  command->add_flag("--strict", flags->strict, "Warnings are errors");
+  command->add_flag("--show-effective", flags->show_effective,
+                    "Print every value and where it came from");
+  command->footer(
+      "Examples:\n"
+      "  batchproxy check multi_gpu_batch_config.yaml       every mistake, with its line\n"
+      "  batchproxy check --strict --gpus 8 mine.yaml       for a machine with 8 GPUs\n"
+      "  batchproxy check --show-effective mine.yaml        each value and where it is from");
+  return {command, [&arguments, flags] { return check(arguments, *flags); }};
+}
+
+}  // namespace batchproxy

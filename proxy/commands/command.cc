@@ -1,0 +1,50 @@
+// proxy/commands/command.cc - see command.h.
+#include "proxy/commands/command.h"
+
+#include <filesystem>
+#include <iostream>
+#include <system_error>
+
+#include <sys/auxv.h>
+
+#include "configs/text/home_path.h"
+
+namespace batchproxy {
+
+void KeyFlags::add_to(CLI::App& command) {
+  for (const KeyFlag& flag : key_flags()) {
+    const std::string name(flag.name);
+    command
+        .add_option_function<std::string>(
+            name, [this, name](const std::string& value) { given.emplace_back(name, value); },
+            std::string(flag.help))
+        ->type_name(std::string(flag.takes))
+        ->trigger_on_parse();  // each time it is given, not the last time
+  }
+}
+
+LoadResult load_options(const CommandLine& arguments) {
+  LoadInputs inputs;
+  inputs.file = with_home(arguments.config);
+  inputs.flags = arguments.keys.given;
+  inputs.environment = collect_environment();
+  return load(inputs);
+}
+
+void print(const std::vector<Diagnostic>& diagnostics) {
+  for (const Diagnostic& diagnostic : diagnostics) std::cerr << diagnostic.format() << '\n';
+}
+
+void print(const std::vector<std::string>& remarks) {
+  for (const std::string& remark : remarks) std::cerr << remark << '\n';
+}
+
+std::string self_executable() {
+  std::error_code no_proc;
+  const auto path = std::filesystem::read_symlink("/proc/self/exe", no_proc);
+  if (!no_proc) return path.string();
+  const auto* const called = reinterpret_cast<const char*>(::getauxval(AT_EXECFN));
+  return called == nullptr ? "batchproxy" : std::filesystem::absolute(called).string();
+}
+
+}  // namespace batchproxy

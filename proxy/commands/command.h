@@ -1,0 +1,55 @@
+// proxy/commands/command.h - what every subcommand of the program is, and what they share.
+//
+// A subcommand is one file: it adds its words and flags to the command line, and says what it does
+// once it is chosen. It is listed in commands.h and in the table of main.cc.
+//
+// Threading: start-up only.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+
+#include "configs/loader.h"
+#include "configs/sources/overrides.h"
+
+namespace batchproxy {
+
+// Exit codes that all of them use; 0 is fine, 1 a failure at run time.
+inline constexpr int kUsage = 2;
+
+// Flags that set keys of the configuration. configs/schema/options.h has them, and the loader
+// checks them.
+struct KeyFlags {
+  std::vector<Flag> given;
+
+  void add_to(CLI::App& command);
+};
+
+// What the flags before and behind a subcommand say.
+struct CommandLine {
+  std::string config;
+  KeyFlags keys;
+};
+
+struct Command {
+  CLI::App* app = nullptr;   // tells whether it is the chosen one
+  std::function<int()> run;  // its exit code
+};
+
+// `arguments` outlives the command.
+using AddCommand = Command (*)(CLI::App& app, CommandLine& arguments);
+
+// The configuration from file, environment and flags.
+LoadResult load_options(const CommandLine& arguments);
+
+// To stderr, a line each.
+void print(const std::vector<Diagnostic>& diagnostics);
+void print(const std::vector<std::string>& remarks);
+
+// The path of our own program; as it was called where there is no /proc.
+std::string self_executable();
+
+}  // namespace batchproxy

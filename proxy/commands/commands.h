@@ -1,0 +1,17 @@
+// proxy/commands/commands.h - the subcommands, one source file each.
+//
+// Threading: start-up only.
+#pragma once
+
+#include "proxy/commands/command.h"
+
+namespace batchproxy {
+
+// serve.cc: the program without a subcommand. Adds its flags to `app` itself.
+Command add_serve(CLI::App& app, CommandLine& arguments);
+
+Command add_check(CLI::App& app, CommandLine& arguments);          // check.cc
+Command add_worker_config(CLI::App& app, CommandLine& arguments);  // worker_config.cc
+Command add_keys(CLI::App& app, CommandLine& arguments);           // keys.cc
+
+}  // namespace batchproxy

@@ -1,0 +1,149 @@
+// proxy/commands/main.cc - the program `batchproxy`: its command line, and nothing else.
+//
+//   batchproxy [--config FILE] [flags]     serve
+//   batchproxy check [--config] FILE       look at a configuration
+//   batchproxy worker-config FILE          the file that the workers should use
+//   batchproxy keys                        every key of the configuration
+//   batchproxy sim-engine MODEL [flags]    a simulated vLLM server
+//
+// Exit codes: 0 fine, 1 run-time failure, 2 usage or configuration, 4 no engine has started.
+#include <algorithm>
+#include <cstdio>
+#include <exception>
+#include <iostream>
+#include <iterator>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+#include <boost/system/system_error.hpp>
+
+#include "backends/sim/sim_engine.h"
+#include "configs/sources/overrides.h"
+#include "configs/text/nearest_name.h"
+#include "configs/text/printable.h"
+#include "configs/yaml/values.h"
+#include "launcher/process/shim.h"
+#include "proxy/commands/commands.h"
+
+namespace batchproxy {
+namespace {
+
+// Each adds itself to the command line, and is described by its file.
+constexpr AddCommand kCommands[] = {add_check, add_worker_config, add_keys};
+
+// Says what of the command line is not known, and what may have been meant; also what is wrong with
+// the flags that are.
+int refuse_unknown(const CLI::App& app, const std::vector<Flag>& given) {
+  std::vector<std::string> names;
+  const auto add_names = [&names](const CLI::App& of) {
+    for (const CLI::Option* option : of.get_options()) {
+      for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+    }
+    for (const CLI::App* command : of.get_subcommands({})) names.push_back(command->get_name());
+  };
+  add_names(app);
+  for (const CLI::App* command : app.get_subcommands()) add_names(*command);
+  const std::vector<std::string> unknown = app.remaining(true);
+  const auto hint_for = [&names](const std::string& word) {
+    return suggestion(word.substr(0, word.find('=')), {names.begin(), names.end()});
+  };
+  const auto is_flag = [](const std::string& word) { return word.starts_with('-'); };
+  // What is nearly right, and flags: one that nobody knows leaves its value over, too.
+  std::vector<std::string> told;
+  std::ranges::copy_if(unknown, std::back_inserter(told), [&](const std::string& word) {
+    return is_flag(word) || !hint_for(word).empty();
+  });
+  if (told.empty()) told.push_back(unknown.front());
+  for (const std::string& word : told) {
+    const std::string name = word.substr(0, word.find('='));
+    std::string hint = hint_for(word);
+    if (name.ends_with(".yaml") || name.ends_with(".yml")) {
+      hint = "; to serve with it: --config FILE";
+    }
+    std::cerr << "error: " << (is_flag(word) ? "unknown flag '" : "unexpected argument '")
+              << printable(name) << "'" << hint << '\n';
+  }
+  Options ignored;
+  Findings findings;
+  apply_flags(given, ignored, findings);
+  print(std::move(findings).take());
+  std::cerr << "Run with --help for more information.\n";
+  return kUsage;
+}
+
+// The words in CLI11's order, the last first. A flag that may stand alone gets the value that it
+// has then: CLI11 would give it the next word.
+std::vector<std::string> words_for_cli(int argc, char** argv) {
+  const std::vector<KeyFlag> flags = key_flags();
+  const auto may_stand_alone = [&flags](const std::string& word) {
+    const auto flag = std::ranges::find(flags, word, &KeyFlag::name);
+    return flag != flags.end() && flag->takes == kOptionalBool;
+  };
+  std::vector<std::string> words;
+  for (int i = 1; i < argc; ++i) {
+    const bool has_value = i + 1 < argc && parse_bool(argv[i + 1]).has_value();
+    words.emplace_back(argv[i]);
+    if (!has_value && may_stand_alone(words.back())) words.back() += "=true";
+  }
+  std::ranges::reverse(words);
+  return words;
+}
+
+int run(int argc, char** argv) {
+  // These two have command lines of their own.
+  const std::string_view first = argc > 1 ? argv[1] : "";
+  if (first == "sim-engine") return sim::run_sim_engine(argc - 1, argv + 1);
+  if (first == "engine-shim") return run_shim(argc - 1, argv + 1);
+
+  CommandLine arguments;
+  CLI::App app("Batching proxy between scoring workers and vLLM servers.", "batchproxy");
+  app.set_version_flag("--version", "batchproxy " BATCHPROXY_VERSION);
+  app.footer(
+      "Examples:\n"
+      "  batchproxy --config multi_gpu_batch_config.yaml    start its engines and serve\n"
+      "  batchproxy --backend http://gpu1:8000              serve an engine that runs\n"
+      "  batchproxy --config configs/demo.yaml              try it without a GPU");
+  const Command serve = add_serve(app, arguments);
+  app.fallthrough();
+  std::vector<Command> commands;
+  for (const AddCommand add : kCommands) commands.push_back(add(app, arguments));
+  auto* sim_command = app.add_subcommand(
+      "sim-engine", "A simulated vLLM server; `batchproxy sim-engine --help` tells its flags");
+  sim_command->prefix_command();  // what follows is its own
+
+  try {
+    app.parse(words_for_cli(argc, argv));
+  } catch (const CLI::ExtrasError&) {
+    return refuse_unknown(app, arguments.keys.given);
+  } catch (const CLI::ParseError& error) {
+    const int code = app.exit(error);
+    return code == 0 ? 0 : kUsage;
+  }
+  if (*sim_command) {
+    std::cerr << "error: sim-engine has flags of its own, and stands first: batchproxy sim-engine "
+                 "MODEL [flags]\n";
+    return kUsage;
+  }
+  const auto chosen =
+      std::ranges::find_if(commands, [](const Command& command) { return command.app->parsed(); });
+  return chosen == commands.end() ? serve.run() : chosen->run();
+}
+
+}  // namespace
+}  // namespace batchproxy
+
+int main(int argc, char** argv) {
+  try {
+    return batchproxy::run(argc, argv);
+  } catch (const boost::system::system_error& error) {
+    const bool scarce = error.code() == boost::system::errc::too_many_files_open;
+    std::fprintf(stderr, "error: %s%s\n", error.what(),
+                 scarce ? ". Raise the limit: ulimit -n" : "");
+    return 1;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "error: %s\n", error.what());
+    return 1;
+  }
+}

@@ -1,0 +1,143 @@
+// proxy/commands/serve.cc - batchproxy [--config FILE] [flags]: serve, or say what that would
+// start.
+#include <csignal>
+#include <iostream>
+#include <memory>
+#include <string>
+
+#include <fmt/format.h>
+#include <spdlog/pattern_formatter.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include "backends/names/resolver.h"
+#include "configs/schema/host_port.h"
+#include "configs/text/printable.h"
+#include "launcher/plan/command_line.h"
+#include "proxy/app.h"
+#include "proxy/commands/commands.h"
+#include "proxy/control/log_level.h"
+#include "proxy/wire/api_keys.h"
+
+namespace batchproxy {
+
+namespace {
+
+// The message, whoever had a hand in it, as one line without control characters.
+class PrintableMessage final : public spdlog::custom_flag_formatter {
+ public:
+  void format(const spdlog::details::log_msg& message, const std::tm&,
+              spdlog::memory_buf_t& out) override {
+    const std::string text =
+        printable(std::string_view(message.payload.data(), message.payload.size()));
+    out.append(text.data(), text.data() + text.size());
+  }
+  std::unique_ptr<custom_flag_formatter> clone() const override {
+    return std::make_unique<PrintableMessage>();
+  }
+};
+
+void set_up_logging(const std::string& level) {
+  auto logger = spdlog::stderr_color_mt("batchproxy");
+  auto formatter = std::make_unique<spdlog::pattern_formatter>();
+  formatter->add_flag<PrintableMessage>('*').set_pattern("%Y-%m-%d %H:%M:%S.%e %^%l%$ %*");
+  logger->set_formatter(std::move(formatter));
+  spdlog::set_default_logger(std::move(logger));
+  set_log_level(level);
+}
+
+// Every client takes a descriptor, and its request another one; the soft limit is often 1024.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+// No core dump of prompts and keys, and no debugger of another process of this user. Unlike
+// RLIMIT_CORE it is not inherited: engines, which are debugged by their dumps, keep theirs.
+void refuse_to_be_read() {
+  ::prctl(PR_SET_DUMPABLE, 0);
+}
+
+// What a start would do.
+std::string plan_text(const Topology& topology) {
+  if (!topology.plans.empty()) return dry_run_text(topology.plans);
+  const std::size_t count = topology.backends.size();
+  std::string text =
+      fmt::format("# {} backend{}, nothing to start\n", count, count == 1 ? "" : "s");
+  for (const BackendRecord& backend : topology.backends) {
+    text += "http://" + backend.endpoint->authority + "\n";
+  }
+  return text;
+}
+
+// A start waits for them: they may be there by then.
+void warn_of_missing_names(const Topology& topology) {
+  for (const BackendRecord& backend : topology.backends) {
+    const auto at = parse_host_port(backend.endpoint->authority);
+    if (!at || is_address(at->host)) continue;
+    const LookUp answer = look_up(*at);
+    if (!answer.error) continue;
+    std::cerr << "warning: http://" << backend.endpoint->authority
+              << " cannot be found: " << describe_unresolved(at->host, answer.error) << '\n';
+  }
+}
+
+int serve(const CommandLine& arguments, bool dry_run) {
+  const LoadResult loaded = load_options(arguments);
+  print(loaded.diagnostics);
+  if (!loaded.ok()) return kUsage;
+  const LoadedApiKeys keys = load_api_keys(loaded.options);
+  print(keys.diagnostics);
+  if (!keys.ok()) return kUsage;
+  set_up_logging(*loaded.options.proxy.log_level);
+
+  // Until the App takes them: a batch system may send them at any time.
+  for (const int harmless : {SIGPIPE, SIGUSR1, SIGUSR2}) std::signal(harmless, SIG_IGN);
+  const std::string self = self_executable();
+  auto topology = make_topology(loaded.options, self);
+  if (!topology) {
+    for (const std::string& error : topology.error()) std::cerr << "error: " << error << '\n';
+    return kUsage;
+  }
+  for (const std::string& missing : topology->missing) {
+    std::cerr << (dry_run ? "warning: " : "error: ") << missing << '\n';
+  }
+  print(topology->remarks);
+  const std::string& logs = *loaded.options.proxy.launcher.log_directory;
+  if (dry_run) {
+    const std::string problem =
+        topology->plans.empty() ? "" : EngineLogs::problem(logs, topology->plans);
+    if (!problem.empty()) std::cerr << "warning: " << problem << '\n';
+    warn_of_missing_names(*topology);
+    std::cout << plan_text(*topology);
+    return 0;
+  }
+  if (!topology->missing.empty()) return kUsage;
+  raise_descriptor_limit();
+  refuse_to_be_read();
+  try {
+    App app(loaded.options, *std::move(topology), keys.keys, self,
+            [&arguments] { return load_options(arguments); });
+    return app.run();
+  } catch (const UnusableLogs& error) {
+    std::cerr << "error: " << error.what() << '\n';
+    return kUsage;
+  }
+}
+
+}  // namespace
+
+Command add_serve(CLI::App& app, CommandLine& arguments) {
+  const auto dry_run = std::make_shared<bool>(false);
+  app.add_option("--config", arguments.config, "Configuration file (the workers' own YAML)")
+      ->type_name("FILE");
+  arguments.keys.add_to(app);
+  app.add_flag("--dry-run", *dry_run, "Print the engines' commands and exit");
+  return {&app, [&arguments, dry_run] { return serve(arguments, *dry_run); }};
+}
+
+}  // namespace batchproxy
