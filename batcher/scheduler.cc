@@ -54,8 +54,7 @@ void Scheduler::reroute(const std::function<BackendSet(std::uint64_t)>& find, bo
     if (ticket->backends.empty() && complete) {
       turns_.drop_and_refuse(*ticket, Errc::kUnknownModel, now_);
     } else {
-      turns_.leave(*ticket);
-      enter(*ticket, prefixes_.find(ticket->prefix));
+      move(*ticket);
     }
   }
 }
@@ -77,20 +76,30 @@ void Scheduler::submit(Ticket& ticket) {
   }
   fleet_.on_time_given(ticket.deadline - ticket.arrival, now_);
   turns_.clients().on_submitted(ticket, now_);
+  ticket.among = balancer_.candidates(ticket);
   if (ticket.prefix.empty()) return enter(ticket, {});
-  const PrefixIndex::Match match = prefixes_.find(ticket.prefix);
-  ticket.beginning = match.beginning;
-  ticket.tokens_behind = static_cast<std::uint32_t>(ticket.tokens * (1 - match.share));
-  turns_.sharing().on_submitted(ticket.beginning, ticket.prompts);
+  const PrefixIndex::Match match = prefixes_.find(ticket.prefix, ticket.among);
+  ticket.set_beginning(match.beginning, match.share);
+  if (comes_back) {
+    turns_.sharing().on_back(match.beginning, ticket.prompts);
+  } else {
+    turns_.sharing().on_submitted(match.beginning, ticket.prompts);
+  }
   enter(ticket, match);
 }
 
 // A ticket that has its turn begins to wait where it belongs.
 void Scheduler::enter(Ticket& ticket, const PrefixIndex::Match& match) {
   if (ticket.suspect) ticket.immediate = false;
-  ticket.among = balancer_.candidates(ticket);
   if (!fleet_.any(ticket.among, &Backend::serves)) fleet_.mark_stale();
   turns_.enter(ticket, balancer_.home(ticket, match), now_);
+}
+
+// Others may serve it from now on.
+void Scheduler::move(Ticket& ticket) {
+  turns_.leave(ticket);
+  ticket.among = balancer_.candidates(ticket);
+  enter(ticket, prefixes_.find(ticket.prefix, ticket.among));
 }
 
 bool Scheduler::cancel(Ticket& ticket) {
@@ -145,10 +154,7 @@ void Scheduler::refresh() {
   turns_.for_each_unserved([&](Ticket& ticket) {
     if (balancer_.candidates(ticket) != ticket.among) moved.push_back(&ticket);
   });
-  for (Ticket* ticket : moved) {
-    turns_.leave(*ticket);
-    enter(*ticket, prefixes_.find(ticket->prefix));
-  }
+  for (Ticket* ticket : moved) move(*ticket);
 }
 
 void Scheduler::decide(std::vector<Ticket*>& decided) {

@@ -133,6 +133,7 @@ class Scheduler {
 
  private:
   void enter(Ticket& ticket, const PrefixIndex::Match& match);
+  void move(Ticket& ticket);
   void refresh();
   void decide(std::vector<Ticket*>& decided);
 
@@ -141,7 +142,7 @@ class Scheduler {
   Fleet fleet_{options_};
   Turns turns_{fleet_};
   PrefixIndex prefixes_;
-  Balancer balancer_{options_, fleet_, turns_, prefixes_};
+  Balancer balancer_{options_, fleet_, turns_};
   Prospects prospects_{options_, fleet_, turns_};
   Merger merger_{options_, fleet_, turns_, prospects_};
   Batches batches_;

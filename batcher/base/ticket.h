@@ -111,6 +111,13 @@ class Ticket {
   std::uint32_t tokens_behind = 0;  // that beginning, roughly
   std::optional<BackendId> affine;  // whose affine queue it waits in
   bool late = false;                // its client will have left: only when nobody else waits
+
+  // `share`: how much of its prompts that is.
+  void set_beginning(std::uint64_t its, double share) {
+    beginning = its;
+    tokens_behind = static_cast<std::uint32_t>(tokens * (1 - share));
+  }
+
   TicketHook turn_hook;
   TicketHook arrival_hook;
   TicketHook deadline_hook;

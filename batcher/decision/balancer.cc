@@ -59,7 +59,7 @@ std::optional<BackendId> Balancer::home(const Ticket& ticket,
   }
   const std::optional<Loads> loads = loads_of(ticket.among);
   if (!loads) return std::nullopt;
-  const auto home = least_busy_holder(match.holders & ticket.among);
+  const auto home = least_busy_holder(match.holders);
   if (home && load(*home) <= most_at_home(match.beginning, *loads)) return home;
   // Else as if it were new: that may be the same one again, if it is not too busy for that.
   return place(ticket.among, *loads);

@@ -20,9 +20,8 @@ namespace batchproxy {
 class Balancer {
  public:
   // What is passed must outlive it.
-  Balancer(const SchedulerOptions& options, const Fleet& fleet, const Turns& turns,
-           const PrefixIndex& prefixes)
-      : options_(options), fleet_(fleet), turns_(turns), prefixes_(prefixes) {}
+  Balancer(const SchedulerOptions& options, const Fleet& fleet, const Turns& turns)
+      : options_(options), fleet_(fleet), turns_(turns) {}
 
   // Which backends may have the ticket now. Those that have failed it are left out, unless no other
   // serves.
@@ -34,10 +33,7 @@ class Balancer {
   // The backend that the ticket had better have: one that holds the beginning of its prompt and is
   // not much busier than the others; else one for a new beginning, if prompts begin alike here;
   // else none in particular.
-  std::optional<BackendId> home(const Ticket& ticket) const {
-    return ticket.prefix.empty() ? std::nullopt : home(ticket, prefixes_.find(ticket.prefix));
-  }
-  // Likewise, when it is known who holds the beginning of its prompt.
+  // `match` says who holds it, of those that may serve it.
   std::optional<BackendId> home(const Ticket& ticket, const PrefixIndex::Match& match) const;
 
  private:
@@ -58,7 +54,6 @@ class Balancer {
   const SchedulerOptions& options_;
   const Fleet& fleet_;
   const Turns& turns_;
-  const PrefixIndex& prefixes_;
   std::uint32_t rotation_ = 0;  // where the next search for the least loaded starts
 };
 

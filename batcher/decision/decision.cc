@@ -24,6 +24,18 @@ void fill_verdict(Ticket& ticket, BackendId id, const Backend& backend, TimePoin
 
 }  // namespace
 
+std::optional<BackendId> Decision::home_of(Ticket& ticket) {
+  if (ticket.prefix.empty()) return std::nullopt;
+  const PrefixIndex::Match match = prefixes.find(ticket.prefix, ticket.among);
+  if (match.beginning != ticket.beginning) {
+    turns.sharing().on_renamed(ticket.beginning, match.beginning, ticket.prompts);
+    ticket.set_beginning(match.beginning, match.share);
+  }
+  const auto home = balancer.home(ticket, match);
+  if (home && prospects.of(ticket, &fleet[*home], now) != Prospect::kFine) return std::nullopt;
+  return home;
+}
+
 void Decision::grant(Ticket& ticket, BackendId id, FlushReason reason) {
   turns.leave(ticket);
   turns.clients().on_granted(ticket);

@@ -51,6 +51,10 @@ class Decision {
     return prospects.first(waiting, backend, now);
   }
 
+  // The backend that a ticket that waits had better have now: others have been sent since it came.
+  // None either if that one could not answer it in time.
+  std::optional<BackendId> home_of(Ticket& ticket);
+
   // Takes `ticket` out of its queue into the open batch of backend `id`. A batch that is full, or
   // that cannot hold it, is closed.
   void grant(Ticket& ticket, BackendId id, FlushReason reason);

@@ -11,14 +11,14 @@ void PrefixIndex::set_capacity(BackendId backend, std::uint64_t tokens) {
   caches_[backend].capacity = tokens;
 }
 
-PrefixIndex::Match PrefixIndex::find(const PrefixChain& prefix) const {
+PrefixIndex::Match PrefixIndex::find(const PrefixChain& prefix, BackendSet among) const {
   const std::span<const std::uint64_t> hashes = prefix.hashes();
   for (std::size_t i = hashes.size(); i-- > 0;) {
     const std::uint64_t hash = hashes[i];
     for (const Entries* generation : {&young_, &old_}) {
       const auto found = generation->find(hash);
       if (found == generation->end()) continue;
-      const BackendSet set = holders(found->second);
+      const BackendSet set = holders(found->second) & among;
       if (set.empty()) continue;
       // A chain's cuts lie between the half of the prompt and its end.
       const double place = (static_cast<double>(i) + 0.5) / static_cast<double>(hashes.size());

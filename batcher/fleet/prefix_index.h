@@ -28,14 +28,14 @@ class PrefixIndex {
   // How many tokens `backend` keeps; 0 when that is unknown: then nothing expires by it.
   void set_capacity(BackendId backend, std::uint64_t tokens);
 
-  // The longest beginning of a prompt that some backend holds: who, its hash (0: there is none),
-  // and how much of the prompt it is, roughly.
+  // The longest beginning of a prompt that some backend of `among` holds: who, its hash (0: there
+  // is none), and how much of the prompt it is, roughly.
   struct Match {
     BackendSet holders;
     std::uint64_t beginning = 0;
     double share = 0;
   };
-  Match find(const PrefixChain& prefix) const;
+  Match find(const PrefixChain& prefix, BackendSet among) const;
 
   // Whether `backend` holds it: a Match's beginning, or 0.
   bool holds(std::uint64_t beginning, BackendId backend) const;

@@ -28,7 +28,7 @@ Ticket* head_for(Decision& decision, BackendId id, BackendSet& idle) {
     }
     if (head == nullptr) return decision.prospects.late_head(id, decision.now);
     if (head->affine) return head;
-    const auto home = decision.balancer.home(*head);
+    const auto home = decision.home_of(*head);
     if (!home) return head;
     decision.turns.move(*head, home);
     idle.erase(*home);
@@ -100,7 +100,7 @@ Ticket* next_turn(Decision& decision, BackendSet among) {
     if (!any_below_max(decision, queue->backends & among)) continue;
     // What is better off with a backend that holds its beginning moves there, as in head_for().
     while (Ticket* first = decision.first(queue->central, nullptr)) {
-      const auto home = decision.balancer.home(*first);
+      const auto home = decision.home_of(*first);
       if (!home || !decision.fleet[*home].below_max_inflight()) break;
       turns.move(*first, home);
     }

@@ -14,7 +14,7 @@ constexpr double kHeaviest = 1e100;
 
 void Sharing::on_submitted(std::uint64_t beginning, std::uint32_t prompts) {
   common_ += ((beginning != 0 ? 1 : 0) - common_) * kNewestShare;
-  if (beginning != 0) demand_[beginning] += prompts;
+  on_back(beginning, prompts);
 }
 
 void Sharing::take_off(std::uint64_t beginning, std::uint32_t prompts) {

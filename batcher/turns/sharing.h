@@ -22,6 +22,15 @@ class Sharing {
   // Some prompts wait from now on. `beginning` is the one that they share with earlier prompts; 0:
   // none is known.
   void on_submitted(std::uint64_t beginning, std::uint32_t prompts);
+  // They wait again, after a failure: what they share says nothing new.
+  void on_back(std::uint64_t beginning, std::uint32_t prompts) {
+    if (beginning != 0) demand_[beginning] += prompts;
+  }
+  // While they waited, another was sent that begins like them for longer.
+  void on_renamed(std::uint64_t from, std::uint64_t to, std::uint32_t prompts) {
+    on_ended(from, prompts);
+    on_back(to, prompts);
+  }
   // They have been answered, or have left.
   void on_ended(std::uint64_t beginning, std::uint32_t prompts) {
     if (beginning != 0) take_off(beginning, prompts);

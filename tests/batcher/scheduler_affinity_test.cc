@@ -111,6 +111,41 @@ TEST_F(Affinity, CountsNeitherWhatHasBeenAnsweredNorWhatHasLeft) {
   }
 }
 
+// They have come together: when they did, none was known to share anything.
+TEST_F(Affinity, CountsABurstOnABeginningThatNobodyHadAsHot) {
+  start({}, 4, {.max_num_seqs = 64});
+  for (int i = 0; i < 40; ++i) submit(0ms, 'a');
+  take(0ms);
+  for (BackendId id = 0; id < 4; ++id) EXPECT_NEAR(scheduler_->inflight(id), 10, 4);
+  EXPECT_GT(scheduler_->gains().affine, 4u) << "those that follow another go for its cache";
+}
+
+// The backend that failed it holds the longest part of its prompt: the prompt itself.
+TEST_F(Affinity, ARetryGoesToAnotherThatHoldsItsPassage) {
+  start({}, 3, {.max_num_seqs = 64});
+  Ticket& first = submit(0ms, 'a');
+  take(0ms);
+  const BackendId home = first.verdict.backend;
+  for (BackendId id = 0; id < 3; ++id) {
+    if (id == home) continue;
+    // Every other backend gets something, the next passage's holder included.
+    submit(0ms, static_cast<char>('b' + id)), take(0ms);
+  }
+  Ticket& asked = submit(1ms, 'a');
+  take(1ms);
+  ASSERT_EQ(asked.verdict.backend, home);
+  complete(asked, Outcome::kDied, 2ms);
+  asked.avoid.insert(home);
+  Ticket& other = submit(2ms, 'a');
+  other.avoid.insert(home);
+  take(2ms);
+  const BackendId second = other.verdict.backend;
+  ASSERT_NE(second, home);
+  scheduler_->submit(asked);
+  take(3ms);
+  EXPECT_EQ(asked.verdict.backend, second);
+}
+
 TEST_F(Affinity, SpreadsNewPassagesEvenlyWhereManyAreShared) {
   start({}, 2, {.max_num_seqs = 64});
   int placed[2] = {};

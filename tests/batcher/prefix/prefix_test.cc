@@ -11,10 +11,12 @@
 namespace batchproxy {
 namespace {
 
+const BackendSet kAll = BackendSet::first(4);
+
 bool alike(const std::string& a, const std::string& b) {
   PrefixIndex index;
   index.sent(PrefixChain(a, 1), 100, 0);
-  return index.find(PrefixChain(b, 1)).holders.contains(0);
+  return index.find(PrefixChain(b, 1), kAll).holders.contains(0);
 }
 
 TEST(PrefixChain, MatchesAPassageThatCoversMostOfThePrompt) {
@@ -32,8 +34,8 @@ TEST(PrefixChain, DoesNotMatchOtherModelsOrOtherBeginnings) {
   const std::string prompt(4000, 'p');
   PrefixIndex index;
   index.sent(PrefixChain(prompt, 1), 100, 0);
-  EXPECT_TRUE(index.find(PrefixChain(prompt, 2)).holders.empty());
-  EXPECT_TRUE(index.find(PrefixChain("x" + prompt, 1)).holders.empty());
+  EXPECT_TRUE(index.find(PrefixChain(prompt, 2), kAll).holders.empty());
+  EXPECT_TRUE(index.find(PrefixChain("x" + prompt, 1), kAll).holders.empty());
 }
 
 TEST(PrefixChain, StaysSmallForPromptsOfAnyLength) {
@@ -50,11 +52,11 @@ TEST(PrefixIndex, ExpiresWhenTheCacheHasBeenFilledAnew) {
   const PrefixChain kept(std::string(4000, 'k'), 1);
   index.sent(kept, 100, 0);
   index.sent(PrefixChain(std::string(4000, 'a'), 1), 1000, 0);
-  EXPECT_TRUE(index.find(kept).holders.contains(0));
+  EXPECT_TRUE(index.find(kept, kAll).holders.contains(0));
   index.sent(PrefixChain(std::string(4000, 'b'), 1), 1, 0);
-  EXPECT_TRUE(index.find(kept).holders.empty());
+  EXPECT_TRUE(index.find(kept, kAll).holders.empty());
   index.sent(kept, 50, 0);
-  EXPECT_TRUE(index.find(kept).holders.contains(0)) << "it is there again";
+  EXPECT_TRUE(index.find(kept, kAll).holders.contains(0)) << "it is there again";
 }
 
 TEST(PrefixIndex, KnowsSeveralHomesAndForgetsOneThatWasRestarted) {
@@ -63,8 +65,8 @@ TEST(PrefixIndex, KnowsSeveralHomesAndForgetsOneThatWasRestarted) {
   index.sent(prefix, 100, 0);
   index.sent(prefix, 100, 2);
   index.forget(0);
-  EXPECT_EQ(index.find(prefix).holders.size(), 1u);
-  EXPECT_TRUE(index.find(prefix).holders.contains(2));
+  EXPECT_EQ(index.find(prefix, kAll).holders.size(), 1u);
+  EXPECT_TRUE(index.find(prefix, kAll).holders.contains(2));
 }
 
 TEST(PrefixIndex, ForgetsTheLongestUnusedWhenThereAreTooMany) {
@@ -76,8 +78,21 @@ TEST(PrefixIndex, ForgetsTheLongestUnusedWhenThereAreTooMany) {
     index.sent(PrefixChain(std::to_string(i) + std::string(1100, '.'), 1), 1, 0);
     if (i % 1000 == 0) index.sent(kept, 1, 0);
   }
-  EXPECT_TRUE(index.find(first).holders.empty());
-  EXPECT_FALSE(index.find(kept).holders.empty());
+  EXPECT_TRUE(index.find(first, kAll).holders.empty());
+  EXPECT_FALSE(index.find(kept, kAll).holders.empty());
+}
+
+TEST(PrefixIndex, FindsWhatOneOfThoseAskedForHolds) {
+  PrefixIndex index;
+  const std::string passage(4000, 'p');
+  const PrefixChain asked(passage + std::string(800, 'a'), 1);
+  index.sent(PrefixChain(passage + std::string(800, 'b'), 1), 100, 0);
+  index.sent(asked, 100, 1);  // and failed there
+  const PrefixIndex::Match everywhere = index.find(asked, kAll);
+  EXPECT_FALSE(everywhere.holders.contains(0)) << "a longer beginning hides it";
+  const PrefixIndex::Match elsewhere = index.find(asked, BackendSet::first(1));
+  EXPECT_TRUE(elsewhere.holders.contains(0));
+  EXPECT_NE(elsewhere.beginning, everywhere.beginning);
 }
 
 }  // namespace
