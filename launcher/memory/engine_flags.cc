@@ -120,6 +120,12 @@ Planned<EngineFlags> engine_flags(const Arguments& arguments, EngineVersion vers
     flags.enable_prefix_caching = false;
   }
   read_draft(reader, flags);
+  for (const std::string_view name :
+       {"decode_context_parallel_size", "prefill_context_parallel_size"}) {
+    if (reader.integer(name, kMostGpus).value_or(1) > 1) {
+      reader.refuse(name, "there is no formula for a context that is shared out over GPUs");
+    }
+  }
   if (!reader.fault.empty()) return NotPlanned{reader.fault};
   return flags;
 }

@@ -10,7 +10,6 @@
 #include <fmt/format.h>
 
 #include "configs/text/number.h"
-#include "launcher/memory/overhead.h"
 
 namespace batchproxy {
 namespace {
@@ -145,7 +144,7 @@ Planned<PlanGpus> assumed_gpus(std::string_view text) {
     gpus.push_back({index,
                     type.find('-') == std::string_view::npos ? "" : std::string(type),
                     total,
-                    total - kCudaContext,
+                    total,
                     {}});
   }
   return gpus;

@@ -7,14 +7,14 @@
 #include <string_view>
 #include <vector>
 
-#include "launcher/memory/plan_gpu.h"
 #include "launcher/memory/model/not_planned.h"
+#include "launcher/memory/plan_gpu.h"
 
 namespace batchproxy {
 
 struct GpuGroup {
   std::vector<int> indices;  // in the driver's order
-  PlanGpu least;           // its member with the least free memory, which limits it
+  PlanGpu least;             // its member with the least free memory, which limits it
   bool is_linked = false;    // NVLink connects each with each
 };
 
@@ -24,7 +24,7 @@ struct GpuGroup {
 GpuGroup choose_gpus(const PlanGpus& gpus, std::size_t count, std::int64_t needed);
 
 // "8xH100-80GB", "2x24GiB", "H200-141GB": GPUs that are not here. A known name gets the memory that
-// CUDA tells of it; another one that its name says. All is free but the context.
+// CUDA tells of it; another one that its name says. All of it is free.
 Planned<PlanGpus> assumed_gpus(std::string_view text);
 
 }  // namespace batchproxy

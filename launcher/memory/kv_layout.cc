@@ -122,6 +122,7 @@ Planned<KvLayout> kv_layout(const ModelShape& shape, const CacheLayers& layers,
                             const EngineFlags& flags, std::int64_t max_num_batched_tokens) {
   const auto token = token_bytes(shape, flags);
   if (!token) return token.error();
+  if (*token < 1) return NotPlanned{"a token of this KV cache would take no memory"};
   if (flags.pipeline_parallel_size > 1 && layers.all() != layers.full) {
     return NotPlanned{
         "there is no formula for pipeline stages of a model with windows or recurrent layers"};

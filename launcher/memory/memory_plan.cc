@@ -95,7 +95,7 @@ GpuShares shares_of(const PlanInput& input, const BatchSizes& sizes,
     shares.available_kv = *learned.available_kv + shares.requested - before;
   }
   const std::int64_t outside = shares.context + (shares.graphs_are_inside ? 0 : shares.graphs);
-  shares.left = std::max<std::int64_t>(0, input.gpu.total - shares.requested - outside);
+  shares.left = std::max<std::int64_t>(0, input.gpu.free - shares.requested - outside);
   return shares;
 }
 
@@ -120,12 +120,15 @@ bool allows(const ModelShape& shape, std::int64_t gpus) {
 struct StagePlan {
   GpuShares shares;
   KvLayout layout;
-  std::int64_t blocks = 0;
+  std::int64_t pool_blocks = 0;
 };
 
-std::int64_t usable_blocks(const KvLayout& layout, std::int64_t bytes, EngineVersion version) {
-  const std::int64_t blocks =
-      std::max<std::int64_t>(0, bytes) / std::max<std::int64_t>(1, layout.pool_block_bytes);
+std::int64_t pool_blocks(const KvLayout& layout, std::int64_t bytes) {
+  return std::max<std::int64_t>(0, bytes) / std::max<std::int64_t>(1, layout.pool_block_bytes);
+}
+
+// Those of them that requests can use.
+std::int64_t usable_of(std::int64_t blocks, EngineVersion version) {
   return std::max<std::int64_t>(0, version >= kReservesABlock ? blocks - 1 : blocks);
 }
 
@@ -137,7 +140,7 @@ Planned<StagePlan> plan_stage(const PlanInput& input, const BatchSizes& sizes,
   StagePlan plan;
   plan.layout = *layout;
   plan.shares = shares_of(input, sizes, weights.on_gpu(stage));
-  plan.blocks = usable_blocks(plan.layout, plan.shares.available_kv, input.flags.version);
+  plan.pool_blocks = pool_blocks(plan.layout, plan.shares.available_kv);
   return plan;
 }
 
@@ -147,7 +150,7 @@ Planned<StagePlan> plan_stages(const PlanInput& input, const BatchSizes& sizes,
   auto least = plan_stage(input, sizes, weights, 0);
   for (std::int64_t stage = 1; least && stage < input.flags.pipeline_parallel_size; ++stage) {
     auto other = plan_stage(input, sizes, weights, stage);
-    if (!other || other->blocks < least->blocks) least = std::move(other);
+    if (!other || other->pool_blocks < least->pool_blocks) least = std::move(other);
   }
   return least;
 }
@@ -158,10 +161,9 @@ void count_tokens(const PlanInput& input, MemoryPlan& plan) {
   plan.max_concurrency = static_cast<double>(plan.blocks) / static_cast<double>(each);
   plan.needed_kv = each * layout.pool_block_bytes;
   if (input.flags.version >= kReservesABlock) plan.needed_kv += layout.pool_block_bytes;
-  plan.pool_tokens = plan.blocks / layout.groups.all() * layout.block_size;
-  plan.kv_tokens = plan.pool_tokens;
+  plan.printed_tokens = plan.kv_tokens;
   if (input.flags.version >= kTokensOfConcurrency) {
-    plan.kv_tokens =
+    plan.printed_tokens =
         static_cast<std::int64_t>(plan.max_concurrency * static_cast<double>(plan.max_model_len));
   }
   const std::int64_t own = input.shape.max_positions;
@@ -194,10 +196,11 @@ void find_problems(const PlanInput& input, MemoryPlan& plan) {
                     plan.max_model_len, own));
   }
   const GpuShares& shares = plan.shares;
-  if (plan.gpu.total > 0 && shares.requested > plan.gpu.free) {
-    plan.problems.push_back(fmt::format("GPU {} has {} free, and the engine asks for {}",
-                                        plan.gpu.index, gib_text(plan.gpu.free),
-                                        gib_text(shares.requested)));
+  if (plan.gpu.total > 0 && shares.requested + shares.context > plan.gpu.free) {
+    plan.problems.push_back(
+        fmt::format("GPU {} has {} free, and the engine asks for {} beside its CUDA context of {}",
+                    plan.gpu.index, gib_text(plan.gpu.free), gib_text(shares.requested),
+                    gib_text(shares.context)));
   }
   if (shares.available_kv <= 0) {
     plan.problems.push_back(fmt::format(
@@ -256,7 +259,8 @@ Planned<MemoryPlan> plan_memory(const PlanInput& input) {
   if (!stage) return stage.error();
   plan.shares = stage->shares;
   plan.layout = stage->layout;
-  plan.blocks = stage->blocks;
+  plan.blocks = usable_of(stage->pool_blocks, flags.version);
+  plan.kv_tokens = stage->pool_blocks / plan.layout.groups.all() * plan.layout.block_size;
   plan.kv_bytes_per_token = plan.layout.bytes_per_token();
   count_tokens(input, plan);
   limit_sequences(input, plan);
@@ -272,7 +276,7 @@ ContextChoice auto_context(const PlanInput& input) {
   const bool is_sure = input.flags.kv_cache_memory || plan->is_learned;
   const std::int64_t bytes = plan->shares.available_kv - (is_sure ? 0 : kMargin);
   const std::int64_t longest = plan->layout.longest_in(
-      usable_blocks(plan->layout, bytes, input.flags.version), plan->max_model_len);
+      usable_of(pool_blocks(plan->layout, bytes), input.flags.version), plan->max_model_len);
   if (longest <= 0) {
     return {std::nullopt, "the model does not fit: " + plan->problems.front()};
   }

@@ -15,12 +15,12 @@
 #include <vector>
 
 #include "launcher/memory/engine_flags.h"
-#include "launcher/memory/plan_gpu.h"
 #include "launcher/memory/kv_layout.h"
 #include "launcher/memory/learned/engine_budget.h"
 #include "launcher/memory/model/model_shape.h"
 #include "launcher/memory/model/weights.h"
 #include "launcher/memory/overhead.h"
+#include "launcher/memory/plan_gpu.h"
 
 namespace batchproxy {
 
@@ -29,7 +29,7 @@ struct PlanInput {
   std::vector<Tensor> tensors;                  // of the checkpoint; none: not known
   std::int64_t checkpoint_bytes = 0;            // where only their sum is known; 0: not known
   std::optional<std::int64_t> weights_per_gpu;  // as the user, or an engine's log, tells them
-  PlanGpu gpu;                                // the one with the least free memory of the group
+  PlanGpu gpu;                                  // the one with the least free memory of the group
   EngineFlags flags;
   std::optional<EngineBudget> learned;  // of an earlier start with these flags
 };
@@ -60,8 +60,8 @@ struct MemoryPlan {
   KvLayout layout;
   std::int64_t kv_bytes_per_token = 0;  // per GPU
   std::int64_t blocks = 0;              // of the pool that requests can use
-  std::int64_t kv_tokens = 0;           // as the engine prints its cache's size
-  std::int64_t pool_tokens = 0;         // the same whatever the context: blocks / groups x block
+  std::int64_t kv_tokens = 0;           // size of the pool: all its blocks / groups x block
+  std::int64_t printed_tokens = 0;      // what the engine prints for it
   double max_concurrency = 0;           // requests of max_model_len at once
   std::int64_t max_model_len = 0;       // as asked for, else the model's own
   std::int64_t longest_context = 0;     // of one request; 0 when none fits

@@ -9,8 +9,8 @@
 #include <cstdint>
 
 #include "launcher/memory/engine_flags.h"
-#include "launcher/memory/plan_gpu.h"
 #include "launcher/memory/model/model_shape.h"
+#include "launcher/memory/plan_gpu.h"
 
 namespace batchproxy {
 

@@ -14,8 +14,8 @@ namespace batchproxy {
 struct PlanGpu {
   int index = 0;                // as the driver counts
   std::string name;             // "NVIDIA H100 80GB HBM3"; "" if not known
-  std::int64_t total = 0;       // bytes, as CUDA tells them
-  std::int64_t free = 0;        // bytes now
+  std::int64_t total = 0;       // bytes, as CUDA tells them: without what the driver keeps
+  std::int64_t free = 0;        // bytes of them now, before an engine has its context there
   std::vector<int> neighbours;  // indices of those that NVLink connects it with
 
   friend bool operator==(const PlanGpu&, const PlanGpu&) = default;

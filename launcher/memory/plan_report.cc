@@ -2,6 +2,10 @@
 #include "launcher/memory/plan_report.h"
 
 #include <algorithm>
+#include <array>
+#include <fstream>
+#include <iterator>
+#include <string_view>
 #include <utility>
 
 #include <fmt/format.h>
@@ -12,6 +16,52 @@ namespace {
 
 // A context that is worth starting an engine for, if the user did not ask for one.
 constexpr std::int64_t kWorthwhile = 4096;
+
+LearnedKey learned_key(const PlanWish& wish, const EngineFlags& flags, const PlanGpu& gpu) {
+  return {wish.model, gpu.name, fmt::format("{}.{}", flags.version.major, flags.version.minor),
+          learned_flags(flags, batch_sizes(flags, gpu))};
+}
+
+std::optional<EngineBudget> learned_of(const PlanWish& wish, const LearnedKey& key) {
+  const EngineBudget* learned = wish.learned.find(key);
+  if (learned == nullptr) return std::nullopt;
+  return *learned;
+}
+
+// What can be said of an engine whose model cannot be planned.
+PlanReport not_planned(const PlanWish& wish, const NotPlanned& why) {
+  PlanReport report;
+  report.model = wish.model;
+  report.not_planned = why.reason;
+  report.flags = wish.flags;
+  report.gpus_at_hand = wish.pool.size();
+  report.group = choose_gpus(wish.pool, static_cast<std::size_t>(wish.flags.gpus()), 0);
+  report.key = learned_key(wish, wish.flags, report.group.least);
+  report.learned = learned_of(wish, report.key);
+  return report;
+}
+
+// Cuts a stream of bytes into lines. Of a line only its beginning is kept: what is longer than all
+// that is looked for is a dump.
+class LineSplitter {
+ public:
+  template <class Take>
+  void feed(std::string_view bytes, Take&& take) {
+    while (!bytes.empty()) {
+      const std::size_t end = bytes.find_first_of("\r\n");
+      const std::string_view part = bytes.substr(0, end);
+      line_ += part.substr(0, kLongest - std::min(kLongest, line_.size()));
+      if (end == std::string_view::npos) return;
+      take(line_);
+      line_.clear();
+      bytes.remove_prefix(end + 1);
+    }
+  }
+
+ private:
+  static constexpr std::size_t kLongest = 4096;
+  std::string line_;
+};
 
 class Planner {
  public:
@@ -28,10 +78,7 @@ class Planner {
     input.flags = wish_.flags;
     input.flags.tensor_parallel_size = tensor_parallel;
     input.gpu = group_for(input.flags).least;
-    const BatchSizes sizes = batch_sizes(input.flags, input.gpu);
-    const EngineBudget* learned = wish_.learned.find(
-        {wish_.model, input.gpu.name, wish_.version, learned_flags(input.flags, sizes)});
-    if (learned != nullptr) input.learned = *learned;
+    input.learned = learned_of(wish_, learned_key(wish_, input.flags, input.gpu));
     return input;
   }
 
@@ -106,18 +153,17 @@ void note_plan(PlanReport& report) {
 }  // namespace
 
 PlanReport plan_report(const PlanWish& wish, const ModelFiles& files) {
+  const auto shape = read_model_shape(files.config, files.quantization);
+  if (!shape) return not_planned(wish, shape.error());
+  const Planner planner(wish, files, *shape);
+  PlanInput input = planner.input_for(planner.tensor_parallel());
   PlanReport report;
   report.model = wish.model;
   report.gpus_at_hand = wish.pool.size();
-  const auto shape = read_model_shape(files.config, files.quantization);
-  if (!shape) {
-    report.not_planned = shape.error().reason;
-    return report;
-  }
   report.family = shape->family;
-  const Planner planner(wish, files, *shape);
-  PlanInput input = planner.input_for(planner.tensor_parallel());
   report.group = planner.group_for(input.flags);
+  report.key = learned_key(wish, input.flags, input.gpu);
+  report.learned = input.learned;
   const ContextChoice choice = auto_context(input);
   if (choice.max_model_len) {
     report.shortened_from = shape->max_positions;
@@ -125,34 +171,44 @@ PlanReport plan_report(const PlanWish& wish, const ModelFiles& files) {
   }
   if (!choice.sentence.empty()) report.notes.push_back(choice.sentence);
   auto plan = plan_memory(input);
-  if (!plan) {
-    report.not_planned = plan.error().reason;
-    return report;
-  }
+  if (!plan) return not_planned(wish, plan.error());
   report.plan = *std::move(plan);
   report.flags = input.flags;
   note_gpus(wish, report);
   note_plan(report);
   std::ranges::copy(files.warnings, std::back_inserter(report.notes));
-  const auto most = static_cast<std::int64_t>(
-      wish.gpus ? std::max<std::size_t>(wish.pool.size(), static_cast<std::size_t>(*wish.gpus))
-                : wish.pool.size());
-  report.suggestions = suggest(input, most);
+  report.suggestions = suggest(input, static_cast<std::int64_t>(wish.pool.size()));
   return report;
 }
 
 PlanReport plan_model(const PlanWish& wish, const Environment& environment) {
-  const auto not_planned = [&wish](const NotPlanned& why) {
-    PlanReport report;
-    report.model = wish.model;
-    report.not_planned = why.reason;
-    return report;
-  };
   const auto directory = find_model(wish.model, environment);
-  if (!directory) return not_planned(directory.error());
+  if (!directory) return not_planned(wish, directory.error());
   const auto files = read_model_files(*directory);
-  if (!files) return not_planned(files.error());
+  if (!files) return not_planned(wish, files.error());
   return plan_report(wish, *files);
+}
+
+std::string learn_from_log(const std::string& learned_path, const PlanReport& report,
+                           const std::string& log_path, std::uint64_t from) {
+  std::ifstream log(log_path, std::ios::binary);
+  if (!log || !log.seekg(static_cast<std::streamoff>(from))) {
+    return log_path + " cannot be read, so nothing is learnt from it";
+  }
+  BudgetReader reader;
+  LineSplitter lines;
+  std::array<char, 65536> piece{};
+  while (log.read(piece.data(), piece.size()), log.gcount() > 0) {
+    lines.feed(std::string_view(piece.data(), static_cast<std::size_t>(log.gcount())),
+               [&reader](std::string_view line) { reader.read_line(line); });
+  }
+  EngineBudget budget = reader.budget();
+  if (!budget.tells_something()) return "";
+  // Older engines do not print what was asked for; without it the cache cannot be moved later.
+  if (budget.available_kv && !budget.requested && report.not_planned.empty()) {
+    budget.requested = report.plan.shares.requested;
+  }
+  return learn(learned_path, report.key, budget);
 }
 
 }  // namespace batchproxy

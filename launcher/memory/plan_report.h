@@ -24,14 +24,15 @@ struct PlanWish {
   std::string model;  // a directory or a Hugging Face id
   EngineFlags flags;
   std::optional<std::int64_t> gpus;  // for this engine; nothing: as few as hold the model
-  PlanGpus pool;                  // to choose from; none: of GPUs nothing is known
+  PlanGpus pool;                     // to choose from; none: of GPUs nothing is known
   std::optional<std::int64_t> weights_per_gpu;  // told, rather than read from the checkpoint
   Learned learned;
-  std::string version;  // of the engine, as learned entries name it
 };
 
 struct PlanReport {
   std::string model;
+  LearnedKey key;                       // of what an earlier start has told, and a later one may
+  std::optional<EngineBudget> learned;  // what it has told
   std::string not_planned;  // the reason; empty when there is a plan, and then the rest counts
 
   std::string family;
@@ -48,5 +49,11 @@ PlanReport plan_report(const PlanWish& wish, const ModelFiles& files);
 
 // Finds the model's files, and plans.
 PlanReport plan_model(const PlanWish& wish, const Environment& environment);
+
+// After an engine planned so has come up: reads what its log tells from byte `from` on (where its
+// run begins), and keeps it in `learned_path`. Returns a warning for the log, or "". Reads the log
+// in pieces; it may take long, and may wait for other processes that learn.
+std::string learn_from_log(const std::string& learned_path, const PlanReport& report,
+                           const std::string& log_path, std::uint64_t from);
 
 }  // namespace batchproxy

@@ -37,7 +37,7 @@ std::string shares_text(const MemoryPlan& plan) {
   text += row("KV cache", size(shares.available_kv));
   text += row("asked for", size(shares.requested));
   text += row("CUDA context", size(shares.context) + ", beside it");
-  text += row("left for others", size(shares.left) + ", training beside it for one");
+  text += row("left beside it", size(shares.left) + ", for training, say");
   return text;
 }
 
@@ -47,7 +47,10 @@ std::string cache_text(const PlanReport& report) {
   text += row("of a token", fmt::format("{} bytes per GPU", grouped(plan.kv_bytes_per_token)));
   text +=
       row("blocks", fmt::format("{} of {} tokens", grouped(plan.blocks), plan.layout.block_size));
-  text += row("tokens", grouped(plan.kv_tokens));
+  text += row("tokens", plan.printed_tokens == plan.kv_tokens
+                            ? grouped(plan.kv_tokens)
+                            : fmt::format("{}, which the engine prints as {}",
+                                          grouped(plan.kv_tokens), grouped(plan.printed_tokens)));
   text +=
       row("context", fmt::format("{}{}, needs {}", grouped(plan.max_model_len),
                                  report.shortened_from > 0
@@ -56,6 +59,21 @@ std::string cache_text(const PlanReport& report) {
                                  gib_text(plan.needed_kv)));
   text += row("longest that fits", grouped(plan.longest_context));
   text += row("requests of it at once", fmt::format("{:.2f}", plan.max_concurrency));
+  return text;
+}
+
+// What an earlier start has told.
+std::string learned_text(const EngineBudget& budget) {
+  std::string text = "An earlier start of this engine told\n";
+  const auto add = [&text](std::string_view name, const std::optional<std::int64_t>& bytes) {
+    if (bytes) text += row(name, fmt::format("{:>10}", gib_text(*bytes)));
+  };
+  add("weights", budget.weights);
+  add("activations", budget.activation);
+  add("libraries", budget.non_torch);
+  add("CUDA graphs", budget.graphs);
+  add("KV cache", budget.available_kv);
+  if (budget.kv_tokens) text += row("tokens", grouped(*budget.kv_tokens));
   return text;
 }
 
@@ -86,13 +104,14 @@ std::string per_gpu_json(const MemoryPlan& plan) {
   const GpuShares& shares = plan.shares;
   return fmt::format(
       "{{\"weights_gib\": {}, \"activation_gib\": {}, \"overhead_gib\": {}, "
-      "\"available_kv_gib\": {}, \"kv_bytes_per_token\": {}, \"kv_tokens\": {}, \"pool_tokens\": "
+      "\"available_kv_gib\": {}, \"kv_bytes_per_token\": {}, \"kv_tokens\": {}, "
+      "\"printed_tokens\": "
       "{}, "
       "\"requested_gib\": {}, \"graphs_gib\": {}, \"context_gib\": {}, \"left_gib\": {}}}",
       plan.knows_weights ? number(to_gib(shares.weights)) : "null",
       number(to_gib(shares.activation)), number(to_gib(shares.overhead())),
       number(to_gib(shares.available_kv)), plan.kv_bytes_per_token, plan.kv_tokens,
-      plan.pool_tokens, number(to_gib(shares.requested)), number(to_gib(shares.graphs)),
+      plan.printed_tokens, number(to_gib(shares.requested)), number(to_gib(shares.graphs)),
       number(to_gib(shares.context)), number(to_gib(shares.left)));
 }
 
@@ -100,7 +119,8 @@ std::string per_gpu_json(const MemoryPlan& plan) {
 
 std::string plan_text(const PlanReport& report) {
   if (!report.not_planned.empty()) {
-    return fmt::format("{}: not planned: {}\n", report.model, report.not_planned);
+    return fmt::format("{}: not planned: {}\n{}", report.model, report.not_planned,
+                       report.learned ? learned_text(*report.learned) : "");
   }
   const MemoryPlan& plan = report.plan;
   std::string text = fmt::format(

@@ -17,17 +17,20 @@ struct Change {
   bool is_other_engine = false;  // what was learned does not hold for it
 };
 
-// The plan with that change, if it fits.
-std::optional<Suggestion> try_out(const PlanInput& input, const Change& change) {
+PlanInput changed_by(const PlanInput& input, const Change& change) {
   PlanInput changed = input;
   changed.flags = change.flags;
-  if (change.is_other_engine) {
-    changed.learned.reset();
-    if (changed.weights_per_gpu) {
-      changed.weights_per_gpu = *changed.weights_per_gpu * input.flags.gpus() / change.flags.gpus();
-    }
+  if (!change.is_other_engine) return changed;
+  changed.learned.reset();
+  if (changed.weights_per_gpu) {
+    changed.weights_per_gpu = *changed.weights_per_gpu * input.flags.gpus() / change.flags.gpus();
   }
-  const auto plan = plan_memory(changed);
+  return changed;
+}
+
+// The plan with that change, if it fits.
+std::optional<Suggestion> try_out(const PlanInput& input, const Change& change) {
+  const auto plan = plan_memory(changed_by(input, change));
   if (!plan || !plan->fits()) return std::nullopt;
   return Suggestion{
       change.flag,     change.cost,           plan->max_model_len,  plan->shares.available_kv,
@@ -54,7 +57,7 @@ void add_given_cache(const MemoryPlan& plan, const EngineFlags& flags,
 // As much more, or less, as it takes, and at most what is free.
 void add_utilization(const MemoryPlan& plan, const EngineFlags& flags,
                      std::vector<Change>& changes) {
-  constexpr std::int64_t kKept = kGiB * 3 / 10;  // of the free memory, for what others take
+  constexpr std::int64_t kKept = kCudaContext + kGiB * 3 / 10;  // and what others take meanwhile
   if (flags.kv_cache_memory || plan.gpu.total <= 0) return;
   const auto total = static_cast<double>(plan.gpu.total);
   const double most =
@@ -86,19 +89,25 @@ void add_batch_sizes(const MemoryPlan& plan, const EngineFlags& flags,
   changes.push_back(std::move(change));
 }
 
-void add_gpus(const MemoryPlan& plan, const EngineFlags& flags, std::int64_t most,
-              std::vector<Change>& changes) {
+// Those of the GPUs at hand, or those beyond them.
+void add_gpus(const MemoryPlan& plan, const EngineFlags& flags, std::int64_t at_hand,
+              bool beyond_those, std::vector<Change>& changes) {
+  const auto cost = [at_hand](std::int64_t gpus) {
+    return gpus <= at_hand ? fmt::format("{} GPUs", gpus)
+                           : fmt::format("{} such GPUs, {} at hand", gpus, at_hand);
+  };
+  const auto is_wanted = [=](std::int64_t gpus) { return (gpus > at_hand) == beyond_those; };
   for (const std::int64_t gpus : plan.allowed_tensor_parallel) {
-    if (gpus <= flags.tensor_parallel() || gpus * flags.pipeline_parallel_size > most) continue;
-    Change change{fmt::format("--tensor-parallel-size {}", gpus),
-                  fmt::format("{} GPUs", gpus * flags.pipeline_parallel_size), flags, true};
+    const std::int64_t all = gpus * flags.pipeline_parallel_size;
+    if (gpus <= flags.tensor_parallel() || !is_wanted(all)) continue;
+    Change change{fmt::format("--tensor-parallel-size {}", gpus), cost(all), flags, true};
     change.flags.tensor_parallel_size = gpus;
     changes.push_back(std::move(change));
   }
   const std::int64_t stages = flags.pipeline_parallel_size * 2;
-  if (stages * flags.tensor_parallel() > most) return;
-  Change change{fmt::format("--pipeline-parallel-size {}", stages),
-                fmt::format("{} GPUs", stages * flags.tensor_parallel()), flags, true};
+  const std::int64_t all = stages * flags.tensor_parallel();
+  if (!is_wanted(all)) return;
+  Change change{fmt::format("--pipeline-parallel-size {}", stages), cost(all), flags, true};
   change.flags.pipeline_parallel_size = stages;
   changes.push_back(std::move(change));
 }
@@ -118,12 +127,48 @@ void add_lossy(const PlanInput& input, const MemoryPlan& plan, std::vector<Chang
     changes.push_back(std::move(change));
   }
   const std::int64_t short_of = plan.needed_kv - plan.shares.available_kv;
-  if (!flags.kv_cache_memory && short_of > 0 && short_of < plan.shares.weights) {
+  // More than that is no way to serve.
+  const std::int64_t most = plan.shares.weights / 2;
+  if (!flags.kv_cache_memory && short_of > 0 && short_of < most) {
     const double gib = std::ceil(to_gib(short_of + flags.cpu_offload) + 0.1);
     Change change{fmt::format("--cpu-offload-gb {:.0f}", gib), "much slower", flags, true};
     change.flags.cpu_offload = from_gib(gib);
     changes.push_back(std::move(change));
   }
+}
+
+// "--max-num-seqs" of "--max-num-seqs 64".
+std::string_view name_of(std::string_view flag) {
+  return flag.substr(0, flag.find(' '));
+}
+
+// The least of each kind.
+std::vector<Suggestion> those_that_fit(const PlanInput& input, const std::vector<Change>& changes) {
+  std::vector<Suggestion> fitting;
+  for (const Change& change : changes) {
+    const bool is_known = std::ranges::any_of(fitting, [&change](const Suggestion& other) {
+      return name_of(other.flag) == name_of(change.flag);
+    });
+    if (is_known) continue;
+    if (auto suggestion = try_out(input, change)) fitting.push_back(*std::move(suggestion));
+  }
+  return fitting;
+}
+
+// Where no change alone will do: each with the longest context that it leaves.
+std::vector<Change> with_shorter_context(const PlanInput& input,
+                                         const std::vector<Change>& changes) {
+  constexpr std::int64_t kUseful = 1024;
+  std::vector<Change> both;
+  for (Change change : changes) {
+    const auto plan = plan_memory(changed_by(input, change));
+    if (!plan || plan->longest_context < kUseful) continue;
+    change.flag += fmt::format(" --max-model-len {}", plan->longest_context);
+    change.cost += ", and a shorter context";
+    change.flags.max_model_len = plan->longest_context;
+    both.push_back(std::move(change));
+  }
+  return both;
 }
 
 }  // namespace
@@ -136,7 +181,7 @@ std::string describe(const Suggestion& suggestion) {
       suggestion.cost.empty() ? "" : "; costs: ", suggestion.cost);
 }
 
-std::vector<Suggestion> suggest(const PlanInput& input, std::int64_t most_gpus) {
+std::vector<Suggestion> suggest(const PlanInput& input, std::int64_t gpus_at_hand) {
   const auto plan = plan_memory(input);
   if (!plan || plan->fits()) return {};
   std::vector<Change> changes;
@@ -144,13 +189,11 @@ std::vector<Suggestion> suggest(const PlanInput& input, std::int64_t most_gpus) 
   add_given_cache(*plan, input.flags, changes);
   add_utilization(*plan, input.flags, changes);
   add_batch_sizes(*plan, input.flags, changes);
-  add_gpus(*plan, input.flags, most_gpus, changes);
+  add_gpus(*plan, input.flags, gpus_at_hand, false, changes);
   add_lossy(input, *plan, changes);
-  std::vector<Suggestion> fitting;
-  for (const Change& change : changes) {
-    if (auto suggestion = try_out(input, change)) fitting.push_back(*std::move(suggestion));
-  }
-  return fitting;
+  add_gpus(*plan, input.flags, gpus_at_hand, true, changes);
+  auto fitting = those_that_fit(input, changes);
+  return fitting.empty() ? those_that_fit(input, with_shorter_context(input, changes)) : fitting;
 }
 
 }  // namespace batchproxy

@@ -1,6 +1,6 @@
 // launcher/memory/suggestions.h - what would make a plan fit that does not, each with its figures.
 //
-// Each suggestion changes one flag, and was planned: only what would fit is suggested.
+// Each suggestion was planned with its change: only what would fit is suggested.
 //
 // Threading: pure functions and plain values, any thread.
 #pragma once
@@ -26,7 +26,8 @@ struct Suggestion {
 // "--max-model-len 9904: needs 4.84 GiB of 4.85 GiB per GPU, ..."
 std::string describe(const Suggestion& suggestion);
 
-// In the order of least harm. `most_gpus` are those at hand.
-std::vector<Suggestion> suggest(const PlanInput& input, std::int64_t most_gpus);
+// In the order of least harm, the least of each kind of change. Where no change alone will do, each
+// comes with a shorter context. Beyond `gpus_at_hand` more of the same kind are thought of.
+std::vector<Suggestion> suggest(const PlanInput& input, std::int64_t gpus_at_hand);
 
 }  // namespace batchproxy

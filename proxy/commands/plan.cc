@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "configs/engine_wish.h"
 #include "configs/schema/backend_source.h"
@@ -67,20 +68,28 @@ struct PlanFlags {
 // A value, or the sentence for stderr.
 using Refusal = std::string;
 
-// The engine's model and arguments: the command line's over the configuration's.
-Refusal read_wish(const CommandLine& arguments, const PlanFlags& flags, PlanWish& wish) {
-  Arguments engine;
-  wish.model = flags.model;
-  if (!arguments.config.empty()) {
-    const LoadResult loaded = load_options(arguments);
-    print(loaded.diagnostics);
-    if (!loaded.ok()) return "the configuration cannot be used";
-    const auto engines = wished_engines(loaded.options, 0);
-    if (!engines.empty()) {
-      if (wish.model.empty()) wish.model = engines.front().model;
-      engine = engines.front().arguments;
-    }
+// The different engines of the configuration, each once; one without a model without it.
+Refusal read_engines(const CommandLine& arguments, std::vector<EngineWish>& engines) {
+  if (arguments.config.empty()) {
+    engines.emplace_back();
+    return "";
   }
+  const LoadResult loaded = load_options(arguments);
+  print(loaded.diagnostics);
+  if (!loaded.ok()) return "the configuration cannot be used";
+  for (EngineWish& engine : wished_engines(loaded.options, 0)) {
+    const bool is_known = std::ranges::any_of(engines, [&engine](const EngineWish& other) {
+      return other.model == engine.model && other.arguments == engine.arguments;
+    });
+    if (!is_known) engines.push_back(std::move(engine));
+  }
+  if (engines.empty()) engines.emplace_back();
+  return "";
+}
+
+// What to plan for one of them: the command line's word counts over the configuration's.
+Refusal read_wish(const EngineWish& engine, const PlanFlags& flags, PlanWish& wish) {
+  wish.model = flags.model.empty() ? engine.model : flags.model;
   if (wish.model.empty()) return "which model? Give one, or --config FILE with hf_model_id";
   EngineVersion version;
   if (!flags.engine_version.empty()) {
@@ -88,8 +97,7 @@ Refusal read_wish(const CommandLine& arguments, const PlanFlags& flags, PlanWish
     if (!told) return "--engine-version: expected one such as 0.33.0";
     version = *told;
   }
-  wish.version = fmt::format("{}.{}", version.major, version.minor);
-  auto read = engine_flags(merge_arguments(engine, flags.engine), version);
+  auto read = engine_flags(merge_arguments(engine.arguments, flags.engine), version);
   if (!read) return read.error().reason;
   wish.flags = *std::move(read);
   if (flags.weights.empty()) return "";
@@ -119,8 +127,7 @@ Refusal read_gpus(const PlanFlags& flags, PlanWish& wish) {
     if (!assumed) return assumed.error().reason;
     wish.pool = *std::move(assumed);
   } else if (!wish.flags.kv_cache_memory) {
-    return "no NVIDIA driver answers here, so there is no GPU to plan for: describe them, such as "
-           "--assume-gpus 8xH100-80GB";
+    return "for which GPUs? Describe them, such as --assume-gpus 8xH100-80GB";
   }
   if (!list.empty()) {
     const auto wanted = parse_indices(list);
@@ -143,19 +150,36 @@ Refusal read_gpus(const PlanFlags& flags, PlanWish& wish) {
   return "";
 }
 
+int refuse(const Refusal& refusal) {
+  std::cerr << "error: " << refusal << '\n';
+  return kUsage;
+}
+
 int plan(const CommandLine& arguments, const PlanFlags& flags) {
-  PlanWish wish;
-  Refusal refusal = read_wish(arguments, flags, wish);
-  if (refusal.empty()) refusal = read_gpus(flags, wish);
-  if (!refusal.empty()) {
-    std::cerr << "error: " << refusal << '\n';
-    return kUsage;
+  std::vector<EngineWish> engines;
+  if (const Refusal refusal = read_engines(arguments, engines); !refusal.empty()) {
+    return refuse(refusal);
   }
-  ReadLearned learned = read_learned(learned_file());
+  std::vector<PlanWish> wishes;
+  for (const EngineWish& engine : engines) {
+    PlanWish& wish = wishes.emplace_back();
+    Refusal refusal = read_wish(engine, flags, wish);
+    if (refusal.empty()) refusal = read_gpus(flags, wish);
+    if (!refusal.empty()) return refuse(refusal);
+  }
+  const ReadLearned learned = read_learned(learned_file());
   if (!learned.warning.empty()) std::cerr << "warning: " << learned.warning << '\n';
-  wish.learned = std::move(learned.learned);
-  const PlanReport report = plan_model(wish, process_environment());
-  std::cout << (flags.json ? plan_json(report) : plan_text(report));
+  std::vector<std::string> plans;
+  for (PlanWish& wish : wishes) {
+    wish.learned = learned.learned;
+    const PlanReport report = plan_model(wish, process_environment());
+    plans.push_back(flags.json ? plan_json(report) : plan_text(report));
+  }
+  if (flags.json && plans.size() > 1) {
+    std::cout << fmt::format("{{\"engines\": [{}]}}\n", fmt::join(plans, ", "));
+  } else {
+    std::cout << fmt::format("{}", fmt::join(plans, "\n"));
+  }
   return 0;
 }
 

@@ -84,6 +84,17 @@ def test_the_configuration_says_which_model_and_with_which_flags(plan, tmp_path)
     assert (report["tensor_parallel_size"], report["max_model_len"]) == (2, 8000)
 
 
+def test_each_kind_of_engine_of_a_configuration_is_planned_once(plan, tmp_path):
+    small, large = write_model(tmp_path / "small"), write_model(tmp_path / "large")
+    servers = [{"count": 3, "hf_model_id": str(small)}, {"hf_model_id": str(large)}]
+    (tmp_path / "c.yaml").write_text(
+        "model: {generator_settings: {boot_local: true}}\n"
+        f"batchproxy: {{launcher: {json.dumps({'servers': servers})}}}\n")
+    _, report = plan("--config", "c.yaml", "--assume-gpus", "8xH100-80GB", json_wanted=True)
+    assert [engine["model"] for engine in report["engines"]] == [str(small), str(large)]
+    assert plan("--config", "c.yaml", "--assume-gpus", "8xH100-80GB").stdout.count("It fits.") == 2
+
+
 @pytest.mark.parametrize("config, reason", [
     ({"model_type": "new_thing"}, "there is no formula for model_type 'new_thing'"),
     ({**QWEN, "num_hidden_layers": "32"}, "num_hidden_layers must be a whole number"),
@@ -125,7 +136,7 @@ def test_what_was_learnt_is_planned_with(plan, tmp_path):
     (["--assume-gpus", "1x24GiB", "--kv-cache-memory", "lots"], "kv_cache_memory_bytes: must be a number of bytes"),
     (["--assume-gpus", "1x24GiB", "--max-model-len", "long"], "max_model_len: must be a whole number from 1"),
     (["--assume-gpus", "1x24GiB", "--engine-version", "new"], "--engine-version: expected one such as 0.33.0"),
-    ([], "describe them, such as --assume-gpus 8xH100-80GB")])
+    ([], "for which GPUs? Describe them, such as --assume-gpus 8xH100-80GB")])
 def test_words_that_cannot_be_used_are_refused(plan, words, said):
     done = plan("m", *words)
     assert done.returncode == 2 and done.stderr.startswith("error: ") and said in done.stderr, done.stderr

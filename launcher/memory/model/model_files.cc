@@ -65,12 +65,13 @@ std::optional<fs::path> snapshot_in(const fs::path& repository) {
 
 Planned<ModelFile> read_json(const fs::path& path) {
   std::error_code error;
-  const auto size = fs::file_size(path, error);
-  std::ifstream stream(path, std::ios::binary);
-  if (error || !stream) return NotPlanned{path.string() + " cannot be read"};
+  const auto size = fs::file_size(path, error);  // of plain files only
+  if (error) return NotPlanned{path.string() + " cannot be read"};
   if (size > static_cast<std::uintmax_t>(kMostJson)) {
     return NotPlanned{fmt::format("{} has {} bytes, which is too long", path.string(), size)};
   }
+  std::ifstream stream(path, std::ios::binary);
+  if (!stream) return NotPlanned{path.string() + " cannot be read"};
   ModelFile file{path.string(), std::string(size, '\0')};
   stream.read(file.text.data(), static_cast<std::streamsize>(size));
   file.text.resize(static_cast<std::size_t>(stream.gcount()));

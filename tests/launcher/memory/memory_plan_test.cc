@@ -62,7 +62,7 @@ PlanInput on_24_gib() {
   input.shape = qwen_7b();
   input.weights_per_gpu = from_gib(14.39);
   input.gpu.total = from_gib(23.6);
-  input.gpu.free = from_gib(23.1);
+  input.gpu.free = from_gib(23.6);
   return input;
 }
 
@@ -213,6 +213,14 @@ TEST(MemoryPlan, PipelineStagesTakeTheirLayers) {
   EXPECT_FALSE(plan_memory(input));
 }
 
+TEST(MemoryPlan, TheTokensThatArePrintedDependOnTheContext) {
+  PlanInput input = with_cache(hybrid_9b(), 6.56);
+  input.flags.max_model_len = 4096;
+  const MemoryPlan plan = planned(input);
+  EXPECT_EQ(plan.kv_tokens, 53328);
+  EXPECT_EQ(plan.printed_tokens, static_cast<std::int64_t>(406.0 / 14 * 4096));
+}
+
 TEST(MemoryPlan, AllowedTensorParallelSizes) {
   EXPECT_EQ(allowed_tensor_parallel(qwen_7b(), 16), (std::vector<std::int64_t>{1, 2, 4, 8, 16}));
   ModelShape qwen = qwen_7b();  // Qwen2.5-7B: 28 heads
@@ -236,7 +244,10 @@ TEST(MemoryPlan, TellsWhatDoesNotFit) {
   ASSERT_EQ(plan.problems.size(), 3u);
   EXPECT_EQ(plan.problems[0],
             "--max-model-len 40000 is longer than the model's own context of 32768");
-  EXPECT_EQ(plan.problems[1], "GPU 0 has 10.00 GiB free, and the engine asks for 21.71 GiB");
+  EXPECT_EQ(
+      plan.problems[1],
+      "GPU 0 has 10.00 GiB free, and the engine asks for 21.71 GiB beside its CUDA context of "
+      "0.51 GiB");
 }
 
 TEST(MemoryPlan, IsNoneWithoutWeightsOrCache) {
@@ -292,7 +303,18 @@ TEST(Suggestions, AreThoseThatFitWithTheirFigures) {
     flags.push_back(suggestion.flag.substr(0, suggestion.flag.rfind(' ')));
   }
   EXPECT_EQ(flags, (std::vector<std::string>{"--max-model-len", "--tensor-parallel-size",
-                                             "--pipeline-parallel-size", "--cpu-offload-gb"}));
+                                             "--pipeline-parallel-size"}));
+}
+
+TEST(Suggestions, OfWhatCostsMoreComeLater) {
+  PlanInput input = on_24_gib();
+  input.flags.max_model_len = 12000;
+  std::vector<std::string> flags;
+  for (const Suggestion& suggestion : suggest(input, 1)) flags.push_back(suggestion.flag);
+  EXPECT_EQ(flags, (std::vector<std::string>{
+                       "--max-model-len 11328", "--gpu-memory-utilization 0.94",
+                       "--max-num-seqs 64", "--kv-cache-dtype fp8", "--cpu-offload-gb 1",
+                       "--tensor-parallel-size 2", "--pipeline-parallel-size 2"}));
 }
 
 TEST(Suggestions, LowerAUtilisationThatIsNotFree) {
@@ -304,7 +326,30 @@ TEST(Suggestions, LowerAUtilisationThatIsNotFree) {
   input.gpu.free = from_gib(60.87);
   const auto all = suggest(input, 1);
   ASSERT_FALSE(all.empty());
-  EXPECT_EQ(all.front().flag, "--gpu-memory-utilization 0.76");
+  EXPECT_EQ(all.front().flag, "--gpu-memory-utilization 0.75");
+}
+
+TEST(Suggestions, ThinkOfMoreGpusThanThereAre) {
+  PlanInput input = on_24_gib();
+  input.flags.max_model_len = 32768;
+  input.weights_per_gpu = from_gib(80);
+  const auto all = suggest(input, 2);
+  ASSERT_EQ(all.size(), 1u);
+  EXPECT_EQ(all[0].flag, "--tensor-parallel-size 8");
+  EXPECT_EQ(all[0].cost, "8 such GPUs, 2 at hand");
+}
+
+TEST(Suggestions, ComeWithAShorterContextWhereNoneDoesAlone) {
+  PlanInput input = on_24_gib();
+  input.shape.heads = 4;
+  input.flags.max_model_len = 32768;
+  input.weights_per_gpu = from_gib(66);
+  const auto all = suggest(input, 4);
+  ASSERT_EQ(all.size(), 1u);
+  EXPECT_EQ(all[0].flag,
+            "--tensor-parallel-size 4 --max-model-len " + std::to_string(all[0].max_model_len));
+  EXPECT_LT(all[0].max_model_len, 32768);
+  EXPECT_EQ(all[0].cost, "4 GPUs, and a shorter context");
 }
 
 TEST(Suggestions, AreNoneWhereAllFits) {

@@ -1,9 +1,12 @@
 // tests/launcher/memory/model_shape_test.cc - what is read from config.json, and what is refused.
 #include "launcher/memory/model/model_shape.h"
 
+#include <random>
 #include <string>
 
 #include <gtest/gtest.h>
+
+#include "launcher/memory/memory_plan.h"
 
 namespace batchproxy {
 namespace {
@@ -24,6 +27,12 @@ const std::string kLlama = R"({"architectures":["LlamaForCausalLM"],"model_type"
   "hidden_size":4096,"intermediate_size":14336,"num_hidden_layers":32,"num_attention_heads":32,
   "num_key_value_heads":8,"vocab_size":128256,"max_position_embeddings":131072,
   "rope_scaling":{"rope_type":"llama3","factor":8.0},"torch_dtype":"bfloat16"})";
+
+const std::string kNemotron = R"({"model_type":"nemotron_h","num_hidden_layers":8,
+  "hybrid_override_pattern":"M-M*M-ME","num_attention_heads":32,"num_key_value_heads":8,
+  "head_dim":128,"vocab_size":131072,"max_position_embeddings":262144,"mamba_num_heads":128,
+  "mamba_head_dim":64,"n_groups":8,"ssm_state_size":128,"conv_kernel":4,
+  "mamba_ssm_cache_dtype":"float32"})";
 
 // `config` with members of another object put over its own.
 std::string with(std::string config, const std::string& members) {
@@ -123,11 +132,7 @@ TEST(ModelShape, GatedDeltaNets) {
 }
 
 TEST(ModelShape, Mamba2Hybrids) {
-  const ModelShape shape = shape_of(
-      R"({"model_type":"nemotron_h","num_hidden_layers":8,"hybrid_override_pattern":"M-M*M-ME",
-      "num_attention_heads":32,"num_key_value_heads":8,"head_dim":128,"vocab_size":131072,
-      "mamba_num_heads":128,"mamba_head_dim":64,"n_groups":8,"ssm_state_size":128,"conv_kernel":4,
-      "mamba_ssm_cache_dtype":"float32"})");
+  const ModelShape shape = shape_of(kNemotron);
   EXPECT_EQ(shape.caches, (CacheLayers{.full = 1, .recurrent = 4}));
   EXPECT_EQ(shape.recurrent->inner, 8192);
 }
@@ -163,6 +168,27 @@ TEST(ModelShape, PositionsAreStretched) {
                                    "original_max_position_embeddings":32768})"))
                 .max_positions,
             131072);
+}
+
+// Whatever a file holds, there is an answer: a shape that can be planned with, or a sentence.
+TEST(ModelShape, NoByteOfTheFileIsTrusted) {
+  std::mt19937 random(1);
+  for (int round = 0; round < 3000; ++round) {
+    std::string text = round % 2 == 0 ? kLlama : kNemotron;
+    for (int change = 0; change < 1 + round % 4; ++change) {
+      text[random() % text.size()] = "0123456789{}[],:\"-nte. "[random() % 23];
+    }
+    const auto shape = read_model_shape({"config.json", text});
+    if (!shape) {
+      EXPECT_TRUE(shape.error().reason.starts_with("config.json: ")) << shape.error().reason;
+      continue;
+    }
+    PlanInput input;
+    input.shape = *shape;
+    input.flags.kv_cache_memory = kGiB;
+    input.flags.tensor_parallel_size = 1 << round % 4;
+    (void)plan_memory(input);
+  }
 }
 
 TEST(ModelShape, SaysWhyThereIsNoPlan) {

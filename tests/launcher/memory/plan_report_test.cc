@@ -2,8 +2,10 @@
 #include "launcher/memory/plan_report.h"
 
 #include <cstdint>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <string>
 
 #include <boost/json/parse.hpp>
@@ -99,16 +101,42 @@ TEST_F(PlanReports, TellsOfGpusThatAreMissing) {
 }
 
 TEST_F(PlanReports, UseWhatWasLearnt) {
-  wish_.version = "0.33";
   const PlanReport before = plan("1xH100-80GB");
   EXPECT_FALSE(before.plan.is_learned);
   EngineBudget budget;
   budget.available_kv = from_gib(50);
-  wish_.learned.merge(
-      {wish_.model, "H100-80GB", "0.33", learned_flags(before.flags, before.plan.sizes)}, budget);
+  EXPECT_EQ(before.key, (LearnedKey{wish_.model, "H100-80GB", "0.33",
+                                    learned_flags(before.flags, before.plan.sizes)}));
+  wish_.learned.merge(before.key, budget);
   const PlanReport after = plan("1xH100-80GB");
   EXPECT_TRUE(after.plan.is_learned);
   EXPECT_EQ(after.plan.shares.available_kv, from_gib(50));
+}
+
+TEST_F(PlanReports, LearnFromALogOfTheirEngine) {
+  const std::string log = directory_.file("engine-0.log");
+  const std::string earlier = "Available KV cache memory: 1.00 GiB\n";
+  std::ofstream(log) << earlier << "Model loading took 15.00 GiB memory and 3 seconds\n"
+                     << std::string(100000, 'x') << "\r\nAvailable KV cache memory: 50.00 GiB\n";
+  const std::string file = directory_.file("learned.json");
+  const PlanReport before = plan("1xH100-80GB");
+  EXPECT_EQ(learn_from_log(file, before, log, earlier.size()), "");
+  wish_.learned = read_learned(file).learned;
+  const PlanReport after = plan("1xH100-80GB");
+  EXPECT_EQ(after.plan.shares.available_kv, from_gib(50));
+  EXPECT_EQ(after.plan.shares.weights, from_gib(15));
+  wish_.flags.gpu_memory_utilization = 0.82;
+  EXPECT_NEAR(to_gib(plan("1xH100-80GB").plan.shares.available_kv), 50 - 7.919, 0.001);
+  EXPECT_NE(learn_from_log(file, before, directory_.file("none.log"), 0), "");
+}
+
+TEST_F(PlanReports, OfAModelWithoutAFormulaShowWhatWasLearnt) {
+  std::ofstream(model_ / "config.json") << R"({"model_type":"deepseek_v4"})";
+  const PlanReport before = plan("1xH100-80GB");
+  EngineBudget budget;
+  budget.available_kv = from_gib(32.08);
+  wish_.learned.merge(before.key, budget);
+  EXPECT_NE(plan_text(plan("1xH100-80GB")).find(" 32.08 GiB\n"), std::string::npos);
 }
 
 TEST_F(PlanReports, NeedNoGpusWhereTheCacheIsTold) {
@@ -195,6 +223,47 @@ TEST_F(PlanReports, AsTextNumberWhatWouldFit) {
   EXPECT_NE(text.find("  2. --tensor-parallel-size 2: a request of 131,072 tokens needs 8."),
             std::string::npos)
       << text;
+}
+
+// Llama-3.3-70B as its files tell it.
+ModelFiles llama_70b() {
+  ModelFiles files;
+  files.config = {"config.json", R"({"model_type":"llama","hidden_size":8192,
+    "intermediate_size":28672,"num_hidden_layers":80,"num_attention_heads":64,
+    "num_key_value_heads":8,"vocab_size":128256,"max_position_embeddings":131072})"};
+  const auto add = [&files](const std::string& name, std::int64_t rows, std::int64_t columns) {
+    files.tensors.push_back({name, "BF16", rows * columns, 2 * rows * columns});
+  };
+  add("model.embed_tokens.weight", 128256, 8192);
+  add("lm_head.weight", 128256, 8192);
+  for (int layer = 0; layer < 80; ++layer) {
+    const std::string prefix = "model.layers." + std::to_string(layer) + ".";
+    for (const char* name : {"q_proj", "o_proj"}) add(prefix + name, 8192, 8192);
+    for (const char* name : {"k_proj", "v_proj"}) add(prefix + name, 1024, 8192);
+    for (const char* name : {"gate_proj", "up_proj", "down_proj"}) add(prefix + name, 28672, 8192);
+  }
+  return files;
+}
+
+TEST(PlanText, TheExampleInTheDocsIsWhatIsPrinted) {
+  PlanWish wish;
+  wish.model = "meta-llama/Llama-3.3-70B-Instruct";
+  wish.pool = *assumed_gpus("8xH100-80GB");
+  wish.flags.max_model_len = 131072;
+  wish.gpus = 2;
+  const std::string printed = plan_text(plan_report(wish, llama_70b()));
+  const std::string path = std::string(BATCHPROXY_SOURCE_DIR) + "/docs/MEMORY.md";
+  std::ifstream file(path);
+  std::string docs{std::istreambuf_iterator<char>(file), {}};
+  const std::string fence = "```text\n";
+  const std::size_t begin = docs.find(fence) + fence.size();
+  const std::size_t end = docs.find("```", begin);
+  ASSERT_NE(end, std::string::npos);
+  if (std::getenv("UPDATE_GOLDEN") != nullptr) {
+    std::ofstream(path) << docs.replace(begin, end - begin, printed);
+    return;
+  }
+  EXPECT_EQ(docs.substr(begin, end - begin), printed) << "UPDATE_GOLDEN=1 rewrites it";
 }
 
 }  // namespace
