@@ -14,7 +14,7 @@
 
 #include "launcher/process/engine_process.h"
 #include "launcher/process/log_tail.h"
-#include "launcher/startup_stage.h"
+#include "launcher/diagnosis/startup_stage.h"
 
 namespace batchproxy {
 namespace {

@@ -1,5 +1,5 @@
-// tests/launcher/startup_stage_test.cc - stages in the words of several vLLM versions.
-#include "launcher/startup_stage.h"
+// tests/launcher/diagnosis/startup_stage_test.cc - stages in the words of several vLLM versions.
+#include "launcher/diagnosis/startup_stage.h"
 
 #include <utility>
 #include <vector>
