@@ -6,6 +6,7 @@
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
+#include <simdjson.h>
 
 #include "configs/text/printable.h"
 
@@ -51,16 +52,26 @@ std::string line(std::string_view name, std::string_view value) {
   return text + printable(value) + "\n";
 }
 
+// `text` as JSON may hold it: a log has any bytes.
+json::string as_utf8(std::string_view text) {
+  json::string valid(text);
+  if (simdjson::validate_utf8(text.data(), text.size())) return valid;
+  for (char& byte : valid) {
+    if (static_cast<unsigned char>(byte) >= 0x80U) byte = '?';
+  }
+  return valid;
+}
+
 template <class Words>
 json::array array_of(const Words& words) {
   json::array array;
-  for (const auto& word : words) array.emplace_back(json::string_view(word.data(), word.size()));
+  for (const auto& word : words) array.emplace_back(as_utf8(word));
   return array;
 }
 
 json::value text_or_null(std::string_view text) {
   if (text.empty()) return nullptr;
-  return json::string(text);
+  return as_utf8(text);
 }
 
 std::vector<std::string> advice_in(const Diagnosis& diagnosis) {
@@ -100,8 +111,8 @@ std::string diagnosis_json(const Diagnosis& diagnosis, const std::string& log) {
   object["stage"] = text_or_null(diagnosis.stage ? word(*diagnosis.stage) : "");
   object["also"] = array_of(also);
   object["last_lines"] = array_of(diagnosis.last_lines);
-  object["run"] = diagnosis.run;
-  object["log"] = log;
+  object["run"] = as_utf8(diagnosis.run);
+  object["log"] = as_utf8(log);
   return json::serialize(object);
 }
 

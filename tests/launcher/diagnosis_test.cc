@@ -245,6 +245,15 @@ TEST(Report, IsJsonForPrograms) {
   EXPECT_NE(diagnosis_json(diagnosis_of(""), "-").find(R"("cause":null)"), std::string::npos);
 }
 
+TEST(Report, OfAnyBytesIsUtf8) {
+  const std::string taken = "OSError: [Errno 98] Address already in use ";
+  const auto json_of = [](const std::string& log) {
+    return diagnosis_json(diagnosis_of(log), "l");
+  };
+  EXPECT_NE(json_of(taken + "\xc3\xa9\n").find("in use \xc3\xa9\""), std::string::npos);
+  EXPECT_NE(json_of(taken + "\xff\xe2\x82\n").find("in use ???\""), std::string::npos);
+}
+
 TEST(Report, CannotCommandATerminal) {
   const std::string text =
       diagnosis_text(diagnosis_of("OSError: [Errno 98] Address already in use \x07\x9b\n"), "l");
