@@ -31,13 +31,14 @@ constexpr EnumTable<CauseRow> kCauses({
     {Cause::kKvTooSmall,
      "kv_too_small",
      "The KV cache cannot hold one request of max_model_len tokens.",
-     {"Set max_model_len to at most {longest_context}.",
-      "Raise gpu_memory_utilization, or spread the model over more GPUs (tensor_parallel_size).",
-      "Or store the KV cache in 8 bits: kv_cache_dtype: fp8."}},
+     {"Set max_model_len to at most {fitting_context}.",
+      "{missing_gib} GiB are missing: raise gpu_memory_utilization, or spread the model over more "
+      "GPUs (tensor_parallel_size).",
+      "Or store the KV cache in 8 bits (kv_cache_dtype: fp8), which holds twice the tokens."}},
     {Cause::kKvTooSmallV0,
      "kv_too_small_v0",
      "The KV cache cannot hold one request of max_model_len tokens.",
-     {"Set max_model_len to at most {longest_context}.",
+     {"Set max_model_len to at most {fitting_context}.",
       "Raise gpu_memory_utilization, or spread the model over more GPUs (tensor_parallel_size)."}},
     {Cause::kKvNone,
      "kv_none",
@@ -102,7 +103,7 @@ constexpr EnumTable<CauseRow> kCauses({
     {Cause::kLenGtDerived,
      "len_gt_derived",
      "max_model_len is longer than the model was made for.",
-     {"Set max_model_len to at most {longest_context}.", "Or leave max_model_len out."}},
+     {"Set max_model_len to at most {fitting_context}.", "Or leave max_model_len out."}},
     {Cause::kHeadsTp,
      "heads_tp",
      "The model's attention heads cannot be divided among that many GPUs.",
@@ -301,12 +302,6 @@ constexpr EnumTable<CauseRow> kCauses({
       "See the host's memory and disk: loading may be that slow."}},
 });
 
-// vLLM wants a little less than what is free; two digits, as people write it.
-std::optional<double> fitting_utilization(const Figures& figures) {
-  if (!figures.free_gib || !figures.total_gib || *figures.total_gib <= 0) return std::nullopt;
-  return std::floor((*figures.free_gib / *figures.total_gib - 0.01) * 100 + 1e-6) / 100;
-}
-
 std::optional<std::string> text_of(std::optional<double> number) {
   if (!number) return std::nullopt;
   std::array<char, 32> text{};
@@ -322,7 +317,6 @@ std::optional<std::string> value_of(std::string_view name, const Figures& figure
   };
   constexpr std::array kNamed{
       Named{"context", &Figures::context},
-      Named{"longest_context", &Figures::longest_context},
       Named{"free_gib", &Figures::free_gib},
       Named{"total_gib", &Figures::total_gib},
       Named{"wanted_gib", &Figures::wanted_gib},
@@ -336,7 +330,11 @@ std::optional<std::string> value_of(std::string_view name, const Figures& figure
       Named{"needed_mib", &Figures::needed_mib},
       Named{"free_mib", &Figures::free_mib},
   };
+  if (name == "missing_gib" && figures.needed_gib && figures.available_gib) {
+    return text_of(*figures.needed_gib - *figures.available_gib);
+  }
   if (name == "fitting_utilization") return text_of(fitting_utilization(figures));
+  if (name == "fitting_context") return text_of(fitting_context(figures));
   if (name == "name") {
     return figures.name.empty() ? std::nullopt : std::optional(figures.name);
   }

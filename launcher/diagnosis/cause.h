@@ -1,9 +1,9 @@
 // launcher/diagnosis/cause.h - every reason for which an engine is known to fail, in one table.
 //
 // A cause is an enumerator here and its row in cause.cc, which says all there is to say of it; the
-// compiler asks for the row. How a log tells it is said in recognisers.cc, what may be done about
-// it by itself in repair.cc. docs/DIAGNOSE.md lists the rows for people, and a test compares the
-// two.
+// compiler asks for the row. recognisers.cc says how a log tells it, launcher/repair/steps.cc what
+// may be done about it by itself. docs/DIAGNOSE.md lists the rows for people, and a test compares
+// the two.
 //
 // Threading: constants, any thread.
 #pragma once
@@ -97,7 +97,7 @@ struct CauseRow {
   Cause id{};
   std::string_view word{};  // stable, for programs: `cause` of `diagnose --json`
   std::string_view what{};  // what happened, a sentence
-  // What to do, best first; empty ones are none. {longest_context} and the like stand for figures:
+  // What to do, best first; empty ones are none. {fitting_context} and the like stand for figures:
   // a line whose figures the log has not told is left out.
   std::array<std::string_view, 3> advice{};
 };

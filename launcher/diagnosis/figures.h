@@ -1,7 +1,7 @@
 // launcher/diagnosis/figures.h - the numbers that stand in the line that tells why an engine
 // failed.
 //
-// Threading: plain values.
+// Threading: plain values and pure functions.
 #pragma once
 
 #include <optional>
@@ -44,5 +44,11 @@ struct Figures {
 
   friend bool operator==(const Figures&, const Figures&) = default;
 };
+
+// The longest context that would do, in tokens: as the line says, else from the memory.
+std::optional<double> fitting_context(const Figures& figures);
+
+// The gpu_memory_utilization that what is free allows.
+std::optional<double> fitting_utilization(const Figures& figures);
 
 }  // namespace batchproxy

@@ -1,14 +1,12 @@
 // proxy/commands/diagnose.cc - batchproxy diagnose: why an engine failed, from its log.
-#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <iostream>
 #include <memory>
-#include <optional>
 #include <string>
 
-#include "launcher/diagnosis/diagnosis.h"
+#include "launcher/diagnosis/log_file.h"
 #include "launcher/diagnosis/report.h"
 #include "proxy/commands/commands.h"
 
@@ -20,24 +18,9 @@ struct DiagnoseFlags {
   bool json = false;
 };
 
-// Nothing if it cannot be read.
-std::optional<Diagnosis> diagnosis_of(std::FILE* file) {
-  DiagnosisReader reader;
-  std::array<char, 256 * 1024> piece{};
-  while (const std::size_t size = std::fread(piece.data(), 1, piece.size(), file)) {
-    reader.feed({piece.data(), size});
-  }
-  if (std::ferror(file) != 0) return std::nullopt;
-  return reader.diagnose();
-}
-
-int diagnose(const DiagnoseFlags& flags) {
+int run_diagnose(const DiagnoseFlags& flags) {
   const bool is_stdin = flags.log == "-";
-  using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
-  const File opened(is_stdin ? nullptr : std::fopen(flags.log.c_str(), "rb"),
-                    [](std::FILE* file) { return file == nullptr ? 0 : std::fclose(file); });
-  std::FILE* const file = is_stdin ? stdin : opened.get();
-  const auto diagnosis = file == nullptr ? std::nullopt : diagnosis_of(file);
+  const auto diagnosis = is_stdin ? diagnose(stdin) : diagnose_file(flags.log);
   if (!diagnosis) {
     std::cerr << "error: " << flags.log << ": " << std::strerror(errno) << '\n';
     return kUsage;
@@ -60,7 +43,7 @@ Command add_diagnose(CLI::App& app, CommandLine&) {
       "Examples:\n"
       "  batchproxy diagnose logs/engine-0.log\n"
       "  vllm serve my/model 2>&1 | batchproxy diagnose - --json");
-  return {command, [flags] { return diagnose(*flags); }};
+  return {command, [flags] { return run_diagnose(*flags); }};
 }
 
 }  // namespace batchproxy

@@ -15,7 +15,9 @@
 
 #include <gtest/gtest.h>
 
+#include "launcher/diagnosis/log_file.h"
 #include "launcher/diagnosis/report.h"
+#include "tests/launcher/temporary_directory.h"
 
 namespace batchproxy {
 namespace {
@@ -149,7 +151,8 @@ TEST(Diagnosis, FillsTheFiguresIntoTheAdvice) {
   };
   EXPECT_EQ(first("kv_too_small"), "Set max_model_len to at most 13424.");
   EXPECT_EQ(first("mamba_blocks"), "Set max_num_seqs to at most 300.");
-  EXPECT_EQ(first("kv_too_small-old").substr(0, 30), "Raise gpu_memory_utilization, ")
+  EXPECT_EQ(first("kv_too_small-old"), "Set max_model_len to at most 13424.") << "worked out";
+  EXPECT_EQ(advice_for(Cause::kFreeMemory, {}).size(), 1U)
       << "no advice with a number that nobody has told";
 }
 
@@ -200,6 +203,28 @@ TEST(Diagnosis, OfAnUnknownFailureShowsTheExceptionAndTheLastLines) {
 TEST(Diagnosis, AValidationErrorIsToldWithItsNextLine) {
   const Diagnosis diagnosis = diagnosis_of(samples().at("config_error"));
   EXPECT_NE(diagnosis.evidence.find("Value error, max_model_len must be"), std::string::npos);
+}
+
+TEST(Diagnosis, IsTheSameFailureIfTheCauseIs) {
+  const auto logs = samples();
+  const auto same = [&logs](const std::string& one, const std::string& other) {
+    return is_same_failure(diagnosis_of(logs.at(one)), diagnosis_of(logs.at(other)));
+  };
+  EXPECT_TRUE(same("oom_load", "oom_load-frames"));
+  EXPECT_FALSE(same("oom_load", "oom_graphs"));
+  EXPECT_TRUE(same("unknown", "unknown"));
+  EXPECT_FALSE(same("unknown", "unknown-front-end"));
+  EXPECT_FALSE(same("healthy", "healthy")) << "that is no failure";
+}
+
+TEST(Diagnosis, OfAFileBeginsWhereItIsTold) {
+  const TemporaryDirectory directory;
+  const std::string path = directory.file("e.log");
+  const std::string first = samples().at("oom_load");
+  std::ofstream(path) << first << "Loading safetensors checkpoint shards:   3% Completed\n";
+  EXPECT_EQ(said_of(diagnose_file(path).value()), "oom_load");
+  EXPECT_EQ(said_of(diagnose_file(path, first.size()).value()), "unended");
+  EXPECT_FALSE(diagnose_file(directory.file("none.log")));
 }
 
 TEST(Diagnosis, KeepsLittleOfALongLog) {

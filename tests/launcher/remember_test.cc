@@ -1,6 +1,6 @@
 // tests/launcher/remember_test.cc - repairs that outlive the process, and what a file cannot make
 // us do.
-#include "launcher/diagnosis/remember.h"
+#include "launcher/repair/remember.h"
 
 #include <filesystem>
 #include <fstream>

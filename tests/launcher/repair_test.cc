@@ -1,12 +1,12 @@
 // tests/launcher/repair_test.cc - what is changed for which cause, in which order, and when
 // nothing.
-#include "launcher/diagnosis/repair.h"
+#include "launcher/repair/repair.h"
 
 #include <utility>
 
 #include <gtest/gtest.h>
 
-#include "launcher/diagnosis/flags.h"
+#include "launcher/repair/flags.h"
 
 namespace batchproxy {
 namespace {

@@ -1,5 +1,5 @@
-// launcher/diagnosis/remember.cc - repairs as JSON.
-#include "launcher/diagnosis/remember.h"
+// launcher/repair/remember.cc - repairs as JSON.
+#include "launcher/repair/remember.h"
 
 #include <algorithm>
 #include <array>

@@ -1,4 +1,4 @@
-// launcher/diagnosis/remember.h - the repairs with which engines came up, kept in a small file over
+// launcher/repair/remember.h - the repairs with which engines came up, kept in a small file over
 // restarts: the next start of that model on that GPU begins with them.
 //
 // What a file says is taken only if next_repair() could have said it: a flag or variable that it
@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "launcher/diagnosis/cause.h"
-#include "launcher/diagnosis/repair.h"
+#include "launcher/repair/repair.h"
 
 namespace batchproxy {
 

@@ -1,5 +1,5 @@
-// launcher/diagnosis/flags.cc - where a flag stands among arguments.
-#include "launcher/diagnosis/flags.h"
+// launcher/repair/flags.cc - where a flag stands among arguments.
+#include "launcher/repair/flags.h"
 
 #include <algorithm>
 #include <cmath>

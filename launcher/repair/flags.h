@@ -1,4 +1,4 @@
-// launcher/diagnosis/flags.h - reading and changing single flags of an engine's argument list.
+// launcher/repair/flags.h - reading and changing single flags of an engine's argument list.
 //
 // Dashes and underscores are the same, "--flag value" and "--flag=value" too; of several the last
 // counts, as for argparse. `name` is vLLM's long form with dashes: "--max-model-len".

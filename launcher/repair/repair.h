@@ -1,4 +1,4 @@
-// launcher/diagnosis/repair.h - what to change before a failed engine is started again.
+// launcher/repair/repair.h - what to change before a failed engine is started again.
 //
 // Pure: from the cause with its figures, the engine's arguments and environment, what the user has
 // said and what was tried, to the next change, or to the reason why there is none. Who restarts the

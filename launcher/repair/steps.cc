@@ -1,55 +1,32 @@
-// launcher/diagnosis/repair.cc - for each cause the steps that may help, cheapest first.
-#include "launcher/diagnosis/repair.h"
+// launcher/repair/steps.cc - single changes of flags and variables, and which cause calls
+// for which of them.
+#include "launcher/repair/steps.h"
 
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdio>
-#include <span>
+#include <string>
+#include <string_view>
 #include <utility>
 
-#include "batcher/base/enum_table.h"
-#include "launcher/diagnosis/flags.h"
+#include "launcher/repair/flags.h"
 
 namespace batchproxy {
 namespace {
-
-struct KindRow {
-  RepairKind id{};
-  std::string_view word{};
-  bool is_once = false;  // a second time it cannot help
-};
-constexpr bool kOnce = true;
-constexpr bool kAgain = false;
-constexpr EnumTable<KindRow> kKinds({
-    {RepairKind::kWait, "wait", kOnce},
-    {RepairKind::kMambaBlocks, "mamba_blocks", kAgain},
-    {RepairKind::kContext, "max_model_len", kAgain},
-    {RepairKind::kUtilization, "gpu_memory_utilization", kAgain},
-    {RepairKind::kSequences, "max_num_seqs", kAgain},
-    {RepairKind::kBatchedTokens, "max_num_batched_tokens", kAgain},
-    {RepairKind::kSampler, "sampler", kOnce},
-    {RepairKind::kPeerToPeer, "peer_to_peer", kOnce},
-    {RepairKind::kSpawn, "spawn", kOnce},
-    {RepairKind::kArgument, "argument", kAgain},
-    {RepairKind::kTensorParallel, "tensor_parallel_size", kAgain},
-    {RepairKind::kOtherGpus, "other_gpus", kOnce},
-    {RepairKind::kKvFp8, "kv_cache_dtype", kOnce},
-    {RepairKind::kCpuOffload, "cpu_offload_gb", kOnce},
-});
 
 constexpr std::string_view kModelLen = "--max-model-len";
 constexpr std::string_view kSeqs = "--max-num-seqs";
 constexpr std::string_view kBatched = "--max-num-batched-tokens";
 constexpr std::string_view kUtilizationFlag = "--gpu-memory-utilization";
 constexpr std::string_view kParallel = "--tensor-parallel-size";
+constexpr std::string_view kStages = "--pipeline-parallel-size";
 
 constexpr double kHighestUtilization = 0.95;
 constexpr double kLowestUtilization = 0.3;
 constexpr double kUtilizationStep = 0.05;
 constexpr double kFewestSequences = 8;
 constexpr double kFewestBatchedTokens = 512;
-constexpr int kBlockTokens = 16;
 // What smaller batches can free at most, about.
 constexpr double kActivationGib = 2;
 
@@ -63,30 +40,8 @@ std::string brief(double number) {
   return text.data();
 }
 
-// All that a step looks at.
-struct Case {
-  Cause cause;
-  const Figures& figures;
-  const RepairSubject& subject;
-  const RepairMachine& machine;
-  const RepairOptions& options;
-
-  double utilization() const {
-    return flag_number(subject.argv, kUtilizationFlag).value_or(machine.default_utilization);
-  }
-  int gpus() const {
-    return static_cast<int>(flag_number(subject.argv, kParallel).value_or(1) *
-                            flag_number(subject.argv, "--pipeline-parallel-size").value_or(1));
-  }
-  double missing_gib() const {
-    return figures.needed_gib.value_or(0) - figures.available_gib.value_or(0);
-  }
-};
-
-using Step = std::optional<Repair> (*)(const Case&);
-
-Repair changing_flag(const Case& its, RepairKind kind, std::string_view flag, std::string after,
-                     const std::string& why) {
+Repair changing_flag(const RepairCase& its, RepairKind kind, std::string_view flag,
+                     std::string after, const std::string& why) {
   Repair repair;
   repair.kind = kind;
   const auto before = flag_value(its.subject.argv, flag);
@@ -98,8 +53,9 @@ Repair changing_flag(const Case& its, RepairKind kind, std::string_view flag, st
 }
 
 // Nothing if it is set so.
-std::optional<Repair> setting_variable(const Case& its, RepairKind kind, const std::string& name,
-                                       const std::string& after, const std::string& why) {
+std::optional<Repair> setting_variable(const RepairCase& its, RepairKind kind,
+                                       const std::string& name, const std::string& after,
+                                       const std::string& why) {
   Repair repair;
   repair.kind = kind;
   std::optional<std::string> before;
@@ -112,13 +68,13 @@ std::optional<Repair> setting_variable(const Case& its, RepairKind kind, const s
   return repair;
 }
 
-std::optional<Repair> wait(const Case& its) {
+std::optional<Repair> wait(const RepairCase& its) {
   Repair repair;
   repair.sentence = "start it again: " + std::string(describe(its.cause).what);
   return repair;
 }
 
-std::optional<Repair> fewer_by_mamba_blocks(const Case& its) {
+std::optional<Repair> fewer_by_mamba_blocks(const RepairCase& its) {
   const auto& blocks = its.figures.most_sequences;
   if (!blocks || *blocks < kFewestSequences) return std::nullopt;
   return changing_flag(
@@ -126,17 +82,7 @@ std::optional<Repair> fewer_by_mamba_blocks(const Case& its) {
       "the model needs one state block for each running request, and " + whole(*blocks) + " fit");
 }
 
-// vLLM says what would fit; where it does not, the memory does: the cache grows with the context.
-std::optional<double> fitting_context(const Figures& figures) {
-  if (figures.longest_context) return figures.longest_context;
-  if (!figures.context || figures.needed_gib.value_or(0) <= 0 || !figures.available_gib) {
-    return std::nullopt;
-  }
-  const double tokens = *figures.context * *figures.available_gib / *figures.needed_gib;
-  return std::floor(tokens / kBlockTokens - 1) * kBlockTokens;
-}
-
-std::optional<Repair> shorter_context(const Case& its) {
+std::optional<Repair> shorter_context(const RepairCase& its) {
   const auto fitting = fitting_context(its.figures);
   if (its.subject.is_context_pinned || !fitting || *fitting < its.options.smallest_context) {
     return std::nullopt;
@@ -157,7 +103,8 @@ std::string utilization_text(double utilization) {
   return text.data();
 }
 
-std::optional<Repair> to_utilization(const Case& its, double utilization, const std::string& why) {
+std::optional<Repair> to_utilization(const RepairCase& its, double utilization,
+                                     const std::string& why) {
   if (its.subject.is_utilization_pinned || utilization < kLowestUtilization) return std::nullopt;
   if (std::abs(utilization - its.utilization()) < 0.005) return std::nullopt;
   return changing_flag(its, RepairKind::kUtilization, kUtilizationFlag,
@@ -165,7 +112,7 @@ std::optional<Repair> to_utilization(const Case& its, double utilization, const 
 }
 
 // Upwards, as far as is safe. Where the line says how much is missing, only if that brings it.
-std::optional<Repair> more_utilization(const Case& its) {
+std::optional<Repair> more_utilization(const RepairCase& its) {
   const double more = kHighestUtilization - its.utilization();
   if (more < 0.005) return std::nullopt;
   if (its.figures.needed_gib &&
@@ -175,29 +122,26 @@ std::optional<Repair> more_utilization(const Case& its) {
   return to_utilization(its, kHighestUtilization, "the KV cache needs more of the GPU's memory");
 }
 
-std::optional<Repair> less_utilization(const Case& its) {
+std::optional<Repair> less_utilization(const RepairCase& its) {
   return to_utilization(its, its.utilization() - kUtilizationStep,
                         "what is beside the KV cache needs more memory than vLLM had guessed");
 }
 
-// To what is free now; vLLM wants a little less than that.
-std::optional<Repair> utilization_of_free(const Case& its) {
-  const Figures& figures = its.figures;
-  if (!figures.free_gib || figures.total_gib.value_or(0) <= 0) return std::nullopt;
-  const double fitting =
-      std::floor((*figures.free_gib / *figures.total_gib - 0.01) * 100 + 1e-6) / 100;
-  if (fitting >= its.utilization()) return std::nullopt;
-  return to_utilization(its, fitting,
-                        "only " + brief(*figures.free_gib) + " of " + brief(*figures.total_gib) +
+std::optional<Repair> utilization_of_free(const RepairCase& its) {
+  const auto fitting = fitting_utilization(its.figures);
+  if (!fitting || *fitting >= its.utilization()) return std::nullopt;
+  return to_utilization(its, *fitting,
+                        "only " + brief(*its.figures.free_gib) + " of " +
+                            brief(*its.figures.total_gib) +
                             " GiB are free; somebody else holds the rest");
 }
 
 // Batches that are smaller free activations, not gigabytes.
-bool may_help_with_activations(const Case& its) {
+bool may_help_with_activations(const RepairCase& its) {
   return !its.figures.needed_gib || its.missing_gib() <= kActivationGib;
 }
 
-std::optional<Repair> fewer_sequences(const Case& its) {
+std::optional<Repair> fewer_sequences(const RepairCase& its) {
   const double now = flag_number(its.subject.argv, kSeqs)
                          .value_or(its.figures.sequences.value_or(its.machine.default_sequences));
   const double half = std::floor(now / 2);
@@ -209,7 +153,7 @@ std::optional<Repair> fewer_sequences(const Case& its) {
                        "fewer requests at once need less memory");
 }
 
-std::optional<Repair> fewer_batched_tokens(const Case& its) {
+std::optional<Repair> fewer_batched_tokens(const RepairCase& its) {
   const double now =
       flag_number(its.subject.argv, kBatched).value_or(its.machine.default_batched_tokens);
   const double half = std::floor(now / 2);
@@ -224,12 +168,12 @@ std::optional<Repair> fewer_batched_tokens(const Case& its) {
                        "fewer tokens in a step need less memory");
 }
 
-std::optional<Repair> without_flashinfer_sampler(const Case& its) {
+std::optional<Repair> without_flashinfer_sampler(const RepairCase& its) {
   return setting_variable(its, RepairKind::kSampler, "VLLM_USE_FLASHINFER_SAMPLER", "0",
                           "the sampler of FlashInfer wants a CUDA compiler that fits");
 }
 
-std::optional<Repair> without_peer_to_peer(const Case& its) {
+std::optional<Repair> without_peer_to_peer(const RepairCase& its) {
   if (its.gpus() < 2) return std::nullopt;
   auto repair = setting_variable(its, RepairKind::kPeerToPeer, "NCCL_P2P_DISABLE", "1",
                                  "the GPUs could not talk to each other directly");
@@ -241,22 +185,20 @@ std::optional<Repair> without_peer_to_peer(const Case& its) {
   return repair;
 }
 
-std::optional<Repair> spawned_workers(const Case& its) {
+std::optional<Repair> spawned_workers(const RepairCase& its) {
   return setting_variable(its, RepairKind::kSpawn, "VLLM_WORKER_MULTIPROC_METHOD", "spawn",
                           "CUDA was in use before the workers were forked");
 }
 
-std::optional<Repair> to_parallel(const Case& its, int gpus, const std::string& why) {
+std::optional<Repair> to_parallel(const RepairCase& its, int gpus, const std::string& why) {
   Repair repair =
       changing_flag(its, RepairKind::kTensorParallel, kParallel, std::to_string(gpus), why);
-  repair.gpus_wanted =
-      gpus *
-      static_cast<int>(flag_number(its.subject.argv, "--pipeline-parallel-size").value_or(1));
+  repair.gpus_wanted = gpus * static_cast<int>(flag_number(its.subject.argv, kStages).value_or(1));
   return repair;
 }
 
 // Twice as many, if that many are to be had and the heads can be divided among them.
-std::optional<Repair> more_gpus(const Case& its) {
+std::optional<Repair> more_gpus(const RepairCase& its) {
   const int now = static_cast<int>(flag_number(its.subject.argv, kParallel).value_or(1));
   const int twice = now * 2;
   if (its.subject.is_parallel_pinned || its.machine.spare_gpus < its.gpus()) return std::nullopt;
@@ -264,7 +206,7 @@ std::optional<Repair> more_gpus(const Case& its) {
   return to_parallel(its, twice, "one GPU's memory is too small for its share of the model");
 }
 
-std::optional<Repair> other_gpus(const Case& its) {
+std::optional<Repair> other_gpus(const RepairCase& its) {
   if (its.machine.spare_gpus < its.gpus()) return std::nullopt;
   Repair repair;
   repair.kind = RepairKind::kOtherGpus;
@@ -274,7 +216,7 @@ std::optional<Repair> other_gpus(const Case& its) {
 }
 
 // The largest number of GPUs below what was asked that divides the model.
-std::optional<Repair> dividing_gpus(const Case& its) {
+std::optional<Repair> dividing_gpus(const RepairCase& its) {
   if (its.subject.is_parallel_pinned || !its.figures.parts || !its.figures.ranks) {
     return std::nullopt;
   }
@@ -287,7 +229,7 @@ std::optional<Repair> dividing_gpus(const Case& its) {
   return std::nullopt;
 }
 
-std::optional<Repair> kv_in_fp8(const Case& its) {
+std::optional<Repair> kv_in_fp8(const RepairCase& its) {
   if (!its.options.may_kv_fp8 || flag_value(its.subject.argv, "--kv-cache-dtype")) {
     return std::nullopt;
   }
@@ -295,25 +237,25 @@ std::optional<Repair> kv_in_fp8(const Case& its) {
                        "the KV cache in 8 bits holds twice the tokens");
 }
 
-std::optional<Repair> weights_on_the_host(const Case& its) {
+std::optional<Repair> weights_on_the_host(const RepairCase& its) {
   if (its.options.cpu_offload_gib <= 0) return std::nullopt;
   return changing_flag(its, RepairKind::kCpuOffload, "--cpu-offload-gb",
                        std::to_string(its.options.cpu_offload_gib),
                        "a part of the weights stays in the host's memory; it is slow");
 }
 
-std::optional<Repair> half_precision(const Case& its) {
+std::optional<Repair> half_precision(const RepairCase& its) {
   const auto dtype = flag_value(its.subject.argv, "--dtype");
   if (dtype && *dtype != "auto") return std::nullopt;
   return changing_flag(its, RepairKind::kArgument, "--dtype", "half", "this GPU has no bfloat16");
 }
 
-std::optional<Repair> fp8_by_its_new_name(const Case& its) {
+std::optional<Repair> fp8_by_its_new_name(const RepairCase& its) {
   return changing_flag(its, RepairKind::kArgument, "--quantization", "fp8_per_tensor",
                        "the method has a new name");
 }
 
-std::optional<Repair> higher_lora_rank(const Case& its) {
+std::optional<Repair> higher_lora_rank(const RepairCase& its) {
   constexpr std::array kRanks{1, 8, 16, 32, 64, 128, 256, 320, 512};
   const double wanted = its.figures.lora_rank.value_or(0);
   const auto* rank = std::ranges::find_if(kRanks, [wanted](int rank) { return rank >= wanted; });
@@ -322,45 +264,59 @@ std::optional<Repair> higher_lora_rank(const Case& its) {
                        "an adapter has rank " + whole(wanted));
 }
 
-std::optional<Repair> sequences_of_batch(const Case& its) {
+std::optional<Repair> sequences_of_batch(const RepairCase& its) {
   if (its.subject.is_sequences_pinned || !its.figures.batched_tokens) return std::nullopt;
   return changing_flag(its, RepairKind::kSequences, kSeqs, whole(*its.figures.batched_tokens),
                        "no more requests at once than tokens in a step");
 }
 
-std::optional<Repair> batch_of_context(const Case& its) {
+std::optional<Repair> batch_of_context(const RepairCase& its) {
   if (its.subject.is_batched_pinned || !its.figures.context) return std::nullopt;
   return changing_flag(its, RepairKind::kBatchedTokens, kBatched, whole(*its.figures.context),
                        "a prompt that must not be split has to go into one step");
 }
 
-constexpr Step kShortOfKv[] = {shorter_context,      more_utilization, fewer_sequences,
-                               fewer_batched_tokens, more_gpus,        kv_in_fp8,
-                               weights_on_the_host};
-constexpr Step kWithoutKv[] = {more_utilization, fewer_sequences, fewer_batched_tokens, more_gpus,
-                               weights_on_the_host};
-constexpr Step kShortOfFree[] = {wait, utilization_of_free, other_gpus};
-constexpr Step kBesideDaemon[] = {wait, less_utilization};
-constexpr Step kStartAgain[] = {wait};
-constexpr Step kMamba[] = {fewer_by_mamba_blocks, more_utilization, more_gpus};
-constexpr Step kSamplerOom[] = {fewer_sequences, less_utilization};
-constexpr Step kTooHeavy[] = {more_gpus, other_gpus, weights_on_the_host};
-constexpr Step kProfileOom[] = {fewer_batched_tokens, fewer_sequences, more_gpus};
-constexpr Step kBehindKv[] = {less_utilization, fewer_sequences, more_gpus};
-constexpr Step kTooLong[] = {shorter_context};
-constexpr Step kUndivided[] = {dividing_gpus};
-constexpr Step kOldGpu[] = {half_precision};
-constexpr Step kCompiler[] = {without_flashinfer_sampler};
-constexpr Step kTalk[] = {without_peer_to_peer, wait};
-constexpr Step kStuck[] = {without_peer_to_peer};
-constexpr Step kForked[] = {spawned_workers};
-constexpr Step kRenamed[] = {fp8_by_its_new_name};
-constexpr Step kRank[] = {higher_lora_rank};
-constexpr Step kMoreSeqs[] = {sequences_of_batch};
-constexpr Step kLongPrompt[] = {batch_of_context};
+constexpr RepairStep kShortOfKv[] = {shorter_context,      more_utilization, fewer_sequences,
+                                     fewer_batched_tokens, more_gpus,        kv_in_fp8,
+                                     weights_on_the_host};
+constexpr RepairStep kWithoutKv[] = {more_utilization, fewer_sequences, fewer_batched_tokens,
+                                     more_gpus, weights_on_the_host};
+constexpr RepairStep kShortOfFree[] = {wait, utilization_of_free, other_gpus};
+constexpr RepairStep kBesideDaemon[] = {wait, less_utilization};
+constexpr RepairStep kStartAgain[] = {wait};
+constexpr RepairStep kMamba[] = {fewer_by_mamba_blocks, more_utilization, more_gpus};
+constexpr RepairStep kSamplerOom[] = {fewer_sequences, less_utilization};
+constexpr RepairStep kTooHeavy[] = {more_gpus, other_gpus, weights_on_the_host};
+constexpr RepairStep kProfileOom[] = {fewer_batched_tokens, fewer_sequences, more_gpus};
+constexpr RepairStep kBehindKv[] = {less_utilization, fewer_sequences, more_gpus};
+constexpr RepairStep kTooLong[] = {shorter_context};
+constexpr RepairStep kUndivided[] = {dividing_gpus};
+constexpr RepairStep kOldGpu[] = {half_precision};
+constexpr RepairStep kCompiler[] = {without_flashinfer_sampler};
+constexpr RepairStep kTalk[] = {without_peer_to_peer, wait};
+constexpr RepairStep kStuck[] = {without_peer_to_peer};
+constexpr RepairStep kForked[] = {spawned_workers};
+constexpr RepairStep kRenamed[] = {fp8_by_its_new_name};
+constexpr RepairStep kRank[] = {higher_lora_rank};
+constexpr RepairStep kMoreSeqs[] = {sequences_of_batch};
+constexpr RepairStep kLongPrompt[] = {batch_of_context};
 
-// Nothing for what only a person can put right.
-std::span<const Step> steps_for(Cause cause) {
+}  // namespace
+
+double RepairCase::utilization() const {
+  return flag_number(subject.argv, kUtilizationFlag).value_or(machine.default_utilization);
+}
+
+int RepairCase::gpus() const {
+  return static_cast<int>(flag_number(subject.argv, kParallel).value_or(1) *
+                          flag_number(subject.argv, kStages).value_or(1));
+}
+
+double RepairCase::missing_gib() const {
+  return figures.needed_gib.value_or(0) - figures.available_gib.value_or(0);
+}
+
+std::span<const RepairStep> repair_steps_for(Cause cause) {
   switch (cause) {
     case Cause::kKvTooSmall:
     case Cause::kKvTooSmallV0:
@@ -451,66 +407,6 @@ std::span<const Step> steps_for(Cause cause) {
       break;
   }
   return {};
-}
-
-std::string nothing_left(const Case& its) {
-  const std::string what(describe(its.cause).what);
-  if ((its.cause == Cause::kKvTooSmall || its.cause == Cause::kKvTooSmallV0) &&
-      its.subject.is_context_pinned) {
-    return what + " max_model_len was set by you and is left as it is.";
-  }
-  return what + " Nothing that batchproxy may change would help.";
-}
-
-}  // namespace
-
-std::string_view word(RepairKind kind) {
-  return kKinds[kind].word;
-}
-
-RepairKind repair_kind_of(std::string_view word) {
-  const auto* row = std::ranges::find(kKinds, word, &KindRow::word);
-  return row == kKinds.end() ? RepairKind::kCount : row->id;
-}
-
-RepairDecision next_repair(Cause cause, const Figures& figures, const RepairSubject& subject,
-                           const RepairMachine& machine, const RepairHistory& history,
-                           const RepairOptions& options) {
-  const std::span<const Step> steps = steps_for(cause);
-  if (steps.empty() || figures.is_of_host) {
-    return {std::nullopt, std::string(describe(cause).what) + " Only you can put that right."};
-  }
-  if (history.size() >= static_cast<std::size_t>(options.most_attempts)) {
-    return {std::nullopt,
-            std::to_string(history.size()) +
-                " repairs were tried, and it still fails: " + std::string(describe(cause).what)};
-  }
-  const Case its{cause, figures, subject, machine, options};
-  for (const Step step : steps) {
-    auto repair = step(its);
-    if (!repair) continue;
-    const bool was_tried = std::ranges::find(history, repair->kind) != history.end();
-    if (was_tried && kKinds[repair->kind].is_once) continue;
-    return {std::move(repair), {}};
-  }
-  return {std::nullopt, nothing_left(its)};
-}
-
-void apply_changes(const std::vector<RepairChange>& changes, std::vector<std::string>& argv,
-                   Environment& environment) {
-  for (const RepairChange& change : changes) {
-    if (change.is_variable) {
-      if (change.after) {
-        environment[change.name] = *change.after;
-      } else {
-        environment.erase(change.name);
-      }
-    } else if (change.after) {
-      set_flag(argv, change.name, *change.after);
-    } else {
-      remove_flag(argv, change.name);
-    }
-  }
 }
 
 }  // namespace batchproxy
