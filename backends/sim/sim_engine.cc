@@ -16,8 +16,8 @@
 
 #include "backends/sim/failure.h"
 #include "backends/sim/flags.h"
-#include "backends/sim/memory.h"
 #include "backends/sim/server.h"
+#include "backends/sim/sizing.h"
 #include "backends/sim/startup_log.h"
 
 namespace batchproxy::sim {
@@ -32,38 +32,12 @@ void log(std::string_view level, std::string_view where, std::string_view text) 
   print(vllm_log_line(level, where, text, std::time(nullptr)));
 }
 
-ModelShape shape_of(const SimFlags& flags) {
-  ModelShape shape =
-      flags.shape ? *flags.shape : read_model_shape(flags.model).value_or(ModelShape{});
-  if (flags.is_kv_fp8) shape.element_bytes = 1;
-  return shape;
-}
-
-// As --sim-kv-memory says, or as much as the hardware has left.
-KvMemory kv_memory_of(const SimFlags& flags, const Hardware& hardware) {
-  KvMemory memory;
-  memory.version = flags.version;
-  if (flags.kv_memory_gib) {
-    memory.gib = *flags.kv_memory_gib;
-    memory.bytes_per_token = kv_bytes_per_token(shape_of(flags), flags.tensor_parallel_size,
-                                                flags.pipeline_parallel_size);
-    return memory;
-  }
-  const int gpus = flags.tensor_parallel_size * flags.pipeline_parallel_size;
-  const std::int64_t tokens =
-      hardware.kv_tokens(flags.gpu_memory_utilization, flags.pipeline_parallel_size);
-  memory.bytes_per_token = kKvBytesPerToken / gpus;
-  memory.gib = static_cast<double>(std::max<std::int64_t>(tokens, 0)) * memory.bytes_per_token /
-               (1024.0 * 1024.0 * 1024.0);
-  return memory;
-}
-
-EngineLimits limits_of(const SimFlags& flags, const Hardware& hardware) {
+EngineLimits limits_of(const SimFlags& flags, const Hardware& hardware, const Sizing& sizing) {
   EngineLimits limits;
   limits.max_num_seqs = flags.max_num_seqs.value_or(hardware.default_max_num_seqs());
   limits.max_num_batched_tokens =
       flags.max_num_batched_tokens.value_or(hardware.default_max_num_batched_tokens());
-  limits.kv_blocks = kv_memory_of(flags, hardware).blocks();
+  limits.kv_blocks = sizing.memory.blocks();
   limits.prefix_caching = flags.prefix_caching;
   return limits;
 }
@@ -82,16 +56,16 @@ bool may_load_adapters() {
 }
 
 SimServerOptions server_options(const SimFlags& flags, const Hardware& hardware,
-                                int max_model_len) {
+                                const Sizing& sizing) {
   SimServerOptions options;
   options.host = flags.host;
   options.port = flags.port;
   options.hardware = hardware;
-  options.limits = limits_of(flags, hardware);
+  options.limits = limits_of(flags, hardware, sizing);
   options.costs = flags.costs;
-  options.api = {flags.model,         flags.served_names,           flags.api_keys,
-                 max_model_len,       flags.gpu_memory_utilization, flags.answer_mode,
-                 flags.token_ids,     may_load_adapters(),          flags.pooling,
+  options.api = {flags.model,          flags.served_names,           flags.api_keys,
+                 sizing.max_model_len, flags.gpu_memory_utilization, flags.answer_mode,
+                 flags.token_ids,      may_load_adapters(),          flags.pooling,
                  flags.tokenizer_info};
   options.time_scale = flags.time_scale;
   options.keep_alive = keep_alive();
@@ -147,30 +121,17 @@ int fail(const SimFlags& flags, const Failure& failure, const std::vector<Startu
   return 1;
 }
 
-// Without a max_model_len vLLM takes the model's; so do we where we know the model or its memory.
-int max_model_len_of(const SimFlags& flags, std::int64_t kv_tokens) {
-  if (flags.max_model_len) return *flags.max_model_len;
-  const int longest = shape_of(flags).max_position;
-  const bool is_models = flags.kv_memory_gib.has_value() && !flags.fits_model_len;
-  return is_models ? longest : static_cast<int>(std::min<std::int64_t>(kv_tokens, longest));
-}
-
 int serve(const SimFlags& flags) {
   const Hardware hardware(flags.gpu, flags.tensor_parallel_size);
-  const EngineLimits limits = limits_of(flags, hardware);
-  const KvMemory memory = kv_memory_of(flags, hardware);
-  const std::int64_t kv_tokens = memory.tokens();
-  const int max_model_len = max_model_len_of(flags, kv_tokens);
-  const EngineSize size{kv_tokens, memory.gib, max_model_len, limits.max_num_batched_tokens};
-  const std::string listen = flags.host + ":" + std::to_string(flags.port);
-  if (does_fail(flags)) {
-    return fail(flags, failure_of(flags), startup_lines(flags, size, listen, {}));
-  }
-  if (std::string error = kv_error(memory, max_model_len); !error.empty()) {
-    return fail(flags, kv_failure(std::move(error)), startup_lines(flags, size, listen, {}));
+  const Sizing sizing = sizing_of(flags, hardware);
+  const SimServerOptions options = server_options(flags, hardware, sizing);
+  const EngineSize size{sizing.memory.tokens(), sizing.memory.gib, sizing.max_model_len,
+                        options.limits.max_num_batched_tokens};
+  if (const auto failure = failure_while_loading(flags, sizing)) {
+    const std::string listen = flags.host + ":" + std::to_string(flags.port);
+    return fail(flags, *failure, startup_lines(flags, size, listen, {}));
   }
 
-  const SimServerOptions options = server_options(flags, hardware, max_model_len);
   SimServer server(options);
   const std::string address = flags.host + ":" + std::to_string(server.port());
   const std::vector<std::string> routes = Api::routes(options.api);

@@ -282,7 +282,11 @@ Diagnosis DiagnosisReader::diagnose() {
   const bool has_died = !run_.death.empty();
   const bool has_thrown =
       !run_.exception.empty() && (has_died || (!run_.is_ready && !run_.went_on));
-  if (has_thrown) {
+  // Who has waited long enough for a process that hangs gives up with no more than this.
+  const bool has_hung = !run_.stall.empty() && run_.exception.starts_with("TimeoutError");
+  if (has_thrown && has_hung) {
+    failed(Cause::kSlowOrHung, run_.stall);
+  } else if (has_thrown) {
     diagnosis.outcome = Diagnosis::Outcome::kUnknown;
     diagnosis.evidence = run_.exception;
     diagnosis.last_lines.assign(run_.last_lines.begin(), run_.last_lines.end());

@@ -6,6 +6,8 @@
 #include <array>
 #include <cctype>
 
+#include "configs/text/trim.h"
+
 namespace batchproxy {
 namespace {
 
@@ -85,6 +87,40 @@ bool skip_container(std::string_view& text) {
   return true;
 }
 
+// Where "12:30:42" stands first, npos if nowhere.
+std::size_t clock_in(std::string_view text) {
+  for (std::size_t at = text.find(':'); at != std::string_view::npos; at = text.find(':', at + 1)) {
+    if (at < 2 || at + 6 > text.size()) continue;
+    const std::string_view clock = text.substr(at - 2, 8);
+    const bool is_one = is_digit(clock[0]) && is_digit(clock[1]) && is_digit(clock[3]) &&
+                        is_digit(clock[4]) && clock[5] == ':' && is_digit(clock[6]) &&
+                        is_digit(clock[7]);
+    if (is_one) return at - 2;
+  }
+  return std::string_view::npos;
+}
+
+// What another program has put before the line, with the time in it: the journal's "Aug 19 18:34:30
+// host vllm[8707]: ", or anything in front of a process's name.
+bool skip_foreign(std::string_view& text) {
+  const std::string_view head = text.substr(0, 120);
+  const std::size_t clock = clock_in(head);
+  if (clock == std::string_view::npos) return false;
+  for (std::size_t at = head.find('(', clock); at != std::string_view::npos;
+       at = head.find('(', at + 1)) {
+    std::string_view rest = text.substr(at);
+    if (!skip_process(rest)) continue;
+    text.remove_prefix(at);
+    return true;
+  }
+  const bool is_journal =
+      clock >= 4 && clock <= 8 && std::isupper(static_cast<unsigned char>(text[0]));
+  const std::size_t end = head.find("]: ", clock);
+  if (!is_journal || end == std::string_view::npos || !is_digit(head[end - 1])) return false;
+  text.remove_prefix(end + 3);
+  return true;
+}
+
 struct LevelWord {
   std::string_view word;
   LogLevel level;
@@ -156,6 +192,7 @@ LogLine take_apart(std::string_view line) {
   LogLine taken{LogLevel::kNone, line};
   std::string_view& text = taken.text;
   skip_container(text);
+  skip_foreign(text);
   // Several stand before one another: a worker's line passes through its parent.
   while (skip_process(text) || skip_rank(text) || skip_time(text) || skip_place(text) ||
          take_level(text, taken.level)) {
@@ -179,7 +216,7 @@ std::string without_escapes(std::string_view line) {
 }
 
 bool is_code(std::string_view text) {
-  return text.starts_with("    ") || text.starts_with("  File \"") ||
+  return text.starts_with("    ") || trim(text).starts_with("File \"") ||
          text.starts_with("Traceback (most recent call last)");
 }
 

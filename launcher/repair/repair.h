@@ -66,8 +66,8 @@ struct Repair {
 
 // What was asked of the failed engine.
 struct RepairSubject {
-  std::vector<std::string> argv;       // as it was started
-  Environment environment;             // what is set for it
+  std::vector<std::string> argv{};     // as it was started
+  Environment environment{};           // what is set for it
   bool is_context_pinned = false;      // the user named a max_model_len
   bool is_utilization_pinned = false;  // and so on
   bool is_sequences_pinned = false;
@@ -84,10 +84,10 @@ struct RepairOptions {
 
 // What the machine has.
 struct RepairMachine {
-  int spare_gpus = 0;                   // visible, and no engine's
-  std::optional<int> heads;             // of the model: what a tensor_parallel_size has to divide
-  std::optional<double> gpu_total_gib;  // of one GPU of the engine
-  double default_utilization = 0.9;     // where no flag says so; vLLM 0.33 has 0.92
+  int spare_gpus = 0;                     // visible, and no engine's
+  std::optional<int> heads{};             // of the model: what a tensor_parallel_size has to divide
+  std::optional<double> gpu_total_gib{};  // of one GPU of the engine
+  double default_utilization = 0.9;       // where no flag says so; vLLM 0.33 has 0.92
   int default_sequences = 256;
   int default_batched_tokens = 8192;
 };

@@ -258,7 +258,8 @@ std::optional<Repair> fp8_by_its_new_name(const RepairCase& its) {
 std::optional<Repair> higher_lora_rank(const RepairCase& its) {
   constexpr std::array kRanks{1, 8, 16, 32, 64, 128, 256, 320, 512};
   const double wanted = its.figures.lora_rank.value_or(0);
-  const auto* rank = std::ranges::find_if(kRanks, [wanted](int rank) { return rank >= wanted; });
+  const auto* rank =
+      std::ranges::find_if(kRanks, [wanted](int allowed) { return allowed >= wanted; });
   if (wanted <= 0 || rank == kRanks.end()) return std::nullopt;
   return changing_flag(its, RepairKind::kArgument, "--max-lora-rank", std::to_string(*rank),
                        "an adapter has rank " + whole(wanted));

@@ -28,6 +28,13 @@ TEST(LogLine, IsFoundBehindThePrefixesOfEachEra) {
       {LogLevel::kWarning, "x", "vllm-1  | WARNING 06-05 06:18:13 [a.py:4] x"},
       {LogLevel::kInfo, "x",
        "2026-04-22T01:30:33.123Z (APIServer pid=1) INFO 04-22 01:30:33 [a.py:4] x"},
+      {LogLevel::kNone, "    return cls(",
+       "Aug 19 18:34:30 host vllm[87]: (APIServer pid=87)     return cls("},
+      {LogLevel::kNone, "  File \"x\"", "Aug 19 18:34:30 host vllm[87]:   File \"x\""},
+      {LogLevel::kError, "x",
+       "2026-06-09 14:01:54.604 [Info] (Process) (EngineCore pid=4) ERROR 06-09 14:01:54 [a.py:4] "
+       "x"},
+      {LogLevel::kNone, "at 18:34:30 it (Worker) failed: no", "at 18:34:30 it (Worker) failed: no"},
       {LogLevel::kNone, "plain words: 5", "plain words: 5"},
       {LogLevel::kNone, "ERRORS happen", "ERRORS happen"},
       {LogLevel::kNone, "", ""},
