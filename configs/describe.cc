@@ -60,6 +60,10 @@ std::string text_of(const Servers& value) {
   if (const auto* count = std::get_if<std::int64_t>(&value)) return std::to_string(*count);
   return std::holds_alternative<AutoServers>(value) ? "auto" : "";
 }
+std::string text_of(const GpuChoice& value) {
+  if (const auto* count = std::get_if<std::int64_t>(&value)) return std::to_string(*count);
+  return text_of(std::get<std::vector<std::string>>(value));
+}
 std::string text_of(const ArgumentValue& value) {
   if (const auto* flag = std::get_if<bool>(&value)) return text_of(*flag);
   if (const auto* text = std::get_if<std::string>(&value)) return text_of(*text);
@@ -196,6 +200,10 @@ std::string type_of(const Key<std::vector<BackendOptions>>&) {
 }
 std::string type_of(const Key<Servers>&) {
   return "number, `auto` or list";
+}
+
+std::string type_of(const Key<GpuChoice>&) {
+  return "number or list";
 }
 
 std::string limits_text(const Limits& limits) {
