@@ -11,6 +11,7 @@
 
 #include "configs/schema/section.h"
 #include "configs/text/nearest_name.h"
+#include "configs/vllm/argument_flags.h"
 #include "configs/vllm/arguments.h"
 #include "configs/yaml/values.h"
 
@@ -236,6 +237,16 @@ std::string table_row(const Key<T>& key, const std::string& path) {
          " | " + reload_text(key.applies) + " | " + std::string(key.help) + " |\n";
 }
 
+// Of arguments with flags: what else they are is vLLM's.
+std::string argument_rows() {
+  std::string text;
+  for (const ArgumentFlag& row : kArgumentFlags) {
+    text += "| `vllm_args." + std::string(row.argument) + "` | argument |  |  | " +
+            flag_text(row.flag) + " | no | " + std::string(row.flag.help) + ". |\n";
+  }
+  return text;
+}
+
 template <class Section>
 std::string table(const std::string& title, const std::string& path, const Section& section) {
   std::string text =
@@ -297,7 +308,7 @@ std::vector<Change> changes_between(const Options& from, const Options& to) {
 
 std::string describe_keys() {
   const Options defaults;
-  return table("Shared with the workers", "", defaults.worker) + "\n" +
+  return table("Shared with the workers", "", defaults.worker) + argument_rows() + "\n" +
          table("The proxy", "batchproxy.", defaults.proxy) + "\n" +
          table("Engines that already run", "batchproxy.backends[].", BackendOptions{}) + "\n" +
          table("Engines to start", "batchproxy.launcher.", defaults.proxy.launcher) + "\n" +

@@ -41,7 +41,7 @@ constexpr std::array kArgumentVariables{
     ArgumentVariable{"MAX_LORA_RANK", "max_lora_rank", false, true},
 };
 
-// Of these and of the keys below, for engines, which warn of VLLM_ names that they do not know.
+// Read below, for keys. VLLM_PORT and VLLM_API_KEY are names of vLLM's own as well.
 constexpr std::array<std::string_view, 2> kKeyVariables{"VLLM_MODEL", "VLLM_SERVER"};
 
 // Without a prefix of ours or of vLLM's.

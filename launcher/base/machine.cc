@@ -13,6 +13,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "launcher/base/program_output.h"
+
 namespace batchproxy {
 namespace {
 
@@ -143,6 +145,7 @@ Machine this_machine(Environment environment) {
   machine.space_at = real_space;
   machine.descriptors = real_descriptors;
   machine.is_port_free = real_port_is_free;
+  machine.output_of = program_output;
   return machine;
 }
 

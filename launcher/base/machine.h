@@ -36,7 +36,11 @@ struct Machine {
   std::string working_directory = "/";
   std::function<std::optional<DiskSpace>(const std::filesystem::path&)> space_at{};
   std::function<DescriptorLimit()> descriptors{};
-  std::function<bool(int port)> is_port_free{};  // on 127.0.0.1
+  std::function<bool(int port)> is_port_free{};        // on 127.0.0.1
+  std::function<std::string(int port)> port_holder{};  // "python3 (pid 12)"; "" when not known
+  std::function<std::optional<std::string>(const std::vector<std::string>& argv,
+                                           std::chrono::seconds most)>
+      output_of{};  // see program_output.h
 
   std::filesystem::path at(std::string_view path) const;
 

@@ -63,9 +63,11 @@ FindingList port_of(const Subject& subject, const Key<std::string>& key) {
   if (!address || address->port == 0) return {};
   const std::string text = fmt::format("{} {}", key.name, *key);
   if (subject.machine.is_port_free(address->port)) return {ok(text + " is free")};
-  return {failure(text + " is taken", fmt::format("end the program that has it (`ss -ltnp`), or "
-                                                  "choose another by --{} HOST:PORT",
-                                                  key.name))};
+  const std::string holder =
+      subject.machine.port_holder ? subject.machine.port_holder(address->port) : "";
+  return {failure(
+      text + " is taken" + (holder.empty() ? "" : ": " + holder + " listens there"),
+      fmt::format("end the program that has it, or choose another by --{} HOST:PORT", key.name))};
 }
 
 }  // namespace

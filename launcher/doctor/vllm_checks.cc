@@ -42,10 +42,22 @@ bool has_plugin_for(const VllmInstallation& vllm, std::string_view word) {
   });
 }
 
+// Of `engine: command`.
+FindingList check_command(const Subject& subject) {
+  const LauncherOptions& launcher = subject.options.proxy.launcher;
+  const bool is_command = subject.starts_engines() && *launcher.engine == "command";
+  if (!is_command || launcher.command->empty()) return {};
+  const std::string& name = launcher.command->front();
+  const std::string program = subject.machine.find_program(name);
+  if (!program.empty()) return {ok("not started; the command is " + program)};
+  return {failure("`" + name + "` of batchproxy.launcher.command was not found",
+                  "activate its environment, or write its path")};
+}
+
 }  // namespace
 
 FindingList check_vllm(const Subject& subject) {
-  if (!subject.starts_vllm()) return {};
+  if (!subject.starts_vllm()) return check_command(subject);
   if (!subject.vllm) {
     return {failure(subject.vllm.error().text,
                     "activate its environment, set batchproxy.launcher.executable, or `pip install "
@@ -53,6 +65,7 @@ FindingList check_vllm(const Subject& subject) {
   }
   const VllmInstallation& vllm = *subject.vllm;
   std::string text = vllm.version_text + " at " + vllm.program;
+  if (vllm.site_packages.empty()) return {ok(text + " (as it says itself)")};
   if (vllm.torch.empty()) {
     return {failure(text + ", without PyTorch beside it in " + vllm.site_packages,
                     "install vLLM anew, into an environment of its own")};
@@ -95,7 +108,8 @@ FindingList check_arguments(const Subject& subject) {
       add(failure(problem, "write it so in vllm_args"));
     }
     for (const std::string& remark : fitted.remarks) {
-      add(warning(remark, "nothing has to be done; to be rid of this line write it so in vllm_args"));
+      add(warning(remark,
+                  "nothing has to be done; to be rid of this line write it so in vllm_args"));
     }
   }
   if (list.empty()) list.push_back(ok("vLLM " + subject.vllm->version_text + " has all of them"));

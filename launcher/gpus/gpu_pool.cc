@@ -41,30 +41,45 @@ OrError<Gpus> parsed(const std::string& value, std::string_view source,
   return by_index(*std::move(listed), source, library);
 }
 
-// What of `count` GPUs NVIDIA_VISIBLE_DEVICES leaves.
-OrError<Gpus> all_but_hidden(int count, const std::optional<std::string>& nvidia,
-                             const std::string& library) {
-  if (!nvidia) return first_gpus(count);
-  auto limited = nvidia_visible_devices(*nvidia, count);
-  if (!limited) return limited.error();
-  if (!*limited) return first_gpus(count);
-  return by_index(**std::move(limited), "NVIDIA_VISIBLE_DEVICES", library);
-}
-
-LaunchError beyond(const Gpu& gpu, int count) {
+LaunchError beyond(const Gpu& gpu, std::size_t count) {
   return {"CUDA_VISIBLE_DEVICES names GPU " + gpu.name() + ", but the driver has " +
           (count == 0 ? "none" : "only 0 to " + std::to_string(count - 1))};
 }
 
-OrError<Gpus> all_of_driver(const std::optional<Gpus>& visible,
-                            const std::optional<std::string>& nvidia, const std::string& library) {
-  const auto count = count_gpus(library);
-  if (!count) return count.error();
-  if (!visible) return all_but_hidden(*count, nvidia, library);
-  const auto missing =
-      std::ranges::find_if(*visible, [&](const Gpu& gpu) { return gpu.index >= *count; });
-  if (missing != visible->end()) return beyond(*missing, *count);
-  return *visible;
+// Each GPU, or what stands for it.
+GpuPool usable(const Inventory& inventory) {
+  GpuPool pool;
+  for (const GpuState& gpu : inventory.gpus) {
+    if (!gpu.problem.empty()) {
+      pool.remarks.push_back(gpu.problem + "; no engine gets it");
+    } else if (gpu.mig_enabled) {
+      for (const MigInstance& mig : gpu.mig) pool.gpus.push_back(Gpu::by_uuid(mig.uuid));
+    } else {
+      pool.gpus.emplace_back(gpu.index);
+    }
+  }
+  return pool;
+}
+
+OrError<GpuPool> all_of_driver(const std::optional<Gpus>& visible,
+                               const std::optional<std::string>& nvidia,
+                               const std::string& library) {
+  const auto inventory = read_inventory({}, library);
+  if (!inventory) return LaunchError{inventory.error().text + std::string(kWithoutDriver)};
+  const std::size_t count = inventory->gpus.size();
+  if (visible) {
+    const auto missing = std::ranges::find_if(
+        *visible, [&](const Gpu& gpu) { return gpu.index >= static_cast<int>(count); });
+    if (missing != visible->end()) return beyond(*missing, count);
+    return GpuPool{*visible};
+  }
+  auto limited = nvidia ? nvidia_visible_devices(*nvidia, static_cast<int>(count))
+                        : OrError<std::optional<Gpus>>(std::optional<Gpus>());
+  if (!limited) return limited.error();
+  if (!*limited) return usable(*inventory);
+  auto known = known_devices(**limited, *inventory, "NVIDIA_VISIBLE_DEVICES");
+  if (!known) return known.error();
+  return GpuPool{*std::move(known)};
 }
 
 OrError<Gpus> some(std::int64_t asked, const std::optional<Gpus>& visible,
@@ -98,31 +113,22 @@ OrError<Gpus> these(const std::vector<std::string>& items, const std::optional<G
 
 }  // namespace
 
-OrError<int> count_gpus(const std::string& library) {
-  const auto nvml = Nvml::open(library);
-  if (!nvml) return LaunchError{nvml.error().text + std::string(kWithoutDriver)};
-  unsigned int count = 0;
-  const int code = nvml->api().count(&count);
-  if (code == kNvmlSuccess) return static_cast<int>(count);
-  return LaunchError{"the NVIDIA driver does not count its GPUs: " + nvml->text_of(code)};
-}
-
-OrError<Gpus> find_gpus(const GpuChoice& asked, const VisibleVariables& variables,
-                        const std::string& library) {
+OrError<GpuPool> find_gpus(const GpuChoice& asked, const VisibleVariables& variables,
+                           const std::string& library) {
   std::optional<Gpus> visible;
   const std::string cuda = variables.cuda.value_or("");
   if (variables.cuda) {
     auto listed = parsed(cuda, "CUDA_VISIBLE_DEVICES", library);
     if (!listed) return listed.error();
-    if (listed->empty()) return Gpus();
+    if (listed->empty()) return GpuPool{};
     visible = *std::move(listed);
   }
-  if (const auto* items = std::get_if<std::vector<std::string>>(&asked)) {
-    return these(*items, visible, cuda, library);
-  }
-  const std::int64_t count = std::get<std::int64_t>(asked);
-  if (count > 0) return some(count, visible, cuda);
-  return all_of_driver(visible, variables.nvidia, library);
+  if (asked == GpuChoice(std::int64_t{0})) return all_of_driver(visible, variables.nvidia, library);
+  const auto* items = std::get_if<std::vector<std::string>>(&asked);
+  auto chosen = items != nullptr ? these(*items, visible, cuda, library)
+                                 : some(std::get<std::int64_t>(asked), visible, cuda);
+  if (!chosen) return chosen.error();
+  return GpuPool{*std::move(chosen)};
 }
 
 }  // namespace batchproxy

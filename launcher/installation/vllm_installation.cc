@@ -3,7 +3,7 @@
 #include "launcher/installation/vllm_installation.h"
 
 #include <algorithm>
-#include <array>
+#include <chrono>
 #include <filesystem>
 #include <string_view>
 #include <utility>
@@ -173,6 +173,25 @@ OrError<VllmInstallation> find_installation(const Machine& machine, const std::s
   return LaunchError{program +
                      " is there, but no package of it beside its Python: its version is "
                      "not known"};
+}
+
+OrError<VllmInstallation> ask_installation(const Machine& machine, const std::string& name) {
+  constexpr std::chrono::seconds kPatience(20);  // it imports PyTorch
+  auto found = find_installation(machine, name);
+  const std::string program = machine.find_program(name);
+  if (found || program.empty() || !machine.output_of) return found;
+  const std::string said = machine.output_of({program, "--version"}, kPatience).value_or("");
+  // The last line: what it logs may stand before.
+  const std::string_view lines = trim(said, kBlanks);
+  const std::string_view line = lines.substr(lines.find_last_of('\n') + 1);
+  const std::string text(line.substr(line.find_last_of(' ') + 1));  // "vllm 0.33.0", or the number
+  const auto version = parse_version(text);
+  if (!version) return found;
+  VllmInstallation asked;
+  asked.program = program;
+  asked.version = *version;
+  asked.version_text = text;
+  return asked;
 }
 
 }  // namespace batchproxy

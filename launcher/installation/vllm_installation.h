@@ -22,7 +22,7 @@ struct VllmPlugin {
 
 struct VllmInstallation {
   std::string program;        // absolute path
-  std::string site_packages;  // the folder that it was found in
+  std::string site_packages;  // the folder that it was found in; empty when it was asked
   Version version{};
   std::string version_text;  // "0.33.0+cu130"
   std::string torch;         // the same of PyTorch; empty when it is not there
@@ -33,5 +33,9 @@ struct VllmInstallation {
 
 // Of the program `name`, sought on PATH or by its path. The error is one sentence.
 OrError<VllmInstallation> find_installation(const Machine& machine, const std::string& name);
+
+// The same; where no package is found beside a program that is there, such as a wrapper around a
+// container, it is asked for its version, which may take it 20 s.
+OrError<VllmInstallation> ask_installation(const Machine& machine, const std::string& name);
 
 }  // namespace batchproxy

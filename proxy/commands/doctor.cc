@@ -2,6 +2,7 @@
 // starting on this machine.
 #include "launcher/doctor/doctor.h"
 
+#include <cstdint>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -11,6 +12,7 @@
 #include "configs/text/home_path.h"
 #include "launcher/gpus/inventory_reader.h"
 #include "proxy/commands/commands.h"
+#include "proxy/edge/port_holder.h"
 
 namespace batchproxy {
 
@@ -30,9 +32,10 @@ int doctor(const CommandLine& arguments, const DoctorFlags& flags) {
     return kUsage;
   }
   Machine machine = this_machine(process_environment());
+  machine.port_holder = [](int port) { return port_holder(static_cast<std::uint16_t>(port)); };
   const auto name_of = [&machine](unsigned pid) { return machine.process_name(pid); };
   auto inventory = read_inventory(name_of);
-  auto vllm = find_installation(machine, *loaded.options.proxy.launcher.executable);
+  auto vllm = ask_installation(machine, *loaded.options.proxy.launcher.executable);
   const auto findings = examine({.machine = std::move(machine),
                                  .options = loaded.options,
                                  .configured = loaded.ok(),

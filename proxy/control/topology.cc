@@ -101,14 +101,16 @@ std::vector<std::string> add_engines(const Options& given, const std::string& se
   context.vllm = installed_vllm(options, context.inherited);
   context.cores = std::thread::hardware_concurrency();
   if (needs_gpus(options)) {
-    auto gpus =
+    auto pool =
         find_gpus(asked_gpus(options), {lookup(context.inherited, "CUDA_VISIBLE_DEVICES"),
                                         lookup(context.inherited, "NVIDIA_VISIBLE_DEVICES")});
-    if (!gpus && !may_do_without_gpus(options)) return {gpus.error().text};
-    if (gpus) {
-      context.gpus = *gpus;
+    if (!pool && !may_do_without_gpus(options)) return {pool.error().text};
+    if (pool) {
+      context.gpus = std::move(pool->gpus);
+      for (const std::string& remark : pool->remarks)
+        topology.remarks.push_back("warning: " + remark);
     } else {
-      topology.remarks.push_back("notice: profile auto means cpu here: " + gpus.error().text);
+      topology.remarks.push_back("notice: profile auto means cpu here: " + pool.error().text);
     }
   }
   settle_profile(options, told_gpus(options).value_or(context.gpus.size()));

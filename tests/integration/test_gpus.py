@@ -1,13 +1,16 @@
 """`gpus`, `doctor` and `launch` on boxes of a fake driver library."""
 import json
 import os
+import pathlib
 import re
 import signal
 import subprocess
 
 import pytest
 
+from tests.support.asking import call
 from tests.support.builds import BUILD, PROXY, ROOT
+from tests.support.proxy import write_config
 
 EIGHT = ROOT / "tests" / "launcher" / "gpus" / "eight_gpus.box"
 
@@ -128,3 +131,17 @@ def test_shipped_environments_take_their_share_of_memory(on_box, name, share):
     shown = on_box(EIGHT, "--config", ROOT / "configs" / f"{name}.yaml", "--dry-run")
     assert shown.returncode == 0, shown.stderr
     assert set(re.findall(r"--gpu-memory-utilization (\S+)", shown.stdout)) == {share}
+
+
+def test_adapters_that_engines_start_with_are_names_of_models_from_the_start(start_proxy, tmp_path):
+    config = write_config(tmp_path / "c.yaml", servers=2)
+    config.write_text(config.read_text().replace("max_num_seqs: 64", "max_num_seqs: 64, lora_modules: [sql=/a/sql]"))
+    proxy = start_proxy("--config", config)
+    pids = proxy.engine_pids(2)
+    assert all(b"--lora-modules\0sql=/a/sql\0--enable-lora" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+               for pid in pids)
+    proxy.wait_for_line(r"ready: \d of 2 backends serve .*\bsql\b")
+    # Routed, and refused by the simulated engine, which loads none at its start: its words, not ours.
+    proxy.ready(2)
+    answer, body = call(proxy.url, "/v1/completions", {"model": "sql", "prompt": "x", "max_tokens": 1})
+    assert answer.status == 404 and b"does not exist" in body

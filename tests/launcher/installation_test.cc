@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "launcher/base/program_output.h"
 #include "launcher/installation/vllm_installation.h"
 #include "tests/launcher/doctor/box.h"
 
@@ -55,6 +56,32 @@ TEST(FindInstallation, KnowsTheCudaOfPyTorchByItsLabel) {
   EXPECT_EQ(cuda("2.9.0+cu126"), (Version{12, 6, 0}));
   EXPECT_EQ(cuda("2.9.0"), (Version{12, 8, 90}));
   EXPECT_EQ(cuda("2.9.0+cpu"), std::nullopt);
+}
+
+TEST(AskInstallation, AsksAProgramThatHasNoPackageBesideIt) {
+  Box box;
+  box.program("/usr/bin/vllm", "#!/bin/bash\nexec docker run ...\n");
+  std::string says = "INFO 11-29 12:00:00 a line of its log\nvllm 0.31.2\n";
+  box.machine.output_of = [&](const auto& argv, auto) {
+    EXPECT_EQ(argv, (std::vector<std::string>{"/usr/bin/vllm", "--version"}));
+    return std::optional(says);
+  };
+  EXPECT_EQ(ask_installation(box.machine, "vllm")->version, (Version{0, 31, 2}));
+  says = "docker: not found";
+  EXPECT_THAT(ask_installation(box.machine, "vllm").error().text,
+              testing::HasSubstr("its version is not known"));
+  box.install_vllm();  // first on PATH
+  EXPECT_EQ(ask_installation(box.machine, "vllm")->version, (Version{0, 33, 0}));
+}
+
+TEST(ProgramOutput, IsWhatAProgramSaysWithinItsTime) {
+  using std::chrono::seconds;
+  EXPECT_EQ(program_output({"/bin/echo", "a b"}, seconds(30)), "a b\n");
+  EXPECT_EQ(program_output({"/bin/sh", "-c", "exit 1"}, seconds(30)), std::nullopt);
+  EXPECT_EQ(program_output({"/no/such/program"}, seconds(30)), std::nullopt);
+  EXPECT_EQ(program_output({"/bin/sh", "-c", "echo early; sleep 1000"}, seconds(0)), std::nullopt);
+  // It closes its output and goes on: nobody waits for its end.
+  EXPECT_EQ(program_output({"/bin/sh", "-c", "echo x; exec >&-; sleep 1000"}, seconds(30)), "x\n");
 }
 
 TEST(FindInstallation, SaysThatThereIsNone) {

@@ -1,6 +1,7 @@
 // tests/launcher/script_words_test.cc - each flag and variable that people's launch scripts have,
 // and the command and environment of the engines that come of it, for an old vLLM and a new one.
-#include <numeric>
+#include <cstdlib>
+#include <optional>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -43,12 +44,18 @@ EnginePlans planned(const Script& script, const Version& version, int gpus = kGp
   context.next_port = [next = 8100]() mutable -> OrError<int> { return next++; };
   context.vllm = version;
   context.cores = kCores;
-  const GpuChoice asked = asked_gpus(loaded.options);
-  if (asked == GpuChoice(std::int64_t{0})) {
-    context.gpus.resize(static_cast<std::size_t>(gpus));
-    std::iota(context.gpus.begin(), context.gpus.end(), 0);
-  } else if (needs_gpus(loaded.options)) {
-    context.gpus = *find_gpus(asked, {}, "libno-such-driver.so.1");
+  if (needs_gpus(loaded.options)) {
+    ::setenv("FAKE_NVML", ("gpus " + std::to_string(gpus)).c_str(), 1);
+    const auto value = [&](const char* name) -> std::optional<std::string> {
+      const auto found = script.environment.find(name);
+      if (found == script.environment.end()) return std::nullopt;
+      return found->second;
+    };
+    auto pool =
+        find_gpus(asked_gpus(loaded.options),
+                  {value("CUDA_VISIBLE_DEVICES"), value("NVIDIA_VISIBLE_DEVICES")}, FAKE_NVML);
+    if (!pool) return std::vector<std::string>{pool.error().text};
+    context.gpus = pool->gpus;
   }
   return plan_engines(loaded.options, context);
 }
@@ -189,6 +196,26 @@ std::vector<Row> rows() {
       {"GPU_COUNT",
        {{kModel, {"--servers", "auto"}}, {{"GPU_COUNT", "2"}}},
        "m | CUDA_VISIBLE_DEVICES=0\nm | CUDA_VISIBLE_DEVICES=1"},
+      {"CUDA_VISIBLE_DEVICES",
+       {{kModel, {"--servers", "auto"}}, {{"CUDA_VISIBLE_DEVICES", "6,4"}}},
+       "m | CUDA_VISIBLE_DEVICES=6\nm | CUDA_VISIBLE_DEVICES=4"},
+      {"CUDA_VISIBLE_DEVICES with UUIDs",
+       {{kModel}, {{"CUDA_VISIBLE_DEVICES", "GPU-00a0b0c5"}}},
+       "m | CUDA_VISIBLE_DEVICES=5"},
+      {"NVIDIA_VISIBLE_DEVICES",
+       {{kModel, {"--servers", "auto"}}, {{"NVIDIA_VISIBLE_DEVICES", "2,3"}}},
+       "m | CUDA_VISIBLE_DEVICES=2\nm | CUDA_VISIBLE_DEVICES=3"},
+      {"both, as scripts write them",
+       {{kModel, {"--profile", "multi"}},
+        {{"CUDA_VISIBLE_DEVICES", "2,3"},
+         {"NVIDIA_VISIBLE_DEVICES", "2,3"},
+         {"CUDA_DEVICE_ORDER", "PCI_BUS_ID"},
+         {"GPU_COUNT", "2"},
+         {"VLLM_TENSOR_PARALLEL_SIZE", "2"},
+         {"VLLM_PIPELINE_PARALLEL_SIZE", "1"},
+         {"VLLM_GPU_MEMORY_UTILIZATION", "0.85"}}},
+       "m --tensor-parallel-size 2 --pipeline-parallel-size 1 --gpu-memory-utilization 0.85 | "
+       "CUDA_VISIBLE_DEVICES=2,3"},
       {"DEBUG=1", {{kModel}, {{"DEBUG", "1"}}}, "m | CUDA_VISIBLE_DEVICES=0"},
       {"DEBUG=2",
        {{kModel}, {{"DEBUG", "2"}}},

@@ -188,11 +188,13 @@ TEST_F(Doctor, MeasuresSharedMemoryDiskAndMemory) {
 TEST_F(Doctor, LooksAtLimitsAndPorts) {
   box_.machine.descriptors = [] { return DescriptorLimit{1024, 1024}; };
   box_.machine.is_port_free = [](int port) { return port != 8001; };
-  EXPECT_EQ(complaints(),
-            "files: warning: up to 1024 open files: clients take one each, and their requests "
-            "another -> raise the hard limit: `ulimit -Hn 65536`, or LimitNOFILE= in systemd\n"
-            "ports: failure: admin 127.0.0.1:8001 is taken -> end the program that has it (`ss "
-            "-ltnp`), or choose another by --admin HOST:PORT\n");
+  box_.machine.port_holder = [](int) { return "python3 (pid 7)"; };
+  EXPECT_EQ(
+      complaints(),
+      "files: warning: up to 1024 open files: clients take one each, and their requests "
+      "another -> raise the hard limit: `ulimit -Hn 65536`, or LimitNOFILE= in systemd\n"
+      "ports: failure: admin 127.0.0.1:8001 is taken: python3 (pid 7) listens there -> end the "
+      "program that has it, or choose another by --admin HOST:PORT\n");
 }
 
 TEST_F(Doctor, LooksForVllmAndPyTorchOfOneEnvironment) {
@@ -201,6 +203,18 @@ TEST_F(Doctor, LooksForVllmAndPyTorchOfOneEnvironment) {
   EXPECT_THAT(complaints(), HasSubstr("vLLM: failure: 0.33.0 at /venv/bin/vllm, without PyTorch"));
   std::filesystem::remove(box_.machine.at("/venv/bin/vllm"));
   EXPECT_THAT(complaints(), HasSubstr("vLLM: failure: `vllm` was not found on PATH"));
+}
+
+TEST_F(Doctor, LooksForTheProgramOfACommand) {
+  file_ =
+      "model: {generator_settings: {boot_local: true, hf_model_id: m}}\n"
+      "batchproxy: {launcher: {engine: command, command: [my-server, '{port}']}}\n";
+  EXPECT_EQ(
+      complaints(),
+      "vLLM: failure: `my-server` of batchproxy.launcher.command was not found -> activate its "
+      "environment, or write its path\n");
+  box_.program("/usr/bin/my-server", "x");
+  EXPECT_EQ(complaints(), "");
 }
 
 TEST_F(Doctor, AsksForThePluginOfWhatLeftVllm) {

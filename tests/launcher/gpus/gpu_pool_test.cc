@@ -16,7 +16,9 @@ constexpr const char* kNoDriver = "libno-such-driver.so.1";
 
 OrError<Gpus> gpus_for(GpuChoice asked, std::optional<std::string> visible,
                        const char* library = FAKE_NVML) {
-  return find_gpus(asked, {std::move(visible), std::nullopt}, library);
+  auto pool = find_gpus(asked, {std::move(visible), std::nullopt}, library);
+  if (!pool) return pool.error();
+  return std::move(pool->gpus);
 }
 
 std::string error_for(GpuChoice asked, const char* visible) {
@@ -31,27 +33,35 @@ GpuChoice list(std::vector<std::string> items) {
   return items;
 }
 
-TEST(CountGpus, AsksTheDriver) {
-  fake_driver("8");
-  EXPECT_EQ(*count_gpus(FAKE_NVML), 8);
+TEST(FindGpus, SaysWhatToDoWithoutADriver) {
+  const auto gpus = gpus_for(number(0), std::nullopt, kNoDriver);
+  ASSERT_FALSE(gpus);
+  EXPECT_NE(gpus.error().text.find(kNoDriver), std::string::npos);
+  EXPECT_NE(gpus.error().text.find("--engine sim"), std::string::npos);
 }
 
-TEST(CountGpus, SaysWhatToDoWithoutADriver) {
-  const auto count = count_gpus("libno-such-driver.so.1");
-  ASSERT_FALSE(count);
-  EXPECT_NE(count.error().text.find("libno-such-driver.so.1"), std::string::npos);
-  EXPECT_NE(count.error().text.find("--engine sim"), std::string::npos);
+TEST(FindGpus, RefusesALibraryThatIsNotNvml) {
+  EXPECT_FALSE(gpus_for(number(0), std::nullopt, "libm.so.6"));
 }
 
-TEST(CountGpus, RefusesALibraryThatIsNotNvml) {
-  EXPECT_FALSE(count_gpus("libm.so.6"));
-}
-
-TEST(CountGpus, ReportsADriverThatDoesNotStart) {
+TEST(FindGpus, ReportsADriverThatDoesNotStart) {
   fake_driver("8", "9");
-  const auto count = count_gpus(FAKE_NVML);
-  ASSERT_FALSE(count);
-  EXPECT_NE(count.error().text.find("nvmlInit returned 9"), std::string::npos);
+  EXPECT_NE(error_for(number(0), "0").find("nvmlInit returned 9"), std::string::npos);
+}
+
+TEST(FindGpus, LeavesOutAGpuThatIsLost) {
+  setenv("FAKE_NVML", "gpus 3\nlost 1", 1);
+  const auto pool = find_gpus(number(0), {}, FAKE_NVML);
+  EXPECT_EQ(pool->gpus, (Gpus{0, 2}));
+  EXPECT_EQ(pool->remarks, std::vector<std::string>{
+                               "GPU 1 is lost: it has fallen off the bus; reboot, and look at "
+                               "`dmesg` for Xid; no engine gets it"});
+}
+
+TEST(FindGpus, TakesTheInstancesOfADividedGpu) {
+  setenv("FAKE_NVML", "gpus 2\nmig 0 uuid=MIG-a\nmig 0 uuid=MIG-b", 1);
+  EXPECT_EQ(*gpus_for(number(0), std::nullopt),
+            (Gpus{Gpu::by_uuid("MIG-a"), Gpu::by_uuid("MIG-b"), 1}));
 }
 
 TEST(ParseVisibleDevices, ReadsIntegersInTheirOrder) {
@@ -135,7 +145,7 @@ TEST(FindGpus, KeepsTheWholeIdOfAMigInstance) {
 // Inside a container the driver has only the named GPUs, and numbers them anew.
 TEST(FindGpus, TakeTheRuntimesListForTheHostsNumbersInsideAContainer) {
   const auto found = [](const char* nvidia) {
-    return *find_gpus(number(0), {std::nullopt, nvidia}, FAKE_NVML);
+    return find_gpus(number(0), {std::nullopt, nvidia}, FAKE_NVML)->gpus;
   };
   fake_driver("8");
   EXPECT_EQ(found("4,5"), (Gpus{4, 5}));
