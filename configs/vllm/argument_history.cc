@@ -35,7 +35,7 @@ constexpr std::array kHistory{
     left_out("preemption_mode", {0, 10, 0}),
     left_out("enable_reasoning", {0, 10, 0}, "remove it: reasoning_parser alone says so"),
     left_out("device", {0, 10, 0}),
-    left_out("disable_log_requests", {0, 10, 0},
+    left_out("disable_log_requests", {0, 10, 1},
              "they log no requests unless asked to, so remove it"),
     left_out("max_seq_len_to_capture", {0, 11, 0}),
     left_out("lora_extra_vocab_size", {0, 12, 0}),
@@ -57,7 +57,7 @@ constexpr std::array kHistory{
             "write cudagraph_capture_sizes"),
     renamed("cudagraph_capture_sizes", {0, 12, 0}, kNever, "cuda_graph_sizes",
             "write cuda_graph_sizes"),
-    ArgumentHistory{"task", kBegin, {0, 33, 0}, Fate::kTask, {}, "write runner, and convert"},
+    ArgumentHistory{"task", kBegin, {0, 11, 0}, Fate::kTask, {}, "write runner, and convert"},
     ArgumentHistory{"runner", {0, 10, 0}, kNever, Fate::kTask, {}, "write task"},
     ArgumentHistory{"convert", {0, 10, 0}, kNever, Fate::kTask, {}, "write task"},
     // New ones, without which an old engine would do something else.
@@ -69,6 +69,8 @@ constexpr std::array kHistory{
                     "write gpu_memory_utilization"},
     ArgumentHistory{"max_num_queued_reqs", {0, 33, 0}, kNever, Fate::kLeftOut, {}, kRemove},
     ArgumentHistory{"max_num_queued_tokens", {0, 33, 0}, kNever, Fate::kLeftOut, {}, kRemove},
+    ArgumentHistory{
+        "disable_access_log_for_endpoints", {0, 16, 0}, kNever, Fate::kLeftOut, {}, kRemove},
     ArgumentHistory{"shutdown_timeout", {0, 18, 0}, kNever, Fate::kLeftOut, {}, kRemove},
 };
 

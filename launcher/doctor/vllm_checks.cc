@@ -54,6 +54,16 @@ FindingList check_command(const Subject& subject) {
                   "activate its environment, or write its path")};
 }
 
+// From 0.33 on `fp8` only says that the checkpoint is; what quantises while it loads has other
+// words.
+bool misses_fp8_checkpoint(const Subject& subject) {
+  constexpr Version kNoLonger{0, 33, 0};
+  if (subject.vllm->version < kNoLonger || !uses(subject, "fp8")) return false;
+  const auto config = subject.machine.read(subject.model_folder + "/config.json");
+  return !subject.model_folder.empty() && config &&
+         config->find("\"quantization_config\"") == std::string::npos;
+}
+
 }  // namespace
 
 FindingList check_vllm(const Subject& subject) {
@@ -111,6 +121,11 @@ FindingList check_arguments(const Subject& subject) {
       add(warning(remark,
                   "nothing has to be done; to be rid of this line write it so in vllm_args"));
     }
+  }
+  if (misses_fp8_checkpoint(subject)) {
+    add(failure("quantization: fp8, and the checkpoint is not quantised: vLLM " +
+                    subject.vllm->version_text + " no longer does that while it loads",
+                "write quantization: fp8_per_tensor"));
   }
   if (list.empty()) list.push_back(ok("vLLM " + subject.vllm->version_text + " has all of them"));
   return list;

@@ -211,7 +211,11 @@ class Reader {
 OrError<Inventory> read_inventory(const ProcessName& name_of, const std::string& library) {
   const auto nvml = Nvml::open(library);
   if (!nvml) return nvml.error();
-  return Reader(*nvml, name_of).read();
+  return read_inventory(name_of, *nvml);
+}
+
+OrError<Inventory> read_inventory(const ProcessName& name_of, const Nvml& nvml) {
+  return Reader(nvml, name_of).read();
 }
 
 }  // namespace batchproxy

@@ -20,4 +20,7 @@ using ProcessName = std::function<std::string(unsigned pid)>;
 OrError<Inventory> read_inventory(const ProcessName& name_of,
                                   const std::string& library = kNvmlLibrary);
 
+// The same of a library that stays open, for those that look again and again.
+OrError<Inventory> read_inventory(const ProcessName& name_of, const Nvml& nvml);
+
 }  // namespace batchproxy

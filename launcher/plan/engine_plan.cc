@@ -8,6 +8,7 @@
 
 #include "configs/engine_wish.h"
 #include "configs/text/home_path.h"
+#include "configs/vllm/argument_history.h"
 #include "configs/vllm/arguments.h"
 #include "launcher/plan/adapter_names.h"
 #include "launcher/plan/argument_fit.h"
@@ -93,6 +94,17 @@ class Planner {
     wish.arguments = std::move(fitted.arguments);
     add_new(std::move(fitted.remarks), remarks_);
     add_new(std::move(fitted.problems), problems_);
+    silence_probes(*context_.vllm, wish.arguments);
+  }
+
+  // We ask each engine some five times a second how it is; its log shall tell of clients.
+  static void silence_probes(const Version& version, Arguments& arguments) {
+    constexpr const char* kName = "disable_access_log_for_endpoints";
+    const ArgumentHistory* row = history_of(kName);
+    const bool is_decided = find_argument(arguments, kName) != nullptr ||
+                            find_argument(arguments, "disable_uvicorn_access_log") != nullptr;
+    if (is_decided || (row != nullptr && is_missing(*row, version))) return;
+    arguments.push_back({kName, "/health,/metrics"});
   }
 
   // Engines that are alike say the same.

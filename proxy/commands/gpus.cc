@@ -32,21 +32,23 @@ VisibleVariables variables_of(const Environment& environment) {
   return {value("CUDA_VISIBLE_DEVICES"), value("NVIDIA_VISIBLE_DEVICES")};
 }
 
-// Whether they could be shown.
-bool show(const Machine& machine, bool as_json) {
+int fail(const LaunchError& error) {
+  std::cerr << "error: " << error.text << '\n';
+  return 1;
+}
+
+// Its exit code.
+int show(const Nvml& nvml, const Machine& machine, bool as_json) {
   const auto name_of = [&machine](unsigned pid) { return machine.process_name(pid); };
-  const auto inventory = read_inventory(name_of);
-  if (!inventory) {
-    std::cerr << "error: " << inventory.error().text << '\n';
-    return false;
-  }
+  const auto inventory = read_inventory(name_of, nvml);
+  if (!inventory) return fail(inventory.error());
   const OurGpus ours = our_gpus(*inventory, variables_of(machine.environment));
   std::cout << (as_json ? gpus_json(*inventory, ours) : gpus_text(*inventory, ours)) << std::flush;
-  return true;
+  return 0;
 }
 
 // Once a second; over what is there on a terminal. SIGINT is waited for, so it ends nothing midway.
-int watch(const Machine& machine, bool as_json) {
+int watch(const Nvml& nvml, const Machine& machine, bool as_json) {
   constexpr timespec kSecond{1, 0};
   constexpr const char* kClear = "\033[H\033[2J";
   sigset_t ends;
@@ -57,7 +59,7 @@ int watch(const Machine& machine, bool as_json) {
   const bool over = !as_json && ::isatty(STDOUT_FILENO) == 1;
   do {
     if (over) std::cout << kClear;
-    if (!show(machine, as_json)) return 1;
+    if (const int code = show(nvml, machine, as_json); code != 0) return code;
     if (!over && !as_json) std::cout << '\n';
   } while (::sigtimedwait(&ends, nullptr, &kSecond) < 0 && std::cout);
   return 0;
@@ -65,8 +67,9 @@ int watch(const Machine& machine, bool as_json) {
 
 int gpus(const GpusFlags& flags) {
   const Machine machine = this_machine(process_environment());
-  if (flags.watch) return watch(machine, flags.json);
-  return show(machine, flags.json) ? 0 : 1;
+  const auto nvml = Nvml::open(kNvmlLibrary);
+  if (!nvml) return fail(nvml.error());
+  return flags.watch ? watch(*nvml, machine, flags.json) : show(*nvml, machine, flags.json);
 }
 
 }  // namespace

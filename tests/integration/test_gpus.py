@@ -101,7 +101,8 @@ def test_the_installed_version_decides_on_the_arguments(on_box, tmp_path):
     config.write_text("model: {generator_settings: {boot_local: true, hf_model_id: m, "
                       "vllm_args: {task: embed, swap_space: 4}}}\n")
     shown = on_box(EIGHT, "--config", config, "--dry-run", PATH=f"{bin_folder}:{os.environ['PATH']}")
-    assert "--runner pooling --convert embed\n" in shown.stdout and "swap" not in shown.stdout
+    assert "--runner pooling --convert embed --disable-access-log-for-endpoints /health,/metrics\n" in shown.stdout
+    assert "swap" not in shown.stdout
     assert "notice: vllm_args.swap_space: vLLM 0.33.0 no longer has it; left out" in shown.stderr
 
 

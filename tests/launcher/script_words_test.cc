@@ -1,5 +1,6 @@
 // tests/launcher/script_words_test.cc - each flag and variable that people's launch scripts have,
 // and the command and environment of the engines that come of it, for an old vLLM and a new one.
+#include <algorithm>
 #include <cstdlib>
 #include <optional>
 
@@ -60,6 +61,8 @@ EnginePlans planned(const Script& script, const Version& version, int gpus = kGp
   return plan_engines(loaded.options, context);
 }
 
+constexpr const char* kQuiet = "--disable-access-log-for-endpoints";
+
 // "MODEL and flags | variables that differ", of each engine; without what every engine has.
 std::string started(const Script& script, const Version& version, int gpus = kGpus) {
   const EnginePlans plans = planned(script, version, gpus);
@@ -69,7 +72,7 @@ std::string started(const Script& script, const Version& version, int gpus = kGp
     std::string line;
     for (std::size_t i = 2; i < plan.argv.size(); ++i) {
       const std::string& word = plan.argv[i];
-      if (word == "--host" || word == "--port") {
+      if (word == "--host" || word == "--port" || word == kQuiet) {
         ++i;
       } else if (word == "--served-model-name") {
         i += plan.served_names.size();
@@ -275,6 +278,19 @@ TEST(ScriptWords, DoNotReachEnginesThatWouldWarnOfThem) {
   ASSERT_TRUE(plans);
   EXPECT_THAT(plans->front().environment.unset,
               testing::ElementsAre("VLLM_MODEL", "VLLM_TENSOR_PARALLEL_SIZE"));
+}
+
+TEST(ScriptWords, LeaveOurProbesOutOfTheLogOfAVllmThatCan) {
+  const auto has_flag = [](const Version& version, const std::string& vllm_args) {
+    const Script script{
+        {kModel}, {}, "model: {generator_settings: {vllm_args: {" + vllm_args + "}}}"};
+    const EnginePlans plans = planned(script, version);
+    return std::ranges::count(plans->front().argv, kQuiet) > 0;
+  };
+  EXPECT_TRUE(has_flag(kNew, ""));
+  EXPECT_FALSE(has_flag(kOld, ""));
+  EXPECT_FALSE(has_flag(kNew, "disable_uvicorn_access_log: true"));
+  EXPECT_TRUE(planned({{kModel}}, kOld)->front().remarks.empty());
 }
 
 TEST(ScriptWords, NameAdaptersThatClientsMayAskFor) {

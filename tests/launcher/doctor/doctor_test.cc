@@ -233,6 +233,16 @@ TEST_F(Doctor, NamesArgumentsThatThisVersionNoLongerHas) {
                                       "longer has it; left out"));
 }
 
+TEST_F(Doctor, KnowsThatFp8NoLongerQuantisesWhileItLoads) {
+  arguments("tensor_parallel_size: 4, quantization: fp8");
+  EXPECT_THAT(complaints(),
+              HasSubstr("arguments: failure: quantization: fp8, and the checkpoint is "
+                        "not quantised"));
+  box_.file("/models/m/config.json",
+            R"({"model_type": "llama", "quantization_config": {"quant_method": "fp8"}})");
+  EXPECT_EQ(complaints(), "");
+}
+
 TEST_F(Doctor, ValidatesAModel) {
   asked_model_ = "/models/other";
   EXPECT_THAT(complaints(), HasSubstr("model: failure: /models/other is neither a folder nor"));
