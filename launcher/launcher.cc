@@ -16,6 +16,7 @@
 #include "launcher/diagnosis/startup_stage.h"
 #include "launcher/process/engine_process.h"
 #include "launcher/process/log_tail.h"
+#include "launcher/process/run_separator.h"
 #include "launcher/supervision/gpu_gate.h"
 #include "launcher/supervision/restart_policy.h"
 
@@ -31,6 +32,7 @@ constexpr Seconds kLoadingGrace{2};
 // Programs that do not know a flag end so, and at once.
 constexpr int kUsageExit = 2;
 constexpr auto kUsageTime = std::chrono::seconds(10);
+constexpr Duration kAfterRepair = std::chrono::seconds(1);
 constexpr auto kGateLook = std::chrono::seconds(1);
 
 Clock::duration ticks(Seconds seconds) {
@@ -53,7 +55,7 @@ struct Engine {
 
   Seconds age() const { return Clock::now() - run.started_at; }
 
-  const EnginePlan plan;
+  EnginePlan plan;  // repairs change its command
   RestartPolicy policy;
   GpuGate gate;
   LogTail log;
@@ -102,11 +104,18 @@ struct Launcher::Core : std::enable_shared_from_this<Core> {
     };
   }
 
+  void tell(const Engine& engine, const std::vector<std::string>& sentences) {
+    for (const std::string& sentence : sentences) {
+      hooks.events->on_remark(engine.plan.backend, sentence);
+    }
+  }
+
   // --- a start --------------------------------------------------------------------------------
 
   void start_next(std::size_t position) {
     if (position >= engines.size()) return;
     Engine& engine = *engines[position];
+    if (hooks.mechanic != nullptr) tell(engine, hooks.mechanic->prepare(engine.plan));
     // An order may have been faster.
     if (!engine.process && is_starting(engine)) start_when_clear(engine, Clock::now());
     stagger_timer.expires_after(ticks(stagger));
@@ -137,6 +146,7 @@ struct Launcher::Core : std::enable_shared_from_this<Core> {
     command.argv = engine.plan.argv;
     command.environment = changed_environment(hooks.inherited, engine.plan.environment);
     command.log_file = engine.plan.log_file;
+    command.run = run_name(engine.plan.name, engine.policy.restarts() + 1);
     command.log_descriptor = engine.plan.log_descriptor;
     command.stop_timeout = stop_timeout;
     engine.next = Next::kNothing;
@@ -187,6 +197,8 @@ struct Launcher::Core : std::enable_shared_from_this<Core> {
     engine.timer.cancel();
     engine.run.ready_at = Clock::now();
     hooks.events->on_ready(engine.plan.backend, engine.age().count());
+    if (hooks.mechanic == nullptr) return;
+    tell(engine, hooks.mechanic->after_good_start(engine.plan, engine.log.begin()));
   }
 
   bool is_starting(const Engine& engine) const {
@@ -220,32 +232,48 @@ struct Launcher::Core : std::enable_shared_from_this<Core> {
 
   // Tells that a run has ended which nobody had asked to end.
   void end_run(Engine& engine, const std::string& how, bool refuses_arguments = false) {
-    if (engine.run.ready_at) {
-      const NextStart next = plan_next(engine, refuses_arguments);
-      engine.run.is_over = true;
-      return hooks.events->on_exited(engine.plan.backend, how, next);
+    if (!engine.run.ready_at) {
+      report_progress(engine);
+      return fail(
+          engine,
+          "ended " + seconds_text(engine.age()) + " after its start: " + how + last_seen(engine),
+          refuses_arguments);
     }
-    report_progress(engine);
-    fail(engine,
-         "ended " + seconds_text(engine.age()) + " after its start: " + how + last_seen(engine),
-         refuses_arguments);
+    const Finding found = hooks.mechanic == nullptr
+                              ? Finding()
+                              : hooks.mechanic->after_death(engine.plan, engine.log.begin());
+    const NextStart next = plan_next(engine, false);
+    engine.run.is_over = true;
+    hooks.events->on_exited(engine.plan.backend, {how, found.cause, found.lines, {}}, next);
   }
 
   void fail(Engine& engine, const std::string& reason, bool refuses_arguments = false) {
     engine.timer.cancel();
-    const NextStart next = plan_next(engine, refuses_arguments);
     engine.run.is_over = true;
     if (engine.process) engine.process->stop(loading_grace());
-    hooks.events->on_failed(engine.plan.backend, reason, engine.log.last_lines(kFailureLogLines),
-                            next);
+    const Finding found = hooks.mechanic == nullptr
+                              ? Finding()
+                              : hooks.mechanic->after_failed_start(engine.plan, engine.log.begin());
+    const NextStart next = found.is_repaired
+                               ? start_in(engine, kAfterRepair)
+                               : plan_next(engine, found.is_hopeless || refuses_arguments);
+    hooks.events->on_failed(
+        engine.plan.backend,
+        {reason, found.cause, found.lines, engine.log.last_lines(kFailureLogLines)}, next);
   }
 
-  NextStart plan_next(Engine& engine, bool refuses_arguments) {
-    RunEnd end{.refuses_arguments = refuses_arguments};
+  NextStart start_in(Engine& engine, Duration delay) {
+    engine.next = Next::kStart;
+    engine.due = Clock::now() + delay;
+    return delay;
+  }
+
+  NextStart plan_next(Engine& engine, bool is_hopeless) {
+    RunEnd end{.is_hopeless = is_hopeless};
     if (engine.run.ready_at) end.up_for = Clock::now() - *engine.run.ready_at;
     const NextStart next = engine.policy.on_ended(end);
-    engine.next = next ? Next::kStart : Next::kNothing;
-    if (next) engine.due = Clock::now() + *next;
+    if (next) return start_in(engine, *next);
+    engine.next = Next::kNothing;
     return next;
   }
 

@@ -22,12 +22,22 @@
 #include "batcher/base/backend_set.h"
 #include "batcher/base/time.h"
 #include "configs/schema/options.h"
+#include "launcher/diagnosis/cause.h"
 #include "launcher/plan/engine_plan.h"
+#include "launcher/repair/mechanic.h"
 
 namespace batchproxy {
 
 // How long until an engine that has ended is started again; nothing: it is not.
 using NextStart = std::optional<Duration>;
+
+// An end that nobody had asked for.
+struct EngineFailure {
+  std::string how;                      // "exit code 1", and when
+  std::optional<Cause> cause{};         // as its log tells
+  std::vector<std::string> findings{};  // what is known of the cause, and what is done; for people
+  std::vector<std::string> last_lines{};  // of its log
+};
 
 // The news of the engines, each named by EnginePlan::backend. Called from the event loop. When
 // one of them returns, LauncherHooks::state() knows of it.
@@ -40,15 +50,17 @@ class LauncherEvents {
   virtual void on_started(BackendId engine, pid_t pid) = 0;
   virtual void on_stage(BackendId engine, const std::string& text) = 0;
 
+  // Something about it that people should know.
+  virtual void on_remark(BackendId engine, const std::string& sentence) = 0;
+
   // The engine's process runs and answers, so many seconds after its start.
   virtual void on_ready(BackendId engine, double seconds) = 0;
 
   // The engine did not become ready, and is being taken down.
-  virtual void on_failed(BackendId engine, const std::string& reason,
-                         const std::vector<std::string>& last_log_lines, NextStart next) = 0;
+  virtual void on_failed(BackendId engine, const EngineFailure& failure, NextStart next) = 0;
 
   // The engine had been ready and ended without being asked to.
-  virtual void on_exited(BackendId engine, const std::string& description, NextStart next) = 0;
+  virtual void on_exited(BackendId engine, const EngineFailure& failure, NextStart next) = 0;
 
   // The engine was stopped by stop_engine(): no process of it is left.
   virtual void on_stopped(BackendId engine) = 0;
@@ -64,9 +76,10 @@ struct LauncherHooks {
   std::function<std::optional<std::uint64_t>(const Gpus&)> free_memory = [](const Gpus&) {
     return std::optional<std::uint64_t>();
   };
-  std::string self_executable;  // the program that has the subcommand `engine-shim`
-  Environment inherited;        // our own environment
-  Seconds look_interval{0.5};   // between two looks at what answers, and at the log
+  Mechanic* mechanic = nullptr;  // must outlive the launcher; null: no log is read for reasons
+  std::string self_executable;   // the program that has the subcommand `engine-shim`
+  Environment inherited;         // our own environment
+  Seconds look_interval{0.5};    // between two looks at what answers, and at the log
 };
 
 class Launcher {

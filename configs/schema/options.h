@@ -180,6 +180,16 @@ struct LauncherOptions {
   Key<std::string> restart{"restart", "on-failure", one_of({"on-failure", "never"}),
                            Applies::kAfterRestart,
                            "Whether an engine that has ended is started again."};
+  Key<bool> repair{"repair", true, anything(), Applies::kAfterRestart,
+                   "Whether a flag is changed when a start has failed for a reason that it mends; "
+                   "never one that you have set."};
+  Key<std::int64_t> repair_attempts{"repair_attempts", 3, between(1, 20), Applies::kAfterRestart,
+                                    "Most repairs of an engine in a row."};
+  Key<bool> repair_kv_fp8{"repair_kv_fp8", false, anything(), Applies::kAfterRestart,
+                          "Whether a repair may set `kv_cache_dtype: fp8`, which changes answers."};
+  Key<std::int64_t> repair_cpu_offload{
+      "repair_cpu_offload", 0, between(0, 1024), Applies::kAfterRestart,
+      "GiB of weights for each GPU that a repair may keep in the host's memory; 0: none."};
   Key<Seconds> liveness_timeout{
       "liveness_timeout", Seconds(120), between(0, 86400), Applies::kAfterRestart,
       "An engine that stands still, or leaves its health probe without an answer, for so many "

@@ -167,6 +167,8 @@ class Planner {
     const auto port = context_.next_port();
     if (!port) return port.error();
     plan.port = *port;
+    plan.arguments = wish.arguments;
+    plan.version = context_.vllm;
     plan.argv = argv_of(plan, wish.arguments);
     return plan;
   }

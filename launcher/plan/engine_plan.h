@@ -37,7 +37,9 @@ struct EnginePlan {
   std::string host = "127.0.0.1";
   int port = 0;
   std::int64_t max_num_seqs = 0;
-  std::vector<std::string> argv;  // argv[0] as configured; resolve_executables() makes it a path
+  Arguments arguments{};             // as the user has them, for this version of vLLM
+  std::optional<Version> version{};  // of vLLM, if known
+  std::vector<std::string> argv;     // argv[0] as configured; resolve_executables() makes it a path
   EnvironmentChanges environment;
   std::string log_file;
   int log_descriptor = -1;             // open and locked, by EngineLogs

@@ -99,8 +99,9 @@ int spawn_shim(const EngineCommand& command, const Channels& channels, pid_t& pi
                                 "--log",
                                 command.log_file,
                                 "--keep-fd",
-                                std::to_string(command.log_descriptor),
-                                "--"};
+                                std::to_string(command.log_descriptor)};
+  if (!command.run.empty()) argv.insert(argv.end(), {"--run", command.run});
+  argv.push_back("--");
   argv.insert(argv.end(), command.argv.begin(), command.argv.end());
   std::vector<std::string> variables;
   for (const auto& [name, value] : command.environment) variables.push_back(name + "=" + value);

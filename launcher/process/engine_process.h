@@ -24,6 +24,7 @@ struct EngineCommand {
   std::vector<std::string> argv;
   Environment environment;  // all of it
   std::string log_file;
+  std::string run{};        // "engine-0, run 3", for the line in the log with which it begins
   int log_descriptor = -1;  // its lock, which lasts as long as the engine; -1: there is none
   Seconds stop_timeout{20};
 };

@@ -20,6 +20,9 @@ class LogTail {
   // shorter is read from its beginning.
   std::string read_new(std::size_t max_bytes = 256 * 1024);
 
+  // The byte at which this run's output begins.
+  std::uint64_t begin() const { return begin_; }
+
   // The last `count` lines written since construction, for a failure report; at most 64 KiB.
   std::vector<std::string> last_lines(std::size_t count) const;
 

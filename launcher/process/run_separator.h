@@ -15,10 +15,15 @@ namespace batchproxy {
 inline constexpr std::string_view kRunSeparatorBegin = "=== batchproxy: ";
 inline constexpr std::string_view kRunSeparatorEnd = " ===";
 
+// "engine-0, run 3"
+inline std::string run_name(std::string_view engine, int run) {
+  return std::string(engine) + ", run " + std::to_string(run);
+}
+
 // Without a newline. `utc` is the moment, as "2026-11-29T14:33:18Z".
-inline std::string run_separator(std::string_view engine, unsigned run, std::string_view utc) {
-  return std::string(kRunSeparatorBegin) + std::string(engine) + ", run " + std::to_string(run) +
-         ", " + std::string(utc) + std::string(kRunSeparatorEnd);
+inline std::string run_separator(std::string_view run, std::string_view utc) {
+  return std::string(kRunSeparatorBegin) + std::string(run) + ", " + std::string(utc) +
+         std::string(kRunSeparatorEnd);
 }
 
 // "engine-0, run 3, 2026-11-29T14:33:18Z", or nothing for any other line. A view into `line`.

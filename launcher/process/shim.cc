@@ -12,6 +12,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -27,6 +28,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "launcher/process/rotating_log.h"
+#include "launcher/process/run_separator.h"
 #include "launcher/process/shim_status.h"
 
 namespace batchproxy {
@@ -39,12 +42,16 @@ using Kind = ShimStatus::Kind;
 // While killing: how soon to look again for children that we inherited since.
 constexpr std::chrono::milliseconds kKillAgain{20};
 
+constexpr int kPipeBytes = 1 << 20;  // that an engine may write while the shim is busy
+constexpr std::size_t kMostAtOnce = 256 * 1024;
+
 struct ShimArguments {
   int control_fd = -1;
   int status_fd = -1;
   int kept_fd = -1;         // for the engine, untouched
   double stop_timeout = 0;  // seconds
   std::string log_file;
+  std::string run;               // "engine-0, run 3", for the log
   char** engine_argv = nullptr;  // null-terminated
 };
 
@@ -66,6 +73,7 @@ std::optional<ShimArguments> parse_arguments(int argc, char** argv) {
     if (name == "--keep-fd") good = parse_number(value, arguments.kept_fd);
     if (name == "--stop-timeout") good = parse_number(value, arguments.stop_timeout);
     if (name == "--log") good = !(arguments.log_file = value).empty();
+    if (name == "--run") good = !(arguments.run = value).empty();
     if (!good) return std::nullopt;
   }
   const bool has_command = next + 1 < argc && std::string_view(argv[next]) == "--";
@@ -75,6 +83,16 @@ std::optional<ShimArguments> parse_arguments(int argc, char** argv) {
   }
   arguments.engine_argv = argv + next + 1;
   return arguments;
+}
+
+// "2026-11-29T14:33:18Z"
+std::string utc_now() {
+  const std::time_t now = std::time(nullptr);
+  std::tm utc{};
+  gmtime_r(&now, &utc);
+  std::array<char, 32> text{};
+  std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &utc);
+  return text.data();
 }
 
 // Whatever we inherited would otherwise stay open as long as the engine lives: listening sockets of
@@ -164,22 +182,46 @@ class Shim {
     return false;
   }
 
-  // The engine inherits our stdin, stdout and stderr.
-  bool redirect_output() const {
-    std::error_code ignored;
-    const fs::path directory = fs::path(arguments_.log_file).parent_path();
-    if (!directory.empty()) fs::create_directories(directory, ignored);
-    const int log = open(arguments_.log_file.c_str(),
-                         O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0644);
-    if (log < 0) return fail("cannot write the log file " + arguments_.log_file);
+  // The engine inherits our stdin, stdout and stderr: both of these lead to us.
+  bool redirect_output() {
+    if (!log_.open(arguments_.log_file)) {
+      return fail("cannot write the log file " + arguments_.log_file);
+    }
+    if (!arguments_.run.empty()) log_.write(run_separator(arguments_.run, utc_now()) + "\n");
+    std::array<int, 2> output{};
+    if (pipe2(output.data(), O_CLOEXEC) != 0) return fail("pipe");
     const int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (nothing < 0) return fail("cannot open /dev/null");
+    fcntl(output[1], F_SETPIPE_SZ, kPipeBytes);
+    fcntl(output[0], F_SETFL, O_NONBLOCK);
+    output_ = output[0];
     dup2(nothing, STDIN_FILENO);
-    dup2(log, STDOUT_FILENO);
-    dup2(log, STDERR_FILENO);
+    dup2(output[1], STDOUT_FILENO);
+    dup2(output[1], STDERR_FILENO);
     close(nothing);
-    close(log);
+    close(output[1]);
     return true;
+  }
+
+  // From then on the pipe ends with the last process of the tree.
+  static void let_go_of_output() {
+    const int nothing = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    dup2(nothing, STDOUT_FILENO);
+    dup2(nothing, STDERR_FILENO);
+    close(nothing);
+  }
+
+  // What the engine has written since. So much at a time that commands are heard in between.
+  void take_output() {
+    std::array<char, 64 * 1024> bytes;
+    for (std::size_t taken = 0; taken < kMostAtOnce;) {
+      const ssize_t count = read(output_, bytes.data(), bytes.size());
+      if (count < 0 && errno == EINTR) continue;
+      if (count == 0) output_ = -1;  // poll ignores it from now on
+      if (count <= 0) return;
+      log_.write({bytes.data(), static_cast<std::size_t>(count)});
+      taken += static_cast<std::size_t>(count);
+    }
   }
 
   bool start_engine() {
@@ -199,6 +241,7 @@ class Shim {
       report({Kind::kExecFailed, error});
       return false;
     }
+    let_go_of_output();
     report({Kind::kPid, leader_});
     return true;
   }
@@ -216,6 +259,7 @@ class Shim {
       if (ended.si_pid == leader_) {
         kill(-leader_, SIGKILL);
         leader_ = 0;
+        take_output();  // its last words are in the log before its end is told
         report(ended.si_code == CLD_EXITED ? ShimStatus{Kind::kExited, ended.si_status}
                                            : ShimStatus{Kind::kKilled, ended.si_status});
         kill_tree();
@@ -225,11 +269,13 @@ class Shim {
   }
 
   void wait_for_events() {
-    std::array<pollfd, 2> files{pollfd{child_events_, POLLIN, 0}, pollfd{control_, POLLIN, 0}};
+    std::array<pollfd, 3> files{pollfd{child_events_, POLLIN, 0}, pollfd{control_, POLLIN, 0},
+                                pollfd{output_, POLLIN, 0}};
     poll(files.data(), files.size(), timeout_ms());
     signalfd_siginfo drained;
     while (read(child_events_, &drained, sizeof drained) > 0) {
     }
+    if (files[2].revents != 0) take_output();
     if (files[1].revents != 0) read_control();
   }
 
@@ -287,6 +333,8 @@ class Shim {
   const ShimArguments arguments_;
   int control_;
   int child_events_ = -1;
+  int output_ = -1;  // of the engine
+  RotatingLog log_;
   pid_t leader_ = 0;  // 0 when it has ended
   std::optional<Clock::time_point> deadline_;
   std::string commands_;

@@ -1,8 +1,8 @@
 // launcher/process/shim.h - the hidden subcommand `engine-shim`: a small process between us and one
 // engine.
 //
-//   engine-shim --control-fd N --status-fd M --stop-timeout SECONDS --log FILE [--keep-fd L]
-//               -- PROGRAM ARGS...
+//   engine-shim --control-fd N --status-fd M --stop-timeout SECONDS --log FILE [--run NAME]
+//               [--keep-fd L] -- PROGRAM ARGS...
 //
 // The shim is the parent of the engine and, as a subreaper, of every orphan the engine leaves
 // behind, so it can tell when the whole tree is gone. The launcher holds the only write end of the
@@ -11,6 +11,9 @@
 // Control: "stop" (SIGTERM to the engine, SIGKILL to the tree after the timeout), "stop SECONDS"
 // (after that time), "kill" (SIGKILL at once), end-of-file (the same as stop). Status: see
 // shim_status.h.
+//
+// What the engine writes comes to the shim by a pipe, and goes to FILE, which is rotated; NAME
+// stands in the line with which each run begins there.
 //
 // The engine inherits descriptor L, which holds the lock of its log file.
 //

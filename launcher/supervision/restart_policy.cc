@@ -19,7 +19,7 @@ std::optional<Duration> RestartPolicy::on_ended(const RunEnd& end) {
   if (end.up_for && *end.up_for >= kForgiven) failures_ = 0;
   ++failures_;
   if (!restarts_) return std::nullopt;
-  const bool hopeless = end.refuses_arguments || failures_ >= kMostStarts;
+  const bool hopeless = end.is_hopeless || failures_ >= kMostStarts;
   if (!was_up_ && hopeless) return std::nullopt;
   return delay();
 }

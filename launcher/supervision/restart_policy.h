@@ -4,8 +4,8 @@
 // The first time after a second, then after twice as long each time, up to a minute; a fifth more
 // or less, so that engines that ended together do not start together. An engine that was up for ten
 // minutes has earned the first second again. One that has never been up is given up after five
-// starts, or after one that refuses its command line: it needs a person. One that has been up is
-// not given up.
+// starts, or as soon as the next would end in the same way: it needs a person. One that has been up
+// is not given up.
 //
 // Threading: plain values; no clock.
 #pragma once
@@ -20,7 +20,7 @@ namespace batchproxy {
 // How a run of an engine ended that nobody had asked to end.
 struct RunEnd {
   std::optional<Duration> up_for{};  // nothing: it never came up in this run
-  bool refuses_arguments = false;    // it ended at once, as programs do that do not know a flag
+  bool is_hopeless = false;          // the next start would end in the same way
 };
 
 class RestartPolicy {

@@ -7,7 +7,7 @@ namespace batchproxy {
 namespace {
 
 TEST(RunSeparator, IsReadAsItIsWritten) {
-  const std::string line = run_separator("engine-0", 3, "2026-11-29T14:33:18Z");
+  const std::string line = run_separator(run_name("engine-0", 3), "2026-11-29T14:33:18Z");
   EXPECT_EQ(line, "=== batchproxy: engine-0, run 3, 2026-11-29T14:33:18Z ===");
   EXPECT_EQ(run_in(line), "engine-0, run 3, 2026-11-29T14:33:18Z");
 }

@@ -36,16 +36,16 @@ TEST(RestartPolicy, GivesUpOnAnEngineThatNeverCameUp) {
   EXPECT_NEAR(seconds(policy.on_ended({})), 1, 0.2) << "a person asks for another try";
 }
 
-TEST(RestartPolicy, GivesUpAtOnceOnACommandLineThatIsRefused) {
+TEST(RestartPolicy, GivesUpAtOnceOnAnEngineThatWouldFailInTheSameWay) {
   RestartPolicy policy(true, 1);
-  EXPECT_FALSE(policy.on_ended({.refuses_arguments = true}));
+  EXPECT_FALSE(policy.on_ended({.is_hopeless = true}));
 }
 
 TEST(RestartPolicy, NeverGivesUpOnAnEngineThatWasUp) {
   RestartPolicy policy(true, 1);
   policy.on_ended({.up_for = 1s});
   for (int i = 0; i < 100; ++i) EXPECT_TRUE(policy.on_ended({}));
-  EXPECT_TRUE(policy.on_ended({.refuses_arguments = true}));
+  EXPECT_TRUE(policy.on_ended({.is_hopeless = true}));
 }
 
 TEST(RestartPolicy, RestartsNothingIfToldSo) {
