@@ -1,6 +1,7 @@
 // launcher/memory/plan_text.cc - see plan_text.h.
 #include "launcher/memory/plan_text.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include <boost/json/serialize.hpp>
@@ -59,6 +60,21 @@ std::string cache_text(const PlanReport& report) {
                                  gib_text(plan.needed_kv)));
   text += row("longest that fits", grouped(plan.longest_context));
   text += row("requests of it at once", fmt::format("{:.2f}", plan.max_concurrency));
+  return text;
+}
+
+// The largest of them: a mixture of experts has hundreds.
+std::string large_text(const std::vector<LargeTensor>& tensors) {
+  constexpr std::size_t kMost = 8;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(kMost, tensors.size()); ++i) {
+    text += fmt::format("large: {}, {}: {}\n", tensors[i].name, gib_text(tensors[i].bytes),
+                        tensors[i].place);
+  }
+  if (tensors.size() > kMost) {
+    text += fmt::format("large: {} more, {} and less each\n", tensors.size() - kMost,
+                        gib_text(tensors[kMost].bytes));
+  }
   return text;
 }
 
@@ -128,9 +144,7 @@ std::string plan_text(const PlanReport& report) {
       report.family, report.flags.tensor_parallel(), report.flags.pipeline_parallel_size,
       report.flags.version.major, report.flags.version.minor, gpus_text(report));
   text += shares_text(plan) + cache_text(report);
-  for (const LargeTensor& tensor : plan.large_tensors) {
-    text += fmt::format("large: {}, {}: {}\n", tensor.name, gib_text(tensor.bytes), tensor.place);
-  }
+  text += large_text(plan.large_tensors);
   for (const std::string& note : report.notes) text += "note: " + note + "\n";
   text += plan.fits() ? "It fits.\n" : "It does NOT fit:\n";
   for (const std::string& problem : plan.problems) text += "  " + problem + "\n";

@@ -225,6 +225,17 @@ TEST_F(PlanReports, AsTextNumberWhatWouldFit) {
       << text;
 }
 
+TEST_F(PlanReports, AsTextListTheLargestTensorsOnly) {
+  ModelFiles files;
+  files.config = {"config.json", kConfig};
+  for (int i = 0; i < 20; ++i) {
+    files.tensors.push_back({"experts." + std::to_string(i), "BF16", 400'000'000, 800'000'000});
+  }
+  wish_.pool = *assumed_gpus("1xH100-80GB");
+  const std::string text = plan_text(plan_report(wish_, files));
+  EXPECT_NE(text.find("large: 12 more, 0.75 GiB and less each\n"), std::string::npos) << text;
+}
+
 // Llama-3.3-70B as its files tell it.
 ModelFiles llama_70b() {
   ModelFiles files;
