@@ -28,6 +28,20 @@ std::optional<EngineBudget> learned_of(const PlanWish& wish, const LearnedKey& k
   return *learned;
 }
 
+std::vector<PlannedArgument> arguments_to_set(const ContextChoice& choice, const MemoryPlan& plan) {
+  std::vector<PlannedArgument> set;
+  if (choice.max_model_len) {
+    set.push_back({{"max_model_len", std::to_string(*choice.max_model_len)}, choice.sentence});
+  }
+  if (plan.limits_sequences) {
+    set.push_back({{"max_num_seqs", std::to_string(plan.sizes.max_num_seqs)},
+                   fmt::format("max_num_seqs is set to {}: each request takes a block of the "
+                               "recurrent layers' states",
+                               plan.sizes.max_num_seqs)});
+  }
+  return set;
+}
+
 // What can be said of an engine whose model cannot be planned.
 PlanReport not_planned(const PlanWish& wish, const NotPlanned& why) {
   PlanReport report;
@@ -136,12 +150,6 @@ void note_gpus(const PlanWish& wish, PlanReport& report) {
 
 void note_plan(PlanReport& report) {
   const MemoryPlan& plan = report.plan;
-  if (plan.limits_sequences) {
-    report.notes.push_back(fmt::format(
-        "--max-num-seqs must be at most {}: each request takes a block of the recurrent layers' "
-        "states",
-        plan.sizes.max_num_seqs));
-  }
   if (plan.is_learned) {
     report.notes.push_back("the sizes are those that an earlier start of this engine has told");
   }
@@ -169,11 +177,13 @@ PlanReport plan_report(const PlanWish& wish, const ModelFiles& files) {
     report.shortened_from = shape->max_positions;
     input.flags.max_model_len = choice.max_model_len;
   }
-  if (!choice.sentence.empty()) report.notes.push_back(choice.sentence);
+  if (!choice.sentence.empty() && !choice.max_model_len) report.notes.push_back(choice.sentence);
   auto plan = plan_memory(input);
   if (!plan) return not_planned(wish, plan.error());
   report.plan = *std::move(plan);
   report.flags = input.flags;
+  report.set = arguments_to_set(choice, report.plan);
+  for (const PlannedArgument& each : report.set) report.notes.push_back(each.sentence);
   note_gpus(wish, report);
   note_plan(report);
   std::ranges::copy(files.warnings, std::back_inserter(report.notes));

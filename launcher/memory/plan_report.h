@@ -29,6 +29,13 @@ struct PlanWish {
   Learned learned;
 };
 
+// An argument of `vllm serve` to add so that the engine starts as planned, with the sentence to
+// print loudly.
+struct PlannedArgument {
+  Argument argument;
+  std::string sentence;
+};
+
 struct PlanReport {
   std::string model;
   LearnedKey key;                       // of what an earlier start has told, and a later one may
@@ -40,8 +47,9 @@ struct PlanReport {
   MemoryPlan plan;
   GpuGroup group;
   std::size_t gpus_at_hand = 0;
-  std::int64_t shortened_from = 0;  // the model's own context, if the plan's is shorter
-  std::vector<std::string> notes;   // sentences, the loudest first
+  std::vector<PlannedArgument> set;  // a context that fits, if none is pinned; a hybrid's sequences
+  std::int64_t shortened_from = 0;   // the model's own context, if the plan's is shorter
+  std::vector<std::string> notes;    // sentences, the loudest first
   std::vector<Suggestion> suggestions;
 };
 

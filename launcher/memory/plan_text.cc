@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <variant>
 
 #include <boost/json/serialize.hpp>
 #include <boost/json/string.hpp>
@@ -116,6 +117,13 @@ std::string suggestion_json(const Suggestion& suggestion) {
       suggestion.longest_context, number(suggestion.max_concurrency));
 }
 
+std::string argument_json(const PlannedArgument& each) {
+  const auto* value = std::get_if<std::string>(&each.argument.value);
+  return fmt::format("{{\"argument\": {}, \"value\": {}, \"text\": {}}}",
+                     quoted(each.argument.name), quoted(value == nullptr ? "" : *value),
+                     quoted(each.sentence));
+}
+
 std::string per_gpu_json(const MemoryPlan& plan) {
   const GpuShares& shares = plan.shares;
   return fmt::format(
@@ -166,6 +174,8 @@ std::string plan_json(const PlanReport& report) {
   const MemoryPlan& plan = report.plan;
   std::vector<std::string> suggestions;
   for (const Suggestion& each : report.suggestions) suggestions.push_back(suggestion_json(each));
+  std::vector<std::string> set;
+  for (const PlannedArgument& each : report.set) set.push_back(argument_json(each));
   std::vector<std::string> tensors;
   for (const LargeTensor& tensor : plan.large_tensors) {
     tensors.push_back(fmt::format("{{\"name\": {}, \"gib\": {}, \"place\": {}}}",
@@ -180,7 +190,7 @@ std::string plan_json(const PlanReport& report) {
       " \"gpus\": [{}], \"longest_context\": {}, \"needed_kv_gib\": {}, \"max_num_seqs\": {}, "
       "\"max_num_batched_tokens\": {},\n"
       " \"shortened_from\": {}, \"learned\": {}, \"allowed_tensor_parallel\": [{}],\n"
-      " \"problems\": {}, \"notes\": {},\n"
+      " \"set\": [{}], \"problems\": {}, \"notes\": {},\n"
       " \"large_tensors\": [{}],\n"
       " \"suggestions\": [{}]}}\n",
       quoted(report.model), quoted(report.family), plan.fits(), plan.max_model_len,
@@ -189,8 +199,9 @@ std::string plan_json(const PlanReport& report) {
       fmt::join(report.group.indices, ", "), plan.longest_context, number(to_gib(plan.needed_kv)),
       plan.sizes.max_num_seqs, plan.sizes.max_num_batched_tokens,
       report.shortened_from > 0 ? std::to_string(report.shortened_from) : "null", plan.is_learned,
-      fmt::join(plan.allowed_tensor_parallel, ", "), quoted_list(plan.problems),
-      quoted_list(report.notes), fmt::join(tensors, ", "), fmt::join(suggestions, ", "));
+      fmt::join(plan.allowed_tensor_parallel, ", "), fmt::join(set, ", "),
+      quoted_list(plan.problems), quoted_list(report.notes), fmt::join(tensors, ", "),
+      fmt::join(suggestions, ", "));
 }
 
 }  // namespace batchproxy

@@ -76,8 +76,8 @@ void add_utilization(const MemoryPlan& plan, const EngineFlags& flags,
 
 void add_batch_sizes(const MemoryPlan& plan, const EngineFlags& flags,
                      std::vector<Change>& changes) {
-  for (const std::int64_t fewer : {std::int64_t{256}, std::int64_t{64}}) {
-    if (plan.sizes.max_num_seqs <= fewer) continue;
+  for (const std::int64_t fewer : {plan.blocks, std::int64_t{256}, std::int64_t{64}}) {
+    if (fewer < 1 || plan.sizes.max_num_seqs <= fewer) continue;
     Change change{fmt::format("--max-num-seqs {}", fewer), "fewer requests at once", flags, true};
     change.flags.max_num_seqs = fewer;
     changes.push_back(std::move(change));

@@ -44,6 +44,8 @@ def test_the_famous_error_is_planned_before_the_start(plan, tmp_path):
     assert done.returncode == 0 and not done.stderr
     assert report["fits"] and 9904 <= report["max_model_len"] <= 9936
     assert report["shortened_from"] == 32768 and "SHORTENED" in report["notes"][0]
+    assert [(each["argument"], each["value"]) for each in report["set"]] == [
+        ("max_model_len", str(report["max_model_len"]))]
 
     _, pinned = plan(model, "--kv-cache-memory", "4.85GiB", "--max-model-len", 32768, json_wanted=True)
     assert not pinned["fits"] and pinned["max_model_len"] == 32768

@@ -80,9 +80,13 @@ TEST_F(PlanReports, ShortensOnlyAContextThatIsNotPinned) {
   EXPECT_EQ(report.shortened_from, 131072);
   EXPECT_LT(report.plan.max_model_len, 131072);
   EXPECT_NE(report.notes.front().find("SHORTENED from 131,072 to"), std::string::npos);
+  ASSERT_EQ(report.set.size(), 1u);
+  EXPECT_EQ(report.set[0].argument,
+            (Argument{"max_model_len", std::to_string(report.plan.max_model_len)}));
   wish_.flags.max_model_len = 131072;
   const PlanReport pinned = plan("1x24GiB");
   EXPECT_FALSE(pinned.plan.fits());
+  EXPECT_TRUE(pinned.set.empty());
   EXPECT_EQ(pinned.plan.max_model_len, 131072);
   EXPECT_FALSE(pinned.suggestions.empty());
 }
@@ -196,6 +200,7 @@ TEST_F(PlanReports, TellOfShardsThatAreMissingOrTruncated) {
 TEST_F(PlanReports, AsJsonHaveTheirMembers) {
   namespace json = boost::json;
   wish_.flags.max_model_len = 131072;
+  EXPECT_EQ(json::parse(plan_json(plan("1x24GiB"))).as_object().at("set").as_array().size(), 0u);
   const json::value value = json::parse(plan_json(plan("1x24GiB")));
   const json::object& plan = value.as_object();
   const json::object& share = plan.at("per_gpu").as_object();
