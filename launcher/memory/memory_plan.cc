@@ -263,6 +263,9 @@ Planned<MemoryPlan> plan_memory(const PlanInput& input) {
     return NotPlanned{fmt::format("--pipeline-parallel-size {} is more than the model's {} layers",
                                   flags.pipeline_parallel_size, input.shape.layers)};
   }
+  if (flags.data_parallel_size > 1 && input.shape.is_moe) {
+    return NotPlanned{"there is no formula for a mixture of experts in data parallel"};
+  }
   auto stage = plan_stages(input, plan.sizes, *weights);
   if (!stage) return stage.error();
   plan.shares = stage->shares;

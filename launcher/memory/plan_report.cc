@@ -106,7 +106,7 @@ class Planner {
   // How many GPUs a stage gets.
   std::int64_t tensor_parallel() const {
     if (wish_.flags.tensor_parallel_size) return *wish_.flags.tensor_parallel_size;
-    const std::int64_t stages = wish_.flags.pipeline_parallel_size;
+    const std::int64_t stages = wish_.flags.pipeline_parallel_size * wish_.flags.data_parallel_size;
     const auto pool = static_cast<std::int64_t>(wish_.pool.size());
     const std::int64_t most = std::max<std::int64_t>(1, wish_.gpus.value_or(pool) / stages);
     const auto allowed = allowed_tensor_parallel(shape_, most);
@@ -152,6 +152,9 @@ void note_plan(PlanReport& report) {
   const MemoryPlan& plan = report.plan;
   if (plan.is_learned) {
     report.notes.push_back("the sizes are those that an earlier start of this engine has told");
+  }
+  if (report.flags.enable_lora) {
+    report.notes.push_back("adapters take memory, too, which is not counted here");
   }
   if (!plan.knows_weights) {
     report.notes.push_back("the weights' size is not known: only the KV cache is planned");
