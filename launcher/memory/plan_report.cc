@@ -89,6 +89,9 @@ class Planner {
     input.tensors = files_.tensors;
     input.checkpoint_bytes = files_.checkpoint_bytes;
     input.weights_per_gpu = wish_.weights_per_gpu;
+    // Told without a number of GPUs, they are those of one.
+    const bool is_of_one = !wish_.flags.tensor_parallel_size && !wish_.gpus;
+    if (input.weights_per_gpu && is_of_one) *input.weights_per_gpu /= tensor_parallel;
     input.flags = wish_.flags;
     input.flags.tensor_parallel_size = tensor_parallel;
     input.gpu = group_for(input.flags).least;

@@ -25,7 +25,9 @@ struct PlanWish {
   EngineFlags flags;
   std::optional<std::int64_t> gpus;  // for this engine; nothing: as few as hold the model
   PlanGpus pool;                     // to choose from; none: of GPUs nothing is known
-  std::optional<std::int64_t> weights_per_gpu;  // told, rather than read from the checkpoint
+  // Told, rather than read from the checkpoint: of each GPU, or of one if no number of GPUs is
+  // given.
+  std::optional<std::int64_t> weights_per_gpu;
   Learned learned;
 };
 

@@ -74,6 +74,15 @@ TEST_F(PlanReports, TakesAsManyGpusAsHoldTheModel) {
   EXPECT_TRUE(plan("8x12GiB").plan.fits());
 }
 
+TEST_F(PlanReports, TakeWeightsThatAreToldForThoseOfOneGpu) {
+  wish_.weights_per_gpu = from_gib(15);
+  const PlanReport report = plan("8x12GiB");
+  EXPECT_EQ(report.flags.tensor_parallel(), 2);
+  EXPECT_NEAR(to_gib(report.plan.shares.weights), 7.5, 0.001);
+  wish_.gpus = 2;
+  EXPECT_NEAR(to_gib(plan("8x12GiB").plan.shares.weights), 15, 0.001);
+}
+
 TEST_F(PlanReports, ShortensOnlyAContextThatIsNotPinned) {
   const PlanReport report = plan("1x24GiB");
   EXPECT_TRUE(report.plan.fits());
