@@ -108,6 +108,8 @@ Planned<EngineFlags> engine_flags(const Arguments& arguments, EngineVersion vers
   flags.tensor_parallel_size = reader.integer("tensor_parallel_size", kMostGpus);
   flags.pipeline_parallel_size =
       reader.integer("pipeline_parallel_size", kMostGpus).value_or(flags.pipeline_parallel_size);
+  flags.data_parallel_size =
+      reader.integer("data_parallel_size", kMostGpus).value_or(flags.data_parallel_size);
   flags.kv_cache_dtype = reader.text({"kv_cache_dtype"}).value_or(flags.kv_cache_dtype);
   flags.kv_cache_memory = reader.bytes({"kv_cache_memory_bytes", "kv_cache_memory"});
   flags.cpu_offload = from_gib(reader.number({"cpu_offload_gb"}, 1e6).value_or(0));
@@ -115,6 +117,7 @@ Planned<EngineFlags> engine_flags(const Arguments& arguments, EngineVersion vers
   flags.dtype = reader.text({"dtype"}).value_or(flags.dtype);
   flags.block_size = reader.integer("block_size", 1 << 16).value_or(flags.block_size);
   flags.enforce_eager = reader.flag("enforce_eager").value_or(false);
+  flags.enable_lora = reader.flag("enable_lora").value_or(false);
   flags.enable_prefix_caching = reader.flag("enable_prefix_caching");
   if (reader.flag("no_enable_prefix_caching").value_or(false)) {
     flags.enable_prefix_caching = false;

@@ -22,6 +22,7 @@ struct EngineFlags {
   std::optional<std::int64_t> max_num_batched_tokens;
   std::optional<std::int64_t> tensor_parallel_size;
   std::int64_t pipeline_parallel_size = 1;
+  std::int64_t data_parallel_size = 1;
   std::string kv_cache_dtype = "auto";
   std::optional<std::int64_t> kv_cache_memory;  // bytes per GPU
   std::int64_t cpu_offload = 0;                 // bytes per GPU
@@ -29,11 +30,14 @@ struct EngineFlags {
   std::string dtype = "auto";
   std::int64_t block_size = 16;
   bool enforce_eager = false;
+  bool enable_lora = false;
   std::optional<bool> enable_prefix_caching;
   std::int64_t mtp_tokens = 0;  // that MTP layers guess ahead; 0 without them
 
   std::int64_t tensor_parallel() const { return tensor_parallel_size.value_or(1); }
-  std::int64_t gpus() const { return tensor_parallel() * pipeline_parallel_size; }
+  std::int64_t gpus() const {
+    return tensor_parallel() * pipeline_parallel_size * data_parallel_size;
+  }
 };
 
 // The flags among `arguments`, which the loader has checked as far as it knows them. A reason for

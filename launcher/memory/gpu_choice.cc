@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "configs/text/number.h"
+#include "launcher/memory/model/memory_size.h"
 
 namespace batchproxy {
 namespace {

@@ -171,10 +171,13 @@ void count_tokens(const PlanInput& input, MemoryPlan& plan) {
   plan.longest_context = layout.longest_in(plan.blocks, limit);
 }
 
+// Each sequence of a hybrid has a block of its own, so vLLM refuses more sequences than blocks.
+bool has_too_many_sequences(const PlanInput& input, const MemoryPlan& plan) {
+  return input.shape.is_hybrid() && plan.blocks > 0 && plan.sizes.max_num_seqs > plan.blocks;
+}
+
 void limit_sequences(const PlanInput& input, MemoryPlan& plan) {
-  if (!input.shape.is_hybrid() || plan.blocks == 0 || plan.sizes.max_num_seqs <= plan.blocks) {
-    return;
-  }
+  if (!has_too_many_sequences(input, plan) || input.flags.max_num_seqs) return;
   plan.sizes.max_num_seqs = plan.blocks;
   plan.limits_sequences = true;
 }
@@ -194,6 +197,11 @@ void find_problems(const PlanInput& input, MemoryPlan& plan) {
     plan.problems.push_back(
         fmt::format("--max-model-len {} is longer than the model's own context of {}",
                     plan.max_model_len, own));
+  }
+  if (has_too_many_sequences(input, plan)) {
+    plan.problems.push_back(
+        fmt::format("--max-num-seqs {} is more than the {} blocks for the recurrent layers' states",
+                    plan.sizes.max_num_seqs, plan.blocks));
   }
   const GpuShares& shares = plan.shares;
   if (plan.gpu.total > 0 && shares.requested + shares.context > plan.gpu.free) {
@@ -254,6 +262,9 @@ Planned<MemoryPlan> plan_memory(const PlanInput& input) {
   if (flags.pipeline_parallel_size > input.shape.layers) {
     return NotPlanned{fmt::format("--pipeline-parallel-size {} is more than the model's {} layers",
                                   flags.pipeline_parallel_size, input.shape.layers)};
+  }
+  if (flags.data_parallel_size > 1 && input.shape.is_moe) {
+    return NotPlanned{"there is no formula for a mixture of experts in data parallel"};
   }
   auto stage = plan_stages(input, plan.sizes, *weights);
   if (!stage) return stage.error();

@@ -67,7 +67,8 @@ struct MemoryPlan {
   std::int64_t longest_context = 0;     // of one request; 0 when none fits
   std::int64_t needed_kv = 0;           // bytes for one request of max_model_len
 
-  BatchSizes sizes;               // as in force; a hybrid's sequences are limited to its blocks
+  BatchSizes sizes;               // as in force; a hybrid's sequences, where they are not pinned,
+                                  // are limited to its blocks
   bool limits_sequences = false;  // --max-num-seqs has to be set to sizes.max_num_seqs
   std::vector<std::int64_t> allowed_tensor_parallel;  // 1, 2, 4, ... as the model's sizes allow
 

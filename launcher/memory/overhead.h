@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "launcher/memory/engine_flags.h"
+#include "launcher/memory/model/memory_size.h"
 #include "launcher/memory/model/model_shape.h"
 #include "launcher/memory/plan_gpu.h"
 

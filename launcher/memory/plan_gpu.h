@@ -1,13 +1,13 @@
 // launcher/memory/plan_gpu.h - a GPU as the plan sees it.
 //
-// Threading: plain values.
+// Threading: plain values, and a pure function.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
-#include "launcher/memory/model/memory_size.h"
+#include "launcher/gpus/inventory.h"
 
 namespace batchproxy {
 
@@ -21,5 +21,9 @@ struct PlanGpu {
   friend bool operator==(const PlanGpu&, const PlanGpu&) = default;
 };
 using PlanGpus = std::vector<PlanGpu>;
+
+// Those of the inventory that are ours, in their order; parts of a GPU (MIG), too. Without those
+// that the driver cannot tell of.
+PlanGpus plan_gpus(const Inventory& inventory, const Gpus& ours);
 
 }  // namespace batchproxy

@@ -28,6 +28,20 @@ std::optional<EngineBudget> learned_of(const PlanWish& wish, const LearnedKey& k
   return *learned;
 }
 
+std::vector<PlannedArgument> arguments_to_set(const ContextChoice& choice, const MemoryPlan& plan) {
+  std::vector<PlannedArgument> set;
+  if (choice.max_model_len) {
+    set.push_back({{"max_model_len", std::to_string(*choice.max_model_len)}, choice.sentence});
+  }
+  if (plan.limits_sequences) {
+    set.push_back({{"max_num_seqs", std::to_string(plan.sizes.max_num_seqs)},
+                   fmt::format("max_num_seqs is set to {}: each request takes a block of the "
+                               "recurrent layers' states",
+                               plan.sizes.max_num_seqs)});
+  }
+  return set;
+}
+
 // What can be said of an engine whose model cannot be planned.
 PlanReport not_planned(const PlanWish& wish, const NotPlanned& why) {
   PlanReport report;
@@ -75,6 +89,9 @@ class Planner {
     input.tensors = files_.tensors;
     input.checkpoint_bytes = files_.checkpoint_bytes;
     input.weights_per_gpu = wish_.weights_per_gpu;
+    // Told without a number of GPUs, they are those of one.
+    const bool is_of_one = !wish_.flags.tensor_parallel_size && !wish_.gpus;
+    if (input.weights_per_gpu && is_of_one) *input.weights_per_gpu /= tensor_parallel;
     input.flags = wish_.flags;
     input.flags.tensor_parallel_size = tensor_parallel;
     input.gpu = group_for(input.flags).least;
@@ -92,7 +109,7 @@ class Planner {
   // How many GPUs a stage gets.
   std::int64_t tensor_parallel() const {
     if (wish_.flags.tensor_parallel_size) return *wish_.flags.tensor_parallel_size;
-    const std::int64_t stages = wish_.flags.pipeline_parallel_size;
+    const std::int64_t stages = wish_.flags.pipeline_parallel_size * wish_.flags.data_parallel_size;
     const auto pool = static_cast<std::int64_t>(wish_.pool.size());
     const std::int64_t most = std::max<std::int64_t>(1, wish_.gpus.value_or(pool) / stages);
     const auto allowed = allowed_tensor_parallel(shape_, most);
@@ -136,14 +153,11 @@ void note_gpus(const PlanWish& wish, PlanReport& report) {
 
 void note_plan(PlanReport& report) {
   const MemoryPlan& plan = report.plan;
-  if (plan.limits_sequences) {
-    report.notes.push_back(fmt::format(
-        "--max-num-seqs must be at most {}: each request takes a block of the recurrent layers' "
-        "states",
-        plan.sizes.max_num_seqs));
-  }
   if (plan.is_learned) {
     report.notes.push_back("the sizes are those that an earlier start of this engine has told");
+  }
+  if (report.flags.enable_lora) {
+    report.notes.push_back("adapters take memory, too, which is not counted here");
   }
   if (!plan.knows_weights) {
     report.notes.push_back("the weights' size is not known: only the KV cache is planned");
@@ -169,11 +183,13 @@ PlanReport plan_report(const PlanWish& wish, const ModelFiles& files) {
     report.shortened_from = shape->max_positions;
     input.flags.max_model_len = choice.max_model_len;
   }
-  if (!choice.sentence.empty()) report.notes.push_back(choice.sentence);
+  if (!choice.sentence.empty() && !choice.max_model_len) report.notes.push_back(choice.sentence);
   auto plan = plan_memory(input);
   if (!plan) return not_planned(wish, plan.error());
   report.plan = *std::move(plan);
   report.flags = input.flags;
+  report.set = arguments_to_set(choice, report.plan);
+  for (const PlannedArgument& each : report.set) report.notes.push_back(each.sentence);
   note_gpus(wish, report);
   note_plan(report);
   std::ranges::copy(files.warnings, std::back_inserter(report.notes));

@@ -25,8 +25,17 @@ struct PlanWish {
   EngineFlags flags;
   std::optional<std::int64_t> gpus;  // for this engine; nothing: as few as hold the model
   PlanGpus pool;                     // to choose from; none: of GPUs nothing is known
-  std::optional<std::int64_t> weights_per_gpu;  // told, rather than read from the checkpoint
+  // Told, rather than read from the checkpoint: of each GPU, or of one if no number of GPUs is
+  // given.
+  std::optional<std::int64_t> weights_per_gpu;
   Learned learned;
+};
+
+// An argument of `vllm serve` to add so that the engine starts as planned, with the sentence to
+// print loudly.
+struct PlannedArgument {
+  Argument argument;
+  std::string sentence;
 };
 
 struct PlanReport {
@@ -40,8 +49,9 @@ struct PlanReport {
   MemoryPlan plan;
   GpuGroup group;
   std::size_t gpus_at_hand = 0;
-  std::int64_t shortened_from = 0;  // the model's own context, if the plan's is shorter
-  std::vector<std::string> notes;   // sentences, the loudest first
+  std::vector<PlannedArgument> set;  // a context that fits, if none is pinned; a hybrid's sequences
+  std::int64_t shortened_from = 0;   // the model's own context, if the plan's is shorter
+  std::vector<std::string> notes;    // sentences, the loudest first
   std::vector<Suggestion> suggestions;
 };
 

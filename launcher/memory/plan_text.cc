@@ -1,7 +1,9 @@
 // launcher/memory/plan_text.cc - see plan_text.h.
 #include "launcher/memory/plan_text.h"
 
+#include <algorithm>
 #include <cmath>
+#include <variant>
 
 #include <boost/json/serialize.hpp>
 #include <boost/json/string.hpp>
@@ -62,6 +64,21 @@ std::string cache_text(const PlanReport& report) {
   return text;
 }
 
+// The largest of them: a mixture of experts has hundreds.
+std::string large_text(const std::vector<LargeTensor>& tensors) {
+  constexpr std::size_t kMost = 8;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(kMost, tensors.size()); ++i) {
+    text += fmt::format("large: {}, {}: {}\n", tensors[i].name, gib_text(tensors[i].bytes),
+                        tensors[i].place);
+  }
+  if (tensors.size() > kMost) {
+    text += fmt::format("large: {} more, {} and less each\n", tensors.size() - kMost,
+                        gib_text(tensors[kMost].bytes));
+  }
+  return text;
+}
+
 // What an earlier start has told.
 std::string learned_text(const EngineBudget& budget) {
   std::string text = "An earlier start of this engine told\n";
@@ -100,6 +117,13 @@ std::string suggestion_json(const Suggestion& suggestion) {
       suggestion.longest_context, number(suggestion.max_concurrency));
 }
 
+std::string argument_json(const PlannedArgument& each) {
+  const auto* value = std::get_if<std::string>(&each.argument.value);
+  return fmt::format("{{\"argument\": {}, \"value\": {}, \"text\": {}}}",
+                     quoted(each.argument.name), quoted(value == nullptr ? "" : *value),
+                     quoted(each.sentence));
+}
+
 std::string per_gpu_json(const MemoryPlan& plan) {
   const GpuShares& shares = plan.shares;
   return fmt::format(
@@ -128,9 +152,7 @@ std::string plan_text(const PlanReport& report) {
       report.family, report.flags.tensor_parallel(), report.flags.pipeline_parallel_size,
       report.flags.version.major, report.flags.version.minor, gpus_text(report));
   text += shares_text(plan) + cache_text(report);
-  for (const LargeTensor& tensor : plan.large_tensors) {
-    text += fmt::format("large: {}, {}: {}\n", tensor.name, gib_text(tensor.bytes), tensor.place);
-  }
+  text += large_text(plan.large_tensors);
   for (const std::string& note : report.notes) text += "note: " + note + "\n";
   text += plan.fits() ? "It fits.\n" : "It does NOT fit:\n";
   for (const std::string& problem : plan.problems) text += "  " + problem + "\n";
@@ -152,6 +174,8 @@ std::string plan_json(const PlanReport& report) {
   const MemoryPlan& plan = report.plan;
   std::vector<std::string> suggestions;
   for (const Suggestion& each : report.suggestions) suggestions.push_back(suggestion_json(each));
+  std::vector<std::string> set;
+  for (const PlannedArgument& each : report.set) set.push_back(argument_json(each));
   std::vector<std::string> tensors;
   for (const LargeTensor& tensor : plan.large_tensors) {
     tensors.push_back(fmt::format("{{\"name\": {}, \"gib\": {}, \"place\": {}}}",
@@ -166,7 +190,7 @@ std::string plan_json(const PlanReport& report) {
       " \"gpus\": [{}], \"longest_context\": {}, \"needed_kv_gib\": {}, \"max_num_seqs\": {}, "
       "\"max_num_batched_tokens\": {},\n"
       " \"shortened_from\": {}, \"learned\": {}, \"allowed_tensor_parallel\": [{}],\n"
-      " \"problems\": {}, \"notes\": {},\n"
+      " \"set\": [{}], \"problems\": {}, \"notes\": {},\n"
       " \"large_tensors\": [{}],\n"
       " \"suggestions\": [{}]}}\n",
       quoted(report.model), quoted(report.family), plan.fits(), plan.max_model_len,
@@ -175,8 +199,9 @@ std::string plan_json(const PlanReport& report) {
       fmt::join(report.group.indices, ", "), plan.longest_context, number(to_gib(plan.needed_kv)),
       plan.sizes.max_num_seqs, plan.sizes.max_num_batched_tokens,
       report.shortened_from > 0 ? std::to_string(report.shortened_from) : "null", plan.is_learned,
-      fmt::join(plan.allowed_tensor_parallel, ", "), quoted_list(plan.problems),
-      quoted_list(report.notes), fmt::join(tensors, ", "), fmt::join(suggestions, ", "));
+      fmt::join(plan.allowed_tensor_parallel, ", "), fmt::join(set, ", "),
+      quoted_list(plan.problems), quoted_list(report.notes), fmt::join(tensors, ", "),
+      fmt::join(suggestions, ", "));
 }
 
 }  // namespace batchproxy

@@ -76,8 +76,8 @@ void add_utilization(const MemoryPlan& plan, const EngineFlags& flags,
 
 void add_batch_sizes(const MemoryPlan& plan, const EngineFlags& flags,
                      std::vector<Change>& changes) {
-  for (const std::int64_t fewer : {std::int64_t{256}, std::int64_t{64}}) {
-    if (plan.sizes.max_num_seqs <= fewer) continue;
+  for (const std::int64_t fewer : {plan.blocks, std::int64_t{256}, std::int64_t{64}}) {
+    if (fewer < 1 || plan.sizes.max_num_seqs <= fewer) continue;
     Change change{fmt::format("--max-num-seqs {}", fewer), "fewer requests at once", flags, true};
     change.flags.max_num_seqs = fewer;
     changes.push_back(std::move(change));
@@ -98,14 +98,14 @@ void add_gpus(const MemoryPlan& plan, const EngineFlags& flags, std::int64_t at_
   };
   const auto is_wanted = [=](std::int64_t gpus) { return (gpus > at_hand) == beyond_those; };
   for (const std::int64_t gpus : plan.allowed_tensor_parallel) {
-    const std::int64_t all = gpus * flags.pipeline_parallel_size;
+    const std::int64_t all = flags.gpus() / flags.tensor_parallel() * gpus;
     if (gpus <= flags.tensor_parallel() || !is_wanted(all)) continue;
     Change change{fmt::format("--tensor-parallel-size {}", gpus), cost(all), flags, true};
     change.flags.tensor_parallel_size = gpus;
     changes.push_back(std::move(change));
   }
   const std::int64_t stages = flags.pipeline_parallel_size * 2;
-  const std::int64_t all = stages * flags.tensor_parallel();
+  const std::int64_t all = flags.gpus() * 2;
   if (!is_wanted(all)) return;
   Change change{fmt::format("--pipeline-parallel-size {}", stages), cost(all), flags, true};
   change.flags.pipeline_parallel_size = stages;

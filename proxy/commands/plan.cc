@@ -17,6 +17,8 @@
 #include "configs/sources/environment.h"
 #include "configs/text/number.h"
 #include "configs/vllm/arguments.h"
+#include "launcher/gpus/inventory_reader.h"
+#include "launcher/gpus/visible_devices.h"
 #include "launcher/memory/plan_report.h"
 #include "launcher/memory/plan_text.h"
 #include "proxy/commands/commands.h"
@@ -118,6 +120,24 @@ std::optional<std::vector<int>> parse_indices(std::string text) {
   return indices;
 }
 
+// The GPUs of this machine that engines may get.
+OrError<PlanGpus> gpus_here() {
+  const auto inventory = read_inventory([](unsigned) { return std::string(); });
+  if (!inventory) return inventory.error();
+  const Environment environment = process_environment();
+  const auto value = [&environment](const char* name) -> std::optional<std::string> {
+    const auto found = environment.find(name);
+    if (found == environment.end()) return std::nullopt;
+    return found->second;
+  };
+  const OurGpus ours =
+      our_gpus(*inventory, {value("CUDA_VISIBLE_DEVICES"), value("NVIDIA_VISIBLE_DEVICES")});
+  if (!ours.problem.empty()) return LaunchError{ours.problem};
+  PlanGpus gpus = plan_gpus(*inventory, ours.gpus);
+  if (gpus.empty()) return LaunchError{"no GPU of this machine is ours"};
+  return gpus;
+}
+
 // The GPUs to choose from, and how many of them.
 Refusal read_gpus(const PlanFlags& flags, PlanWish& wish) {
   std::string list = flags.gpus;
@@ -126,8 +146,11 @@ Refusal read_gpus(const PlanFlags& flags, PlanWish& wish) {
     auto assumed = assumed_gpus(flags.assumed);
     if (!assumed) return assumed.error().reason;
     wish.pool = *std::move(assumed);
+  } else if (auto here = gpus_here()) {
+    wish.pool = *std::move(here);
   } else if (!wish.flags.kv_cache_memory) {
-    return "for which GPUs? Describe them, such as --assume-gpus 8xH100-80GB";
+    return here.error().text +
+           "; for GPUs that are not here, describe them: --assume-gpus 8xH100-80GB";
   }
   if (!list.empty()) {
     const auto wanted = parse_indices(list);
@@ -138,8 +161,8 @@ Refusal read_gpus(const PlanFlags& flags, PlanWish& wish) {
       if (found != wish.pool.end()) {
         chosen.push_back(*found);
       } else if (!wish.pool.empty()) {
-        return fmt::format("--gpus: there is no GPU {}: there {} {}", index,
-                           wish.pool.size() == 1 ? "is" : "are", wish.pool.size());
+        return fmt::format("--gpus: GPU {} is none of the {} that can be planned for", index,
+                           wish.pool.size());
       }
     }
     wish.pool = std::move(chosen);

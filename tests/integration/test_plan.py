@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from tests.support.builds import PROXY
+from tests.support.builds import BUILD, PROXY
 
 QWEN = {"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "hidden_size": 4096, "intermediate_size": 11008,
         "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 32, "vocab_size": 151936,
@@ -44,6 +44,8 @@ def test_the_famous_error_is_planned_before_the_start(plan, tmp_path):
     assert done.returncode == 0 and not done.stderr
     assert report["fits"] and 9904 <= report["max_model_len"] <= 9936
     assert report["shortened_from"] == 32768 and "SHORTENED" in report["notes"][0]
+    assert [(each["argument"], each["value"]) for each in report["set"]] == [
+        ("max_model_len", str(report["max_model_len"]))]
 
     _, pinned = plan(model, "--kv-cache-memory", "4.85GiB", "--max-model-len", 32768, json_wanted=True)
     assert not pinned["fits"] and pinned["max_model_len"] == 32768
@@ -73,6 +75,29 @@ def test_gpus_are_chosen_by_index_by_number_or_by_what_the_model_needs(plan, tmp
     assert plan(model, "--assume-gpus", "8xH100-80GB", "--gpu", "7", json_wanted=True)[1]["gpus"] == [7]
     assert len(plan(model, "--assume-gpus", "8x24GiB", "--num-gpus", "2", json_wanted=True)[1]["gpus"]) == 2
     assert len(plan(model, "--assume-gpus", "8x12GiB", json_wanted=True)[1]["gpus"]) == 2
+
+
+@pytest.fixture
+def box(tmp_path):
+    """box(text): variables with which the driver of this machine has these GPUs."""
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "libnvidia-ml.so.1").symlink_to(BUILD / "tests" / "liblauncher_fake_nvml.so")
+    return lambda text, **more: {"LD_LIBRARY_PATH": str(tmp_path / "lib"), "FAKE_NVML": text,
+                                 "CUDA_VISIBLE_DEVICES": "0,1,2,3", **more}
+
+
+def test_of_the_gpus_that_are_here_those_with_the_most_free_memory_are_taken(plan, box, tmp_path):
+    model = write_model(tmp_path / "qwen")
+    four = box("gpus 4 name=NVIDIA_H100_80GB_HBM3 total=81088 used=0\ngpu 0 used=70000\ngpu 2 used=2000")
+    _, one = plan(model, json_wanted=True, **four)
+    assert (one["gpus"], one["tensor_parallel_size"], one["fits"]) == ([1], 1, True)
+    assert one["per_gpu"]["requested_gib"] == pytest.approx(0.92 * 81088 / 1024, abs=0.01)
+    _, three = plan(model, "--tensor-parallel-size", 2, json_wanted=True, **four)
+    assert three["gpus"] == [1, 3]
+    _, busy = plan(model, "--gpu", 0, json_wanted=True, **four)
+    assert not busy["fits"] and busy["problems"][0].startswith("GPU 0 has 10.83 GiB free")
+    ours = {**four, "CUDA_VISIBLE_DEVICES": "2"}
+    assert plan(model, json_wanted=True, **ours)[1]["gpus"] == [2]
 
 
 def test_the_configuration_says_which_model_and_with_which_flags(plan, tmp_path):
@@ -132,11 +157,11 @@ def test_what_was_learnt_is_planned_with(plan, tmp_path):
 @pytest.mark.parametrize("words, said", [
     (["--assume-gpus", "many"], "--assume-gpus many: expected a count and a size"),
     (["--assume-gpus", "1x24GiB", "--gpus", "0;1"], "--gpus: expected indices such as 4,5,6,7"),
-    (["--assume-gpus", "1x24GiB", "--gpus", "4"], "--gpus: there is no GPU 4: there is 1"),
+    (["--assume-gpus", "1x24GiB", "--gpus", "4"], "--gpus: GPU 4 is none of the 1 that can be planned for"),
     (["--assume-gpus", "1x24GiB", "--kv-cache-memory", "lots"], "kv_cache_memory_bytes: must be a number of bytes"),
     (["--assume-gpus", "1x24GiB", "--max-model-len", "long"], "max_model_len: must be a whole number from 1"),
     (["--assume-gpus", "1x24GiB", "--engine-version", "new"], "--engine-version: expected one such as 0.33.0"),
-    ([], "for which GPUs? Describe them, such as --assume-gpus 8xH100-80GB")])
+    ([], "for GPUs that are not here, describe them: --assume-gpus 8xH100-80GB")])
 def test_words_that_cannot_be_used_are_refused(plan, words, said):
     done = plan("m", *words)
     assert done.returncode == 2 and done.stderr.startswith("error: ") and said in done.stderr, done.stderr

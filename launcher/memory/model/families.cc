@@ -62,6 +62,13 @@ void plain(const ConfigObject& config, ModelShape& shape) {
   }
 }
 
+// All layers full, unless the file lists each.
+void listed(const ConfigObject& config, ModelShape& shape) {
+  shape.window = config.integer({"sliding_window"}, kMostTokens).value_or(0);
+  if (config.texts("layer_types").empty()) return all_full(config, shape);
+  count_layer_types(config, shape.layers, shape);
+}
+
 // Their window counts only when it is asked for, and only from a layer on.
 void qwen(const ConfigObject& config, ModelShape& shape) {
   if (!config.flag("use_sliding_window").value_or(false)) return all_full(config, shape);
@@ -249,6 +256,8 @@ constexpr std::array kFamilies{
     Family{"qwen3_vl_text", qwen},
     Family{"qwen3_vl_moe", qwen},
     Family{"qwen3_vl_moe_text", qwen},
+    Family{"qwen2_5_omni_text", qwen},
+    Family{"qwen3_omni_moe_text", qwen},
     Family{"gemma", all_full},
     Family{"gemma2", gemma2},
     Family{"gemma3", gemma3, "", kGemma3},
@@ -271,6 +280,7 @@ constexpr std::array kFamilies{
     Family{"cohere2", cohere2},
     Family{"command-r", all_full},
     Family{"exaone", all_full},
+    Family{"exaone4", listed},
     Family{"nemotron", all_full},
     Family{"arcee", all_full},
     Family{"smollm3", all_full},

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "launcher/memory/model/memory_size.h"
+
 namespace batchproxy {
 namespace {
 

@@ -198,11 +198,16 @@ TEST(MemoryPlan, MtpAddsALayerAndBlocks) {
 }
 
 TEST(MemoryPlan, AHybridHasNoMoreSequencesThanBlocks) {
-  PlanInput input = with_cache(hybrid_9b(), 6.56);
-  input.flags.max_num_seqs = 1024;
+  PlanInput input = with_cache(hybrid_9b(), 2);
+  input.flags.max_model_len = 4096;
   const MemoryPlan plan = planned(input);
+  EXPECT_TRUE(plan.fits());
   EXPECT_TRUE(plan.limits_sequences);
-  EXPECT_EQ(plan.sizes.max_num_seqs, 406);
+  EXPECT_EQ(plan.sizes.max_num_seqs, 123);
+  input.flags.max_num_seqs = 256;  // the user's word is not changed
+  EXPECT_EQ(planned(input).problems.front(),
+            "--max-num-seqs 256 is more than the 123 blocks for the recurrent layers' states");
+  EXPECT_EQ(suggest(input, 1).front().flag, "--max-num-seqs 123");
 }
 
 TEST(MemoryPlan, PipelineStagesTakeTheirLayers) {

@@ -74,15 +74,28 @@ TEST_F(PlanReports, TakesAsManyGpusAsHoldTheModel) {
   EXPECT_TRUE(plan("8x12GiB").plan.fits());
 }
 
+TEST_F(PlanReports, TakeWeightsThatAreToldForThoseOfOneGpu) {
+  wish_.weights_per_gpu = from_gib(15);
+  const PlanReport report = plan("8x12GiB");
+  EXPECT_EQ(report.flags.tensor_parallel(), 2);
+  EXPECT_NEAR(to_gib(report.plan.shares.weights), 7.5, 0.001);
+  wish_.gpus = 2;
+  EXPECT_NEAR(to_gib(plan("8x12GiB").plan.shares.weights), 15, 0.001);
+}
+
 TEST_F(PlanReports, ShortensOnlyAContextThatIsNotPinned) {
   const PlanReport report = plan("1x24GiB");
   EXPECT_TRUE(report.plan.fits());
   EXPECT_EQ(report.shortened_from, 131072);
   EXPECT_LT(report.plan.max_model_len, 131072);
   EXPECT_NE(report.notes.front().find("SHORTENED from 131,072 to"), std::string::npos);
+  ASSERT_EQ(report.set.size(), 1u);
+  EXPECT_EQ(report.set[0].argument,
+            (Argument{"max_model_len", std::to_string(report.plan.max_model_len)}));
   wish_.flags.max_model_len = 131072;
   const PlanReport pinned = plan("1x24GiB");
   EXPECT_FALSE(pinned.plan.fits());
+  EXPECT_TRUE(pinned.set.empty());
   EXPECT_EQ(pinned.plan.max_model_len, 131072);
   EXPECT_FALSE(pinned.suggestions.empty());
 }
@@ -196,6 +209,7 @@ TEST_F(PlanReports, TellOfShardsThatAreMissingOrTruncated) {
 TEST_F(PlanReports, AsJsonHaveTheirMembers) {
   namespace json = boost::json;
   wish_.flags.max_model_len = 131072;
+  EXPECT_EQ(json::parse(plan_json(plan("1x24GiB"))).as_object().at("set").as_array().size(), 0u);
   const json::value value = json::parse(plan_json(plan("1x24GiB")));
   const json::object& plan = value.as_object();
   const json::object& share = plan.at("per_gpu").as_object();
@@ -223,6 +237,17 @@ TEST_F(PlanReports, AsTextNumberWhatWouldFit) {
   EXPECT_NE(text.find("  2. --tensor-parallel-size 2: a request of 131,072 tokens needs 8."),
             std::string::npos)
       << text;
+}
+
+TEST_F(PlanReports, AsTextListTheLargestTensorsOnly) {
+  ModelFiles files;
+  files.config = {"config.json", kConfig};
+  for (int i = 0; i < 20; ++i) {
+    files.tensors.push_back({"experts." + std::to_string(i), "BF16", 400'000'000, 800'000'000});
+  }
+  wish_.pool = *assumed_gpus("1xH100-80GB");
+  const std::string text = plan_text(plan_report(wish_, files));
+  EXPECT_NE(text.find("large: 12 more, 0.75 GiB and less each\n"), std::string::npos) << text;
 }
 
 // Llama-3.3-70B as its files tell it.

@@ -1,6 +1,7 @@
 // tests/launcher/memory/safetensors_test.cc - headers as written, and as damaged.
 #include "launcher/memory/model/safetensors.h"
 
+#include <random>
 #include <string>
 
 #include <gtest/gtest.h>
@@ -40,6 +41,24 @@ TEST(SafetensorsHeader, RefusesWhatDoesNotAddUp) {
       damaged + "'x' has an impossible shape or data_offsets");
   EXPECT_EQ(reason(R"({"x":{"dtype":"BF16","shape":[2],"data_offsets":[0,2]}})"),
             damaged + "'x' of 2 elements of BF16 takes 2 bytes");
+}
+
+TEST(SafetensorsHeader, NoByteOfItIsTrusted) {
+  const std::string header = R"({"a":{"dtype":"BF16","shape":[4,8],"data_offsets":[0,64]},
+      "b":{"dtype":"F32","shape":[],"data_offsets":[64,68]}})";
+  std::mt19937 random(1);
+  for (int round = 0; round < 3000; ++round) {
+    std::string text = header;
+    for (int change = 0; change < 1 + round % 3; ++change) {
+      text[random() % text.size()] = "0123456789{}[],:\"-nteBF"[random() % 24];
+    }
+    const auto file = read_header("a.safetensors", text);
+    if (!file) {
+      EXPECT_TRUE(file.error().reason.starts_with("a.safetensors: damaged ")) << text;
+      continue;
+    }
+    for (const Tensor& tensor : file->tensors) EXPECT_GE(tensor.bytes, 0);
+  }
 }
 
 TEST(SafetensorsHeader, ItsLengthIsBounded) {
