@@ -108,8 +108,7 @@ void DiagnosisReader::take_quiet(const LogLine& line) {
   if (!run_.is_ready) take_progress(line.text);
   if (sign_in(line) == Sign::kStall) run_.stall = shortened(line.text);
   if (run_.is_ready && run_.death.empty() && tells_of_service(line.text)) {
-    run_.findings = {};  // a client's failure, and the engine goes on
-    run_.exception.clear();
+    forget_failures();  // they were a client's, and the engine goes on
   }
 }
 
@@ -156,7 +155,13 @@ void DiagnosisReader::take_progress(std::string_view text) {
   if (progress->stage != StartupStage::kHttpReady) return;
   // Whatever was said on the way was no reason to fail.
   run_.is_ready = true;
+  forget_failures();
+}
+
+void DiagnosisReader::forget_failures() {
   run_.findings = {};
+  run_.unfinished.reset();
+  run_.oom_awaits_stage = false;
   run_.exception.clear();
   run_.death.clear();
   run_.last_lines.clear();
