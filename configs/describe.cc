@@ -11,6 +11,7 @@
 
 #include "configs/schema/section.h"
 #include "configs/text/nearest_name.h"
+#include "configs/vllm/argument_flags.h"
 #include "configs/vllm/arguments.h"
 #include "configs/yaml/values.h"
 
@@ -59,6 +60,10 @@ std::string text_of(const std::vector<BackendOptions>& value) {
 std::string text_of(const Servers& value) {
   if (const auto* count = std::get_if<std::int64_t>(&value)) return std::to_string(*count);
   return std::holds_alternative<AutoServers>(value) ? "auto" : "";
+}
+std::string text_of(const GpuChoice& value) {
+  if (const auto* count = std::get_if<std::int64_t>(&value)) return std::to_string(*count);
+  return text_of(std::get<std::vector<std::string>>(value));
 }
 std::string text_of(const ArgumentValue& value) {
   if (const auto* flag = std::get_if<bool>(&value)) return text_of(*flag);
@@ -198,6 +203,10 @@ std::string type_of(const Key<Servers>&) {
   return "number, `auto` or list";
 }
 
+std::string type_of(const Key<GpuChoice>&) {
+  return "number or list";
+}
+
 std::string limits_text(const Limits& limits) {
   if (!limits.words.empty()) return "`" + join(limits.words) + "`";
   if (limits.min == 0 && limits.max == 0) return "";
@@ -226,6 +235,16 @@ std::string table_row(const Key<T>& key, const std::string& path) {
   return "| `" + path + std::string(key.name) + "` | " + type_of(key) + " | `" +
          text_of(key.value) + "` | " + limits_text(key.limits) + " | " + flag_text(key.flag) +
          " | " + reload_text(key.applies) + " | " + std::string(key.help) + " |\n";
+}
+
+// Of arguments with flags: what else they are is vLLM's.
+std::string argument_rows() {
+  std::string text;
+  for (const ArgumentFlag& row : kArgumentFlags) {
+    text += "| `vllm_args." + std::string(row.argument) + "` | argument |  |  | " +
+            flag_text(row.flag) + " | no | " + std::string(row.flag.help) + ". |\n";
+  }
+  return text;
 }
 
 template <class Section>
@@ -289,7 +308,7 @@ std::vector<Change> changes_between(const Options& from, const Options& to) {
 
 std::string describe_keys() {
   const Options defaults;
-  return table("Shared with the workers", "", defaults.worker) + "\n" +
+  return table("Shared with the workers", "", defaults.worker) + argument_rows() + "\n" +
          table("The proxy", "batchproxy.", defaults.proxy) + "\n" +
          table("Engines that already run", "batchproxy.backends[].", BackendOptions{}) + "\n" +
          table("Engines to start", "batchproxy.launcher.", defaults.proxy.launcher) + "\n" +

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <string_view>
 #include <variant>
@@ -48,12 +49,50 @@ bool is_simulated(const Options& options) {
   return *options.proxy.launcher.engine == "sim";
 }
 
+bool has_profile(const Options& options, std::string_view word) {
+  return *options.proxy.launcher.profile == word;
+}
+
 bool is_automatic(const Options& options) {
   return std::holds_alternative<AutoServers>(*options.proxy.launcher.servers);
 }
 
 std::string plural(std::size_t count, const std::string& noun) {
   return std::to_string(count) + " " + noun + (count == 1 ? "" : "s");
+}
+
+// Shares of a GPU's memory: NCCL and the graphs of a group take more beside it.
+constexpr const char* kShareOfGroup = "0.85";
+constexpr const char* kShareAlone = "0.9";
+
+std::size_t engines_named(const Options& options, std::size_t gpus) {
+  if (is_automatic(options)) return gpus;
+  if (const auto* number = std::get_if<std::int64_t>(&*options.proxy.launcher.servers)) {
+    return static_cast<std::size_t>(*number);
+  }
+  std::size_t count = 0;
+  for (const ServerOptions& server : *server_list(options)) {
+    count += static_cast<std::size_t>(*server.count);
+  }
+  return count;
+}
+
+void add_missing(Arguments& arguments, std::string_view name, const std::string& value) {
+  if (!find_argument(arguments, name)) arguments.push_back({std::string(name), value});
+}
+
+// What the profile says where the file and the flags say nothing. The heads of nearly every model
+// can be split by a power of two, and by little else.
+void fill_in(Arguments& arguments, const Options& options, std::size_t gpus) {
+  if (has_profile(options, "multi")) {
+    const std::size_t share = gpus / std::max<std::size_t>(1, engines_named(options, gpus));
+    if (share > 1 && !names_parallel_size(arguments)) {
+      add_missing(arguments, "tensor_parallel_size", std::to_string(std::bit_floor(share)));
+    }
+    add_missing(arguments, "gpu_memory_utilization", kShareOfGroup);
+  } else if (has_profile(options, "single")) {
+    add_missing(arguments, "gpu_memory_utilization", kShareAlone);
+  }
 }
 
 EngineWish base_wish(const Options& options) {
@@ -100,8 +139,25 @@ std::string remedy(const Options& options, std::size_t engines, std::size_t gpus
 
 }  // namespace
 
+GpuChoice asked_gpus(const Options& options) {
+  const LauncherOptions& launcher = options.proxy.launcher;
+  const bool one =
+      !launcher.gpu->empty() && launcher.gpu.origin.source >= launcher.gpus.origin.source;
+  return one ? GpuChoice(std::vector<std::string>{*launcher.gpu}) : *launcher.gpus;
+}
+
+bool may_do_without_gpus(const Options& options) {
+  return has_profile(options, "auto");
+}
+
+void settle_profile(Options& options, std::size_t gpus) {
+  if (!has_profile(options, "auto")) return;
+  options.proxy.launcher.profile.value = gpus == 0 ? "cpu" : gpus == 1 ? "single" : "multi";
+}
+
 bool needs_gpus(const Options& options) {
   const LauncherOptions& launcher = options.proxy.launcher;
+  if (has_profile(options, "cpu")) return false;
   if (*launcher.engine != "command") return !is_simulated(options);
   const auto uses_gpus = [](const std::string& word) {
     return word.find("{gpus}") != std::string::npos;
@@ -115,13 +171,18 @@ bool needs_gpus(const Options& options) {
 }
 
 std::optional<std::size_t> told_gpus(const Options& options) {
-  const std::int64_t told = *options.proxy.launcher.gpus;
+  const GpuChoice asked = asked_gpus(options);
+  if (const auto* listed = std::get_if<std::vector<std::string>>(&asked)) return listed->size();
+  const std::int64_t told = std::get<std::int64_t>(asked);
   if (told > 0) return static_cast<std::size_t>(told);
   return is_simulated(options) ? std::optional(kSimulatedGpus) : std::nullopt;
 }
 
-std::vector<EngineWish> wished_engines(const Options& options, std::size_t gpus) {
-  const EngineWish base = base_wish(options);
+std::vector<EngineWish> wished_engines(const Options& given, std::size_t gpus) {
+  Options options = given;
+  settle_profile(options, gpus);
+  EngineWish base = base_wish(options);
+  fill_in(base.arguments, options, gpus);
   std::vector<EngineWish> wishes;
   if (const auto* servers = server_list(options)) {
     for (const ServerOptions& server : *servers) {
@@ -140,7 +201,7 @@ std::vector<EngineWish> wished_engines(const Options& options, std::size_t gpus)
 }
 
 std::size_t gpus_of(const EngineWish& wish, const Options& options) {
-  if (!is_simulated(options) && !needs_gpus(options)) return 0;
+  if (has_profile(options, "cpu") || (!is_simulated(options) && !needs_gpus(options))) return 0;
   std::int64_t product = 1;
   for (const std::string_view name : kParallelSizes) product *= size_of(wish.arguments, name);
   return static_cast<std::size_t>(product);

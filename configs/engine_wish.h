@@ -20,9 +20,18 @@ struct EngineWish {
   Arguments arguments;
 };
 
-// Whether engines get GPUs of this machine. Simulated ones need none, and a command only if it uses
-// {gpus} or a parallel size is given.
+// Whether engines get GPUs of this machine. Simulated ones need none, nor does `profile: cpu`, and
+// a command only if it uses {gpus} or a parallel size is given.
 bool needs_gpus(const Options& options);
+
+// launcher.gpus, or the one of launcher.gpu: the later source of the two, see `Source`.
+GpuChoice asked_gpus(const Options& options);
+
+// Whether launcher.profile is `auto` and so can do without any GPU.
+bool may_do_without_gpus(const Options& options);
+
+// Makes `auto` of launcher.profile one of the other words, once the number of GPUs is known.
+void settle_profile(Options& options, std::size_t gpus);
 
 // How many there are as far as the options tell; nothing when the driver has to be asked.
 std::optional<std::size_t> told_gpus(const Options& options);

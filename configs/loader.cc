@@ -90,6 +90,18 @@ std::vector<Diagnostic> sorted_by_line(std::vector<Diagnostic> diagnostics) {
   return diagnostics;
 }
 
+// `--model M` is enough to start an engine, unless something else says where engines are.
+void start_engines_for_model(Options& options) {
+  WorkerOptions& worker = options.worker;
+  const Source source = worker.hf_model_id.origin.source;
+  const bool is_asked_for = source == Source::kFlag || source == Source::kEnvironment;
+  const bool engines_run = !options.proxy.backends->empty() || worker.server.is_set() ||
+                           worker.port.is_set() || worker.boot_local.is_set();
+  if (!is_asked_for || engines_run) return;
+  worker.boot_local.value = true;
+  worker.boot_local.origin = worker.hf_model_id.origin;
+}
+
 bool has(const std::vector<Diagnostic>& diagnostics, Severity severity) {
   return std::ranges::count(diagnostics, severity, &Diagnostic::severity) > 0;
 }
@@ -111,6 +123,7 @@ LoadResult load(const LoadInputs& inputs) {
   const bool understood = !has_file || apply_file(inputs, result.options, findings);
   apply_environment(inputs.environment, result.options, findings);
   apply_flags(inputs.flags, result.options, findings);
+  start_engines_for_model(result.options);
   if (understood) {
     apply_vllm_environment(inputs.environment, result.options, findings);
     validate(result.options, findings);
@@ -122,7 +135,8 @@ LoadResult load(const LoadInputs& inputs) {
 Environment collect_environment() {
   Environment collected = process_environment();
   std::erase_if(collected, [](const auto& variable) {
-    return !variable.first.starts_with("BATCHPROXY_") && !variable.first.starts_with("VLLM_");
+    const std::string& name = variable.first;
+    return !name.starts_with("BATCHPROXY_") && !name.starts_with("VLLM_") && !is_borrowed(name);
   });
   return collected;
 }

@@ -270,6 +270,11 @@ class Validator {
           "batchproxy.launcher.command never mentions {port}, so the engine cannot know its port");
     }
     check_server_count();
+    const bool both = launcher_.gpu.is_set() && launcher_.gpus.is_set() &&
+                      launcher_.gpu.origin.source == launcher_.gpus.origin.source;
+    if (both && !refused(launcher_.gpu) && !refused(launcher_.gpus)) {
+      findings_.error(place_of(launcher_.gpu.origin), "gpu and gpus are both given; keep one");
+    }
   }
 
   void check_server_count() {
@@ -330,6 +335,11 @@ class Validator {
   }
 
   void check_server_and_port() {
+    const Source model_from = worker_.hf_model_id.origin.source;
+    if (model_from == Source::kFlag || model_from == Source::kEnvironment) {
+      findings_.warning(place_of(worker_.hf_model_id.origin),
+                        "not used: the engine runs already (boot_local, server and port say so)");
+    }
     const Origin& origin = worker_.port.is_set() ? worker_.port.origin : worker_.server.origin;
     const std::string& host = worker_.server.value;
     const auto port = static_cast<std::uint16_t>(worker_.port.value);

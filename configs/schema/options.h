@@ -34,8 +34,14 @@ inline constexpr std::array<std::string_view, 2> kFlushWords = {"eager", "fixed"
 struct WorkerOptions {
   Key<bool> boot_local{"boot_local", false, anything(), Applies::kUnlessSourceChanges,
                        "Start the engines ourselves; otherwise use http://{server}:{port}."};
-  Key<std::string> hf_model_id{"hf_model_id", "", anything(), Applies::kAfterRestart,
-                               "Model to load: a Hugging Face id or a local directory."};
+  Key<std::string> hf_model_id{
+      "hf_model_id",
+      "",
+      anything(),
+      Applies::kAfterRestart,
+      "Model to load: a Hugging Face id or a local directory.",
+      {"--model", "BATCHPROXY_MODEL", "MODEL",
+       "Model to start engines for: a Hugging Face id or a directory", 55}};
   Key<std::string> model{"model", "", anything(), Applies::kAfterRestart,
                          "Name that workers send as `model`; served beside hf_model_id."};
   Key<std::string> server{"server", "localhost", anything(), Applies::kUnlessSourceChanges,
@@ -110,6 +116,13 @@ struct ServerOptions {
 struct AutoServers {};
 using Servers = std::variant<std::int64_t, AutoServers, std::vector<ServerOptions>>;
 
+// `gpus` is a number, 0 for all that the driver has, or a list of indices and UUIDs.
+using GpuChoice = std::variant<std::int64_t, std::vector<std::string>>;
+
+// The words of `profile`; configs/engine_wish.cc says what each fills in.
+inline constexpr std::array<std::string_view, 5> kProfileWords = {"none", "auto", "multi", "single",
+                                                                  "cpu"};
+
 struct LauncherOptions {
   Key<std::string> engine{
       "engine",
@@ -118,8 +131,22 @@ struct LauncherOptions {
       Applies::kAfterRestart,
       "What to start: `vllm serve`, the simulated engine, or `command`.",
       {"--engine", "BATCHPROXY_ENGINE", "KIND", "What to start: vllm, sim or command", 60}};
-  Key<Servers> servers{"servers", std::int64_t{1}, between(1, 256), Applies::kAfterRestart,
-                       "Engines to start: a number, `auto`, or a list."};
+  Key<Servers> servers{"servers",
+                       std::int64_t{1},
+                       between(1, 256),
+                       Applies::kAfterRestart,
+                       "Engines to start: a number, `auto`, or a list.",
+                       {"--servers", "BATCHPROXY_SERVERS", "N|auto",
+                        "Engines to start; auto: as many as the GPUs allow", 62}};
+  Key<std::string> profile{"profile",
+                           "none",
+                           one_of({kProfileWords.begin(), kProfileWords.end()}),
+                           Applies::kAfterRestart,
+                           "What is not written is filled in: `multi` has the engines share all "
+                           "GPUs, `single` gives each "
+                           "one GPU, `cpu` none; `auto` is one of these, by the GPUs there are.",
+                           {"--profile", "BATCHPROXY_PROFILE", "WORD",
+                            "auto, multi (engines share all GPUs), single (one each) or cpu", 64}};
   Key<std::vector<std::string>> command{"command",
                                         {},
                                         anything(),
@@ -128,13 +155,22 @@ struct LauncherOptions {
                                         "{port} {host} {gpus} {index} are filled in."};
   Key<std::string> executable{"executable", "vllm", a_path(), Applies::kAfterRestart,
                               "The vLLM program: a name on PATH or a path."};
-  Key<std::int64_t> gpus{
+  Key<GpuChoice> gpus{
       "gpus",
-      0,
+      std::int64_t{0},
       between(0, 1024),
       Applies::kAfterRestart,
-      "GPUs to use; 0 asks the driver (the simulated engine assumes 8).",
-      {"--gpus", "BATCHPROXY_GPUS", "N", "GPUs to use, without asking the driver", 70}};
+      "GPUs to use: a number, or a list of indices or UUIDs; 0 asks the driver (the simulated "
+      "engine assumes 8).",
+      {"--gpus", "BATCHPROXY_GPUS", "N|LIST",
+       "GPUs to use, without asking the driver: a number, or 4,5,6,7", 70}};
+  Key<std::string> gpu{
+      "gpu",
+      "",
+      anything(),
+      Applies::kAfterRestart,
+      "The one GPU to use, by index or UUID: short for a list of one in `gpus`.",
+      {"--gpu", "BATCHPROXY_GPU", "GPU", "The one GPU to use: 7, or its UUID", 72}};
   Key<std::int64_t> port_base{"port_base", 8100, between(1024, 65000), Applies::kAfterRestart,
                               "First port to give to engines; taken ports are skipped."};
   Key<Seconds> stagger{"stagger", Seconds(2), between(0, 3600), Applies::kAfterRestart,

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 
+#include "configs/text/items.h"
 #include "configs/yaml/mistakes.h"
 
 namespace batchproxy {
@@ -32,6 +33,23 @@ void report_duplicate_keys(const Yaml& map, const std::string& path, Findings& f
                                         "; it already stands in line " +
                                         std::to_string(first->second->key_place.line));
   }
+}
+
+std::optional<GpuChoice> Binder::read_gpus(const Yaml& node, const Expectation& expected) {
+  if (node.is_list() && !node.items.empty()) {
+    auto listed = read_strings(node, expected, findings_);
+    return listed ? std::optional<GpuChoice>(*std::move(listed)) : std::nullopt;
+  }
+  // "4,5,6,7" and "GPU-8932f937": as CUDA_VISIBLE_DEVICES has them.
+  const bool is_text_list =
+      node.is_scalar() && (node.text.find(',') != std::string::npos ||
+                           node.text.starts_with("GPU-") || node.text.starts_with("MIG-"));
+  if (is_text_list) {
+    std::vector<std::string> listed = items_between_commas(node.text);
+    if (!listed.empty()) return listed;
+  }
+  const auto count = read_integer(node, expected, findings_);
+  return count ? std::optional<GpuChoice>(*count) : std::nullopt;
 }
 
 std::optional<Servers> Binder::read_servers(const Yaml& node, const Expectation& expected) {

@@ -49,6 +49,7 @@ class Binder {
       return read_arguments(node, expected.path, findings_);
     }
     if constexpr (std::is_same_v<T, Servers>) return read_servers(node, expected);
+    if constexpr (std::is_same_v<T, GpuChoice>) return read_gpus(node, expected);
     if constexpr (std::is_same_v<T, std::vector<BackendOptions>>) {
       return read_backends(node, expected);
     }
@@ -73,8 +74,8 @@ class Binder {
 
  private:
   template <class T>
-  static constexpr bool may_be_null =
-      !std::is_arithmetic_v<T> && !std::is_same_v<T, Seconds> && !std::is_same_v<T, Servers>;
+  static constexpr bool may_be_null = !std::is_arithmetic_v<T> && !std::is_same_v<T, Seconds> &&
+                                      !std::is_same_v<T, Servers> && !std::is_same_v<T, GpuChoice>;
 
   template <class Member>
   void bind_member(Member& member, const Yaml& node, const std::string& path) {
@@ -85,6 +86,7 @@ class Binder {
     }
   }
 
+  std::optional<GpuChoice> read_gpus(const Yaml& node, const Expectation& expected);
   std::optional<Servers> read_servers(const Yaml& node, const Expectation& expected);
   std::optional<std::vector<BackendOptions>> read_backends(const Yaml& node,
                                                            const Expectation& expected);

@@ -4,9 +4,13 @@
 #include <algorithm>
 #include <map>
 #include <string_view>
+#include <utility>
+#include <variant>
 
 #include "configs/sources/binder.h"
-#include "configs/text/trim.h"
+#include "configs/text/items.h"
+#include "configs/vllm/argument_flags.h"
+#include "configs/vllm/arguments.h"
 
 namespace batchproxy {
 namespace {
@@ -37,13 +41,35 @@ Yaml list_at(Place place) {
 
 Yaml split_at_commas(std::string_view text, const Place& place) {
   Yaml list = list_at(place);
-  while (!text.empty()) {
-    const std::size_t comma = std::min(text.find(','), text.size());
-    const std::string_view part = trim(text.substr(0, comma), " ");
-    if (!part.empty()) list.items.push_back(Yaml::scalar(std::string(part), place));
-    text.remove_prefix(std::min(comma + 1, text.size()));
+  for (std::string& item : items_between_commas(text)) {
+    list.items.push_back(Yaml::scalar(std::move(item), place));
   }
   return list;
+}
+
+// The argument of that flag or variable, for all engines: also for those of launcher.servers that
+// have one of their own. False if it has none.
+bool set_argument(std::string_view KeyFlag::* by, std::string_view name, const std::string& value,
+                  Source source, Options& options, Findings& findings) {
+  const auto row = std::ranges::find_if(
+      kArgumentFlags, [&](const ArgumentFlag& each) { return each.flag.*by == name; });
+  if (row == kArgumentFlags.end()) return false;
+  const Argument argument{std::string(row->argument), value};
+  if (const std::string problem = argument_problem(argument); !problem.empty()) {
+    findings.error({std::string(name)}, argument.name + ": " + problem);
+    return true;
+  }
+  Key<Arguments>& shared = options.worker.vllm_args;
+  shared.value = merge_arguments(*shared, {argument});
+  if (shared.origin.source == Source::kDefault) shared.origin.source = source;
+  shared.origin.detail += (shared.origin.detail.empty() ? "" : ", ") + std::string(name);
+  auto* servers = std::get_if<std::vector<ServerOptions>>(&options.proxy.launcher.servers.value);
+  if (servers == nullptr) return true;
+  for (ServerOptions& server : *servers) {
+    if (!find_argument(*server.vllm_args, argument.name)) continue;
+    server.vllm_args.value = merge_arguments(*server.vllm_args, {argument});
+  }
+  return true;
 }
 
 }  // namespace
@@ -52,6 +78,7 @@ std::vector<KeyFlag> key_flags() {
   Options defaults;
   std::vector<KeyFlag> flags;
   for_each_flagged(defaults, [&flags](const auto& key) { flags.push_back(key.flag); });
+  for (const ArgumentFlag& each : kArgumentFlags) flags.push_back(each.flag);
   std::ranges::sort(flags, {}, &KeyFlag::order);
   return flags;
 }
@@ -66,6 +93,9 @@ void apply_environment(const Environment& environment, Options& options, Finding
     const Place place{name};
     if (name == kKeysVariable) {
       options.api_keys = value;
+    } else if (set_argument(&KeyFlag::variable, name, value, Source::kEnvironment, options,
+                            findings)) {
+      continue;
     } else if (std::ranges::find(names, name) != names.end()) {
       for_each_flagged(options, [&]<class T>(Key<T>& key) {
         if (key.flag.variable != name) return;
@@ -94,6 +124,9 @@ void apply_flags(const std::vector<Flag>& flags, Options& options, Findings& fin
       }
       binder.set(key, given, std::string(key.name));
     });
+    if (!is_known) {
+      is_known = set_argument(&KeyFlag::name, flag, value, Source::kFlag, options, findings);
+    }
     if (!is_known) findings.error({flag}, "unknown flag");
   }
 }

@@ -4,6 +4,7 @@
 // each use is announced.
 #include "configs/sources/vllm_environment.h"
 
+#include <algorithm>
 #include <array>
 #include <string>
 #include <string_view>
@@ -19,13 +20,33 @@ namespace {
 struct ArgumentVariable {
   std::string_view variable;
   std::string_view argument;
+  bool is_switch = false;  // "1" says true
+  bool of_lora = false;    // counts only where LoRA is enabled
 };
+// The first that is set counts.
 constexpr std::array kArgumentVariables{
     ArgumentVariable{"VLLM_TENSOR_PARALLEL_SIZE", "tensor_parallel_size"},
+    ArgumentVariable{"VLLM_PIPELINE_PARALLEL_SIZE", "pipeline_parallel_size"},
     ArgumentVariable{"VLLM_GPU_MEMORY_UTIL", "gpu_memory_utilization"},
+    ArgumentVariable{"VLLM_GPU_MEMORY_UTILIZATION", "gpu_memory_utilization"},
+    ArgumentVariable{"VLLM_MAX_MODEL_LEN", "max_model_len"},
+    ArgumentVariable{"VLLM_MAX_NUM_SEQS", "max_num_seqs"},
     ArgumentVariable{"VLLM_DTYPE", "dtype"},
-    ArgumentVariable{"VLLM_TRUST_REMOTE_CODE", "trust_remote_code"},
+    ArgumentVariable{"VLLM_QUANTIZATION", "quantization"},
+    ArgumentVariable{"VLLM_TRUST_REMOTE_CODE", "trust_remote_code", true},
+    ArgumentVariable{"VLLM_ENABLE_LORA", "enable_lora", true},
+    ArgumentVariable{"VLLM_MAX_LORAS", "max_loras", false, true},
+    ArgumentVariable{"MAX_LORAS", "max_loras", false, true},
+    ArgumentVariable{"VLLM_MAX_LORA_RANK", "max_lora_rank", false, true},
+    ArgumentVariable{"MAX_LORA_RANK", "max_lora_rank", false, true},
 };
+
+// Read below, for keys. VLLM_PORT and VLLM_API_KEY are names of vLLM's own as well.
+constexpr std::array<std::string_view, 2> kKeyVariables{"VLLM_MODEL", "VLLM_SERVER"};
+
+// Without a prefix of ours or of vLLM's.
+constexpr std::array<std::string_view, 4> kBareNames{"GPU_COUNT", "MAX_LORAS", "MAX_LORA_RANK",
+                                                     "DEBUG"};
 
 class VllmEnvironment {
  public:
@@ -41,12 +62,14 @@ class VllmEnvironment {
     }
     if (backend_source(options_) == BackendSource::kLauncher) {
       fill(worker.hf_model_id, "VLLM_MODEL");
+      if (options_.proxy.launcher.gpu->empty()) fill(options_.proxy.launcher.gpus, "GPU_COUNT");
       for (const ArgumentVariable& each : kArgumentVariables) add_argument(each);
     } else if (options_.proxy.backends.value.empty()) {
       fill(worker.server, "VLLM_SERVER");
       fill(worker.port, "VLLM_PORT");
       fill(worker.api_key, "VLLM_API_KEY");
     }
+    fill_log_level();
   }
 
  private:
@@ -87,13 +110,31 @@ class VllmEnvironment {
     if (!findings_.has_error_at(place)) announce(variable, key.name);
   }
 
+  // DEBUG is many programs' own: only the two values of the scripts count. 2 also has the engines
+  // say more, see launcher/plan/command_line.cc.
+  void fill_log_level() {
+    Key<std::string>& level = options_.proxy.log_level;
+    const std::string* value = value_of("DEBUG");
+    if (!value || (*value != "1" && *value != "2") || level.is_set()) return;
+    level.value = "debug";
+    level.origin = {Source::kVllmEnvironment, "DEBUG"};
+    announce("DEBUG", "log_level debug");
+  }
+
+  bool has_lora() const {
+    const Argument* enabled = find_argument(*options_.worker.vllm_args, "enable_lora");
+    if (enabled) return enabled->value == ArgumentValue(true);
+    return find_argument(*options_.worker.vllm_args, "lora_modules") != nullptr;
+  }
+
   void add_argument(const ArgumentVariable& each) {
     Key<Arguments>& arguments = options_.worker.vllm_args;
     if (find_argument(arguments.value, each.argument)) return;
+    if (each.of_lora && !has_lora()) return;
     const std::string* value = value_for(each.variable, each.argument);
     if (!value) return;
     Argument argument{std::string(each.argument), *value};
-    if (each.argument == "trust_remote_code") {
+    if (each.is_switch) {
       argument.value = *value == "1" || parse_bool(*value).value_or(false);
     }
     if (const std::string problem = argument_problem(argument); !problem.empty()) {
@@ -113,6 +154,13 @@ class VllmEnvironment {
 };
 
 }  // namespace
+
+bool is_borrowed(std::string_view name) {
+  return std::ranges::find(kArgumentVariables, name, &ArgumentVariable::variable) !=
+             kArgumentVariables.end() ||
+         std::ranges::find(kKeyVariables, name) != kKeyVariables.end() ||
+         std::ranges::find(kBareNames, name) != kBareNames.end();
+}
 
 void apply_vllm_environment(const Environment& environment, Options& options, Findings& findings) {
   VllmEnvironment(environment, options, findings).apply();

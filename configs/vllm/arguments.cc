@@ -8,12 +8,15 @@
 
 #include "configs/text/home_path.h"
 #include "configs/text/nearest_name.h"
+#include "configs/vllm/argument_history.h"
 #include "configs/vllm/argument_words.h"
 #include "configs/yaml/json_text.h"
 #include "configs/yaml/values.h"
 
 namespace batchproxy {
 namespace {
+
+constexpr Version kNewestKnown{0, 33, 0};
 
 struct Owned {
   std::string_view name;
@@ -26,19 +29,6 @@ constexpr std::array kOwned{
     Owned{"api_key", "batchproxy calls its own engines without a key; remove it"},
     Owned{"model", "the engines load hf_model_id; remove it"},
     Owned{"served_model_name", "set `model` to the name that workers send; remove it"},
-};
-
-// With one of these some vLLM does not start: what has been dropped, and what to do.
-struct Dropped {
-  std::string_view name;
-  std::string_view advice;
-};
-constexpr std::array kDropped{
-    Dropped{"disable_log_requests", "they log no requests unless asked to, so remove it"},
-    Dropped{"disable_frontend_multiprocessing", "remove it"},
-    Dropped{"num_scheduler_steps", "remove it"},
-    Dropped{"swap_space", "remove it"},
-    Dropped{"use_v2_block_manager", "remove it"},
 };
 
 std::string shown(const ArgumentValue& value) {
@@ -136,12 +126,14 @@ void warn(const YamlEntry& entry, const Argument& argument, const std::string& p
     findings.warning(entry.key_place, path + ": vLLM may not know '" + entry.key +
                                           "'; did you mean '" + std::string(nearest) + "'?");
   }
-  const auto dropped = std::ranges::find(kDropped, with_underscores(argument.name), &Dropped::name);
-  if (dropped != kDropped.end() && argument.value != ArgumentValue(false)) {
-    findings.warning(entry.key_place, path + "." + entry.key +
-                                          ": newer versions of vLLM have dropped it and do not " +
-                                          "start with it; " + std::string(dropped->advice));
-  }
+  const ArgumentHistory* row = history_of(argument.name);
+  // What has another name in older versions is right there; the launcher knows the version.
+  const bool is_of_no_use =
+      row != nullptr && row->fate == Fate::kLeftOut && row->gone <= kNewestKnown;
+  if (!is_of_no_use || argument.value == ArgumentValue(false)) return;
+  findings.warning(entry.key_place, path + "." + entry.key +
+                                        ": newer versions of vLLM have dropped it and do not " +
+                                        "start with it; " + std::string(row->advice));
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <array>
 #include <cctype>
 
+#include "configs/sources/vllm_environment.h"
 #include "configs/vllm/arguments.h"
 
 namespace batchproxy {
@@ -80,6 +81,8 @@ bool must_not_reach_an_engine(const std::string& name, const std::string& value)
   // "vllm", as it does others; an API key would lock us out of our own engine.
   if (name == "VLLM_PORT" || name == "VLLM_API_KEY") return true;
   if (name == "VLLM_HOST_IP") return starts_with(value, "tcp://");
+  // Newer ones warn of each name with this prefix that is not their own.
+  if (starts_with(name, "VLLM_") && is_borrowed(name)) return true;
   return starts_with(name, "BATCHPROXY_");
 }
 
@@ -146,12 +149,28 @@ EnvironmentChanges engine_environment(const Gpus& gpus, const std::string& engin
     changes.set["CUDA_VISIBLE_DEVICES"] = join_gpus(gpus);
     changes.set["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID";  // as the driver and nvidia-smi count
   }
+  const auto debug = inherited.find("DEBUG");
+  if (debug != inherited.end() && debug->second == "2" &&
+      !inherited.contains("VLLM_LOGGING_LEVEL")) {
+    changes.set["VLLM_LOGGING_LEVEL"] = "DEBUG";
+  }
   for (const auto& [name, value] : inherited) {
     if (must_not_reach_an_engine(name, value) && !changes.set.contains(name)) {
       changes.unset.push_back(name);
     }
   }
   return changes;
+}
+
+void run_on_cpu(const CoreRange& cores, const Environment& inherited, EnvironmentChanges& changes) {
+  constexpr const char* kDefaultGib = "4";
+  changes.set["CUDA_VISIBLE_DEVICES"] = "";
+  if (!inherited.contains("VLLM_CPU_KVCACHE_SPACE")) {
+    changes.set["VLLM_CPU_KVCACHE_SPACE"] = kDefaultGib;
+  }
+  if (cores.first == cores.last || inherited.contains("VLLM_CPU_OMP_THREADS_BIND")) return;
+  changes.set["VLLM_CPU_OMP_THREADS_BIND"] =
+      std::to_string(cores.first) + "-" + std::to_string(cores.last - 1);
 }
 
 std::string join_gpus(const Gpus& gpus) {

@@ -30,6 +30,16 @@ std::vector<std::string> fill_command(const std::vector<std::string>& command,
 EnvironmentChanges engine_environment(const Gpus& gpus, const std::string& engine_id,
                                       const Environment& inherited);
 
+// Cores from `first` to before `last`; none for those that vLLM picks.
+struct CoreRange {
+  unsigned first = 0;
+  unsigned last = 0;
+};
+
+// Adds what vLLM's CPU build needs beside others of its kind: no GPU to find, a KV cache of 4 GiB
+// instead of a share of all memory, and cores of its own. What we have inherited of it stays.
+void run_on_cpu(const CoreRange& cores, const Environment& inherited, EnvironmentChanges& changes);
+
 // "0,1"
 std::string join_gpus(const Gpus& gpus);
 

@@ -8,7 +8,10 @@
 
 #include "configs/engine_wish.h"
 #include "configs/text/home_path.h"
+#include "configs/vllm/argument_history.h"
 #include "configs/vllm/arguments.h"
+#include "launcher/plan/adapter_names.h"
+#include "launcher/plan/argument_fit.h"
 #include "launcher/plan/command_line.h"
 
 namespace batchproxy {
@@ -28,6 +31,9 @@ std::string number_text(double number) {
   return text.str();
 }
 
+// The first vLLM that reads UUIDs in CUDA_VISIBLE_DEVICES.
+constexpr Version kReadsUuids{0, 33, 0};
+
 class Planner {
  public:
   Planner(const Options& options, const PlanContext& context)
@@ -39,7 +45,8 @@ class Planner {
           "batchproxy.launcher.command is empty: `engine: command` needs the program and its "
           "arguments as a list");
     }
-    const std::vector<EngineWish> wishes = wished_engines(options_, gpus_.size());
+    std::vector<EngineWish> wishes = wished_engines(options_, gpus_.size());
+    for (EngineWish& wish : wishes) fit_to_engine(wish);
     check_models(wishes);
     check_uuids();
     if (std::string problem = gpu_shortage(wishes, options_, gpus_.size()); !problem.empty()) {
@@ -51,8 +58,13 @@ class Planner {
     for (const EngineWish& wish : wishes) {
       auto plan = plan_engine(static_cast<int>(plans.size()), wish);
       if (!plan) return refuse(plan.error().text);
+      if (has_profile_cpu()) {
+        run_on_cpu(share_of_cores(plans.size(), wishes.size()), context_.inherited,
+                   plan->environment);
+      }
       plans.push_back(std::move(*plan));
     }
+    if (!plans.empty()) plans.front().remarks = std::move(remarks_);
     return plans;
   }
 
@@ -60,6 +72,46 @@ class Planner {
   EnginePlans refuse(const std::string& problem) {
     problems_.push_back(problem);
     return problems_;
+  }
+
+  bool has_profile_cpu() const { return *launcher_.profile == "cpu"; }
+
+  CoreRange share_of_cores(std::size_t index, std::size_t engines) const {
+    const auto share = static_cast<unsigned>(context_.cores / engines);
+    if (engines == 1 || share == 0) return {};
+    const unsigned first = static_cast<unsigned>(index) * share;
+    return {first, first + share};
+  }
+
+  // Adapters need --enable-lora; names that this version of vLLM does not have are replaced.
+  void fit_to_engine(EngineWish& wish) {
+    if (*launcher_.engine == "command") return;
+    if (!adapter_names(wish.arguments).empty() && !find_argument(wish.arguments, "enable_lora")) {
+      wish.arguments.push_back({"enable_lora", true});
+    }
+    if (is_simulated() || !context_.vllm) return;
+    FittedArguments fitted = fit_arguments(wish.arguments, *context_.vllm);
+    wish.arguments = std::move(fitted.arguments);
+    add_new(std::move(fitted.remarks), remarks_);
+    add_new(std::move(fitted.problems), problems_);
+    silence_probes(*context_.vllm, wish.arguments);
+  }
+
+  // We ask each engine some five times a second how it is; its log shall tell of clients.
+  static void silence_probes(const Version& version, Arguments& arguments) {
+    constexpr const char* kName = "disable_access_log_for_endpoints";
+    const ArgumentHistory* row = history_of(kName);
+    const bool is_decided = find_argument(arguments, kName) != nullptr ||
+                            find_argument(arguments, "disable_uvicorn_access_log") != nullptr;
+    if (is_decided || (row != nullptr && is_missing(*row, version))) return;
+    arguments.push_back({kName, "/health,/metrics"});
+  }
+
+  // Engines that are alike say the same.
+  static void add_new(std::vector<std::string> sentences, std::vector<std::string>& to) {
+    for (std::string& sentence : sentences) {
+      if (std::ranges::count(to, sentence) == 0) to.push_back(std::move(sentence));
+    }
   }
 
   bool is_simulated() const { return launcher_.engine.value == "sim"; }
@@ -91,6 +143,7 @@ class Planner {
     const auto named =
         std::ranges::find_if(gpus_, [](const Gpu& gpu) { return !gpu.uuid.empty(); });
     if (*launcher_.engine != "vllm" || named == gpus_.end()) return;
+    if (context_.vllm && *context_.vllm >= kReadsUuids) return;
     problems_.push_back("CUDA_VISIBLE_DEVICES has '" + named->uuid +
                         "': many versions of vLLM read integers only, not UUIDs; write the indices "
                         "(`nvidia-smi -L` shows both), or start vLLM by `engine: command`");
@@ -105,6 +158,7 @@ class Planner {
     if (!wish.second_name.empty() && wish.second_name != wish.model) {
       plan.served_names.push_back(wish.second_name);
     }
+    if (*launcher_.engine != "command") plan.adapters = adapter_names(wish.arguments);
     plan.gpus = take_gpus(gpus_of(wish, options_));
     plan.max_num_seqs = integer_argument(wish.arguments, "max_num_seqs", kDefaultMaxNumSeqs);
     plan.environment =
@@ -142,12 +196,15 @@ class Planner {
   const Gpus gpus_;
   std::size_t next_gpu_ = 0;
   std::vector<std::string> problems_;
+  std::vector<std::string> remarks_;
 };
 
 }  // namespace
 
 EnginePlans plan_engines(const Options& options, const PlanContext& context) {
-  return Planner(options, context).plan();
+  Options settled = options;
+  settle_profile(settled, told_gpus(options).value_or(context.gpus.size()));
+  return Planner(settled, context).plan();
 }
 
 }  // namespace batchproxy

@@ -6,14 +6,16 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "batcher/base/backend_set.h"
 #include "configs/schema/options.h"
 #include "configs/sources/environment.h"
-#include "launcher/plan/gpu.h"
-#include "launcher/plan/result.h"
+#include "configs/vllm/version.h"
+#include "launcher/base/result.h"
+#include "launcher/gpus/gpu.h"
 
 namespace batchproxy {
 
@@ -29,15 +31,17 @@ struct EnginePlan {
   std::string name;       // "engine-0"; also the log file's name
   std::string model;      // what is loaded: a Hugging Face id or a directory
   std::vector<std::string>
-      served_names;  // what clients may send as `model`; a command may have none
-  Gpus gpus;         // empty when the engine is not pinned to any
+      served_names;                     // what clients may send as `model`; a command may have none
+  std::vector<std::string> adapters{};  // LoRA adapters that it serves beside, by name
+  Gpus gpus;                            // empty when the engine is not pinned to any
   std::string host = "127.0.0.1";
   int port = 0;
   std::int64_t max_num_seqs = 0;
   std::vector<std::string> argv;  // argv[0] as configured; resolve_executables() makes it a path
   EnvironmentChanges environment;
   std::string log_file;
-  int log_descriptor = -1;  // open and locked, by EngineLogs
+  int log_descriptor = -1;             // open and locked, by EngineLogs
+  std::vector<std::string> remarks{};  // what of its arguments this version of vLLM takes otherwise
 };
 
 // Facts that the planner may not find out by itself.
@@ -46,6 +50,9 @@ struct PlanContext {
   Environment inherited;        // our own environment
   std::string self_executable;  // the batchproxy program, which is also the simulated engine
   std::string run_id;           // unique to this run; marks our engines' environments
+  std::optional<Version>
+      vllm{};          // the installed one; arguments stay as written where none is known
+  unsigned cores = 0;  // of this machine, for `profile: cpu`; 0 when unknown
   std::function<OrError<int>()> next_port;
 };
 

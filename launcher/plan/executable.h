@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "launcher/base/result.h"
 #include "launcher/plan/engine_plan.h"
-#include "launcher/plan/result.h"
 
 namespace batchproxy {
 

@@ -1,19 +1,6 @@
-// launcher/plan/result.h - a value, or the sentence that tells the operator what to do instead.
+// launcher/plan/result.h - OrError by its former address.
 //
 // Threading: plain values.
 #pragma once
 
-#include <string>
-
-#include <boost/system/result.hpp>
-
-namespace batchproxy {
-
-struct LaunchError {
-  std::string text;
-};
-
-template <class T>
-using OrError = boost::system::result<T, LaunchError>;
-
-}  // namespace batchproxy
+#include "launcher/base/result.h"

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "backends/net/descriptor.h"
+#include "launcher/base/result.h"
 #include "launcher/plan/engine_plan.h"
-#include "launcher/plan/result.h"
 
 namespace batchproxy {
 

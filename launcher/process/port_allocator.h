@@ -9,7 +9,7 @@
 
 #include <vector>
 
-#include "launcher/plan/result.h"
+#include "launcher/base/result.h"
 #include "launcher/process/lease.h"
 
 namespace batchproxy {

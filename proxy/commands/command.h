@@ -36,7 +36,7 @@ struct CommandLine {
 
 struct Command {
   CLI::App* app = nullptr;   // tells whether it is the chosen one
-  std::function<int()> run;  // its exit code
+  std::function<int()> run;  // its exit code; none for one that serves with the flags it adds
 };
 
 // `arguments` outlives the command.

@@ -15,5 +15,8 @@ Command add_worker_config(CLI::App& app, CommandLine& arguments);  // worker_con
 Command add_keys(CLI::App& app, CommandLine& arguments);           // keys.cc
 Command add_plan(CLI::App& app, CommandLine& arguments);           // plan.cc
 Command add_diagnose(CLI::App& app, CommandLine& arguments);       // diagnose.cc
+Command add_launch(CLI::App& app, CommandLine& arguments);         // launch.cc
+Command add_gpus(CLI::App& app, CommandLine& arguments);           // gpus.cc
+Command add_doctor(CLI::App& app, CommandLine& arguments);         // doctor.cc
 
 }  // namespace batchproxy

@@ -1,6 +1,9 @@
 // proxy/commands/main.cc - the program `batchproxy`: its command line, and nothing else.
 //
 //   batchproxy [--config FILE] [flags]     serve
+//   batchproxy launch MODEL [N [MEM]]      serve a model with N GPUs and MEM of their memory
+//   batchproxy gpus [--watch]              the GPUs of this machine
+//   batchproxy doctor [--config FILE]      what would keep engines from starting here
 //   batchproxy check [--config] FILE       look at a configuration
 //   batchproxy worker-config FILE          the file that the workers should use
 //   batchproxy keys                        every key of the configuration
@@ -34,7 +37,8 @@ namespace {
 
 // Each adds itself to the command line, and is described by its file.
 constexpr AddCommand kCommands[] = {
-    add_check, add_worker_config, add_keys, add_plan, add_diagnose,
+    add_launch, add_plan, add_check,  add_worker_config,
+    add_keys,   add_gpus, add_doctor, add_diagnose,
 };
 
 // Says what of the command line is not known, and what may have been meant; also what is wrong with
@@ -132,7 +136,7 @@ int run(int argc, char** argv) {
   }
   const auto chosen =
       std::ranges::find_if(commands, [](const Command& command) { return command.app->parsed(); });
-  return chosen == commands.end() ? serve.run() : chosen->run();
+  return chosen == commands.end() || !chosen->run ? serve.run() : chosen->run();
 }
 
 }  // namespace

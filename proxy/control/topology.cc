@@ -2,14 +2,16 @@
 #include "proxy/control/topology.h"
 
 #include <stdexcept>
+#include <thread>
 
 #include "configs/engine_wish.h"
 #include "configs/schema/backend_source.h"
 #include "configs/schema/host_port.h"
 #include "configs/sources/environment.h"
+#include "launcher/gpus/gpu_pool.h"
+#include "launcher/installation/vllm_installation.h"
 #include "launcher/plan/command_line.h"
 #include "launcher/plan/executable.h"
-#include "launcher/plan/gpu_inventory.h"
 
 namespace batchproxy {
 
@@ -79,20 +81,39 @@ void lease_gpus(Topology& topology) {
                              "CUDA_VISIBLE_DEVICES");
 }
 
-std::vector<std::string> add_engines(const Options& options, const std::string& self,
+// The version of vLLM that the engines will be; none when that cannot be told.
+std::optional<Version> installed_vllm(const Options& options, const Environment& environment) {
+  const LauncherOptions& launcher = options.proxy.launcher;
+  if (*launcher.engine != "vllm") return std::nullopt;
+  const auto found = find_installation(this_machine(environment), *launcher.executable);
+  return found ? std::optional(found->version) : std::nullopt;
+}
+
+std::vector<std::string> add_engines(const Options& given, const std::string& self,
                                      Topology& topology) {
+  Options options = given;
   reserve_own_ports(options, topology.holdings.ports);
   PlanContext context;
   context.inherited = process_environment();
   context.self_executable = self;
   context.run_id = std::to_string(::getpid());
   context.next_port = [&topology] { return topology.holdings.ports.take(); };
+  context.vllm = installed_vllm(options, context.inherited);
+  context.cores = std::thread::hardware_concurrency();
   if (needs_gpus(options)) {
-    auto gpus =
-        find_gpus(*options.proxy.launcher.gpus, lookup(context.inherited, "CUDA_VISIBLE_DEVICES"));
-    if (!gpus) return {gpus.error().text};
-    context.gpus = *gpus;
+    auto pool =
+        find_gpus(asked_gpus(options), {lookup(context.inherited, "CUDA_VISIBLE_DEVICES"),
+                                        lookup(context.inherited, "NVIDIA_VISIBLE_DEVICES")});
+    if (!pool && !may_do_without_gpus(options)) return {pool.error().text};
+    if (pool) {
+      context.gpus = std::move(pool->gpus);
+      for (const std::string& remark : pool->remarks)
+        topology.remarks.push_back("warning: " + remark);
+    } else {
+      topology.remarks.push_back("notice: profile auto means cpu here: " + pool.error().text);
+    }
   }
+  settle_profile(options, told_gpus(options).value_or(context.gpus.size()));
   auto plans = plan_engines(options, context);
   if (!plans) return plans.error();
   topology.plans = *std::move(plans);
@@ -100,6 +121,9 @@ std::vector<std::string> add_engines(const Options& options, const std::string& 
   const std::size_t gpus = told_gpus(options).value_or(context.gpus.size());
   const std::string left_over = gpus_left_over(wished_engines(options, gpus), options, gpus);
   if (!left_over.empty()) topology.remarks.push_back("notice: " + left_over);
+  for (const EnginePlan& plan : topology.plans) {
+    for (const std::string& remark : plan.remarks) topology.remarks.push_back("notice: " + remark);
+  }
   topology.missing =
       resolve_executables(topology.plans, lookup(context.inherited, "PATH").value_or(""));
   const bool keeps_alive = *options.proxy.launcher.engine != "command";
@@ -114,6 +138,7 @@ std::vector<std::string> add_engines(const Options& options, const std::string& 
     backend.traits.max_num_seqs = static_cast<std::uint32_t>(plan.max_num_seqs);
     backend.gpus = join_gpus(plan.gpus);
     backend.models = plan.served_names;
+    backend.models.insert(backend.models.end(), plan.adapters.begin(), plan.adapters.end());
     backend.simulated = *options.proxy.launcher.engine == "sim";
     topology.backends.push_back(std::move(backend));
   }

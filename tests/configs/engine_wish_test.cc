@@ -52,5 +52,46 @@ TEST(Check, CountsGpusAsTheStartDoes) {
             std::string::npos);
 }
 
+GpuChoice asked(const std::string& launcher, std::vector<Flag> flags = {}) {
+  return asked_gpus(
+      load_text("batchproxy: {launcher: {" + launcher + "}}", std::move(flags)).options);
+}
+
+TEST(AskedGpus, AreANumberAListOrOne) {
+  using List = std::vector<std::string>;
+  EXPECT_EQ(asked(""), GpuChoice(std::int64_t{0}));
+  EXPECT_EQ(asked("gpus: 4"), GpuChoice(std::int64_t{4}));
+  EXPECT_EQ(asked("gpus: [4, 5]"), GpuChoice(List{"4", "5"}));
+  EXPECT_EQ(asked("gpus: '4, 5'"), GpuChoice(List{"4", "5"}));
+  EXPECT_EQ(asked("gpus: GPU-1a2b"), GpuChoice(List{"GPU-1a2b"}));
+  EXPECT_EQ(asked("gpu: 7"), GpuChoice(List{"7"}));
+  EXPECT_EQ(asked("gpus: 4", {{"--gpu", "7"}}), GpuChoice(List{"7"}));
+  EXPECT_EQ(asked("gpu: 7", {{"--gpus", "4"}}), GpuChoice(std::int64_t{4}));
+}
+
+TEST(AskedGpus, AreCountedByCheck) {
+  const std::string text =
+      printed(load_text("model: {generator_settings: {boot_local: true, hf_model_id: m, vllm_args: "
+                        "{tensor_parallel_size: 4}}}\nbatchproxy: {launcher: {gpus: [4, 5]}}\n")
+                  .diagnostics);
+  EXPECT_NE(text.find("needs 4 GPUs (1 engine x tensor_parallel_size 4), found 2"),
+            std::string::npos)
+      << text;
+}
+
+TEST(Model, OfAFlagStartsAnEngineUnlessOneRuns) {
+  const auto source = [](const std::string& text) {
+    return backend_source(load_text(text, {{"--model", "m"}}).options);
+  };
+  EXPECT_EQ(backend_source(load_without_file({{"--model", "m"}}).options),
+            BackendSource::kLauncher);
+  EXPECT_EQ(source("batchproxy: {log_level: debug}"), BackendSource::kLauncher);
+  EXPECT_EQ(source("model: {server: gpu1, port: 8000}"), BackendSource::kServerAndPort);
+  EXPECT_EQ(source("batchproxy: {backends: [http://gpu1:8000]}"), BackendSource::kList);
+  EXPECT_EQ(printed(load_text("model: {server: gpu1, port: 8001}", {{"--model", "m"}}).diagnostics),
+            "--model: warning: not used: the engine runs already (boot_local, server and port say "
+            "so)\n");
+}
+
 }  // namespace
 }  // namespace batchproxy

@@ -165,5 +165,26 @@ TEST(VllmEnvironment, LeavesOutWhatKubernetesSaysOfAServiceNamedVllm) {
   EXPECT_EQ(printed(load_without_file({{"--backend", "http://a:1"}}, pod).diagnostics), "");
 }
 
+TEST(VllmEnvironment, TakesOnlyTheTwoValuesOfDebugThatScriptsHave) {
+  const auto level = [](const std::string& debug, std::vector<Flag> flags = {}) {
+    flags.emplace_back("--model", "m");
+    return *load_without_file(std::move(flags), {{"DEBUG", debug}}).options.proxy.log_level;
+  };
+  EXPECT_EQ(level("1"), "debug");
+  EXPECT_EQ(level("2"), "debug");
+  EXPECT_EQ(level("express:*"), "info");
+  EXPECT_EQ(level("true"), "info");
+  EXPECT_EQ(level("2", {{"--log-level", "error"}}), "error");
+  EXPECT_EQ(printed(load_without_file({{"--model", "m"}}, {{"DEBUG", "1"}}).diagnostics),
+            "DEBUG: notice: used as log_level debug, which nothing else sets\n");
+}
+
+TEST(VllmEnvironment, CollectsTheNamesWithoutAPrefix) {
+  ::setenv("GPU_COUNT", "2", 1);
+  const Environment environment = collect_environment();
+  ::unsetenv("GPU_COUNT");
+  EXPECT_EQ(environment.at("GPU_COUNT"), "2");
+}
+
 }  // namespace
 }  // namespace batchproxy

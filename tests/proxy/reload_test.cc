@@ -92,6 +92,9 @@ Arguments other(const Arguments&) {
 Servers other(const Servers&) {
   return std::int64_t{3};
 }
+GpuChoice other(const GpuChoice&) {
+  return std::int64_t{3};
+}
 std::vector<BackendOptions> other(const std::vector<BackendOptions>& backends) {
   std::vector<BackendOptions> more = backends;
   more.emplace_back().url.value = "http://10.0.0.2:8000";

@@ -1,4 +1,4 @@
-// launcher/plan/gpu.h - a GPU as CUDA_VISIBLE_DEVICES names it.
+// launcher/gpus/gpu.h - a GPU as CUDA_VISIBLE_DEVICES names it.
 //
 // Threading: plain values.
 #pragma once

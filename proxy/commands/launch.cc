@@ -1,0 +1,37 @@
+// proxy/commands/launch.cc - batchproxy launch MODEL [NUM_GPUS [GPU_MEM]]: serve with the three
+// words that launch scripts take.
+#include <string>
+
+#include "proxy/commands/commands.h"
+
+namespace batchproxy {
+
+Command add_launch(CLI::App& app, CommandLine& arguments) {
+  CLI::App* command =
+      app.add_subcommand("launch", "Start engines for a model and serve: MODEL NUM_GPUS GPU_MEM");
+  const auto sets = [&](const char* word, const std::string& flag, const char* help) {
+    return command->add_option_function<std::string>(
+        word,
+        [&arguments, flag](const std::string& value) {
+          arguments.keys.given.emplace_back(flag, value);
+        },
+        help);
+  };
+  sets("MODEL", "--model", "A Hugging Face id or a directory")->required();
+  sets("NUM_GPUS", "--gpus", "GPUs that its engines share: a number, or a list such as 4,5,6,7");
+  sets("GPU_MEM", "--gpu-memory", "Share of each GPU's memory, such as 0.9");
+  // Before all that is written, so that --profile counts.
+  command->parse_complete_callback([&arguments] {
+    auto& given = arguments.keys.given;
+    given.insert(given.begin(), {"--profile", "multi"});
+  });
+  command->footer(
+      "Examples:\n"
+      "  batchproxy launch meta-llama/Llama-2-7b-chat-hf           one engine over all GPUs\n"
+      "  batchproxy launch meta-llama/Llama-2-7b-chat-hf 8 0.9     over eight, with 0.9 of each\n"
+      "  batchproxy launch meta-llama/Llama-2-7b-chat-hf 8 --servers 4    four engines of two\n"
+      "  batchproxy launch ./my-model 8 --dry-run                  what that would run");
+  return {command, {}};  // main.cc serves
+}
+
+}  // namespace batchproxy

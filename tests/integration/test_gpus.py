@@ -1,0 +1,148 @@
+"""`gpus`, `doctor` and `launch` on boxes of a fake driver library."""
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+
+import pytest
+
+from tests.support.asking import call
+from tests.support.builds import BUILD, PROXY, ROOT
+from tests.support.proxy import write_config
+
+EIGHT = ROOT / "tests" / "launcher" / "gpus" / "eight_gpus.box"
+
+
+@pytest.fixture
+def on_box(tmp_path):
+    """Runs batchproxy where the driver has `box`, a text or a file; none for a machine without a driver."""
+    libraries = tmp_path / "lib"
+    libraries.mkdir()
+    (libraries / "libnvidia-ml.so.1").symlink_to(BUILD / "tests" / "liblauncher_fake_nvml.so")
+
+    def environment(box, more):
+        kept = {name: value for name, value in os.environ.items()
+                if not name.startswith(("BATCHPROXY_", "VLLM_", "CUDA_", "NVIDIA_"))}
+        return {**kept, "LD_LIBRARY_PATH": str(libraries), "FAKE_NVML": str(box), **more}
+
+    def run(box, *words, **more):
+        return subprocess.run([PROXY, *words], cwd=tmp_path, env=environment(box, more), text=True,
+                              capture_output=True, timeout=60, check=False)
+    run.environment = environment
+    return run
+
+
+def test_the_box_in_the_documents_is_shown_as_there(on_box):
+    shown = "```\n" + on_box(EIGHT, "gpus").stdout + "```\n"
+    path = ROOT / "docs" / "GPUS.md"
+    begin, end = "<!-- batchproxy gpus: begin -->\n", "<!-- batchproxy gpus: end -->"
+    before, rest = path.read_text().split(begin)
+    written, after = rest.split(end)
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.write_text(before + begin + shown + end + after)
+    else:
+        assert written == shown
+
+
+def test_json_tells_which_gpus_are_ours(on_box):
+    shown = json.loads(on_box(EIGHT, "gpus", "--json", CUDA_VISIBLE_DEVICES="7,GPU-00a0b0c2").stdout)
+    assert [gpu["index"] for gpu in shown["gpus"] if gpu["ours"]] == [2, 7]
+    assert shown["gpus"][0]["nvlink_neighbours"] == [1, 2, 3, 4, 5, 6, 7]
+    assert shown["gpus"][3]["memory"]["free"] == (81559 - 61234) << 20
+
+
+def test_a_missing_driver_is_one_sentence(on_box):
+    shown = on_box("init 9", "gpus")
+    assert (shown.returncode, shown.stdout) == (1, "")
+    assert shown.stderr == ("error: cannot ask the NVIDIA driver for its GPUs (nvmlInit returned 9, Driver Not Loaded: "
+                            "the kernel has no NVIDIA driver loaded)\n")
+
+
+def test_watch_shows_them_until_it_is_interrupted(on_box, tmp_path):
+    watch = subprocess.Popen([PROXY, "gpus", "--watch", "--json"], cwd=tmp_path, env=on_box.environment(EIGHT, {}),
+                             text=True, stdout=subprocess.PIPE)
+    with watch:
+        for _ in range(2):
+            assert len(json.loads(watch.stdout.readline())["gpus"]) == 8
+        watch.send_signal(signal.SIGINT)
+        assert watch.wait(10) == 0
+
+
+def test_launch_gives_one_engine_all_gpus(on_box):
+    shown = on_box(EIGHT, "launch", "org/model", "8", "0.9", "--dry-run").stdout
+    assert "CUDA_VISIBLE_DEVICES=0,1,2,3,4,5,6,7" in shown
+    assert "vllm serve org/model" in shown
+    assert "--gpu-memory-utilization 0.9 --tensor-parallel-size 8" in shown
+    all_of_them = on_box(EIGHT, "launch", "org/model", "--servers", "4", "--dry-run").stdout
+    assert re.findall(r"CUDA_VISIBLE_DEVICES=(\S+)", all_of_them) == ["0,1", "2,3", "4,5", "6,7"]
+
+
+def test_launch_needs_a_model_and_takes_no_fourth_word(on_box):
+    assert on_box(EIGHT, "launch").returncode == 2
+    assert on_box(EIGHT, "launch", "m", "8", "0.9", "more").returncode == 2
+
+
+def test_gpus_left_over_are_told(on_box):
+    told = on_box(EIGHT, "--model", "m", "--tensor-parallel-size", "3", "--servers", "auto", "--dry-run").stderr
+    assert "notice: 2 of 8 GPUs left over: no engine gets them (2 engines x tensor_parallel_size 3)" in told
+
+
+def test_the_installed_version_decides_on_the_arguments(on_box, tmp_path):
+    bin_folder = tmp_path / "venv" / "bin"
+    packages = tmp_path / "venv" / "lib" / "python3.12" / "site-packages"
+    (packages / "vllm-0.33.0.dist-info").mkdir(parents=True)
+    (packages / "vllm-0.33.0.dist-info" / "METADATA").write_text("Name: vllm\n")
+    bin_folder.mkdir()
+    (bin_folder / "vllm").write_text(f"#!{bin_folder}/python3\n")
+    (bin_folder / "vllm").chmod(0o755)
+    config = tmp_path / "c.yaml"
+    config.write_text("model: {generator_settings: {boot_local: true, hf_model_id: m, "
+                      "vllm_args: {task: embed, swap_space: 4}}}\n")
+    shown = on_box(EIGHT, "--config", config, "--dry-run", PATH=f"{bin_folder}:{os.environ['PATH']}")
+    assert "--runner pooling --convert embed --disable-access-log-for-endpoints /health,/metrics\n" in shown.stdout
+    assert "swap" not in shown.stdout
+    assert "notice: vllm_args.swap_space: vLLM 0.33.0 no longer has it; left out" in shown.stderr
+
+
+def test_doctor_ends_with_one_where_something_fails(on_box, tmp_path):
+    shown = on_box("init 9", "doctor", "--json")
+    found = json.loads(shown.stdout)
+    assert shown.returncode == 1 and not found["ok"]
+    assert {"name": "GPUs", "verdict": "failure"}.items() <= found["checks"][0].items()
+    assert found["checks"][0]["fix"]
+    config = tmp_path / "c.yaml"
+    config.write_text("model: {generator_settings: {boot_local: true, hf_model_id: m}}\n"
+                      "batchproxy: {launcher: {engine: sim}, listen: '0', admin: '0'}\n")
+    healthy = on_box("init 9", "doctor", "--config", config)
+    assert healthy.returncode == 0, healthy.stdout
+    assert "failure  " not in healthy.stdout
+
+
+def test_doctor_tells_mistakes_of_the_file_as_check_does(on_box, tmp_path):
+    config = tmp_path / "c.yaml"
+    config.write_text("batchproxy: {listn: 1}\n")
+    shown = on_box(EIGHT, "doctor", "--config", config)
+    assert shown.returncode == 2 and "did you mean 'listen'" in shown.stderr
+
+
+@pytest.mark.parametrize("name, share", [("development", "0.8"), ("staging", "0.85"), ("production", "0.9")])
+def test_shipped_environments_take_their_share_of_memory(on_box, name, share):
+    shown = on_box(EIGHT, "--config", ROOT / "configs" / f"{name}.yaml", "--dry-run")
+    assert shown.returncode == 0, shown.stderr
+    assert set(re.findall(r"--gpu-memory-utilization (\S+)", shown.stdout)) == {share}
+
+
+def test_adapters_that_engines_start_with_are_names_of_models_from_the_start(start_proxy, tmp_path):
+    config = write_config(tmp_path / "c.yaml", servers=2)
+    config.write_text(config.read_text().replace("max_num_seqs: 64", "max_num_seqs: 64, lora_modules: [sql=/a/sql]"))
+    proxy = start_proxy("--config", config)
+    pids = proxy.engine_pids(2)
+    assert all(b"--lora-modules\0sql=/a/sql\0--enable-lora" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+               for pid in pids)
+    proxy.wait_for_line(r"ready: \d of 2 backends serve .*\bsql\b")
+    # Routed, and refused by the simulated engine, which loads none at its start: its words, not ours.
+    proxy.ready(2)
+    answer, body = call(proxy.url, "/v1/completions", {"model": "sql", "prompt": "x", "max_tokens": 1})
+    assert answer.status == 404 and b"does not exist" in body
