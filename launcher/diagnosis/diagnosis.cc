@@ -93,10 +93,7 @@ void DiagnosisReader::take_line(std::string_view line) {
     return;
   }
   const LogLine taken = take_apart(line);
-  const auto& reached = run_.course.newest();
-  const bool has_happened = (reached && reached->stage > StartupStage::kBoot) || best() ||
-                            !run_.exception.empty() || !run_.death.empty();
-  if (has_happened && begins_a_run(taken.text)) run_ = Run{};
+  if (begins_a_run(taken.text) && has_happened()) run_ = Run{};
   if (taken.level == LogLevel::kInfo || taken.level == LogLevel::kDebug) {
     take_quiet(taken);
   } else {
@@ -104,12 +101,18 @@ void DiagnosisReader::take_line(std::string_view line) {
   }
 }
 
+// Whether the run has come further than to its arguments.
+bool DiagnosisReader::has_happened() const {
+  const auto& reached = run_.course.newest();
+  return (reached && reached->stage > StartupStage::kBoot) || best() || !run_.exception.empty() ||
+         !run_.death.empty();
+}
+
 void DiagnosisReader::take_quiet(const LogLine& line) {
   if (!run_.is_ready) take_progress(line.text);
   if (sign_in(line) == Sign::kStall) run_.stall = shortened(line.text);
   if (run_.is_ready && run_.death.empty() && tells_of_service(line.text)) {
-    run_.findings = {};  // a client's failure, and the engine goes on
-    run_.exception.clear();
+    forget_failures();  // they were a client's, and the engine goes on
   }
 }
 
@@ -156,7 +159,13 @@ void DiagnosisReader::take_progress(std::string_view text) {
   if (progress->stage != StartupStage::kHttpReady) return;
   // Whatever was said on the way was no reason to fail.
   run_.is_ready = true;
+  forget_failures();
+}
+
+void DiagnosisReader::forget_failures() {
   run_.findings = {};
+  run_.unfinished.reset();
+  run_.oom_awaits_stage = false;
   run_.exception.clear();
   run_.death.clear();
   run_.last_lines.clear();
@@ -182,7 +191,6 @@ void DiagnosisReader::take_frame(std::string_view text) {
       {", in capture_model", Frames::kGraphs},
       {", in profile_cudagraph_memory", Frames::kGraphs},
       {", in capture_end", Frames::kGraphs},
-      {", in execute_model", Frames::kServe},
   };
   if (text.starts_with("    ")) return;  // the source line of a frame
   for (const Place& place : kPlaces) {
@@ -209,7 +217,8 @@ void DiagnosisReader::note(const LogLine& line, const Recognised& recognised) {
 }
 
 // The frames know best; without any, the stage that was reached.
-Cause DiagnosisReader::oom_by_stage() {
+Cause DiagnosisReader::oom_by_stage() const {
+  if (run_.is_ready) return Cause::kOom;
   switch (run_.frames) {
     case Frames::kLoad:
       return Cause::kOomLoad;
@@ -217,12 +226,10 @@ Cause DiagnosisReader::oom_by_stage() {
       return Cause::kOomProfile;
     case Frames::kGraphs:
       return Cause::kOomGraphs;
-    case Frames::kServe:
-      return Cause::kOom;
     case Frames::kNone:
       break;
   }
-  if (!run_.course.newest() || run_.is_ready) return Cause::kOom;
+  if (!run_.course.newest()) return Cause::kOom;
   switch (run_.course.newest()->stage) {
     case StartupStage::kLoadingWeights:
       return Cause::kOomLoad;
@@ -251,53 +258,59 @@ std::optional<Cause> DiagnosisReader::best() const {
   return std::nullopt;
 }
 
-Diagnosis DiagnosisReader::diagnose() {
-  if (!unfinished_line_.empty()) take_line(std::exchange(unfinished_line_, {}));
-
-  Diagnosis diagnosis;
-  diagnosis.run = run_.name;
-  if (run_.course.newest()) diagnosis.stage = run_.course.newest()->stage;
-
-  const auto failed = [&](Cause cause, const std::string& evidence, Figures figures = {}) {
-    diagnosis.outcome = Diagnosis::Outcome::kFailed;
-    diagnosis.cause = cause;
-    diagnosis.evidence = evidence;
-    diagnosis.figures = std::move(figures);
-  };
-  // An engine that serves logs its clients' failures, too. An address that is taken, old versions
-  // learn only when they are ready.
+// The cause that counts, if one was told. An engine that serves logs its clients' failures, too;
+// that its address is taken, old versions learn only when they are ready.
+std::optional<Cause> DiagnosisReader::told_cause() const {
   const auto cause = best();
   const bool has_ended = !run_.is_ready || !run_.death.empty() || cause == Cause::kPortInUse ||
                          cause == Cause::kPortInUse2;
-  if (cause && has_ended) {
-    const Finding& finding = *run_.findings[static_cast<std::size_t>(*cause)];
-    failed(*cause, finding.evidence, finding.figures);
+  return has_ended ? cause : std::nullopt;
+}
+
+Diagnosis DiagnosisReader::diagnose() {
+  if (!unfinished_line_.empty()) take_line(std::exchange(unfinished_line_, {}));
+  Diagnosis diagnosis;
+  diagnosis.run = run_.name;
+  if (run_.course.newest()) diagnosis.stage = run_.course.newest()->stage;
+  if (const auto cause = told_cause()) {
+    tell(diagnosis, *cause, *run_.findings[static_cast<std::size_t>(*cause)]);
     for (const Cause other : kAll<Cause>) {
       if (other > *cause && run_.findings[static_cast<std::size_t>(other)]) {
         diagnosis.also.push_back(other);
       }
     }
-    return diagnosis;
+  } else {
+    tell_without_cause(diagnosis);
   }
+  return diagnosis;
+}
+
+void DiagnosisReader::tell(Diagnosis& diagnosis, Cause cause, const Finding& finding) {
+  diagnosis.outcome = Diagnosis::Outcome::kFailed;
+  diagnosis.cause = cause;
+  diagnosis.evidence = finding.evidence;
+  diagnosis.figures = finding.figures;
+}
+
+// From what is gone, what was thrown, and what is waited for.
+void DiagnosisReader::tell_without_cause(Diagnosis& diagnosis) const {
   const bool has_died = !run_.death.empty();
   const bool has_thrown =
       !run_.exception.empty() && (has_died || (!run_.is_ready && !run_.went_on));
   // Who has waited long enough for a process that hangs gives up with no more than this.
-  const bool has_hung = !run_.stall.empty() && run_.exception.starts_with("TimeoutError");
-  if (has_thrown && has_hung) {
-    failed(Cause::kSlowOrHung, run_.stall);
+  const bool has_given_up = has_thrown && run_.exception.starts_with("TimeoutError");
+  const bool waits = !run_.is_ready && !has_thrown && !has_died;
+  if (!run_.stall.empty() && (has_given_up || waits)) {
+    tell(diagnosis, Cause::kSlowOrHung, {run_.stall, {}});
   } else if (has_thrown) {
     diagnosis.outcome = Diagnosis::Outcome::kUnknown;
     diagnosis.evidence = run_.exception;
     diagnosis.last_lines.assign(run_.last_lines.begin(), run_.last_lines.end());
   } else if (has_died) {
-    failed(Cause::kKilled, run_.death);  // Python would have said why
-  } else if (!run_.is_ready && !run_.stall.empty()) {
-    failed(Cause::kSlowOrHung, run_.stall);
+    tell(diagnosis, Cause::kKilled, {run_.death, {}});  // Python would have said why
   } else if (run_.is_ready) {
     diagnosis.outcome = Diagnosis::Outcome::kHealthy;
   }
-  return diagnosis;
 }
 
 }  // namespace batchproxy

@@ -58,7 +58,7 @@ class DiagnosisReader {
 
  private:
   // Which part of a start the frames of a traceback name.
-  enum class Frames : std::uint8_t { kNone, kLoad, kProfile, kGraphs, kServe };
+  enum class Frames : std::uint8_t { kNone, kLoad, kProfile, kGraphs };
 
   struct Finding {
     std::string evidence;
@@ -86,9 +86,14 @@ class DiagnosisReader {
   void take_loud(const LogLine& line);
   void take_progress(std::string_view text);
   void take_frame(std::string_view text);
+  void forget_failures();
   void note(const LogLine& line, const Recognised& recognised);
-  Cause oom_by_stage();
+  bool has_happened() const;
+  Cause oom_by_stage() const;
   std::optional<Cause> best() const;
+  std::optional<Cause> told_cause() const;
+  static void tell(Diagnosis& diagnosis, Cause cause, const Finding& finding);
+  void tell_without_cause(Diagnosis& diagnosis) const;
 
   std::string unfinished_line_;
   Run run_;

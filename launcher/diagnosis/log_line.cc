@@ -76,7 +76,7 @@ bool skip_place(std::string_view& text) {
 // "vllm-1  | ", of docker compose.
 bool skip_container(std::string_view& text) {
   const std::size_t bar = text.substr(0, 64).find(" | ");
-  if (bar == std::string_view::npos || bar == 0) return false;
+  if (bar == std::string_view::npos || text.starts_with(' ')) return false;
   const std::string_view name = text.substr(0, text.find(' '));
   const bool is_padded =
       text.substr(name.size(), bar - name.size()).find_first_not_of(' ') == std::string_view::npos;

@@ -3,22 +3,15 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
-#include <cstring>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
-#include <system_error>
+#include <functional>
 #include <utility>
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
-#include <fcntl.h>
 #include <simdjson.h>
-#include <unistd.h>
 
-#include "backends/net/descriptor.h"
+#include "launcher/memory/learned/state_file.h"
 
 namespace batchproxy {
 namespace {
@@ -112,28 +105,26 @@ json::object to_object(const RememberedRepair& repair) {
   return object;
 }
 
-std::string reason_of(const std::string& what) {
-  return what + ": " + std::strerror(errno);
-}
-
-bool write_whole(int descriptor, std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t written = ::write(descriptor, text.data(), text.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) return false;
-    text.remove_prefix(static_cast<std::size_t>(written));
-  }
-  return ::fsync(descriptor) == 0;
+std::string change(const std::string& path, const std::function<void(RepairMemory&)>& how) {
+  return change_state_file(path, [&how](std::string_view text) -> std::optional<std::string> {
+    auto memory = RepairMemory::parse(text);
+    if (!memory) return std::nullopt;
+    how(*memory);
+    return memory->to_json();
+  });
 }
 
 }  // namespace
 
-RepairMemory RepairMemory::parse(std::string_view json) {
+std::optional<RepairMemory> RepairMemory::parse(std::string_view json) {
   RepairMemory memory;
+  if (json.empty()) return memory;
   simdjson::dom::parser parser;
   simdjson::dom::array entries;
   const simdjson::padded_string padded(json);
-  if (parser.parse(padded)["repairs"].get_array().get(entries) != simdjson::SUCCESS) return memory;
+  if (parser.parse(padded)["repairs"].get_array().get(entries) != simdjson::SUCCESS) {
+    return std::nullopt;
+  }
   for (const Element& element : entries) {
     const RepairKey key{text_in(element, "model"), text_in(element, "gpu"),
                         text_in(element, "version")};
@@ -183,30 +174,25 @@ void RepairMemory::forget(const RepairKey& key) {
   std::erase_if(entries_, [&key](const Entry& entry) { return entry.key == key; });
 }
 
-std::optional<RepairMemory> RepairMemory::load(const std::string& path) {
-  std::error_code error;
-  if (!std::filesystem::exists(path, error))
-    return error ? std::nullopt : std::optional(RepairMemory());
-  std::ifstream file(path, std::ios::binary);
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
-  if (!file) return std::nullopt;
-  return parse(text);
+std::string repairs_file() {
+  return state_file("repairs.json");
 }
 
-std::string RepairMemory::save(const std::string& path) const {
-  std::error_code error;
-  std::filesystem::create_directories(std::filesystem::path(path).parent_path(), error);
-  if (error) return path + ": " + error.message();
-  // Beside it, so that the rename stays within one file system.
-  const std::string fresh = path + "." + std::to_string(::getpid()) + ".new";
-  const Descriptor file(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-  if (file.get() < 0) return reason_of(fresh);
-  if (!write_whole(file.get(), to_json()) || ::rename(fresh.c_str(), path.c_str()) != 0) {
-    std::string reason = reason_of(path);
-    ::unlink(fresh.c_str());
-    return reason;
-  }
-  return {};
+ReadRepairs read_repairs(const std::string& path) {
+  const StateText file = read_state_file(path);
+  if (!file.problem.empty()) return {{}, file.problem};
+  auto memory = RepairMemory::parse(file.text);
+  if (!memory) return {{}, path + " holds no repairs and is not used"};
+  return {*std::move(memory), {}};
+}
+
+std::string remember_repair(const std::string& path, const RepairKey& key,
+                            const RememberedRepair& repair) {
+  return change(path, [&](RepairMemory& memory) { memory.remember(key, repair); });
+}
+
+std::string forget_repairs(const std::string& path, const RepairKey& key) {
+  return change(path, [&](RepairMemory& memory) { memory.forget(key); });
 }
 
 }  // namespace batchproxy

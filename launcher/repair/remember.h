@@ -4,7 +4,8 @@
 // What a file says is taken only if next_repair() could have said it: a flag or variable that it
 // never changes does not reach an engine from here.
 //
-// Threading: confined to one thread. Only load() and save() touch the file.
+// Threading: RepairMemory is a plain value. The functions with a path may be called from any thread
+// and any process: writers wait for each other, readers see a whole file.
 #pragma once
 
 #include <optional>
@@ -37,8 +38,9 @@ struct RememberedRepair {
 
 class RepairMemory {
  public:
-  // From a file's text; what is wrong in it is left out. An empty text is an empty memory.
-  static RepairMemory parse(std::string_view json);
+  // From a file's text, "" for an empty one; what is wrong in it is left out. Nothing if it is none
+  // of ours.
+  static std::optional<RepairMemory> parse(std::string_view json);
   std::string to_json() const;
 
   // The repairs for `key`, in the order in which they were made.
@@ -49,13 +51,6 @@ class RepairMemory {
 
   // Of this model on this GPU nothing is known any more.
   void forget(const RepairKey& key);
-
-  // The memory in the file, empty if there is none. Nothing if it is there and cannot be read.
-  static std::optional<RepairMemory> load(const std::string& path);
-
-  // Replaces the file at once, or not at all: whoever reads it meanwhile sees the old one or the
-  // new. Makes its directory. The reason if it cannot, else empty.
-  std::string save(const std::string& path) const;
 
   friend bool operator==(const RepairMemory&, const RepairMemory&) = default;
 
@@ -69,5 +64,22 @@ class RepairMemory {
 
   std::vector<Entry> entries_;  // the newest last
 };
+
+// $XDG_STATE_HOME/batchproxy/repairs.json, else under ~/.local/state; "" without a home.
+std::string repairs_file();
+
+struct ReadRepairs {
+  RepairMemory memory;
+  std::string warning;  // one sentence; empty when all is well, or there is no file yet
+};
+ReadRepairs read_repairs(const std::string& path);
+
+// Into the file. One that cannot be used is set aside as PATH.broken first. A warning for the log,
+// empty when nothing went wrong.
+std::string remember_repair(const std::string& path, const RepairKey& key,
+                            const RememberedRepair& repair);
+
+// Out of the file, likewise.
+std::string forget_repairs(const std::string& path, const RepairKey& key);
 
 }  // namespace batchproxy

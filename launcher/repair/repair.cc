@@ -56,6 +56,21 @@ RepairKind repair_kind_of(std::string_view word) {
   return row == kKinds.end() ? RepairKind::kCount : row->id;
 }
 
+RepairSubject subject_of(std::vector<std::string> argv, Environment environment) {
+  const auto is_there = [&argv](std::string_view flag) {
+    return flag_value(argv, flag).has_value();
+  };
+  RepairSubject subject;
+  subject.is_context_pinned = flag_number(argv, "--max-model-len").value_or(-1) > 0;
+  subject.is_utilization_pinned = is_there("--gpu-memory-utilization");
+  subject.is_sequences_pinned = is_there("--max-num-seqs");
+  subject.is_batched_pinned = is_there("--max-num-batched-tokens");
+  subject.is_parallel_pinned = is_there("--tensor-parallel-size");
+  subject.argv = std::move(argv);
+  subject.environment = std::move(environment);
+  return subject;
+}
+
 RepairDecision next_repair(Cause cause, const Figures& figures, const RepairSubject& subject,
                            const RepairMachine& machine, const RepairHistory& history,
                            const RepairOptions& options) {

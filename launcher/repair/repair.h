@@ -75,6 +75,10 @@ struct RepairSubject {
   bool is_parallel_pinned = false;
 };
 
+// Of an engine as it was planned, before any repair: what stands in its flags is pinned, but for a
+// max_model_len that is `auto`.
+RepairSubject subject_of(std::vector<std::string> argv, Environment environment);
+
 struct RepairOptions {
   int most_attempts = 3;
   int smallest_context = 2048;  // a shorter one serves nobody

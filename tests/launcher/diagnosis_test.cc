@@ -237,6 +237,12 @@ TEST(Diagnosis, KeepsLittleOfALongLog) {
   EXPECT_LT(diagnosis_json(diagnosis, "").size(), 20'000U);
 }
 
+TEST(Diagnosis, OfAFailureThatIsTakenBackWaitsForNoNextLine) {
+  const std::string log =
+      "ValidationError: 1 validation error for X\nApplication startup complete, so what\n";
+  EXPECT_EQ(diagnosis_of(log).outcome, Outcome::kHealthy);
+}
+
 TEST(Diagnosis, SurvivesAnyBytes) {
   std::string bytes;
   for (int i = 0; i < 4096; ++i) bytes += static_cast<char>(i * 131 % 256);

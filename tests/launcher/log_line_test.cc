@@ -37,6 +37,7 @@ TEST(LogLine, IsFoundBehindThePrefixesOfEachEra) {
       {LogLevel::kNone, "at 18:34:30 it (Worker) failed: no", "at 18:34:30 it (Worker) failed: no"},
       {LogLevel::kNone, "plain words: 5", "plain words: 5"},
       {LogLevel::kNone, "ERRORS happen", "ERRORS happen"},
+      {LogLevel::kNone, "  a | b", "  a | b"},
       {LogLevel::kNone, "", ""},
   };
   for (const Case& expected : kCases) {

@@ -2,6 +2,7 @@
 // us do.
 #include "launcher/repair/remember.h"
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
@@ -34,6 +35,7 @@ TEST(RepairMemory, ReadsWhatItHasWritten) {
   memory.remember(kKey, without_sampler());
   memory.remember({"other", "T4", "0.19"}, shorter("4096"));
   EXPECT_EQ(RepairMemory::parse(memory.to_json()), memory);
+  EXPECT_EQ(RepairMemory::parse(""), RepairMemory());
   EXPECT_EQ(memory.repairs_for(kKey),
             (std::vector<RememberedRepair>{shorter("9920"), without_sampler()}));
 }
@@ -75,7 +77,7 @@ std::string file_that_sets(const std::string& name, const std::string& after) {
 
 TEST(RepairMemory, AFileCannotChangeWhatARepairNeverWould) {
   const auto is_taken = [](const std::string& name, const std::string& after) {
-    return !RepairMemory::parse(file_that_sets(name, after)).repairs_for(kKey).empty();
+    return !RepairMemory::parse(file_that_sets(name, after)).value().repairs_for(kKey).empty();
   };
   EXPECT_TRUE(is_taken("--max-model-len", "4096"));
   EXPECT_TRUE(is_taken("--dtype", "half"));
@@ -85,32 +87,46 @@ TEST(RepairMemory, AFileCannotChangeWhatARepairNeverWould) {
   EXPECT_FALSE(is_taken("LD_PRELOAD", "/tmp/x.so"));
 }
 
-TEST(RepairMemory, OfABrokenFileIsEmpty) {
-  for (const char* text : {"", "{", "[]", "null", R"({"repairs":5})", R"({"repairs":[5, {}]})",
+TEST(RepairMemory, LeavesOutWhatIsWrong) {
+  for (const char* text : {R"({"repairs":[5, {}]})", R"({"repairs":[{"model":"m"}]})",
                            R"({"repairs":[{"model":"m","made":[{"cause":"boredom"}]}]})"}) {
     EXPECT_EQ(RepairMemory::parse(text), RepairMemory()) << text;
   }
 }
 
-TEST(RepairMemory, LivesInAFileThatOnlyItsOwnerReads) {
-  const TemporaryDirectory directory;
-  const std::string path = directory.file("state/batchproxy/repairs.json");
-  EXPECT_EQ(RepairMemory::load(path), RepairMemory()) << "there is none yet";
-  RepairMemory memory;
-  memory.remember(kKey, shorter("9920"));
-  EXPECT_EQ(memory.save(path), "");
-  EXPECT_EQ(RepairMemory::load(path), memory);
-  using std::filesystem::perms;
-  EXPECT_EQ(std::filesystem::status(path).permissions(), perms::owner_read | perms::owner_write);
-  const auto folder = std::filesystem::directory_iterator(directory.file("state/batchproxy"));
-  EXPECT_EQ(std::distance(begin(folder), end(folder)), 1) << "nothing is left beside it";
+TEST(RepairMemory, IsNoOtherFile) {
+  for (const char* text : {"{", "[]", "null", "{}", R"({"repairs":5})"}) {
+    EXPECT_EQ(RepairMemory::parse(text), std::nullopt) << text;
+  }
 }
 
-TEST(RepairMemory, SaysWhyItCannotBeSaved) {
+TEST(RepairsFile, KeepsWhatIsRemembered) {
   const TemporaryDirectory directory;
-  std::ofstream(directory.file("file")) << "x";
-  const std::string path = directory.file("file/repairs.json");
-  EXPECT_TRUE(RepairMemory().save(path).starts_with(path)) << RepairMemory().save(path);
+  const std::string path = directory.file("state/batchproxy/repairs.json");
+  EXPECT_EQ(read_repairs(path).memory, RepairMemory()) << "there is none yet";
+  EXPECT_EQ(read_repairs(path).warning, "");
+  EXPECT_EQ(remember_repair(path, kKey, shorter("9920")), "");
+  EXPECT_EQ(remember_repair(path, kKey, without_sampler()), "");
+  EXPECT_EQ(read_repairs(path).memory.repairs_for(kKey),
+            (std::vector<RememberedRepair>{shorter("9920"), without_sampler()}));
+  EXPECT_EQ(forget_repairs(path, kKey), "");
+  EXPECT_EQ(read_repairs(path).memory, RepairMemory());
+}
+
+TEST(RepairsFile, OfSomebodyElseIsSetAside) {
+  const TemporaryDirectory directory;
+  const std::string path = directory.file("repairs.json");
+  std::ofstream(path) << "not ours";
+  EXPECT_NE(read_repairs(path).warning, "");
+  EXPECT_NE(remember_repair(path, kKey, shorter("9920")), "");
+  EXPECT_EQ(read_repairs(path).memory.repairs_for(kKey).size(), 1U);
+  EXPECT_TRUE(std::filesystem::exists(path + ".broken"));
+}
+
+TEST(RepairsFile, IsWhereStateIsKept) {
+  ::setenv("XDG_STATE_HOME", "/var/state", 1);
+  EXPECT_EQ(repairs_file(), "/var/state/batchproxy/repairs.json");
+  ::unsetenv("XDG_STATE_HOME");
 }
 
 }  // namespace

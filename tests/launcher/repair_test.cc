@@ -254,6 +254,22 @@ TEST(Repair, NeverTrustsCodeNorMakesItWorse) {
   }
 }
 
+TEST(RepairSubject, HasPinnedWhatStandsInThePlan) {
+  RepairSubject subject = subject_of({"vllm", "serve", "m"}, {{"A", "1"}});
+  EXPECT_FALSE(subject.is_context_pinned || subject.is_utilization_pinned ||
+               subject.is_sequences_pinned || subject.is_batched_pinned ||
+               subject.is_parallel_pinned);
+  EXPECT_EQ(subject.environment, (Environment{{"A", "1"}}));
+  subject = subject_of({"vllm", "--max_model_len=8k", "--gpu-memory-utilization", "0.8",
+                        "--max-num-seqs", "4", "--max-num-batched-tokens", "512", "-tp", "2"},
+                       {});
+  EXPECT_TRUE(subject.is_context_pinned && subject.is_utilization_pinned &&
+              subject.is_sequences_pinned && subject.is_batched_pinned &&
+              subject.is_parallel_pinned);
+  EXPECT_FALSE(subject_of({"vllm", "--max-model-len", "auto"}, {}).is_context_pinned);
+  EXPECT_FALSE(subject_of({"vllm", "--max-model-len", "-1"}, {}).is_context_pinned);
+}
+
 TEST(Repair, HasAWordForEachKind) {
   for (const RepairKind kind : kAll<RepairKind>) EXPECT_EQ(repair_kind_of(word(kind)), kind);
   EXPECT_EQ(repair_kind_of("prayer"), RepairKind::kCount);

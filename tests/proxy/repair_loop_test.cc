@@ -10,7 +10,7 @@
 #include "backends/sim/sizing.h"
 #include "backends/sim/startup_log.h"
 #include "launcher/diagnosis/diagnosis.h"
-#include "launcher/repair/repair.h"
+#include "launcher/repair/engine_repairs.h"
 
 namespace batchproxy {
 namespace {
@@ -52,23 +52,21 @@ std::optional<std::string> log_of_start(const RepairSubject& subject) {
 }
 
 // The flags with which it came up in the end, behind those that it had; or why it did not.
-std::string outcome(RepairSubject subject, RepairMachine machine = {}) {
-  const std::size_t given = subject.argv.size();
-  RepairHistory history;
-  while (const auto log = log_of_start(subject)) {
+std::string outcome(const RepairSubject& planned, const RepairMachine& machine = {}) {
+  EngineRepairs repairs(planned, {});
+  while (const auto log = log_of_start(repairs.subject())) {
     DiagnosisReader reader;
     reader.feed(*log);
     const Diagnosis diagnosis = reader.diagnose();
-    if (!diagnosis.cause) return "unknown: " + diagnosis.evidence;
-    const RepairDecision decision =
-        next_repair(*diagnosis.cause, diagnosis.figures, subject, machine, history, {});
-    if (!decision.repair) return decision.reason;
-    apply_changes(decision.repair->changes, subject.argv, subject.environment);
-    history.push_back(decision.repair->kind);
+    const RepairDecision decision = repairs.on_failed(diagnosis, machine);
+    if (!decision.repair) return decision.reason + " " + diagnosis.evidence;
   }
   std::string flags;
-  for (std::size_t i = given; i < subject.argv.size(); ++i) flags += subject.argv[i] + " ";
-  for (const auto& [name, value] : subject.environment) flags += name + "=" + value + " ";
+  const std::vector<std::string>& argv = repairs.subject().argv;
+  for (std::size_t i = planned.argv.size(); i < argv.size(); ++i) flags += argv[i] + " ";
+  for (const auto& [name, value] : repairs.subject().environment) {
+    flags += name + "=" + value + " ";
+  }
   return flags;
 }
 
@@ -117,7 +115,8 @@ TEST(RepairLoop, WhatNoFlagPreventsEnds) {
   EXPECT_NE(outcome_of("port-taken").find("Nothing that batchproxy may change"), std::string::npos);
   EXPECT_NE(outcome_of("oom-load").find("Nothing that batchproxy may change"), std::string::npos);
   EXPECT_NE(outcome_of("killed").find("Only you can"), std::string::npos);
-  EXPECT_EQ(outcome_of("unknown"), "unknown: RuntimeError: the flux capacitor is not charged");
+  EXPECT_EQ(outcome_of("unknown"),
+            "Why it failed is not known. RuntimeError: the flux capacitor is not charged");
 }
 
 }  // namespace

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <utility>
 
 #include <boost/json/object.hpp>
@@ -139,11 +138,7 @@ Planned<std::string> with_learned(std::string_view text, const Learned& learned)
 }
 
 std::string learned_file() {
-  const char* const state = std::getenv("XDG_STATE_HOME");
-  if (state != nullptr && state[0] == '/') return std::string(state) + "/batchproxy/learned.json";
-  const char* const home = std::getenv("HOME");
-  if (home == nullptr || home[0] != '/') return "";
-  return std::string(home) + "/.local/state/batchproxy/learned.json";
+  return state_file("learned.json");
 }
 
 ReadLearned read_learned(const std::string& path) {

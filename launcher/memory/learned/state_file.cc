@@ -2,6 +2,7 @@
 #include "launcher/memory/learned/state_file.h"
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <system_error>
@@ -47,6 +48,17 @@ std::string replace(const std::string& path, std::string_view text) {
 }
 
 }  // namespace
+
+std::string state_file(std::string_view name) {
+  const auto under = [name](const std::string& folder) {
+    return folder + "/batchproxy/" + std::string(name);
+  };
+  const char* const state = std::getenv("XDG_STATE_HOME");
+  if (state != nullptr && state[0] == '/') return under(state);
+  const char* const home = std::getenv("HOME");
+  if (home == nullptr || home[0] != '/') return "";
+  return under(std::string(home) + "/.local/state");
+}
 
 StateText read_state_file(const std::string& path) {
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));

@@ -11,6 +11,9 @@
 
 namespace batchproxy {
 
+// $XDG_STATE_HOME/batchproxy/NAME, else under ~/.local/state; "" without a home.
+std::string state_file(std::string_view name);
+
 // The text of a file of at most 16 MiB: "" where there is none. `problem` is a sentence when it
 // cannot be read.
 struct StateText {

@@ -96,6 +96,10 @@ class Engine:
         """The pid of the core's worker, which an engine with the executor `mp` has."""
         return child_named(self.core(), b"Worker")
 
+    @property
+    def log_file(self):
+        return self._log
+
     def log(self):
         return self._log.read_text()
 
