@@ -14,32 +14,37 @@ struct To {
 // What becomes of one state.
 struct Row {
   To launched, came_up, probe_passed, probe_failed, call_failed, exited, given_up, restart_planned,
-      removal_asked, drained;
+      pause_asked, resume_asked, stop_asked, removal_asked, drained;
 };
 
 constexpr To kConf = BackendState::kConfigured;
 constexpr To kStart = BackendState::kStarting;
 constexpr To kReady = BackendState::kReady;
 constexpr To kDown = BackendState::kUnready;
+constexpr To kPause = BackendState::kPaused;
 constexpr To kDrain = BackendState::kDraining;
 constexpr To kRestart = BackendState::kRestarting;
 constexpr To kFailed = BackendState::kFailed;
+constexpr To kStop = BackendState::kStopped;
 constexpr To kGone = BackendState::kRemoved;
 
 // clang-format off
-//                          launched  came up   passed    failed    call      exited    given up  restart   removal   drained
-constexpr Row kConfigured = {kStart,   kConf,    kReady,   kDown,    kDown,    kConf,    kFailed,  kConf,    kDrain,   kConf};
+//                          launched  came up   passed    failed    call      exited    given up  restart   pause     resume    stop      removal   drained
+constexpr Row kConfigured = {kStart,   kConf,    kReady,   kDown,    kDown,    kConf,    kFailed,  kConf,    kConf,    kConf,    kConf,    kDrain,   kConf};
 // The launcher alone knows whether what answers is the engine that it has started.
-constexpr Row kStarting   = {kStart,   kReady,   kStart,   kStart,   kStart,   kFailed,  kFailed,  kStart,   kDrain,   kStart};
-constexpr Row kIsReady    = {kReady,   kReady,   kReady,   kDown,    kDown,    kFailed,  kFailed,  kRestart, kDrain,   kReady};
-constexpr Row kUnready    = {kDown,    kDown,    kReady,   kDown,    kDown,    kFailed,  kFailed,  kRestart, kDrain,   kDown};
+constexpr Row kStarting   = {kStart,   kReady,   kStart,   kStart,   kStart,   kFailed,  kFailed,  kRestart, kStart,   kStart,   kStop,    kDrain,   kStart};
+constexpr Row kIsReady    = {kReady,   kReady,   kReady,   kDown,    kDown,    kFailed,  kFailed,  kRestart, kPause,   kReady,   kStop,    kDrain,   kReady};
+constexpr Row kUnready    = {kDown,    kDown,    kReady,   kDown,    kDown,    kFailed,  kFailed,  kRestart, kPause,   kDown,    kStop,    kDrain,   kDown};
+// It is ready again once a probe has passed.
+constexpr Row kIsPaused   = {kStart,   kPause,   kPause,   kPause,   kPause,   kFailed,  kFailed,  kRestart, kPause,   kDown,    kStop,    kDrain,   kPause};
 // It ends when its calls do, whatever is heard of its server meanwhile.
-constexpr Row kDraining   = {kDrain,   kDrain,   kDrain,   kDrain,   kDrain,   kDrain,   kDrain,   kDrain,   kDrain,   kGone};
+constexpr Row kDraining   = {kDrain,   kDrain,   kDrain,   kDrain,   kDrain,   kDrain,   kDrain,   kDrain,   kDrain,   kDrain,   kDrain,   kDrain,   kGone};
 // Whatever answers is not yet the new process.
-constexpr Row kRestarting = {kStart,   kRestart, kRestart, kRestart, kRestart, kRestart, kFailed,  kRestart, kDrain,   kRestart};
-constexpr Row kHasFailed  = {kFailed,  kFailed,  kFailed,  kFailed,  kFailed,  kFailed,  kFailed,  kRestart, kDrain,   kFailed};
+constexpr Row kRestarting = {kStart,   kRestart, kRestart, kRestart, kRestart, kRestart, kFailed,  kRestart, kRestart, kRestart, kStop,    kDrain,   kRestart};
+constexpr Row kHasFailed  = {kStart,   kFailed,  kFailed,  kFailed,  kFailed,  kFailed,  kFailed,  kRestart, kFailed,  kFailed,  kStop,    kDrain,   kFailed};
+constexpr Row kIsStopped  = {kStart,   kStop,    kStop,    kStop,    kStop,    kStop,    kStop,    kRestart, kStop,    kStop,    kStop,    kDrain,   kStop};
 // The backend that gets its id next is a new record.
-constexpr Row kRemoved    = {kGone,    kGone,    kGone,    kGone,    kGone,    kGone,    kGone,    kGone,    kGone,    kGone};
+constexpr Row kRemoved    = {kGone,    kGone,    kGone,    kGone,    kGone,    kGone,    kGone,    kGone,    kGone,    kGone,    kGone,    kGone,    kGone};
 // clang-format on
 
 struct StateRow {
@@ -52,9 +57,11 @@ constexpr EnumTable<StateRow> kStates({
     {BackendState::kStarting, "starting", &kStarting},
     {BackendState::kReady, "ready", &kIsReady},
     {BackendState::kUnready, "unready", &kUnready},
+    {BackendState::kPaused, "paused", &kIsPaused},
     {BackendState::kDraining, "draining", &kDraining},
     {BackendState::kRestarting, "restarting", &kRestarting},
-    {BackendState::kFailed, "unready", &kHasFailed},
+    {BackendState::kFailed, "failed", &kHasFailed},
+    {BackendState::kStopped, "stopped", &kIsStopped},
     {BackendState::kRemoved, "removed", &kRemoved},
 });
 
@@ -72,6 +79,9 @@ constexpr EnumTable<EventRow> kEvents({
     {BackendEvent::kExited, "exited", &Row::exited},
     {BackendEvent::kGivenUp, "given up", &Row::given_up},
     {BackendEvent::kRestartPlanned, "restart planned", &Row::restart_planned},
+    {BackendEvent::kPauseAsked, "pause asked", &Row::pause_asked},
+    {BackendEvent::kResumeAsked, "resume asked", &Row::resume_asked},
+    {BackendEvent::kStopAsked, "stop asked", &Row::stop_asked},
     {BackendEvent::kRemovalAsked, "removal asked", &Row::removal_asked},
     {BackendEvent::kDrained, "drained", &Row::drained},
 });

@@ -2,21 +2,19 @@
 //
 //                  launched            came up        probes, calls
 //     configured ───────────▶ starting ────────▶ ready ◀──────────▶ unready
-//          │                    ▲  │               │                  │
-//          └─ probes: ready,    │  └─────┐  exited, given up          │
-//             unready           │        ▼       ▼                    │
-//                      launched │      failed ◀──┴────────────────────┘
-//                               │        │ restart planned
-//                          restarting ◀──┘
+//          │                   ▲  ▲  │             │                  │
+//          └─ probes: ready,   │  │  └─────────────┼──────────────────┤
+//             unready          │  │      restart planned              │ exited, given up
+//                     launched │  └─ restarting ◀──┘                  ▼
+//                              └─────────────────────────────────── failed
 //
+//     ready, unready ── pause asked ──▶ paused ── resume asked ──▶ unready
+//     any engine     ── stop asked ──▶ stopped ── launched ──▶ starting
 //     any of them ── removal asked ──▶ draining ── drained ──▶ removed
 //
 // An engine that we start is `starting` until the launcher says that it came up: before its own
 // process runs, whatever answers on its port is somebody else. A server that the user has named is
 // `configured` until the first probe has an outcome.
-//
-// Nobody plans a restart yet: `kRestartPlanned`, and with it `restarting`, waits for a launcher
-// that supervises its engines. Today an engine that has failed stays so.
 //
 // A state or an event without its place in the table of life_cycle.cc does not compile.
 //
@@ -35,9 +33,11 @@ enum class BackendState : std::uint8_t {
   kStarting,    // an engine of ours that loads, or waits for its turn
   kReady,       // takes requests
   kUnready,     // is there no more, or not now; its requests wait or go elsewhere
+  kPaused,      // an operator has asked that it gets no more requests; it finishes what it has
   kDraining,    // a reload has removed it; it finishes what it has
   kRestarting,  // an engine of ours that has ended and is to be started again
-  kFailed,      // an engine of ours that has ended, and nobody starts it again
+  kFailed,      // an engine of ours that has ended, and is not started again by itself
+  kStopped,     // an engine of ours that an operator has stopped
   kRemoved,     // nothing of it is left: its id is free
 
   kCount  // of them; no state
@@ -52,7 +52,10 @@ enum class BackendEvent : std::uint8_t {
   kCallFailed,      // a request found nobody at home
   kExited,          // its process has ended, unasked
   kGivenUp,         // it did not start in time, or at all
-  kRestartPlanned,  // it is to be started again (nobody says so yet)
+  kRestartPlanned,  // it has ended, or is to end, and is to be started again
+  kPauseAsked,      // an operator wants it to get no more requests
+  kResumeAsked,     // or to get some again
+  kStopAsked,       // or wants its process to end
   kRemovalAsked,    // the configuration does not name it any more
   kDrained,         // no call to it is left
 

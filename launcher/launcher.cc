@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <utility>
 
@@ -15,6 +16,8 @@
 #include "launcher/process/engine_process.h"
 #include "launcher/process/log_tail.h"
 #include "launcher/startup_stage.h"
+#include "launcher/supervision/gpu_gate.h"
+#include "launcher/supervision/restart_policy.h"
 
 namespace batchproxy {
 namespace {
@@ -23,6 +26,12 @@ namespace asio = boost::asio;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kFailureLogLines = 20;
+// What loads has nothing to finish, and vLLM does not hear SIGTERM meanwhile.
+constexpr Seconds kLoadingGrace{2};
+// Programs that do not know a flag end so, and at once.
+constexpr int kUsageExit = 2;
+constexpr auto kUsageTime = std::chrono::seconds(10);
+constexpr auto kGateLook = std::chrono::seconds(1);
 
 Clock::duration ticks(Seconds seconds) {
   return std::chrono::duration_cast<Clock::duration>(seconds);
@@ -32,20 +41,37 @@ std::string seconds_text(Seconds seconds) {
   return std::to_string(std::lround(seconds.count())) + " s";
 }
 
-struct Engine {
-  Engine(asio::io_context& io, EnginePlan its_plan)
-      : plan(std::move(its_plan)), log(plan.log_file), timer(io) {}
+// What follows once no process of an engine is left.
+enum class Next : std::uint8_t { kStart, kTellStopped, kNothing };
 
-  Seconds age() const { return Clock::now() - started_at; }
+struct Engine {
+  Engine(asio::io_context& io, EnginePlan its_plan, bool restarts)
+      : plan(std::move(its_plan)),
+        policy(restarts, std::uint32_t{plan.backend} + 1),
+        log(plan.log_file),
+        timer(io) {}
+
+  Seconds age() const { return Clock::now() - run.started_at; }
 
   const EnginePlan plan;
+  RestartPolicy policy;
+  GpuGate gate;
   LogTail log;
-  StartupLogReader log_reader;
-  std::string stage;  // the newest, in words
-  asio::steady_timer timer;
-  Clock::time_point started_at;
-  bool is_running = false;
+  asio::steady_timer timer;                // until its next start, or the next look at it
   std::unique_ptr<EngineProcess> process;  // until its tree is gone
+  Next next = Next::kNothing;
+  Clock::time_point due;  // of kStart
+
+  // What is known of its present run.
+  struct Run {
+    StartupLogReader log_reader{};
+    std::string stage{};  // the newest, in words
+    Clock::time_point started_at{};
+    std::optional<Clock::time_point> ready_at{};
+    bool is_running = false;
+    bool is_over = false;  // its end was asked for, or has been told
+  };
+  Run run;
 };
 
 }  // namespace
@@ -61,8 +87,9 @@ struct Launcher::Core : std::enable_shared_from_this<Core> {
         stop_timeout(*options.proxy.launcher.stop_timeout),
         startup_timeout(*options.worker.server_startup_timeout),
         stagger_timer(io) {
+    const bool restarts = *options.proxy.launcher.restart != "never";
     for (EnginePlan& plan : plans) {
-      engines.push_back(std::make_unique<Engine>(io, std::move(plan)));
+      engines.push_back(std::make_unique<Engine>(io, std::move(plan), restarts));
     }
   }
 
@@ -75,11 +102,33 @@ struct Launcher::Core : std::enable_shared_from_this<Core> {
     };
   }
 
+  // --- a start --------------------------------------------------------------------------------
+
   void start_next(std::size_t position) {
     if (position >= engines.size()) return;
-    start_engine(*engines[position]);
+    Engine& engine = *engines[position];
+    // An order may have been faster.
+    if (!engine.process && is_starting(engine)) start_when_clear(engine, Clock::now());
     stagger_timer.expires_after(ticks(stagger));
     stagger_timer.async_wait(guarded([position](Core& core) { core.start_next(position + 1); }));
+  }
+
+  // At the time that is due.
+  void start_later(Engine& engine) {
+    engine.timer.expires_at(engine.due);
+    engine.timer.async_wait(
+        guarded([&engine](Core& core) { core.start_when_clear(engine, Clock::now()); }));
+  }
+
+  // Once the memory of its GPUs is back; it waits since `since`.
+  void start_when_clear(Engine& engine, Clock::time_point since) {
+    const auto free = engine.plan.gpus.empty() ? std::nullopt : hooks.free_memory(engine.plan.gpus);
+    const auto why_wait = engine.gate.why_wait(free, Clock::now() - since);
+    if (!why_wait) return start_engine(engine);
+    hooks.events->on_stage(engine.plan.backend, *why_wait);
+    engine.timer.expires_after(kGateLook);
+    engine.timer.async_wait(
+        guarded([&engine, since](Core& core) { core.start_when_clear(engine, since); }));
   }
 
   void start_engine(Engine& engine) {
@@ -90,11 +139,15 @@ struct Launcher::Core : std::enable_shared_from_this<Core> {
     command.log_file = engine.plan.log_file;
     command.log_descriptor = engine.plan.log_descriptor;
     command.stop_timeout = stop_timeout;
+    engine.next = Next::kNothing;
+    engine.run = {.started_at = Clock::now()};
+    engine.log = LogTail(engine.plan.log_file);
+    hooks.events->on_starting(engine.plan.backend);
     engine.process = std::make_unique<EngineProcess>(io.get_executor(), hooks_for(engine));
-    engine.started_at = Clock::now();
     if (const auto error = engine.process->start(command)) {
       engine.process.reset();
-      return fail(engine, *error);
+      fail(engine, *error);
+      return act(engine);
     }
     schedule_watch(engine);
   }
@@ -102,13 +155,13 @@ struct Launcher::Core : std::enable_shared_from_this<Core> {
   // The process belongs to the engine, which belongs to us, and calls no hook once destroyed.
   EngineProcess::Hooks hooks_for(Engine& engine) {
     return {[this, &engine](pid_t pid) { on_started(engine, pid); },
-            [this, &engine](const std::string& how) { on_exited(engine, how); },
+            [this, &engine](const EngineEnd& end) { on_exited(engine, end); },
             [this, &engine] { on_gone(engine); }};
   }
 
   void on_started(Engine& engine, pid_t pid) {
-    engine.is_running = true;
-    if (!stopping) hooks.events->on_started(engine.plan.backend, pid);
+    engine.run.is_running = true;
+    if (!stopping && !engine.run.is_over) hooks.events->on_started(engine.plan.backend, pid);
   }
 
   void schedule_watch(Engine& engine) {
@@ -119,67 +172,133 @@ struct Launcher::Core : std::enable_shared_from_this<Core> {
 
   void watch(Engine& engine) {
     look(engine);
-    if (!stopping && is_starting(engine)) schedule_watch(engine);
+    if (!stopping && is_loading(engine)) schedule_watch(engine);
   }
 
   void look(Engine& engine) {
-    if (stopping || !engine.process || !is_starting(engine)) return;
+    if (stopping || !is_loading(engine)) return;
     report_progress(engine);
     if (engine.age() >= startup_timeout) {
       return fail(engine, "not ready " + seconds_text(startup_timeout) +
                               " after its start (server_startup_timeout)" + last_seen(engine));
     }
     // Before it runs, whatever answers on its port is somebody else.
-    if (!engine.is_running || !hooks.answers(engine.plan.backend)) return;
+    if (!engine.run.is_running || !hooks.answers(engine.plan.backend)) return;
     engine.timer.cancel();
+    engine.run.ready_at = Clock::now();
     hooks.events->on_ready(engine.plan.backend, engine.age().count());
   }
 
-  BackendState state_of(const Engine& engine) const { return hooks.state(engine.plan.backend); }
   bool is_starting(const Engine& engine) const {
-    return state_of(engine) == BackendState::kStarting;
+    return hooks.state(engine.plan.backend) == BackendState::kStarting;
+  }
+  bool is_loading(const Engine& engine) const {
+    return engine.process && !engine.run.is_over && is_starting(engine);
   }
 
   void report_progress(Engine& engine) {
-    const auto progress = engine.log_reader.feed(engine.log.read_new());
+    const auto progress = engine.run.log_reader.feed(engine.log.read_new());
     if (!progress) return;
-    engine.stage = describe(*progress);
-    hooks.events->on_stage(engine.plan.backend, engine.stage);
+    engine.run.stage = describe(*progress);
+    hooks.events->on_stage(engine.plan.backend, engine.run.stage);
   }
 
-  void on_exited(Engine& engine, const std::string& how) {
-    if (stopping) return;
-    if (is_starting(engine)) {
-      report_progress(engine);
-      return fail(engine, "ended " + seconds_text(engine.age()) + " after its start: " + how +
-                              last_seen(engine));
-    }
-    if (is_up(state_of(engine))) hooks.events->on_exited(engine.plan.backend, how);
-  }
-
-  void fail(Engine& engine, const std::string& reason) {
-    engine.timer.cancel();
-    if (engine.process) engine.process->stop();
-    hooks.events->on_failed(engine.plan.backend, reason, engine.log.last_lines(kFailureLogLines));
-  }
+  Seconds loading_grace() const { return std::min(kLoadingGrace, stop_timeout); }
 
   static std::string last_seen(const Engine& engine) {
-    return engine.stage.empty() ? "" : "; last seen: " + engine.stage;
+    return engine.run.stage.empty() ? "" : "; last seen: " + engine.run.stage;
+  }
+
+  // --- an end ---------------------------------------------------------------------------------
+
+  void on_exited(Engine& engine, const EngineEnd& end) {
+    engine.run.is_running = false;
+    if (stopping || engine.run.is_over) return;
+    const bool refuses = end.exit_code == kUsageExit && engine.age() < kUsageTime;
+    end_run(engine, end.how, refuses);
+  }
+
+  // Tells that a run has ended which nobody had asked to end.
+  void end_run(Engine& engine, const std::string& how, bool refuses_arguments = false) {
+    if (engine.run.ready_at) {
+      const NextStart next = plan_next(engine, refuses_arguments);
+      engine.run.is_over = true;
+      return hooks.events->on_exited(engine.plan.backend, how, next);
+    }
+    report_progress(engine);
+    fail(engine,
+         "ended " + seconds_text(engine.age()) + " after its start: " + how + last_seen(engine),
+         refuses_arguments);
+  }
+
+  void fail(Engine& engine, const std::string& reason, bool refuses_arguments = false) {
+    engine.timer.cancel();
+    const NextStart next = plan_next(engine, refuses_arguments);
+    engine.run.is_over = true;
+    if (engine.process) engine.process->stop(loading_grace());
+    hooks.events->on_failed(engine.plan.backend, reason, engine.log.last_lines(kFailureLogLines),
+                            next);
+  }
+
+  NextStart plan_next(Engine& engine, bool refuses_arguments) {
+    RunEnd end{.refuses_arguments = refuses_arguments};
+    if (engine.run.ready_at) end.up_for = Clock::now() - *engine.run.ready_at;
+    const NextStart next = engine.policy.on_ended(end);
+    engine.next = next ? Next::kStart : Next::kNothing;
+    if (next) engine.due = Clock::now() + *next;
+    return next;
   }
 
   void on_gone(Engine& engine) {
     engine.process.reset();
-    finish_stop();
+    engine.gate.close();
+    if (stopping) return finish_stop();
+    act(engine);
+  }
+
+  // No process of it is left.
+  void act(Engine& engine) {
+    switch (engine.next) {
+      case Next::kStart:
+        engine.policy.on_started_again();
+        return start_later(engine);
+      case Next::kTellStopped:
+        engine.next = Next::kNothing;
+        return hooks.events->on_stopped(engine.plan.backend);
+      case Next::kNothing:
+        return;
+    }
+  }
+
+  // --- orders ---------------------------------------------------------------------------------
+
+  void order(Engine& engine, Next next) {
+    if (stopping) return;
+    engine.policy.on_ordered();
+    engine.next = next;
+    engine.due = Clock::now();
+    engine.timer.cancel();
+    if (!engine.process) return act(engine);
+    const bool was_loading = is_loading(engine);
+    engine.run.is_over = true;
+    engine.process->stop(was_loading ? std::optional(loading_grace()) : std::nullopt);
+  }
+
+  void give_up_on(Engine& engine, const std::string& why) {
+    if (stopping || !engine.process || engine.run.is_over) return;
+    engine.process->kill();
+    end_run(engine, why);
   }
 
   void stop(std::function<void()> on_done) {
-    stopping = true;
     on_stopped = std::move(on_done);
     stagger_timer.cancel();
     for (const auto& engine : engines) {
       engine->timer.cancel();
-      if (engine->process) engine->process->stop();
+      if (!engine->process) continue;
+      engine->process->stop(is_loading(*engine) ? std::optional(loading_grace()) : std::nullopt);
     }
+    stopping = true;
     asio::post(io, [weak = weak_from_this()] {
       if (const auto self = weak.lock()) self->finish_stop();
     });
@@ -225,6 +344,22 @@ void Launcher::look_at(BackendId engine) {
 
 const EnginePlan& Launcher::plan(BackendId engine) const {
   return core_->find(engine).plan;
+}
+
+int Launcher::restarts(BackendId engine) const {
+  return core_->find(engine).policy.restarts();
+}
+
+void Launcher::restart_engine(BackendId engine) {
+  core_->order(core_->find(engine), Next::kStart);
+}
+
+void Launcher::stop_engine(BackendId engine) {
+  core_->order(core_->find(engine), Next::kTellStopped);
+}
+
+void Launcher::give_up_on(BackendId engine, const std::string& why) {
+  core_->give_up_on(core_->find(engine), why);
 }
 
 void Launcher::stop(std::function<void()> on_done) {

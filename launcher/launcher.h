@@ -1,13 +1,17 @@
-// launcher/launcher.h - starts the planned engines, watches them become ready, and stops them.
+// launcher/launcher.h - Launcher: starts the planned engines, watches them become ready, starts
+// again those that end, and stops them.
 //
 // Knows no HTTP, and keeps no state of an engine beside its process: whether one answers, and what
-// has become of it so far (backends/life_cycle.h), it asks through hooks.
+// has become of it so far (backends/life_cycle.h), it asks through hooks. When an engine that has
+// ended is started again, supervision/ decides.
 //
 // Threading: confined to the io_context's one thread, callbacks included.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,29 +20,38 @@
 
 #include "backends/life_cycle.h"
 #include "batcher/base/backend_set.h"
+#include "batcher/base/time.h"
 #include "configs/schema/options.h"
 #include "launcher/plan/engine_plan.h"
 
 namespace batchproxy {
 
+// How long until an engine that has ended is started again; nothing: it is not.
+using NextStart = std::optional<Duration>;
+
 // The news of the engines, each named by EnginePlan::backend. Called from the event loop. When
-// one of the last three returns, LauncherHooks::state() knows of it.
+// one of them returns, LauncherHooks::state() knows of it.
 class LauncherEvents {
  public:
   virtual ~LauncherEvents() = default;
 
+  // The engine's process is about to be started: for the first time, or again.
+  virtual void on_starting(BackendId engine) = 0;
   virtual void on_started(BackendId engine, pid_t pid) = 0;
   virtual void on_stage(BackendId engine, const std::string& text) = 0;
 
   // The engine's process runs and answers, so many seconds after its start.
   virtual void on_ready(BackendId engine, double seconds) = 0;
 
-  // The engine did not become ready, and is being taken down. At most once for each engine.
+  // The engine did not become ready, and is being taken down.
   virtual void on_failed(BackendId engine, const std::string& reason,
-                         const std::vector<std::string>& last_log_lines) = 0;
+                         const std::vector<std::string>& last_log_lines, NextStart next) = 0;
 
   // The engine had been ready and ended without being asked to.
-  virtual void on_exited(BackendId engine, const std::string& description) = 0;
+  virtual void on_exited(BackendId engine, const std::string& description, NextStart next) = 0;
+
+  // The engine was stopped by stop_engine(): no process of it is left.
+  virtual void on_stopped(BackendId engine) = 0;
 };
 
 struct LauncherHooks {
@@ -47,6 +60,10 @@ struct LauncherHooks {
   std::function<BackendState(BackendId)> state;
   // Whether a server answers as ready where the engine is to be.
   std::function<bool(BackendId)> answers;
+  // The free memory, in bytes, of that of the GPUs that has the least; nothing: nobody knows.
+  std::function<std::optional<std::uint64_t>(const Gpus&)> free_memory = [](const Gpus&) {
+    return std::optional<std::uint64_t>();
+  };
   std::string self_executable;  // the program that has the subcommand `engine-shim`
   Environment inherited;        // our own environment
   Seconds look_interval{0.5};   // between two looks at what answers, and at the log
@@ -71,6 +88,16 @@ class Launcher {
   void look_at(BackendId engine);
 
   const EnginePlan& plan(BackendId engine) const;
+  // How often it was started again.
+  int restarts(BackendId engine) const;
+
+  // --- orders for one engine ---
+  // Stops the engine if it runs, and starts it. What has been learnt of failures does not count.
+  void restart_engine(BackendId engine);
+  // Stops the engine. It stays down until restart_engine().
+  void stop_engine(BackendId engine);
+  // Kills an engine that is as good as dead; on_exited() or on_failed() follows, with `why`.
+  void give_up_on(BackendId engine, const std::string& why);
 
   // Stops all engines at the same time; `on_done` is called when no process of any is left. No
   // event comes after this call. Call once.

@@ -98,7 +98,7 @@ DataPlane::Setup App::data_plane_setup(const ApiKeysPtr& keys) {
     backends_.refresh_models(std::move(done));
   };
   setup.on_stall = [this](const Stall& stall) {
-    asio::post(io_, [this, stall] { log(tell_stall(backends_[stall.backend], stall)); });
+    asio::post(io_, [this, stall] { backends_.on_stall(stall); });
   };
   if (setup.scheduler.policy == FlushPolicy::kFixed) {
     setup.on_batch_done = [this](const BatchSummary& batch) {
@@ -129,6 +129,7 @@ AdminHooks App::admin_hooks() {
   hooks.drain = [this] {
     if (ending_.stage == Ending::Stage::kServing) shut_down(0);
   };
+  hooks.order_engine = [this](const EngineOrder& order) { return backends_.order(order); };
   const AdapterHooks adapters = adapter_hooks();
   hooks.adapters = [this, adapters](AdapterOrder order) {
     return carry_out(io_, adapters, std::move(order));
@@ -195,6 +196,9 @@ Snapshot App::snapshot() const {
     now.backends.push_back(describe(*backend));
   }
   data_.collect(now);
+  for (BackendSnapshot& backend : now.backends) {
+    backend.restarts = static_cast<std::uint64_t>(backends_.restarts(backend.id));
+  }
   return now;
 }
 
@@ -215,6 +219,7 @@ void App::tick() {
     const Snapshot now = snapshot();
     console_.tick(now);
     log(narrator_.on_tick(now));
+    backends_.check_liveness(std::chrono::steady_clock::now());
     announce_if_due(now);
     tick();
   });

@@ -89,7 +89,7 @@ class BackendMonitor {
 
   // The process of `backend` has ended, and nobody starts it again.
   void retire(BackendId backend);
-  // `backend` is no backend any more: nothing is told about it from now on.
+  // `backend` is no backend any more, or not now: nothing is told about it from now on.
   void remove(BackendId backend);
 
   // A call found nobody at home (`unreachable`), or lost its connection: look at once.

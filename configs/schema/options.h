@@ -177,6 +177,13 @@ struct LauncherOptions {
                        "Seconds between the starts of two engines (none for simulated ones)."};
   Key<Seconds> stop_timeout{"stop_timeout", Seconds(20), between(0, 3600), Applies::kAfterRestart,
                             "Seconds between SIGTERM and SIGKILL when an engine is stopped."};
+  Key<std::string> restart{"restart", "on-failure", one_of({"on-failure", "never"}),
+                           Applies::kAfterRestart,
+                           "Whether an engine that has ended is started again."};
+  Key<Seconds> liveness_timeout{
+      "liveness_timeout", Seconds(120), between(0, 86400), Applies::kAfterRestart,
+      "An engine that stands still, or leaves its health probe without an answer, for so many "
+      "seconds is killed and started again; 0: never."};
   Key<std::string> log_directory{"log_directory", "batchproxy_logs", a_path(),
                                  Applies::kAfterRestart,
                                  "Where each engine's output goes, one file per engine."};

@@ -168,7 +168,9 @@ struct EngineProcess::State : std::enable_shared_from_this<State> {
     }
     engine = 0;
     exited = true;
-    call(hooks.on_exited, describe(line));
+    const bool has_code = line.kind == ShimStatus::Kind::kExited;
+    call(hooks.on_exited,
+         EngineEnd{describe(line), has_code ? std::optional(line.number) : std::nullopt});
   }
 
   void on_shim_ended() {
@@ -182,7 +184,7 @@ struct EngineProcess::State : std::enable_shared_from_this<State> {
       // Somebody killed the shim. The kernel then kills the engine itself; its group is ours to do.
       if (engine > 0) ::kill(-engine, SIGKILL);
       exited = true;
-      call(hooks.on_exited, std::string("its supervising shim process was killed"));
+      call(hooks.on_exited, EngineEnd{"its supervising shim process was killed"});
     }
     call(hooks.on_gone);
   }
@@ -216,8 +218,8 @@ std::optional<std::string> EngineProcess::start(const EngineCommand& command) {
   return state_->start(command);
 }
 
-void EngineProcess::stop() {
-  state_->send("stop\n");
+void EngineProcess::stop(std::optional<Seconds> grace) {
+  state_->send(grace ? "stop " + std::to_string(grace->count()) + "\n" : "stop\n");
 }
 
 void EngineProcess::kill() {

@@ -31,12 +31,17 @@ struct EngineCommand {
 // `inherited` with `changes` made.
 Environment changed_environment(Environment inherited, const EnvironmentChanges& changes);
 
+struct EngineEnd {
+  std::string how;                 // "exit code 1", "killed by SIGKILL"
+  std::optional<int> exit_code{};  // if it ended so
+};
+
 class EngineProcess {
  public:
   struct Hooks {
     std::function<void(pid_t)> on_started;
-    std::function<void(const std::string& how)> on_exited;  // once, also if it never started
-    std::function<void()> on_gone;                          // once, last: no process is left
+    std::function<void(const EngineEnd&)> on_exited;  // once, also if it never started
+    std::function<void()> on_gone;                    // once, last: no process is left
   };
 
   // `hooks` are not called after the destructor.
@@ -51,8 +56,8 @@ class EngineProcess {
   // Call once. Returns why the shim could not be started; then no hook is called.
   std::optional<std::string> start(const EngineCommand& command);
 
-  // SIGTERM to the engine, SIGKILL to its whole tree after the stop timeout.
-  void stop();
+  // SIGTERM to the engine, SIGKILL to its whole tree after `grace`: by default the stop timeout.
+  void stop(std::optional<Seconds> grace = std::nullopt);
 
   // SIGKILL to the whole tree at once.
   void kill();

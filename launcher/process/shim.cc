@@ -252,16 +252,26 @@ class Shim {
       const std::string command = commands_.substr(0, end);
       commands_.erase(0, end + 1);
       if (command == "stop") stop();
+      if (command.starts_with("stop ")) {
+        double grace = arguments_.stop_timeout;
+        parse_number(std::string_view(command).substr(5), grace);
+        stop(grace);
+      }
       if (command == "kill") kill_tree();
     }
   }
 
   // SIGTERM goes to the leader alone: during vLLM's warm-up it would kill the leader's children in
   // a way that orphans theirs.
-  void stop() {
-    if (deadline_) return;
-    deadline_ = Clock::now() + std::chrono::duration_cast<Clock::duration>(
-                                   std::chrono::duration<double>(arguments_.stop_timeout));
+  void stop() { stop(arguments_.stop_timeout); }
+  void stop(double seconds) {
+    const auto until = Clock::now() + std::chrono::duration_cast<Clock::duration>(
+                                          std::chrono::duration<double>(seconds));
+    if (deadline_) {
+      deadline_ = std::min(*deadline_, until);
+      return;
+    }
+    deadline_ = until;
     if (leader_ == 0) return;
     kill(leader_, SIGTERM);
     kill(leader_, SIGCONT);  // a stopped process handles no signal

@@ -8,8 +8,9 @@
 // behind, so it can tell when the whole tree is gone. The launcher holds the only write end of the
 // control pipe: if it dies in any way, the shim reads end-of-file and takes the engine down.
 //
-// Control: "stop" (SIGTERM to the engine, SIGKILL to the tree after the timeout), "kill" (SIGKILL
-// at once), end-of-file (the same as stop). Status: see shim_status.h.
+// Control: "stop" (SIGTERM to the engine, SIGKILL to the tree after the timeout), "stop SECONDS"
+// (after that time), "kill" (SIGKILL at once), end-of-file (the same as stop). Status: see
+// shim_status.h.
 //
 // The engine inherits descriptor L, which holds the lock of its log file.
 //

@@ -90,6 +90,19 @@ Task<void> drain(const Request&, const AdminHooks& hooks, Response& response) {
   co_return;
 }
 
+Task<void> order_engine(const Request& request, const AdminHooks& hooks, Response& response) {
+  const auto order = read_engine_order(path_of(request));
+  const Result<std::string> done = hooks.order_engine(*order);
+  if (!done) {
+    response.result(describe(done.error().code).status);
+    response.body() = done.error().message + "\n";
+    co_return;
+  }
+  spdlog::info("ordered: {}", *done);
+  response.result(http_::status::accepted);
+  response.body() = *done + "\n";
+}
+
 // Has the engines do something.
 Task<void> order_adapter(const Request& request, const AdminHooks& hooks, Response& response) {
   Result<AdapterOrder> order = read_adapter_order(path_of(request), request.body());
@@ -105,6 +118,8 @@ Task<void> order_adapter(const Request& request, const AdminHooks& hooks, Respon
 }
 
 constexpr bool kOpen = true;
+constexpr std::string_view kEngineOrders =
+    "/admin/engines/[ENGINE/]{pause,resume,stop,start,restart}";
 
 constexpr std::array kRoutes = {
     AdminRoute{"GET", "/status", &show_status},
@@ -113,11 +128,13 @@ constexpr std::array kRoutes = {
     AdminRoute{"GET", "/readyz", &show_readiness},
     AdminRoute{"POST", "/admin/reload", &reload},
     AdminRoute{"POST", "/admin/drain", &drain},
+    AdminRoute{"POST", kEngineOrders, &order_engine},
     AdminRoute{"POST", kLoadAdapter, &order_adapter},
     AdminRoute{"POST", kUnloadAdapter, &order_adapter},
 };
 
 const AdminRoute* find_route(std::string_view path) {
+  if (read_engine_order(path)) path = kEngineOrders;
   const auto it = std::ranges::find(kRoutes, path, &AdminRoute::path);
   return it == kRoutes.end() ? nullptr : &*it;
 }

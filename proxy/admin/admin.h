@@ -8,6 +8,7 @@
 
 #include "backends/net/task.h"
 #include "proxy/admin/adapter_report.h"
+#include "proxy/control/engine_orders.h"
 #include "proxy/control/reload.h"
 #include "proxy/edge/listener.h"
 #include "proxy/metrics/snapshot.h"
@@ -19,6 +20,7 @@ struct AdminHooks {
   std::function<Snapshot()> snapshot;
   std::function<ReloadReport()> reload;
   std::function<void()> drain;  // and exit
+  std::function<Result<std::string>(const EngineOrder&)> order_engine;
   std::function<Task<AdapterReport>(AdapterOrder)> adapters;
   // The keys of whoever may ask; null: anyone may. Not for /livez, which tells nothing.
   std::function<ApiKeysPtr()> keys;

@@ -37,8 +37,27 @@ BackendControl::BackendControl(asio::io_context& io, const Options& options,
       resolver_(io),
       names_(io, resolver_,
              [this](BackendId backend, const NameTracker& name) { on_move(backend, name); }),
-      io_(io) {
+      io_(io),
+      orders_(io, order_hooks()) {
   registry_.watch(hooks_.publish);
+}
+
+EngineOrders::Hooks BackendControl::order_hooks() {
+  EngineOrders::Hooks hooks;
+  hooks.roster = [this] { return roster(); };
+  hooks.in_use = hooks_.in_use;
+  hooks.drain_timeout = [this] { return to_duration(*options_.proxy.drain_timeout); };
+  hooks.step = [this](BackendId engine, BackendEvent event) {
+    step(engine, event, std::string(to_string(event)));
+    // What has passed its probe all the time is not told of again.
+    const bool resumed = event == BackendEvent::kResumeAsked;
+    if (resumed && monitor_.health(engine) == Health::kReady) {
+      step(engine, BackendEvent::kProbePassed);
+    }
+  };
+  hooks.start_again = [this](BackendId engine) { launcher_->restart_engine(engine); };
+  hooks.stop = [this](BackendId engine) { launcher_->stop_engine(engine); };
+  return hooks;
 }
 
 BackendMonitor::Events BackendControl::monitor_events() {
@@ -81,6 +100,7 @@ void BackendControl::plan_engines(std::vector<EnginePlan> plans, const std::stri
   hooks.state = [this](BackendId engine) { return registry_[engine].state; };
   hooks.answers = [this](BackendId engine) { return monitor_.health(engine) == Health::kReady; };
   hooks.look_interval = kLookInterval;
+  liveness_.resize(plans.size());
   launcher_ = std::make_unique<Launcher>(io_, options_, std::move(plans), std::move(hooks));
 }
 
@@ -215,6 +235,14 @@ void BackendControl::show_engine(BackendId engine, const std::string& text, bool
   console_.engine(registry_[engine], text, milestone, std::chrono::steady_clock::now());
 }
 
+void BackendControl::on_starting(BackendId engine) {
+  liveness_[engine].start_anew();
+  // What was seen of its last process says nothing of this one.
+  monitor_.remove(engine);
+  monitor_.add(registry_[engine].endpoint);
+  step(engine, BackendEvent::kLaunched);
+}
+
 void BackendControl::on_started(BackendId engine, pid_t pid) {
   show_engine(engine, fmt::format("started, pid {}", pid), true);
 }
@@ -229,22 +257,28 @@ void BackendControl::on_ready(BackendId engine, double seconds) {
 }
 
 void BackendControl::on_failed(BackendId engine, const std::string& reason,
-                               const std::vector<std::string>& last_log_lines) {
-  show_engine(engine, "failed", true);
-  log(tell_failed_start(registry_[engine], reason, last_log_lines));
-  lose_engine(engine, BackendEvent::kGivenUp);
+                               const std::vector<std::string>& last_log_lines, NextStart next) {
+  show_engine(engine, next ? "failed, starts again" : "failed", true);
+  log(tell_failed_start(registry_[engine], reason, last_log_lines, next));
+  lose_engine(engine, BackendEvent::kGivenUp, next);
 }
 
-void BackendControl::on_exited(BackendId engine, const std::string& description) {
-  log(tell_exit(registry_[engine], description, launcher_->plan(engine).log_file));
-  lose_engine(engine, BackendEvent::kExited);
+void BackendControl::on_exited(BackendId engine, const std::string& description, NextStart next) {
+  log(tell_exit(registry_[engine], description, launcher_->plan(engine).log_file, next));
+  lose_engine(engine, BackendEvent::kExited, next);
 }
 
-// Engines that never came up are a mistake to be mended: we stop and say so. Engines that did, and
-// ended, are an outage: whoever calls keeps a port to call, and is told to try again.
-void BackendControl::lose_engine(BackendId engine, BackendEvent event) {
-  step(engine, event, "it has ended");
-  monitor_.retire(engine);
+void BackendControl::on_stopped(BackendId engine) {
+  show_engine(engine, "stopped", true);
+  monitor_.remove(engine);
+}
+
+// Engines that never came up, and are not started again, are a mistake to be mended: we stop and
+// say so. Engines that did are an outage: whoever calls keeps a port to call, and is told to try
+// again.
+void BackendControl::lose_engine(BackendId engine, BackendEvent event, const NextStart& next) {
+  step(engine, next ? BackendEvent::kRestartPlanned : event, "it has ended");
+  monitor_.remove(engine);
   const std::vector<BackendPtr>& engines = roster()->all();
   const auto has_failed = [](const BackendPtr& one) { return one->state == BackendState::kFailed; };
   if (!narrator_.is_serving() || !std::ranges::all_of(engines, has_failed)) return;
@@ -252,6 +286,25 @@ void BackendControl::lose_engine(BackendId engine, BackendEvent event) {
   const bool any_was_up = std::ranges::any_of(engines, was_ready);
   log(tell_all_lost(any_was_up, options_.proxy.hold_timeout->count()));
   if (!any_was_up) hooks_.none_started();
+}
+
+void BackendControl::on_stall(const Stall& stall) {
+  log(tell_stall(registry_[stall.backend], stall));
+  if (stall.backend < liveness_.size()) liveness_[stall.backend].set_stuck(stall.stuck);
+}
+
+void BackendControl::check_liveness(TimePoint now) {
+  const Duration timeout = to_duration(*options_.proxy.launcher.liveness_timeout);
+  for (BackendId engine = 0; engine < liveness_.size(); ++engine) {
+    const BackendState state = registry_[engine].state;
+    liveness_[engine].set_unready(state == BackendState::kUnready);
+    if (!is_up(state) || !liveness_[engine].is_dead(hooks_.answered(engine), timeout, now)) {
+      continue;
+    }
+    launcher_->give_up_on(
+        engine, fmt::format("killed: no sign of life for {:g} s (launcher.liveness_timeout)",
+                            options_.proxy.launcher.liveness_timeout->count()));
+  }
 }
 
 }  // namespace batchproxy

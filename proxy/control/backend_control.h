@@ -21,6 +21,8 @@
 #include "backends/registry.h"
 #include "configs/schema/options.h"
 #include "launcher/launcher.h"
+#include "launcher/supervision/liveness.h"
+#include "proxy/control/engine_orders.h"
 #include "proxy/terminal/console.h"
 #include "proxy/terminal/narrator.h"
 
@@ -74,6 +76,15 @@ class BackendControl final : private LauncherEvents {
     registry_.forget_model(backend, model);
   }
 
+  // An operator's order for engines of ours: what is done from now on, or why nothing is.
+  Result<std::string> order(const EngineOrder& order) { return orders_.give(order); }
+  // Once a second: engines that are as good as dead are killed, and started again.
+  void check_liveness(TimePoint now);
+  // A backend stands still, or moves again.
+  void on_stall(const Stall& stall);
+  // How often an engine of ours was started again.
+  int restarts(BackendId engine) const { return launcher_ ? launcher_->restarts(engine) : 0; }
+
   // See BackendMonitor. Threading: any thread.
   void report_failure(BackendId backend, bool unreachable);
   void look_at(BackendId backend, BackendMonitor::Tell tell);
@@ -88,14 +99,17 @@ class BackendControl final : private LauncherEvents {
   void on_metrics(BackendId backend, const std::optional<EngineMetrics>& metrics);
   void on_move(BackendId backend, const NameTracker& name);
 
+  EngineOrders::Hooks order_hooks();
+  void on_starting(BackendId engine) override;
   void on_started(BackendId engine, pid_t pid) override;
   void on_stage(BackendId engine, const std::string& text) override;
   void on_ready(BackendId engine, double seconds) override;
   void on_failed(BackendId engine, const std::string& reason,
-                 const std::vector<std::string>& last_log_lines) override;
-  void on_exited(BackendId engine, const std::string& description) override;
+                 const std::vector<std::string>& last_log_lines, NextStart next) override;
+  void on_exited(BackendId engine, const std::string& description, NextStart next) override;
+  void on_stopped(BackendId engine) override;
   void show_engine(BackendId engine, const std::string& text, bool milestone);
-  void lose_engine(BackendId engine, BackendEvent event);
+  void lose_engine(BackendId engine, BackendEvent event, const NextStart& next);
 
   const Options& options_;
   Console& console_;
@@ -107,6 +121,8 @@ class BackendControl final : private LauncherEvents {
   NameWatch names_;
   asio::io_context& io_;
   std::unique_ptr<Launcher> launcher_;  // null when we start none
+  std::vector<Liveness> liveness_;      // of the engines, by id
+  EngineOrders orders_;
 };
 
 }  // namespace batchproxy

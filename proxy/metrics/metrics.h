@@ -85,6 +85,9 @@ struct BackendMetrics {
           "answered">
       answered;
   Gauge<"batchproxy_backend_stuck", "1 while it stands still with requests in hand."> stuck;
+  Counter<"batchproxy_engine_restarts_total", "Times that the engine was started again.",
+          "restarts">
+      restarts;
   Gauge<"batchproxy_backend_breaker_open", "1 while its calls fail and it is given next to none.">
       breaker_open;
   // An answer 5xx, or one that asks to wait, counts as kNone.

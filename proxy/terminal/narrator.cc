@@ -26,6 +26,12 @@ void add(std::string& list, std::uint64_t count, std::string_view what) {
   if (count > 0) list += fmt::format("{}{} {}", list.empty() ? "" : ", ", count, what);
 }
 
+std::string what_next(const std::optional<Duration>& next) {
+  if (!next) return "It is not started again";
+  return fmt::format("It is started again in {:.1f} s",
+                     std::chrono::duration<double>(*next).count());
+}
+
 // How its calls have failed since `last`.
 std::string failed_calls(const BackendSnapshot& last, const BackendSnapshot& now) {
   std::string reasons;
@@ -79,20 +85,25 @@ Lines tell_of_key(const BackendRecord& backend, bool was_keyed, bool have_keys) 
 }
 
 Lines tell_failed_start(const BackendRecord& engine, const std::string& reason,
-                        const std::vector<std::string>& last_log_lines) {
-  Lines lines{{err, fmt::format("{} did not start: {}", engine.name(), reason)}};
+                        const std::vector<std::string>& last_log_lines,
+                        const std::optional<Duration>& next) {
+  Lines lines{
+      {err, fmt::format("{} did not start: {}. {}", engine.name(), reason, what_next(next))}};
   for (const std::string& line : last_log_lines) lines.push_back({err, "  | " + line});
   return lines;
 }
 
-Lines tell_exit(const BackendRecord& engine, const std::string& how, const std::string& log_file) {
-  return {{err, fmt::format("{} has ended: {}. Its log is {}", engine.name(), how, log_file)}};
+Lines tell_exit(const BackendRecord& engine, const std::string& how, const std::string& log_file,
+                const std::optional<Duration>& next) {
+  return {{err, fmt::format("{} has ended: {}. {}. Its log is {}", engine.name(), how,
+                            what_next(next), log_file)}};
 }
 
 Lines tell_all_lost(bool any_was_up, double hold_timeout) {
   if (!any_was_up) return {{err, "no engine has started; stopping"}};
-  return {{err, fmt::format("no engine is left, and none is started again: restart batchproxy. "
-                            "Until then a request waits up to {:g} s (hold_timeout) and is then "
+  return {{err, fmt::format("no engine is left, and none is started again by itself. Start one: "
+                            "POST /admin/engines/start on the admin address. Until then a request "
+                            "waits up to {:g} s (hold_timeout) and is then "
                             "told to try again (503 no_backend)",
                             hold_timeout)}};
 }

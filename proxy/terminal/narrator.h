@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,11 +39,14 @@ Lines tell_move(const BackendRecord& backend, const std::string& news);
 // of ours, which are not passed on.
 Lines tell_of_key(const BackendRecord& backend, bool was_keyed, bool have_keys);
 // An engine of ours did not come up, or ended after it had.
+// `next`: how long until it is started again, if it is.
 Lines tell_failed_start(const BackendRecord& engine, const std::string& reason,
-                        const std::vector<std::string>& last_log_lines);
+                        const std::vector<std::string>& last_log_lines,
+                        const std::optional<Duration>& next);
 // None is left. `any_was_up`: requests wait for one, `hold_timeout` seconds at most; else we stop.
 Lines tell_all_lost(bool any_was_up, double hold_timeout);
-Lines tell_exit(const BackendRecord& engine, const std::string& how, const std::string& log_file);
+Lines tell_exit(const BackendRecord& engine, const std::string& how, const std::string& log_file,
+                const std::optional<Duration>& next);
 
 class Narrator {
  public:

@@ -76,22 +76,6 @@ def test_an_engine_that_dies_is_reported_and_the_others_serve_on(start_proxy, tm
         assert complete(proxy.url, f"question {i}")[0].status == 200
 
 
-def test_the_end_of_the_last_engine_is_an_outage_and_its_model_stays_known(start_proxy, tmp_path):
-    config = write_config(tmp_path / "c.yaml", servers=1)
-    config.write_text(config.read_text().replace("health_interval", "hold_timeout: 0.5\n  health_interval"))
-    proxy = start_proxy("--config", config).ready(1)
-    proxy.wait_for_line("engine-0: ready")
-    os.kill(proxy.engine_pids(1)[0], signal.SIGKILL)
-    wait_until(lambda: any("no engine is left" in line for line in proxy.errors), "the report of it")
-    response, _ = complete(proxy.url, "x")
-    assert response.status == 503 and response.headers["x-batchproxy-code"] == "no_backend"
-    assert response.headers["x-should-retry"] == "true"
-    response, _ = complete(proxy.url, "x", model="no-such")
-    assert response.status == 404, "an unknown model still is"
-    assert MODEL in call(proxy.url, "/v1/models")[1].decode()
-    assert proxy.stop() == 0
-
-
 def test_there_is_no_list_of_models_before_an_engine_has_named_one(start_proxy):
     proxy = start_proxy("--backend", "http://127.0.0.1:1")
     response, body = call(proxy.url, "/v1/models")

@@ -65,7 +65,7 @@ class EngineProcessTest : public testing::Test {
   }
 
   EngineProcess::Hooks hooks() {
-    return {[this](pid_t pid) { pid_ = pid; }, [this](const std::string& how) { exit_ = how; },
+    return {[this](pid_t pid) { pid_ = pid; }, [this](const EngineEnd& end) { exit_ = end.how; },
             [this] { is_gone_ = true; }};
   }
 

@@ -23,6 +23,7 @@ constexpr const char* kRunForever = "echo $$ > $PIDS; while :; do sleep 1000; do
 struct Failure {
   std::string reason;
   std::vector<std::string> lines;
+  NextStart next;
 };
 
 class LauncherTest : public testing::Test, public LauncherEvents {
@@ -60,7 +61,10 @@ class LauncherTest : public testing::Test, public LauncherEvents {
   template <class Condition>
   void run_until(Condition condition) {
     const auto deadline = std::chrono::steady_clock::now() + 20s;
-    while (!condition() && std::chrono::steady_clock::now() < deadline) io_.run_one_for(1s);
+    while (!condition() && std::chrono::steady_clock::now() < deadline) {
+      if (io_.stopped()) io_.restart();  // it had nothing to wait for
+      io_.run_one_for(1s);
+    }
     ASSERT_TRUE(condition());
   }
 
@@ -75,8 +79,13 @@ class LauncherTest : public testing::Test, public LauncherEvents {
     states_[engine] = next(states_[engine], event);
   }
 
+  void on_starting(BackendId engine) override {
+    ready_.erase(engine);
+    apply(engine, BackendEvent::kLaunched);
+  }
   void on_started(BackendId engine, pid_t pid) override {
     if (started_.empty()) first_pid_ = pid;
+    ++starts_;
     started_.insert(engine);
   }
   void on_stage(BackendId, const std::string& text) override { stages_.push_back(text); }
@@ -85,15 +94,16 @@ class LauncherTest : public testing::Test, public LauncherEvents {
     EXPECT_TRUE(ready_.insert(engine).second) << "said twice";
     apply(engine, BackendEvent::kCameUp);
   }
-  void on_failed(BackendId engine, const std::string& reason,
-                 const std::vector<std::string>& lines) override {
-    apply(engine, BackendEvent::kGivenUp);
-    failures_.push_back({reason, lines});
+  void on_failed(BackendId engine, const std::string& reason, const std::vector<std::string>& lines,
+                 NextStart next) override {
+    apply(engine, next ? BackendEvent::kRestartPlanned : BackendEvent::kGivenUp);
+    failures_.push_back({reason, lines, next});
   }
-  void on_exited(BackendId engine, const std::string& description) override {
-    apply(engine, BackendEvent::kExited);
+  void on_exited(BackendId engine, const std::string& description, NextStart next) override {
+    apply(engine, next ? BackendEvent::kRestartPlanned : BackendEvent::kExited);
     exits_.push_back(description);
   }
+  void on_stopped(BackendId engine) override { stopped_.insert(engine); }
 
   TemporaryDirectory directory_;
   PidPipe pids_{directory_.file("pids")};
@@ -105,6 +115,8 @@ class LauncherTest : public testing::Test, public LauncherEvents {
   std::optional<Launcher> launcher_;
 
   pid_t first_pid_ = 0;
+  int starts_ = 0;
+  std::set<BackendId> stopped_;
   std::set<BackendId> started_;
   std::vector<std::string> stages_;
   std::set<BackendId> ready_;
@@ -171,6 +183,116 @@ TEST_F(LauncherTest, AnEngineThatEndsLaterHasExited) {
   stop();
 }
 
+TEST_F(LauncherTest, AnEngineThatEndsIsStartedAgain) {
+  add_engine(kRunForever);
+  answering_ = {0};
+  start();
+  run_until([&] { return !ready_.empty(); });
+  kill(first_pid_, SIGKILL);
+  run_until([&] { return !exits_.empty(); });
+  EXPECT_EQ(states_[0], BackendState::kRestarting);
+  answering_ = {};
+  run_until([&] { return starts_ == 2; });
+  EXPECT_FALSE(ready_.contains(0)) << "it has to come up first";
+  answering_ = {0};
+  run_until([&] { return ready_.contains(0); });
+  EXPECT_EQ(launcher_->restarts(0), 1);
+  stop();
+}
+
+TEST_F(LauncherTest, ARestartWaitsUntilNoProcessOfTheLastRunIsLeft) {
+  // A child that hears no SIGTERM and has left the group.
+  add_engine(
+      "setsid sh -c 'trap \"\" TERM; echo $$ > $PIDS; while :; do sleep 1000; done' & "
+      "sleep 1000");
+  answering_ = {0};
+  start();
+  run_until([&] { return !ready_.empty(); });
+  const auto children = pids_.read_processes(1);
+  launcher_->restart_engine(0);
+  apply(0, BackendEvent::kRestartPlanned);
+  run_until([&] { return starts_ == 2; });
+  EXPECT_FALSE(children[0].is_running());
+  stop();
+}
+
+TEST_F(LauncherTest, AnEngineThatNeverComesUpIsGivenUp) {
+  options_.proxy.launcher.restart.value = "never";
+  add_engine("exit 1");
+  start();
+  run_until([&] { return !failures_.empty(); });
+  EXPECT_EQ(failures_[0].next, std::nullopt);
+  EXPECT_EQ(states_[0], BackendState::kFailed);
+  launcher_->restart_engine(0);
+  run_until([&] { return failures_.size() == 2; });
+  stop();
+}
+
+TEST_F(LauncherTest, OneThatRefusesItsCommandLineIsNotStartedAgain) {
+  add_engine("exit 2");
+  start();
+  run_until([&] { return !failures_.empty(); });
+  EXPECT_EQ(failures_[0].next, std::nullopt);
+  stop();
+}
+
+TEST_F(LauncherTest, AnEngineIsStoppedAndStartedByOrder) {
+  add_engine(kRunForever);
+  answering_ = {0};
+  start();
+  run_until([&] { return !ready_.empty(); });
+  launcher_->stop_engine(0);
+  apply(0, BackendEvent::kStopAsked);
+  run_until([&] { return stopped_.contains(0); });
+  EXPECT_TRUE(exits_.empty()) << "it was asked to end";
+  ready_.clear();
+  launcher_->restart_engine(0);
+  run_until([&] { return ready_.contains(0); });
+  EXPECT_EQ(starts_, 2);
+  stop();
+}
+
+TEST_F(LauncherTest, AnEngineThatIsAsGoodAsDeadIsKilledAndStartedAgain) {
+  add_engine("trap '' TERM; " + std::string(kRunForever));
+  answering_ = {0};
+  start();
+  run_until([&] { return !ready_.empty(); });
+  launcher_->give_up_on(0, "no sign of life");
+  EXPECT_EQ(exits_, std::vector<std::string>{"no sign of life"});
+  run_until([&] { return starts_ == 2; });
+  EXPECT_EQ(exits_.size(), 1u) << "its end is told once";
+  stop();
+}
+
+// vLLM hears no SIGTERM while it loads, and has nothing to finish.
+TEST_F(LauncherTest, AnEngineThatLoadsIsNotGivenTheWholeStopTimeout) {
+  options_.proxy.launcher.stop_timeout.value = Seconds(3600);
+  add_engine("trap '' TERM; " + std::string(kRunForever));
+  start();
+  run_until([&] { return !started_.empty(); });
+  stop();
+}
+
+TEST_F(LauncherTest, AStartWaitsForTheMemoryOfItsGpus) {
+  add_engine(kRunForever);
+  plans_[0].gpus = {Gpu(0)};
+  answering_ = {0};
+  constexpr std::uint64_t kGiB = std::uint64_t{1} << 30;
+  std::uint64_t free = 79 * kGiB;
+  LauncherHooks with_driver = hooks();
+  with_driver.free_memory = [&](const Gpus&) { return std::optional(free); };
+  start(with_driver);
+  run_until([&] { return !ready_.empty(); });
+  free = 10 * kGiB;
+  kill(first_pid_, SIGKILL);
+  run_until([&] { return !stages_.empty(); });
+  EXPECT_EQ(stages_.back(), "waiting for GPU memory: 10.0 of 79.0 GiB are free again");
+  EXPECT_EQ(starts_, 1);
+  free = 79 * kGiB;
+  run_until([&] { return starts_ == 2; });
+  stop();
+}
+
 TEST_F(LauncherTest, AnEngineWithoutShimHasFailed) {
   add_engine(kRunForever);
   LauncherHooks without = hooks();
@@ -204,8 +326,9 @@ TEST_F(LauncherTest, SimulatedEnginesStartWithoutStagger) {
 TEST_F(LauncherTest, KillNowEndsAStopThatWaitsForAStubbornEngine) {
   options_.proxy.launcher.stop_timeout.value = Seconds(3600);
   add_engine("trap '' TERM; " + std::string(kRunForever));
+  answering_ = {0};
   start();
-  run_until([&] { return !started_.empty(); });
+  run_until([&] { return !ready_.empty(); });
   const auto tree = pids_.read_processes(1);
   bool is_done = false;
   launcher_->stop([&] { is_done = true; });

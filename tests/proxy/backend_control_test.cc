@@ -40,6 +40,7 @@ class BackendControlTest : public testing::Test {
     control_.emplace(io_, options_, std::move(backends), console_, narrator_, std::move(hooks));
   }
   void make_engine() {
+    options_.proxy.launcher.restart.value = "never";
     BackendRecord engine = running_servers(options_).front();
     engine.origin = BackendOrigin::kLaunched;
     engine.models = {"m"};

@@ -1,0 +1,18 @@
+// launcher/supervision/liveness.cc - see liveness.h.
+#include "launcher/supervision/liveness.h"
+
+#include <utility>
+
+namespace batchproxy {
+
+bool Liveness::is_dead(std::uint64_t answered, Duration timeout, TimePoint now) {
+  const bool moved = std::exchange(answered_, answered) != answered;
+  if (moved || (!stuck_ && !unready_)) {
+    away_since_.reset();
+    return false;
+  }
+  if (!away_since_) away_since_ = now;
+  return timeout > Duration::zero() && now - *away_since_ >= timeout;
+}
+
+}  // namespace batchproxy

@@ -1,0 +1,34 @@
+// launcher/supervision/liveness.h - Liveness: when an engine that runs is as good as dead.
+//
+// An engine counts as away while it stands still with requests in hand, or while it does not answer
+// its health probe. Any answer to a request is a sign of life, whatever the probe says: a busy
+// engine is never taken for a dead one.
+//
+// Threading: plain values; the time is passed in.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "batcher/base/time.h"
+
+namespace batchproxy {
+
+class Liveness {
+ public:
+  void set_stuck(bool stuck) { stuck_ = stuck; }
+  void set_unready(bool unready) { unready_ = unready; }
+  // It runs anew.
+  void start_anew() { *this = {}; }
+
+  // Whether it has been away for `timeout`; `answered`: requests that it has answered, ever.
+  bool is_dead(std::uint64_t answered, Duration timeout, TimePoint now);
+
+ private:
+  bool stuck_ = false;
+  bool unready_ = false;
+  std::uint64_t answered_ = 0;
+  std::optional<TimePoint> away_since_;
+};
+
+}  // namespace batchproxy

@@ -1,0 +1,146 @@
+"""Engines that end, stand still, or are told to, and come back; nothing asked meanwhile is lost."""
+import concurrent.futures
+import os
+import signal
+import threading
+
+import pytest
+
+from tests.support.asking import MODEL, call, complete
+from tests.support.proxy import write_config
+from tests.support.waiting import alive, wait_until
+
+
+def states(proxy):
+    return [backend["state"] for backend in proxy.status()["backends"]]
+
+
+def order(proxy, path):
+    response, text = call(proxy.admin, f"/admin/engines/{path}", "", method="POST")
+    return response.status, text.decode()
+
+
+@pytest.fixture
+def engines(start_proxy, tmp_path):
+    """engines(count, **launcher): a proxy with its own simulated engines, all ready."""
+    def start(count, lines="", **launcher):
+        config = write_config(tmp_path / "c.yaml", servers=count, **launcher)
+        config.write_text(config.read_text().replace("  health_interval", f"{lines}  health_interval"))
+        proxy = start_proxy("--config", config).ready(count)
+        proxy.wait_for_line("engine-\\d: ready", count)
+        return proxy
+    return start
+
+
+class Workers:
+    """Ask without a pause until told to stop; every answer is kept."""
+
+    def __init__(self, proxy, count):
+        self.stopped = threading.Event()
+        self.pool = concurrent.futures.ThreadPoolExecutor(count)
+        self.runs = [self.pool.submit(self.ask, proxy, i) for i in range(count)]
+
+    def ask(self, proxy, worker):
+        statuses = []
+        while not self.stopped.is_set():
+            statuses.append(complete(proxy.url, f"question {worker} {len(statuses)}")[0].status)
+        return statuses
+
+    def results(self):
+        self.stopped.set()
+        return [status for run in self.runs for status in run.result()]
+
+
+def test_an_engine_that_was_killed_comes_back_on_its_port(engines):
+    proxy = engines(2)
+    url = proxy.status()["backends"][0]["url"]
+    os.kill(proxy.engine_pids(2)[0], signal.SIGKILL)
+    wait_until(lambda: any("It is started again in" in line for line in proxy.errors), "that it is told")
+    proxy.engine_pids(3)
+    wait_until(lambda: states(proxy) == ["ready", "ready"], "both are ready")
+    assert proxy.status()["backends"][0]["url"] == url
+    assert proxy.metrics()['batchproxy_engine_restarts_total{backend="engine-0"}'] == 1
+    assert any("engine-0 is ready again" in line for line in proxy.errors), proxy.output()
+
+
+def test_requests_wait_for_the_only_engine_while_it_is_started_again(engines):
+    proxy = engines(1)
+    os.kill(proxy.engine_pids(1)[0], signal.SIGKILL)
+    wait_until(lambda: states(proxy) != ["ready"], "its end is seen")
+    response, _ = complete(proxy.url, "still there?")
+    assert response.status == 200
+
+
+def test_an_engine_that_stands_still_is_killed_and_started_again(engines):
+    proxy = engines(2, lines="  stuck_timeout: 1\n  health_timeout: 0.5\n", liveness_timeout=2)
+    still = proxy.engine_pids(2)[0]
+    workers = Workers(proxy, 8)
+    os.kill(still, signal.SIGSTOP)
+    proxy.engine_pids(3)
+    wait_until(lambda: states(proxy) == ["ready", "ready"], "both are ready")
+    assert set(workers.results()) == {200}
+    assert any("no sign of life for 2 s" in line for line in proxy.errors), proxy.output()
+    assert not alive(still)
+
+
+def test_an_engine_is_stopped_and_started_by_order(engines):
+    proxy = engines(2)
+    status, text = order(proxy, "engine-0/stop")
+    assert status == 202 and "engine-0 finishes its requests" in text
+    wait_until(lambda: not alive(proxy.engine_pids(2)[0]), "its process ends")
+    assert states(proxy) == ["stopped", "ready"]
+    assert complete(proxy.url, "x")[0].status == 200
+    assert order(proxy, "0/start")[0] == 202
+    wait_until(lambda: states(proxy) == ["ready", "ready"], "it is back")
+    assert not any("has ended" in line for line in proxy.errors), "it was asked to end"
+
+
+def test_a_paused_engine_gets_no_more_requests(engines):
+    proxy = engines(2)
+    assert order(proxy, "1/pause")[0] == 202
+    wait_until(lambda: states(proxy) == ["ready", "paused"], "it is paused")
+    answered = proxy.metrics()['batchproxy_backend_answered_total{backend="engine-1"}']
+    for i in range(20):
+        assert complete(proxy.url, f"question {i}")[0].status == 200
+    assert proxy.metrics()['batchproxy_backend_answered_total{backend="engine-1"}'] == answered
+    assert order(proxy, "1/resume")[0] == 202
+    wait_until(lambda: states(proxy) == ["ready", "ready"], "it is back")
+
+
+def test_a_rolling_restart_loses_nothing(engines):
+    proxy = engines(2)
+    before = proxy.engine_pids(2)
+    workers = Workers(proxy, 8)
+    status, text = order(proxy, "restart")
+    assert status == 202 and "one after the other" in text
+    status, text = order(proxy, "restart")
+    assert status == 400 and "under way" in text
+    pids = proxy.engine_pids(4)
+    wait_until(lambda: states(proxy) == ["ready", "ready"], "both are ready")
+    statuses = workers.results()
+    assert set(statuses) == {200} and len(statuses) > 16
+    assert not any(alive(pid) for pid in before) and all(alive(pid) for pid in pids[2:])
+
+
+def test_an_order_that_cannot_be_is_refused_with_what_can(engines, start_proxy):
+    proxy = engines(1)
+    status, text = order(proxy, "engine-7/restart")
+    assert status == 404 and "There are engine-0" in text
+    assert order(proxy, "engine-0/reboot")[0] == 404
+    other = start_proxy("--backend", "http://127.0.0.1:1")
+    status, text = order(other, "restart")
+    assert status == 404 and "has started no engines" in text
+
+
+def test_with_restart_never_an_engine_that_ends_stays_down_until_it_is_started(engines):
+    proxy = engines(1, restart="never", lines="  hold_timeout: 0.5\n")
+    os.kill(proxy.engine_pids(1)[0], signal.SIGKILL)
+    wait_until(lambda: any("no engine is left" in line for line in proxy.errors), "that it is told")
+    response, _ = complete(proxy.url, "x")
+    assert response.status == 503 and response.headers["x-batchproxy-code"] == "no_backend"
+    assert response.headers["x-should-retry"] == "true"
+    assert MODEL in call(proxy.url, "/v1/models")[1].decode()
+    assert complete(proxy.url, "x", model="no-such")[0].status == 404, "an unknown model still is"
+    assert order(proxy, "start")[0] == 202
+    wait_until(lambda: states(proxy) == ["ready"], "it is back")
+    assert complete(proxy.url, "x")[0].status == 200
