@@ -13,9 +13,9 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 
+#include "launcher/diagnosis/startup_stage.h"
 #include "launcher/process/engine_process.h"
 #include "launcher/process/log_tail.h"
-#include "launcher/startup_stage.h"
 #include "launcher/supervision/gpu_gate.h"
 #include "launcher/supervision/restart_policy.h"
 

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <system_error>
 
+#include "backends/sim/failure.h"
 #include "configs/text/number.h"
 
 namespace batchproxy::sim {
@@ -75,6 +76,17 @@ bool is_pooling(const std::string& text) {
   return text == "pooling";
 }
 
+// That of failure.cc.
+std::string failure(const std::string& text) {
+  const std::vector<std::string_view> words = failure_words();
+  if (std::ranges::find(words, text) != words.end()) return text;
+  std::string choices;
+  for (const std::string_view word : words) {
+    choices += (choices.empty() ? "" : ", ") + std::string(word);
+  }
+  throw UsageError("invalid choice: '" + text + "' (choose from " + choices + ")");
+}
+
 constexpr auto kMost = std::numeric_limits<std::int64_t>::max() / 2;
 
 constexpr Flag kFlags[] = {
@@ -91,7 +103,12 @@ constexpr Flag kFlags[] = {
     {"pipeline-parallel-size", Takes::kOne, "stages; they add memory, not speed",
      [](SimFlags& f, Values v) { f.pipeline_parallel_size = count(v[0]); }},
     {"max-model-len", Takes::kOne, "longest prompt and answer together, in tokens",
-     [](SimFlags& f, Values v) { f.max_model_len = model_len(v[0]); }},
+     [](SimFlags& f, Values v) {
+       f.max_model_len = model_len(v[0]);
+       f.fits_model_len = !f.max_model_len;
+     }},
+    {"kv-cache-dtype", Takes::kOne, "auto, or fp8: half the memory for a token",
+     [](SimFlags& f, Values v) { f.is_kv_fp8 = v[0].starts_with("fp8"); }},
     {"max-num-seqs", Takes::kOne, "most running requests",
      [](SimFlags& f, Values v) { f.max_num_seqs = count(v[0]); }},
     {"max-num-batched-tokens", Takes::kOne, "most tokens of one step",
@@ -136,6 +153,19 @@ constexpr Flag kFlags[] = {
      [](SimFlags& f, Values v) {
        f.hang_after = static_cast<std::uint64_t>(integer(v[0], 0, kMost));
      }},
+    {"sim-kv-memory", Takes::kOne, "GiB for the KV cache on each GPU, such as 4.85GiB",
+     [](SimFlags& f, Values v) { f.kv_memory_gib = parse_gib(v[0]); }},
+    {"sim-model-shape", Takes::kOne,
+     "layers,kv_heads,head_dim,bytes; absent: that of MODEL/config.json, or 32,32,128,2",
+     [](SimFlags& f, Values v) { f.shape = parse_model_shape(v[0]); }},
+    {"sim-vllm-version", Takes::kOne, "whose words and arithmetic, such as 0.33 (0.32)",
+     [](SimFlags& f, Values v) { f.version = parse_vllm_version(v[0]); }},
+    {"sim-fail", Takes::kOne,
+     "fail while loading, unless a flag or variable prevents it as with vLLM: oom-load, "
+     "oom-profile, oom-capture, mamba-blocks, port-taken, hang-loading ...",
+     [](SimFlags& f, Values v) { f.fail = failure(v[0]); }},
+    {"sim-fail-once", Takes::kOne, "a file: fail only while it is not there, and make it",
+     [](SimFlags& f, Values v) { f.fail_once = v[0]; }},
     {"help", Takes::kNothing, "print this", [](SimFlags& f, Values) { f.help = true; }},
 };
 

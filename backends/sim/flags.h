@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "backends/sim/memory.h"
 #include "backends/sim/model/answers.h"
 #include "backends/sim/model/front_end.h"
 #include "backends/sim/model/hardware.h"
@@ -28,7 +29,9 @@ struct SimFlags {
   std::uint16_t port = 8000;              // 0: any free one
   int tensor_parallel_size = 1;
   int pipeline_parallel_size = 1;
-  std::optional<int> max_model_len;  // absent: as long as fits, at most 32768
+  std::optional<int> max_model_len;  // absent: the model's, at most 32768 if no shape is known
+  bool fits_model_len = false;       // --max-model-len auto: as long as fits
+  bool is_kv_fp8 = false;            // --kv-cache-dtype fp8...
   std::optional<int> max_num_seqs;   // absent: vLLM's default for the GPU
   std::optional<int> max_num_batched_tokens;
   double gpu_memory_utilization = 0.9;
@@ -46,6 +49,11 @@ struct SimFlags {
   std::uint64_t crash_after = 0;  // at the n-th call; 0: never
   std::uint64_t die_after = 0;    // likewise
   std::uint64_t hang_after = 0;
+  std::optional<double> kv_memory_gib;  // of each GPU; absent: what the hardware leaves
+  std::optional<ModelShape> shape;      // absent: config.json's, or Llama-2-7B's
+  VllmVersion version;                  // whose words and arithmetic
+  std::string fail;                     // see failure.h; empty: does not
+  std::string fail_once;                // a file: fails only while it is not there, and makes it
 
   bool help = false;
   std::vector<std::string> ignored;  // as given

@@ -63,6 +63,7 @@ struct Engine {
 
   void die() {
     if (std::exchange(dead, true)) return;
+    if (options.tell_death) options.tell_death();
     api.set_dead();
     driver.die();
     end.expires_after(kLastWords);

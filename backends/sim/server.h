@@ -35,7 +35,8 @@ struct SimServerOptions {
   std::uint64_t hang_after = 0;
   // What ends the process: a crash, whose connection is closed unanswered (1), or a death (0).
   std::function<void(int exit_code)> end;
-  bool stop_on_signals = false;  // SIGTERM, SIGINT
+  std::function<void()> tell_death;  // of Fault::kDie, before the end; may be empty
+  bool stop_on_signals = false;      // SIGTERM, SIGINT
 };
 
 // Something to do while loading, so many seconds after run() was called.

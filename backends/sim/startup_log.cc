@@ -13,6 +13,9 @@ namespace batchproxy::sim {
 namespace {
 
 constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
+constexpr const char* kCapturing =
+    "Capturing CUDA graphs (mixed prefill-decode, PIECEWISE):  50%|#####     | 1/2 [00:00<00:00, "
+    " 1.00it/s]";
 constexpr double kModelGiB = 13.5e9 / kGiB;
 
 template <class... Args>
@@ -33,12 +36,8 @@ std::string thousands(std::int64_t value) {
   return grouped;
 }
 
-double kv_gib(std::int64_t tokens) {
-  return static_cast<double>(tokens) * kKvBytesPerToken / kGiB;
-}
-
 std::string_view process_of(std::string_view where) {
-  constexpr std::string_view kOfTheEngine[] = {"core.", "gpu_", "kv_cache"};
+  constexpr std::string_view kOfTheEngine[] = {"core.", "gpu_", "kv_cache", "shm_"};
   const bool engine = std::ranges::any_of(
       kOfTheEngine, [where](std::string_view prefix) { return where.starts_with(prefix); });
   return engine ? "EngineCore" : "APIServer";
@@ -95,18 +94,24 @@ std::vector<StartupLine> startup_lines(const SimFlags& flags, const EngineSize& 
       {0.6, "gpu_model_runner.py:2",
        format("Model loading took %.2f GiB memory and %.6f seconds", kModelGiB / gpus,
               flags.load_seconds * 0.4)},
-      {0.7, "gpu_worker.py:1",
-       format("Available KV cache memory: %.2f GiB", kv_gib(size.kv_tokens) / gpus)},
-      {0.7, "kv_cache_utils.py:1",
+      {0.7, "gpu_worker.py:1", format("Available KV cache memory: %.2f GiB", size.kv_gib)},
+      {0.75, "kv_cache_utils.py:1",
        "GPU KV cache size: " + thousands(size.kv_tokens) + " tokens, Maximum concurrency for " +
            thousands(size.max_model_len) + " tokens per request: " +
            format("%.2fx", static_cast<double>(size.kv_tokens) / size.max_model_len)},
+      {0.78, "", kCapturing},
       {0.9, "gpu_model_runner.py:3", "Graph capturing finished in 0 secs, took 0.00 GiB"},
       {0.95, "core.py:2",
        format("init engine (profile, create kv cache, warmup model) took %.2f seconds",
               flags.load_seconds * 0.35)},
       {1, "api_server.py:2", "Starting vLLM server on http://" + address}};
   lines.insert(lines.end(), rest.begin(), rest.end());
+  if (!flags.version.is_before(33)) {  // it tries the graphs before it sizes the KV cache
+    const auto at = std::ranges::find_if(lines, [](const auto& line) { return line.after > 0.65; });
+    lines.insert(
+        at, {{0.65, "", kCapturing},
+             {0.65, "gpu_model_runner.py:4", "Graph capturing finished in 0 secs, took 0.00 GiB"}});
+  }
   for (const std::string& route : routes) {
     lines.push_back({1, "launcher.py:1", "Route: " + route});
   }
@@ -114,23 +119,57 @@ std::vector<StartupLine> startup_lines(const SimFlags& flags, const EngineSize& 
   return lines;
 }
 
-std::vector<std::string> kv_too_small_lines(std::int64_t kv_tokens, int max_model_len,
-                                            std::time_t now) {
-  if (kv_tokens <= 0) {
-    return {vllm_log_line("ERROR", "core.py:3",
-                          "ValueError: No available memory for the cache blocks. Try increasing "
-                          "`gpu_memory_utilization` when initializing the engine.",
-                          now)};
+std::vector<std::string> failure_lines(const Failure& failure, std::time_t now) {
+  constexpr std::string_view kTraceback = "Traceback (most recent call last):";
+  const std::string site = "/venv/lib/python3.12/site-packages/vllm/";
+  const auto frame = [&site](const std::string& file, const std::string& function) {
+    return "  File \"" + site + file + "\", line 1, in " + function;
+  };
+  std::vector<std::string> inside{std::string(kTraceback)};
+  if (failure.ending == Ending::kError) {
+    inside.push_back(frame("v1/engine/core.py", "run_engine_core"));
   }
-  return {vllm_log_line(
-      "ERROR", "core.py:3",
-      format("ValueError: To serve at least one request with the model's max seq len (%d), (%.2f "
-             "GiB KV cache is needed, which is larger than the available KV cache memory (%.2f "
-             "GiB). Based on the available memory, the estimated maximum model length is %d. Try "
-             "increasing `gpu_memory_utilization` (which also controls CPU memory on the CPU "
-             "backend) or decreasing `max_model_len` when initializing the engine.",
-             max_model_len, kv_gib(max_model_len), kv_gib(kv_tokens), static_cast<int>(kv_tokens)),
-      now)};
+  const std::string file =
+      failure.ending == Ending::kError ? "v1/worker/gpu_worker.py" : "entrypoints/launcher.py";
+  for (const std::string& function : failure.frames) inside.push_back(frame(file, function));
+  inside.push_back(failure.error);
+
+  std::vector<std::string> lines;
+  if (failure.ending == Ending::kFrontEnd) return inside;
+  if (failure.ending == Ending::kError) {
+    lines.push_back(vllm_log_line("ERROR", "core.py:3", "EngineCore failed to start.", now));
+    for (const std::string& line : inside) {
+      lines.push_back(vllm_log_line("ERROR", "core.py:3", line, now));
+    }
+    lines.emplace_back("Process EngineCore:");
+    lines.insert(lines.end(), inside.begin(), inside.end());
+  }
+  const std::string status = failure.ending == Ending::kSilent ? "{'EngineCore': -9}" : "{}";
+  lines.emplace_back(kTraceback);
+  lines.push_back(frame("v1/engine/utils.py", "wait_for_engine_startup"));
+  lines.push_back(
+      "RuntimeError: Engine core initialization failed. See root cause above. Failed "
+      "core proc(s): " +
+      status);
+  return lines;
+}
+
+std::string stall_line(std::time_t now) {
+  return vllm_log_line("INFO", "shm_broadcast.py:1",
+                       "No available shared memory broadcast block found in 60 seconds. This "
+                       "typically happens when some processes are hanging or doing some "
+                       "time-consuming work (e.g. compilation, weight/kv cache quantization).",
+                       now);
+}
+
+std::vector<std::string> death_lines(std::time_t now) {
+  return {
+      vllm_log_line("WARNING", "core_client.py:1",
+                    "[shutdown] MPClient: engine core exited unexpectedly; starting cleanup", now),
+      vllm_log_line("ERROR", "async_llm.py:1",
+                    "vllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an "
+                    "issue. See stack trace (above) for the root cause.",
+                    now)};
 }
 
 }  // namespace batchproxy::sim

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "backends/sim/failure.h"
 #include "backends/sim/flags.h"
 
 namespace batchproxy::sim {
@@ -22,6 +23,7 @@ std::string vllm_log_line(std::string_view level, std::string_view where, std::s
 // What the server has been sized to.
 struct EngineSize {
   std::int64_t kv_tokens = 0;
+  double kv_gib = 0;  // on each GPU
   int max_model_len = 0;
   int max_num_batched_tokens = 0;
 };
@@ -37,8 +39,14 @@ std::vector<StartupLine> startup_lines(const SimFlags& flags, const EngineSize& 
                                        const std::string& address,
                                        const std::vector<std::string>& routes);
 
-// The lines with which vLLM gives up when max_model_len does not fit into the KV cache.
-std::vector<std::string> kv_too_small_lines(std::int64_t kv_tokens, int max_model_len,
-                                            std::time_t now);
+// The lines with which vLLM gives up for the reason `failure`: in the engine's process, once in its
+// log and once as Python's own traceback, and then in the API server's, which only points back.
+std::vector<std::string> failure_lines(const Failure& failure, std::time_t now);
+
+// What is said every minute by the processes that wait for one that hangs.
+std::string stall_line(std::time_t now);
+
+// What the API server says when the engine's process is gone.
+std::vector<std::string> death_lines(std::time_t now);
 
 }  // namespace batchproxy::sim

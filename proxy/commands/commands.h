@@ -13,6 +13,8 @@ Command add_serve(CLI::App& app, CommandLine& arguments);
 Command add_check(CLI::App& app, CommandLine& arguments);          // check.cc
 Command add_worker_config(CLI::App& app, CommandLine& arguments);  // worker_config.cc
 Command add_keys(CLI::App& app, CommandLine& arguments);           // keys.cc
+Command add_plan(CLI::App& app, CommandLine& arguments);           // plan.cc
+Command add_diagnose(CLI::App& app, CommandLine& arguments);       // diagnose.cc
 Command add_launch(CLI::App& app, CommandLine& arguments);         // launch.cc
 Command add_gpus(CLI::App& app, CommandLine& arguments);           // gpus.cc
 Command add_doctor(CLI::App& app, CommandLine& arguments);         // doctor.cc

@@ -7,6 +7,8 @@
 //   batchproxy check [--config] FILE       look at a configuration
 //   batchproxy worker-config FILE          the file that the workers should use
 //   batchproxy keys                        every key of the configuration
+//   batchproxy plan [MODEL]                how an engine would share out its GPUs' memory
+//   batchproxy diagnose LOG                why an engine failed
 //   batchproxy sim-engine MODEL [flags]    a simulated vLLM server
 //
 // Exit codes: 0 fine, 1 run-time failure, 2 usage or configuration, 4 no engine has started.
@@ -34,8 +36,10 @@ namespace batchproxy {
 namespace {
 
 // Each adds itself to the command line, and is described by its file.
-constexpr AddCommand kCommands[] = {add_check,  add_worker_config, add_keys,
-                                    add_launch, add_gpus,          add_doctor};
+constexpr AddCommand kCommands[] = {
+    add_launch, add_plan, add_check,  add_worker_config,
+    add_keys,   add_gpus, add_doctor, add_diagnose,
+};
 
 // Says what of the command line is not known, and what may have been meant; also what is wrong with
 // the flags that are.

@@ -190,7 +190,7 @@ def test_check_says_what_is_missing_here_and_which_gpus_are_left_over(tmp_path):
 
 def test_each_command_has_help_of_its_own():
     assert re.search(r"^  sim-engine ", run("--help").stdout, re.M)
-    texts = {name: run(name, "--help").stdout.partition("Example")[2] for name in ("check", "worker-config", "keys")}
+    texts = {name: run(name, "--help").stdout.partition("Example")[2] for name in ("check", "worker-config", "keys", "plan")}
     assert all(f"batchproxy {name}" in text for name, text in texts.items())
 
 

@@ -1,5 +1,5 @@
-// tests/launcher/startup_stage_test.cc - stages in the words of several vLLM versions.
-#include "launcher/startup_stage.h"
+// tests/launcher/diagnosis/startup_stage_test.cc - stages in the words of several vLLM versions.
+#include "launcher/diagnosis/startup_stage.h"
 
 #include <utility>
 #include <vector>
@@ -33,6 +33,13 @@ TEST(ProgressIn, KnowsTheSentencesOfEachEra) {
       {Stage::kKvCacheSized, "# GPU blocks: 2000, # CPU blocks: 512"},
       {Stage::kKvCacheSized, "# cuda blocks: 2000, # CPU blocks: 512"},
       {Stage::kKvCacheSized, "GPU KV cache size: 433,000 tokens, Maximum concurrency for 4,096"},
+      {Stage::kKvCacheSized, "CPU KV cache size: 1,048,576 tokens"},
+      {Stage::kKvCacheSized, "GPU + host KV cache size: 433,000 tokens"},
+      {Stage::kKvCacheSized, "Auto-fit max_model_len: full model context length 4096 fits"},
+      {Stage::kCompiling, "Starting torch.compile"},
+      {Stage::kCompiling, "torch.compile and initial profiling/warmup run together took 3 s"},
+      {Stage::kLoadingWeights, "Multi-thread loading shards:  25% Completed | 1/4"},
+      {Stage::kLoadingWeights, "Loading safetensors checkpoint shards (eager):  25% Completed"},
       {Stage::kCapturingGraphs, "Capturing the model for CUDA graphs. This may lead to"},
       {Stage::kCapturingGraphs, "Graph capturing finished in 3 secs, took 0.91 GiB"},
       {Stage::kEngineReady, "init engine (profile, create kv cache, warmup model) took 21 seconds"},
@@ -96,6 +103,22 @@ TEST(StartupLogReader, NeverGoesBack) {
   EXPECT_FALSE(reader.feed("Loading safetensors checkpoint shards:  25% Completed\n"));
   EXPECT_TRUE(reader.feed("Model loading took 1 GiB\n"));
   EXPECT_FALSE(reader.feed(half));
+}
+
+TEST(StartupLogReader, GoesOnBehindTheGraphsThatAreTriedFirst) {
+  StartupLogReader reader;
+  const auto stage = [&reader](const std::string& line) {
+    const auto progress = reader.feed(line + "\n");
+    return progress ? describe(*progress) : "";
+  };
+  EXPECT_EQ(stage("Model loading took 1 GiB"), "weights loaded");
+  EXPECT_EQ(stage("Capturing CUDA graphs (PIECEWISE):  50%|##"), "capturing CUDA graphs 50 %");
+  EXPECT_EQ(stage("Capturing CUDA graphs (PIECEWISE): 100%|##"), "capturing CUDA graphs 100 %");
+  EXPECT_EQ(stage("Starting torch.compile"), "") << "it was before";
+  EXPECT_EQ(stage("Available KV cache memory: 4.84 GiB"), "profiling memory");
+  EXPECT_EQ(stage("GPU KV cache size: 9,920 tokens"), "KV cache sized");
+  EXPECT_EQ(stage("Capturing CUDA graphs (PIECEWISE):  10%|##"), "capturing CUDA graphs 10 %");
+  EXPECT_EQ(stage("Available KV cache memory: 4.84 GiB"), "") << "another rank";
 }
 
 TEST(StartupLogReader, SurvivesALineWithoutEnd) {

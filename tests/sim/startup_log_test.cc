@@ -11,7 +11,7 @@ namespace {
 
 std::vector<StartupLine> lines() {
   const std::vector<std::string> arguments = {"org/m", "--dtype", "auto"};
-  return startup_lines(parse_sim_flags(arguments), {476016, 8192, 2048}, "127.0.0.1:8001",
+  return startup_lines(parse_sim_flags(arguments), {476016, 58.11, 8192, 2048}, "127.0.0.1:8001",
                        {"/v1/completions, Methods: POST"});
 }
 
@@ -49,11 +49,50 @@ TEST(StartupLog, LooksLikeVllmsLog) {
       std::regex(R"(\(EngineCore pid=\d+\) INFO \d\d-\d\d \d\d:\d\d:\d\d \[core\.py:77\] hello)")));
 }
 
-TEST(StartupLog, TellsTheLongestContextThatWouldFit) {
-  const std::string line = kv_too_small_lines(9936, 32768, 0).front();
-  EXPECT_NE(line.find("max seq len (32768), (16.00 GiB KV cache is needed"), std::string::npos);
-  EXPECT_NE(line.find("memory (4.85 GiB)"), std::string::npos);
-  EXPECT_NE(line.find("estimated maximum model length is 9936"), std::string::npos);
+TEST(StartupLog, TriesTheGraphsFirstSince033) {
+  const auto stages = [](const std::string& version) {
+    const std::vector<std::string> arguments = {"org/m", "--sim-vllm-version", version};
+    std::string order;
+    for (const StartupLine& line :
+         startup_lines(parse_sim_flags(arguments), {476016, 58.11, 8192, 2048}, "a:1", {})) {
+      if (line.text.find("Capturing CUDA graphs") != std::string::npos) order += "graphs ";
+      if (line.text.find("KV cache size") != std::string::npos) order += "kv ";
+    }
+    return order;
+  };
+  EXPECT_EQ(stages("0.32"), "kv graphs ");
+  EXPECT_EQ(stages("0.33"), "graphs kv graphs ");
+}
+
+std::string joined(const std::vector<std::string>& lines) {
+  std::string text;
+  for (const std::string& line : lines) text += line + "\n";
+  return text;
+}
+
+TEST(FailureLines, TellTheCauseFirstAndThenPointBackToIt) {
+  const Failure failure{0.5, Ending::kError, {"load_model"}, "RuntimeError: broken"};
+  const std::string text = joined(failure_lines(failure, 0));
+  EXPECT_TRUE(std::regex_search(
+      text, std::regex(R"(\(EngineCore pid=\d+\) ERROR .*\] EngineCore failed to start\.\n)")));
+  EXPECT_NE(text.find("] RuntimeError: broken\n"), std::string::npos);
+  EXPECT_NE(text.find(", in load_model\nRuntimeError: broken\n"), std::string::npos);
+  EXPECT_TRUE(text.ends_with(
+      "RuntimeError: Engine core initialization failed. See root cause above. Failed core "
+      "proc(s): {}\n"));
+}
+
+TEST(FailureLines, OfTheFrontEndHaveNoEngine) {
+  const Failure failure{0, Ending::kFrontEnd, {"create_server_socket"}, "OSError: taken"};
+  const std::string text = joined(failure_lines(failure, 0));
+  EXPECT_TRUE(text.ends_with(", in create_server_socket\nOSError: taken\n"));
+  EXPECT_EQ(text.find("EngineCore"), std::string::npos);
+}
+
+TEST(FailureLines, OfAKilledEngineSayOnlyThatItIsGone) {
+  const std::string text = joined(failure_lines({0.5, Ending::kSilent, {}, ""}, 0));
+  EXPECT_EQ(text.find("EngineCore failed to start"), std::string::npos);
+  EXPECT_TRUE(text.ends_with("Failed core proc(s): {'EngineCore': -9}\n"));
 }
 
 }  // namespace

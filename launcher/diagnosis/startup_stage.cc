@@ -1,11 +1,12 @@
-// launcher/startup_stage.cc - the sentences of vLLM's log that mark its stages.
-#include "launcher/startup_stage.h"
+// launcher/diagnosis/startup_stage.cc - the sentences of vLLM's log that mark its stages.
+#include "launcher/diagnosis/startup_stage.h"
 
 #include <algorithm>
 #include <array>
 #include <cctype>
 
 #include "batcher/base/enum_table.h"
+#include "launcher/diagnosis/log_line.h"
 
 namespace batchproxy {
 namespace {
@@ -15,20 +16,21 @@ constexpr std::size_t kLongestLine = 16 * 1024;
 
 struct StageRow {
   StartupStage id{};
+  std::string_view word{};
   std::string_view text{};
 };
 constexpr EnumTable<StageRow> kStages({
-    {StartupStage::kBoot, "booting"},
-    {StartupStage::kConfig, "reading the model's configuration"},
-    {StartupStage::kEngineInit, "initialising the engine"},
-    {StartupStage::kLoadingWeights, "loading weights"},
-    {StartupStage::kWeightsLoaded, "weights loaded"},
-    {StartupStage::kCompiling, "compiling"},
-    {StartupStage::kProfilingMemory, "profiling memory"},
-    {StartupStage::kKvCacheSized, "KV cache sized"},
-    {StartupStage::kCapturingGraphs, "capturing CUDA graphs"},
-    {StartupStage::kEngineReady, "starting the HTTP server"},
-    {StartupStage::kHttpReady, "HTTP server is up"},
+    {StartupStage::kBoot, "boot", "booting"},
+    {StartupStage::kConfig, "config", "reading the model's configuration"},
+    {StartupStage::kEngineInit, "engine_init", "initialising the engine"},
+    {StartupStage::kLoadingWeights, "loading_weights", "loading weights"},
+    {StartupStage::kWeightsLoaded, "weights_loaded", "weights loaded"},
+    {StartupStage::kCompiling, "compiling", "compiling"},
+    {StartupStage::kProfilingMemory, "profiling_memory", "profiling memory"},
+    {StartupStage::kKvCacheSized, "kv_sized", "KV cache sized"},
+    {StartupStage::kCapturingGraphs, "graphs", "capturing CUDA graphs"},
+    {StartupStage::kEngineReady, "engine_ready", "starting the HTTP server"},
+    {StartupStage::kHttpReady, "ready", "HTTP server is up"},
 });
 
 struct Mark {
@@ -48,23 +50,29 @@ constexpr std::array kMarks{
     Mark{StartupStage::kCapturingGraphs, "Capturing cudagraphs"},
     Mark{StartupStage::kCapturingGraphs, "Capturing the model for "},
     Mark{StartupStage::kCapturingGraphs, "Capturing CUDA graph shapes"},
-    Mark{StartupStage::kKvCacheSized, "GPU KV cache size: "},
+    Mark{StartupStage::kKvCacheSized, " KV cache size: "},  // GPU, CPU, "GPU + host"
     Mark{StartupStage::kKvCacheSized, "Maximum concurrency for "},
     Mark{StartupStage::kKvCacheSized, "# GPU blocks: "},
     Mark{StartupStage::kKvCacheSized, "# cuda blocks: "},
-    Mark{StartupStage::kKvCacheSized, "Auto-fit max_model_len: reduced from "},
+    Mark{StartupStage::kKvCacheSized, "Auto-fit max_model_len: "},
     Mark{StartupStage::kProfilingMemory, "Available KV cache memory: "},
     Mark{StartupStage::kProfilingMemory, "Estimated CUDA graph memory: "},
     Mark{StartupStage::kProfilingMemory, "Memory profiling takes "},
+    Mark{StartupStage::kProfilingMemory, "GiB memory for KV Cache as specified by "},
     Mark{StartupStage::kProfilingMemory, "model weights take "},
     Mark{StartupStage::kCompiling, "torch.compile took "},
     Mark{StartupStage::kCompiling, "torch.compile takes "},
+    Mark{StartupStage::kCompiling, "torch.compile and initial profiling/warmup run together took "},
+    Mark{StartupStage::kCompiling, "Starting torch.compile"},
     Mark{StartupStage::kCompiling, "Dynamo bytecode transform time: "},
     Mark{StartupStage::kCompiling, "for vLLM's torch.compile"},
     Mark{StartupStage::kWeightsLoaded, "Model loading took "},
     Mark{StartupStage::kWeightsLoaded, "Loading model weights took "},
     Mark{StartupStage::kLoadingWeights, "Loading weights took "},
     Mark{StartupStage::kLoadingWeights, "checkpoint shards: "},
+    Mark{StartupStage::kLoadingWeights, "checkpoint shards (eager): "},
+    Mark{StartupStage::kLoadingWeights, "Multi-thread loading "},
+    Mark{StartupStage::kLoadingWeights, "Loading safetensors using "},
     Mark{StartupStage::kLoadingWeights, "Starting to load model "},
     Mark{StartupStage::kLoadingWeights, "Loading model from scratch"},
     Mark{StartupStage::kEngineInit, "Initializing an LLM engine ("},
@@ -75,20 +83,6 @@ constexpr std::array kMarks{
     Mark{StartupStage::kBoot, "vLLM API server version "},
     Mark{StartupStage::kBoot, "vLLM server version "},
 };
-
-// Colours: ESC [ parameters letter.
-std::string without_escapes(std::string_view line) {
-  std::string text;
-  text.reserve(line.size());
-  for (std::size_t i = 0; i < line.size(); ++i) {
-    if (line[i] != '\x1b') {
-      text += line[i];
-    } else if (i + 1 < line.size() && line[i + 1] == '[') {
-      i = std::min(line.find_first_of("ABCDEFGHJKSTfmnsu", i + 2), line.size() - 1);
-    }
-  }
-  return text;
-}
 
 // The number before the first '%': both kinds of progress bar print one.
 std::optional<int> percent_in(std::string_view text) {
@@ -104,15 +98,22 @@ std::optional<int> percent_in(std::string_view text) {
   return value;
 }
 
-bool is_further(const StartupProgress& progress, const std::optional<StartupProgress>& than) {
-  if (!than || progress.stage != than->stage) return !than || progress.stage > than->stage;
-  return progress.percent.value_or(-1) > than->percent.value_or(-1);
+// The place of a stage in the order of things. Graphs that are captured before the KV cache is
+// sized are a trial: it comes before memory is told.
+int place_of(StartupStage stage, bool is_kv_sized) {
+  const bool is_trial = stage == StartupStage::kCapturingGraphs && !is_kv_sized;
+  return is_trial ? 2 * static_cast<int>(StartupStage::kProfilingMemory) - 1
+                  : 2 * static_cast<int>(stage);
 }
 
 }  // namespace
 
 std::string_view describe(StartupStage stage) {
   return kStages[stage].text;
+}
+
+std::string_view word(StartupStage stage) {
+  return kStages[stage].word;
 }
 
 std::string describe(const StartupProgress& progress) {
@@ -134,8 +135,20 @@ std::optional<StartupProgress> progress_in(std::string_view line) {
   return std::nullopt;
 }
 
+bool StartupCourse::take(const StartupProgress& progress) {
+  is_kv_sized_ = is_kv_sized_ || progress.stage == StartupStage::kKvCacheSized;
+  const int place = place_of(progress.stage, is_kv_sized_);
+  const bool is_further =
+      !newest_ || place > place_ ||
+      (place == place_ && progress.percent.value_or(-1) > newest_->percent.value_or(-1));
+  if (!is_further) return false;
+  newest_ = progress;
+  place_ = place;
+  return true;
+}
+
 std::optional<StartupProgress> StartupLogReader::feed(std::string_view bytes) {
-  const auto before = newest_;
+  const auto before = course_.newest();
   while (!bytes.empty()) {
     const auto end = bytes.find_first_of("\r\n");
     const std::string_view piece = bytes.substr(0, end);
@@ -145,9 +158,9 @@ std::optional<StartupProgress> StartupLogReader::feed(std::string_view bytes) {
     bytes.remove_prefix(end + 1);
     const auto progress = progress_in(unfinished_line_);
     unfinished_line_.clear();
-    if (progress && is_further(*progress, newest_)) newest_ = progress;
+    if (progress) course_.take(*progress);
   }
-  return newest_ == before ? std::nullopt : newest_;
+  return course_.newest() == before ? std::nullopt : course_.newest();
 }
 
 }  // namespace batchproxy

@@ -1,0 +1,117 @@
+// tests/launcher/remember_test.cc - repairs that outlive the process, and what a file cannot make
+// us do.
+#include "launcher/repair/remember.h"
+
+#include <filesystem>
+#include <fstream>
+
+#include <gtest/gtest.h>
+
+#include "tests/launcher/temporary_directory.h"
+
+namespace batchproxy {
+namespace {
+
+const RepairKey kKey{"org/m", "H100 x2", "0.33.0"};
+
+RememberedRepair shorter(const std::string& context) {
+  return {Cause::kKvTooSmall,
+          RepairKind::kContext,
+          {{false, "--max-model-len", "32768", context}},
+          "max_model_len 32768 -> " + context};
+}
+
+RememberedRepair without_sampler() {
+  return {Cause::kNoNvcc,
+          RepairKind::kSampler,
+          {{true, "VLLM_USE_FLASHINFER_SAMPLER", {}, "0"}},
+          "no sampler"};
+}
+
+TEST(RepairMemory, ReadsWhatItHasWritten) {
+  RepairMemory memory;
+  memory.remember(kKey, shorter("9920"));
+  memory.remember(kKey, without_sampler());
+  memory.remember({"other", "T4", "0.19"}, shorter("4096"));
+  EXPECT_EQ(RepairMemory::parse(memory.to_json()), memory);
+  EXPECT_EQ(memory.repairs_for(kKey),
+            (std::vector<RememberedRepair>{shorter("9920"), without_sampler()}));
+}
+
+TEST(RepairMemory, KnowsNothingOfAnotherModelGpuOrVersion) {
+  RepairMemory memory;
+  memory.remember(kKey, shorter("9920"));
+  EXPECT_TRUE(memory.repairs_for({"org/n", "H100 x2", "0.33.0"}).empty());
+  EXPECT_TRUE(memory.repairs_for({"org/m", "H100 x1", "0.33.0"}).empty());
+  EXPECT_TRUE(memory.repairs_for({"org/m", "H100 x2", "0.34.0"}).empty());
+}
+
+TEST(RepairMemory, ALaterRepairOfTheSameKindReplacesTheEarlier) {
+  RepairMemory memory;
+  memory.remember(kKey, shorter("9920"));
+  memory.remember(kKey, shorter("9904"));
+  EXPECT_EQ(memory.repairs_for(kKey), std::vector<RememberedRepair>{shorter("9904")});
+}
+
+TEST(RepairMemory, Forgets) {
+  RepairMemory memory;
+  memory.remember(kKey, shorter("9920"));
+  memory.forget(kKey);
+  EXPECT_EQ(memory, RepairMemory());
+}
+
+TEST(RepairMemory, IsBounded) {
+  RepairMemory memory;
+  for (int i = 0; i < 400; ++i) memory.remember({std::to_string(i), "", ""}, shorter("4096"));
+  EXPECT_TRUE(memory.repairs_for({"0", "", ""}).empty());
+  EXPECT_FALSE(memory.repairs_for({"399", "", ""}).empty());
+}
+
+std::string file_that_sets(const std::string& name, const std::string& after) {
+  return R"({"repairs":[{"model":"org/m","gpu":"H100 x2","version":"0.33.0","made":[)"
+         R"({"cause":"kv_none","kind":"argument","sentence":"","changes":[{"name":")" +
+         name + R"(","after":")" + after + R"("}]}]}]})";
+}
+
+TEST(RepairMemory, AFileCannotChangeWhatARepairNeverWould) {
+  const auto is_taken = [](const std::string& name, const std::string& after) {
+    return !RepairMemory::parse(file_that_sets(name, after)).repairs_for(kKey).empty();
+  };
+  EXPECT_TRUE(is_taken("--max-model-len", "4096"));
+  EXPECT_TRUE(is_taken("--dtype", "half"));
+  EXPECT_FALSE(is_taken("--dtype", "float32"));
+  EXPECT_FALSE(is_taken("--trust-remote-code", ""));
+  EXPECT_FALSE(is_taken("--model", "other"));
+  EXPECT_FALSE(is_taken("LD_PRELOAD", "/tmp/x.so"));
+}
+
+TEST(RepairMemory, OfABrokenFileIsEmpty) {
+  for (const char* text : {"", "{", "[]", "null", R"({"repairs":5})", R"({"repairs":[5, {}]})",
+                           R"({"repairs":[{"model":"m","made":[{"cause":"boredom"}]}]})"}) {
+    EXPECT_EQ(RepairMemory::parse(text), RepairMemory()) << text;
+  }
+}
+
+TEST(RepairMemory, LivesInAFileThatOnlyItsOwnerReads) {
+  const TemporaryDirectory directory;
+  const std::string path = directory.file("state/batchproxy/repairs.json");
+  EXPECT_EQ(RepairMemory::load(path), RepairMemory()) << "there is none yet";
+  RepairMemory memory;
+  memory.remember(kKey, shorter("9920"));
+  EXPECT_EQ(memory.save(path), "");
+  EXPECT_EQ(RepairMemory::load(path), memory);
+  using std::filesystem::perms;
+  EXPECT_EQ(std::filesystem::status(path).permissions(), perms::owner_read | perms::owner_write);
+  const auto folder = std::filesystem::directory_iterator(directory.file("state/batchproxy"));
+  EXPECT_EQ(std::distance(begin(folder), end(folder)), 1) << "nothing is left beside it";
+}
+
+TEST(RepairMemory, SaysWhyItCannotBeSaved) {
+  const TemporaryDirectory directory;
+  std::ofstream(directory.file("file")) << "x";
+  const std::string path = directory.file("file/repairs.json");
+  EXPECT_TRUE(RepairMemory().save(path).starts_with(path)) << RepairMemory().save(path);
+}
+
+}  // namespace
+}  // namespace batchproxy
