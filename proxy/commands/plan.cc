@@ -17,6 +17,9 @@
 #include "configs/sources/environment.h"
 #include "configs/text/number.h"
 #include "configs/vllm/arguments.h"
+#include "launcher/gpus/inventory_reader.h"
+#include "launcher/gpus/visible_devices.h"
+#include "launcher/memory/gpus_here.h"
 #include "launcher/memory/plan_report.h"
 #include "launcher/memory/plan_text.h"
 #include "proxy/commands/commands.h"
@@ -127,7 +130,14 @@ Refusal read_gpus(const PlanFlags& flags, PlanWish& wish) {
     if (!assumed) return assumed.error().reason;
     wish.pool = *std::move(assumed);
   } else if (!wish.flags.kv_cache_memory) {
-    return "for which GPUs? Describe them, such as --assume-gpus 8xH100-80GB";
+    const auto inventory = read_inventory({});
+    if (!inventory) {
+      return "for which GPUs? Describe them, such as --assume-gpus 8xH100-80GB; " +
+             inventory.error().text;
+    }
+    const OurGpus ours = our_gpus(*inventory, visible_variables(process_environment()));
+    wish.pool = plan_gpus(*inventory, ours.gpus);
+    if (wish.pool.empty()) return "there is no GPU to plan for; see `batchproxy gpus`";
   }
   if (!list.empty()) {
     const auto wanted = parse_indices(list);
