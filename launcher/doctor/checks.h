@@ -36,4 +36,7 @@ FindingList check_arguments(const Subject& subject);
 // model_check.cc
 FindingList check_model(const Subject& subject);
 
+// plan_check.cc
+FindingList check_plan(const Subject& subject);
+
 }  // namespace batchproxy

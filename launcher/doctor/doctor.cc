@@ -36,9 +36,10 @@ constexpr std::array kChecks{
     Check{"plugins", check_plugins},
     Check{"arguments", check_arguments},
     Check{"model", check_model},
+    Check{"memory plan", check_plan},
     Check{"nvcc", check_compiler},
     Check{"/dev/shm", check_shared_memory},
-    Check{"memory", check_host_memory},
+    Check{"host memory", check_host_memory},
     Check{"disk", check_disk},
     Check{"files", check_descriptors},
     Check{"ports", check_ports},
@@ -58,15 +59,9 @@ std::string_view word_of(Verdict verdict) {
 
 void conclude(Subject& subject) {
   const Machine& machine = subject.machine;
-  const auto variable = [&](const char* name) -> std::optional<std::string> {
-    const auto found = machine.environment.find(name);
-    if (found == machine.environment.end()) return std::nullopt;
-    return found->second;
-  };
   std::size_t gpus = 0;
   if (subject.inventory) {
-    subject.ours = our_gpus(*subject.inventory,
-                            {variable("CUDA_VISIBLE_DEVICES"), variable("NVIDIA_VISIBLE_DEVICES")});
+    subject.ours = our_gpus(*subject.inventory, visible_variables(machine.environment));
     gpus = subject.ours.gpus.size();
   }
   settle_profile(subject.options, told_gpus(subject.options).value_or(gpus));
@@ -96,6 +91,19 @@ std::size_t Subject::largest_group() const {
   std::size_t largest = 0;
   for (const EngineWish& wish : wishes) largest = std::max(largest, gpus_of(wish, options));
   return largest;
+}
+
+std::vector<Gpus> Subject::groups() const {
+  if (!configured) return {ours.gpus};
+  std::vector<Gpus> groups;
+  auto next = ours.gpus.begin();
+  for (const EngineWish& wish : wishes) {
+    const auto left = static_cast<std::size_t>(ours.gpus.end() - next);
+    const auto size = static_cast<std::ptrdiff_t>(std::min(gpus_of(wish, options), left));
+    groups.emplace_back(next, next + size);
+    next += size;
+  }
+  return groups;
 }
 
 std::vector<Finding> examine(Subject subject) {

@@ -1,6 +1,7 @@
 // launcher/doctor/gpu_checks.cc - are they there, are they free, and do they reach each other?
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -44,15 +45,6 @@ const GpuState* state_of(const Subject& subject, const Gpu& gpu) {
   return found == subject.inventory->gpus.end() ? nullptr : &*found;
 }
 
-// The GPUs that engines would get, or, without a configuration, all.
-Gpus wanted(const Subject& subject) {
-  Gpus gpus = subject.ours.gpus;
-  std::size_t needed = 0;
-  for (const EngineWish& wish : subject.wishes) needed += gpus_of(wish, subject.options);
-  if (subject.configured && needed < gpus.size()) gpus.resize(needed);
-  return gpus;
-}
-
 GpuConnection connection_of(const Inventory& inventory, int from, int to) {
   const auto at = [&](int index) {
     return static_cast<std::size_t>(std::ranges::find(inventory.gpus, index, &GpuState::index) -
@@ -75,17 +67,9 @@ std::string unlinked_pair(const Inventory& inventory, const Gpus& group) {
   return "";
 }
 
-// Of the groups that a configuration makes, or of all GPUs.
 std::string unlinked_pair(const Subject& subject) {
-  const Gpus gpus = wanted(subject);
-  if (!subject.configured) return unlinked_pair(*subject.inventory, gpus);
-  auto next = gpus.begin();
-  for (const EngineWish& wish : subject.wishes) {
-    const auto size = std::min<std::ptrdiff_t>(
-        static_cast<std::ptrdiff_t>(gpus_of(wish, subject.options)), gpus.end() - next);
-    const std::string pair = unlinked_pair(*subject.inventory, {next, next + size});
-    if (!pair.empty()) return pair;
-    next += size;
+  for (const Gpus& group : subject.groups()) {
+    if (std::string pair = unlinked_pair(*subject.inventory, group); !pair.empty()) return pair;
   }
   return "";
 }
@@ -101,6 +85,21 @@ std::string names_text(const Inventory& inventory) {
     if (!gpu.name.empty() && std::ranges::count(names, gpu.name) == 0) names.push_back(gpu.name);
   }
   return fmt::format("{}", fmt::join(names, ", "));
+}
+
+// What is held of a GPU, if what is free is less than an engine will ask for.
+std::optional<Finding> too_full(const Subject& subject, const Gpu& gpu, double share) {
+  const GpuState* state = state_of(subject, gpu);
+  if (state == nullptr || !state->problem.empty()) return std::nullopt;
+  const double needed = share * gib(state->memory.total);
+  if (gib(state->memory.free) >= needed) return std::nullopt;
+  const std::string text = fmt::format(
+      "GPU {}: {:.1f} of {:.1f} GiB are free, and gpu_memory_utilization {} needs {:.1f}; held by "
+      "{}",
+      state->index, gib(state->memory.free), gib(state->memory.total), share, needed,
+      holders_text(*state));
+  const std::string fix = "end that process, choose other GPUs by --gpus, or lower --gpu-memory";
+  return subject.configured ? failure(text, fix) : warning(text, fix);
 }
 
 }  // namespace
@@ -140,18 +139,10 @@ FindingList check_gpu_memory(const Subject& subject) {
   if (!subject.uses_gpus() || !subject.inventory) return {};
   const double share = share_of(subject);
   FindingList list;
-  for (const Gpu& gpu : wanted(subject)) {
-    const GpuState* state = state_of(subject, gpu);
-    if (state == nullptr || !state->problem.empty()) continue;
-    const double needed = share * gib(state->memory.total);
-    if (gib(state->memory.free) >= needed) continue;
-    const std::string text = fmt::format(
-        "GPU {}: {:.1f} of {:.1f} GiB are free, and gpu_memory_utilization {} needs {:.1f}; held "
-        "by {}",
-        state->index, gib(state->memory.free), gib(state->memory.total), share, needed,
-        holders_text(*state));
-    const std::string fix = "end that process, choose other GPUs by --gpus, or lower --gpu-memory";
-    list.push_back(subject.configured ? failure(text, fix) : warning(text, fix));
+  for (const Gpus& group : subject.groups()) {
+    for (const Gpu& gpu : group) {
+      if (auto finding = too_full(subject, gpu, share)) list.push_back(*std::move(finding));
+    }
   }
   if (list.empty()) list.push_back(ok("free"));
   return list;

@@ -15,6 +15,7 @@
 #include "launcher/gpus/inventory.h"
 #include "launcher/gpus/visible_devices.h"
 #include "launcher/installation/vllm_installation.h"
+#include "launcher/memory/learned/learned.h"
 
 namespace batchproxy {
 
@@ -24,6 +25,7 @@ struct Subject {
   bool configured = false;  // whether there was one
   OrError<Inventory> inventory;
   OrError<VllmInstallation> vllm;
+  Learned learned{};         // what earlier starts have told of their memory
   std::string model_path{};  // --validate-model; empty when not given
 
   // What follows from these; filled by examine().
@@ -35,6 +37,9 @@ struct Subject {
   bool starts_engines() const;
   bool starts_vllm() const;
   bool uses_gpus() const;
+  // The GPUs of each of `wishes`, as the launcher gives them out; without a configuration all in
+  // one.
+  std::vector<Gpus> groups() const;
   // GPUs of the largest engine.
   std::size_t largest_group() const;
 };

@@ -20,6 +20,7 @@ struct GpuMemory {
   std::uint64_t total = 0;
   std::uint64_t used = 0;  // as `nvidia-smi` counts: without what the driver keeps for itself
   std::uint64_t free = 0;
+  std::uint64_t reserved = 0;  // of `total`, by the driver; 0 where it does not tell
 };
 
 struct GpuProcess {

@@ -6,6 +6,8 @@
 #include <array>
 #include <utility>
 
+#include "launcher/gpus/device_memory.h"
+
 namespace batchproxy {
 namespace {
 
@@ -70,7 +72,7 @@ class Reader {
                    ? kNvmlNotSupported
                    : api_.device(static_cast<unsigned int>(index), &reading.device);
     // A lost GPU may still have a handle: its memory is the first thing that fails.
-    if (code == kNvmlSuccess) code = read_memory(reading.device, gpu.memory);
+    if (code == kNvmlSuccess) code = read_memory(api_, reading.device, gpu.memory);
     if (code != kNvmlSuccess && code != kNvmlNotSupported) {
       gpu.problem = problem_text(index, code);
       reading.device = nullptr;
@@ -93,19 +95,6 @@ class Reader {
       return name + " is lost: it has fallen off the bus; reboot, and look at `dmesg` for Xid";
     }
     return name + " does not answer: " + nvml_.text_of(code);
-  }
-
-  int read_memory(NvmlDevice device, GpuMemory& memory) const {
-    NvmlMemoryV2 newer{};
-    newer.version = kNvmlMemoryV2;
-    if (ask(api_.memory_v2, device, &newer)) {
-      memory = {newer.total, newer.used, newer.free};
-      return kNvmlSuccess;
-    }
-    NvmlMemory older{};
-    const int code = api_.memory == nullptr ? kNvmlNotSupported : api_.memory(device, &older);
-    memory = {older.total, older.used, older.free};
-    return code;
   }
 
   void read_figures(NvmlDevice device, GpuState& gpu) const {
@@ -158,7 +147,7 @@ class Reader {
       NvmlDevice instance = nullptr;
       if (!ask(api_.mig_device, device, index, &instance)) continue;  // numbers have holes
       MigInstance mig{text_from(api_.uuid, instance), text_from(api_.name, instance), {}};
-      read_memory(instance, mig.memory);
+      read_memory(api_, instance, mig.memory);
       gpu.mig.push_back(std::move(mig));
     }
   }

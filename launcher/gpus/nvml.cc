@@ -19,6 +19,7 @@ struct Library {
     find(api.cuda_version, "nvmlSystemGetCudaDriverVersion_v2");
     find(api.count, "nvmlDeviceGetCount_v2");
     find(api.device, "nvmlDeviceGetHandleByIndex_v2");
+    find(api.device_by_uuid, "nvmlDeviceGetHandleByUUID");
     find(api.uuid, "nvmlDeviceGetUUID");
     find(api.name, "nvmlDeviceGetName");
     find(api.memory, "nvmlDeviceGetMemoryInfo");

@@ -68,6 +68,7 @@ struct NvmlApi {
   int (*cuda_version)(int* thousands) = nullptr;  // 13000 is 13.0, 12080 is 12.8
   int (*count)(unsigned int* count) = nullptr;
   int (*device)(unsigned int index, NvmlDevice* device) = nullptr;
+  int (*device_by_uuid)(const char* uuid, NvmlDevice* device) = nullptr;
   int (*uuid)(NvmlDevice, char* text, unsigned int size) = nullptr;
   int (*name)(NvmlDevice, char* text, unsigned int size) = nullptr;
   int (*memory)(NvmlDevice, NvmlMemory*) = nullptr;

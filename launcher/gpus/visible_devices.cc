@@ -71,6 +71,15 @@ LaunchError named_twice(const Gpu& gpu, std::string_view source) {
 
 }  // namespace
 
+VisibleVariables visible_variables(const Environment& environment) {
+  const auto value = [&](const char* name) -> std::optional<std::string> {
+    const auto found = environment.find(name);
+    if (found == environment.end()) return std::nullopt;
+    return found->second;
+  };
+  return {value("CUDA_VISIBLE_DEVICES"), value("NVIDIA_VISIBLE_DEVICES")};
+}
+
 OrError<Gpus> parse_visible_devices(const std::string& value, std::string_view source) {
   Gpus devices;
   std::string_view rest = value;

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "configs/sources/environment.h"
 #include "launcher/base/result.h"
 #include "launcher/gpus/gpu.h"
 #include "launcher/gpus/inventory.h"
@@ -18,6 +19,8 @@ struct VisibleVariables {
   std::optional<std::string> cuda{};    // CUDA_VISIBLE_DEVICES
   std::optional<std::string> nvidia{};  // NVIDIA_VISIBLE_DEVICES, looked at where `cuda` is not set
 };
+
+VisibleVariables visible_variables(const Environment& environment);
 
 // The GPUs that engines may get, of an inventory's.
 struct OurGpus {

@@ -41,6 +41,7 @@ int doctor(const CommandLine& arguments, const DoctorFlags& flags) {
                                  .configured = loaded.ok(),
                                  .inventory = std::move(inventory),
                                  .vllm = std::move(vllm),
+                                 .learned = read_learned(learned_file()).learned,
                                  .model_path = with_home(flags.model)});
   std::cout << (flags.json ? doctor_json(findings) : doctor_text(findings));
   return has_failure(findings) ? 1 : 0;

@@ -3,7 +3,6 @@
 #include <ctime>
 #include <iostream>
 #include <memory>
-#include <optional>
 #include <string>
 
 #include <unistd.h>
@@ -23,15 +22,6 @@ struct GpusFlags {
   bool json = false;
 };
 
-VisibleVariables variables_of(const Environment& environment) {
-  const auto value = [&](const char* name) -> std::optional<std::string> {
-    const auto found = environment.find(name);
-    if (found == environment.end()) return std::nullopt;
-    return found->second;
-  };
-  return {value("CUDA_VISIBLE_DEVICES"), value("NVIDIA_VISIBLE_DEVICES")};
-}
-
 int fail(const LaunchError& error) {
   std::cerr << "error: " << error.text << '\n';
   return 1;
@@ -42,7 +32,7 @@ int show(const Nvml& nvml, const Machine& machine, bool as_json) {
   const auto name_of = [&machine](unsigned pid) { return machine.process_name(pid); };
   const auto inventory = read_inventory(name_of, nvml);
   if (!inventory) return fail(inventory.error());
-  const OurGpus ours = our_gpus(*inventory, variables_of(machine.environment));
+  const OurGpus ours = our_gpus(*inventory, visible_variables(machine.environment));
   std::cout << (as_json ? gpus_json(*inventory, ours) : gpus_text(*inventory, ours)) << std::flush;
   return 0;
 }

@@ -19,6 +19,7 @@
 #include "configs/vllm/arguments.h"
 #include "launcher/gpus/inventory_reader.h"
 #include "launcher/gpus/visible_devices.h"
+#include "launcher/memory/gpus_here.h"
 #include "launcher/memory/plan_report.h"
 #include "launcher/memory/plan_text.h"
 #include "proxy/commands/commands.h"
@@ -124,14 +125,7 @@ std::optional<std::vector<int>> parse_indices(std::string text) {
 OrError<PlanGpus> gpus_here() {
   const auto inventory = read_inventory([](unsigned) { return std::string(); });
   if (!inventory) return inventory.error();
-  const Environment environment = process_environment();
-  const auto value = [&environment](const char* name) -> std::optional<std::string> {
-    const auto found = environment.find(name);
-    if (found == environment.end()) return std::nullopt;
-    return found->second;
-  };
-  const OurGpus ours =
-      our_gpus(*inventory, {value("CUDA_VISIBLE_DEVICES"), value("NVIDIA_VISIBLE_DEVICES")});
+  const OurGpus ours = our_gpus(*inventory, visible_variables(process_environment()));
   if (!ours.problem.empty()) return LaunchError{ours.problem};
   PlanGpus gpus = plan_gpus(*inventory, ours.gpus);
   if (gpus.empty()) return LaunchError{"no GPU of this machine is ours"};

@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+from tests.integration.test_plan import write_model
 from tests.support.asking import call
 from tests.support.builds import BUILD, PROXY, ROOT
 from tests.support.proxy import write_config
@@ -146,3 +147,15 @@ def test_adapters_that_engines_start_with_are_names_of_models_from_the_start(sta
     proxy.ready(2)
     answer, body = call(proxy.url, "/v1/completions", {"model": "sql", "prompt": "x", "max_tokens": 1})
     assert answer.status == 404 and b"does not exist" in body
+
+
+def test_plan_takes_the_gpus_that_are_here_and_free(on_box, tmp_path):
+    model = write_model(tmp_path / "qwen")
+    planned = json.loads(on_box(EIGHT, "plan", model, "--num-gpus", "4", "--json").stdout)
+    assert planned["fits"] and 3 not in planned["gpus"]  # somebody works there
+    assert json.loads(on_box(EIGHT, "plan", model, "--gpus", "6,7", "--json").stdout)["gpus"] == [6, 7]
+    limited = json.loads(on_box(EIGHT, "plan", model, "--json", CUDA_VISIBLE_DEVICES="5").stdout)
+    assert limited["gpus"] == [5]
+    without = on_box("init 9", "plan", model)
+    assert without.returncode == 2
+    assert "such as --assume-gpus 8xH100-80GB; cannot ask the NVIDIA driver" in without.stderr

@@ -208,6 +208,15 @@ int nvmlDeviceGetHandleByIndex_v2(unsigned int index, NvmlDevice* device) {
   *device = &box.gpus[index];
   return kNvmlSuccess;
 }
+int nvmlDeviceGetHandleByUUID(const char* uuid, NvmlDevice* device) {
+  for (NvmlHandle& gpu : box.gpus) {
+    if (gpu.uuid == uuid) *device = &gpu;
+    for (NvmlHandle& mig : gpu.mig) {
+      if (mig.uuid == uuid) *device = &mig;
+    }
+  }
+  return *device == nullptr ? kNvmlNotFound : kNvmlSuccess;
+}
 int nvmlDeviceGetUUID(NvmlDevice gpu, char* text, unsigned int size) {
   return copy(gpu->uuid, text, size);
 }

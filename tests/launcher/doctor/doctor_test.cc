@@ -23,6 +23,12 @@ using testing::IsEmpty;
 const char* const kEight =
     "driver 580.95.05\ncuda 13000\ngpus 8 name=NVIDIA_H100 total=81559 capability=90\nswitched 18";
 
+const char* const kLlama =
+    R"({"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 4096,
+        "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32,
+        "num_key_value_heads": 32, "vocab_size": 32000, "max_position_embeddings": 32768,
+        "torch_dtype": "bfloat16"})";
+
 // A healthy box with eight GPUs, and a file for two engines of four.
 class Doctor : public testing::Test {
  protected:
@@ -34,19 +40,29 @@ class Doctor : public testing::Test {
   }
 
   void model(const std::string& folder) {
-    box_.file(folder + "/config.json", R"({"model_type": "llama"})");
-    box_.file(folder + "/model.safetensors", safetensors(100));
+    box_.file(folder + "/config.json", kLlama);
+    // A head, and a hole where 12.6 GiB of weights would be.
+    constexpr std::uint64_t kWeights = 6'738'415'616 * 2;
+    const std::string head = safetensors_head(kWeights);
+    box_.file(folder + "/model.safetensors", head);
+    std::filesystem::resize_file(box_.machine.at(folder + "/model.safetensors"),
+                                 head.size() + kWeights);
     box_.file(folder + "/tokenizer.json", "{}");
     box_.file(folder + "/tokenizer_config.json", R"({"chat_template": "{{ x }}"})");
   }
 
   static std::string safetensors(std::size_t bytes) {
-    const std::string head =
-        R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,)" + std::to_string(bytes) + "]}}";
+    return safetensors_head(bytes) + std::string(bytes, 'w');
+  }
+
+  static std::string safetensors_head(std::uint64_t bytes) {
+    const std::string size_text = std::to_string(bytes);
+    const std::string head = R"({"model.layers.0.mlp.up_proj.weight":{"dtype":"U8","shape":[)" +
+                             size_text + R"(],"data_offsets":[0,)" + size_text + "]}}";
     std::string text(sizeof(std::uint64_t), '\0');
     const std::uint64_t size = head.size();
     std::memcpy(text.data(), &size, sizeof size);
-    return text + head + std::string(bytes, 'w');
+    return text + head;
   }
 
   std::vector<Finding> examined() {
@@ -182,7 +198,8 @@ TEST_F(Doctor, MeasuresSharedMemoryDiskAndMemory) {
                                       "GPUs need 320 MiB -> give the container more"));
   EXPECT_THAT(complaints(), HasSubstr("disk: warning: logs: 0.1 GiB free at "));
   box_.file("/sys/fs/cgroup/memory.max", "100\n");
-  EXPECT_THAT(complaints(), HasSubstr("memory: warning: 0.0 GiB available, the checkpoint has"));
+  EXPECT_THAT(complaints(),
+              HasSubstr("host memory: warning: 0.0 GiB available, the checkpoint has"));
 }
 
 TEST_F(Doctor, LooksAtLimitsAndPorts) {
@@ -270,6 +287,15 @@ TEST_F(Doctor, FindsShardsThatAreMissingCutOrPointers) {
             R"({"weight_map": {"a": "m-1.safetensors", "b": "m-2.safetensors"}})");
   box_.file("/models/m/m-1.safetensors", whole);
   EXPECT_THAT(complaints(), HasSubstr("1 of 2 shards are missing: m-2.safetensors"));
+}
+
+TEST_F(Doctor, PlansTheMemoryOfTheGpusThatEachEngineGets) {
+  gpus_ = "driver 580.1\ncuda 13000\ngpus 2 name=A10 total=24564 capability=86\ngpu 1 used=3000";
+  arguments("gpu_memory_utilization: 0.8");
+  EXPECT_EQ(complaints(), "");
+  arguments("gpu_memory_utilization: 0.8, max_model_len: 16384");
+  EXPECT_THAT(complaints(), HasSubstr("memory plan: failure: "));
+  EXPECT_THAT(complaints(), HasSubstr("-> --"));
 }
 
 TEST_F(Doctor, FindsAModelInTheCache) {
