@@ -198,6 +198,7 @@ Snapshot App::snapshot() const {
   data_.collect(now);
   for (BackendSnapshot& backend : now.backends) {
     backend.restarts = static_cast<std::uint64_t>(backends_.restarts(backend.id));
+    backend.repairs = backends_.repairs(backend.id);
   }
   return now;
 }

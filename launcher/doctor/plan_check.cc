@@ -6,7 +6,7 @@
 #include <fmt/format.h>
 
 #include "launcher/doctor/checks.h"
-#include "launcher/memory/gpus_here.h"
+#include "launcher/memory/plan_gpu.h"
 #include "launcher/memory/plan_report.h"
 
 namespace batchproxy {

@@ -16,7 +16,7 @@ namespace batchproxy {
 
 namespace {
 
-constexpr double kGiB = 1024.0 * 1024 * 1024;
+constexpr double kBytesOfGib = 1024.0 * 1024 * 1024;
 constexpr std::string_view kContextFlag = "--max-model-len";
 
 // What passes by itself, or may: starting again is worth a try although nothing was changed.
@@ -66,27 +66,45 @@ std::vector<std::string> lines_of(const Diagnosis& diagnosis, const std::string&
 
 }  // namespace
 
-Mechanic::Mechanic(const Options& options, PlanGpus gpus, int spare_gpus,
-                   std::string state_directory)
+Mechanic::Mechanic(const Options& options, PlanGpus gpus)
     : repairs_(*options.proxy.launcher.repair),
       engine_(*options.proxy.launcher.engine),
       options_{.most_attempts = static_cast<int>(*options.proxy.launcher.repair_attempts),
                .may_kv_fp8 = *options.proxy.launcher.repair_kv_fp8,
                .cpu_offload_gib = static_cast<int>(*options.proxy.launcher.repair_cpu_offload)},
       gpus_(std::move(gpus)),
-      spare_gpus_(spare_gpus),
-      directory_(std::move(state_directory)) {
-  if (directory_.empty()) return;
-  if (auto known = RepairMemory::load(file("repairs.json"))) memory_ = *std::move(known);
+      repairs_path_(repairs_file()),
+      learned_path_(learned_file()) {}
+
+EngineRepairs& Mechanic::repairs_of(const EnginePlan& plan) {
+  if (plan.backend >= engines_.size()) engines_.resize(plan.backend + 1);
+  std::optional<EngineRepairs>& its = engines_[plan.backend];
+  if (!its) {
+    std::vector<RememberedRepair> remembered;
+    if (!repairs_path_.empty()) {
+      remembered = read_repairs(repairs_path_).memory.repairs_for(key_of(plan));
+    }
+    its.emplace(subject_of(plan.argv, plan.environment.set), options_, remembered);
+  }
+  return *its;
 }
 
-std::string Mechanic::file(const char* name) const {
-  return directory_ + "/" + name;
+std::vector<std::string> Mechanic::repairs(BackendId engine) const {
+  std::vector<std::string> sentences;
+  if (engine < engines_.size() && engines_[engine]) sentences = engines_[engine]->sentences();
+  if (engine < contexts_.size() && contexts_[engine].tokens > 0) {
+    sentences.insert(sentences.begin(), contexts_[engine].sentence);
+  }
+  return sentences;
 }
 
-Mechanic::Record& Mechanic::record(BackendId engine) {
-  if (engine >= records_.size()) records_.resize(engine + 1);
-  return records_[engine];
+// The plan's command becomes that of `subject`, beside a context that was fitted.
+void Mechanic::take(const RepairSubject& subject, EnginePlan& plan) const {
+  plan.argv = subject.argv;
+  plan.environment.set = subject.environment;
+  const bool is_fitted = plan.backend < contexts_.size() && contexts_[plan.backend].tokens > 0;
+  if (!is_fitted || flag_value(plan.argv, kContextFlag)) return;
+  set_flag(plan.argv, kContextFlag, std::to_string(contexts_[plan.backend].tokens));
 }
 
 // The arguments of a command are its own.
@@ -128,10 +146,9 @@ RepairKey Mechanic::key_of(const EnginePlan& plan) const {
 
 RepairMachine Mechanic::machine_for(const EnginePlan& plan) const {
   RepairMachine machine;
-  machine.spare_gpus = spare_gpus_;
   const auto gpus = gpus_of(plan);
   if (gpus && !gpus->empty()) {
-    machine.gpu_total_gib = static_cast<double>(gpus->front().total) / kGiB;
+    machine.gpu_total_gib = static_cast<double>(gpus->front().total) / kBytesOfGib;
   }
   return machine;
 }
@@ -141,21 +158,13 @@ RepairMachine Mechanic::machine_for(const EnginePlan& plan) const {
 std::vector<std::string> Mechanic::prepare(EnginePlan& plan) {
   std::vector<std::string> said;
   if (!may_change(plan)) return said;
-  recall(plan, said);
+  const EngineRepairs& its = repairs_of(plan);
+  for (const std::string& sentence : its.sentences()) {
+    said.push_back(plan.name + ", as in an earlier run: " + sentence);
+  }
+  take(its.subject(), plan);
   fit_context(plan, said);
   return said;
-}
-
-void Mechanic::recall(EnginePlan& plan, std::vector<std::string>& said) {
-  for (const RememberedRepair& repair : memory_.repairs_for(key_of(plan))) {
-    // What the user writes counts over what an earlier run has found.
-    if (repair.kind == RepairKind::kContext && find_argument(plan.arguments, "max_model_len")) {
-      continue;
-    }
-    apply_changes(repair.changes, plan.argv, plan.environment.set);
-    record(plan.backend).sentences.push_back(repair.sentence);
-    said.push_back(plan.name + ": as in an earlier run: " + repair.sentence);
-  }
 }
 
 void Mechanic::fit_context(EnginePlan& plan, std::vector<std::string>& said) {
@@ -164,16 +173,18 @@ void Mechanic::fit_context(EnginePlan& plan, std::vector<std::string>& said) {
   if (flag_value(plan.argv, kContextFlag)) return;
   auto wish = wish_of(plan);
   if (!wish) return;
-  wish->learned = read_learned(file("learned.json")).learned;
+  wish->learned = read_learned(learned_path_).learned;
   const PlanReport report = plan_model(*wish, plan.environment.set);
   if (!report.not_planned.empty()) return;
   if (report.shortened_from > 0 && report.plan.fits()) {
-    set_flag(plan.argv, kContextFlag, std::to_string(*report.flags.max_model_len));
-    const std::string sentence =
-        fmt::format("max_model_len {} -> {}: no longer context fits the memory of its GPUs",
-                    report.shortened_from, *report.flags.max_model_len);
-    record(plan.backend).sentences.push_back(sentence);
-    said.push_back(plan.name + ": " + sentence);
+    const std::int64_t tokens = *report.flags.max_model_len;
+    set_flag(plan.argv, kContextFlag, std::to_string(tokens));
+    if (plan.backend >= contexts_.size()) contexts_.resize(plan.backend + 1);
+    FittedContext& fitted = contexts_[plan.backend];
+    fitted = {tokens,
+              fmt::format("max_model_len {} -> {}: no longer context fits the memory of its GPUs",
+                          report.shortened_from, tokens)};
+    said.push_back(plan.name + ": " + fitted.sentence);
   }
   if (report.plan.fits()) return;
   for (const std::string& problem : report.plan.problems) {
@@ -188,34 +199,16 @@ Finding Mechanic::after_failed_start(EnginePlan& plan, std::uint64_t begin) {
   if (!diagnosis || !diagnosis->has_failed()) return {};
   Finding found{.cause = diagnosis->cause, .lines = lines_of(*diagnosis, plan.log_file)};
   if (!diagnosis->cause) return found;
-  Record& its = record(plan.backend);
   RepairDecision decision;
   if (may_change(plan)) {
-    const auto is_pinned = [&plan](std::string_view name) {
-      return find_argument(plan.arguments, name) != nullptr;
-    };
-    const RepairSubject subject{.argv = plan.argv,
-                                .environment = plan.environment.set,
-                                .is_context_pinned = is_pinned("max_model_len"),
-                                .is_utilization_pinned = is_pinned("gpu_memory_utilization"),
-                                .is_sequences_pinned = is_pinned("max_num_seqs"),
-                                .is_batched_pinned = is_pinned("max_num_batched_tokens"),
-                                .is_parallel_pinned = is_pinned("tensor_parallel_size")};
-    decision = next_repair(*diagnosis->cause, diagnosis->figures, subject, machine_for(plan),
-                           its.history, options_);
-  }
-  // More GPUs are for the operator: these engines have theirs.
-  if (decision.repair && decision.repair->gpus_wanted <= static_cast<int>(plan.gpus.size())) {
-    const Repair& repair = *decision.repair;
-    apply_changes(repair.changes, plan.argv, plan.environment.set);
-    its.history.push_back(repair.kind);
-    if (!repair.changes.empty()) {
-      its.made.push_back({*diagnosis->cause, repair.kind, repair.changes, repair.sentence});
-      its.sentences.push_back(repair.sentence);
+    EngineRepairs& its = repairs_of(plan);
+    decision = its.on_failed(*diagnosis, machine_for(plan));
+    if (decision.repair) {
+      take(its.subject(), plan);
+      found.lines.push_back("repair: " + decision.repair->sentence);
+      found.is_repaired = true;
+      return found;
     }
-    found.lines.push_back("repair: " + repair.sentence);
-    found.is_repaired = true;
-    return found;
   }
   int number = 0;
   for (const std::string& line : suggestions(plan, *diagnosis)) {
@@ -236,7 +229,7 @@ std::vector<std::string> Mechanic::suggestions(const EnginePlan& plan,
   if (is_of_cache && diagnosis.figures.available_gib && engine_ != "command") {
     if (auto wish = wish_of(plan)) {
       wish->flags.kv_cache_memory =
-          static_cast<std::int64_t>(*diagnosis.figures.available_gib * kGiB);
+          static_cast<std::int64_t>(*diagnosis.figures.available_gib * kBytesOfGib);
       const PlanReport report = plan_model(*wish, plan.environment.set);
       for (const Suggestion& suggestion : report.suggestions) {
         lines.push_back(describe(suggestion));
@@ -255,23 +248,20 @@ Finding Mechanic::after_death(const EnginePlan& plan, std::uint64_t begin) const
 
 std::vector<std::string> Mechanic::after_good_start(const EnginePlan& plan, std::uint64_t begin) {
   std::vector<std::string> said;
-  Record& its = record(plan.backend);
-  its.history.clear();
-  if (directory_.empty()) return said;
-  if (!its.made.empty()) {
-    for (RememberedRepair& repair : its.made) {
-      memory_.remember(key_of(plan), std::move(repair));
+  if (may_change(plan)) {
+    for (const RememberedRepair& repair : repairs_of(plan).on_ready()) {
+      if (repairs_path_.empty()) break;
+      const std::string warning = remember_repair(repairs_path_, key_of(plan), repair);
+      if (!warning.empty()) said.push_back(warning);
     }
-    its.made.clear();
-    const std::string problem = memory_.save(file("repairs.json"));
-    if (!problem.empty()) said.push_back("the repairs cannot be kept: " + problem);
   }
+  if (learned_path_.empty()) return said;
   const auto gpus = gpus_of(plan);
   if (engine_ != "vllm" || plan.gpus.empty() || !gpus) return said;
   const auto wish = wish_of(plan);
   if (!wish) return said;
   const PlanReport report = plan_model(*wish, plan.environment.set);
-  const std::string warning = learn_from_log(file("learned.json"), report, plan.log_file, begin);
+  const std::string warning = learn_from_log(learned_path_, report, plan.log_file, begin);
   if (!warning.empty()) said.push_back(warning);
   return said;
 }

@@ -20,6 +20,7 @@
 #include "launcher/memory/plan_gpu.h"
 #include "launcher/memory/plan_report.h"
 #include "launcher/plan/engine_plan.h"
+#include "launcher/repair/engine_repairs.h"
 #include "launcher/repair/remember.h"
 #include "launcher/repair/repair.h"
 
@@ -37,9 +38,9 @@ struct Finding {
 
 class Mechanic {
  public:
-  // `gpus`: all that the driver has told of; none when it was not asked. `spare_gpus`: how many no
-  // engine has. `state_directory` may be empty: then nothing is kept.
-  Mechanic(const Options& options, PlanGpus gpus, int spare_gpus, std::string state_directory);
+  // `gpus`: all that the driver has told of; none when it was not asked. The files are
+  // repairs_file() and learned_file().
+  Mechanic(const Options& options, PlanGpus gpus);
 
   // Before the first start. Returns sentences for the log.
   std::vector<std::string> prepare(EnginePlan& plan);
@@ -52,35 +53,33 @@ class Mechanic {
   std::vector<std::string> after_good_start(const EnginePlan& plan, std::uint64_t begin);
 
   // The changes that the engine runs with, for people.
-  const std::vector<std::string>& repairs(BackendId engine) { return record(engine).sentences; }
+  std::vector<std::string> repairs(BackendId engine) const;
 
  private:
-  // What was done for one engine.
-  struct Record {
-    RepairHistory history;                 // since it was last up
-    std::vector<RememberedRepair> made;    // not yet remembered
-    std::vector<std::string> sentences{};  // in force
+  // A context that was chosen because a longer one does not fit.
+  struct FittedContext {
+    std::int64_t tokens = 0;  // 0: none was
+    std::string sentence{};
   };
 
-  Record& record(BackendId engine);
+  EngineRepairs& repairs_of(const EnginePlan& plan);
   bool may_change(const EnginePlan& plan) const;
   std::optional<PlanGpus> gpus_of(const EnginePlan& plan) const;
   std::optional<PlanWish> wish_of(const EnginePlan& plan) const;
   RepairKey key_of(const EnginePlan& plan) const;
   RepairMachine machine_for(const EnginePlan& plan) const;
-  void recall(EnginePlan& plan, std::vector<std::string>& said);
   void fit_context(EnginePlan& plan, std::vector<std::string>& said);
   std::vector<std::string> suggestions(const EnginePlan& plan, const Diagnosis& diagnosis) const;
-  std::string file(const char* name) const;
+  void take(const RepairSubject& subject, EnginePlan& plan) const;
 
   const bool repairs_;
   const std::string engine_;  // launcher.engine
   const RepairOptions options_;
   const PlanGpus gpus_;
-  const int spare_gpus_;
-  const std::string directory_;
-  RepairMemory memory_;
-  std::vector<Record> records_;  // by backend
+  const std::string repairs_path_;  // empty: nothing is kept
+  const std::string learned_path_;
+  std::vector<std::optional<EngineRepairs>> engines_;  // by backend
+  std::vector<FittedContext> contexts_;                // by backend
 };
 
 }  // namespace batchproxy

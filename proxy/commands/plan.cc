@@ -19,7 +19,7 @@
 #include "configs/vllm/arguments.h"
 #include "launcher/gpus/inventory_reader.h"
 #include "launcher/gpus/visible_devices.h"
-#include "launcher/memory/gpus_here.h"
+#include "launcher/memory/plan_gpu.h"
 #include "launcher/memory/plan_report.h"
 #include "launcher/memory/plan_text.h"
 #include "proxy/commands/commands.h"

@@ -9,6 +9,8 @@
 #include <fmt/format.h>
 
 #include "configs/schema/host_port.h"
+#include "launcher/gpus/inventory_reader.h"
+#include "launcher/memory/plan_gpu.h"
 #include "proxy/control/settings.h"
 #include "proxy/control/topology.h"
 
@@ -21,6 +23,19 @@ constexpr auto kLookInterval = std::chrono::milliseconds(50);
 BackendMonitor::Intervals intervals(const Options& options) {
   return {to_duration(*options.proxy.health_interval), to_duration(*options.proxy.metrics_interval),
           to_duration(*options.proxy.health_timeout)};
+}
+
+// What the driver tells of them now; none where it cannot be asked.
+PlanGpus memory_of(const Gpus& gpus) {
+  if (gpus.empty()) return {};
+  const auto inventory = read_inventory([](unsigned) { return std::string(); });
+  return inventory ? plan_gpus(*inventory, gpus) : PlanGpus();
+}
+
+std::optional<std::uint64_t> free_memory(const Gpus& gpus) {
+  const PlanGpus now = memory_of(gpus);
+  if (now.empty()) return std::nullopt;
+  return static_cast<std::uint64_t>(std::ranges::min(now, {}, &PlanGpu::free).free);
 }
 
 }  // namespace
@@ -100,6 +115,13 @@ void BackendControl::plan_engines(std::vector<EnginePlan> plans, const std::stri
   hooks.state = [this](BackendId engine) { return registry_[engine].state; };
   hooks.answers = [this](BackendId engine) { return monitor_.health(engine) == Health::kReady; };
   hooks.look_interval = kLookInterval;
+  Gpus gpus;
+  for (const EnginePlan& plan : plans) gpus.insert(gpus.end(), plan.gpus.begin(), plan.gpus.end());
+  // Simulated ones take GPUs in name only.
+  if (*options_.proxy.launcher.engine == "sim") gpus.clear();
+  mechanic_ = std::make_unique<Mechanic>(options_, memory_of(gpus));
+  hooks.mechanic = mechanic_.get();
+  if (!gpus.empty()) hooks.free_memory = &free_memory;
   liveness_.resize(plans.size());
   launcher_ = std::make_unique<Launcher>(io_, options_, std::move(plans), std::move(hooks));
 }
@@ -256,15 +278,18 @@ void BackendControl::on_ready(BackendId engine, double seconds) {
   step(engine, BackendEvent::kCameUp);
 }
 
-void BackendControl::on_failed(BackendId engine, const std::string& reason,
-                               const std::vector<std::string>& last_log_lines, NextStart next) {
+void BackendControl::on_remark(BackendId, const std::string& sentence) {
+  log({{spdlog::level::warn, sentence}});
+}
+
+void BackendControl::on_failed(BackendId engine, const EngineFailure& failure, NextStart next) {
   show_engine(engine, next ? "failed, starts again" : "failed", true);
-  log(tell_failed_start(registry_[engine], reason, last_log_lines, next));
+  log(narrator_.on_failed_start(registry_[engine], failure, next));
   lose_engine(engine, BackendEvent::kGivenUp, next);
 }
 
-void BackendControl::on_exited(BackendId engine, const std::string& description, NextStart next) {
-  log(tell_exit(registry_[engine], description, launcher_->plan(engine).log_file, next));
+void BackendControl::on_exited(BackendId engine, const EngineFailure& failure, NextStart next) {
+  log(tell_exit(registry_[engine], failure, launcher_->plan(engine).log_file, next));
   lose_engine(engine, BackendEvent::kExited, next);
 }
 

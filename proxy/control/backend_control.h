@@ -84,6 +84,10 @@ class BackendControl final : private LauncherEvents {
   void on_stall(const Stall& stall);
   // How often an engine of ours was started again.
   int restarts(BackendId engine) const { return launcher_ ? launcher_->restarts(engine) : 0; }
+  // What was changed of its command so that it starts, in sentences.
+  std::vector<std::string> repairs(BackendId engine) const {
+    return mechanic_ ? mechanic_->repairs(engine) : std::vector<std::string>();
+  }
 
   // See BackendMonitor. Threading: any thread.
   void report_failure(BackendId backend, bool unreachable);
@@ -104,9 +108,9 @@ class BackendControl final : private LauncherEvents {
   void on_started(BackendId engine, pid_t pid) override;
   void on_stage(BackendId engine, const std::string& text) override;
   void on_ready(BackendId engine, double seconds) override;
-  void on_failed(BackendId engine, const std::string& reason,
-                 const std::vector<std::string>& last_log_lines, NextStart next) override;
-  void on_exited(BackendId engine, const std::string& description, NextStart next) override;
+  void on_remark(BackendId engine, const std::string& sentence) override;
+  void on_failed(BackendId engine, const EngineFailure& failure, NextStart next) override;
+  void on_exited(BackendId engine, const EngineFailure& failure, NextStart next) override;
   void on_stopped(BackendId engine) override;
   void show_engine(BackendId engine, const std::string& text, bool milestone);
   void lose_engine(BackendId engine, BackendEvent event, const NextStart& next);
@@ -120,6 +124,7 @@ class BackendControl final : private LauncherEvents {
   SystemResolver resolver_;
   NameWatch names_;
   asio::io_context& io_;
+  std::unique_ptr<Mechanic> mechanic_;  // of the launcher
   std::unique_ptr<Launcher> launcher_;  // null when we start none
   std::vector<Liveness> liveness_;      // of the engines, by id
   EngineOrders orders_;

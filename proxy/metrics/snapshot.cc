@@ -209,6 +209,9 @@ json::object to_object(const BackendSnapshot& backend) {
   if (backend.stuck) object["stuck"] = true;
   if (!backend.problem.empty()) object["problem"] = backend.problem;
   if (!backend.gpus.empty()) object["gpus"] = backend.gpus;
+  if (!backend.repairs.empty()) {
+    object["repairs"] = json::array(backend.repairs.begin(), backend.repairs.end());
+  }
   return object;
 }
 

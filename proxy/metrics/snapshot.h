@@ -22,7 +22,8 @@ struct BackendSnapshot : BackendMetrics {
   BackendState state = BackendState::kConfigured;
   std::string problem{};  // why it is not ready, if we know
   bool simulated = false;
-  std::string gpus;  // "0,1"; empty for an engine that we did not start
+  std::string gpus;                    // "0,1"; empty for an engine that we did not start
+  std::vector<std::string> repairs{};  // what was changed of its command, in sentences
 };
 
 // The sum of what the threads count, and what there is to say besides.

@@ -84,19 +84,12 @@ Lines tell_of_key(const BackendRecord& backend, bool was_keyed, bool have_keys) 
                  "for all, write it as backends[].api_key"}};
 }
 
-Lines tell_failed_start(const BackendRecord& engine, const std::string& reason,
-                        const std::vector<std::string>& last_log_lines,
-                        const std::optional<Duration>& next) {
-  Lines lines{
-      {err, fmt::format("{} did not start: {}. {}", engine.name(), reason, what_next(next))}};
-  for (const std::string& line : last_log_lines) lines.push_back({err, "  | " + line});
+Lines tell_exit(const BackendRecord& engine, const EngineFailure& failure,
+                const std::string& log_file, const std::optional<Duration>& next) {
+  Lines lines{{err, fmt::format("{} has ended: {}. {}. Its log is {}", engine.name(), failure.how,
+                                what_next(next), log_file)}};
+  for (const std::string& line : failure.findings) lines.push_back({err, "  | " + line});
   return lines;
-}
-
-Lines tell_exit(const BackendRecord& engine, const std::string& how, const std::string& log_file,
-                const std::optional<Duration>& next) {
-  return {{err, fmt::format("{} has ended: {}. {}. Its log is {}", engine.name(), how,
-                            what_next(next), log_file)}};
 }
 
 Lines tell_all_lost(bool any_was_up, double hold_timeout) {
@@ -130,6 +123,27 @@ Lines Narrator::on_step(const BackendRecord& before, const BackendRecord& now,
   if (!serving_ || now.state != BackendState::kUnready) return {};
   return {{warn, fmt::format("{} is not ready: {}. No requests are sent to it until it is",
                              with_url(now), now.why)}};
+}
+
+Lines Narrator::on_failed_start(const BackendRecord& engine, const EngineFailure& failure,
+                                const std::optional<Duration>& next) {
+  Lines lines{
+      {err, fmt::format("{} did not start: {}. {}", engine.name(), failure.how, what_next(next))}};
+  const bool is_known = !failure.findings.empty();
+  const bool is_same = failure.cause && failure.cause == last_cause_ &&
+                       last_failed_ != engine.name() &&
+                       failure.findings.size() == last_found_.size();
+  if (is_same) {
+    lines.push_back({err, "  | for the same reason as " + last_failed_});
+    return lines;
+  }
+  last_cause_ = failure.cause;
+  last_failed_ = engine.name();
+  last_found_ = failure.findings;
+  for (const std::string& line : is_known ? failure.findings : failure.last_lines) {
+    lines.push_back({err, "  | " + line});
+  }
+  return lines;
 }
 
 Lines Narrator::on_ready_set(bool any_ready, std::uint64_t held, double hold_timeout) {

@@ -16,6 +16,7 @@
 
 #include "backends/roster.h"
 #include "batcher/scheduler.h"
+#include "launcher/launcher.h"
 #include "proxy/metrics/snapshot.h"
 
 namespace batchproxy {
@@ -38,15 +39,12 @@ Lines tell_move(const BackendRecord& backend, const std::string& news);
 // A backend has begun or ceased to ask for a key that we have not. `have_keys`: clients have keys
 // of ours, which are not passed on.
 Lines tell_of_key(const BackendRecord& backend, bool was_keyed, bool have_keys);
-// An engine of ours did not come up, or ended after it had.
-// `next`: how long until it is started again, if it is.
-Lines tell_failed_start(const BackendRecord& engine, const std::string& reason,
-                        const std::vector<std::string>& last_log_lines,
-                        const std::optional<Duration>& next);
 // None is left. `any_was_up`: requests wait for one, `hold_timeout` seconds at most; else we stop.
 Lines tell_all_lost(bool any_was_up, double hold_timeout);
-Lines tell_exit(const BackendRecord& engine, const std::string& how, const std::string& log_file,
-                const std::optional<Duration>& next);
+// An engine of ours ended after it had come up. `next`: how long until it is started again, if it
+// is.
+Lines tell_exit(const BackendRecord& engine, const EngineFailure& failure,
+                const std::string& log_file, const std::optional<Duration>& next);
 
 class Narrator {
  public:
@@ -58,6 +56,9 @@ class Narrator {
 
   // The state of one backend of `roster` has changed.
   Lines on_step(const BackendRecord& before, const BackendRecord& now, const Roster& roster) const;
+  // An engine of ours did not come up. That several fail for the same reason is said once.
+  Lines on_failed_start(const BackendRecord& engine, const EngineFailure& failure,
+                        const std::optional<Duration>& next);
   // Whether any backend is ready may have changed; `held` requests have waited for one, and wait
   // `hold_timeout` seconds at most.
   Lines on_ready_set(bool any_ready, std::uint64_t held, double hold_timeout);
@@ -81,6 +82,9 @@ class Narrator {
   bool serving_ = true;
   bool announced_ = false;
   bool outage_ = false;
+  std::optional<Cause> last_cause_;      // of the last failed start,
+  std::string last_failed_;              // the engine's name,
+  std::vector<std::string> last_found_;  // and what was said of it
 };
 
 }  // namespace batchproxy

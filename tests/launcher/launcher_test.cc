@@ -23,6 +23,7 @@ constexpr const char* kRunForever = "echo $$ > $PIDS; while :; do sleep 1000; do
 struct Failure {
   std::string reason;
   std::vector<std::string> lines;
+  std::vector<std::string> findings;
   NextStart next;
 };
 
@@ -94,14 +95,14 @@ class LauncherTest : public testing::Test, public LauncherEvents {
     EXPECT_TRUE(ready_.insert(engine).second) << "said twice";
     apply(engine, BackendEvent::kCameUp);
   }
-  void on_failed(BackendId engine, const std::string& reason, const std::vector<std::string>& lines,
-                 NextStart next) override {
+  void on_remark(BackendId, const std::string& sentence) override { remarks_.push_back(sentence); }
+  void on_failed(BackendId engine, const EngineFailure& failure, NextStart next) override {
     apply(engine, next ? BackendEvent::kRestartPlanned : BackendEvent::kGivenUp);
-    failures_.push_back({reason, lines, next});
+    failures_.push_back({failure.how, failure.last_lines, failure.findings, next});
   }
-  void on_exited(BackendId engine, const std::string& description, NextStart next) override {
+  void on_exited(BackendId engine, const EngineFailure& failure, NextStart next) override {
     apply(engine, next ? BackendEvent::kRestartPlanned : BackendEvent::kExited);
-    exits_.push_back(description);
+    exits_.push_back(failure.how);
   }
   void on_stopped(BackendId engine) override { stopped_.insert(engine); }
 
@@ -116,6 +117,7 @@ class LauncherTest : public testing::Test, public LauncherEvents {
 
   pid_t first_pid_ = 0;
   int starts_ = 0;
+  std::vector<std::string> remarks_;
   std::set<BackendId> stopped_;
   std::set<BackendId> started_;
   std::vector<std::string> stages_;
