@@ -113,7 +113,10 @@ bool allows(const ModelShape& shape, std::int64_t gpus) {
   const std::int64_t kv_heads = shape.attention.kv_heads;
   const bool splits_kv =
       shape.attention.is_mla() || divides(gpus, kv_heads) || divides(kv_heads, gpus);
-  const bool splits_states = !shape.recurrent || divides(gpus, shape.recurrent->heads);
+  const bool splits_states =
+      !shape.recurrent ||
+      (divides(gpus, shape.recurrent->heads) &&
+       (!shape.recurrent->groups_are_split || divides(gpus, shape.recurrent->groups)));
   const bool splits_width = shape.intermediate == 0 || divides(gpus, shape.intermediate);
   return divides(gpus, shape.heads) && splits_kv && splits_states && splits_width &&
          divides(gpus, padded);
