@@ -18,7 +18,7 @@ std::int64_t requested_bytes(const PlanGpu& gpu, const EngineFlags& flags) {
   return static_cast<std::int64_t>(std::ceil(static_cast<double>(gpu.total) * utilization(flags)));
 }
 
-// The layers with caches of the stage that has most of them.
+// The layers with caches of a pipeline stage.
 CacheLayers layers_of_stage(const ModelShape& shape, const EngineFlags& flags, std::int64_t stage) {
   CacheLayers layers = shape.caches;
   const std::int64_t stages = flags.pipeline_parallel_size;
@@ -93,6 +93,9 @@ GpuShares shares_of(const PlanInput& input, const BatchSizes& sizes,
     // What the other start had, and what is requested more or less now.
     const std::int64_t before = learned.requested.value_or(shares.requested);
     shares.available_kv = *learned.available_kv + shares.requested - before;
+    const std::int64_t rest = shares.requested - shares.available_kv - shares.weights -
+                              shares.activation - shares.overhead();
+    shares.non_torch = std::max<std::int64_t>(0, shares.non_torch + rest);
   }
   const std::int64_t outside = shares.context + (shares.graphs_are_inside ? 0 : shares.graphs);
   shares.left = std::max<std::int64_t>(0, input.gpu.free - shares.requested - outside);
@@ -110,7 +113,10 @@ bool allows(const ModelShape& shape, std::int64_t gpus) {
   const std::int64_t kv_heads = shape.attention.kv_heads;
   const bool splits_kv =
       shape.attention.is_mla() || divides(gpus, kv_heads) || divides(kv_heads, gpus);
-  const bool splits_states = !shape.recurrent || divides(gpus, shape.recurrent->heads);
+  const bool splits_states =
+      !shape.recurrent ||
+      (divides(gpus, shape.recurrent->heads) &&
+       (!shape.recurrent->groups_are_split || divides(gpus, shape.recurrent->groups)));
   const bool splits_width = shape.intermediate == 0 || divides(gpus, shape.intermediate);
   return divides(gpus, shape.heads) && splits_kv && splits_states && splits_width &&
          divides(gpus, padded);
@@ -224,13 +230,6 @@ void find_problems(const PlanInput& input, MemoryPlan& plan) {
   }
 }
 
-std::string weights_reason(const EngineFlags& flags) {
-  return fmt::format(
-      "the weights' size is not known (no safetensors headers): give --kv-cache-memory or the "
-      "weights of each GPU with --weights-memory{}",
-      flags.gpus() > 1 ? " (per GPU)" : "");
-}
-
 }  // namespace
 
 std::vector<std::int64_t> allowed_tensor_parallel(const ModelShape& shape, std::int64_t most) {
@@ -249,7 +248,11 @@ Planned<MemoryPlan> plan_memory(const PlanInput& input) {
   plan.gpu = input.gpu;
   plan.knows_weights = weights->on_gpu(0).has_value();
   plan.is_learned = input.learned.has_value();
-  if (!plan.knows_weights && !flags.kv_cache_memory) return NotPlanned{weights_reason(flags)};
+  if (!plan.knows_weights && !flags.kv_cache_memory) {
+    return NotPlanned{
+        "the weights' size is not known, as there are no safetensors headers: tell it with "
+        "--weights-memory, or the KV cache's with --kv-cache-memory"};
+  }
   plan.large_tensors = weights->large();
   plan.sizes = batch_sizes(flags, input.gpu);
   plan.allowed_tensor_parallel = allowed_tensor_parallel(input.shape, kMostTensorParallel);
@@ -284,7 +287,8 @@ ContextChoice auto_context(const PlanInput& input) {
   const auto plan = plan_memory(input);
   if (!plan || plan->longest_context >= plan->max_model_len) return {};
   // An estimate keeps a margin; what is given or was learned needs none.
-  const bool is_sure = input.flags.kv_cache_memory || plan->is_learned;
+  const bool is_sure =
+      input.flags.kv_cache_memory || (input.learned && input.learned->available_kv);
   const std::int64_t bytes = plan->shares.available_kv - (is_sure ? 0 : kMargin);
   const std::int64_t longest = plan->layout.longest_in(
       usable_of(pool_blocks(plan->layout, bytes), input.flags.version), plan->max_model_len);

@@ -11,6 +11,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "launcher/process/run_separator.h"
+
 namespace batchproxy {
 namespace {
 
@@ -115,9 +117,12 @@ class Planner {
     const auto allowed = allowed_tensor_parallel(shape_, most);
     if (allowed.empty()) return 1;
     if (wish_.gpus) return allowed.back();
-    const auto holds = std::ranges::find_if(
-        allowed, [this](std::int64_t gpus) { return holds_model(input_for(gpus)); });
-    return holds == allowed.end() ? allowed.back() : *holds;
+    // Other numbers work, but not with the fast ways in which GPUs exchange data.
+    for (std::int64_t gpus = 1; gpus <= most; gpus *= 2) {
+      const bool is_allowed = std::ranges::find(allowed, gpus) != allowed.end();
+      if (is_allowed && holds_model(input_for(gpus))) return gpus;
+    }
+    return allowed.back();
   }
 
  private:
@@ -216,7 +221,10 @@ std::string learn_from_log(const std::string& learned_path, const PlanReport& re
   std::array<char, 65536> piece{};
   while (log.read(piece.data(), piece.size()), log.gcount() > 0) {
     lines.feed(std::string_view(piece.data(), static_cast<std::size_t>(log.gcount())),
-               [&reader](std::string_view line) { reader.read_line(line); });
+               [&reader](std::string_view line) {
+                 if (!run_in(line).empty()) reader = BudgetReader();  // a new run
+                 reader.read_line(line);
+               });
   }
   EngineBudget budget = reader.budget();
   if (!budget.tells_something()) return "";

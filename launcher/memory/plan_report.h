@@ -60,9 +60,9 @@ PlanReport plan_report(const PlanWish& wish, const ModelFiles& files);
 // Finds the model's files, and plans.
 PlanReport plan_model(const PlanWish& wish, const Environment& environment);
 
-// After an engine planned so has come up: reads what its log tells from byte `from` on (where its
-// run begins), and keeps it in `learned_path`. Returns a warning for the log, or "". Reads the log
-// in pieces; it may take long, and may wait for other processes that learn.
+// After an engine planned so has come up: reads what the last run in its log tells, from byte
+// `from` on, and keeps it in `learned_path`. Returns a warning for the log, or "". Reads the log in
+// pieces; it may take long, and may wait for other processes that learn.
 std::string learn_from_log(const std::string& learned_path, const PlanReport& report,
                            const std::string& log_path, std::uint64_t from);
 

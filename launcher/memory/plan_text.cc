@@ -151,6 +151,8 @@ std::string plan_text(const PlanReport& report) {
       "{} ({}), tensor parallel {}, pipeline parallel {}, vLLM {}.{}\nGPUs: {}\n", report.model,
       report.family, report.flags.tensor_parallel(), report.flags.pipeline_parallel_size,
       report.flags.version.major, report.flags.version.minor, gpus_text(report));
+  text += fmt::format("Tensor parallel sizes that the model allows: {}\n",
+                      fmt::join(plan.allowed_tensor_parallel, ", "));
   text += shares_text(plan) + cache_text(report);
   text += large_text(plan.large_tensors);
   for (const std::string& note : report.notes) text += "note: " + note + "\n";

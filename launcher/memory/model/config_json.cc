@@ -31,6 +31,32 @@ struct ConfigObject::Place {
 
 namespace {
 
+// Python writes numbers that JSON has no words for; nothing that is read here is one.
+std::string without_python_numbers(std::string_view text) {
+  std::string json;
+  bool is_string = false;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    const std::string_view rest = text.substr(at);
+    if (is_string && text[at] == '\\') {
+      json += rest.substr(0, 2);
+      ++at;
+      continue;
+    }
+    if (text[at] == '"') is_string = !is_string;
+    std::size_t skipped = 0;
+    for (const std::string_view word : {"-Infinity", "Infinity", "NaN"}) {
+      if (!is_string && skipped == 0 && rest.starts_with(word)) skipped = word.size();
+    }
+    if (skipped > 0) {
+      json += "null";
+      at += skipped - 1;
+    } else {
+      json += text[at];
+    }
+  }
+  return json;
+}
+
 std::optional<std::int64_t> whole_number(dom::element value) {
   std::int64_t number = 0;
   if (value.get(number) == simdjson::SUCCESS) return number;
@@ -157,7 +183,11 @@ ConfigJson::ConfigJson(std::string file, std::string_view text)
     : document_(std::make_unique<ConfigObject::Document>()) {
   document_->file = std::move(file);
   dom::element element;
-  const auto error = document_->parser.parse(simdjson::padded_string(text)).get(element);
+  auto error = document_->parser.parse(simdjson::padded_string(text)).get(element);
+  if (error != simdjson::SUCCESS) {
+    const simdjson::padded_string plain(without_python_numbers(text));
+    if (document_->parser.parse(plain).get(element) == simdjson::SUCCESS) error = simdjson::SUCCESS;
+  }
   if (error != simdjson::SUCCESS) {
     document_->refuse(fmt::format("not valid JSON: {}", simdjson::error_message(error)));
   } else if (element.get(document_->root) != simdjson::SUCCESS) {

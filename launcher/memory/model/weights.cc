@@ -32,7 +32,8 @@ Role role_of(std::string_view name, const ModelShape& shape) {
   const bool is_language = !has_any(name, {"visi", "audio", "image"});
   if (name.starts_with("mtp.") || has_any(name, {".mtp."})) return Role::kDraft;
   if (shape.draft_layers > 0 && is_language && layer_of(name) >= shape.layers) return Role::kDraft;
-  if (is_language && has_any(name, {"embed_tokens.", "wte.", "word_embeddings.", "embed_in."})) {
+  if (is_language && has_any(name, {"embed_tokens.", "wte.", "word_embeddings.", "embed_in.",
+                                    "backbone.embeddings."})) {
     return Role::kEmbedding;
   }
   if (name.starts_with("lm_head.") || has_any(name, {".lm_head.", "embed_out."})) {

@@ -181,6 +181,26 @@ TEST(MemoryPlan, AHybridsBlockGrowsUntilItHoldsAState) {
   EXPECT_EQ(plan.kv_tokens, 53328);
 }
 
+// Granite-4.0-H-Tiny, whose engine says "Setting attention block size to 400 tokens".
+TEST(MemoryPlan, AMamba2StateIsInTheModelsDtype) {
+  PlanInput input = with_cache(hybrid_9b(), 4);
+  input.shape.layers = 40;
+  input.shape.caches = {.full = 4, .recurrent = 36};
+  input.shape.attention = {.kv_heads = 4, .head_dim = 128};
+  input.shape.recurrent = RecurrentState{.inner = 3072,
+                                         .groups = 1,
+                                         .state_size = 128,
+                                         .kernel = 4,
+                                         .heads = 48,
+                                         .head_dim = 64,
+                                         .groups_are_split = false};
+  EXPECT_EQ(planned(input).layout.block_size, 400);
+  input.flags.tensor_parallel_size = 2;  // each GPU has the one group
+  const std::int64_t state = (3072 / 2 + 2 * 128) * 3 * 2 + 24 * 64 * 128 * 2;
+  const std::int64_t token = 2 * 2 * 128 * 2;
+  EXPECT_EQ(planned(input).layout.block_size, (state + 16 * token - 1) / (16 * token) * 16);
+}
+
 TEST(MemoryPlan, MtpAddsALayerAndBlocks) {
   PlanInput input = with_cache(hybrid_9b(), 20);  // 27B on two H200
   input.shape.layers = 64;

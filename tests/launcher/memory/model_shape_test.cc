@@ -170,6 +170,11 @@ TEST(ModelShape, PositionsAreStretched) {
             131072);
 }
 
+TEST(ModelShape, NumbersThatOnlyPythonWritesAreRead) {
+  const auto limit = R"("time_step_limit":[0.0,Infinity],"a":[-Infinity,NaN,"NaN \\\" Infinity"])";
+  EXPECT_EQ(shape_of(with(kNemotron, limit)).caches, (CacheLayers{.full = 1, .recurrent = 4}));
+}
+
 // Whatever a file holds, there is an answer: a shape that can be planned with, or a sentence.
 TEST(ModelShape, NoByteOfTheFileIsTrusted) {
   std::mt19937 random(1);

@@ -12,6 +12,7 @@
 #include <gtest/gtest.h>
 
 #include "launcher/memory/plan_text.h"
+#include "launcher/process/run_separator.h"
 #include "tests/launcher/temporary_directory.h"
 
 namespace batchproxy {
@@ -74,6 +75,16 @@ TEST_F(PlanReports, TakesAsManyGpusAsHoldTheModel) {
   EXPECT_TRUE(plan("8x12GiB").plan.fits());
 }
 
+TEST_F(PlanReports, TakeAPowerOfTwo) {
+  write_shard(model_ / "model.safetensors", "model.layers.0.w", 17'000'000'000);  // 31.7 GiB
+  std::ofstream(model_ / "config.json")
+      << R"({"model_type":"llama","head_dim":128,"num_hidden_layers":32,"num_attention_heads":24,
+           "num_key_value_heads":12,"vocab_size":129024,"max_position_embeddings":8192})";
+  EXPECT_EQ(plan("8x16GiB").plan.allowed_tensor_parallel,
+            (std::vector<std::int64_t>{1, 2, 3, 4, 6, 12}));
+  EXPECT_EQ(plan("8x16GiB").flags.tensor_parallel(), 4);
+}
+
 TEST_F(PlanReports, TakeWeightsThatAreToldForThoseOfOneGpu) {
   wish_.weights_per_gpu = from_gib(15);
   const PlanReport report = plan("8x12GiB");
@@ -128,16 +139,20 @@ TEST_F(PlanReports, UseWhatWasLearnt) {
 
 TEST_F(PlanReports, LearnFromALogOfTheirEngine) {
   const std::string log = directory_.file("engine-0.log");
-  const std::string earlier = "Available KV cache memory: 1.00 GiB\n";
+  const std::string earlier = "Available KV cache memory: 1.00 GiB\n" +
+                              run_separator("engine-0", 2, "2026-11-29T14:33:18Z") + "\n";
   std::ofstream(log) << earlier << "Model loading took 15.00 GiB memory and 3 seconds\n"
                      << std::string(100000, 'x') << "\r\nAvailable KV cache memory: 50.00 GiB\n";
   const std::string file = directory_.file("learned.json");
   const PlanReport before = plan("1xH100-80GB");
-  EXPECT_EQ(learn_from_log(file, before, log, earlier.size()), "");
+  EXPECT_EQ(learn_from_log(file, before, log, 0), "");
   wish_.learned = read_learned(file).learned;
   const PlanReport after = plan("1xH100-80GB");
   EXPECT_EQ(after.plan.shares.available_kv, from_gib(50));
-  EXPECT_EQ(after.plan.shares.weights, from_gib(15));
+  const GpuShares& shares = after.plan.shares;
+  EXPECT_EQ(shares.weights, from_gib(15));
+  EXPECT_EQ(shares.weights + shares.activation + shares.overhead() + shares.available_kv,
+            shares.requested);
   wish_.flags.gpu_memory_utilization = 0.82;
   EXPECT_NEAR(to_gib(plan("1xH100-80GB").plan.shares.available_kv), 50 - 7.919, 0.001);
   EXPECT_NE(learn_from_log(file, before, directory_.file("none.log"), 0), "");
