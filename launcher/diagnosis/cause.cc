@@ -289,7 +289,7 @@ constexpr EnumTable<CauseRow> kCauses({
      {"The evidence says which value, and why."}},
     {Cause::kKilled,
      "killed",
-     "A process of the engine ended without a word: it was killed from outside.",
+     "A process of the engine ended without a word: most likely it was killed from outside.",
      {"Most often the host's memory ran out: see dmesg, and memory.events of its control group."}},
     {Cause::kCrashed,
      "crashed",

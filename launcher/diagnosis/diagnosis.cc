@@ -34,12 +34,18 @@ bool is_progress_bar(std::string_view text) {
          text.find("% Completed |") != std::string_view::npos;
 }
 
+// "/x/y.py:138: FutureWarning: ..."
+bool is_python_warning(std::string_view text) {
+  return text.find(".py:") != std::string_view::npos &&
+         text.find("Warning: ") != std::string_view::npos;
+}
+
 // Whether a person would want to read it, of a failure that we do not know.
 bool means_something(const LogLine& line) {
-  if (line.level == LogLevel::kInfo || line.level == LogLevel::kDebug) return false;
+  if (line.level != LogLevel::kNone && line.level != LogLevel::kError) return false;
   const std::string_view text = trim(line.text);
   return !text.empty() && text.find_first_not_of("^~ ") != std::string_view::npos &&
-         !is_code(line.text) && !is_progress_bar(text);
+         !is_code(line.text) && !is_progress_bar(text) && !is_python_warning(text);
 }
 
 bool tells_of_service(std::string_view text) {
@@ -139,9 +145,15 @@ void DiagnosisReader::take_loud(const LogLine& line) {
       run_.exception = shortened(line.text);
       run_.went_on = false;
   }
-  if (!means_something(line)) return;
-  run_.last_lines.push_back(shortened(line.text));
-  if (run_.last_lines.size() > kLastLines) run_.last_lines.pop_front();
+  if (means_something(line)) keep_last(shortened(line.text));
+}
+
+// Once, though a failure is told by several processes.
+void DiagnosisReader::keep_last(std::string line) {
+  auto& lines = run_.last_lines;
+  std::erase(lines, line);
+  lines.push_back(std::move(line));
+  if (lines.size() > kLastLines) lines.pop_front();
 }
 
 void DiagnosisReader::take_progress(std::string_view text) {

@@ -86,6 +86,7 @@ class DiagnosisReader {
   void take_loud(const LogLine& line);
   void take_progress(std::string_view text);
   void take_frame(std::string_view text);
+  void keep_last(std::string line);
   void forget_failures();
   void note(const LogLine& line, const Recognised& recognised);
   bool has_happened() const;

@@ -30,18 +30,18 @@ std::string_view word(Diagnosis::Outcome outcome) {
 }
 
 std::string heading(const Diagnosis& diagnosis) {
-  const std::string stage =
-      diagnosis.stage ? std::string(describe(*diagnosis.stage)) : "anything of a start";
+  const std::string stage = diagnosis.stage ? std::string(describe(*diagnosis.stage)) : "";
   switch (diagnosis.outcome) {
     case Diagnosis::Outcome::kHealthy:
       return "no failure found";
     case Diagnosis::Outcome::kUnended:
-      return "no failure found; the log ends at: " + stage;
+      return stage.empty() ? "no failure found, and no start of an engine"
+                           : "no failure found; the log ends at: " + stage;
     case Diagnosis::Outcome::kFailed:
       return std::string(describe(*diagnosis.cause).word) + ": " +
              std::string(describe(*diagnosis.cause).what);
     case Diagnosis::Outcome::kUnknown:
-      return "a failure that batchproxy does not know, at: " + stage;
+      return "a failure that batchproxy does not know" + (stage.empty() ? "" : ", at: " + stage);
   }
   return "";
 }
@@ -91,7 +91,7 @@ std::string diagnosis_text(const Diagnosis& diagnosis, const std::string& log) {
     text += line(name, advice);
     name = "";
   }
-  name = "last lines";
+  name = "lines";
   for (const std::string& last : diagnosis.last_lines) {
     text += line(name, last);
     name = "";

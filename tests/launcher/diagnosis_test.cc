@@ -196,7 +196,8 @@ TEST(Diagnosis, NamesWhatFollowsFromTheCause) {
 TEST(Diagnosis, OfAnUnknownFailureShowsTheExceptionAndTheLastLines) {
   const Diagnosis diagnosis = diagnosis_of(samples().at("unknown"));
   EXPECT_EQ(diagnosis.evidence, "RuntimeError: the flux capacitor is not charged");
-  EXPECT_FALSE(diagnosis.last_lines.empty());
+  EXPECT_EQ(std::ranges::count(diagnosis.last_lines, diagnosis.evidence), 1)
+      << "though two processes told it";
   EXPECT_EQ(diagnosis.cause, std::nullopt);
 }
 
@@ -263,6 +264,15 @@ TEST(Report, IsTextForPeople) {
             "28.\n");
   EXPECT_EQ(diagnosis_text(diagnosis_of(samples().at("healthy")), "e.log"),
             "cause     no failure found\nlog       e.log\n");
+}
+
+TEST(Report, OfAnUnknownFailureHasItsLastLines) {
+  EXPECT_EQ(diagnosis_text(diagnosis_of("RuntimeError: odd\nbye\n"), "e.log"),
+            "cause     a failure that batchproxy does not know\n"
+            "evidence  RuntimeError: odd\n"
+            "log       e.log\n"
+            "lines     RuntimeError: odd\n"
+            "          bye\n");
 }
 
 TEST(Report, IsJsonForPrograms) {
