@@ -154,6 +154,8 @@ def test_plan_takes_the_gpus_that_are_here_and_free(on_box, tmp_path):
     planned = json.loads(on_box(EIGHT, "plan", model, "--num-gpus", "4", "--json").stdout)
     assert planned["fits"] and 3 not in planned["gpus"]  # somebody works there
     assert json.loads(on_box(EIGHT, "plan", model, "--gpus", "6,7", "--json").stdout)["gpus"] == [6, 7]
+    assert json.loads(on_box(EIGHT, "plan", model, "--gpu", "0", "--gpu-memory", "0.5",
+                             "--json").stdout)["per_gpu"]["requested_gib"] == pytest.approx(79.65 / 2, abs=0.05)
     limited = json.loads(on_box(EIGHT, "plan", model, "--json", CUDA_VISIBLE_DEVICES="5").stdout)
     assert limited["gpus"] == [5]
     without = on_box("init 9", "plan", model)
