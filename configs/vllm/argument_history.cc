@@ -25,6 +25,11 @@ constexpr ArgumentHistory by_hand(std::string_view name, Version gone, std::stri
   return {name, kBegin, gone, Fate::kNoReplacement, {}, advice};
 }
 
+constexpr ArgumentHistory new_value(std::string_view name, std::string_view value, Version since,
+                                    std::string_view advice) {
+  return {name, since, kNever, Fate::kNoReplacement, {}, advice, value};
+}
+
 // `gone` is where leaving it out is right: where it has lost its effect, if that came first.
 constexpr std::array kHistory{
     // The first engine's own, which the second one (0.10 and later) does not have.
@@ -67,6 +72,8 @@ constexpr std::array kHistory{
                     Fate::kNoReplacement,
                     {},
                     "write gpu_memory_utilization"},
+    new_value("max_model_len", "auto", {0, 14, 0}, "write a number of tokens"),
+    new_value("max_model_len", "-1", {0, 14, 0}, "write a number of tokens"),
     ArgumentHistory{"max_num_queued_reqs", {0, 33, 0}, kNever, Fate::kLeftOut, {}, kRemove},
     ArgumentHistory{"max_num_queued_tokens", {0, 33, 0}, kNever, Fate::kLeftOut, {}, kRemove},
     ArgumentHistory{
@@ -80,9 +87,11 @@ std::span<const ArgumentHistory> argument_history() {
   return kHistory;
 }
 
-const ArgumentHistory* history_of(std::string_view name) {
+const ArgumentHistory* history_of(std::string_view name, std::string_view value) {
   const std::string spelt = with_underscores(name);
-  const auto row = std::ranges::find(kHistory, spelt, &ArgumentHistory::name);
+  const auto row = std::ranges::find_if(kHistory, [&](const ArgumentHistory& each) {
+    return each.name == spelt && (each.value.empty() || each.value == value);
+  });
   return row == kHistory.end() ? nullptr : &*row;
 }
 

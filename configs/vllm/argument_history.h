@@ -29,12 +29,14 @@ struct ArgumentHistory {
   Fate fate = Fate::kLeftOut;
   std::string_view other{};   // for kRenamed
   std::string_view advice{};  // what to do by hand: "write ...", "remove it"
+  std::string_view value{};   // where there is one, the row is about this value alone
 };
 
 std::span<const ArgumentHistory> argument_history();
 
-// The row of `name`, however it is spelt; null for one that all versions have, or none.
-const ArgumentHistory* history_of(std::string_view name);
+// The row of `name`, however it is spelt, or of that `value` of it; null for what all versions
+// have, or none.
+const ArgumentHistory* history_of(std::string_view name, std::string_view value = {});
 
 // Whether `version` has that argument, as far as the table tells.
 bool is_missing(const ArgumentHistory& row, const Version& version);

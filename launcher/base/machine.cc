@@ -2,6 +2,7 @@
 #include "launcher/base/machine.h"
 
 #include <algorithm>
+#include <array>
 #include <fstream>
 #include <system_error>
 #include <utility>
@@ -66,9 +67,14 @@ std::optional<std::string> Machine::read(std::string_view path, std::size_t most
   if (fs::is_directory(file, ignored)) return std::nullopt;
   std::ifstream stream(file, std::ios::binary);
   if (!stream) return std::nullopt;
-  std::string text(most, '\0');  // files of /proc do not tell their size
-  stream.read(text.data(), static_cast<std::streamsize>(most));
-  text.resize(static_cast<std::size_t>(stream.gcount()));
+  // In pieces, since files of /proc do not tell their size.
+  std::string text;
+  std::array<char, 16 << 10> piece;
+  while (text.size() < most && stream) {
+    const std::size_t wanted = std::min(piece.size(), most - text.size());
+    stream.read(piece.data(), static_cast<std::streamsize>(wanted));
+    text.append(piece.data(), static_cast<std::size_t>(stream.gcount()));
+  }
   return text;
 }
 

@@ -4,29 +4,22 @@
 #include <algorithm>
 #include <array>
 
-#include "configs/text/trim.h"
+#include "launcher/memory/model/model_files.h"
 
 namespace batchproxy {
 namespace {
 
 constexpr std::array<std::string_view, 5> kWeights{".safetensors", ".bin", ".pt", ".pth", ".gguf"};
 
-std::string hub_cache(const Machine& machine) {
-  if (const std::string hub = machine.variable("HF_HUB_CACHE"); !hub.empty()) return hub;
-  if (const std::string home = machine.variable("HF_HOME"); !home.empty()) return home + "/hub";
-  return machine.variable("HOME") + "/.cache/huggingface/hub";
-}
-
-// "org/model" is kept as models--org--model/snapshots/COMMIT, and refs/main names the commit.
-std::string snapshot_of(const Machine& machine, const std::string& id) {
-  std::string name = id;
-  const std::size_t slash = name.find('/');
-  if (slash == std::string::npos || name.find('/', slash + 1) != std::string::npos) return "";
-  name.replace(slash, 1, "--");
-  const std::string home = hub_cache(machine) + "/models--" + name;
-  const std::string commit(trim(machine.read(home + "/refs/main").value_or(""), " \n"));
-  std::string folder = home + "/snapshots/" + commit;
-  return !commit.empty() && machine.exists(folder) ? folder : "";
+// The folders that say where the cache is, as we find them from /.
+Environment from_our_root(const Machine& machine) {
+  Environment environment = machine.environment;
+  for (const char* name : {"HF_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME", "HOME"}) {
+    if (const std::string folder = machine.variable(name); !folder.empty()) {
+      environment[name] = machine.at(folder).string();
+    }
+  }
+  return environment;
 }
 
 }  // namespace
@@ -36,7 +29,9 @@ std::string model_folder(const Machine& machine, const std::string& model) {
   const std::string path = machine.absolute(model);
   std::error_code ignored;
   if (std::filesystem::is_directory(machine.at(path), ignored)) return path;
-  return snapshot_of(machine, model);
+  const auto snapshot = find_model(model, from_our_root(machine));
+  if (!snapshot) return "";
+  return "/" + std::filesystem::path(*snapshot).lexically_relative(machine.root).string();
 }
 
 bool is_weights(std::string_view name) {

@@ -12,8 +12,8 @@
 
 namespace batchproxy {
 
-// The folder of `model`, a directory or a Hugging Face id whose snapshot lies in the cache
-// (HF_HUB_CACHE, HF_HOME, else ~/.cache/huggingface). Empty when it is not here.
+// The folder of `model`, a directory or a Hugging Face id whose snapshot lies in the cache, as the
+// machine's programs see it. Empty when it is not here.
 std::string model_folder(const Machine& machine, const std::string& model);
 
 // Whether a name of a file is that of weights: .safetensors, .bin, .pt, .pth, .gguf.

@@ -46,17 +46,10 @@ LaunchError beyond(const Gpu& gpu, std::size_t count) {
           (count == 0 ? "none" : "only 0 to " + std::to_string(count - 1))};
 }
 
-// Each GPU, or what stands for it.
 GpuPool usable(const Inventory& inventory) {
-  GpuPool pool;
+  GpuPool pool{usable_gpus(inventory)};
   for (const GpuState& gpu : inventory.gpus) {
-    if (!gpu.problem.empty()) {
-      pool.remarks.push_back(gpu.problem + "; no engine gets it");
-    } else if (gpu.mig_enabled) {
-      for (const MigInstance& mig : gpu.mig) pool.gpus.push_back(Gpu::by_uuid(mig.uuid));
-    } else {
-      pool.gpus.emplace_back(gpu.index);
-    }
+    if (!gpu.problem.empty()) pool.remarks.push_back(gpu.problem + "; no engine gets it");
   }
   return pool;
 }

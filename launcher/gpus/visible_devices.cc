@@ -120,9 +120,17 @@ OrError<std::optional<Gpus>> nvidia_visible_devices(const std::string& value, in
   return std::optional(*std::move(listed));
 }
 
+Gpus usable_gpus(const Inventory& inventory) {
+  Gpus gpus;
+  for (const GpuState& gpu : inventory.gpus) {
+    if (!gpu.problem.empty()) continue;
+    if (!gpu.mig_enabled) gpus.emplace_back(gpu.index);
+    for (const MigInstance& mig : gpu.mig) gpus.push_back(Gpu::by_uuid(mig.uuid));
+  }
+  return gpus;
+}
+
 OurGpus our_gpus(const Inventory& inventory, const VisibleVariables& variables) {
-  Gpus all;
-  for (const GpuState& gpu : inventory.gpus) all.emplace_back(gpu.index);
   if (variables.cuda) {
     OurGpus ours{{}, "CUDA_VISIBLE_DEVICES=" + *variables.cuda};
     const auto listed = parse_visible_devices(*variables.cuda);
@@ -134,9 +142,10 @@ OurGpus our_gpus(const Inventory& inventory, const VisibleVariables& variables) 
     }
     return ours;
   }
-  if (!variables.nvidia) return {std::move(all)};
-  const auto limited = nvidia_visible_devices(*variables.nvidia, static_cast<int>(all.size()));
-  if (!limited || !*limited) return {std::move(all)};
+  if (!variables.nvidia) return {usable_gpus(inventory)};
+  const auto limited =
+      nvidia_visible_devices(*variables.nvidia, static_cast<int>(inventory.gpus.size()));
+  if (!limited || !*limited) return {usable_gpus(inventory)};
   OurGpus ours{{}, "NVIDIA_VISIBLE_DEVICES=" + *variables.nvidia};
   const auto known = known_devices(**limited, inventory, "NVIDIA_VISIBLE_DEVICES");
   if (known) {

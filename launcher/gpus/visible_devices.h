@@ -45,6 +45,10 @@ OrError<Gpus> known_devices(const Gpus& listed, const Inventory& inventory,
 // name.
 OrError<std::optional<Gpus>> nvidia_visible_devices(const std::string& value, int count);
 
+// All that programs can use: each GPU that answers, and of one that is divided its MIG instances,
+// since programs find no whole one there.
+Gpus usable_gpus(const Inventory& inventory);
+
 OurGpus our_gpus(const Inventory& inventory, const VisibleVariables& variables);
 
 }  // namespace batchproxy

@@ -32,10 +32,9 @@ constexpr std::array kTasks{
     TaskWords{"draft", "draft", ""},
 };
 
-std::string text_of(const Arguments& arguments, std::string_view name) {
-  const Argument* argument = find_argument(arguments, name);
+std::string_view text_of(const Argument* argument) {
   const auto* text = argument ? std::get_if<std::string>(&argument->value) : nullptr;
-  return text == nullptr ? "" : *text;
+  return text == nullptr ? std::string_view() : *text;
 }
 
 // false and null say nothing on a command line, so no version minds them.
@@ -50,7 +49,7 @@ class Fitter {
 
   FittedArguments fit() {
     for (const Argument& argument : given_) {
-      const ArgumentHistory* row = history_of(argument.name);
+      const ArgumentHistory* row = history_of(argument.name, text_of(&argument));
       if (row == nullptr || !is_missing(*row, version_) || says_nothing(argument)) {
         fitted_.arguments.push_back(argument);
       } else {
@@ -100,8 +99,8 @@ class Fitter {
   // Once, for both of its words.
   void join_task(const ArgumentHistory& row) {
     if (find_argument(fitted_.arguments, "task") != nullptr) return;
-    const std::string runner = text_of(given_, "runner");
-    const std::string convert = text_of(given_, "convert");
+    const std::string_view runner = text_of(find_argument(given_, "runner"));
+    const std::string_view convert = text_of(find_argument(given_, "convert"));
     const auto words = std::ranges::find_if(kTasks, [&](const TaskWords& each) {
       return each.convert == convert && (runner.empty() || each.runner == runner);
     });
@@ -110,7 +109,8 @@ class Fitter {
   }
 
   std::string missing(const ArgumentHistory& row) const {
-    return "vllm_args." + std::string(row.name) + ": vLLM " + to_string(version_) +
+    const std::string value = row.value.empty() ? "" : ": " + std::string(row.value);
+    return "vllm_args." + std::string(row.name) + value + ": vLLM " + to_string(version_) +
            (version_ < row.since ? " does not have it yet" : " no longer has it");
   }
 

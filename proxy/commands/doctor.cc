@@ -35,7 +35,10 @@ int doctor(const CommandLine& arguments, const DoctorFlags& flags) {
   machine.port_holder = [](int port) { return port_holder(static_cast<std::uint16_t>(port)); };
   const auto name_of = [&machine](unsigned pid) { return machine.process_name(pid); };
   auto inventory = read_inventory(name_of);
-  auto vllm = ask_installation(machine, *loaded.options.proxy.launcher.executable);
+  // Asked only where it would be started: that may take a while.
+  const LauncherOptions& launcher = loaded.options.proxy.launcher;
+  auto vllm = *launcher.engine == "vllm" ? ask_installation(machine, *launcher.executable)
+                                         : find_installation(machine, *launcher.executable);
   const auto findings = examine({.machine = std::move(machine),
                                  .options = loaded.options,
                                  .configured = loaded.ok(),

@@ -39,7 +39,7 @@ constexpr std::array kEngineFlags{
     EngineFlag{"--tensor-parallel-size", "tensor_parallel_size", "N", "GPUs of a pipeline stage"},
     EngineFlag{"--pipeline-parallel-size", "pipeline_parallel_size", "N", "Pipeline stages"},
     EngineFlag{"--max-model-len", "max_model_len", "TOKENS", "The context"},
-    EngineFlag{"--gpu-memory-utilization", "gpu_memory_utilization", "PART",
+    EngineFlag{"--gpu-memory-utilization,--gpu-memory", "gpu_memory_utilization", "PART",
                "Part of each GPU for the engine"},
     EngineFlag{"--max-num-seqs", "max_num_seqs", "N", "Most requests at once"},
     EngineFlag{"--max-num-batched-tokens", "max_num_batched_tokens", "N", "Most tokens of a step"},

@@ -3,8 +3,10 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
+import sys
 
 import pytest
 
@@ -12,6 +14,7 @@ from tests.integration.test_plan import write_model
 from tests.support.asking import call
 from tests.support.builds import BUILD, PROXY, ROOT
 from tests.support.proxy import write_config
+from tests.support.waiting import wait_until
 
 EIGHT = ROOT / "tests" / "launcher" / "gpus" / "eight_gpus.box"
 
@@ -154,8 +157,74 @@ def test_plan_takes_the_gpus_that_are_here_and_free(on_box, tmp_path):
     planned = json.loads(on_box(EIGHT, "plan", model, "--num-gpus", "4", "--json").stdout)
     assert planned["fits"] and 3 not in planned["gpus"]  # somebody works there
     assert json.loads(on_box(EIGHT, "plan", model, "--gpus", "6,7", "--json").stdout)["gpus"] == [6, 7]
+    assert json.loads(on_box(EIGHT, "plan", model, "--gpu", "0", "--gpu-memory", "0.5",
+                             "--json").stdout)["per_gpu"]["requested_gib"] == pytest.approx(79.65 / 2, abs=0.05)
     limited = json.loads(on_box(EIGHT, "plan", model, "--json", CUDA_VISIBLE_DEVICES="5").stdout)
     assert limited["gpus"] == [5]
     without = on_box("init 9", "plan", model)
     assert without.returncode == 2
     assert "such as --assume-gpus 8xH100-80GB; cannot ask the NVIDIA driver" in without.stderr
+
+
+def test_profile_auto_is_cpu_without_a_driver(on_box):
+    shown = on_box("init 9", "--model", "m", "--profile", "auto", "--dry-run")
+    assert shown.returncode == 0, shown.stderr
+    assert "CUDA_VISIBLE_DEVICES='' " in shown.stdout and "VLLM_CPU_KVCACHE_SPACE=4 " in shown.stdout
+    assert "notice: profile auto means cpu here: cannot ask the NVIDIA driver" in shown.stderr
+
+
+def test_no_engine_gets_a_lost_gpu(on_box):
+    shown = on_box("gpus 3\nlost 1", "--model", "m", "--servers", "auto", "--dry-run")
+    assert re.findall(r"CUDA_VISIBLE_DEVICES=(\S+)", shown.stdout) == ["0", "2"]
+    assert "warning: GPU 1 is lost" in shown.stderr
+
+
+@pytest.mark.skipif(not shutil.which("nvidia-smi"), reason="needs an NVIDIA GPU")
+def test_the_inventory_of_a_real_gpu_is_that_of_nvidia_smi(tmp_path):
+    fields = "index,uuid,name,memory.total,driver_version"
+    told = subprocess.run(["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader,nounits"],
+                          text=True, capture_output=True, timeout=60, check=True).stdout
+    shown = json.loads(subprocess.run([PROXY, "gpus", "--json"], cwd=tmp_path, text=True, capture_output=True,
+                                      timeout=60, check=True).stdout)
+    ours = [[str(gpu["index"]), gpu["uuid"], gpu["name"], str(gpu["memory"]["total"] >> 20), shown["driver"]]
+            for gpu in shown["gpus"]]
+    assert ours == [line.split(", ") for line in told.splitlines()]
+
+
+CUDA_ENGINE = """
+import ctypes, http.server, json, sys
+cuda = ctypes.CDLL("libcuda.so.1")
+device, context, memory = ctypes.c_int(), ctypes.c_void_p(), ctypes.c_ulonglong()
+assert cuda.cuInit(0) == 0
+assert cuda.cuDeviceGet(ctypes.byref(device), 0) == 0
+assert cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), device) == 0
+assert cuda.cuCtxSetCurrent(context) == 0
+assert cuda.cuMemAlloc_v2(ctypes.byref(memory), ctypes.c_size_t(1 << 30)) == 0
+class Answers(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = json.dumps({"object": "list", "data": [{"id": "m", "object": "model"}]}).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Answers).serve_forever()
+"""
+
+
+@pytest.mark.skipif(not shutil.which("nvidia-smi"), reason="needs an NVIDIA GPU")
+def test_a_real_gpus_memory_is_seen_taken_and_given_back(start_proxy, tmp_path):
+    def free():
+        shown = subprocess.run([PROXY, "gpus", "--json"], text=True, capture_output=True, timeout=60, check=True)
+        return json.loads(shown.stdout)["gpus"][0]["memory"]["free"]
+
+    (tmp_path / "engine.py").write_text(CUDA_ENGINE)
+    config = tmp_path / "c.yaml"
+    command = json.dumps([sys.executable, str(tmp_path / "engine.py"), "{port}", "{gpus}"])
+    config.write_text("model: {generator_settings: {boot_local: true, hf_model_id: m}}\n"
+                      f"batchproxy: {{launcher: {{engine: command, gpu: '0', command: {command}}}}}\n")
+    before = free()
+    proxy = start_proxy("--config", config).ready(1)
+    assert before - free() > 1 << 30
+    proxy.stop()
+    wait_until(lambda: before - free() < 64 << 20, "the memory to be free again")

@@ -67,6 +67,8 @@ TEST(FitArguments, GivesEachVersionItsOwnWords) {
       {{"kv_cache_memory_bytes", "8G"}, "refused", "--kv-cache-memory-bytes 8G"},
       {{"max_num_queued_reqs", "4"}, "", "--max-num-queued-reqs 4"},
       {{"shutdown_timeout", "30"}, "", "--shutdown-timeout 30"},
+      {{"max_model_len", "auto"}, "refused", "--max-model-len auto"},
+      {{"max_model_len", "4096"}, "--max-model-len 4096", "--max-model-len 4096"},
       {{"max-num-seqs", "128"}, "--max-num-seqs 128", "--max-num-seqs 128"},
       {{"something_of_next_year", "1"}, "--something-of-next-year 1", "--something-of-next-year 1"},
   };
@@ -102,7 +104,7 @@ TEST(FitArguments, DoesNotMindWhatSaysNothing) {
 
 TEST(ArgumentHistory, HasEachNameOnceAndAWayOutForEach) {
   for (const ArgumentHistory& row : argument_history()) {
-    EXPECT_EQ(history_of(row.name), &row) << row.name;
+    EXPECT_EQ(history_of(row.name, row.value), &row) << row.name;
     EXPECT_LT(row.since, row.gone) << row.name;
     EXPECT_FALSE(row.advice.empty()) << row.name;
     EXPECT_EQ(row.other.empty(), row.fate != Fate::kRenamed) << row.name;

@@ -136,6 +136,8 @@ TEST_F(Doctor, NeedsNoGpuForASimulationOrACpu) {
 TEST_F(Doctor, NamesALostGpuAndTooFew) {
   gpus_ += "\nlost 2";
   EXPECT_THAT(complaints(), HasSubstr("GPUs: failure: GPU 2 is lost"));
+  EXPECT_THAT(complaints(),
+              HasSubstr("needs 8 GPUs (2 engines x tensor_parallel_size 4), found 7"));
   gpus_ = "driver 580.1\ncuda 13000\ngpus 4 total=81559\nswitched 18";
   EXPECT_THAT(complaints(),
               HasSubstr("needs 8 GPUs (2 engines x tensor_parallel_size 4), found 4"));

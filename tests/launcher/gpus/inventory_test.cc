@@ -128,7 +128,7 @@ TEST(GpusText, MarksWhatAListOfIdsMeans) {
   EXPECT_EQ(our_gpus(*inventory, {"GPU-be", std::nullopt}).gpus, Gpus{1});
   EXPECT_EQ(our_gpus(*inventory, {"MIG-1", std::nullopt}).gpus, Gpus{Gpu::by_uuid("MIG-1")});
   EXPECT_EQ(our_gpus(*inventory, {std::nullopt, "GPU-beef"}).gpus, Gpus{1});
-  EXPECT_EQ(our_gpus(*inventory, {}).gpus, (Gpus{0, 1}));
+  EXPECT_EQ(our_gpus(*inventory, {}).gpus, (Gpus{Gpu::by_uuid("MIG-1"), 1}));
   EXPECT_THAT(text_of(box, {"5", std::nullopt}),
               HasSubstr("CUDA_VISIBLE_DEVICES names GPU 5, but the driver has only 0 to 1\n"));
 }
