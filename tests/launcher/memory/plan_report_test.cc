@@ -140,7 +140,7 @@ TEST_F(PlanReports, UseWhatWasLearnt) {
 TEST_F(PlanReports, LearnFromALogOfTheirEngine) {
   const std::string log = directory_.file("engine-0.log");
   const std::string earlier = "Available KV cache memory: 1.00 GiB\n" +
-                              run_separator("engine-0", 2, "2026-11-29T14:33:18Z") + "\n";
+                              run_separator(run_name("engine-0", 2), "2026-11-29T14:33:18Z") + "\n";
   std::ofstream(log) << earlier << "Model loading took 15.00 GiB memory and 3 seconds\n"
                      << std::string(100000, 'x') << "\r\nAvailable KV cache memory: 50.00 GiB\n";
   const std::string file = directory_.file("learned.json");
