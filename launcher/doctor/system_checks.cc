@@ -1,6 +1,7 @@
 // launcher/doctor/system_checks.cc - the machine around the GPUs: memory, disk, limits, ports.
 #include <algorithm>
 #include <cstdint>
+#include <iterator>
 #include <string>
 #include <string_view>
 
