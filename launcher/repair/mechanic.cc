@@ -210,11 +210,11 @@ Finding Mechanic::after_failed_start(EnginePlan& plan, std::uint64_t begin) {
       return found;
     }
   }
+  if (!decision.reason.empty()) found.lines.push_back("no repair: " + decision.reason);
   int number = 0;
   for (const std::string& line : suggestions(plan, *diagnosis)) {
     found.lines.push_back(fmt::format("{}. {}", ++number, line));
   }
-  if (!decision.reason.empty()) found.lines.push_back("no repair: " + decision.reason);
   found.is_hopeless = !may_pass(*diagnosis->cause);
   return found;
 }

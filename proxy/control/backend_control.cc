@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "configs/schema/host_port.h"
+#include "launcher/gpus/free_memory.h"
 #include "launcher/gpus/inventory_reader.h"
 #include "launcher/memory/plan_gpu.h"
 #include "proxy/control/settings.h"
@@ -30,12 +31,6 @@ PlanGpus memory_of(const Gpus& gpus) {
   if (gpus.empty()) return {};
   const auto inventory = read_inventory([](unsigned) { return std::string(); });
   return inventory ? plan_gpus(*inventory, gpus) : PlanGpus();
-}
-
-std::optional<std::uint64_t> free_memory(const Gpus& gpus) {
-  const PlanGpus now = memory_of(gpus);
-  if (now.empty()) return std::nullopt;
-  return static_cast<std::uint64_t>(std::ranges::min(now, {}, &PlanGpu::free).free);
 }
 
 }  // namespace
@@ -121,7 +116,11 @@ void BackendControl::plan_engines(std::vector<EnginePlan> plans, const std::stri
   if (*options_.proxy.launcher.engine == "sim") gpus.clear();
   mechanic_ = std::make_unique<Mechanic>(options_, memory_of(gpus));
   hooks.mechanic = mechanic_.get();
-  if (!gpus.empty()) hooks.free_memory = &free_memory;
+  if (!gpus.empty()) {
+    hooks.free_memory = [memory = FreeMemory()](const Gpus& of) mutable {
+      return memory.least_of(of);
+    };
+  }
   liveness_.resize(plans.size());
   launcher_ = std::make_unique<Launcher>(io_, options_, std::move(plans), std::move(hooks));
 }

@@ -48,7 +48,7 @@ def start(tmp_path):
 
 
 def test_two_in_one_directory_have_logs_of_their_own(start, tmp_path):
-    programs = [start("--config", write_command(tmp_path / f"{name}.yaml", f"echo last words of {name}; exit 3"),
+    programs = [start("--config", write_command(tmp_path / f"{name}.yaml", f"echo last words of {name}; exit 3", restart="never"),
                       "--listen", "0", "--admin", "0") for name in "AB"]
     for program, name in zip(programs, "AB"):
         assert program.wait() == 4
