@@ -276,8 +276,8 @@ struct Launcher::Core : std::enable_shared_from_this<Core> {
           "ended " + seconds_text(engine.age()) + " after its start: " + how + last_seen(engine),
           refuses_arguments);
     }
-    const Finding found = hooks.mechanic == nullptr
-                              ? Finding()
+    const FailureReport found = hooks.mechanic == nullptr
+                              ? FailureReport()
                               : hooks.mechanic->after_death(engine.plan, engine.log.begin());
     const NextStart next = plan_next(engine, false);
     engine.run.is_over = true;
@@ -288,8 +288,8 @@ struct Launcher::Core : std::enable_shared_from_this<Core> {
     engine.timer.cancel();
     engine.run.is_over = true;
     if (engine.process) engine.process->stop(loading_grace());
-    const Finding found = hooks.mechanic == nullptr
-                              ? Finding()
+    const FailureReport found = hooks.mechanic == nullptr
+                              ? FailureReport()
                               : hooks.mechanic->after_failed_start(engine.plan, engine.log.begin());
     const NextStart next = found.is_repaired
                                ? start_in(engine, kAfterRepair)
