@@ -52,6 +52,19 @@ def circles(arrows):
     return sorted(room for room, found in reached.items() if room in found)
 
 
+def test_no_two_types_of_one_namespace_have_one_name():
+    """In headers of two rooms that never meet, no compiler and no linker would complain."""
+    places = {}
+    for _, path, text in sources():
+        if path.suffix != ".h":
+            continue
+        namespace = re.search(r"^namespace ([\w:]+) \{", text, re.M)
+        for kind in re.finditer(r"^(?:struct|class|enum class) (\w+)[^;\n<]*\{", text, re.M):
+            places.setdefault((namespace and namespace[1], kind[1]), set()).add(str(path.relative_to(ROOT)))
+    assert len(places) > 300
+    assert not {name: where for name, where in places.items() if len(where) > 1}
+
+
 def test_rooms_do_not_include_each_other_in_a_circle():
     """A folder within a folder is a room: configs/yaml, batcher/fleet, proxy/request."""
     arrows = {}
