@@ -29,10 +29,9 @@ bool has_gone(int connection, int milliseconds) {
 }
 
 int stop(const CommandLine& arguments) {
-  const LoadResult loaded = load_options(arguments);
-  print(loaded.diagnostics);
-  if (!loaded.ok()) return kUsage;
-  const LauncherOptions& launcher = loaded.options.proxy.launcher;
+  const auto options = options_for_operator(arguments);
+  if (!options) return kUsage;
+  const LauncherOptions& launcher = options->proxy.launcher;
   const std::string& directory = *launcher.log_directory;
   const std::vector<KeptEngine> engines = find_kept_engines(directory);
   if (engines.empty()) {
