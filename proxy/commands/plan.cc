@@ -94,9 +94,9 @@ Refusal read_engines(const CommandLine& arguments, std::vector<EngineWish>& engi
 Refusal read_wish(const EngineWish& engine, const PlanFlags& flags, PlanWish& wish) {
   wish.model = flags.model.empty() ? engine.model : flags.model;
   if (wish.model.empty()) return "which model? Give one, or --config FILE with hf_model_id";
-  EngineVersion version;
+  Version version = kNewestKnown;
   if (!flags.engine_version.empty()) {
-    const auto told = parse_engine_version(flags.engine_version);
+    const auto told = parse_version(flags.engine_version);
     if (!told) return "--engine-version: expected one such as 0.33.0";
     version = *told;
   }

@@ -392,11 +392,5 @@ TEST(MemorySizes, AreReadAsPeopleWriteThem) {
   }
 }
 
-TEST(EngineVersions, AreReadAsEnginesPrintThem) {
-  EXPECT_EQ(parse_engine_version("v0.19.1rc2"), (EngineVersion{0, 19}));
-  EXPECT_EQ(parse_engine_version("1.2"), (EngineVersion{1, 2}));
-  EXPECT_FALSE(parse_engine_version("nightly"));
-}
-
 }  // namespace
 }  // namespace batchproxy

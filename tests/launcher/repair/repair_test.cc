@@ -1,4 +1,4 @@
-// tests/launcher/repair_test.cc - what is changed for which cause, in which order, and when
+// tests/launcher/repair/repair_test.cc - what is changed for which cause, in which order, and when
 // nothing.
 #include "launcher/repair/repair.h"
 
