@@ -238,7 +238,8 @@ Command add_plan(CLI::App& app, CommandLine& arguments) {
       "Examples:\n"
       "  batchproxy plan Qwen/Qwen3-8B --assume-gpus 2x24GiB\n"
       "  batchproxy plan /models/llama --gpus 4,5,6,7 --max-model-len 32768\n"
-      "  batchproxy plan --config mine.yaml --assume-gpus 8xH100-80GB --json");
+      "  batchproxy plan --config mine.yaml --assume-gpus 8xH100-80GB --json\n"
+      "With --config FILE the file's model and vllm_args are planned for, under the flags.");
   return {command, [&arguments, flags] { return plan(arguments, *flags); }};
 }
 

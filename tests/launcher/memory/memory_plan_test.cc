@@ -362,6 +362,7 @@ TEST(Suggestions, ThinkOfMoreGpusThanThereAre) {
   ASSERT_EQ(all.size(), 1u);
   EXPECT_EQ(all[0].flag, "--tensor-parallel-size 8");
   EXPECT_EQ(all[0].cost, "8 such GPUs, 2 at hand");
+  EXPECT_EQ(suggest(input, 0).at(0).cost, "8 such GPUs");
 }
 
 TEST(Suggestions, ComeWithAShorterContextWhereNoneDoesAlone) {
