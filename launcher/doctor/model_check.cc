@@ -208,7 +208,7 @@ FindingList check_model(const Subject& subject) {
   const bool is_path = name.starts_with('/') || name.starts_with('.') || name.starts_with('~');
   if (!asked.empty() || is_path) {
     return {failure(name + " is neither a folder nor in the cache of Hugging Face",
-                    "correct the path, or download it: `hf download " + name + "`")};
+                    is_path ? "correct the path" : "download it: `hf download " + name + "`")};
   }
   const bool is_offline = subject.machine.variable("HF_HUB_OFFLINE") == "1";
   if (is_offline) {

@@ -125,9 +125,7 @@ std::optional<PlanGpus> Mechanic::gpus_of(const EnginePlan& plan) const {
 
 // What to plan the memory of; nothing for arguments that have no plan.
 std::optional<PlanWish> Mechanic::wish_of(const EnginePlan& plan) const {
-  EngineVersion version;
-  if (plan.version) version = {plan.version->major, plan.version->minor};
-  const auto flags = engine_flags(plan.arguments, version);
+  const auto flags = engine_flags(plan.arguments, plan.version.value_or(kNewestKnown));
   if (!flags) return std::nullopt;
   PlanWish wish;
   wish.model = plan.model;
@@ -194,10 +192,10 @@ void Mechanic::fit_context(EnginePlan& plan, std::vector<std::string>& said) {
 
 // --- after a start ------------------------------------------------------------------------------
 
-FailureReport Mechanic::after_failed_start(EnginePlan& plan, std::uint64_t begin) {
+Postmortem Mechanic::after_failed_start(EnginePlan& plan, std::uint64_t begin) {
   const auto diagnosis = diagnose_file(plan.log_file, begin);
   if (!diagnosis || !diagnosis->has_failed()) return {};
-  FailureReport found{.cause = diagnosis->cause, .lines = lines_of(*diagnosis, plan.log_file)};
+  Postmortem found{.cause = diagnosis->cause, .lines = lines_of(*diagnosis, plan.log_file)};
   if (!diagnosis->cause) return found;
   RepairDecision decision;
   if (may_change(plan)) {
@@ -240,7 +238,7 @@ std::vector<std::string> Mechanic::suggestions(const EnginePlan& plan,
   return advice_for(*diagnosis.cause, diagnosis.figures);
 }
 
-FailureReport Mechanic::after_death(const EnginePlan& plan, std::uint64_t begin) const {
+Postmortem Mechanic::after_death(const EnginePlan& plan, std::uint64_t begin) const {
   const auto diagnosis = diagnose_file(plan.log_file, begin);
   if (!diagnosis || !diagnosis->cause) return {};
   return {.cause = diagnosis->cause, .lines = lines_of(*diagnosis, plan.log_file)};

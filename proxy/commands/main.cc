@@ -115,6 +115,9 @@ int run(int argc, char** argv) {
       "  batchproxy --config multi_gpu_batch_config.yaml    start its engines and serve\n"
       "  batchproxy --backend http://gpu1:8000              serve an engine that runs\n"
       "  batchproxy --config configs/demo.yaml              try it without a GPU");
+  app.failure_message([](const CLI::App*, const CLI::Error& error) {
+    return std::string("error: ") + error.what() + "\nRun with --help for more information.\n";
+  });
   const Command serve = add_serve(app, arguments);
   app.fallthrough();
   app.require_subcommand(0, 1);  // words behind one that are named like another are its own

@@ -94,9 +94,9 @@ Refusal read_engines(const CommandLine& arguments, std::vector<EngineWish>& engi
 Refusal read_wish(const EngineWish& engine, const PlanFlags& flags, PlanWish& wish) {
   wish.model = flags.model.empty() ? engine.model : flags.model;
   if (wish.model.empty()) return "which model? Give one, or --config FILE with hf_model_id";
-  EngineVersion version;
+  Version version = kNewestKnown;
   if (!flags.engine_version.empty()) {
-    const auto told = parse_engine_version(flags.engine_version);
+    const auto told = parse_version(flags.engine_version);
     if (!told) return "--engine-version: expected one such as 0.33.0";
     version = *told;
   }
@@ -238,7 +238,8 @@ Command add_plan(CLI::App& app, CommandLine& arguments) {
       "Examples:\n"
       "  batchproxy plan Qwen/Qwen3-8B --assume-gpus 2x24GiB\n"
       "  batchproxy plan /models/llama --gpus 4,5,6,7 --max-model-len 32768\n"
-      "  batchproxy plan --config mine.yaml --assume-gpus 8xH100-80GB --json");
+      "  batchproxy plan --config mine.yaml --assume-gpus 8xH100-80GB --json\n"
+      "With --config FILE the file's model and vllm_args are planned for, under the flags.");
   return {command, [&arguments, flags] { return plan(arguments, *flags); }};
 }
 

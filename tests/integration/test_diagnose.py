@@ -87,3 +87,8 @@ def test_of_a_long_log_little_is_kept(tmp_path):
     limited = subprocess.run(["prlimit", "--data=33554432", PROXY, "diagnose", log, "--json"], capture_output=True,
                              timeout=60, check=False)
     assert json.loads(limited.stdout)["cause"] == "port_in_use", limited.stderr
+
+
+def test_a_log_that_is_not_named():
+    done = subprocess.run([PROXY, "diagnose"], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (2, "error: log is required\nRun with --help for more information.\n")

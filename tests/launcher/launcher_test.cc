@@ -10,7 +10,7 @@
 #include <boost/asio/io_context.hpp>
 #include <gtest/gtest.h>
 
-#include "tests/launcher/process_probe.h"
+#include "tests/launcher/process/process_probe.h"
 #include "tests/launcher/temporary_directory.h"
 
 namespace batchproxy {

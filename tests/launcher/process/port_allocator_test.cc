@@ -1,4 +1,4 @@
-// tests/launcher/port_allocator_test.cc - no port is given out twice.
+// tests/launcher/process/port_allocator_test.cc - no port is given out twice.
 #include "launcher/process/port_allocator.h"
 
 #include <string>

@@ -1,4 +1,4 @@
-// tests/launcher/lease_test.cc - what is leased is one batchproxy's alone.
+// tests/launcher/process/lease_test.cc - what is leased is one batchproxy's alone.
 #include "launcher/process/lease.h"
 
 #include <filesystem>

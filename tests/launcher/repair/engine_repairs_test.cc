@@ -1,4 +1,4 @@
-// tests/launcher/engine_repairs_test.cc - the repairs of one engine over deaths and starts.
+// tests/launcher/repair/engine_repairs_test.cc - the repairs of one engine over deaths and starts.
 #include "launcher/repair/engine_repairs.h"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-// tests/launcher/repair_test.cc - what is changed for which cause, in which order, and when
+// tests/launcher/repair/repair_test.cc - what is changed for which cause, in which order, and when
 // nothing.
 #include "launcher/repair/repair.h"
 
@@ -79,9 +79,7 @@ TEST(Repair, NeverTouchesAPinnedContext) {
   engine.subject.is_context_pinned = true;
   const auto decision = engine.after(Cause::kKvTooSmall, kv(32768, 16.0, 4.85, 9920));
   EXPECT_FALSE(decision.repair);
-  EXPECT_EQ(decision.reason,
-            "The KV cache cannot hold one request of max_model_len tokens. max_model_len was set "
-            "by you and is left as it is.");
+  EXPECT_EQ(decision.reason, "max_model_len was set by you and is left as it is.");
 }
 
 TEST(Repair, OfAPinnedContextRaisesTheUtilizationOnlyIfThatIsEnough) {

@@ -1,4 +1,4 @@
-// tests/launcher/engine_process_test.cc - real shims over real, and nasty, process trees.
+// tests/launcher/process/engine_process_test.cc - real shims over real, and nasty, process trees.
 #include "launcher/process/engine_process.h"
 
 #include <chrono>
@@ -13,7 +13,7 @@
 #include <sched.h>
 #include <sys/wait.h>
 
-#include "tests/launcher/process_probe.h"
+#include "tests/launcher/process/process_probe.h"
 #include "tests/launcher/temporary_directory.h"
 
 namespace batchproxy {
@@ -135,10 +135,11 @@ TEST_F(EngineProcessTest, LetsTheEngineInheritNoDescriptors) {
   EXPECT_EQ(log_text().find("/dev/zero"), std::string::npos) << log_text();
   EXPECT_EQ(log_text().find("socket:"), std::string::npos) << log_text();
   // Its stdout and stderr, which lead to the shim.
-  EXPECT_EQ(std::ranges::count(lines_with("pipe:"), true, [](const std::string& line) {
-              return line.find(" 1 -> ") != std::string::npos ||
-                     line.find(" 2 -> ") != std::string::npos;
-            }),
+  EXPECT_EQ(std::ranges::count(lines_with("pipe:"), true,
+                               [](const std::string& line) {
+                                 return line.find(" 1 -> ") != std::string::npos ||
+                                        line.find(" 2 -> ") != std::string::npos;
+                               }),
             std::ssize(lines_with("pipe:")))
       << log_text();
 }

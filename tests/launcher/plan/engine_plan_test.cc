@@ -1,4 +1,4 @@
-// tests/launcher/engine_plan_test.cc - how options and GPUs become engines.
+// tests/launcher/plan/engine_plan_test.cc - how options and GPUs become engines.
 #include "launcher/plan/engine_plan.h"
 
 #include <cstdlib>

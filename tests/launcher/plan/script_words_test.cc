@@ -1,5 +1,6 @@
-// tests/launcher/script_words_test.cc - each flag and variable that people's launch scripts have,
-// and the command and environment of the engines that come of it, for an old vLLM and a new one.
+// tests/launcher/plan/script_words_test.cc - each flag and variable that people's launch scripts
+// have, and the command and environment of the engines that come of it, for an old vLLM and a new
+// one.
 #include <algorithm>
 #include <cstdlib>
 #include <optional>

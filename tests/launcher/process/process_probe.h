@@ -1,4 +1,5 @@
-// tests/launcher/process_probe.h - learns the pids of an engine's tree and waits for their ends.
+// tests/launcher/process/process_probe.h - learns the pids of an engine's tree and waits for their
+// ends.
 //
 // Everything waits on descriptors with a deadline; nothing sleeps.
 //

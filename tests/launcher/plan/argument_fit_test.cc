@@ -1,4 +1,5 @@
-// tests/launcher/argument_fit_test.cc - what an old script has, and what each vLLM is given for it.
+// tests/launcher/plan/argument_fit_test.cc - what an old script has, and what each vLLM is given
+// for it.
 #include "launcher/plan/argument_fit.h"
 
 #include <gmock/gmock.h>
@@ -116,6 +117,7 @@ TEST(ParseVersion, ReadsTheNumbersThatATextBeginsWith) {
   EXPECT_EQ(parse_version("v0.8.5.post1"), (Version{0, 8, 5}));
   EXPECT_EQ(parse_version("2.9.0+cu128"), (Version{2, 9, 0}));
   EXPECT_EQ(parse_version("0.7"), (Version{0, 7, 0}));
+  EXPECT_EQ(parse_version("v0.19.1rc2"), (Version{0, 19, 1}));
   EXPECT_EQ(parse_version("dev"), std::nullopt);
   EXPECT_EQ(parse_version("7"), std::nullopt);
   EXPECT_LT((Version{0, 9, 2}), (Version{0, 10, 0}));

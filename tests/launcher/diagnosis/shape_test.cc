@@ -1,4 +1,4 @@
-// tests/launcher/shape_test.cc - sentences with holes.
+// tests/launcher/diagnosis/shape_test.cc - sentences with holes.
 #include "launcher/diagnosis/shape.h"
 
 #include <gtest/gtest.h>

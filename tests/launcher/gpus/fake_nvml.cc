@@ -1,5 +1,5 @@
-// tests/launcher/fake_nvml.cc - stands in for libnvidia-ml.so.1. FAKE_NVML says what the box has:
-// the text itself, or the path of a file with it. Memory is in MiB; `_` in a name is a blank.
+// tests/launcher/gpus/fake_nvml.cc - stands in for libnvidia-ml.so.1. FAKE_NVML says what the box
+// has: the text itself, or the path of a file with it. Memory is in MiB; `_` in a name is a blank.
 //
 //   driver 580.95.05
 //   cuda 13000

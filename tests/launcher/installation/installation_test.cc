@@ -1,4 +1,5 @@
-// tests/launcher/installation_test.cc - which vLLM a program is, by the files of its environment.
+// tests/launcher/installation/installation_test.cc - which vLLM a program is, by the files of its
+// environment.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-// tests/launcher/executable_test.cc - finding programs, and what is said when there is none.
+// tests/launcher/plan/executable_test.cc - finding programs, and what is said when there is none.
 #include "launcher/plan/executable.h"
 
 #include <filesystem>

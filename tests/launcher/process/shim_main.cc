@@ -1,4 +1,5 @@
-// tests/launcher/shim_main.cc - a program that is nothing but the shim, in place of batchproxy.
+// tests/launcher/process/shim_main.cc - a program that is nothing but the shim, in place of
+// batchproxy.
 #include "launcher/process/shim.h"
 
 int main(int argc, char** argv) {

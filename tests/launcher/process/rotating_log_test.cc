@@ -1,4 +1,4 @@
-// tests/launcher/rotating_log_test.cc - a log file that stays within its bound.
+// tests/launcher/process/rotating_log_test.cc - a log file that stays within its bound.
 #include "launcher/process/rotating_log.h"
 
 #include <cerrno>

@@ -1,4 +1,4 @@
-// tests/launcher/shim_status_test.cc - status lines survive the pipe.
+// tests/launcher/process/shim_status_test.cc - status lines survive the pipe.
 #include "launcher/process/shim_status.h"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,5 @@
-// tests/launcher/diagnosis_doc_test.cc - docs/DIAGNOSE.md lists the causes as the table has them.
+// tests/launcher/diagnosis/diagnosis_doc_test.cc - docs/DIAGNOSE.md lists the causes as the table
+// has them.
 //
 // UPDATE_GOLDEN=1 writes that page instead; read the difference before you commit it.
 #include <cstdlib>

@@ -1,4 +1,4 @@
-// tests/launcher/log_line_test.cc - what stands before a message in several environments.
+// tests/launcher/diagnosis/log_line_test.cc - what stands before a message in several environments.
 #include "launcher/diagnosis/log_line.h"
 
 #include <gtest/gtest.h>

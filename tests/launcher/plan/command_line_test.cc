@@ -1,4 +1,4 @@
-// tests/launcher/command_line_test.cc - vLLM's rules for flags, and quoting for shells.
+// tests/launcher/plan/command_line_test.cc - vLLM's rules for flags, and quoting for shells.
 #include "launcher/plan/command_line.h"
 
 #include <array>

@@ -1,4 +1,4 @@
-// tests/launcher/log_tail_test.cc - only new bytes, only this run's lines.
+// tests/launcher/process/log_tail_test.cc - only new bytes, only this run's lines.
 #include "launcher/process/log_tail.h"
 
 #include <fstream>

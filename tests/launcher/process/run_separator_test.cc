@@ -1,4 +1,4 @@
-// tests/launcher/run_separator_test.cc - the line between two runs in one log.
+// tests/launcher/process/run_separator_test.cc - the line between two runs in one log.
 #include "launcher/process/run_separator.h"
 
 #include <gtest/gtest.h>

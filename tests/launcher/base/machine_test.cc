@@ -1,4 +1,4 @@
-// tests/launcher/machine_test.cc - the machine that we run on, and one that is a folder.
+// tests/launcher/base/machine_test.cc - the machine that we run on, and one that is a folder.
 #include "launcher/base/machine.h"
 
 #include <gmock/gmock.h>

@@ -1,5 +1,5 @@
-// tests/launcher/remember_test.cc - repairs that outlive the process, and what a file cannot make
-// us do.
+// tests/launcher/repair/remember_test.cc - repairs that outlive the process, and what a file cannot
+// make us do.
 #include "launcher/repair/remember.h"
 
 #include <cstdlib>

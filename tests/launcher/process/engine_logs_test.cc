@@ -1,4 +1,4 @@
-// tests/launcher/engine_logs_test.cc - who writes where, and what is said when nobody can.
+// tests/launcher/process/engine_logs_test.cc - who writes where, and what is said when nobody can.
 #include "launcher/process/engine_logs.h"
 
 #include <filesystem>

@@ -1,5 +1,5 @@
-// tests/launcher/diagnosis_test.cc - logs of every cause, of healthy engines and of unknown
-// failures.
+// tests/launcher/diagnosis/diagnosis_test.cc - logs of every cause, of healthy engines and of
+// unknown failures.
 //
 // They stand in data/logs/*.txt, each below a line "##### CAUSE" or "##### CAUSE-variant": a few
 // decisive lines, as engines write them, among those that mislead.
@@ -28,7 +28,7 @@ using Outcome = Diagnosis::Outcome;
 std::map<std::string, std::string> samples() {
   constexpr std::string_view kHead = "##### ";
   std::map<std::string, std::string> logs;
-  const std::filesystem::path folder = BATCHPROXY_SOURCE_DIR "/tests/launcher/data/logs";
+  const std::filesystem::path folder = BATCHPROXY_SOURCE_DIR "/tests/launcher/diagnosis/logs";
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     std::ifstream file(entry.path(), std::ios::binary);
     const std::string text{std::istreambuf_iterator<char>(file), {}};
