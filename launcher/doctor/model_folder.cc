@@ -1,5 +1,5 @@
-// launcher/doctor/model_files.cc - see model_files.h.
-#include "launcher/doctor/model_files.h"
+// launcher/doctor/model_folder.cc - see model_folder.h.
+#include "launcher/doctor/model_folder.h"
 
 #include <algorithm>
 #include <array>
