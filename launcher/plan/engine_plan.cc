@@ -31,6 +31,23 @@ std::string number_text(double number) {
   return text.str();
 }
 
+// A hash of what is started, but for what marks the run of batchproxy that starts it.
+std::string identity_of(const EnginePlan& plan) {
+  std::uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
+  const auto take = [&hash](std::string_view text) {
+    for (const char byte : text) hash = (hash ^ static_cast<unsigned char>(byte)) * 0x100000001b3;
+    hash *= 0x100000001b3;
+  };
+  for (const std::string& word : plan.argv) take(word);
+  for (const auto& [name, value] : plan.environment.set) {
+    if (name != kEngineMarker) take(name), take(value);
+  }
+  for (const std::string& name : plan.environment.unset) take(name);
+  std::ostringstream text;
+  text << std::hex << hash;
+  return text.str();
+}
+
 // The first vLLM that reads UUIDs in CUDA_VISIBLE_DEVICES.
 constexpr Version kReadsUuids{0, 33, 0};
 
@@ -164,12 +181,18 @@ class Planner {
     plan.environment =
         engine_environment(plan.gpus, context_.run_id + "-" + plan.name, context_.inherited);
     plan.log_file = *launcher_.log_directory + "/" + plan.name + ".log";
-    const auto port = context_.next_port();
-    if (!port) return port.error();
-    plan.port = *port;
+    if (const auto kept = context_.kept_port(plan.name)) {
+      plan.runs_already = true;
+      plan.port = *kept;
+    } else {
+      const auto port = context_.next_port();
+      if (!port) return port.error();
+      plan.port = *port;
+    }
     plan.arguments = wish.arguments;
     plan.version = context_.vllm;
     plan.argv = argv_of(plan, wish.arguments);
+    plan.identity = identity_of(plan);
     return plan;
   }
 

@@ -13,6 +13,7 @@
 #include "configs/schema/options.h"
 #include "launcher/plan/engine_plan.h"
 #include "launcher/process/engine_logs.h"
+#include "launcher/process/kept_engine.h"
 #include "launcher/process/lease.h"
 #include "launcher/process/port_allocator.h"
 
@@ -28,6 +29,7 @@ struct Holdings {
 struct Topology {
   std::vector<BackendRecord> backends;  // by BackendId
   std::vector<EnginePlan> plans;        // what to start
+  std::vector<KeptEngine> kept{};       // engines of an earlier batchproxy that run on
   Holdings holdings;
   std::vector<std::string> missing{};  // programs that were not found, and what to do
   std::vector<std::string> remarks{};  // "warning: ...": what may not have been meant

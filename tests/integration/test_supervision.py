@@ -2,11 +2,13 @@
 import concurrent.futures
 import os
 import signal
+import subprocess
 import threading
 
 import pytest
 
 from tests.support.asking import MODEL, call, complete
+from tests.support.builds import PROXY
 from tests.support.proxy import write_config
 from tests.support.waiting import alive, wait_until
 
@@ -144,3 +146,28 @@ def test_with_restart_never_an_engine_that_ends_stays_down_until_it_is_started(e
     assert order(proxy, "start")[0] == 202
     wait_until(lambda: states(proxy) == ["ready"], "it is back")
     assert complete(proxy.url, "x")[0].status == 200
+
+
+def engines_command(proxy, *words):
+    return subprocess.run([PROXY, "engines", *words, "--admin", proxy.admin.removeprefix("http://")],
+                          capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_the_command_shows_engines_and_gives_orders(engines):
+    proxy = engines(2)
+    shown = engines_command(proxy)
+    assert shown.returncode == 0 and len(shown.stdout.splitlines()) == 3, shown
+    assert shown.stdout.splitlines()[1].split() == ["engine-0", "ready", "0", "0", "0", "0,1"]
+    done = engines_command(proxy, "pause", "1")
+    assert done.returncode == 0 and "engine-1 gets no more requests" in done.stdout
+    wait_until(lambda: "paused" in engines_command(proxy).stdout, "it is shown")
+    wrong = engines_command(proxy, "reboot")
+    assert wrong.returncode == 2 and "there are pause, resume, stop, start, restart" in wrong.stderr, wrong
+    unknown = engines_command(proxy, "stop", "engine-9")
+    assert unknown.returncode == 1 and "There is no engine engine-9" in unknown.stderr
+
+
+def test_the_command_says_when_nobody_answers():
+    done = subprocess.run([PROXY, "engines", "--admin", "127.0.0.1:1"], capture_output=True, text=True, timeout=60,
+                          check=False)
+    assert done.returncode == 1 and "no batchproxy answers at 127.0.0.1:1: Connection refused" in done.stderr, done
