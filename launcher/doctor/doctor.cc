@@ -14,7 +14,7 @@
 #include "configs/schema/backend_source.h"
 #include "configs/text/printable.h"
 #include "launcher/doctor/checks.h"
-#include "launcher/doctor/model_files.h"
+#include "launcher/doctor/model_folder.h"
 
 namespace batchproxy {
 namespace {

@@ -5,9 +5,11 @@
 #include <numeric>
 #include <sstream>
 #include <utility>
+#include <variant>
 
 #include "configs/engine_wish.h"
 #include "configs/text/home_path.h"
+#include "configs/text/number.h"
 #include "configs/vllm/argument_history.h"
 #include "configs/vllm/arguments.h"
 #include "launcher/plan/adapter_names.h"
@@ -137,6 +139,11 @@ class Planner {
     if (!is_simulated()) return context_.gpus;
     Gpus gpus(told_gpus(options_).value_or(0));
     std::iota(gpus.begin(), gpus.end(), 0);
+    const GpuChoice asked = asked_gpus(options_);
+    const auto* listed = std::get_if<std::vector<std::string>>(&asked);
+    for (std::size_t i = 0; listed != nullptr && i < listed->size(); ++i) {
+      gpus[i].index = number_in<int>(listed->at(i)).value_or(gpus[i].index);  // of a UUID: nobody's
+    }
     return gpus;
   }
 

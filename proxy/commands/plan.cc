@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <iostream>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
@@ -22,6 +23,7 @@
 #include "launcher/memory/plan_gpu.h"
 #include "launcher/memory/plan_report.h"
 #include "launcher/memory/plan_text.h"
+#include "launcher/repair/remember.h"
 #include "proxy/commands/commands.h"
 
 namespace batchproxy {
@@ -186,10 +188,13 @@ int plan(const CommandLine& arguments, const PlanFlags& flags) {
   }
   const ReadLearned learned = read_learned(learned_file());
   if (!learned.warning.empty()) std::cerr << "warning: " << learned.warning << '\n';
+  const ReadRepairs repairs = read_repairs(repairs_file());
+  if (!repairs.warning.empty()) std::cerr << "warning: " << repairs.warning << '\n';
   std::vector<std::string> plans;
   for (PlanWish& wish : wishes) {
     wish.learned = learned.learned;
-    const PlanReport report = plan_model(wish, process_environment());
+    PlanReport report = plan_model(wish, process_environment());
+    std::ranges::move(repairs.memory.sentences_for(wish.model), std::back_inserter(report.notes));
     plans.push_back(flags.json ? plan_json(report) : plan_text(report));
   }
   if (flags.json && plans.size() > 1) {

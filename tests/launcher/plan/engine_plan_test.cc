@@ -179,6 +179,13 @@ TEST(PlanEngines, PassesOnThatPortsRanOut) {
   EXPECT_EQ(problem(options_with({}), context), "no free port");
 }
 
+TEST(PlanSimulatedEngines, GetTheGpusThatAreNamed) {
+  Options options = options_with({}, std::int64_t{2});
+  options.proxy.launcher.engine.value = "sim";
+  options.proxy.launcher.gpus.value = Words{"5", "4"};
+  EXPECT_EQ(gpus_of(plan_engines(options, context_with(0))), (std::vector<Gpus>{{5}, {4}}));
+}
+
 TEST(PlanSimulatedEngines, AssumeEightGpusWhateverTheMachineHas) {
   Options options = options_with({tensor_parallel(2)}, AutoServers{});
   options.proxy.launcher.engine.value = "sim";

@@ -63,7 +63,7 @@ TEST_F(MechanicTest, ShortensAContextThatDoesNotFitAndSaysSo) {
   Mechanic mechanic(options_, {});
   EXPECT_THAT(mechanic.prepare(plan_), IsEmpty());
   log(kTooSmall);
-  const Postmortem report = mechanic.after_failed_start(plan_, 0);
+  const FailureReport report = mechanic.after_failed_start(plan_, 0);
   EXPECT_TRUE(report.is_repaired);
   EXPECT_FALSE(report.is_hopeless);
   EXPECT_EQ(report.cause, Cause::kKvTooSmall);
@@ -78,7 +78,7 @@ TEST_F(MechanicTest, LeavesAContextThatTheUserHasSet) {
   Mechanic mechanic(options_, {});
   mechanic.prepare(plan_);
   log(kTooSmall);
-  const Postmortem report = mechanic.after_failed_start(plan_, 0);
+  const FailureReport report = mechanic.after_failed_start(plan_, 0);
   EXPECT_FALSE(report.is_repaired);
   EXPECT_TRUE(report.is_hopeless) << "the next start would end in the same way";
   EXPECT_THAT(report.lines, Contains(HasSubstr("was set by you")));
@@ -129,7 +129,7 @@ TEST_F(MechanicTest, ChangesNothingWhereItMayNot) {
   EXPECT_FALSE(Mechanic(options_, {}).after_failed_start(plan_, 0).is_repaired);
   options_.proxy.launcher.repair.value = true;
   options_.proxy.launcher.engine.value = "command";
-  const Postmortem report = Mechanic(options_, {}).after_failed_start(plan_, 0);
+  const FailureReport report = Mechanic(options_, {}).after_failed_start(plan_, 0);
   EXPECT_FALSE(report.is_repaired) << "the arguments of a command are its own";
   EXPECT_EQ(report.cause, Cause::kKvTooSmall) << "but what it failed of is told";
   EXPECT_EQ(context(), "");

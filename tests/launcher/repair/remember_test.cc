@@ -46,6 +46,10 @@ TEST(RepairMemory, KnowsNothingOfAnotherModelGpuOrVersion) {
   EXPECT_TRUE(memory.repairs_for({"org/n", "H100 x2", "0.33.0"}).empty());
   EXPECT_TRUE(memory.repairs_for({"org/m", "H100 x1", "0.33.0"}).empty());
   EXPECT_TRUE(memory.repairs_for({"org/m", "H100 x2", "0.34.0"}).empty());
+  EXPECT_EQ(memory.sentences_for("org/m"),
+            std::vector<std::string>{"repaired in an earlier run on H100 x2, vLLM 0.33.0: "
+                                     "max_model_len 32768 -> 9920"});
+  EXPECT_TRUE(memory.sentences_for("org/n").empty());
 }
 
 TEST(RepairMemory, ALaterRepairOfTheSameKindReplacesTheEarlier) {

@@ -1,5 +1,5 @@
-// launcher/doctor/model_files.cc - see model_files.h.
-#include "launcher/doctor/model_files.h"
+// launcher/doctor/model_folder.cc - see model_folder.h.
+#include "launcher/doctor/model_folder.h"
 
 #include <algorithm>
 #include <array>
@@ -26,7 +26,7 @@ Environment from_our_root(const Machine& machine) {
 
 std::string model_folder(const Machine& machine, const std::string& model) {
   if (model.empty()) return "";
-  const std::string path = machine.absolute(model);
+  std::string path = machine.absolute(model);
   std::error_code ignored;
   if (std::filesystem::is_directory(machine.at(path), ignored)) return path;
   const auto snapshot = find_model(model, from_our_root(machine));

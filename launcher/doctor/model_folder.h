@@ -1,4 +1,4 @@
-// launcher/doctor/model_files.h - where the files of a model are on this machine.
+// launcher/doctor/model_folder.h - where the files of a model are on this machine.
 //
 // Threading: any thread; reads directories.
 #pragma once
