@@ -239,9 +239,9 @@ struct Launcher::Core : std::enable_shared_from_this<Core> {
           "ended " + seconds_text(engine.age()) + " after its start: " + how + last_seen(engine),
           refuses_arguments);
     }
-    const Finding found = hooks.mechanic == nullptr
-                              ? Finding()
-                              : hooks.mechanic->after_death(engine.plan, engine.log.begin());
+    const Postmortem found = hooks.mechanic == nullptr
+                                 ? Postmortem()
+                                 : hooks.mechanic->after_death(engine.plan, engine.log.begin());
     const NextStart next = plan_next(engine, false);
     engine.run.is_over = true;
     hooks.events->on_exited(engine.plan.backend, {how, found.cause, found.lines, {}}, next);
@@ -251,9 +251,9 @@ struct Launcher::Core : std::enable_shared_from_this<Core> {
     engine.timer.cancel();
     engine.run.is_over = true;
     if (engine.process) engine.process->stop(loading_grace());
-    const Finding found = hooks.mechanic == nullptr
-                              ? Finding()
-                              : hooks.mechanic->after_failed_start(engine.plan, engine.log.begin());
+    const Postmortem found = hooks.mechanic == nullptr ? Postmortem()
+                                                       : hooks.mechanic->after_failed_start(
+                                                             engine.plan, engine.log.begin());
     const NextStart next = found.is_repaired
                                ? start_in(engine, kAfterRepair)
                                : plan_next(engine, found.is_hopeless || refuses_arguments);

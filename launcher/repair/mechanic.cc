@@ -194,10 +194,10 @@ void Mechanic::fit_context(EnginePlan& plan, std::vector<std::string>& said) {
 
 // --- after a start ------------------------------------------------------------------------------
 
-Finding Mechanic::after_failed_start(EnginePlan& plan, std::uint64_t begin) {
+Postmortem Mechanic::after_failed_start(EnginePlan& plan, std::uint64_t begin) {
   const auto diagnosis = diagnose_file(plan.log_file, begin);
   if (!diagnosis || !diagnosis->has_failed()) return {};
-  Finding found{.cause = diagnosis->cause, .lines = lines_of(*diagnosis, plan.log_file)};
+  Postmortem found{.cause = diagnosis->cause, .lines = lines_of(*diagnosis, plan.log_file)};
   if (!diagnosis->cause) return found;
   RepairDecision decision;
   if (may_change(plan)) {
@@ -240,7 +240,7 @@ std::vector<std::string> Mechanic::suggestions(const EnginePlan& plan,
   return advice_for(*diagnosis.cause, diagnosis.figures);
 }
 
-Finding Mechanic::after_death(const EnginePlan& plan, std::uint64_t begin) const {
+Postmortem Mechanic::after_death(const EnginePlan& plan, std::uint64_t begin) const {
   const auto diagnosis = diagnose_file(plan.log_file, begin);
   if (!diagnosis || !diagnosis->cause) return {};
   return {.cause = diagnosis->cause, .lines = lines_of(*diagnosis, plan.log_file)};
