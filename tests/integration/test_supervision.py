@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from tests.support.asking import MODEL, call, complete
+from tests.support.builds import PROXY
 from tests.support.proxy import write_config
 from tests.support.waiting import alive, wait_until
 
@@ -144,3 +145,17 @@ def test_with_restart_never_an_engine_that_ends_stays_down_until_it_is_started(e
     assert order(proxy, "start")[0] == 202
     wait_until(lambda: states(proxy) == ["ready"], "it is back")
     assert complete(proxy.url, "x")[0].status == 200
+
+
+def test_one_of_four_that_never_comes_up_costs_the_others_nothing(start_proxy, tmp_path):
+    script = '[ "$1" = 3 ] && exit 1; shift; exec "$@"'
+    config = write_config(tmp_path / "c.yaml", servers=4, engine="command", command=[
+        "sh", "-c", script, "sh", "{index}", str(PROXY), "sim-engine", "{model}", "--port", "{port}",
+        "--sim-load-time", "0"])
+    config.write_text(config.read_text().replace("tensor_parallel_size: 2, ", ""))  # pins no GPU
+    proxy = start_proxy("--config", config).ready(3)
+    assert set(Workers(proxy, 8).results()) == {200}
+    for i in range(40):
+        response, _ = complete(proxy.url, f"question {i}")
+        assert response.status == 200 and response.headers["x-batchproxy-attempts"] == "1"
+    assert states(proxy)[:3] == ["ready"] * 3 and states(proxy)[3] != "ready"
