@@ -1,12 +1,12 @@
 """The proxy is killed with kill -9 above engines that do all they can to outlive it: nothing does, and a new one starts."""
 import os
-import pathlib
 import sys
 import time
 
 from tests.integration.test_launching import ours_alive
 from tests.support.asking import complete
 from tests.support.builds import PROXY
+from tests.support.processes import descendants
 from tests.support.proxy import write_config
 from tests.support.waiting import alive, wait_until
 
@@ -35,25 +35,6 @@ for child in range({CHILDREN}):
 while True:
     signal.pause()
 """
-
-
-def parents():
-    """{pid: pid of its parent} of every process."""
-    found = {}
-    for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
-        try:
-            found[int(path.parent.name)] = int(path.read_text().rsplit(")", 1)[1].split()[1])
-        except (FileNotFoundError, ProcessLookupError):
-            pass
-    return found
-
-
-def descendants(pid):
-    parent_of, found, new = parents(), set(), {pid}
-    while new:
-        new = {child for child, parent in parent_of.items() if parent in new}
-        found |= new
-    return found
 
 
 def test_nothing_outlives_a_killed_proxy_and_a_new_one_starts_on_its_ports(start_proxy, tmp_path):

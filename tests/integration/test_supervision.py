@@ -171,3 +171,17 @@ def test_the_command_says_when_nobody_answers():
     done = subprocess.run([PROXY, "engines", "--admin", "127.0.0.1:1"], capture_output=True, text=True, timeout=60,
                           check=False)
     assert done.returncode == 1 and "no batchproxy answers at 127.0.0.1:1: Connection refused" in done.stderr, done
+
+
+def test_one_of_four_that_never_comes_up_costs_the_others_nothing(start_proxy, tmp_path):
+    script = '[ "$1" = 3 ] && exit 1; shift; exec "$@"'
+    config = write_config(tmp_path / "c.yaml", servers=4, engine="command", command=[
+        "sh", "-c", script, "sh", "{index}", str(PROXY), "sim-engine", "{model}", "--port", "{port}",
+        "--sim-load-time", "0"])
+    config.write_text(config.read_text().replace("tensor_parallel_size: 2, ", ""))  # pins no GPU
+    proxy = start_proxy("--config", config).ready(3)
+    assert set(Workers(proxy, 8).results()) == {200}
+    for i in range(40):
+        response, _ = complete(proxy.url, f"question {i}")
+        assert response.status == 200 and response.headers["x-batchproxy-attempts"] == "1"
+    assert states(proxy)[:3] == ["ready"] * 3 and states(proxy)[3] != "ready"

@@ -1,5 +1,6 @@
 // tests/launcher/gpus/fake_nvml.cc - stands in for libnvidia-ml.so.1. FAKE_NVML says what the box
-// has: the text itself, or the path of a file with it. Memory is in MiB; `_` in a name is a blank.
+// has: the text itself, or the path of a file with it, whose `used=` may change while it is asked.
+// Memory is in MiB; `_` in a name is a blank.
 //
 //   driver 580.95.05
 //   cuda 13000
@@ -164,6 +165,16 @@ void read_box() {
   for (std::string line; std::getline(lines, line);) read_line(line.substr(0, line.find('#')));
 }
 
+// What the box says now: its file may have changed. The handles of before stay what they are.
+void read_memory_again(NvmlHandle& gpu) {
+  Box before = std::move(box);
+  read_box();
+  const auto index = static_cast<std::size_t>(gpu.index);
+  const bool is_whole = index < before.gpus.size() && &before.gpus[index] == &gpu;
+  if (is_whole && index < box.gpus.size()) gpu.used = box.gpus[index].used;
+  box = std::move(before);
+}
+
 int copy(const std::string& text, char* into, unsigned int size) {
   std::snprintf(into, size, "%s", text.c_str());
   return kNvmlSuccess;
@@ -225,6 +236,7 @@ int nvmlDeviceGetName(NvmlDevice gpu, char* text, unsigned int size) {
 }
 int nvmlDeviceGetMemoryInfo(NvmlDevice gpu, NvmlMemory* memory) {
   if (gpu->lost) return kNvmlGpuIsLost;
+  read_memory_again(*gpu);
   *memory = {gpu->total << 20, (gpu->total - gpu->used) << 20, gpu->used << 20};
   return kNvmlSuccess;
 }
