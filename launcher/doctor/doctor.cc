@@ -45,13 +45,13 @@ constexpr std::array kChecks{
     Check{"ports", check_ports},
 };
 
-std::string_view word_of(Verdict verdict) {
+std::string_view word_of(CheckVerdict verdict) {
   switch (verdict) {
-    case Verdict::kOk:
+    case CheckVerdict::kOk:
       return "ok";
-    case Verdict::kWarning:
+    case CheckVerdict::kWarning:
       return "warning";
-    case Verdict::kFailure:
+    case CheckVerdict::kFailure:
       break;
   }
   return "failure";
@@ -119,7 +119,7 @@ std::vector<Finding> examine(Subject subject) {
 }
 
 bool has_failure(const std::vector<Finding>& findings) {
-  return std::ranges::count(findings, Verdict::kFailure, &Finding::verdict) > 0;
+  return std::ranges::count(findings, CheckVerdict::kFailure, &Finding::verdict) > 0;
 }
 
 std::string doctor_text(const std::vector<Finding>& findings) {
@@ -129,15 +129,15 @@ std::string doctor_text(const std::vector<Finding>& findings) {
                         printable(finding.text));
     if (!finding.fix.empty()) text += fmt::format("{:22} fix: {}\n", "", printable(finding.fix));
   }
-  const auto count = [&](Verdict verdict) {
+  const auto count = [&](CheckVerdict verdict) {
     return std::ranges::count(findings, verdict, &Finding::verdict);
   };
   const auto plural = [](auto number, const char* noun) {
     return fmt::format("{} {}{}", number, noun, number == 1 ? "" : "s");
   };
-  return text + fmt::format("{} ok, {}, {}\n", count(Verdict::kOk),
-                            plural(count(Verdict::kWarning), "warning"),
-                            plural(count(Verdict::kFailure), "failure"));
+  return text + fmt::format("{} ok, {}, {}\n", count(CheckVerdict::kOk),
+                            plural(count(CheckVerdict::kWarning), "warning"),
+                            plural(count(CheckVerdict::kFailure), "failure"));
 }
 
 std::string doctor_json(const std::vector<Finding>& findings) {

@@ -82,10 +82,10 @@ class Doctor : public testing::Test {
   std::string complaints() {
     std::string text;
     for (const Finding& finding : examined()) {
-      if (finding.verdict == Verdict::kOk) continue;
+      if (finding.verdict == CheckVerdict::kOk) continue;
       EXPECT_FALSE(finding.fix.empty()) << finding.text;
       text += finding.name +
-              (finding.verdict == Verdict::kWarning ? ": warning: " : ": failure: ") +
+              (finding.verdict == CheckVerdict::kWarning ? ": warning: " : ": failure: ") +
               finding.text + " -> " + finding.fix + "\n";
     }
     return text;
@@ -341,9 +341,9 @@ TEST_F(Doctor, SaysOfTheBoxInTheDocumentsWhatStandsThere) {
 }
 
 TEST(DoctorText, CountsAndIndents) {
-  const std::vector<Finding> findings{{"GPUs", Verdict::kOk, "8", ""},
-                                      {"/dev/shm", Verdict::kWarning, "small", "more"},
-                                      {"ports", Verdict::kFailure, "taken", "free it"}};
+  const std::vector<Finding> findings{{"GPUs", CheckVerdict::kOk, "8", ""},
+                                      {"/dev/shm", CheckVerdict::kWarning, "small", "more"},
+                                      {"ports", CheckVerdict::kFailure, "taken", "free it"}};
   EXPECT_EQ(doctor_text(findings),
             "ok       GPUs          8\n"
             "warning  /dev/shm      small\n"
