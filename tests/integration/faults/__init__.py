@@ -28,7 +28,7 @@ nothing queued and nothing in flight.
    22  reload, also with an invalid file       here; every invalid file in tests/configs
    23  port in use                             test_limits.py, test_row_23_*
    24  clock jump                              here
-   25  engine dies, its children live          engine_process_test: …TakesItsDescendantsAlong; launcher_test: ARestartWaits…
+   25  engine dies, its children live          engine_process_test: …TakesItsDescendantsAlong; launcher_test
    26  engine ignores SIGTERM                  engine_process_test: StopKillsAStubbornTree…; test_no_survivors.py
    27  engine floods its log                   test_log_flood.py; rotating_log_test
    28  restart storm                           restart_policy_test; launcher_test: AnEngineThatNeverComesUpIsGivenUp
