@@ -186,32 +186,3 @@ def test_a_state_or_an_event_without_its_place_in_the_life_cycle_does_not_compil
         assert not compiles(tmp_path, re.sub(rf"(\n  {last})", r"\n  kParked,\1", header, count=1), source), last
     column = source.replace("removal_asked, drained;", "removal_asked, drained, parked;")
     assert column != source and not compiles(tmp_path, header, column)
-
-
-def types_of(text):
-    """The full names of the types that `text` defines at namespace scope; anonymous ones are its own."""
-    names, rooms = [], []
-    for line in text.splitlines():
-        if opened := re.match(r"namespace ?([\w:]*) ?\{", line):
-            rooms.append(opened[1])
-        elif line.startswith("}  // namespace") and rooms:
-            rooms.pop()
-        elif (found := re.match(r"(?:struct|class|enum class) (\w+)(?: final)?(?: : .*)? \{", line)) and "" not in rooms:
-            names.append("::".join([*rooms, found[1]]))
-    return names
-
-
-def test_no_two_types_have_one_name():
-    """The linker takes the destructor of one for both, and says nothing."""
-    homes = {}
-    for _, path, text in sources():
-        for name in types_of(text):
-            homes.setdefault(name, set()).add(str(path.relative_to(ROOT)))
-    twice = [f"{name}: {', '.join(sorted(paths))}" for name, paths in homes.items() if len(paths) > 1]
-    assert not twice, "\n".join(twice)
-
-
-def test_the_check_above_sees_types():
-    text = ("namespace a {\nstruct B {\n};\nstruct C;\nstruct F::G {\n};\n"
-            "namespace {\nstruct D {\n};\n}  // namespace\nclass E : B {\n};\n}  // namespace a\n")
-    assert types_of(text) == ["a::B", "a::E"]
