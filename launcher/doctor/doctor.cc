@@ -15,6 +15,7 @@
 #include "configs/text/printable.h"
 #include "launcher/doctor/checks.h"
 #include "launcher/doctor/model_folder.h"
+#include "launcher/memory/gpu_order.h"
 
 namespace batchproxy {
 namespace {
@@ -95,10 +96,14 @@ std::size_t Subject::largest_group() const {
 
 std::vector<Gpus> Subject::groups() const {
   if (!configured) return {ours.gpus};
+  Gpus pool = ours.gpus;
+  if (inventory && may_order_gpus(options, machine.environment)) {
+    pool = order_gpus(pool, *inventory, wishes, options);
+  }
   std::vector<Gpus> groups;
-  auto next = ours.gpus.begin();
+  auto next = pool.begin();
   for (const EngineWish& wish : wishes) {
-    const auto left = static_cast<std::size_t>(ours.gpus.end() - next);
+    const auto left = static_cast<std::size_t>(pool.end() - next);
     const auto size = static_cast<std::ptrdiff_t>(std::min(gpus_of(wish, options), left));
     groups.emplace_back(next, next + size);
     next += size;

@@ -12,7 +12,9 @@
 #include "configs/schema/host_port.h"
 #include "configs/sources/environment.h"
 #include "launcher/gpus/gpu_pool.h"
+#include "launcher/gpus/inventory_reader.h"
 #include "launcher/installation/vllm_installation.h"
+#include "launcher/memory/gpu_order.h"
 #include "launcher/plan/command_line.h"
 #include "launcher/plan/executable.h"
 
@@ -139,6 +141,13 @@ std::vector<std::string> add_engines(const Options& given, const std::string& se
     }
   }
   settle_profile(options, told_gpus(options).value_or(context.gpus.size()));
+  if (may_order_gpus(options, context.inherited)) {
+    const auto inventory = read_inventory([](unsigned) { return std::string(); });
+    if (inventory) {
+      context.gpus = order_gpus(context.gpus, *inventory,
+                                wished_engines(options, context.gpus.size()), options);
+    }
+  }
   auto plans = plan_engines(options, context);
   if (!plans) return plans.error();
   topology.plans = *std::move(plans);
