@@ -2,7 +2,9 @@
 #include "proxy/control/topology.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <stdexcept>
+#include <system_error>
 #include <thread>
 
 #include <fmt/format.h>
@@ -90,6 +92,18 @@ void lease_gpus(Topology& topology) {
 // more, they are in the way.
 void find_kept(const Options& options, Topology& topology) {
   const LauncherOptions& launcher = options.proxy.launcher;
+  if (*launcher.keep) {
+    std::error_code ignored;
+    const auto directory = std::filesystem::weakly_canonical(
+        std::filesystem::absolute(*launcher.log_directory, ignored), ignored);
+    const std::size_t hash = std::filesystem::hash_value(directory);
+    topology.holdings.kept = Lease::take(fmt::format("kept-{:x}", hash));
+    if (!topology.holdings.kept) {
+      topology.remarks.push_back("warning: another batchproxy has the engines whose logs are in " +
+                                 *launcher.log_directory + "; this one starts its own");
+      return;
+    }
+  }
   topology.kept = find_kept_engines(*launcher.log_directory);
   if (topology.kept.empty()) return;
   if (*launcher.keep) {

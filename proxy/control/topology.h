@@ -22,8 +22,9 @@ namespace batchproxy {
 // The leases that keep other programs off our ports, GPUs and logs while our engines live.
 struct Holdings {
   PortAllocator ports;
-  std::vector<Lease> gpus{};  // kept off them by a warning
-  EngineLogs logs{};          // of open_logs()
+  std::vector<Lease> gpus{};    // kept off them by a warning
+  EngineLogs logs{};            // of open_logs()
+  std::optional<Lease> kept{};  // on the engines of a log directory that go on without us
 };
 
 struct Topology {

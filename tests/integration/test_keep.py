@@ -87,3 +87,18 @@ def test_without_keep_those_of_an_earlier_one_are_told_of(start_proxy, config):
     assert any("2 engines of an earlier batchproxy" in line for line in second.errors), second.output()
     second.stop()
     assert "engine-1: stopped" in stop(config).stdout
+
+
+def test_two_at_a_time_do_not_share_engines(start_proxy, config):
+    first = start_proxy("--config", config).ready(2)
+    pids = first.engine_pids(2)
+    second = start_proxy("--config", config).ready(2)
+    assert not set(second.engine_pids(2)) & set(pids)
+    assert any("another batchproxy has the engines" in line for line in second.errors), second.output()
+    ports = {backend["url"] for proxy in (first, second) for backend in proxy.status()["backends"]}
+    assert len(ports) == 4 and all(alive(pid) for pid in pids)
+    second.stop()
+    (others,) = (config.parent / "batchproxy_logs").glob("proxy-*")
+    config.write_text(config.read_text().replace('"keep": true', f'"keep": true, "log_directory": "{others}"'))
+    assert "engine-1: stopped" in stop(config).stdout
+    config.write_text(config.read_text().replace(f', "log_directory": "{others}"', ""))
