@@ -16,6 +16,7 @@
 #include "launcher/diagnosis/startup_stage.h"
 #include "launcher/process/engine_process.h"
 #include "launcher/process/log_tail.h"
+#include "launcher/process/port_allocator.h"
 #include "launcher/process/run_separator.h"
 #include "launcher/supervision/gpu_gate.h"
 #include "launcher/supervision/restart_policy.h"
@@ -164,15 +165,24 @@ struct Launcher::Core : std::enable_shared_from_this<Core> {
         guarded([&engine](Core& core) { core.start_when_clear(engine, Clock::now()); }));
   }
 
-  // Once the memory of its GPUs is back; it waits since `since`.
+  // Once nobody else has its port, and the memory of its GPUs is back; it waits since `since`.
   void start_when_clear(Engine& engine, Clock::time_point since) {
-    const auto free = engine.plan.gpus.empty() ? std::nullopt : hooks.free_memory(engine.plan.gpus);
-    const auto why_wait = engine.gate.why_wait(free, Clock::now() - since);
+    const auto why_wait = why_not_clear(engine, Clock::now() - since);
     if (!why_wait) return start_engine(engine);
     hooks.events->on_stage(engine.plan.backend, *why_wait);
     engine.timer.expires_after(kGateLook);
     engine.timer.async_wait(
         guarded([&engine, since](Core& core) { core.start_when_clear(engine, since); }));
+  }
+
+  // It could not bind its port, and until it had found out, its requests would go to whoever has.
+  std::optional<std::string> why_not_clear(Engine& engine, Duration waited) {
+    if (!engine.process && is_listened_to(engine.plan.port)) {
+      return "waiting for port " + std::to_string(engine.plan.port) +
+             ", where another program listens";
+    }
+    const auto free = engine.plan.gpus.empty() ? std::nullopt : hooks.free_memory(engine.plan.gpus);
+    return engine.gate.why_wait(free, waited);
   }
 
   void start_engine(Engine& engine) {
