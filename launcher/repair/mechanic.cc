@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "configs/sources/environment.h"
 #include "configs/vllm/arguments.h"
 #include "launcher/diagnosis/log_file.h"
 #include "launcher/memory/memory_plan.h"
@@ -48,6 +49,13 @@ bool may_pass(Cause cause) {
     default:
       return false;
   }
+}
+
+// As the engine sees it: a model that is named by its id lies where HF_HOME says.
+Environment environment_of(const EnginePlan& plan) {
+  Environment all = plan.environment.set;
+  all.merge(process_environment());
+  return all;
 }
 
 std::vector<std::string> lines_of(const Diagnosis& diagnosis, const std::string& log) {
@@ -172,7 +180,7 @@ void Mechanic::fit_context(EnginePlan& plan, std::vector<std::string>& said) {
   auto wish = wish_of(plan);
   if (!wish) return;
   wish->learned = read_learned(learned_path_).learned;
-  const PlanReport report = plan_model(*wish, plan.environment.set);
+  const PlanReport report = plan_model(*wish, environment_of(plan));
   if (!report.not_planned.empty()) return;
   if (report.shortened_from > 0 && report.plan.fits()) {
     const std::int64_t tokens = *report.flags.max_model_len;
@@ -228,7 +236,7 @@ std::vector<std::string> Mechanic::suggestions(const EnginePlan& plan,
     if (auto wish = wish_of(plan)) {
       wish->flags.kv_cache_memory =
           static_cast<std::int64_t>(*diagnosis.figures.available_gib * kBytesOfGib);
-      const PlanReport report = plan_model(*wish, plan.environment.set);
+      const PlanReport report = plan_model(*wish, environment_of(plan));
       for (const Suggestion& suggestion : report.suggestions) {
         lines.push_back(describe(suggestion));
       }
@@ -258,7 +266,7 @@ std::vector<std::string> Mechanic::after_good_start(const EnginePlan& plan, std:
   if (engine_ != "vllm" || plan.gpus.empty() || !gpus) return said;
   const auto wish = wish_of(plan);
   if (!wish) return said;
-  const PlanReport report = plan_model(*wish, plan.environment.set);
+  const PlanReport report = plan_model(*wish, environment_of(plan));
   const std::string warning = learn_from_log(learned_path_, report, plan.log_file, begin);
   if (!warning.empty()) said.push_back(warning);
   return said;

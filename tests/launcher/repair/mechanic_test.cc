@@ -185,6 +185,20 @@ TEST_F(FittedContextTest, IsChosenBeforeTheFirstStart) {
   EXPECT_LT(std::stoi(context()), 131072);
 }
 
+TEST_F(FittedContextTest, IsChosenForAModelOfTheHubsCache) {
+  const fs::path cached = directory_.file("hf/hub/models--org--cached");
+  fs::create_directories(cached / "snapshots");
+  fs::create_directories(cached / "refs");
+  fs::rename(plan_.model, cached / "snapshots" / "abc");
+  std::ofstream(cached / "refs" / "main") << "abc";
+  ::setenv("HF_HOME", directory_.file("hf").c_str(), 1);
+  plan_.model = "org/cached";
+  plan_.argv = {"vllm", "serve", plan_.model};
+  Mechanic mechanic(options_, *assumed_gpus("1x24GiB"));
+  EXPECT_THAT(mechanic.prepare(plan_), Contains(HasSubstr("max_model_len 131072 -> ")));
+  ::unsetenv("HF_HOME");
+}
+
 TEST_F(FittedContextTest, OutlivesARepairOfSomethingElse) {
   Mechanic mechanic(options_, *assumed_gpus("1x24GiB"));
   mechanic.prepare(plan_);
