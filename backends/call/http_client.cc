@@ -50,9 +50,18 @@ Url parse_url(std::string_view url) {
   return {std::string(url.substr(0, colon)), std::string(url.substr(colon + 1))};
 }
 
-HttpClient::HttpClient(asio::io_context& io, Url url, std::string api_key)
-    : io_(io), url_(std::move(url)), api_key_(std::move(api_key)) {}
+HttpFields bearer(std::string_view api_key) {
+  if (api_key.empty()) return {};
+  return {{"authorization", "Bearer " + std::string(api_key)}};
+}
+
+HttpClient::HttpClient(asio::io_context& io, Url url, HttpFields fields)
+    : io_(io), url_(std::move(url)), fields_(std::move(fields)) {}
 HttpClient::~HttpClient() = default;
+
+void HttpClient::cancel() {
+  if (connection_) connection_->stream.cancel();
+}
 
 Task<HttpReply> HttpClient::request(std::string path, std::string body) {
   ErrorCode error;
@@ -61,17 +70,19 @@ Task<HttpReply> HttpClient::request(std::string path, std::string body) {
     const auto found = co_await resolver.async_resolve(url_.host, url_.port,
                                                        asio::redirect_error(use_task, error));
     if (error) co_return no_reply("cannot find " + url_.host + ": " + error.message(), false);
-    auto connection = std::make_unique<Connection>(io_);
-    connection->stream.expires_after(kPatience);
-    co_await connection->stream.async_connect(found, asio::redirect_error(use_task, error));
-    if (error) co_return no_reply("cannot connect: " + error.message(), false);
-    connection->stream.socket().set_option(asio::ip::tcp::no_delay(true));
-    connection_ = std::move(connection);
+    connection_ = std::make_unique<Connection>(io_);
+    connection_->stream.expires_after(kPatience);
+    co_await connection_->stream.async_connect(found, asio::redirect_error(use_task, error));
+    if (error) {
+      connection_.reset();
+      co_return no_reply("cannot connect: " + error.message(), false);
+    }
+    connection_->stream.socket().set_option(asio::ip::tcp::no_delay(true), error);
   }
   http::request<http::string_body> message(body.empty() ? http::verb::get : http::verb::post, path,
                                            11);
   message.set(http::field::host, url_.host + ":" + url_.port);
-  if (!api_key_.empty()) message.set(http::field::authorization, "Bearer " + api_key_);
+  for (const auto& [name, value] : fields_) message.set(name, value);
   if (!body.empty()) {
     message.set(http::field::content_type, "application/json");
     message.body() = std::move(body);
@@ -95,6 +106,7 @@ Task<HttpReply> HttpClient::request(std::string path, std::string body) {
   reply.status = answer.result_int();
   reply.body = std::move(answer.body());
   reply.backend = value_of(answer, "x-batchproxy-backend");
+  reply.batch = value_of(answer, "x-batchproxy-batch");
   reply.retry_after = value_of(answer, "retry-after");
   co_return reply;
 }

@@ -7,6 +7,8 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "backends/net/task.h"
 
@@ -19,28 +21,35 @@ struct Url {
 };
 Url parse_url(std::string_view url);
 
+// Fields of a request's head, such as {"authorization", "Bearer …"}.
+using HttpFields = std::vector<std::pair<std::string, std::string>>;
+HttpFields bearer(std::string_view api_key);  // none for ""
+
 struct HttpReply {
   unsigned status = 0;        // 0: no answer at all
   std::string body{};         // or, with status 0, what went wrong
   std::string backend{};      // x-batchproxy-backend
+  std::string batch{};        // x-batchproxy-batch
   std::string retry_after{};  // as it was sent
   bool lost = false;          // with status 0: the request was on its way
 };
 
 class HttpClient {
  public:
-  // `api_key`, if not empty, goes along as a bearer token.
-  HttpClient(asio::io_context& io, Url url, std::string api_key = {});
+  // `fields` go along with each request.
+  HttpClient(asio::io_context& io, Url url, HttpFields fields = {});
   ~HttpClient();
 
   // One request; connects if there is no connection. `body` empty means GET.
   Task<HttpReply> request(std::string path, std::string body);
+  // The request under way ends without an answer.
+  void cancel();
 
  private:
   struct Connection;
   asio::io_context& io_;
   const Url url_;
-  const std::string api_key_;
+  const HttpFields fields_;
   std::unique_ptr<Connection> connection_;
 };
 

@@ -21,7 +21,7 @@ constexpr std::string_view kWhatLinesMayBe =
     "a line is {\"custom_id\", \"method\", \"url\", \"body\"}, or has \"prompt\", \"messages\" or "
     "\"input\", or \"question\" and \"options\"";
 
-std::string quoted(std::string_view text) {
+std::string json_text(std::string_view text) {
   return boost::json::serialize(boost::json::string_view(text.data(), text.size()));
 }
 
@@ -67,7 +67,7 @@ std::optional<QuestionFormat> format_of(dom::object object) {
 std::string missing_members(const QuestionDefaults& defaults, bool model, bool temperature,
                             bool max_tokens) {
   std::string members;
-  if (model && !defaults.model.empty()) members += "\"model\":" + quoted(defaults.model) + ",";
+  if (model && !defaults.model.empty()) members += "\"model\":" + json_text(defaults.model) + ",";
   if (temperature && defaults.temperature) {
     members += fmt::format("\"temperature\":{},", *defaults.temperature);
   }
@@ -85,10 +85,14 @@ std::string as_message(std::string_view content) {
 
 std::string_view words_of(QuestionFormat format) {
   switch (format) {
-    case QuestionFormat::kBatchLines: return "OpenAI batch lines";
-    case QuestionFormat::kPlainLines: return "JSON lines with a prompt or messages each";
-    case QuestionFormat::kMultipleChoice: return "multiple-choice questions";
-    case QuestionFormat::kCsv: return "CSV";
+    case QuestionFormat::kBatchLines:
+      return "OpenAI batch lines";
+    case QuestionFormat::kPlainLines:
+      return "JSON lines with a prompt or messages each";
+    case QuestionFormat::kMultipleChoice:
+      return "multiple-choice questions";
+    case QuestionFormat::kCsv:
+      return "CSV";
   }
   return "";
 }
@@ -102,7 +106,7 @@ std::string_view Question::beginning() const {
 }
 
 std::string with_model(const Question& question, std::string_view model) {
-  return "{\"model\":" + quoted(model) + "," + question.body.substr(1);
+  return "{\"model\":" + json_text(model) + "," + question.body.substr(1);
 }
 
 QuestionParser::QuestionParser(std::string file, QuestionDefaults defaults)
@@ -149,10 +153,14 @@ QuestionParser::Parsed QuestionParser::parse_json(std::string_view line, std::in
   }
   format_ = format;
   switch (*format) {
-    case QuestionFormat::kBatchLines: return batch_line(object, number);
-    case QuestionFormat::kPlainLines: return plain_line(object, number);
-    case QuestionFormat::kMultipleChoice: return choice_line(object, number);
-    case QuestionFormat::kCsv: break;
+    case QuestionFormat::kBatchLines:
+      return batch_line(object, number);
+    case QuestionFormat::kPlainLines:
+      return plain_line(object, number);
+    case QuestionFormat::kMultipleChoice:
+      return choice_line(object, number);
+    case QuestionFormat::kCsv:
+      break;
   }
   return NoQuestion{};
 }
@@ -191,26 +199,27 @@ QuestionParser::Parsed QuestionParser::plain_line(dom::object object, std::int64
   const bool has_input = !has_messages && !has(object, "prompt");
   const bool model = !has(object, "model");
   const bool limited = has(object, "max_tokens") || has(object, "max_completion_tokens");
-  std::string body = "{" + missing_members(defaults_, model, !has_input && !has(object, "temperature"),
-                                           !has_input && !limited);
+  std::string body =
+      "{" + missing_members(defaults_, model, !has_input && !has(object, "temperature"),
+                            !has_input && !limited);
   for (const auto& [name, value] : object) {
     if (name == "custom_id" || name == "id" || name == "key") continue;
     const std::string raw = simdjson::minify(value);
     const bool turn = name == "prompt" && defaults_.chat && !has_messages;
-    body += turn ? as_message(raw) : quoted(name) + ":" + raw;
+    body += turn ? as_message(raw) : json_text(name) + ":" + raw;
     body += ',';
   }
   body.back() = '}';
   const bool chat = has_messages || (defaults_.chat && !has_input);
-  const char* const path = chat ? "/v1/chat/completions"
-                                : (has_input ? "/v1/embeddings" : "/v1/completions");
+  const char* const path =
+      chat ? "/v1/chat/completions" : (has_input ? "/v1/embeddings" : "/v1/completions");
   return Question{key.value_or(fmt::format("line-{}", number)), path, std::move(body),
                   model && defaults_.model.empty()};
 }
 
 Question QuestionParser::ask(std::string_view prompt, std::string key) const {
   std::string body = "{" + missing_members(defaults_, true, true, true);
-  body += defaults_.chat ? as_message(quoted(prompt)) : "\"prompt\":" + quoted(prompt);
+  body += defaults_.chat ? as_message(json_text(prompt)) : "\"prompt\":" + json_text(prompt);
   return Question{std::move(key), defaults_.chat ? "/v1/chat/completions" : "/v1/completions",
                   body + "}", defaults_.model.empty()};
 }

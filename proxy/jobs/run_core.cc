@@ -24,7 +24,7 @@ Duration doubled(Duration first, int times, Duration most) {
 }
 
 bool may_go_better(unsigned status) {
-  return status == 0 || status == 408 || status == 425 || status == 429 || status >= 500;
+  return status == 0 || status == 408 || status == 425 || status >= 500;
 }
 
 bool is_full_house(unsigned status) {
@@ -96,8 +96,23 @@ AfterReply RunCore::unreachable(Ask& ask, TimePoint now) {
     away_since_ = now;
     tries_ = 0;
   }
+  if (!useless_since_) useless_since_ = now;
   if (now >= try_again_) try_again_ = now + doubled(kFirstTry, tries_++, kSlowestTry);
   put_back(std::move(ask), now);
+  return AfterReply::kAgain;
+}
+
+// One question that is refused while others are answered is at fault itself.
+AfterReply RunCore::refused(Ask& ask, const ReplySeen& reply, TimePoint now) {
+  if (now - narrowed_ >= seconds(1)) {
+    room_ = std::max(1.0, room_ * kNarrower);
+    narrowed_ = now;
+  }
+  if (!useless_since_) useless_since_ = now;
+  if (!ask.refused_since) ask.refused_since = now;
+  if (now - *ask.refused_since >= 2 * limits_.patience) return AfterReply::kFailed;
+  const Duration asked = std::min<Duration>(reply.retry_after.value_or(kFirstWait), kLongestWait);
+  put_back(std::move(ask), now + std::max(kFirstWait, asked));
   return AfterReply::kAgain;
 }
 
@@ -105,13 +120,12 @@ AfterReply RunCore::on_reply(Ask& ask, const ReplySeen& reply, TimePoint now) {
   --in_flight_;
   if (reply.status == 0 && !reply.lost) return unreachable(ask, now);
   if (reply.status != 0) away_since_.reset();
+  if (is_full_house(reply.status)) return refused(ask, reply, now);
+  if (reply.status != 0) useless_since_.reset();
+  ask.refused_since.reset();
   if (reply.status >= 200 && reply.status < 300) {
     room_ = std::min(static_cast<double>(limits_.in_flight), room_ + 1 / std::max(room_, 1.0));
     return AfterReply::kAnswered;
-  }
-  if (is_full_house(reply.status) && now - narrowed_ >= seconds(1)) {
-    room_ = std::max(1.0, room_ * kNarrower);
-    narrowed_ = now;
   }
   if (!may_go_better(reply.status) || ask.attempt >= limits_.attempts) return AfterReply::kFailed;
   const Duration wait = doubled(kFirstWait, ask.attempt - 1, kLongestWait);
@@ -128,12 +142,7 @@ bool RunCore::done() const {
 }
 
 bool RunCore::gives_up(TimePoint now) const {
-  return away_since_ && now - *away_since_ >= limits_.patience;
-}
-
-int exit_code_of(const LedgerCounts& counts, bool complete) {
-  if (!complete) return kExitStopped;
-  return counts.failed > 0 ? kExitSomeFailed : 0;
+  return useless_since_ && now - *useless_since_ >= limits_.patience;
 }
 
 std::optional<Duration> retry_after_in(std::string_view value) {

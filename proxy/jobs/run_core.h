@@ -1,12 +1,14 @@
-// proxy/jobs/run_core.h - RunCore: which question of a job is asked next, and what its answer means.
+// proxy/jobs/run_core.h - RunCore: which question of a job is asked next, and what its answer
+// means.
 //
 // Sans-io. Questions wait in a window of bounded size, sorted by their beginnings, and are taken in
 // that order like a lift moves: upwards to the end, then from the front. So questions about one
 // passage reach the engines together, however the file mixes them.
 //
 // What may go better is asked again, later each time, `attempts` times in all. A proxy that cannot
-// be reached costs no attempt: one question is tried now and then until it is back, for `patience`.
-// One that is full (429, 503) gets fewer at a time, and then one more with each answer.
+// be reached costs no attempt: one question is tried now and then until it is back. Nor does one
+// that is full or waits for its engines (429, 503); it gets fewer questions at a time, and then one
+// more with each answer. Either may last for `patience`.
 //
 // Threading: confined to the driver's thread.
 #pragma once
@@ -26,17 +28,18 @@ namespace batchproxy {
 
 struct RunLimits {
   std::size_t in_flight = 256;
-  std::size_t window = 4096;                            // questions
-  std::size_t window_bytes = std::size_t{64} << 20;     // of their bodies
-  int attempts = 5;                                     // for each question
-  std::optional<std::int64_t> questions{};              // at most so many are asked
-  Duration patience = std::chrono::minutes(10);         // without any answer
+  std::size_t window = 4096;                         // questions
+  std::size_t window_bytes = std::size_t{64} << 20;  // of their bodies
+  int attempts = 5;                                  // for each question
+  std::optional<std::int64_t> questions{};           // at most so many are asked
+  Duration patience = std::chrono::minutes(10);      // while it is away or full
 };
 
 // A question on its way.
 struct Ask {
   Question question{};
   int attempt = 1;
+  std::optional<TimePoint> refused_since{};  // by a proxy that is full
 };
 
 // How an Ask ended.
@@ -65,10 +68,13 @@ class RunCore {
   // Takes the Ask back for another try (kAgain), or says how it ended and leaves it as it is.
   AfterReply on_reply(Ask& ask, const ReplySeen& reply, TimePoint now);
 
+  // An Ask will have no reply; its question still waits.
+  void drop() { --in_flight_; }
+
   // Nothing more is asked; what is in flight may end.
   void stop() { stopped_ = true; }
   bool done() const;
-  // There has been no answer for as long as the patience lasts.
+  // The proxy has been away or full, and has answered nothing, for as long as the patience lasts.
   bool gives_up(TimePoint now) const;
   std::size_t in_flight() const { return in_flight_; }
 
@@ -77,6 +83,7 @@ class RunCore {
   std::optional<Ask> take(TimePoint now);
   void put_back(Ask ask, TimePoint due);
   AfterReply unreachable(Ask& ask, TimePoint now);
+  AfterReply refused(Ask& ask, const ReplySeen& reply, TimePoint now);
   bool limit_reached() const { return limits_.questions && started_ >= *limits_.questions; }
 
   const RunLimits limits_;
@@ -89,17 +96,12 @@ class RunCore {
   double room_;
   TimePoint narrowed_{};
   std::optional<TimePoint> away_since_;
+  std::optional<TimePoint> useless_since_;  // away or full, without an answer
   TimePoint try_again_{};
   int tries_ = 0;
   bool ended_ = false;
   bool stopped_ = false;
 };
-
-// The command's exit codes.
-inline constexpr int kExitSomeFailed = 5;
-inline constexpr int kExitStopped = 130;
-// `complete`: neither stopped nor given up; a run that --limit ended is complete.
-int exit_code_of(const LedgerCounts& counts, bool complete);
 
 // Seconds, as in Retry-After; nothing for anything else.
 std::optional<Duration> retry_after_in(std::string_view value);

@@ -1,5 +1,5 @@
-// proxy/jobs/child_proxy.cc - see child_proxy.h.
-#include "proxy/jobs/child_proxy.h"
+// proxy/jobs/run/child_proxy.cc - see child_proxy.h.
+#include "proxy/jobs/run/child_proxy.h"
 
 #include <cerrno>
 #include <csignal>

@@ -1,4 +1,4 @@
-// proxy/jobs/progress.h - how far a run has come, as a line for people.
+// proxy/jobs/run/progress.h - how far a run has come, as a line for people.
 //
 // Threading: values and pure functions; any thread.
 #pragma once

@@ -1,5 +1,5 @@
-// proxy/jobs/progress.cc - see progress.h.
-#include "proxy/jobs/progress.h"
+// proxy/jobs/run/progress.cc - see progress.h.
+#include "proxy/jobs/run/progress.h"
 
 #include <chrono>
 
@@ -35,9 +35,9 @@ std::string progress_line(const LedgerCounts& counts, const RunTally& tally, Dur
   std::string line =
       fmt::format("{} of {} answered", thousands(counts.answered), thousands(counts.all()));
   if (rate > 0) {
-    line += fmt::format(" · {:.1f}/s · {} tokens/s", rate,
-                        thousands(static_cast<std::int64_t>(
-                            static_cast<double>(tally.tokens) / seconds)));
+    line += fmt::format(
+        " · {:.1f}/s · {} tokens/s", rate,
+        thousands(static_cast<std::int64_t>(static_cast<double>(tally.tokens) / seconds)));
   }
   if (counts.failed > 0) line += fmt::format(" · {} failed", thousands(counts.failed));
   if (rate > 0 && counts.waiting > 0) {

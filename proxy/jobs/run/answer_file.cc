@@ -1,5 +1,5 @@
-// proxy/jobs/answer_file.cc - see answer_file.h.
-#include "proxy/jobs/answer_file.h"
+// proxy/jobs/run/answer_file.cc - see answer_file.h.
+#include "proxy/jobs/run/answer_file.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -19,14 +19,15 @@ namespace {
 
 constexpr std::size_t kPiece = 1 << 20;
 
-std::string quoted(std::string_view text) {
+std::string json_text(std::string_view text) {
   return boost::json::serialize(boost::json::string_view(text.data(), text.size()));
 }
 
 // A body as a JSON value on one line: outside of its texts an end of line is a blank.
 std::string value_of(std::string body) {
   const std::size_t first = body.find_first_not_of(" \t\r\n");
-  if (first == std::string::npos || (body[first] != '{' && body[first] != '[')) return quoted(body);
+  if (first == std::string::npos || (body[first] != '{' && body[first] != '['))
+    return json_text(body);
   std::ranges::replace_if(body, [](char c) { return c == '\n' || c == '\r'; }, ' ');
   return body;
 }
@@ -35,20 +36,20 @@ std::string value_of(std::string body) {
 
 std::string answer_line(const ItemOutcome& outcome) {
   const bool failed = outcome.state == ItemState::kFailed;
-  const std::string response =
-      outcome.status == 0 ? "null"
-                          : fmt::format("{{\"status_code\":{},\"body\":{}}}", outcome.status,
-                                        value_of(outcome.answer));
+  const std::string response = outcome.status == 0
+                                   ? "null"
+                                   : fmt::format("{{\"status_code\":{},\"body\":{}}}",
+                                                 outcome.status, value_of(outcome.answer));
   const std::string error =
       !failed ? "null"
-              : fmt::format("{{\"code\":\"{}\",\"message\":{}}}",
-                            outcome.status == 0 ? "no_answer" : "http_error",
-                            quoted(outcome.status == 0
-                                       ? outcome.answer
-                                       : fmt::format("status {} after {} attempt{}", outcome.status,
-                                                     outcome.attempts,
-                                                     outcome.attempts == 1 ? "" : "s")));
-  return fmt::format("{{\"custom_id\":{},\"response\":{},\"error\":{}}}\n", quoted(outcome.key),
+              : fmt::format(
+                    "{{\"code\":\"{}\",\"message\":{}}}",
+                    outcome.status == 0 ? "no_answer" : "http_error",
+                    json_text(outcome.status == 0 ? outcome.answer
+                                                  : fmt::format("status {} after {} attempt{}",
+                                                                outcome.status, outcome.attempts,
+                                                                outcome.attempts == 1 ? "" : "s")));
+  return fmt::format("{{\"custom_id\":{},\"response\":{},\"error\":{}}}\n", json_text(outcome.key),
                      response, error);
 }
 
@@ -60,10 +61,11 @@ AnswerFile::~AnswerFile() {
 
 void AnswerFile::fail(const char* what) const {
   const int number = errno;
-  throw std::runtime_error(fmt::format("{} cannot be {}: {}{}", path_, what, std::strerror(number),
-                                       number == ENOSPC || number == EDQUOT
-                                           ? ". Every answer is in the ledger: free space and run again"
-                                           : ""));
+  throw std::runtime_error(
+      fmt::format("{} cannot be {}: {}{}", path_, what, std::strerror(number),
+                  number == ENOSPC || number == EDQUOT
+                      ? ". Every answer is in the ledger: free space and run again"
+                      : ""));
 }
 
 void AnswerFile::write_anew(Ledger& ledger, bool in_order) {

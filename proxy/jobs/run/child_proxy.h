@@ -1,4 +1,4 @@
-// proxy/jobs/child_proxy.h - ChildProxy: a batchproxy of our own, for as long as a job runs.
+// proxy/jobs/run/child_proxy.h - ChildProxy: a batchproxy of our own, for as long as a job runs.
 //
 // It listens on a port that the kernel chooses, writes its log to a file, and ends when this
 // process does, however it does. It has a process group of its own: Ctrl-C in a terminal is for the

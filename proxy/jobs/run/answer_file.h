@@ -1,4 +1,5 @@
-// proxy/jobs/answer_file.h - AnswerFile: lines of answers, each exactly once, as the ledger has them.
+// proxy/jobs/run/answer_file.h - AnswerFile: lines of answers, each exactly once, as the ledger has
+// them.
 //
 // The ledger is the truth, the file its copy. A run begins with a file written anew from the
 // ledger, so whatever a crash left between the two is gone; then each answer is appended once it is
@@ -49,7 +50,7 @@ class AnswerFile {
   const ItemState state_;
   int fd_ = -1;
   std::string buffer_;
-  std::int64_t next_ = 0;   // the position from which on items are missing, in order
+  std::int64_t next_ = 0;  // the position from which on items are missing, in order
   std::int64_t lines_ = 0;
 };
 
