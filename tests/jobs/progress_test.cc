@@ -23,8 +23,8 @@ std::vector<ItemOutcome> outcomes(int count, ItemState state, const std::string&
   return std::vector<ItemOutcome>(static_cast<std::size_t>(count), one);
 }
 
-TEST(Progress, IsALine) {
-  Progress progress;
+TEST(RunProgress, IsALine) {
+  RunProgress progress;
   progress.begin({3000, 1000, 0});
   progress.start(at(0s));
   EXPECT_EQ(progress.line(at(0s)), "1,000 of 4,000 answered");

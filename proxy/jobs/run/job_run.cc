@@ -115,7 +115,7 @@ class JobRun {
   std::string model_;
   bool lacks_model_ = false;
   std::optional<Asker> asker_;
-  Progress progress_;
+  RunProgress progress_;
   int interrupts_ = 0;
   int restarts_ = 0;
   bool starting_again_ = false;

@@ -85,7 +85,7 @@ std::optional<Pace::Left> Pace::left(std::int64_t waiting) const {
   return Left{from_seconds(seconds), from_seconds(seconds * std::sqrt(variance / count) / mean)};
 }
 
-void Progress::add(const std::vector<ItemOutcome>& outcomes) {
+void RunProgress::add(const std::vector<ItemOutcome>& outcomes) {
   for (const ItemOutcome& outcome : outcomes) {
     const bool answered = outcome.state == ItemState::kAnswered;
     ++(answered ? tally_.answered : tally_.failed);
@@ -96,7 +96,7 @@ void Progress::add(const std::vector<ItemOutcome>& outcomes) {
   }
 }
 
-std::string Progress::line(TimePoint now) const {
+std::string RunProgress::line(TimePoint now) const {
   const double seconds = in_seconds(now - started_);
   std::string line =
       fmt::format("{} of {} answered", with_commas(counts_.answered), with_commas(counts_.all()));
@@ -113,7 +113,7 @@ std::string Progress::line(TimePoint now) const {
   return line;
 }
 
-std::string Progress::shares() const {
+std::string RunProgress::shares() const {
   std::int64_t all = 0;
   for (const auto& [name, count] : tally_.by_backend) all += count;
   std::string text;
@@ -124,11 +124,11 @@ std::string Progress::shares() const {
   return text;
 }
 
-std::string Progress::summary(TimePoint now) const {
+std::string RunProgress::summary(TimePoint now) const {
   return fmt::format("{} · {}{}", line(now), duration_words(now - started_), shares());
 }
 
-void Progress::draw(TimePoint now) {
+void RunProgress::draw(TimePoint now) {
   const std::int64_t all = std::max<std::int64_t>(1, counts_.all());
   const auto full = static_cast<int>((counts_.answered + counts_.failed) * kBar / all);
   std::string bar = "[";
@@ -139,7 +139,7 @@ void Progress::draw(TimePoint now) {
   drawn_ = true;
 }
 
-void Progress::clear_line() {
+void RunProgress::clear_line() {
   if (drawn_) std::fputs("\r\x1b[K", stderr);
   drawn_ = false;
 }

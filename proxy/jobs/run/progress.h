@@ -44,7 +44,7 @@ class Pace {
   std::deque<Sample> samples_;
 };
 
-class Progress {
+class RunProgress {
  public:
   // `counts`: of the whole job, as it is found.
   void begin(const LedgerCounts& counts) { counts_ = counts; }
