@@ -1,6 +1,6 @@
 """A file of questions while everything dies: each is answered once, and rightly.
 
-    python3 -m tests.chaos.jobs [--questions 100000] [--proxy-kills 10] [--engine-every 60] [--run-kills 2] [--seed N]
+    python3 -m tests.chaos.jobs [--questions 100000] [--proxy-kills 10] [--engine-every 10] [--run-kills 2] [--seed N]
 
 Simulated engines answer a prompt with the beginning of its SHA-256. `batchproxy run` asks a proxy that this program
 kills with SIGKILL at random moments, an engine now and then, and sometimes the run itself; each is started again at once,
@@ -200,7 +200,7 @@ def main():
     parser.add_argument("--questions", type=int, default=100_000)
     parser.add_argument("--proxy-kills", type=int, default=10)
     parser.add_argument("--run-kills", type=int, default=2)
-    parser.add_argument("--engine-every", type=float, default=60, help="seconds; 0: never")
+    parser.add_argument("--engine-every", type=float, default=10, help="seconds; 0: never")
     parser.add_argument("--engines", type=int, default=4)
     parser.add_argument("--concurrency", type=int, default=256)
     parser.add_argument("--time-scale", default="0.05")

@@ -297,3 +297,60 @@ def test_a_terminal_gets_a_bar(tmp_path, start_engine):
         job.wait()
         os.close(master)
     assert b"\r\x1b[K[" in shown and b" of 100 answered" in shown
+
+
+def jobs(folder, *args):
+    return subprocess.run([PROXY, "jobs", *args], cwd=folder, capture_output=True, text=True, timeout=DEADLINE,
+                          check=False)
+
+
+@pytest.fixture
+def done(tmp_path, engine):
+    """The folder of a job of 200 questions, of which one has failed."""
+    write_questions(tmp_path / "q", 199)
+    with open(tmp_path / "q", "a") as questions:
+        questions.write(json.dumps({"id": "bad", "prompt": "p", "model": "nobody has it"}) + "\n")
+    assert run(tmp_path, "q", "-o", "a", "--url", engine.url).returncode == 5
+    return tmp_path
+
+
+def test_jobs_are_listed_shown_exported_pruned_and_deleted(done):
+    assert jobs(done, "list").stdout == "a: 199 of 200 answered, 1 failed\n"
+    shown = jobs(done, "show", "a").stdout
+    assert str(done / "q") in shown and "status 404: 1" in shown
+    assert jobs(done, "export", "a", "-o", "b").stdout == "199 lines\n"
+    assert [line["custom_id"] for line in lines(done / "b")] == [f"k{i}" for i in range(199)]
+    assert jobs(done, "export", "a", "-o", "c", "--failed", "--provenance").returncode == 0
+    [failed] = lines(done / "c")
+    assert failed["custom_id"] == "bad" and failed["provenance"]["attempts"] == 1
+    write_questions(done / "q", 150)
+    assert run(done, "q", "-o", "a", "--url", "http://127.0.0.1:1").returncode == 0
+    assert jobs(done, "prune", "a").stdout == "50 forgotten\n"
+    assert jobs(done, "delete", "a").returncode == 0
+    assert sorted(path.name for path in done.iterdir() if path.name.startswith("a")) == ["a"]
+    assert jobs(done, "list").stdout == "no jobs in .\n"
+
+
+def test_an_unknown_job_is_named(tmp_path):
+    for verb in ("show", "delete", "prune", "verify"):
+        extra = ["--url", "http://127.0.0.1:1"] if verb == "verify" else []
+        ended = jobs(tmp_path, verb, "nothing", *extra)
+        assert ended.returncode == 1 and "there is no nothing.ledger" in ended.stderr, verb
+    assert not list(tmp_path.iterdir())
+
+
+def test_verify_counts_the_answers_that_are_another_now(done, engine, start_engine):
+    same = jobs(done, "verify", "a", "--sample", "50%", "--url", engine.url)
+    assert same.returncode == 0, same.stderr
+    asked = int(re.match(r"(\d+) asked again", same.stdout)[1])
+    assert 60 < asked < 140 and f"{asked} say the same, 0 say something else (0.00 %)" in same.stdout
+    letters = start_engine()
+    other = jobs(done, "verify", "a", "--sample", "1.0", "--url", letters.url)
+    assert "199 asked again" in other.stdout and "0 say the same, 199 say something else (100.00 %)" in other.stdout
+    assert other.stdout.count(" is now ") == 10
+    assert jobs(done, "verify", "a", "--sample", "7", "--url", letters.url).returncode == 2
+    flags = jobs(done, "verify", "a", "--sample", "1.0", "--url", letters.url, "--max-tokens", "3")
+    assert "199 asked again" in flags.stdout, "lines that say themselves are the same"
+    moved = jobs(done, "verify", "a", "--sample", "1.0", "--url", letters.url, "--default-model", "m")
+    assert "200 lines are not" in moved.stdout or "199 lines are not" in moved.stdout
+    assert_right(done / "a", 199)

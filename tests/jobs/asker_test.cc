@@ -37,6 +37,10 @@ class Server {
   }
   Url url() const { return {"127.0.0.1", std::to_string(acceptor_.local_endpoint().port())}; }
   void close() { acceptor_.close(); }
+  // Ends the connections.
+  void hang_up() {
+    for (Socket* socket : *sockets_) socket->shutdown(Socket::shutdown_both);
+  }
 
   std::map<std::string, int> asked;
   bool silent = false;  // takes requests, and answers none
@@ -53,6 +57,9 @@ class Server {
   }
   Task<void> serve(Socket socket) {
     boost::beast::flat_buffer buffer;
+    sockets_->insert(&socket);
+    const std::unique_ptr<Socket, std::function<void(Socket*)>> listed(
+        &socket, [all = sockets_](Socket* gone) { all->erase(gone); });
     for (;;) {
       ErrorCode error;
       http::request<http::string_body> request;
@@ -74,6 +81,8 @@ class Server {
 
   asio::io_context& io_;
   const Answer answer_;
+  const std::shared_ptr<std::set<Socket*>> sockets_ =
+      std::make_shared<std::set<Socket*>>();  // outlived by frames
   Acceptor acceptor_;
 };
 
@@ -144,6 +153,24 @@ TEST_F(AskerTest, AsksAgainWhatWasLostAndKeepsWhatFailed) {
   EXPECT_EQ(outcomes_.at("3").attempts, 2);
   EXPECT_EQ(outcomes_.at("5").state, ItemState::kFailed);
   EXPECT_EQ(outcomes_.at("5").status, 400u);
+}
+
+TEST_F(AskerTest, AKeptConnectionThatHasEndedCostsNoAttempt) {
+  Server server(io_, [](const std::string&, int) { return 200u; });
+  HttpClient client(io_, server.url());
+  HttpReply first;
+  HttpReply second;
+  const auto ask_twice = [&]() -> Task<void> {
+    first = co_await client.request("/", "1");
+    server.hang_up();
+    second = co_await client.request("/", "2");
+    server.close();
+    io_.stop();
+  };
+  asio::co_spawn(io_.get_executor(), ask_twice, &end_on_error);
+  io_.run_for(20s);
+  EXPECT_EQ(first.status, 200u);
+  EXPECT_EQ(second.status, 200u) << second.body;
 }
 
 TEST_F(AskerTest, AStopRecordsWhatIsInFlight) {

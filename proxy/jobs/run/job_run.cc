@@ -5,7 +5,6 @@
 #include <csignal>
 #include <filesystem>
 #include <iostream>
-#include <memory>
 #include <optional>
 #include <stdexcept>
 #include <utility>
@@ -15,14 +14,12 @@
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <fmt/format.h>
-#include <simdjson.h>
 #include <unistd.h>
 
 #include "configs/text/printable.h"
 #include "proxy/jobs/asker.h"
 #include "proxy/jobs/ledger.h"
 #include "proxy/jobs/run/answer_file.h"
-#include "proxy/jobs/run/child_proxy.h"
 #include "proxy/jobs/run/progress.h"
 #include "proxy/jobs/run/question_source.h"
 
@@ -34,10 +31,6 @@ namespace fs = std::filesystem;
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 using Timer = asio::basic_waitable_timer<Clock, asio::wait_traits<Clock>, IoExecutor>;
-
-constexpr int kMostRestarts = 5;  // of our own proxy, without an answer in between
-constexpr std::string_view kModel = "model";
-constexpr std::string_view kQuestions = "questions";
 
 void say(const std::string& line) {
   std::cerr << line << '\n';
@@ -64,15 +57,6 @@ std::string folder_of(const std::string& path) {
   return folder.empty() ? "." : folder;
 }
 
-// The first model that /v1/models lists.
-std::optional<std::string> first_model(const HttpReply& reply) {
-  if (reply.status != 200) return std::nullopt;
-  simdjson::dom::parser parser;
-  std::string_view id;
-  if (parser.parse(reply.body).at_pointer("/data/0/id").get(id)) return std::nullopt;
-  return std::string(id);
-}
-
 class JobRun {
  public:
   explicit JobRun(const RunOptions& options)
@@ -82,24 +66,22 @@ class JobRun {
         answers_(options.answers, ItemState::kAnswered, options.provenance),
         errors_(options.answers + ".errors", ItemState::kFailed, options.provenance),
         signals_(io_, SIGINT, SIGTERM, SIGHUP),
-        tick_(io_.get_executor()) {}
+        tick_(io_.get_executor()),
+        proxy_(io_, options.proxy, options.answers + ".proxy.log") {}
 
   int run();
 
  private:
   QuestionSource::Found read_questions();
   void write_files();
+  bool read(std::vector<Question>& into, std::size_t at_most);
   Task<void> main();
-  Task<void> find_proxy();
   Task<void> find_model();
-  Task<void> sleep(Duration how_long);
   Task<void> watch();
-  void mind_the_proxy();
   void await_signals();
   void on_signal();
   void record(const std::vector<ItemOutcome>& outcomes);
   void refuse_without_key(const std::vector<ItemOutcome>& outcomes) const;
-  void start_proxy();
   int report();
 
   const RunOptions& options_;
@@ -110,15 +92,12 @@ class JobRun {
   asio::io_context io_{1};
   asio::signal_set signals_;
   Timer tick_;
-  std::unique_ptr<ChildProxy> proxy_;
-  Url url_;
+  JobProxy proxy_;
   std::string model_;
   bool lacks_model_ = false;
   std::optional<Asker> asker_;
   RunProgress progress_;
   int interrupts_ = 0;
-  int restarts_ = 0;
-  bool starting_again_ = false;
 };
 
 QuestionSource::Found JobRun::read_questions() {
@@ -129,7 +108,7 @@ QuestionSource::Found JobRun::read_questions() {
   lacks_model_ = found.lacks_model;
   std::error_code none;
   if (options_.questions != "-") {
-    ledger_.remember(kQuestions, fs::absolute(options_.questions, none).string());
+    ledger_.remember(kQuestionsWord, fs::absolute(options_.questions, none).string());
   }
   return found;
 }
@@ -163,6 +142,16 @@ int JobRun::run() {
   return report();
 }
 
+// Those that still wait.
+bool JobRun::read(std::vector<Question>& into, std::size_t at_most) {
+  return source_.read([&](Question&& question) {
+    if (ledger_.state_of(question.key) != ItemState::kWaiting) return true;
+    if (question.lacks_model) question.body = with_model(question, model_);
+    into.push_back(std::move(question));
+    return into.size() < at_most;
+  });
+}
+
 void JobRun::await_signals() {
   signals_.async_wait([this](const ErrorCode& error, int) {
     if (error) return;
@@ -186,86 +175,29 @@ void JobRun::on_signal() {
   }
 }
 
-void JobRun::start_proxy() {
-  proxy_.reset();
-  proxy_ = std::make_unique<ChildProxy>(options_.program, options_.flags,
-                                        options_.answers + ".proxy.log");
-}
-
-Task<void> JobRun::sleep(Duration how_long) {
-  ErrorCode woken;
-  Timer timer(io_.get_executor(), Clock::now() + how_long);
-  co_await timer.async_wait(asio::redirect_error(use_task, woken));
-}
-
-Task<void> JobRun::find_proxy() {
-  if (!options_.url.empty()) {
-    url_ = parse_url(options_.url);
-    co_return;
-  }
-  start_proxy();
-  for (;;) {
-    if (const auto url = proxy_->url()) {
-      url_ = parse_url(*url);
-      say(fmt::format("a proxy of its own listens at {}, and logs to {}.proxy.log", *url,
-                      printable(options_.answers)));
-      co_return;
-    }
-    if (const auto why = proxy_->ended()) throw std::runtime_error(*why);
-    co_await sleep(50ms);
-  }
-}
-
 Task<void> JobRun::find_model() {
   if (!lacks_model_) co_return;
-  const TimePoint begun = Clock::now();
-  std::string trouble;
-  bool told = false;
-  for (;;) {
-    HttpClient client(io_, url_, bearer(options_.api_key));
-    const HttpReply reply = co_await client.request("/v1/models", "");
-    if (const auto model = first_model(reply)) {
-      model_ = *model;
-      break;
-    }
-    trouble = reply.status == 0 ? reply.body : fmt::format("status {}", reply.status);
-    if (reply.status == 401)
-      throw std::runtime_error("the proxy wants an API key: set OPENAI_API_KEY");
-    if (proxy_) {
-      if (const auto why = proxy_->ended()) throw std::runtime_error(*why);
-    } else if (Clock::now() - begun >= options_.limits.patience) {
-      throw std::runtime_error(
-          fmt::format("{}/v1/models names no model: {}", options_.url, printable(trouble)));
-    }
-    if (!told && Clock::now() - begun >= 5s) {
-      say("waiting for a model to be served");
-      told = true;
-    }
-    co_await sleep(200ms);
-  }
-  const std::string before = ledger_.remembered(kModel);
+  model_ = co_await proxy_.find_model(options_.limits.patience);
+  const std::string before = ledger_.remembered(kModelWord);
   if (!before.empty() && before != model_) {
     throw UnusableQuestions(
         fmt::format("the answers so far are of {}, and {} is served: serve that again, name one by "
                     "--default-model, or take another file for the answers",
                     printable(before), printable(model_)));
   }
-  ledger_.remember(kModel, model_);
+  ledger_.remember(kModelWord, model_);
   say("lines without a model are asked of " + printable(model_));
 }
 
 Task<void> JobRun::main() {
-  co_await find_proxy();
-  co_await find_model();
   AskerSettings settings;
-  settings.url = url_;
-  settings.fields = bearer(options_.api_key);
+  settings.url = co_await proxy_.find();
+  co_await find_model();
+  settings.fields = bearer(options_.proxy.api_key);
   settings.limits = options_.limits;
   asker_.emplace(
       io_, std::move(settings),
-      [this](std::vector<Question>& into, std::size_t at_most) {
-        return source_.read(ledger_, model_, into, at_most);
-      },
+      [this](std::vector<Question>& into, std::size_t at_most) { return read(into, at_most); },
       [this](const std::vector<ItemOutcome>& outcomes) { record(outcomes); });
   asio::co_spawn(io_.get_executor(), watch(), &end_on_error);
   progress_.start(Clock::now());
@@ -290,25 +222,7 @@ void JobRun::record(const std::vector<ItemOutcome>& outcomes) {
   }
   errors_.append(outcomes);
   progress_.add(outcomes);
-  restarts_ = 0;
-}
-
-// A proxy of ours that has died is started again; what was in flight is asked again.
-void JobRun::mind_the_proxy() {
-  if (!proxy_ || interrupts_ > 0) return;
-  if (starting_again_) {
-    if (const auto url = proxy_->url()) {
-      starting_again_ = false;
-      asker_->move_to(parse_url(*url));
-    }
-  }
-  const auto why = proxy_->ended();
-  if (!why) return;
-  if (++restarts_ > kMostRestarts) throw std::runtime_error(*why);
-  progress_.clear_line();
-  say(why->substr(0, why->find(';')) + "; it is started again");
-  start_proxy();
-  starting_again_ = true;
+  proxy_.has_answered();
 }
 
 Task<void> JobRun::watch() {
@@ -319,7 +233,9 @@ Task<void> JobRun::watch() {
     tick_.expires_after(terminal ? 500ms : 1000ms);
     co_await tick_.async_wait(asio::redirect_error(use_task, woken));
     if (woken) co_return;
-    mind_the_proxy();
+    if (interrupts_ == 0) {
+      if (const auto moved = proxy_.look_after()) asker_->move_to(*moved);
+    }
     const TimePoint now = Clock::now();
     progress_.sample(now);
     if (terminal) {

@@ -8,9 +8,10 @@
 #pragma once
 
 #include <string>
-#include <vector>
+#include <string_view>
 
 #include "proxy/jobs/question_file.h"
+#include "proxy/jobs/run/job_proxy.h"
 #include "proxy/jobs/run_core.h"
 
 namespace batchproxy {
@@ -24,10 +25,7 @@ struct RunOptions {
   bool retry_errors = false;
   bool dry_run = false;
   bool provenance = false;
-  std::string url{};  // of a running proxy; "": one of our own, with `program` and `flags`
-  std::string api_key{};
-  std::string program{};
-  std::vector<std::string> flags{};
+  ProxyChoice proxy{};
 };
 
 // Exit codes of the command, besides 0: all have an answer.
@@ -39,6 +37,11 @@ inline constexpr int kExitStopped = 130;
 // Says on stderr how it goes, and returns the exit code. Throws std::runtime_error, a sentence,
 // when the disk or the proxy does not let it go on.
 int run_job(const RunOptions& options);
+
+// What a run remembers in its ledger: the model that it asked where lines name none, and the path
+// of the questions.
+inline constexpr std::string_view kModelWord = "model";
+inline constexpr std::string_view kQuestionsWord = "questions";
 
 // The place of the ledger of these answers.
 std::string ledger_of(const std::string& answers);

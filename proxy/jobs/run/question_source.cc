@@ -49,12 +49,11 @@ void copy(int from, int to, const std::string& name) {
   }
 }
 
-// What is asked, and where: another of either is another question.
+}  // namespace
+
 std::string hash_of(const Question& question) {
   return hash_of_body(question.path + "\n" + question.body);
 }
-
-}  // namespace
 
 QuestionSource::QuestionSource(const std::string& path, QuestionDefaults defaults,
                                const std::string& folder)
@@ -133,18 +132,12 @@ QuestionSource::Found QuestionSource::note_all(Ledger::Reading& reading) {
   return found;
 }
 
-bool QuestionSource::read(Ledger& ledger, const std::string& model, std::vector<Question>& into,
-                          std::size_t at_most) {
+bool QuestionSource::read(const std::function<bool(Question&&)>& take) {
   bool end = false;
-  for (int lines = 0; lines < kLinesAtOnce && into.size() < at_most && !end; ++lines) {
+  bool more = true;
+  for (int lines = 0; lines < kLinesAtOnce && more && !end; ++lines) {
     auto parsed = next(end);
-    auto* question = std::get_if<Question>(&parsed);
-    if (question == nullptr || ledger.state_of(question->key) != ItemState::kWaiting) continue;
-    if (question->lacks_model) {
-      question->body = with_model(*question, model);
-      question->lacks_model = false;
-    }
-    into.push_back(std::move(*question));
+    if (auto* question = std::get_if<Question>(&parsed)) more = take(std::move(*question));
   }
   return !end;
 }

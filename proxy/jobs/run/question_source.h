@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -25,6 +26,9 @@ class UnusableQuestions : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
+
+// What is asked, and where: another of either is another question.
+std::string hash_of(const Question& question);
 
 class QuestionSource {
  public:
@@ -45,10 +49,9 @@ class QuestionSource {
 
   // From here on read() begins with the first line.
   void rewind();
-  // The next questions that still wait, with `model` where they have none; looks at some lines at
-  // most. False at the end.
-  bool read(Ledger& ledger, const std::string& model, std::vector<Question>& into,
-            std::size_t at_most);
+  // Gives the next questions to `take` until that says false, or some thousand lines are read.
+  // False at the end.
+  bool read(const std::function<bool(Question&&)>& take);
 
  private:
   QuestionParser::Parsed next(bool& end);
