@@ -281,6 +281,30 @@ def test_another_model_is_not_mixed_in(tmp_path, start_engine):
     assert ended.returncode == 2 and "the answers so far are of" in ended.stderr
 
 
+def test_of_several_models_the_one_of_the_run_before_is_asked(tmp_path, start_proxy, start_engine):
+    one, other = start_engine("--served-model-name", "m"), start_engine("--served-model-name", "a")
+    write_questions(tmp_path / "q", 5)
+    assert run(tmp_path, "q", "-o", "a", "--url", one.url, "--limit", "2").returncode == 0
+    both = start_proxy("--backend", other.url, "--backend", one.url).ready(2)
+    assert run(tmp_path, "q", "-o", "a", "--url", both.url).returncode == 0
+    assert {line["response"]["body"]["model"] for line in lines(tmp_path / "a")} == {"m"}
+
+
+def test_a_proxy_of_its_own_that_cannot_start_says_why(tmp_path):
+    write_questions(tmp_path / "q", 2)
+    refused = run(tmp_path, "q", "-o", "a", "--backend", "nowhere://x")
+    assert refused.returncode == 2 and "nowhere" in refused.stderr
+    ended = run(tmp_path, "q", "-o", "a", "--backend", "http://127.0.0.1:1", "--api-keys-file", str(tmp_path / "none"))
+    assert ended.returncode == 1 and "the proxy has ended with exit code 2" in ended.stderr
+    assert "none" in ended.stderr
+
+
+def test_flags_of_its_own_proxy_do_not_move_it(tmp_path, engine):
+    write_questions(tmp_path / "q", 5)
+    ended = run(tmp_path, "q", "-o", "a", "--backend", engine.url, "--listen", "127.0.0.1:1", "--io-threads", "1")
+    assert ended.returncode == 0, ended.stderr
+
+
 def test_a_terminal_gets_a_bar(tmp_path, start_engine):
     engine = start_engine("--sim-call-cost", "1")
     write_questions(tmp_path / "q", 100)

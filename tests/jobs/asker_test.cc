@@ -155,22 +155,23 @@ TEST_F(AskerTest, AsksAgainWhatWasLostAndKeepsWhatFailed) {
   EXPECT_EQ(outcomes_.at("5").status, 400u);
 }
 
+Task<void> ask_twice(Server& server, HttpClient& client, std::vector<HttpReply>& replies) {
+  replies.push_back(co_await client.request("/", "1"));
+  server.hang_up();
+  replies.push_back(co_await client.request("/", "2"));
+  server.close();
+}
+
 TEST_F(AskerTest, AKeptConnectionThatHasEndedCostsNoAttempt) {
   Server server(io_, [](const std::string&, int) { return 200u; });
   HttpClient client(io_, server.url());
-  HttpReply first;
-  HttpReply second;
-  const auto ask_twice = [&]() -> Task<void> {
-    first = co_await client.request("/", "1");
-    server.hang_up();
-    second = co_await client.request("/", "2");
-    server.close();
-    io_.stop();
-  };
-  asio::co_spawn(io_.get_executor(), ask_twice, &end_on_error);
+  std::vector<HttpReply> replies;
+  asio::co_spawn(io_.get_executor(), ask_twice(server, client, replies),
+                 [this](std::exception_ptr) { io_.stop(); });
   io_.run_for(20s);
-  EXPECT_EQ(first.status, 200u);
-  EXPECT_EQ(second.status, 200u) << second.body;
+  ASSERT_EQ(replies.size(), 2u);
+  EXPECT_EQ(replies[0].status, 200u);
+  EXPECT_EQ(replies[1].status, 200u) << replies[1].body;
 }
 
 TEST_F(AskerTest, AStopRecordsWhatIsInFlight) {

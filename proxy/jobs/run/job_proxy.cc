@@ -2,8 +2,10 @@
 #include "proxy/jobs/run/job_proxy.h"
 
 #include <chrono>
+#include <filesystem>
 #include <iostream>
 #include <stdexcept>
+#include <system_error>
 #include <utility>
 
 #include <boost/asio/basic_waitable_timer.hpp>
@@ -23,13 +25,20 @@ using Timer = asio::basic_waitable_timer<Clock, asio::wait_traits<Clock>, IoExec
 
 constexpr int kMostRestarts = 5;  // without an answer in between
 
-// The first of those that /v1/models lists.
-std::optional<std::string> first_model(const HttpReply& reply) {
+// Of those that /v1/models lists, `wished` or else the first.
+std::optional<std::string> model_in(const HttpReply& reply, const std::string& wished) {
   if (reply.status != 200) return std::nullopt;
   simdjson::dom::parser parser;
-  std::string_view id;
-  if (parser.parse(reply.body).at_pointer("/data/0/id").get(id)) return std::nullopt;
-  return std::string(id);
+  simdjson::dom::array models;
+  if (parser.parse(reply.body).at_key("data").get(models)) return std::nullopt;
+  std::optional<std::string> first;
+  for (const simdjson::dom::element model : models) {
+    std::string_view id;
+    if (model["id"].get(id)) continue;
+    if (id == wished) return wished;
+    if (!first) first = id;
+  }
+  return first;
 }
 
 }  // namespace
@@ -53,6 +62,8 @@ Task<Url> JobProxy::find() {
     url_ = parse_url(choice_.url);
     co_return url_;
   }
+  std::error_code none;
+  std::filesystem::remove(log_, none);
   start();
   for (;;) {
     if (const auto url = own_->url()) {
@@ -66,13 +77,13 @@ Task<Url> JobProxy::find() {
   }
 }
 
-Task<std::string> JobProxy::find_model(Duration patience) {
+Task<std::string> JobProxy::find_model(std::string wished, Duration patience) {
   const TimePoint begun = Clock::now();
   bool told = false;
   for (;;) {
     HttpClient client(io_, url_, bearer(choice_.api_key));
     const HttpReply reply = co_await client.request("/v1/models", "");
-    if (const auto model = first_model(reply)) co_return *model;
+    if (const auto model = model_in(reply, wished)) co_return *model;
     if (reply.status == 401) {
       throw std::runtime_error("the proxy wants an API key: set OPENAI_API_KEY");
     }

@@ -31,8 +31,8 @@ class JobProxy {
 
   // Where it listens, once it does. Each throws std::runtime_error when it never will.
   Task<Url> find();
-  // The first model that it serves, once there is one.
-  Task<std::string> find_model(Duration patience);
+  // The model to ask, once it serves any: `wished` if that is among them, else the first.
+  Task<std::string> find_model(std::string wished, Duration patience);
 
   // To be called each second. Our own one is started again if it has died; its new place, once it
   // listens there.

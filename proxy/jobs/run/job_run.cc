@@ -177,8 +177,8 @@ void JobRun::on_signal() {
 
 Task<void> JobRun::find_model() {
   if (!lacks_model_) co_return;
-  model_ = co_await proxy_.find_model(options_.limits.patience);
   const std::string before = ledger_.remembered(kModelWord);
+  model_ = co_await proxy_.find_model(before, options_.limits.patience);
   if (!before.empty() && before != model_) {
     throw UnusableQuestions(
         fmt::format("the answers so far are of {}, and {} is served: serve that again, name one by "
