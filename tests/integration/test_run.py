@@ -305,6 +305,14 @@ def test_flags_of_its_own_proxy_do_not_move_it(tmp_path, engine):
     assert ended.returncode == 0, ended.stderr
 
 
+def test_a_file_that_is_cut_while_it_is_asked_is_not_taken_for_done(tmp_path, start_engine):
+    engine = start_engine("--sim-call-cost", "0.01")
+    job = start(tmp_path, engine, 40_000)
+    os.truncate(tmp_path / "q", 0)
+    assert job.wait() == 1
+    assert "the file has changed. Run again" in job.output()
+
+
 def test_a_terminal_gets_a_bar(tmp_path, start_engine):
     engine = start_engine("--sim-call-cost", "1")
     write_questions(tmp_path / "q", 100)
