@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.builds import PROXY
 from tests.support.program import Program
+from tests.support.proxy import write_config
 from tests.support.waiting import DEADLINE, alive, wait_until
 
 
@@ -174,6 +175,25 @@ def test_a_proxy_that_dies_is_started_again_and_none_is_left(tmp_path, start_eng
     [child] = subprocess.run(["pgrep", "-P", str(job.pid)], capture_output=True, text=True).stdout.split()
     job.kill()
     wait_until(lambda: not alive(int(child)), "the proxy ends with the run")
+
+
+def descendants(pid):
+    children = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout.split()
+    return [found for child in map(int, children) for found in (child, *descendants(child))]
+
+
+def test_engines_of_its_own_end_with_it_however_it_ends(tmp_path):
+    write_config(tmp_path / "c.yaml", servers=2)
+    write_questions(tmp_path / "q", 20_000)
+    ended = run(tmp_path, "q", "-o", "a", "--config", "c.yaml", "--limit", "50")
+    assert ended.returncode == 0, ended.stderr
+    assert len(lines(tmp_path / "a")) == 50 and "engine-0 " in ended.stderr and "engine-1 " in ended.stderr
+    job = Program([PROXY, "run", "q", "-o", "a", "--config", "c.yaml"], tmp_path)
+    wait_until(lambda: len((tmp_path / "a").read_text().splitlines()) > 50, "answers")
+    started = descendants(job.pid)
+    assert len(started) >= 5  # the proxy, and a shim and an engine twice
+    job.kill()
+    wait_until(lambda: not any(map(alive, started)), "all have ended")
 
 
 def test_two_runs_do_not_share_a_ledger(tmp_path, start_engine):
