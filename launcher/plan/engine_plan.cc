@@ -245,9 +245,7 @@ EnginePlans plan_engines(const Options& options, const PlanContext& context) {
 Gpus spare_gpus(const Options& options, const PlanContext& context,
                 const std::vector<EnginePlan>& plans) {
   // Eight simulated GPUs that nobody has asked for are no GPUs.
-  const GpuChoice asked = asked_gpus(options);
-  const bool is_told = asked != GpuChoice(std::int64_t{0});
-  if (*options.proxy.launcher.engine == "sim" && !is_told) return {};
+  if (*options.proxy.launcher.engine == "sim" && !names_gpus(options)) return {};
   Gpus spare = pool_of(options, context);
   std::erase_if(spare, [&plans](const Gpu& gpu) {
     return std::ranges::any_of(

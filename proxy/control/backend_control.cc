@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "configs/engine_wish.h"
 #include "configs/schema/host_port.h"
 #include "launcher/gpus/free_memory.h"
 #include "launcher/gpus/inventory_reader.h"
@@ -114,13 +115,15 @@ void BackendControl::plan_engines(std::vector<EnginePlan> plans, Gpus spare,
   hooks.look_interval = kLookInterval;
   Gpus gpus;
   for (const EnginePlan& plan : plans) gpus.insert(gpus.end(), plan.gpus.begin(), plan.gpus.end());
-  // Simulated ones take GPUs in name only.
-  if (*options_.proxy.launcher.engine == "sim") gpus.clear();
+  // Simulated ones take GPUs in name only. Who names those wants to see the gate in front of them.
+  const bool is_simulated = *options_.proxy.launcher.engine == "sim";
+  const bool has_gate = !gpus.empty() && (!is_simulated || names_gpus(options_));
+  if (is_simulated) gpus.clear();
   SpareGpus to_spare{.gpus = std::move(spare)};
   if (!gpus.empty()) to_spare.look = &memory_of;
   mechanic_ = std::make_unique<Mechanic>(options_, memory_of(gpus), std::move(to_spare));
   hooks.mechanic = mechanic_.get();
-  if (!gpus.empty()) {
+  if (has_gate) {
     hooks.free_memory = [memory = FreeMemory()](const Gpus& of) mutable {
       return memory.least_of(of);
     };
