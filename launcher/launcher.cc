@@ -16,6 +16,7 @@
 #include "launcher/diagnosis/startup_stage.h"
 #include "launcher/process/engine_process.h"
 #include "launcher/process/log_tail.h"
+#include "launcher/process/port_allocator.h"
 #include "launcher/process/run_separator.h"
 #include "launcher/supervision/gpu_gate.h"
 #include "launcher/supervision/restart_policy.h"
@@ -81,9 +82,11 @@ struct Engine {
 // Handlers hold it weakly: a timer may end after the Launcher is destroyed.
 struct Launcher::Core : std::enable_shared_from_this<Core> {
   Core(asio::io_context& its_io, const Options& options, std::vector<EnginePlan> plans,
-       LauncherHooks its_hooks)
+       LauncherHooks its_hooks, std::vector<KeptEngine> its_kept)
       : io(its_io),
         hooks(std::move(its_hooks)),
+        keeps(*options.proxy.launcher.keep),
+        kept(std::move(its_kept)),
         stagger(*options.proxy.launcher.engine == "sim" ? Seconds(0)
                                                         : *options.proxy.launcher.stagger),
         stop_timeout(*options.proxy.launcher.stop_timeout),
@@ -117,9 +120,42 @@ struct Launcher::Core : std::enable_shared_from_this<Core> {
     Engine& engine = *engines[position];
     if (hooks.mechanic != nullptr) tell(engine, hooks.mechanic->prepare(engine.plan));
     // An order may have been faster.
-    if (!engine.process && is_starting(engine)) start_when_clear(engine, Clock::now());
+    if (!engine.process && is_starting(engine)) start_first(engine);
     stagger_timer.expires_after(ticks(stagger));
     stagger_timer.async_wait(guarded([position](Core& core) { core.start_next(position + 1); }));
+  }
+
+  // One that runs already is taken over.
+  void start_first(Engine& engine) {
+    const auto its = std::ranges::find(kept, engine.plan.name, &KeptEngine::name);
+    if (its == kept.end() || its->connection.get() < 0) {
+      return start_when_clear(engine, Clock::now());
+    }
+    begin_run(engine);
+    engine.process = std::make_unique<EngineProcess>(io.get_executor(), hooks_for(engine));
+    engine.process->adopt(std::move(its->connection));
+    if (its->identity == engine.plan.identity) return schedule_watch(engine);
+    tell(engine, {engine.plan.name + " runs with other settings than these; it is restarted"});
+    order(engine, Next::kStart);
+  }
+
+  // Engines that nobody has planned.
+  void stop_strangers() {
+    for (KeptEngine& one : kept) {
+      const bool is_planned = std::ranges::any_of(
+          engines, [&one](const auto& engine) { return engine->plan.name == one.name; });
+      if (is_planned) continue;
+      EngineProcess stranger(io.get_executor(), {});
+      stranger.adopt(std::move(one.connection));
+      stranger.stop();
+    }
+  }
+
+  void begin_run(Engine& engine) {
+    engine.next = Next::kNothing;
+    engine.run = {.started_at = Clock::now()};
+    engine.log = LogTail(engine.plan.log_file);
+    hooks.events->on_starting(engine.plan.backend);
   }
 
   // At the time that is due.
@@ -129,10 +165,9 @@ struct Launcher::Core : std::enable_shared_from_this<Core> {
         guarded([&engine](Core& core) { core.start_when_clear(engine, Clock::now()); }));
   }
 
-  // Once the memory of its GPUs is back; it waits since `since`.
+  // Once nobody else has its port, and the memory of its GPUs is back; it waits since `since`.
   void start_when_clear(Engine& engine, Clock::time_point since) {
-    const auto free = engine.plan.gpus.empty() ? std::nullopt : hooks.free_memory(engine.plan.gpus);
-    const auto why_wait = engine.gate.why_wait(free, Clock::now() - since);
+    const auto why_wait = why_not_clear(engine, Clock::now() - since);
     if (!why_wait) return start_engine(engine);
     hooks.events->on_stage(engine.plan.backend, *why_wait);
     engine.timer.expires_after(kGateLook);
@@ -140,7 +175,18 @@ struct Launcher::Core : std::enable_shared_from_this<Core> {
         guarded([&engine, since](Core& core) { core.start_when_clear(engine, since); }));
   }
 
+  // It could not bind its port, and until it had found out, its requests would go to whoever has.
+  std::optional<std::string> why_not_clear(Engine& engine, Duration waited) {
+    if (!engine.process && is_listened_to(engine.plan.port)) {
+      return "waiting for port " + std::to_string(engine.plan.port) +
+             ", where another program listens";
+    }
+    const auto free = engine.plan.gpus.empty() ? std::nullopt : hooks.free_memory(engine.plan.gpus);
+    return engine.gate.why_wait(free, waited);
+  }
+
   void start_engine(Engine& engine) {
+    if (engine.process) return;
     EngineCommand command;
     command.shim_executable = hooks.self_executable;
     command.argv = engine.plan.argv;
@@ -149,10 +195,11 @@ struct Launcher::Core : std::enable_shared_from_this<Core> {
     command.run = run_name(engine.plan.name, engine.policy.restarts() + 1);
     command.log_descriptor = engine.plan.log_descriptor;
     command.stop_timeout = stop_timeout;
-    engine.next = Next::kNothing;
-    engine.run = {.started_at = Clock::now()};
-    engine.log = LogTail(engine.plan.log_file);
-    hooks.events->on_starting(engine.plan.backend);
+    if (keeps) {
+      command.keep_as = engine.plan.name;
+      command.greeting = kept_greeting(engine.plan.identity, engine.plan.port);
+    }
+    begin_run(engine);
     engine.process = std::make_unique<EngineProcess>(io.get_executor(), hooks_for(engine));
     if (const auto error = engine.process->start(command)) {
       engine.process.reset();
@@ -239,9 +286,9 @@ struct Launcher::Core : std::enable_shared_from_this<Core> {
           "ended " + seconds_text(engine.age()) + " after its start: " + how + last_seen(engine),
           refuses_arguments);
     }
-    const Finding found = hooks.mechanic == nullptr
-                              ? Finding()
-                              : hooks.mechanic->after_death(engine.plan, engine.log.begin());
+    const FailureReport found = hooks.mechanic == nullptr
+                                    ? FailureReport()
+                                    : hooks.mechanic->after_death(engine.plan, engine.log.begin());
     const NextStart next = plan_next(engine, false);
     engine.run.is_over = true;
     hooks.events->on_exited(engine.plan.backend, {how, found.cause, found.lines, {}}, next);
@@ -251,9 +298,9 @@ struct Launcher::Core : std::enable_shared_from_this<Core> {
     engine.timer.cancel();
     engine.run.is_over = true;
     if (engine.process) engine.process->stop(loading_grace());
-    const Finding found = hooks.mechanic == nullptr
-                              ? Finding()
-                              : hooks.mechanic->after_failed_start(engine.plan, engine.log.begin());
+    const FailureReport found = hooks.mechanic == nullptr ? FailureReport()
+                                                          : hooks.mechanic->after_failed_start(
+                                                                engine.plan, engine.log.begin());
     const NextStart next = found.is_repaired
                                ? start_in(engine, kAfterRepair)
                                : plan_next(engine, found.is_hopeless || refuses_arguments);
@@ -332,6 +379,15 @@ struct Launcher::Core : std::enable_shared_from_this<Core> {
     });
   }
 
+  void leave() {
+    stopping = true;
+    stagger_timer.cancel();
+    for (const auto& engine : engines) {
+      engine->timer.cancel();
+      engine->process.reset();
+    }
+  }
+
   Engine& find(BackendId backend) {
     return **std::ranges::find(engines, backend,
                                [](const auto& engine) { return engine->plan.backend; });
@@ -347,6 +403,8 @@ struct Launcher::Core : std::enable_shared_from_this<Core> {
 
   asio::io_context& io;
   const LauncherHooks hooks;
+  const bool keeps;
+  std::vector<KeptEngine> kept;
   const Seconds stagger;
   const Seconds stop_timeout;
   const Seconds startup_timeout;
@@ -357,13 +415,17 @@ struct Launcher::Core : std::enable_shared_from_this<Core> {
 };
 
 Launcher::Launcher(asio::io_context& io, const Options& options, std::vector<EnginePlan> plans,
-                   LauncherHooks hooks)
-    : core_(std::make_shared<Core>(io, options, std::move(plans), std::move(hooks))) {}
+                   LauncherHooks hooks, std::vector<KeptEngine> kept)
+    : core_(std::make_shared<Core>(io, options, std::move(plans), std::move(hooks),
+                                   std::move(kept))) {}
 
 Launcher::~Launcher() = default;
 
 void Launcher::start() {
-  asio::post(core_->io, core_->guarded([](Core& core) { core.start_next(0); }));
+  asio::post(core_->io, core_->guarded([](Core& core) {
+    core.stop_strangers();
+    core.start_next(0);
+  }));
 }
 
 void Launcher::look_at(BackendId engine) {
@@ -388,6 +450,10 @@ void Launcher::stop_engine(BackendId engine) {
 
 void Launcher::give_up_on(BackendId engine, const std::string& why) {
   core_->give_up_on(core_->find(engine), why);
+}
+
+void Launcher::leave() {
+  core_->leave();
 }
 
 void Launcher::stop(std::function<void()> on_done) {

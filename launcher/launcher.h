@@ -24,6 +24,7 @@
 #include "configs/schema/options.h"
 #include "launcher/diagnosis/cause.h"
 #include "launcher/plan/engine_plan.h"
+#include "launcher/process/kept_engine.h"
 #include "launcher/repair/mechanic.h"
 
 namespace batchproxy {
@@ -84,9 +85,10 @@ struct LauncherHooks {
 
 class Launcher {
  public:
-  // `plans` with resolved executables.
+  // `plans` with resolved executables. Those of `kept` that are planned are taken over instead of
+  // started, and the others are told to stop.
   Launcher(boost::asio::io_context& io, const Options& options, std::vector<EnginePlan> plans,
-           LauncherHooks hooks);
+           LauncherHooks hooks, std::vector<KeptEngine> kept = {});
 
   // Engines that still run are told to stop, as if we had died. Not from inside an event.
   ~Launcher();
@@ -111,6 +113,9 @@ class Launcher {
   void stop_engine(BackendId engine);
   // Kills an engine that is as good as dead; on_exited() or on_failed() follows, with `why`.
   void give_up_on(BackendId engine, const std::string& why);
+
+  // Lets go of all engines, which are kept and go on. No event comes after this call.
+  void leave();
 
   // Stops all engines at the same time; `on_done` is called when no process of any is left. No
   // event comes after this call. Call once.

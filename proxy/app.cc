@@ -63,7 +63,7 @@ App::App(const Options& options, Topology topology, ApiKeysPtr keys, const std::
   if (topology.plans.empty()) return;
   const std::string problem = open_logs(options_, topology.plans, holdings_);
   if (!problem.empty()) throw UnusableLogs(problem);
-  backends_.plan_engines(std::move(topology.plans), self);
+  backends_.plan_engines(std::move(topology.plans), std::move(topology.kept), self);
 }
 
 BackendControl::Hooks App::backend_hooks() {
@@ -303,7 +303,11 @@ void App::await_clients() {
 
 void App::stop_engines() {
   ending_.stage = Ending::Stage::kStopping;
-  if (backends_.starts_engines()) console_.line("stopping the engines");
+  if (backends_.starts_engines()) {
+    console_.line(*options_.proxy.launcher.keep
+                      ? "the engines go on (launcher.keep); `batchproxy stop` ends them"
+                      : "stopping the engines");
+  }
   backends_.stop([this] { tell_end(); });
 }
 

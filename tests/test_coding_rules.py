@@ -52,6 +52,33 @@ def circles(arrows):
     return sorted(room for room, found in reached.items() if room in found)
 
 
+TYPE = re.compile(r"^(?:struct|class|enum class|enum) (\w+)(?: final)?(?: : [^;{]*)? \{", re.M)
+
+
+def types_of(path, text):
+    """Types that other files can name or, by the linker, get in the way of: namespace::name."""
+    spaces = re.findall(r"^namespace ([\w:]+) \{", text, re.M)
+    if path.suffix == ".cc":
+        text = re.sub(r"^namespace \{.*?^\}  // namespace$", "", text, flags=re.M | re.S)
+    return {f"{spaces[0] if spaces else ''}::{name}" for name in TYPE.findall(text)}
+
+
+def test_no_two_types_have_one_name():
+    """No compiler and no linker complains: one destructor is taken for both, and the other type crashes in it."""
+    places = {}
+    for _, path, text in sources():
+        for name in types_of(path, text):
+            places.setdefault(name, []).append(str(path.relative_to(ROOT)))
+    assert len(places) > 300
+    assert not {name: where for name, where in places.items() if len(where) > 1}
+
+
+def test_the_check_above_sees_types():
+    text = "namespace a::b {\nnamespace {\nstruct Hidden {\n};\n}  // namespace\nenum class Seen : int {\n};\n}\n"
+    assert types_of(pathlib.Path("x.cc"), text) == {"a::b::Seen"}
+    assert types_of(pathlib.Path("x.h"), text) == {"a::b::Hidden", "a::b::Seen"}
+
+
 def test_rooms_do_not_include_each_other_in_a_circle():
     """A folder within a folder is a room: configs/yaml, batcher/fleet, proxy/request."""
     arrows = {}

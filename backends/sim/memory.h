@@ -1,6 +1,9 @@
 // backends/sim/memory.h - the memory that a simulated engine has for its KV cache, and vLLM's words
 // when that is too little.
 //
+// Its sums are its own, and not those of launcher/memory: an engine does not know of a launcher,
+// and a plan that is tried against it must not agree by being the same code.
+//
 // Threading: pure functions; read_model_shape() reads one file.
 #pragma once
 

@@ -190,6 +190,9 @@ struct LauncherOptions {
   Key<std::int64_t> repair_cpu_offload{
       "repair_cpu_offload", 0, between(0, 1024), Applies::kAfterRestart,
       "GiB of weights for each GPU that a repair may keep in the host's memory; 0: none."};
+  Key<bool> keep{"keep", false, anything(), Applies::kAfterRestart,
+                 "Engines go on when batchproxy ends in any way, and the next one with the same "
+                 "log_directory takes them over; `batchproxy stop` ends them."};
   Key<Seconds> liveness_timeout{
       "liveness_timeout", Seconds(120), between(0, 86400), Applies::kAfterRestart,
       "An engine that stands still, or leaves its health probe without an answer, for so many "

@@ -16,8 +16,6 @@
 namespace batchproxy {
 namespace {
 
-constexpr Version kNewestKnown{0, 33, 0};
-
 struct Owned {
   std::string_view name;
   std::string_view reason;

@@ -14,7 +14,8 @@
 #include "configs/schema/backend_source.h"
 #include "configs/text/printable.h"
 #include "launcher/doctor/checks.h"
-#include "launcher/doctor/model_files.h"
+#include "launcher/doctor/model_folder.h"
+#include "launcher/memory/gpu_order.h"
 
 namespace batchproxy {
 namespace {
@@ -45,13 +46,13 @@ constexpr std::array kChecks{
     Check{"ports", check_ports},
 };
 
-std::string_view word_of(Verdict verdict) {
+std::string_view word_of(CheckVerdict verdict) {
   switch (verdict) {
-    case Verdict::kOk:
+    case CheckVerdict::kOk:
       return "ok";
-    case Verdict::kWarning:
+    case CheckVerdict::kWarning:
       return "warning";
-    case Verdict::kFailure:
+    case CheckVerdict::kFailure:
       break;
   }
   return "failure";
@@ -95,10 +96,14 @@ std::size_t Subject::largest_group() const {
 
 std::vector<Gpus> Subject::groups() const {
   if (!configured) return {ours.gpus};
+  Gpus pool = ours.gpus;
+  if (inventory && may_order_gpus(options, machine.environment)) {
+    pool = order_gpus(pool, *inventory, wishes, options);
+  }
   std::vector<Gpus> groups;
-  auto next = ours.gpus.begin();
+  auto next = pool.begin();
   for (const EngineWish& wish : wishes) {
-    const auto left = static_cast<std::size_t>(ours.gpus.end() - next);
+    const auto left = static_cast<std::size_t>(pool.end() - next);
     const auto size = static_cast<std::ptrdiff_t>(std::min(gpus_of(wish, options), left));
     groups.emplace_back(next, next + size);
     next += size;
@@ -119,7 +124,7 @@ std::vector<Finding> examine(Subject subject) {
 }
 
 bool has_failure(const std::vector<Finding>& findings) {
-  return std::ranges::count(findings, Verdict::kFailure, &Finding::verdict) > 0;
+  return std::ranges::count(findings, CheckVerdict::kFailure, &Finding::verdict) > 0;
 }
 
 std::string doctor_text(const std::vector<Finding>& findings) {
@@ -129,15 +134,15 @@ std::string doctor_text(const std::vector<Finding>& findings) {
                         printable(finding.text));
     if (!finding.fix.empty()) text += fmt::format("{:22} fix: {}\n", "", printable(finding.fix));
   }
-  const auto count = [&](Verdict verdict) {
+  const auto count = [&](CheckVerdict verdict) {
     return std::ranges::count(findings, verdict, &Finding::verdict);
   };
   const auto plural = [](auto number, const char* noun) {
     return fmt::format("{} {}{}", number, noun, number == 1 ? "" : "s");
   };
-  return text + fmt::format("{} ok, {}, {}\n", count(Verdict::kOk),
-                            plural(count(Verdict::kWarning), "warning"),
-                            plural(count(Verdict::kFailure), "failure"));
+  return text + fmt::format("{} ok, {}, {}\n", count(CheckVerdict::kOk),
+                            plural(count(CheckVerdict::kWarning), "warning"),
+                            plural(count(CheckVerdict::kFailure), "failure"));
 }
 
 std::string doctor_json(const std::vector<Finding>& findings) {

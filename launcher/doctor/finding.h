@@ -8,7 +8,7 @@
 
 namespace batchproxy {
 
-enum class Verdict {
+enum class CheckVerdict {
   kOk,
   kWarning,  // engines may start, and may be slow or fail later
   kFailure,  // engines will not start
@@ -16,19 +16,19 @@ enum class Verdict {
 
 struct Finding {
   std::string name{};  // of the check; filled in by examine()
-  Verdict verdict = Verdict::kOk;
+  CheckVerdict verdict = CheckVerdict::kOk;
   std::string text;   // what is so
   std::string fix{};  // what to do about it; empty for kOk
 };
 
 inline Finding ok(std::string text) {
-  return {{}, Verdict::kOk, std::move(text), {}};
+  return {{}, CheckVerdict::kOk, std::move(text), {}};
 }
 inline Finding warning(std::string text, std::string fix) {
-  return {{}, Verdict::kWarning, std::move(text), std::move(fix)};
+  return {{}, CheckVerdict::kWarning, std::move(text), std::move(fix)};
 }
 inline Finding failure(std::string text, std::string fix) {
-  return {{}, Verdict::kFailure, std::move(text), std::move(fix)};
+  return {{}, CheckVerdict::kFailure, std::move(text), std::move(fix)};
 }
 
 }  // namespace batchproxy

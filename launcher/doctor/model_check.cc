@@ -1,24 +1,25 @@
 // launcher/doctor/model_check.cc - is the model complete? Only heads of weights are read, never the
-// weights: a download that was cut short shows in a shard that is missing or too small.
+// weights: a download that was cut short shows in a shard that is missing or too small. How the
+// files are to be read is memory/model/'s business; they come by way of Machine.
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <cstring>
-#include <set>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include <fmt/format.h>
-#include <simdjson.h>
 
 #include "configs/vllm/arguments.h"
 #include "launcher/doctor/checks.h"
-#include "launcher/doctor/model_files.h"
+#include "launcher/doctor/model_folder.h"
+#include "launcher/memory/model/config_json.h"
+#include "launcher/memory/model/safetensors.h"
 
 namespace batchproxy {
 namespace {
-
-namespace dom = simdjson::dom;
 
 constexpr std::size_t kLargestJson = 64 << 20;  // an index has a line for each of 100,000 tensors
 constexpr const char* kLoadAgain = "download the model again (`hf download`), it may have been cut";
@@ -40,14 +41,13 @@ class ModelCheck {
   std::string path(const std::string& name) const { return folder_ + "/" + name; }
   bool has(const std::string& name) const { return machine_.exists(path(name)); }
 
-  // The root of a JSON file; nothing, and a finding, when it is no JSON object.
-  std::optional<dom::element> parse(const std::string& name) {
+  // A JSON file; nothing, and a finding, when it is no JSON object.
+  std::unique_ptr<ConfigJson> parse(const std::string& name) {
     const auto text = machine_.read(path(name), kLargestJson);
-    dom::element root;
-    if (text && parser_.parse(*text).get(root) == simdjson::SUCCESS && root.is_object())
-      return root;
+    auto file = std::make_unique<ConfigJson>(name, text.value_or(""));
+    if (file->fault().empty()) return file;
     list_.push_back(failure(path(name) + " is no JSON object", kLoadAgain));
-    return std::nullopt;
+    return nullptr;
   }
 
   bool argument_given(std::string_view name) const {
@@ -64,42 +64,32 @@ class ModelCheck {
     }
     const auto config = parse("config.json");
     if (!config) return;
-    std::string_view type;
-    dom::array architectures;
-    const bool has_type = (*config)["model_type"].get(type) == simdjson::SUCCESS;
-    const bool has_architecture =
-        (*config)["architectures"].get(architectures) == simdjson::SUCCESS &&
-        architectures.size() > 0;
-    if (!has_type && !has_architecture) {
+    const auto type = config->root().text({"model_type"});
+    if (!type && config->root().texts("architectures").empty()) {
       return list_.push_back(
           failure(path("config.json") + " has no model_type and no architectures",
                   "take the file that belongs to the model"));
     }
-    list_.push_back(ok(fmt::format("config.json: {}", has_type ? type : "no model_type")));
+    list_.push_back(ok("config.json: " + type.value_or("no model_type")));
   }
 
   // The shards that the index names, or all weights where there is none.
-  std::set<std::string> expected_weights() {
-    std::set<std::string> files;
-    for (const char* index : {"model.safetensors.index.json", "pytorch_model.bin.index.json"}) {
-      if (!files.empty() || !has(index)) continue;
-      const auto root = parse(index);
-      dom::object map;
-      if (!root || (*root)["weight_map"].get(map) != simdjson::SUCCESS) continue;
-      for (const auto& [tensor, file] : map) {
-        std::string_view name;
-        if (file.get(name) == simdjson::SUCCESS) files.emplace(name);
-      }
+  std::vector<std::string> expected_weights() {
+    for (const char* name : {"model.safetensors.index.json", "pytorch_model.bin.index.json"}) {
+      if (!has(name)) continue;
+      const auto text = machine_.read(path(name), kLargestJson);
+      auto index = read_shard_index(path(name), text.value_or(""));
+      if (index) return std::move(index->shards);
+      list_.push_back(failure(index.error().reason, kLoadAgain));
     }
-    if (!files.empty()) return files;
-    for (const std::string& name : machine_.names_in(folder_)) {
-      if (is_weights(name)) files.insert(name);
-    }
+    std::vector<std::string> files = machine_.names_in(folder_);
+    std::erase_if(files, [](const std::string& name) { return !is_weights(name); });
+    std::ranges::sort(files);
     return files;
   }
 
   void check_weights() {
-    const std::set<std::string> files = expected_weights();
+    const std::vector<std::string> files = expected_weights();
     if (files.empty()) {
       return list_.push_back(failure("no weights in " + folder_, kLoadAgain));
     }
@@ -109,7 +99,7 @@ class ModelCheck {
       if (!has(name)) {
         missing.push_back(name);
       } else if (const std::string fault = fault_of(name); !fault.empty()) {
-        list_.push_back(failure(path(name) + ": " + fault, kLoadAgain));
+        list_.push_back(failure(fault, kLoadAgain));
         all_whole = false;
       }
     }
@@ -129,35 +119,26 @@ class ModelCheck {
     constexpr std::string_view kPointer = "version https://git-lfs";
     const std::uint64_t size = machine_.size_of(path(name)).value_or(0);
     const std::string head = machine_.read(path(name), kPointer.size()).value_or("");
-    if (head.starts_with(kPointer)) return "a git-lfs pointer, not the weights (`git lfs pull`)";
-    if (size == 0) return "empty";
-    return name.ends_with(".safetensors") ? safetensors_fault(name, size) : "";
+    if (head.starts_with(kPointer)) {
+      return path(name) + ": a git-lfs pointer, not the weights (`git lfs pull`)";
+    }
+    if (size == 0) return path(name) + ": empty";
+    return name.ends_with(".safetensors") ? safetensors_fault(path(name), size) : "";
   }
 
-  // Eight bytes say how long the JSON behind them is, and that where each tensor ends.
-  std::string safetensors_fault(const std::string& name, std::uint64_t size) const {
-    constexpr std::uint64_t kLargestHead = 100'000'000;  // the format's own bound
-    std::uint64_t head = 0;
-    const std::string first = machine_.read(path(name), sizeof head).value_or("");
-    if (first.size() < sizeof head) return "too short for its head";
-    std::memcpy(&head, first.data(), sizeof head);
-    if (head > kLargestHead || head + sizeof head > size) return "its head is cut or damaged";
-    const std::string text =
-        machine_.read(path(name), static_cast<std::size_t>(head) + sizeof head).value_or("");
-    dom::parser parser;
-    dom::object tensors;
-    if (parser.parse(text.data() + sizeof head, text.size() - sizeof head).get(tensors) !=
-        simdjson::SUCCESS) {
-      return "its head is damaged";
-    }
-    std::uint64_t end = 0;
-    for (const auto& [tensor, entry] : tensors) {
-      std::uint64_t last = 0;
-      if (entry["data_offsets"].at(1).get(last) == simdjson::SUCCESS) end = std::max(end, last);
-    }
-    const std::uint64_t whole = sizeof head + head + end;
+  std::string safetensors_fault(const std::string& file, std::uint64_t size) const {
+    constexpr std::size_t kLength = 8;
+    const std::string first = machine_.read(file, kLength).value_or("");
+    const auto length = header_length(file, first, static_cast<std::int64_t>(size));
+    if (!length) return length.error().reason;
+    const std::uint64_t begin = kLength + static_cast<std::uint64_t>(*length);  // of the tensors
+    const std::string text = machine_.read(file, begin).value_or("");
+    if (text.size() < begin) return file + ": cannot be read to its end";
+    const auto header = read_header(file, std::string_view(text).substr(kLength));
+    if (!header) return header.error().reason;
+    const std::uint64_t whole = begin + static_cast<std::uint64_t>(header->data_bytes);
     if (size >= whole) return "";
-    return fmt::format("cut short: {} of {} bytes are here", size, whole);
+    return fmt::format("{}: cut short: {} of {} bytes are here", file, size, whole);
   }
 
   void check_tokenizer() {
@@ -181,7 +162,7 @@ class ModelCheck {
     if (has("tokenizer_config.json")) {
       const auto config = parse("tokenizer_config.json");
       if (!config) return;
-      if ((*config)["chat_template"].error() == simdjson::SUCCESS) {
+      if (config->root().has("chat_template")) {
         return list_.push_back(ok("chat template: tokenizer_config.json"));
       }
     }
@@ -192,7 +173,6 @@ class ModelCheck {
   const Subject& subject_;
   const Machine& machine_;
   const std::string& folder_;
-  dom::parser parser_;
   FindingList list_;
 };
 
@@ -208,7 +188,7 @@ FindingList check_model(const Subject& subject) {
   const bool is_path = name.starts_with('/') || name.starts_with('.') || name.starts_with('~');
   if (!asked.empty() || is_path) {
     return {failure(name + " is neither a folder nor in the cache of Hugging Face",
-                    "correct the path, or download it: `hf download " + name + "`")};
+                    is_path ? "correct the path" : "download it: `hf download " + name + "`")};
   }
   const bool is_offline = subject.machine.variable("HF_HUB_OFFLINE") == "1";
   if (is_offline) {

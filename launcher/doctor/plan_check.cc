@@ -29,10 +29,7 @@ PlanReport planned(const Subject& subject, const EngineWish& wish, const Gpus& g
   planned.pool = plan_gpus(*subject.inventory, group);
   planned.gpus = static_cast<std::int64_t>(group.size());
   planned.learned = subject.learned;
-  const EngineVersion version =
-      subject.vllm ? EngineVersion{subject.vllm->version.major, subject.vllm->version.minor}
-                   : EngineVersion{};
-  auto flags = engine_flags(wish.arguments, version);
+  auto flags = engine_flags(wish.arguments, subject.vllm ? subject.vllm->version : kNewestKnown);
   if (!flags) {
     PlanReport report;
     report.not_planned = flags.error().reason;

@@ -11,7 +11,7 @@
 #include "configs/text/number.h"
 #include "configs/text/trim.h"
 #include "launcher/doctor/checks.h"
-#include "launcher/doctor/model_files.h"
+#include "launcher/doctor/model_folder.h"
 
 namespace batchproxy {
 namespace {

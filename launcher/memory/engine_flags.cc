@@ -96,7 +96,7 @@ void read_draft(Reader& reader, EngineFlags& flags) {
 
 }  // namespace
 
-Planned<EngineFlags> engine_flags(const Arguments& arguments, EngineVersion version) {
+Planned<EngineFlags> engine_flags(const Arguments& arguments, Version version) {
   Reader reader(arguments);
   EngineFlags flags;
   flags.version = version;

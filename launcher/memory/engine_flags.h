@@ -8,14 +8,14 @@
 #include <string>
 
 #include "configs/schema/argument.h"
-#include "launcher/memory/engine_version.h"
+#include "launcher/memory/engine_changes.h"
 #include "launcher/memory/model/not_planned.h"
 
 namespace batchproxy {
 
 // Nothing where the user leaves it to vLLM.
 struct EngineFlags {
-  EngineVersion version;
+  Version version = kNewestKnown;
   std::optional<double> gpu_memory_utilization;
   std::optional<std::int64_t> max_model_len;
   std::optional<std::int64_t> max_num_seqs;
@@ -42,7 +42,7 @@ struct EngineFlags {
 
 // The flags among `arguments`, which the loader has checked as far as it knows them. A reason for
 // values that cannot be used, and for what has no formula (a draft model of its own).
-Planned<EngineFlags> engine_flags(const Arguments& arguments, EngineVersion version = {});
+Planned<EngineFlags> engine_flags(const Arguments& arguments, Version version = kNewestKnown);
 
 // Bytes of an element of --dtype.
 std::int64_t dtype_bytes(const EngineFlags& flags);

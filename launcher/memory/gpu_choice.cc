@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -122,6 +123,25 @@ GpuGroup choose_gpus(const PlanGpus& gpus, std::size_t count, std::int64_t neede
   for (const PlanGpu* gpu : best) group.indices.push_back(gpu->index);
   std::ranges::sort(group.indices);
   return group;
+}
+
+PlanGpus arrange_gpus(const PlanGpus& gpus, const std::vector<std::size_t>& sizes) {
+  PlanGpus left = gpus;
+  const std::size_t wanted = std::accumulate(sizes.begin(), sizes.end(), std::size_t{0});
+  const bool takes_all = wanted >= gpus.size();
+  for (PlanGpu& gpu : left) gpu.free = takes_all ? 0 : gpu.free - gpu.free % kGiB;
+  PlanGpus arranged;
+  const auto take = [&](int index) {
+    const auto same = [index](const PlanGpu& gpu) { return gpu.index == index; };
+    arranged.push_back(*std::ranges::find_if(gpus, same));
+    std::erase_if(left, same);
+  };
+  for (const std::size_t size : sizes) {
+    if (size == 0 || size > left.size()) continue;
+    for (const int index : choose_gpus(left, size, 0).indices) take(index);
+  }
+  while (!left.empty()) take(left.front().index);
+  return arranged;
 }
 
 Planned<PlanGpus> assumed_gpus(std::string_view text) {

@@ -23,6 +23,11 @@ struct GpuGroup {
 // least member has most. Among equals, the one with the most free memory.
 GpuGroup choose_gpus(const PlanGpus& gpus, std::size_t count, std::int64_t needed);
 
+// The same GPUs in the order in which engines of these sizes, each a number of GPUs, had better be
+// given them: each gets the best of what is left. Some hundred MiB more or less do not count, and
+// where all are needed free memory does not, either: then only neighbours leave the driver's order.
+PlanGpus arrange_gpus(const PlanGpus& gpus, const std::vector<std::size_t>& sizes);
+
 // "8xH100-80GB", "2x24GiB", "H200-141GB": GPUs that are not here. A known name gets the memory that
 // CUDA tells of it; another one that its name says. All of it is free.
 Planned<PlanGpus> assumed_gpus(std::string_view text);

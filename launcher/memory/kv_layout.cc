@@ -81,7 +81,7 @@ std::int64_t state_bytes(const RecurrentState& state, const EngineFlags& flags) 
 }
 
 // Layers of a group. Kinds differ in number, so a group of the larger may be padded instead.
-std::int64_t group_size(const CacheLayers& layers, EngineVersion version) {
+std::int64_t group_size(const CacheLayers& layers, const Version& version) {
   std::int64_t least = std::numeric_limits<std::int64_t>::max();
   std::int64_t most = 0;
   for (const std::int64_t count : {layers.full, layers.sliding, layers.chunked, layers.recurrent}) {

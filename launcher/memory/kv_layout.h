@@ -6,6 +6,9 @@
 // attention takes a block for every `block_size` tokens, a windowed one stops at its window, a
 // recurrent one takes a block or two however long the text is. docs/MEMORY.md has it in words.
 //
+// The simulated engine has its own sums (backends/sim/memory.h): an engine does not know of a
+// launcher, and a plan that is tried against it must not agree by being the same code.
+//
 // Threading: pure functions and plain values, any thread.
 #pragma once
 

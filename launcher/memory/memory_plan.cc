@@ -134,7 +134,7 @@ std::int64_t pool_blocks(const KvLayout& layout, std::int64_t bytes) {
 }
 
 // Those of them that requests can use.
-std::int64_t usable_of(std::int64_t blocks, EngineVersion version) {
+std::int64_t usable_of(std::int64_t blocks, const Version& version) {
   return std::max<std::int64_t>(0, version >= kReservesABlock ? blocks - 1 : blocks);
 }
 

@@ -6,7 +6,7 @@
 namespace batchproxy {
 namespace {
 
-constexpr EngineVersion kV1{0, 8};
+constexpr Version kV1{0, 8};
 
 // Of a step: the sampler's copies of the logits, or the widest layer.
 double activation(const ModelShape& shape, const EngineFlags& flags, const BatchSizes& sizes) {

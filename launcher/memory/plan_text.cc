@@ -98,6 +98,12 @@ std::string number(double value) {
   return std::isfinite(value) ? fmt::format("{:.4f}", value) : "null";
 }
 
+std::string notes_text(const PlanReport& report) {
+  std::string text;
+  for (const std::string& note : report.notes) text += "note: " + note + "\n";
+  return text;
+}
+
 std::string quoted(const std::string& text) {
   return boost::json::serialize(boost::json::string(text.data(), text.size()));
 }
@@ -143,8 +149,8 @@ std::string per_gpu_json(const MemoryPlan& plan) {
 
 std::string plan_text(const PlanReport& report) {
   if (!report.not_planned.empty()) {
-    return fmt::format("{}: not planned: {}\n{}", report.model, report.not_planned,
-                       report.learned ? learned_text(*report.learned) : "");
+    return fmt::format("{}: not planned: {}\n{}{}", report.model, report.not_planned,
+                       report.learned ? learned_text(*report.learned) : "", notes_text(report));
   }
   const MemoryPlan& plan = report.plan;
   std::string text = fmt::format(
@@ -155,7 +161,7 @@ std::string plan_text(const PlanReport& report) {
                       fmt::join(plan.allowed_tensor_parallel, ", "));
   text += shares_text(plan) + cache_text(report);
   text += large_text(plan.large_tensors);
-  for (const std::string& note : report.notes) text += "note: " + note + "\n";
+  text += notes_text(report);
   text += plan.fits() ? "It fits.\n" : "It does NOT fit:\n";
   for (const std::string& problem : plan.problems) text += "  " + problem + "\n";
   if (!plan.fits()) {

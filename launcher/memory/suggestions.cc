@@ -93,8 +93,9 @@ void add_batch_sizes(const MemoryPlan& plan, const EngineFlags& flags,
 void add_gpus(const MemoryPlan& plan, const EngineFlags& flags, std::int64_t at_hand,
               bool beyond_those, std::vector<Change>& changes) {
   const auto cost = [at_hand](std::int64_t gpus) {
-    return gpus <= at_hand ? fmt::format("{} GPUs", gpus)
-                           : fmt::format("{} such GPUs, {} at hand", gpus, at_hand);
+    if (gpus <= at_hand) return fmt::format("{} GPUs", gpus);
+    if (at_hand == 0) return fmt::format("{} such GPUs", gpus);  // nobody has told which there are
+    return fmt::format("{} such GPUs, {} at hand", gpus, at_hand);
   };
   const auto is_wanted = [=](std::int64_t gpus) { return (gpus > at_hand) == beyond_those; };
   for (const std::int64_t gpus : plan.allowed_tensor_parallel) {

@@ -99,7 +99,7 @@ std::string pasteable_command(const EnginePlan& plan) {
   if (devices != set.end()) line += assignment(devices->first, devices->second);
   for (const auto& [name, value] : set) {
     // Without our marker: batchproxy must not take an engine started by hand for its own.
-    if (name == "CUDA_VISIBLE_DEVICES" || name == "BATCHPROXY_ENGINE_ID") continue;
+    if (name == "CUDA_VISIBLE_DEVICES" || name == kEngineMarker) continue;
     line += assignment(name, value);
   }
   for (const std::string& word : plan.argv) line += shell_quoted(word) + " ";
@@ -141,7 +141,7 @@ std::vector<std::string> fill_command(const std::vector<std::string>& command,
 EnvironmentChanges engine_environment(const Gpus& gpus, const std::string& engine_id,
                                       const Environment& inherited) {
   EnvironmentChanges changes;
-  changes.set = {{"BATCHPROXY_ENGINE_ID", engine_id},
+  changes.set = {{kEngineMarker, engine_id},
                  {"NO_COLOR", "1"},
                  {"VLLM_HTTP_TIMEOUT_KEEP_ALIVE", "120"},
                  {"VLLM_LOGGING_COLOR", "0"}};

@@ -26,6 +26,9 @@ std::vector<std::string> serve_arguments(const EnginePlan& plan, const Arguments
 std::vector<std::string> fill_command(const std::vector<std::string>& command,
                                       const EnginePlan& plan);
 
+// The variable by which an engine and all that it starts can be told from others.
+inline constexpr const char* kEngineMarker = "BATCHPROXY_ENGINE_ID";
+
 // The variables that are set and unset for an engine with `gpus`; `engine_id` is its unique marker.
 EnvironmentChanges engine_environment(const Gpus& gpus, const std::string& engine_id,
                                       const Environment& inherited);

@@ -5,9 +5,11 @@
 #include <numeric>
 #include <sstream>
 #include <utility>
+#include <variant>
 
 #include "configs/engine_wish.h"
 #include "configs/text/home_path.h"
+#include "configs/text/number.h"
 #include "configs/vllm/argument_history.h"
 #include "configs/vllm/arguments.h"
 #include "launcher/plan/adapter_names.h"
@@ -28,6 +30,23 @@ bool uses_placeholder(const std::vector<std::string>& command, std::string_view 
 std::string number_text(double number) {
   std::ostringstream text;
   text << number;
+  return text.str();
+}
+
+// A hash of what is started, but for what marks the run of batchproxy that starts it.
+std::string identity_of(const EnginePlan& plan) {
+  std::uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
+  const auto take = [&hash](std::string_view text) {
+    for (const char byte : text) hash = (hash ^ static_cast<unsigned char>(byte)) * 0x100000001b3;
+    hash *= 0x100000001b3;
+  };
+  for (const std::string& word : plan.argv) take(word);
+  for (const auto& [name, value] : plan.environment.set) {
+    if (name != kEngineMarker) take(name), take(value);
+  }
+  for (const std::string& name : plan.environment.unset) take(name);
+  std::ostringstream text;
+  text << std::hex << hash;
   return text.str();
 }
 
@@ -120,6 +139,11 @@ class Planner {
     if (!is_simulated()) return context_.gpus;
     Gpus gpus(told_gpus(options_).value_or(0));
     std::iota(gpus.begin(), gpus.end(), 0);
+    const GpuChoice asked = asked_gpus(options_);
+    const auto* listed = std::get_if<std::vector<std::string>>(&asked);
+    for (std::size_t i = 0; listed != nullptr && i < listed->size(); ++i) {
+      gpus[i].index = number_in<int>(listed->at(i)).value_or(gpus[i].index);  // of a UUID: nobody's
+    }
     return gpus;
   }
 
@@ -164,12 +188,18 @@ class Planner {
     plan.environment =
         engine_environment(plan.gpus, context_.run_id + "-" + plan.name, context_.inherited);
     plan.log_file = *launcher_.log_directory + "/" + plan.name + ".log";
-    const auto port = context_.next_port();
-    if (!port) return port.error();
-    plan.port = *port;
+    if (const auto kept = context_.kept_port(plan.name)) {
+      plan.runs_already = true;
+      plan.port = *kept;
+    } else {
+      const auto port = context_.next_port();
+      if (!port) return port.error();
+      plan.port = *port;
+    }
     plan.arguments = wish.arguments;
     plan.version = context_.vllm;
     plan.argv = argv_of(plan, wish.arguments);
+    plan.identity = identity_of(plan);
     return plan;
   }
 

@@ -41,6 +41,8 @@ struct EnginePlan {
   std::optional<Version> version{};  // of vLLM, if known
   std::vector<std::string> argv;     // argv[0] as configured; resolve_executables() makes it a path
   EnvironmentChanges environment;
+  std::string identity{};     // equal for commands that start the same engine on the same port
+  bool runs_already = false;  // it was kept by an earlier batchproxy, whose log is its own
   std::string log_file;
   int log_descriptor = -1;             // open and locked, by EngineLogs
   std::vector<std::string> remarks{};  // what of its arguments this version of vLLM takes otherwise
@@ -56,6 +58,10 @@ struct PlanContext {
       vllm{};          // the installed one; arguments stay as written where none is known
   unsigned cores = 0;  // of this machine, for `profile: cpu`; 0 when unknown
   std::function<OrError<int>()> next_port;
+  // The port of an engine of that name which an earlier batchproxy has kept.
+  std::function<std::optional<int>(const std::string& engine)> kept_port = [](const std::string&) {
+    return std::optional<int>();
+  };
 };
 
 // The plans, or sentences that say what to change.

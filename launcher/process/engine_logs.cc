@@ -37,6 +37,11 @@ OrError<Files> open_all(const std::string& directory, const std::vector<EnginePl
   if (error) return refusal("make the directory", directory, error.value());
   std::vector<Descriptor> files;
   for (const EnginePlan& plan : plans) {
+    // Its engine has it, and its lock.
+    if (plan.runs_already) {
+      files.emplace_back();
+      continue;
+    }
     const std::string path = log_file(directory, plan);
     constexpr int kHow = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY;
     Descriptor file(::open(path.c_str(), kHow, 0644));

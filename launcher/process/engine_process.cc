@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "backends/net/descriptor.h"
+#include "launcher/process/kept_engine.h"
 #include "launcher/process/shim_status.h"
 
 namespace batchproxy {
@@ -86,31 +87,32 @@ std::vector<char*> c_pointers(std::vector<std::string>& words) {
   return pointers;
 }
 
+struct ShimFiles {
+  std::vector<std::string> words;  // for its command line
+  std::vector<int> descriptors;    // that it inherits
+};
+
 // Returns errno, or 0.
-int spawn_shim(const EngineCommand& command, const Channels& channels, pid_t& pid) {
-  std::vector<std::string> argv{command.shim_executable,
-                                "engine-shim",
-                                "--control-fd",
-                                std::to_string(channels.shim_control.get()),
-                                "--status-fd",
-                                std::to_string(channels.shim_status.get()),
-                                "--stop-timeout",
-                                std::to_string(command.stop_timeout.count()),
-                                "--log",
-                                command.log_file,
-                                "--keep-fd",
-                                std::to_string(command.log_descriptor)};
+int spawn_shim(const EngineCommand& command, const ShimFiles& files, pid_t& pid) {
+  std::vector<std::string> argv{command.shim_executable, "engine-shim"};
+  argv.insert(argv.end(), files.words.begin(), files.words.end());
+  argv.insert(argv.end(), {"--stop-timeout", std::to_string(command.stop_timeout.count()), "--log",
+                           command.log_file, "--keep-fd", std::to_string(command.log_descriptor)});
   if (!command.run.empty()) argv.insert(argv.end(), {"--run", command.run});
   argv.push_back("--");
   argv.insert(argv.end(), command.argv.begin(), command.argv.end());
   std::vector<std::string> variables;
   for (const auto& [name, value] : command.environment) variables.push_back(name + "=" + value);
   SpawnOptions options;
-  options.pass(channels.shim_control.get());
-  options.pass(channels.shim_status.get());
+  for (const int descriptor : files.descriptors) options.pass(descriptor);
   if (command.log_descriptor >= 0) options.pass(command.log_descriptor);
   return posix_spawn(&pid, command.shim_executable.c_str(), options.actions(), options.attributes(),
                      c_pointers(argv).data(), c_pointers(variables).data());
+}
+
+std::string directory_of(const std::string& path) {
+  const auto slash = path.rfind('/');
+  return slash == std::string::npos ? "." : path.substr(0, slash);
 }
 
 }  // namespace
@@ -127,15 +129,45 @@ struct EngineProcess::State : std::enable_shared_from_this<State> {
       : hooks(std::move(its_hooks)), status(executor), reap_timer(executor) {}
 
   std::optional<std::string> start(const EngineCommand& command) {
+    return command.keep_as.empty() ? start_ours(command) : start_kept(command);
+  }
+
+  std::optional<std::string> start_ours(const EngineCommand& command) {
     Channels channels;
     if (!channels.open()) return std::string("no pipe for its shim: ") + std::strerror(errno);
-    if (const int error = spawn_shim(command, channels, shim); error != 0) {
+    const ShimFiles files{{"--control-fd", std::to_string(channels.shim_control.get()),
+                           "--status-fd", std::to_string(channels.shim_status.get())},
+                          {channels.shim_control.get(), channels.shim_status.get()}};
+    if (const int error = spawn_shim(command, files, shim); error != 0) {
       return "cannot start its shim " + command.shim_executable + ": " + std::strerror(error);
     }
     control = std::move(channels.our_control);
     status.assign(channels.our_status.release());
     read_status();
     return std::nullopt;
+  }
+
+  std::optional<std::string> start_kept(const EngineCommand& command) {
+    const std::string directory = directory_of(command.log_file);
+    const auto listener = listen_for_launchers(directory, command.keep_as);
+    if (!listener) return listener.error().text;
+    const ShimFiles files{{"--listen-fd", std::to_string(listener->get()), "--socket",
+                           kept_socket(directory, command.keep_as), "--greeting", command.greeting},
+                          {listener->get()}};
+    if (const int error = spawn_shim(command, files, shim); error != 0) {
+      return "cannot start its shim " + command.shim_executable + ": " + std::strerror(error);
+    }
+    auto connection = connect_to_shim(directory, command.keep_as);
+    if (!connection) return connection.error().text;
+    talk_over(*std::move(connection));
+    return std::nullopt;
+  }
+
+  // Orders and status lines by one socket.
+  void talk_over(Descriptor connection) {
+    status.assign(::fcntl(connection.get(), F_DUPFD_CLOEXEC, 0));
+    control = std::move(connection);
+    read_status();
   }
 
   void send(std::string_view text) const {
@@ -175,7 +207,8 @@ struct EngineProcess::State : std::enable_shared_from_this<State> {
   }
 
   void on_shim_ended() {
-    if (waitpid(shim, nullptr, WNOHANG) == 0) {
+    // One that we have taken over is not our child.
+    if (shim > 0 && waitpid(shim, nullptr, WNOHANG) == 0) {
       reap_timer.expires_after(kReapAgain);
       reap_timer.async_wait([self = shared_from_this()](const auto&) { self->on_shim_ended(); });
       return;
@@ -217,6 +250,10 @@ EngineProcess::~EngineProcess() {
 
 std::optional<std::string> EngineProcess::start(const EngineCommand& command) {
   return state_->start(command);
+}
+
+void EngineProcess::adopt(Descriptor connection) {
+  state_->talk_over(std::move(connection));
 }
 
 void EngineProcess::stop(std::optional<Seconds> grace) {

@@ -14,6 +14,7 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <sys/types.h>
 
+#include "backends/net/descriptor.h"
 #include "configs/schema/key.h"
 #include "launcher/plan/engine_plan.h"
 
@@ -27,6 +28,9 @@ struct EngineCommand {
   std::string run{};        // "engine-0, run 3", for the line in the log with which it begins
   int log_descriptor = -1;  // its lock, which lasts as long as the engine; -1: there is none
   Seconds stop_timeout{20};
+  // An engine that goes on without us; see kept_engine.h. Empty: it does not.
+  std::string keep_as{};   // its name
+  std::string greeting{};  // without its newline
 };
 
 // `inherited` with `changes` made.
@@ -48,7 +52,7 @@ class EngineProcess {
   // `hooks` are not called after the destructor.
   EngineProcess(boost::asio::any_io_executor executor, Hooks hooks);
 
-  // Asks a running shim to stop the engine and leaves it to do so.
+  // Asks a running shim to stop the engine and leaves it to do so. An engine that is kept goes on.
   ~EngineProcess();
 
   EngineProcess(const EngineProcess&) = delete;
@@ -56,6 +60,9 @@ class EngineProcess {
 
   // Call once. Returns why the shim could not be started; then no hook is called.
   std::optional<std::string> start(const EngineCommand& command);
+
+  // Instead of start(): takes over an engine that runs, by a connection to its shim.
+  void adopt(Descriptor connection);
 
   // SIGTERM to the engine, SIGKILL to its whole tree after `grace`: by default the stop timeout.
   void stop(std::optional<Seconds> grace = std::nullopt);

@@ -14,6 +14,9 @@
 
 namespace batchproxy {
 
+// Whether anybody takes connections at `port` of this machine now.
+bool is_listened_to(int port);
+
 // Keeps the leases it gives out; keep it as long as the engines live.
 class PortAllocator {
  public:

@@ -30,6 +30,7 @@
 
 #include "launcher/process/rotating_log.h"
 #include "launcher/process/run_separator.h"
+#include "launcher/process/shim_control.h"
 #include "launcher/process/shim_status.h"
 
 namespace batchproxy {
@@ -48,6 +49,9 @@ constexpr std::size_t kMostAtOnce = 256 * 1024;
 struct ShimArguments {
   int control_fd = -1;
   int status_fd = -1;
+  int listen_fd = -1;       // instead of these, for an engine that is kept
+  std::string socket;       // where that is
+  std::string greeting;     // without its newline
   int kept_fd = -1;         // for the engine, untouched
   double stop_timeout = 0;  // seconds
   std::string log_file;
@@ -70,6 +74,9 @@ std::optional<ShimArguments> parse_arguments(int argc, char** argv) {
     bool good = false;
     if (name == "--control-fd") good = parse_number(value, arguments.control_fd);
     if (name == "--status-fd") good = parse_number(value, arguments.status_fd);
+    if (name == "--listen-fd") good = parse_number(value, arguments.listen_fd);
+    if (name == "--socket") good = !(arguments.socket = value).empty();
+    if (name == "--greeting") good = !(arguments.greeting = value).empty();
     if (name == "--keep-fd") good = parse_number(value, arguments.kept_fd);
     if (name == "--stop-timeout") good = parse_number(value, arguments.stop_timeout);
     if (name == "--log") good = !(arguments.log_file = value).empty();
@@ -77,10 +84,9 @@ std::optional<ShimArguments> parse_arguments(int argc, char** argv) {
     if (!good) return std::nullopt;
   }
   const bool has_command = next + 1 < argc && std::string_view(argv[next]) == "--";
-  if (!has_command || arguments.control_fd < 0 || arguments.status_fd < 0 ||
-      arguments.log_file.empty()) {
-    return std::nullopt;
-  }
+  const bool has_pipes = arguments.control_fd >= 0 && arguments.status_fd >= 0;
+  const bool is_kept = arguments.listen_fd >= 0 && !arguments.socket.empty();
+  if (!has_command || has_pipes == is_kept || arguments.log_file.empty()) return std::nullopt;
   arguments.engine_argv = argv + next + 1;
   return arguments;
 }
@@ -97,7 +103,7 @@ std::string utc_now() {
 
 // Whatever we inherited would otherwise stay open as long as the engine lives: listening sockets of
 // the launcher, control pipes of other shims.
-void close_files_except(const std::array<int, 3>& kept) {
+void close_files_except(const std::array<int, 4>& kept) {
   std::vector<int> files;
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator("/proc/self/fd", ignored)) {
@@ -137,7 +143,10 @@ std::vector<pid_t> children() {
 class Shim {
  public:
   explicit Shim(const ShimArguments& arguments)
-      : arguments_(arguments), control_(arguments.control_fd) {}
+      : arguments_(arguments),
+        control_(arguments.listen_fd >= 0
+                     ? ShimControl(arguments.listen_fd, arguments.greeting + "\n")
+                     : ShimControl(arguments.control_fd, arguments.status_fd)) {}
 
   int run() {
     isolate();
@@ -148,15 +157,18 @@ class Shim {
         if (deadline_ && Clock::now() >= *deadline_) kill_tree();
       }
     }
+    if (!arguments_.socket.empty()) unlink(arguments_.socket.c_str());
     report({Kind::kGone});
     return started ? 0 : 1;
   }
 
  private:
   void isolate() {
-    close_files_except({arguments_.control_fd, arguments_.status_fd, arguments_.kept_fd});
-    fcntl(arguments_.control_fd, F_SETFD, FD_CLOEXEC);
-    fcntl(arguments_.status_fd, F_SETFD, FD_CLOEXEC);
+    close_files_except(
+        {arguments_.control_fd, arguments_.status_fd, arguments_.listen_fd, arguments_.kept_fd});
+    for (const int ours : {arguments_.control_fd, arguments_.status_fd, arguments_.listen_fd}) {
+      if (ours >= 0) fcntl(ours, F_SETFD, FD_CLOEXEC);
+    }
     setsid();
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     // When to stop is the launcher's decision; a terminal's Ctrl-C, a log-out or a batch system's
@@ -172,12 +184,9 @@ class Shim {
   }
 
   // To a launcher that has died nothing can be reported; the tree is taken down all the same.
-  void report(const ShimStatus& status) const {
-    const std::string line = to_line(status);
-    [[maybe_unused]] const ssize_t written = write(arguments_.status_fd, line.data(), line.size());
-  }
+  void report(const ShimStatus& status) { control_.tell(to_line(status)); }
 
-  bool fail(const std::string& what) const {
+  bool fail(const std::string& what) {
     report({Kind::kFailed, 0, what + ": " + std::strerror(errno)});
     return false;
   }
@@ -269,14 +278,14 @@ class Shim {
   }
 
   void wait_for_events() {
-    std::array<pollfd, 3> files{pollfd{child_events_, POLLIN, 0}, pollfd{control_, POLLIN, 0},
-                                pollfd{output_, POLLIN, 0}};
+    std::vector<pollfd> files{{child_events_, POLLIN, 0}, {output_, POLLIN, 0}};
+    control_.add_to(files);
     poll(files.data(), files.size(), timeout_ms());
     signalfd_siginfo drained;
     while (read(child_events_, &drained, sizeof drained) > 0) {
     }
-    if (files[2].revents != 0) take_output();
-    if (files[1].revents != 0) read_control();
+    if (files[1].revents != 0) take_output();
+    control_.serve([this](std::string_view order) { obey(order); });
   }
 
   int timeout_ms() const {
@@ -285,31 +294,19 @@ class Shim {
     return static_cast<int>(std::max(left, kKillAgain).count());
   }
 
-  void read_control() {
-    std::array<char, 64> bytes;
-    const ssize_t count = read(control_, bytes.data(), bytes.size());
-    if (count < 0 && errno == EINTR) return;
-    if (count <= 0) {
-      control_ = -1;  // poll ignores it from now on
-      return stop();
+  void obey(std::string_view order) {
+    constexpr std::string_view kWithGrace = "stop ";
+    if (order == "stop") stop(arguments_.stop_timeout);
+    if (order.starts_with(kWithGrace)) {
+      double grace = arguments_.stop_timeout;
+      parse_number(order.substr(kWithGrace.size()), grace);
+      stop(grace);
     }
-    commands_.append(bytes.data(), static_cast<std::size_t>(count));
-    for (auto end = commands_.find('\n'); end != std::string::npos; end = commands_.find('\n')) {
-      const std::string command = commands_.substr(0, end);
-      commands_.erase(0, end + 1);
-      if (command == "stop") stop();
-      if (command.starts_with("stop ")) {
-        double grace = arguments_.stop_timeout;
-        parse_number(std::string_view(command).substr(5), grace);
-        stop(grace);
-      }
-      if (command == "kill") kill_tree();
-    }
+    if (order == "kill") kill_tree();
   }
 
   // SIGTERM goes to the leader alone: during vLLM's warm-up it would kill the leader's children in
   // a way that orphans theirs.
-  void stop() { stop(arguments_.stop_timeout); }
   void stop(double seconds) {
     const auto until = Clock::now() + std::chrono::duration_cast<Clock::duration>(
                                           std::chrono::duration<double>(seconds));
@@ -331,13 +328,12 @@ class Shim {
   }
 
   const ShimArguments arguments_;
-  int control_;
+  ShimControl control_;
   int child_events_ = -1;
   int output_ = -1;  // of the engine
   RotatingLog log_;
   pid_t leader_ = 0;  // 0 when it has ended
   std::optional<Clock::time_point> deadline_;
-  std::string commands_;
 };
 
 }  // namespace

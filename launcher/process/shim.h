@@ -1,12 +1,14 @@
 // launcher/process/shim.h - the hidden subcommand `engine-shim`: a small process between us and one
 // engine.
 //
-//   engine-shim --control-fd N --status-fd M --stop-timeout SECONDS --log FILE [--run NAME]
-//               [--keep-fd L] -- PROGRAM ARGS...
+//   engine-shim (--control-fd N --status-fd M | --listen-fd N --socket PATH --greeting TEXT)
+//               --stop-timeout SECONDS --log FILE [--run NAME] [--keep-fd L] -- PROGRAM ARGS...
 //
 // The shim is the parent of the engine and, as a subreaper, of every orphan the engine leaves
 // behind, so it can tell when the whole tree is gone. The launcher holds the only write end of the
-// control pipe: if it dies in any way, the shim reads end-of-file and takes the engine down.
+// control pipe: if it dies in any way, the shim reads end-of-file and takes the engine down. The
+// shim of an engine that is kept listens instead, and goes on without a launcher; the socket's file
+// goes with it.
 //
 // Control: "stop" (SIGTERM to the engine, SIGKILL to the tree after the timeout), "stop SECONDS"
 // (after that time), "kill" (SIGKILL at once), end-of-file (the same as stop). Status: see

@@ -1,5 +1,6 @@
 // launcher/process/shim_status.h - the lines that a shim writes about its engine.
 //
+//   kept ID PORT       how it was started; first, from the shim of an engine that is kept
 //   pid 123            the engine runs
 //   exec-failed 2      it could not be started: errno of execve
 //   failed TEXT        it could not be started for another reason

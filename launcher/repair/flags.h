@@ -3,6 +3,9 @@
 // Dashes and underscores are the same, "--flag value" and "--flag=value" too; of several the last
 // counts, as for argparse. `name` is vLLM's long form with dashes: "--max-model-len".
 //
+// configs/vllm/arguments.h reads what a user has written, names and values apart. This here is the
+// finished argv, which a repair changes after all of that: placeholders, versions, profiles.
+//
 // Threading: pure functions over values.
 #pragma once
 

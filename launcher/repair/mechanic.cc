@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "configs/sources/environment.h"
 #include "configs/vllm/arguments.h"
 #include "launcher/diagnosis/log_file.h"
 #include "launcher/memory/memory_plan.h"
@@ -48,6 +49,13 @@ bool may_pass(Cause cause) {
     default:
       return false;
   }
+}
+
+// As the engine sees it: a model that is named by its id lies where HF_HOME says.
+Environment environment_of(const EnginePlan& plan) {
+  Environment all = plan.environment.set;
+  all.merge(process_environment());
+  return all;
 }
 
 std::vector<std::string> lines_of(const Diagnosis& diagnosis, const std::string& log) {
@@ -125,9 +133,7 @@ std::optional<PlanGpus> Mechanic::gpus_of(const EnginePlan& plan) const {
 
 // What to plan the memory of; nothing for arguments that have no plan.
 std::optional<PlanWish> Mechanic::wish_of(const EnginePlan& plan) const {
-  EngineVersion version;
-  if (plan.version) version = {plan.version->major, plan.version->minor};
-  const auto flags = engine_flags(plan.arguments, version);
+  const auto flags = engine_flags(plan.arguments, plan.version.value_or(kNewestKnown));
   if (!flags) return std::nullopt;
   PlanWish wish;
   wish.model = plan.model;
@@ -174,7 +180,7 @@ void Mechanic::fit_context(EnginePlan& plan, std::vector<std::string>& said) {
   auto wish = wish_of(plan);
   if (!wish) return;
   wish->learned = read_learned(learned_path_).learned;
-  const PlanReport report = plan_model(*wish, plan.environment.set);
+  const PlanReport report = plan_model(*wish, environment_of(plan));
   if (!report.not_planned.empty()) return;
   if (report.shortened_from > 0 && report.plan.fits()) {
     const std::int64_t tokens = *report.flags.max_model_len;
@@ -194,10 +200,10 @@ void Mechanic::fit_context(EnginePlan& plan, std::vector<std::string>& said) {
 
 // --- after a start ------------------------------------------------------------------------------
 
-Finding Mechanic::after_failed_start(EnginePlan& plan, std::uint64_t begin) {
+FailureReport Mechanic::after_failed_start(EnginePlan& plan, std::uint64_t begin) {
   const auto diagnosis = diagnose_file(plan.log_file, begin);
   if (!diagnosis || !diagnosis->has_failed()) return {};
-  Finding found{.cause = diagnosis->cause, .lines = lines_of(*diagnosis, plan.log_file)};
+  FailureReport found{.cause = diagnosis->cause, .lines = lines_of(*diagnosis, plan.log_file)};
   if (!diagnosis->cause) return found;
   RepairDecision decision;
   if (may_change(plan)) {
@@ -230,7 +236,7 @@ std::vector<std::string> Mechanic::suggestions(const EnginePlan& plan,
     if (auto wish = wish_of(plan)) {
       wish->flags.kv_cache_memory =
           static_cast<std::int64_t>(*diagnosis.figures.available_gib * kBytesOfGib);
-      const PlanReport report = plan_model(*wish, plan.environment.set);
+      const PlanReport report = plan_model(*wish, environment_of(plan));
       for (const Suggestion& suggestion : report.suggestions) {
         lines.push_back(describe(suggestion));
       }
@@ -240,7 +246,7 @@ std::vector<std::string> Mechanic::suggestions(const EnginePlan& plan,
   return advice_for(*diagnosis.cause, diagnosis.figures);
 }
 
-Finding Mechanic::after_death(const EnginePlan& plan, std::uint64_t begin) const {
+FailureReport Mechanic::after_death(const EnginePlan& plan, std::uint64_t begin) const {
   const auto diagnosis = diagnose_file(plan.log_file, begin);
   if (!diagnosis || !diagnosis->cause) return {};
   return {.cause = diagnosis->cause, .lines = lines_of(*diagnosis, plan.log_file)};
@@ -260,7 +266,7 @@ std::vector<std::string> Mechanic::after_good_start(const EnginePlan& plan, std:
   if (engine_ != "vllm" || plan.gpus.empty() || !gpus) return said;
   const auto wish = wish_of(plan);
   if (!wish) return said;
-  const PlanReport report = plan_model(*wish, plan.environment.set);
+  const PlanReport report = plan_model(*wish, environment_of(plan));
   const std::string warning = learn_from_log(learned_path_, report, plan.log_file, begin);
   if (!warning.empty()) said.push_back(warning);
   return said;

@@ -27,7 +27,7 @@
 namespace batchproxy {
 
 // What has become of a run, and what follows for the next.
-struct Finding {
+struct FailureReport {
   std::optional<Cause> cause;
   // For people: the cause, the line that proves it, what to do. Empty when nothing is known.
   std::vector<std::string> lines;
@@ -46,9 +46,9 @@ class Mechanic {
   std::vector<std::string> prepare(EnginePlan& plan);
 
   // A start of `plan` has failed; its run begins at byte `begin` of its log. May change the plan.
-  Finding after_failed_start(EnginePlan& plan, std::uint64_t begin);
+  FailureReport after_failed_start(EnginePlan& plan, std::uint64_t begin);
   // An engine that was up has ended: why, if its log tells. Nothing is changed.
-  Finding after_death(const EnginePlan& plan, std::uint64_t begin) const;
+  FailureReport after_death(const EnginePlan& plan, std::uint64_t begin) const;
   // The engine is up. Returns sentences for the log.
   std::vector<std::string> after_good_start(const EnginePlan& plan, std::uint64_t begin);
 

@@ -160,6 +160,18 @@ const std::vector<RememberedRepair>& RepairMemory::repairs_for(const RepairKey& 
   return entry == entries_.end() ? kNone : entry->repairs;
 }
 
+std::vector<std::string> RepairMemory::sentences_for(std::string_view model) const {
+  std::vector<std::string> sentences;
+  for (const Entry& entry : entries_) {
+    if (entry.key.model != model) continue;
+    for (const RememberedRepair& repair : entry.repairs) {
+      sentences.push_back("repaired in an earlier run on " + entry.key.gpu + ", vLLM " +
+                          entry.key.version + ": " + repair.sentence);
+    }
+  }
+  return sentences;
+}
+
 void RepairMemory::remember(const RepairKey& key, RememberedRepair repair) {
   Entry entry{key, repairs_for(key)};
   forget(key);

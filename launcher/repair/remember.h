@@ -46,6 +46,9 @@ class RepairMemory {
   // The repairs for `key`, in the order in which they were made.
   const std::vector<RememberedRepair>& repairs_for(const RepairKey& key) const;
 
+  // For people: what engines of `model` came up with, on whatever GPU.
+  std::vector<std::string> sentences_for(std::string_view model) const;
+
   // Adds one. An earlier one of its kind is replaced: it was not enough.
   void remember(const RepairKey& key, RememberedRepair repair);
 

@@ -37,12 +37,11 @@ constexpr EnumTable<KindRow> kKinds({
 });
 
 std::string nothing_left(const RepairCase& its) {
-  const std::string what(describe(its.cause).what);
   if ((its.cause == Cause::kKvTooSmall || its.cause == Cause::kKvTooSmallV0) &&
       its.subject.is_context_pinned) {
-    return what + " max_model_len was set by you and is left as it is.";
+    return "max_model_len was set by you and is left as it is.";
   }
-  return what + " Nothing that batchproxy may change would help.";
+  return "nothing that batchproxy may change would help.";
 }
 
 }  // namespace
@@ -76,12 +75,11 @@ RepairDecision next_repair(Cause cause, const Figures& figures, const RepairSubj
                            const RepairOptions& options) {
   const std::span<const RepairStep> steps = repair_steps_for(cause);
   if (steps.empty() || figures.is_of_host) {
-    return {std::nullopt, std::string(describe(cause).what) + " Only you can put that right."};
+    return {std::nullopt, "only you can put that right."};
   }
   if (history.size() >= static_cast<std::size_t>(options.most_attempts)) {
     return {std::nullopt,
-            std::to_string(history.size()) +
-                " repairs were tried, and it still fails: " + std::string(describe(cause).what)};
+            std::to_string(history.size()) + " repairs were tried, and it still fails."};
   }
   const RepairCase its{cause, figures, subject, machine, options};
   for (const RepairStep step : steps) {

@@ -29,7 +29,7 @@ Duration RestartPolicy::delay() {
   const Duration even = std::min(kFirst * (1 << std::min(failures_ - 1, kDoublings)), kLongest);
   std::minstd_rand next(random_);
   random_ = static_cast<std::uint32_t>(next());
-  std::uniform_real_distribution<double> factor(1 - kSpread, 1 + kSpread);
+  std::uniform_real_distribution<double> factor(1 - kSpread, 1);
   return std::chrono::duration_cast<Duration>(even * factor(next));
 }
 

@@ -1,8 +1,8 @@
 // launcher/supervision/restart_policy.h - RestartPolicy: whether and when an engine that has ended
 // is started again.
 //
-// The first time after a second, then after twice as long each time, up to a minute; a fifth more
-// or less, so that engines that ended together do not start together. An engine that was up for ten
+// The first time after a second, then after twice as long each time, up to a minute; up to a fifth
+// less, so that engines that ended together do not start together. An engine that was up for ten
 // minutes has earned the first second again. One that has never been up is given up after five
 // starts, or as soon as the next would end in the same way: it needs a person. One that has been up
 // is not given up.

@@ -31,6 +31,14 @@ LoadResult load_options(const CommandLine& arguments) {
   return load(inputs);
 }
 
+std::optional<Options> options_for_operator(const CommandLine& arguments) {
+  LoadResult loaded = load_options(arguments);
+  if (arguments.config.empty()) return std::move(loaded.options);
+  print(loaded.diagnostics);
+  if (!loaded.ok()) return std::nullopt;
+  return std::move(loaded.options);
+}
+
 void print(const std::vector<Diagnostic>& diagnostics) {
   for (const Diagnostic& diagnostic : diagnostics) std::cerr << diagnostic.format() << '\n';
 }

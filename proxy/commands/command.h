@@ -7,6 +7,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -44,6 +45,10 @@ using AddCommand = Command (*)(CLI::App& app, CommandLine& arguments);
 
 // The configuration from file, environment and flags.
 LoadResult load_options(const CommandLine& arguments);
+
+// The same for a command that asks for no backends: without a file nothing need be configured.
+// Nothing when it cannot be used; that has been told.
+std::optional<Options> options_for_operator(const CommandLine& arguments);
 
 // To stderr, a line each.
 void print(const std::vector<Diagnostic>& diagnostics);

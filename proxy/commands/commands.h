@@ -12,6 +12,8 @@ Command add_serve(CLI::App& app, CommandLine& arguments);
 
 Command add_check(CLI::App& app, CommandLine& arguments);          // check.cc
 Command add_worker_config(CLI::App& app, CommandLine& arguments);  // worker_config.cc
+Command add_engines(CLI::App& app, CommandLine& arguments);        // engines.cc
+Command add_stop(CLI::App& app, CommandLine& arguments);           // stop.cc
 Command add_keys(CLI::App& app, CommandLine& arguments);           // keys.cc
 Command add_plan(CLI::App& app, CommandLine& arguments);           // plan.cc
 Command add_diagnose(CLI::App& app, CommandLine& arguments);       // diagnose.cc

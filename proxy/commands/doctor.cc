@@ -63,7 +63,8 @@ Command add_doctor(CLI::App& app, CommandLine& arguments) {
       "Examples:\n"
       "  batchproxy doctor                                  this machine\n"
       "  batchproxy doctor --config mine.yaml               and what the file asks of it\n"
-      "  batchproxy doctor --validate-model ./my-model      and a model's files");
+      "  batchproxy doctor --validate-model ./my-model      and a model's files\n"
+      "With --config FILE, or with the flags of a start, what these ask for is looked at, too.");
   return {command, [&arguments, flags] { return doctor(arguments, *flags); }};
 }
 

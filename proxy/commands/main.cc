@@ -6,6 +6,8 @@
 //   batchproxy doctor [--config FILE]      what would keep engines from starting here
 //   batchproxy check [--config] FILE       look at a configuration
 //   batchproxy worker-config FILE          the file that the workers should use
+//   batchproxy engines [VERB [ENGINE]]    what engines do; pause, resume, stop, start, restart
+//   batchproxy stop [--config FILE]        end engines that were kept
 //   batchproxy keys                        every key of the configuration
 //   batchproxy plan [MODEL]                how an engine would share out its GPUs' memory
 //   batchproxy diagnose LOG                why an engine failed
@@ -37,8 +39,8 @@ namespace {
 
 // Each adds itself to the command line, and is described by its file.
 constexpr AddCommand kCommands[] = {
-    add_launch, add_plan, add_check,  add_worker_config,
-    add_keys,   add_gpus, add_doctor, add_diagnose,
+    add_launch,  add_plan, add_check, add_worker_config, add_keys,
+    add_engines, add_stop, add_gpus,  add_doctor,        add_diagnose,
 };
 
 // Says what of the command line is not known, and what may have been meant; also what is wrong with
@@ -113,8 +115,12 @@ int run(int argc, char** argv) {
       "  batchproxy --config multi_gpu_batch_config.yaml    start its engines and serve\n"
       "  batchproxy --backend http://gpu1:8000              serve an engine that runs\n"
       "  batchproxy --config configs/demo.yaml              try it without a GPU");
+  app.failure_message([](const CLI::App*, const CLI::Error& error) {
+    return std::string("error: ") + error.what() + "\nRun with --help for more information.\n";
+  });
   const Command serve = add_serve(app, arguments);
   app.fallthrough();
+  app.require_subcommand(0, 1);  // words behind one that are named like another are its own
   std::vector<Command> commands;
   for (const AddCommand add : kCommands) commands.push_back(add(app, arguments));
   auto* sim_command = app.add_subcommand(

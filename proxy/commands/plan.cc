@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <iostream>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
@@ -22,6 +23,7 @@
 #include "launcher/memory/plan_gpu.h"
 #include "launcher/memory/plan_report.h"
 #include "launcher/memory/plan_text.h"
+#include "launcher/repair/remember.h"
 #include "proxy/commands/commands.h"
 
 namespace batchproxy {
@@ -94,9 +96,9 @@ Refusal read_engines(const CommandLine& arguments, std::vector<EngineWish>& engi
 Refusal read_wish(const EngineWish& engine, const PlanFlags& flags, PlanWish& wish) {
   wish.model = flags.model.empty() ? engine.model : flags.model;
   if (wish.model.empty()) return "which model? Give one, or --config FILE with hf_model_id";
-  EngineVersion version;
+  Version version = kNewestKnown;
   if (!flags.engine_version.empty()) {
-    const auto told = parse_engine_version(flags.engine_version);
+    const auto told = parse_version(flags.engine_version);
     if (!told) return "--engine-version: expected one such as 0.33.0";
     version = *told;
   }
@@ -186,10 +188,13 @@ int plan(const CommandLine& arguments, const PlanFlags& flags) {
   }
   const ReadLearned learned = read_learned(learned_file());
   if (!learned.warning.empty()) std::cerr << "warning: " << learned.warning << '\n';
+  const ReadRepairs repairs = read_repairs(repairs_file());
+  if (!repairs.warning.empty()) std::cerr << "warning: " << repairs.warning << '\n';
   std::vector<std::string> plans;
   for (PlanWish& wish : wishes) {
     wish.learned = learned.learned;
-    const PlanReport report = plan_model(wish, process_environment());
+    PlanReport report = plan_model(wish, process_environment());
+    std::ranges::move(repairs.memory.sentences_for(wish.model), std::back_inserter(report.notes));
     plans.push_back(flags.json ? plan_json(report) : plan_text(report));
   }
   if (flags.json && plans.size() > 1) {
@@ -238,7 +243,8 @@ Command add_plan(CLI::App& app, CommandLine& arguments) {
       "Examples:\n"
       "  batchproxy plan Qwen/Qwen3-8B --assume-gpus 2x24GiB\n"
       "  batchproxy plan /models/llama --gpus 4,5,6,7 --max-model-len 32768\n"
-      "  batchproxy plan --config mine.yaml --assume-gpus 8xH100-80GB --json");
+      "  batchproxy plan --config mine.yaml --assume-gpus 8xH100-80GB --json\n"
+      "With --config FILE the file's model and vllm_args are planned for, under the flags.");
   return {command, [&arguments, flags] { return plan(arguments, *flags); }};
 }
 

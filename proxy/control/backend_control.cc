@@ -102,7 +102,8 @@ BackendMonitor::Events BackendControl::monitor_events() {
   return events;
 }
 
-void BackendControl::plan_engines(std::vector<EnginePlan> plans, const std::string& self) {
+void BackendControl::plan_engines(std::vector<EnginePlan> plans, std::vector<KeptEngine> kept,
+                                  const std::string& self) {
   LauncherHooks hooks;
   hooks.events = this;
   hooks.self_executable = self;
@@ -122,7 +123,8 @@ void BackendControl::plan_engines(std::vector<EnginePlan> plans, const std::stri
     };
   }
   liveness_.resize(plans.size());
-  launcher_ = std::make_unique<Launcher>(io_, options_, std::move(plans), std::move(hooks));
+  launcher_ = std::make_unique<Launcher>(io_, options_, std::move(plans), std::move(hooks),
+                                         std::move(kept));
 }
 
 std::string BackendControl::log_directory() const {
@@ -148,6 +150,10 @@ void BackendControl::stop(std::function<void()> on_done) {
   monitor_.stop();
   names_.stop();
   if (!launcher_) return on_done();
+  if (*options_.proxy.launcher.keep) {
+    launcher_->leave();
+    return on_done();
+  }
   launcher_->stop(std::move(on_done));
 }
 

@@ -49,7 +49,8 @@ class BackendControl final : private LauncherEvents {
                  Console& console, Narrator& narrator, Hooks hooks);
 
   // Makes the launcher of our engines; nothing is started yet. `self` is our own program.
-  void plan_engines(std::vector<EnginePlan> plans, const std::string& self);
+  void plan_engines(std::vector<EnginePlan> plans, std::vector<KeptEngine> kept,
+                    const std::string& self);
   bool starts_engines() const { return launcher_ != nullptr; }
   // Where their logs are; empty when we start none.
   std::string log_directory() const;

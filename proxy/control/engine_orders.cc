@@ -52,6 +52,12 @@ std::string_view to_string(EngineVerb verb) {
   return kVerbs[verb].word;
 }
 
+std::string engine_verbs() {
+  std::vector<std::string_view> words;
+  for (const EngineVerb verb : kAll<EngineVerb>) words.push_back(to_string(verb));
+  return join(words);
+}
+
 std::optional<EngineOrder> read_engine_order(std::string_view path) {
   if (!path.starts_with(kPath)) return std::nullopt;
   path.remove_prefix(kPath.size());

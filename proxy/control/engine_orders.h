@@ -32,6 +32,8 @@ namespace batchproxy {
 
 enum class EngineVerb : std::uint8_t { kPause, kResume, kStop, kStart, kRestart, kCount };
 std::string_view to_string(EngineVerb verb);
+// "pause, resume, stop, start, restart"
+std::string engine_verbs();
 
 struct EngineOrder {
   EngineVerb verb = EngineVerb::kRestart;

@@ -1,15 +1,22 @@
 // proxy/control/topology.cc - see topology.h.
 #include "proxy/control/topology.h"
 
+#include <algorithm>
+#include <filesystem>
 #include <stdexcept>
+#include <system_error>
 #include <thread>
+
+#include <fmt/format.h>
 
 #include "configs/engine_wish.h"
 #include "configs/schema/backend_source.h"
 #include "configs/schema/host_port.h"
 #include "configs/sources/environment.h"
 #include "launcher/gpus/gpu_pool.h"
+#include "launcher/gpus/inventory_reader.h"
 #include "launcher/installation/vllm_installation.h"
+#include "launcher/memory/gpu_order.h"
 #include "launcher/plan/command_line.h"
 #include "launcher/plan/executable.h"
 
@@ -81,6 +88,35 @@ void lease_gpus(Topology& topology) {
                              "CUDA_VISIBLE_DEVICES");
 }
 
+// Those of an earlier batchproxy with the same log directory. Where they are not to be kept any
+// more, they are in the way.
+void find_kept(const Options& options, Topology& topology) {
+  const LauncherOptions& launcher = options.proxy.launcher;
+  if (*launcher.keep) {
+    std::error_code ignored;
+    const auto directory = std::filesystem::weakly_canonical(
+        std::filesystem::absolute(*launcher.log_directory, ignored), ignored);
+    const std::size_t hash = std::filesystem::hash_value(directory);
+    topology.holdings.kept = Lease::take(fmt::format("kept-{:x}", hash));
+    if (!topology.holdings.kept) {
+      topology.remarks.push_back("warning: another batchproxy has the engines whose logs are in " +
+                                 *launcher.log_directory + "; this one starts its own");
+      return;
+    }
+  }
+  topology.kept = find_kept_engines(*launcher.log_directory);
+  if (topology.kept.empty()) return;
+  if (*launcher.keep) {
+    for (const KeptEngine& engine : topology.kept) topology.holdings.ports.reserve(engine.port);
+    return;
+  }
+  topology.remarks.push_back(fmt::format(
+      "warning: {} engines of an earlier batchproxy (launcher.keep) still run and hold their GPUs; "
+      "`batchproxy stop` with the same configuration ends them",
+      topology.kept.size()));
+  topology.kept.clear();
+}
+
 // The version of vLLM that the engines will be; none when that cannot be told.
 std::optional<Version> installed_vllm(const Options& options, const Environment& environment) {
   const LauncherOptions& launcher = options.proxy.launcher;
@@ -98,6 +134,11 @@ std::vector<std::string> add_engines(const Options& given, const std::string& se
   context.self_executable = self;
   context.run_id = std::to_string(::getpid());
   context.next_port = [&topology] { return topology.holdings.ports.take(); };
+  find_kept(options, topology);
+  context.kept_port = [&topology](const std::string& engine) -> std::optional<int> {
+    const auto found = std::ranges::find(topology.kept, engine, &KeptEngine::name);
+    return found == topology.kept.end() ? std::nullopt : std::optional(found->port);
+  };
   context.vllm = installed_vllm(options, context.inherited);
   context.cores = std::thread::hardware_concurrency();
   if (needs_gpus(options)) {
@@ -114,6 +155,13 @@ std::vector<std::string> add_engines(const Options& given, const std::string& se
     }
   }
   settle_profile(options, told_gpus(options).value_or(context.gpus.size()));
+  if (may_order_gpus(options, context.inherited)) {
+    const auto inventory = read_inventory([](unsigned) { return std::string(); });
+    if (inventory) {
+      context.gpus = order_gpus(context.gpus, *inventory,
+                                wished_engines(options, context.gpus.size()), options);
+    }
+  }
   auto plans = plan_engines(options, context);
   if (!plans) return plans.error();
   topology.plans = *std::move(plans);
@@ -176,7 +224,10 @@ std::string open_logs(const Options& options, std::vector<EnginePlan>& plans, Ho
 }
 
 TopologyOrErrors make_topology(const Options& options, const std::string& self) {
-  Topology topology{{}, {}, {PortAllocator(static_cast<int>(*options.proxy.launcher.port_base))}};
+  Topology topology{
+      .backends = {},
+      .plans = {},
+      .holdings = {PortAllocator(static_cast<int>(*options.proxy.launcher.port_base))}};
   try {
     topology.backends = running_servers(options);
     if (backend_source(options) == BackendSource::kLauncher) {

@@ -13,6 +13,7 @@
 #include "configs/schema/options.h"
 #include "launcher/plan/engine_plan.h"
 #include "launcher/process/engine_logs.h"
+#include "launcher/process/kept_engine.h"
 #include "launcher/process/lease.h"
 #include "launcher/process/port_allocator.h"
 
@@ -21,13 +22,15 @@ namespace batchproxy {
 // The leases that keep other programs off our ports, GPUs and logs while our engines live.
 struct Holdings {
   PortAllocator ports;
-  std::vector<Lease> gpus{};  // kept off them by a warning
-  EngineLogs logs{};          // of open_logs()
+  std::vector<Lease> gpus{};    // kept off them by a warning
+  EngineLogs logs{};            // of open_logs()
+  std::optional<Lease> kept{};  // on the engines of a log directory that go on without us
 };
 
 struct Topology {
   std::vector<BackendRecord> backends;  // by BackendId
   std::vector<EnginePlan> plans;        // what to start
+  std::vector<KeptEngine> kept{};       // engines of an earlier batchproxy that run on
   Holdings holdings;
   std::vector<std::string> missing{};  // programs that were not found, and what to do
   std::vector<std::string> remarks{};  // "warning: ...": what may not have been meant

@@ -36,6 +36,10 @@ def test_two_drains():
     run("drain", "--repeats", 2)
 
 
+def test_half_a_minute_of_the_night():
+    run("night", "--seconds", 30, "--requests", 900, "--workers", 64, "--pause", 1, 2, patience=300)
+
+
 @pytest.mark.full("chaos")
 @pytest.mark.parametrize("flags", [[], ["--merge", "always"], ["--sigstop"]], ids=["default", "merged", "stopped"])
 def test_two_minutes_of_chaos(flags):
@@ -52,6 +56,11 @@ def test_twenty_minutes_of_soaking():
     if is_sanitized():
         pytest.skip("a sanitizer keeps memory for itself")
     run("soak", patience=1800)
+
+
+@pytest.mark.full("night")
+def test_a_night():
+    run("night", patience=1800)
 
 
 # --- the client itself: it sees what it is there to see ---------------------------------------------

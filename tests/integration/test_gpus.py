@@ -163,7 +163,7 @@ def test_plan_takes_the_gpus_that_are_here_and_free(on_box, tmp_path):
     assert limited["gpus"] == [5]
     without = on_box("init 9", "plan", model)
     assert without.returncode == 2
-    assert "such as --assume-gpus 8xH100-80GB; cannot ask the NVIDIA driver" in without.stderr
+    assert "cannot ask the NVIDIA driver" in without.stderr and "--assume-gpus 8xH100-80GB" in without.stderr
 
 
 def test_profile_auto_is_cpu_without_a_driver(on_box):
@@ -228,3 +228,21 @@ def test_a_real_gpus_memory_is_seen_taken_and_given_back(start_proxy, tmp_path):
     assert before - free() > 1 << 30
     proxy.stop()
     wait_until(lambda: before - free() < 64 << 20, "the memory to be free again")
+
+
+def pinned(shown):
+    return re.findall(r"CUDA_VISIBLE_DEVICES=(\S+)", shown.stdout)
+
+
+def test_engines_get_neighbours_with_the_most_free_memory(on_box, tmp_path):
+    (tmp_path / "vllm").write_text("#!/bin/sh\n")
+    (tmp_path / "vllm").chmod(0o755)
+    config = write_config(tmp_path / "c.yaml", servers=2, engine="vllm", executable=str(tmp_path / "vllm"))
+    box = "gpus 4 name=H100 total=81559\ngpu 0 used=60000\nlink 1 3 18\nlink 0 2 18\n"
+    assert pinned(on_box(box, "--config", config, "--dry-run")) == ["0,2", "1,3"]
+    one = write_config(tmp_path / "one.yaml", servers=1, engine="vllm", executable=str(tmp_path / "vllm"))
+    assert pinned(on_box(box, "--config", one, "--dry-run")) == ["1,3"], "GPU 0 is in use"
+    # Whoever limits us has an order in mind.
+    assert pinned(on_box(box, "--config", config, "--dry-run", CUDA_VISIBLE_DEVICES="0,1,2,3")) == ["0,1", "2,3"]
+    idle = "gpus 4 name=H100 total=81559\n"
+    assert pinned(on_box(idle, "--config", config, "--dry-run")) == ["0,1", "2,3"]

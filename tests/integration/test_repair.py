@@ -1,11 +1,14 @@
 """Starts that fail: why is told, what helps is done, remembered, and shown."""
 import json
+import os
 import re
+import subprocess
 
 import pytest
 
 from tests.integration.test_plan import write_model
 from tests.support.asking import complete
+from tests.support.builds import PROXY
 from tests.support.proxy import write_config
 from tests.support.waiting import wait_until
 
@@ -48,6 +51,10 @@ def test_a_context_that_does_not_fit_is_shortened_and_that_is_remembered(start, 
     again = start(config).ready(1)
     told = "\n".join(again.errors)
     assert "as in an earlier run: max_model_len" in told and "did not start" not in told, told
+
+    planned = subprocess.run([PROXY, "plan", model, "--assume-gpus", "1x24GiB"], capture_output=True, text=True,
+                             env={**os.environ, "XDG_STATE_HOME": str(tmp_path / "state")}, timeout=60, check=True)
+    assert f"note: repaired in an earlier run on sim x1, vLLM unknown: max_model_len -> {shortened[1]}" in planned.stdout
 
 
 def test_a_pinned_context_is_refused_with_what_would_fit(start, tmp_path, model):

@@ -2,11 +2,13 @@
 import concurrent.futures
 import os
 import signal
+import subprocess
 import threading
 
 import pytest
 
 from tests.support.asking import MODEL, call, complete
+from tests.support.builds import PROXY
 from tests.support.proxy import write_config
 from tests.support.waiting import alive, wait_until
 
@@ -144,3 +146,42 @@ def test_with_restart_never_an_engine_that_ends_stays_down_until_it_is_started(e
     assert order(proxy, "start")[0] == 202
     wait_until(lambda: states(proxy) == ["ready"], "it is back")
     assert complete(proxy.url, "x")[0].status == 200
+
+
+def engines_command(proxy, *words):
+    return subprocess.run([PROXY, "engines", *words, "--admin", proxy.admin.removeprefix("http://")],
+                          capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_the_command_shows_engines_and_gives_orders(engines):
+    proxy = engines(2)
+    shown = engines_command(proxy)
+    assert shown.returncode == 0 and len(shown.stdout.splitlines()) == 3, shown
+    assert shown.stdout.splitlines()[1].split() == ["engine-0", "ready", "0", "0", "0", "0,1"]
+    done = engines_command(proxy, "pause", "1")
+    assert done.returncode == 0 and "engine-1 gets no more requests" in done.stdout
+    wait_until(lambda: "paused" in engines_command(proxy).stdout, "it is shown")
+    wrong = engines_command(proxy, "reboot")
+    assert wrong.returncode == 2 and "there are pause, resume, stop, start, restart" in wrong.stderr, wrong
+    unknown = engines_command(proxy, "stop", "engine-9")
+    assert unknown.returncode == 1 and "There is no engine engine-9" in unknown.stderr
+
+
+def test_the_command_says_when_nobody_answers():
+    done = subprocess.run([PROXY, "engines", "--admin", "127.0.0.1:1"], capture_output=True, text=True, timeout=60,
+                          check=False)
+    assert done.returncode == 1 and "no batchproxy answers at 127.0.0.1:1: Connection refused" in done.stderr, done
+
+
+def test_one_of_four_that_never_comes_up_costs_the_others_nothing(start_proxy, tmp_path):
+    script = '[ "$1" = 3 ] && exit 1; shift; exec "$@"'
+    config = write_config(tmp_path / "c.yaml", servers=4, engine="command", command=[
+        "sh", "-c", script, "sh", "{index}", str(PROXY), "sim-engine", "{model}", "--port", "{port}",
+        "--sim-load-time", "0"])
+    config.write_text(config.read_text().replace("tensor_parallel_size: 2, ", ""))  # pins no GPU
+    proxy = start_proxy("--config", config).ready(3)
+    assert set(Workers(proxy, 8).results()) == {200}
+    for i in range(40):
+        response, _ = complete(proxy.url, f"question {i}")
+        assert response.status == 200 and response.headers["x-batchproxy-attempts"] == "1"
+    assert states(proxy)[:3] == ["ready"] * 3 and states(proxy)[3] != "ready"

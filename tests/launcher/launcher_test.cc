@@ -8,9 +8,10 @@
 #include <set>
 
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
 #include <gtest/gtest.h>
 
-#include "tests/launcher/process_probe.h"
+#include "tests/launcher/process/process_probe.h"
 #include "tests/launcher/temporary_directory.h"
 
 namespace batchproxy {
@@ -292,6 +293,20 @@ TEST_F(LauncherTest, AStartWaitsForTheMemoryOfItsGpus) {
   EXPECT_EQ(starts_, 1);
   free = 79 * kGiB;
   run_until([&] { return starts_ == 2; });
+  stop();
+}
+
+TEST_F(LauncherTest, AStartWaitsWhileAnotherProgramListensAtItsPort) {
+  boost::asio::ip::tcp::acceptor stranger(io_, {boost::asio::ip::address_v4::loopback(), 0});
+  add_engine(kRunForever);
+  plans_[0].port = stranger.local_endpoint().port();
+  answering_ = {0};
+  start();
+  run_until([&] { return !stages_.empty(); });
+  EXPECT_NE(stages_.back().find("where another program listens"), std::string::npos);
+  EXPECT_EQ(starts_, 0) << "whatever answers there is not ours";
+  stranger.close();
+  run_until([&] { return ready_.contains(0); });
   stop();
 }
 

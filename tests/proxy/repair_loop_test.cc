@@ -112,9 +112,9 @@ TEST(RepairLoop, EachFailureThatFlagsPreventIsPrevented) {
 }
 
 TEST(RepairLoop, WhatNoFlagPreventsEnds) {
-  EXPECT_NE(outcome_of("port-taken").find("Nothing that batchproxy may change"), std::string::npos);
-  EXPECT_NE(outcome_of("oom-load").find("Nothing that batchproxy may change"), std::string::npos);
-  EXPECT_NE(outcome_of("killed").find("Only you can"), std::string::npos);
+  EXPECT_NE(outcome_of("port-taken").find("nothing that batchproxy may change"), std::string::npos);
+  EXPECT_NE(outcome_of("oom-load").find("nothing that batchproxy may change"), std::string::npos);
+  EXPECT_NE(outcome_of("killed").find("only you can"), std::string::npos);
   EXPECT_EQ(outcome_of("unknown"),
             "Why it failed is not known. RuntimeError: the flux capacitor is not charged");
 }

@@ -21,6 +21,7 @@ PARTS = {
     "chaos": Part("tests/chaos", "two minutes in which four engines die, hang and lie, three ways"),
     "drain": Part("tests/chaos", "SIGTERM under full load, twenty times"),
     "soak": Part("tests/chaos", "twenty minutes of kills and reloads in which no memory may grow"),
+    "night": Part("tests/chaos", "ten minutes in which four engines die in seven ways and are started again"),
     "vllm": Part("tests/real", "a real vLLM, on a CPU, behind batchproxy (3 GB of packages)", "--vllm"),
     "benchmarks": Part("tests/real", "guidellm and vllm bench serve in front of that vLLM", "--vllm"),
     "lm_eval": Part("tests/real", "lm-evaluation-harness on real and simulated engines (700 MB)", "--clients"),

@@ -22,7 +22,13 @@ class Proxy(Program):
         self.port = int(self.address.rsplit(":", 1)[1])
 
     def engine_pids(self, count):
-        return [int(m[1]) for m in self.wait_for_line(r"engine-\d+: started, pid (\d+)", count)]
+        """Of the engines' first starts in the order of their numbers, then of further ones as they came."""
+        first, further = {}, []
+        for match in self.wait_for_line(r"engine-(\d+): started, pid (\d+)", count):
+            engine, pid = int(match[1]), int(match[2])
+            if first.setdefault(engine, pid) != pid:
+                further.append(pid)
+        return [first[engine] for engine in sorted(first)] + further
 
     def ready(self, backends):
         wait_until(lambda: sum(b["state"] == "ready" for b in self.status()["backends"]) >= backends,

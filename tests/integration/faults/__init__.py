@@ -24,12 +24,16 @@ nothing queued and nothing in flight.
    18  out of descriptors                      test_limits.py, test_row_18_*
    19  log disk full                           here
    20  SIGTERM under load, and while all down  here; over many rounds in tests/chaos/drain.py
-   21  SIGKILL of the proxy                    test_launching.py, tests/launcher
+   21  SIGKILL of the proxy                    test_no_survivors.py, test_launching.py, tests/launcher
    22  reload, also with an invalid file       here; every invalid file in tests/configs
    23  port in use                             test_limits.py, test_row_23_*
    24  clock jump                              here
-   25… 29  engines that die, and how           tests/launcher, test_launching.py
-   30  one backend permanently bad             tests/chaos
+   25  engine dies, its children live          engine_process_test: …TakesItsDescendantsAlong; launcher_test
+   26  engine ignores SIGTERM                  engine_process_test: StopKillsAStubbornTree…; test_no_survivors.py
+   27  engine floods its log                   test_log_flood.py; rotating_log_test
+   28  restart storm                           restart_policy_test; launcher_test: AnEngineThatNeverComesUpIsGivenUp
+   29  zombies                                 tests/chaos/night.py
+   30  one backend permanently bad             test_supervision.py: one that never comes up; tests/chaos: for a while
    31  all down, then up                       here
    32  backend asks to wait                    here
    33  late answer of an abandoned attempt     here

@@ -37,6 +37,39 @@ TEST(ChooseGpus, TakesNoMoreThanThereAre) {
   EXPECT_TRUE(choose_gpus({}, 4, 0).indices.empty());
 }
 
+std::vector<int> indices_of(const PlanGpus& gpus) {
+  std::vector<int> indices;
+  for (const PlanGpu& one : gpus) indices.push_back(one.index);
+  return indices;
+}
+
+TEST(ArrangeGpus, LeavesGpusThatNobodyUsesInTheDriversOrder) {
+  PlanGpus gpus{gpu(0, 79), gpu(1, 79), gpu(2, 79), gpu(3, 79)};
+  gpus[3].free += 100 << 20;
+  EXPECT_EQ(indices_of(arrange_gpus(gpus, {2})), (std::vector<int>{0, 1, 2, 3}));
+}
+
+TEST(ArrangeGpus, LeavesTheOrderWhereAllAreNeeded) {
+  const PlanGpus gpus{gpu(0, 10), gpu(1, 79), gpu(2, 79), gpu(3, 40)};
+  EXPECT_EQ(indices_of(arrange_gpus(gpus, {2, 2})), (std::vector<int>{0, 1, 2, 3}));
+}
+
+TEST(ArrangeGpus, GivesTheFirstEngineThoseWithTheMostFreeMemory) {
+  const PlanGpus gpus{gpu(0, 10), gpu(1, 79), gpu(2, 79), gpu(3, 40)};
+  EXPECT_EQ(indices_of(arrange_gpus(gpus, {2})), (std::vector<int>{1, 2, 0, 3}));
+  EXPECT_EQ(indices_of(arrange_gpus(gpus, {1, 1})), (std::vector<int>{1, 2, 0, 3}));
+}
+
+TEST(ArrangeGpus, KeepsNeighboursTogether) {
+  const PlanGpus gpus{gpu(0, 79, {2}), gpu(1, 79, {3}), gpu(2, 79, {0}), gpu(3, 79, {1})};
+  EXPECT_EQ(indices_of(arrange_gpus(gpus, {2, 2})), (std::vector<int>{0, 2, 1, 3}));
+}
+
+TEST(ArrangeGpus, LosesNoneWhenThereAreTooFew) {
+  const PlanGpus gpus{gpu(0, 10), gpu(1, 79)};
+  EXPECT_EQ(indices_of(arrange_gpus(gpus, {4, 1})), (std::vector<int>{0, 1}));
+}
+
 TEST(AssumedGpus, AreReadFromTheirNames) {
   const auto eight = assumed_gpus("8xH100-80GB");
   ASSERT_TRUE(eight);

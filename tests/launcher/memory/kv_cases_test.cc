@@ -60,7 +60,7 @@ KvCase kv_case(const json::object& row) {
   each.input.shape = *shape;
   each.is_dense = !shape->is_moe && !shape->is_hybrid();
   EngineFlags& flags = each.input.flags;
-  flags.version = *parse_engine_version(word(row, "version"));
+  flags.version = *parse_version(word(row, "version"));
   flags.tensor_parallel_size = integer(row, "tp");
   flags.gpu_memory_utilization = number(row, "utilization");
   flags.max_model_len = integer(row, "max_model_len");
@@ -81,7 +81,7 @@ KvCase kv_case(const json::object& row) {
 
 std::vector<KvCase> all_cases() {
   const std::string path =
-      std::string(BATCHPROXY_SOURCE_DIR) + "/tests/launcher/data/kv_cases.json";
+      std::string(BATCHPROXY_SOURCE_DIR) + "/tests/launcher/memory/kv_cases.json";
   std::vector<KvCase> cases;
   const json::value rows = json::parse(text_of(path));
   for (const json::value& row : rows.as_array()) cases.push_back(kv_case(row.as_object()));

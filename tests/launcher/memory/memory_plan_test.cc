@@ -362,6 +362,7 @@ TEST(Suggestions, ThinkOfMoreGpusThanThereAre) {
   ASSERT_EQ(all.size(), 1u);
   EXPECT_EQ(all[0].flag, "--tensor-parallel-size 8");
   EXPECT_EQ(all[0].cost, "8 such GPUs, 2 at hand");
+  EXPECT_EQ(suggest(input, 0).at(0).cost, "8 such GPUs");
 }
 
 TEST(Suggestions, ComeWithAShorterContextWhereNoneDoesAlone) {
@@ -390,12 +391,6 @@ TEST(MemorySizes, AreReadAsPeopleWriteThem) {
   for (const char* text : {"", "GiB", "-1", "1.2.3GiB", "4 apples", "1e9", "99999999999T"}) {
     EXPECT_FALSE(parse_memory_size(text)) << text;
   }
-}
-
-TEST(EngineVersions, AreReadAsEnginesPrintThem) {
-  EXPECT_EQ(parse_engine_version("v0.19.1rc2"), (EngineVersion{0, 19}));
-  EXPECT_EQ(parse_engine_version("1.2"), (EngineVersion{1, 2}));
-  EXPECT_FALSE(parse_engine_version("nightly"));
 }
 
 }  // namespace

@@ -1,0 +1,219 @@
+// tests/launcher/repair/mechanic_test.cc - what is changed about an engine over its starts, and
+// what is kept of that.
+#include "launcher/repair/mechanic.h"
+
+#include <cstdint>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "launcher/memory/gpu_choice.h"
+#include "launcher/repair/flags.h"
+#include "tests/launcher/temporary_directory.h"
+
+namespace batchproxy {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::Contains;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+using testing::StartsWith;
+
+constexpr const char* kTooSmall =
+    "ValueError: To serve at least one request with the model's max seq len (32768), (16.0 GiB KV "
+    "cache is needed, which is larger than the available KV cache memory (4.85 GiB). Based on the "
+    "available memory, the estimated maximum model length is 9936.\n";
+constexpr const char* kSampler =
+    "RuntimeError: CUDA out of memory occurred when warming up sampler with 1024 dummy requests. "
+    "Please try lowering `max_num_seqs` or `gpu_memory_utilization` when initializing the "
+    "engine.\n";
+
+class MechanicTest : public testing::Test {
+ protected:
+  MechanicTest() {
+    ::setenv("XDG_STATE_HOME", directory_.file("state").c_str(), 1);
+    plan_.name = "engine-0";
+    plan_.model = "org/model";
+    plan_.gpus = {Gpu(0)};
+    plan_.argv = {"vllm", "serve", "org/model"};
+    plan_.log_file = directory_.file("engine-0.log");
+    plan_.version = Version{0, 32, 0};
+  }
+  ~MechanicTest() override { ::unsetenv("XDG_STATE_HOME"); }
+
+  void pin(const std::string& name, const std::string& value) {
+    plan_.arguments.push_back({name, value});
+    set_flag(plan_.argv, "--max-model-len", value);
+  }
+  void log(const std::string& text) { std::ofstream(plan_.log_file) << text; }
+  std::string context() const { return flag_value(plan_.argv, "--max-model-len").value_or(""); }
+
+  TemporaryDirectory directory_;
+  Options options_;
+  EnginePlan plan_;
+};
+
+TEST_F(MechanicTest, ShortensAContextThatDoesNotFitAndSaysSo) {
+  Mechanic mechanic(options_, {});
+  EXPECT_THAT(mechanic.prepare(plan_), IsEmpty());
+  log(kTooSmall);
+  const FailureReport report = mechanic.after_failed_start(plan_, 0);
+  EXPECT_TRUE(report.is_repaired);
+  EXPECT_FALSE(report.is_hopeless);
+  EXPECT_EQ(report.cause, Cause::kKvTooSmall);
+  EXPECT_THAT(report.lines, Contains(StartsWith("repair: max_model_len")));
+  EXPECT_GE(std::stoi(context()), 9904);
+  EXPECT_LE(std::stoi(context()), 9936);
+  EXPECT_THAT(mechanic.repairs(0), ElementsAre(HasSubstr("max_model_len")));
+}
+
+TEST_F(MechanicTest, LeavesAContextThatTheUserHasSet) {
+  pin("max_model_len", "32768");
+  Mechanic mechanic(options_, {});
+  mechanic.prepare(plan_);
+  log(kTooSmall);
+  const FailureReport report = mechanic.after_failed_start(plan_, 0);
+  EXPECT_FALSE(report.is_repaired);
+  EXPECT_TRUE(report.is_hopeless) << "the next start would end in the same way";
+  EXPECT_THAT(report.lines, Contains(HasSubstr("was set by you")));
+  EXPECT_THAT(report.lines, Contains(StartsWith("1. ")));
+  EXPECT_EQ(context(), "32768");
+}
+
+TEST_F(MechanicTest, RemembersWhatHelpedAndOnlyThat) {
+  {
+    Mechanic mechanic(options_, {});
+    mechanic.prepare(plan_);
+    log(kTooSmall);
+    mechanic.after_failed_start(plan_, 0);
+  }
+  EnginePlan again = plan_;
+  again.argv = {"vllm", "serve", "org/model"};
+  {
+    Mechanic mechanic(options_, {});
+    EXPECT_THAT(mechanic.prepare(again), IsEmpty()) << "it never came up with it";
+    mechanic.after_failed_start(again, 0);
+    mechanic.after_good_start(again, 0);
+  }
+  const std::string helped = *flag_value(again.argv, "--max-model-len");
+  again.argv = {"vllm", "serve", "org/model"};
+  Mechanic mechanic(options_, {});
+  EXPECT_THAT(mechanic.prepare(again), ElementsAre(HasSubstr("as in an earlier run")));
+  EXPECT_EQ(flag_value(again.argv, "--max-model-len"), helped);
+}
+
+TEST_F(MechanicTest, WhatTheUserSetsLaterCountsMore) {
+  {
+    Mechanic mechanic(options_, {});
+    mechanic.prepare(plan_);
+    log(kTooSmall);
+    mechanic.after_failed_start(plan_, 0);
+    mechanic.after_good_start(plan_, 0);
+  }
+  plan_.argv = {"vllm", "serve", "org/model"};
+  pin("max_model_len", "4096");
+  Mechanic mechanic(options_, {});
+  EXPECT_THAT(mechanic.prepare(plan_), IsEmpty());
+  EXPECT_EQ(context(), "4096");
+}
+
+TEST_F(MechanicTest, ChangesNothingWhereItMayNot) {
+  log(kTooSmall);
+  options_.proxy.launcher.repair.value = false;
+  EXPECT_FALSE(Mechanic(options_, {}).after_failed_start(plan_, 0).is_repaired);
+  options_.proxy.launcher.repair.value = true;
+  options_.proxy.launcher.engine.value = "command";
+  const FailureReport report = Mechanic(options_, {}).after_failed_start(plan_, 0);
+  EXPECT_FALSE(report.is_repaired) << "the arguments of a command are its own";
+  EXPECT_EQ(report.cause, Cause::kKvTooSmall) << "but what it failed of is told";
+  EXPECT_EQ(context(), "");
+}
+
+TEST_F(MechanicTest, ReadsOnlyTheRunInQuestion) {
+  log(std::string(kTooSmall) + "the next run\n");
+  Mechanic mechanic(options_, {});
+  EXPECT_TRUE(mechanic.after_failed_start(plan_, 0).cause);
+  EXPECT_FALSE(mechanic.after_failed_start(plan_, std::string(kTooSmall).size()).cause);
+}
+
+TEST_F(MechanicTest, AFailureThatMayPassIsNotHopeless) {
+  log("OSError: [Errno 98] Address already in use\n");
+  EXPECT_FALSE(Mechanic(options_, {}).after_failed_start(plan_, 0).is_hopeless);
+  log("nothing that anybody knows\n");
+  EXPECT_FALSE(Mechanic(options_, {}).after_failed_start(plan_, 0).is_hopeless);
+}
+
+TEST_F(MechanicTest, TellsADeathByItsCause) {
+  log("INFO:     Application startup complete.\n"
+      "[shutdown] MPClient: engine core exited unexpectedly; starting cleanup\n");
+  EXPECT_THAT(Mechanic(options_, {}).after_death(plan_, 0).lines, Contains(StartsWith("cause: ")));
+}
+
+// A model of 14.9 GiB with a context of 131,072 tokens, on a GPU of 24 GiB.
+class FittedContextTest : public MechanicTest {
+ protected:
+  FittedContextTest() {
+    const fs::path model = directory_.file("model");
+    fs::create_directories(model);
+    std::ofstream(model / "config.json")
+        << R"({"model_type":"llama","hidden_size":4096,"intermediate_size":14336,
+        "num_hidden_layers":32,"num_attention_heads":32,"num_key_value_heads":8,
+        "vocab_size":128256,"max_position_embeddings":131072})";
+    const std::string header =
+        R"({"model.layers.0.w":{"dtype":"BF16","shape":[8000000000],"data_offsets":[0,16000000000]}})";
+    std::ofstream file(model / "model.safetensors", std::ios::binary);
+    std::uint64_t length = header.size();
+    for (int i = 0; i < 8; ++i, length >>= 8) file.put(static_cast<char>(length & 0xff));
+    file << header;
+    file.close();
+    fs::resize_file(model / "model.safetensors", 8 + header.size() + 16000000000);
+    plan_.model = model.string();
+    plan_.argv = {"vllm", "serve", plan_.model};
+  }
+};
+
+TEST_F(FittedContextTest, IsChosenBeforeTheFirstStart) {
+  Mechanic mechanic(options_, *assumed_gpus("1x24GiB"));
+  EXPECT_THAT(mechanic.prepare(plan_), Contains(HasSubstr("max_model_len 131072 -> ")));
+  EXPECT_GT(std::stoi(context()), 2048);
+  EXPECT_LT(std::stoi(context()), 131072);
+}
+
+TEST_F(FittedContextTest, IsChosenForAModelOfTheHubsCache) {
+  const fs::path cached = directory_.file("hf/hub/models--org--cached");
+  fs::create_directories(cached / "snapshots");
+  fs::create_directories(cached / "refs");
+  fs::rename(plan_.model, cached / "snapshots" / "abc");
+  std::ofstream(cached / "refs" / "main") << "abc";
+  ::setenv("HF_HOME", directory_.file("hf").c_str(), 1);
+  plan_.model = "org/cached";
+  plan_.argv = {"vllm", "serve", plan_.model};
+  Mechanic mechanic(options_, *assumed_gpus("1x24GiB"));
+  EXPECT_THAT(mechanic.prepare(plan_), Contains(HasSubstr("max_model_len 131072 -> ")));
+  ::unsetenv("HF_HOME");
+}
+
+TEST_F(FittedContextTest, OutlivesARepairOfSomethingElse) {
+  Mechanic mechanic(options_, *assumed_gpus("1x24GiB"));
+  mechanic.prepare(plan_);
+  const std::string fitted = context();
+  log(kSampler);
+  ASSERT_TRUE(mechanic.after_failed_start(plan_, 0).is_repaired);
+  EXPECT_TRUE(flag_value(plan_.argv, "--max-num-seqs"));
+  EXPECT_EQ(context(), fitted);
+}
+
+TEST_F(FittedContextTest, IsNotChosenForAnEngineWhoseGpusAreNotKnown) {
+  Mechanic mechanic(options_, {});
+  EXPECT_THAT(mechanic.prepare(plan_), Not(Contains(HasSubstr("max_model_len"))));
+  EXPECT_EQ(context(), "");
+}
+
+}  // namespace
+}  // namespace batchproxy
