@@ -13,7 +13,7 @@
 #include <boost/json/serialize.hpp>
 #include <boost/json/value_to.hpp>
 
-#include "bench/load/http_client.h"
+#include "backends/call/http_client.h"
 
 namespace batchproxy::bench {
 
@@ -39,7 +39,7 @@ std::string body_of(const LoadOptions& options, const std::string& model,
 }
 
 // The text of the first choice; the body itself when it is not such an answer.
-std::string text_of(const Reply& reply, bool chat) {
+std::string text_of(const HttpReply& reply, bool chat) {
   boost::system::error_code error;
   const json::value parsed = json::parse(reply.body, error);
   if (error || reply.status != 200) return reply.body;
@@ -78,7 +78,7 @@ struct Run {
 
 Task<void> find_model(asio::io_context& io, Run& run) {
   HttpClient client(io, parse_url(run.options.url));
-  const Reply reply = co_await client.request("/v1/models", "");
+  const HttpReply reply = co_await client.request("/v1/models", "");
   boost::system::error_code error;
   const json::value parsed = json::parse(reply.body, error);
   if (reply.status != 200 || error) {
@@ -98,7 +98,7 @@ Task<void> work(asio::io_context& io, Run& run) {
     std::string body =
         body_of(run.options, run.result.model, prompt_of(question, salt_of(run.options, outcome)));
     const auto start = Clock::now();
-    const Reply reply = co_await client.request(
+    const HttpReply reply = co_await client.request(
         run.options.chat ? "/v1/chat/completions" : "/v1/completions", std::move(body));
     outcome.seconds = seconds_since(start);
     outcome.status = reply.status;

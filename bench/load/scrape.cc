@@ -8,7 +8,7 @@
 #include <boost/json/parse.hpp>
 #include <boost/json/value_to.hpp>
 
-#include "bench/load/http_client.h"
+#include "backends/call/http_client.h"
 
 namespace batchproxy::bench {
 
@@ -18,12 +18,12 @@ namespace {
 
 Task<void> scrape(asio::io_context& io, const std::string& admin_url, EngineCounters& sum) {
   HttpClient admin(io, parse_url(admin_url));
-  const Reply status = co_await admin.request("/status", "");
+  const HttpReply status = co_await admin.request("/status", "");
   if (status.status != 200) throw std::runtime_error(admin_url + "/status does not answer");
   const json::value parsed = json::parse(status.body);
   for (const json::value& backend : parsed.at("backends").as_array()) {
     HttpClient engine(io, parse_url(json::value_to<std::string>(backend.at("url"))));
-    const Reply metrics = co_await engine.request("/metrics", "");
+    const HttpReply metrics = co_await engine.request("/metrics", "");
     if (metrics.status != 200) continue;
     ++sum.engines;
     sum.prefix_queries += sum_of(metrics.body, "vllm:prefix_cache_queries_total");

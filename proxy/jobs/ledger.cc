@@ -33,7 +33,8 @@ constexpr const char* kMigrations[] = {
          asked_ms INTEGER NOT NULL DEFAULT 0,
          answered_ms INTEGER NOT NULL DEFAULT 0,
          prompt_tokens INTEGER NOT NULL DEFAULT 0,
-         completion_tokens INTEGER NOT NULL DEFAULT 0) STRICT;
+         completion_tokens INTEGER NOT NULL DEFAULT 0,
+         batch TEXT NOT NULL DEFAULT '') STRICT;
        CREATE INDEX items_by_position ON items (reading, position);)",
 };
 static_assert(std::size(kMigrations) == Ledger::kSchema);
@@ -89,7 +90,7 @@ Ledger::Ledger(const std::string& path) : database_(path) {
   finish_.emplace(database_,
                   "UPDATE items SET state = ?2, attempts = attempts + ?3, status = ?4, answer = ?5,"
                   " backend = ?6, asked_ms = ?7, answered_ms = ?8, prompt_tokens = ?9,"
-                  " completion_tokens = ?10 WHERE key = ?1 AND state <> 1");
+                  " completion_tokens = ?10, batch = ?11 WHERE key = ?1 AND state <> 1");
   reading_ = number_in<std::int64_t>(remembered(kReading)).value_or(0);
 }
 
@@ -171,6 +172,7 @@ void Ledger::record(const std::vector<ItemOutcome>& outcomes) {
         .bind(8, outcome.answered_ms)
         .bind(9, outcome.prompt_tokens)
         .bind(10, outcome.completion_tokens)
+        .bind(11, outcome.batch)
         .run();
   }
   transaction.commit();
@@ -179,7 +181,7 @@ void Ledger::record(const std::vector<ItemOutcome>& outcomes) {
 void Ledger::walk(std::int64_t position, const std::function<bool(const LedgerItem&)>& visit) {
   Statement select(database_,
                    "SELECT position, key, state, attempts, status, answer, backend, asked_ms,"
-                   " answered_ms, prompt_tokens, completion_tokens FROM items"
+                   " answered_ms, prompt_tokens, completion_tokens, batch FROM items"
                    " WHERE reading = ?1 AND position >= ?2 ORDER BY position");
   select.bind(1, reading_).bind(2, position);
   while (select.step()) {
@@ -200,6 +202,7 @@ void Ledger::walk(std::int64_t position, const std::function<bool(const LedgerIt
     outcome.answered_ms = select.number(8);
     outcome.prompt_tokens = select.number(9);
     outcome.completion_tokens = select.number(10);
+    outcome.batch = select.bytes(11);
     if (!visit(item)) return;
   }
 }

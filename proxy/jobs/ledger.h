@@ -36,6 +36,7 @@ struct ItemOutcome {
   unsigned status = 0;   // HTTP; 0: no answer came
   std::string answer{};  // the body, or what went wrong
   std::string backend{};
+  std::string batch{};        // x-batchproxy-batch
   std::int64_t asked_ms = 0;  // since 1970
   std::int64_t answered_ms = 0;
   std::int64_t prompt_tokens = 0;

@@ -5,7 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "bench/load/http_client.h"
+#include "backends/call/http_client.h"
 #include "bench/load/questions.h"
 #include "bench/load/report.h"
 #include "bench/load/scrape.h"

@@ -1,5 +1,5 @@
-// bench/load/http_client.cc - see http_client.h.
-#include "bench/load/http_client.h"
+// backends/call/http_client.cc - see http_client.h.
+#include "backends/call/http_client.h"
 
 #include <stdexcept>
 
@@ -10,7 +10,7 @@
 #include <boost/beast/http/string_body.hpp>
 #include <boost/beast/http/write.hpp>
 
-namespace batchproxy::bench {
+namespace batchproxy {
 
 namespace beast = boost::beast;
 namespace http = boost::beast::http;
@@ -19,6 +19,18 @@ namespace {
 // As long as the openai package waits.
 constexpr std::chrono::seconds kPatience(600);
 constexpr std::uint64_t kMaxBody = 256u << 20;
+
+HttpReply no_reply(std::string why, bool lost) {
+  HttpReply reply;
+  reply.body = std::move(why);
+  reply.lost = lost;
+  return reply;
+}
+
+std::string value_of(const http::response<http::string_body>& answer, std::string_view name) {
+  const auto field = answer.find(boost::beast::string_view(name.data(), name.size()));
+  return field == answer.end() ? "" : std::string(field->value());
+}
 }  // namespace
 
 struct HttpClient::Connection {
@@ -38,26 +50,39 @@ Url parse_url(std::string_view url) {
   return {std::string(url.substr(0, colon)), std::string(url.substr(colon + 1))};
 }
 
-HttpClient::HttpClient(asio::io_context& io, Url url) : io_(io), url_(std::move(url)) {}
+HttpFields bearer(std::string_view api_key) {
+  if (api_key.empty()) return {};
+  return {{"authorization", "Bearer " + std::string(api_key)}};
+}
+
+HttpClient::HttpClient(asio::io_context& io, Url url, HttpFields fields)
+    : io_(io), url_(std::move(url)), fields_(std::move(fields)) {}
 HttpClient::~HttpClient() = default;
 
-Task<Reply> HttpClient::request(std::string path, std::string body) {
+void HttpClient::cancel() {
+  if (connection_) connection_->stream.cancel();
+}
+
+Task<HttpReply> HttpClient::request(std::string path, std::string body) {
   ErrorCode error;
   if (!connection_) {
     asio::ip::basic_resolver<asio::ip::tcp, IoExecutor> resolver(io_.get_executor());
     const auto found = co_await resolver.async_resolve(url_.host, url_.port,
                                                        asio::redirect_error(use_task, error));
-    if (error) co_return Reply{0, "cannot find " + url_.host + ": " + error.message(), {}};
-    auto connection = std::make_unique<Connection>(io_);
-    connection->stream.expires_after(kPatience);
-    co_await connection->stream.async_connect(found, asio::redirect_error(use_task, error));
-    if (error) co_return Reply{0, "cannot connect: " + error.message(), {}};
-    connection->stream.socket().set_option(asio::ip::tcp::no_delay(true));
-    connection_ = std::move(connection);
+    if (error) co_return no_reply("cannot find " + url_.host + ": " + error.message(), false);
+    connection_ = std::make_unique<Connection>(io_);
+    connection_->stream.expires_after(kPatience);
+    co_await connection_->stream.async_connect(found, asio::redirect_error(use_task, error));
+    if (error) {
+      connection_.reset();
+      co_return no_reply("cannot connect: " + error.message(), false);
+    }
+    connection_->stream.socket().set_option(asio::ip::tcp::no_delay(true), error);
   }
   http::request<http::string_body> message(body.empty() ? http::verb::get : http::verb::post, path,
                                            11);
   message.set(http::field::host, url_.host + ":" + url_.port);
+  for (const auto& [name, value] : fields_) message.set(name, value);
   if (!body.empty()) {
     message.set(http::field::content_type, "application/json");
     message.body() = std::move(body);
@@ -73,15 +98,17 @@ Task<Reply> HttpClient::request(std::string path, std::string body) {
   }
   if (error) {
     connection_.reset();
-    co_return Reply{0, "the connection failed: " + error.message(), {}};
+    co_return no_reply("the connection failed: " + error.message(), true);
   }
   auto answer = parser.release();
   if (!answer.keep_alive()) connection_.reset();
-  Reply reply{answer.result_int(), std::move(answer.body()), {}};
-  if (const auto backend = answer.find("x-batchproxy-backend"); backend != answer.end()) {
-    reply.backend.assign(backend->value().data(), backend->value().size());
-  }
+  HttpReply reply;
+  reply.status = answer.result_int();
+  reply.body = std::move(answer.body());
+  reply.backend = value_of(answer, "x-batchproxy-backend");
+  reply.batch = value_of(answer, "x-batchproxy-batch");
+  reply.retry_after = value_of(answer, "retry-after");
   co_return reply;
 }
 
-}  // namespace batchproxy::bench
+}  // namespace batchproxy

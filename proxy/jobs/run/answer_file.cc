@@ -1,0 +1,125 @@
+// proxy/jobs/run/answer_file.cc - see answer_file.h.
+#include "proxy/jobs/run/answer_file.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <stdexcept>
+#include <utility>
+
+#include <boost/json/serialize.hpp>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+namespace batchproxy {
+
+namespace {
+
+constexpr std::size_t kPiece = 1 << 20;
+
+std::string json_text(std::string_view text) {
+  return boost::json::serialize(boost::json::string_view(text.data(), text.size()));
+}
+
+// A body as a JSON value on one line: outside of its texts an end of line is a blank.
+std::string value_of(std::string body) {
+  const std::size_t first = body.find_first_not_of(" \t\r\n");
+  if (first == std::string::npos || (body[first] != '{' && body[first] != '['))
+    return json_text(body);
+  std::ranges::replace_if(body, [](char c) { return c == '\n' || c == '\r'; }, ' ');
+  return body;
+}
+
+}  // namespace
+
+std::string answer_line(const ItemOutcome& outcome) {
+  const bool failed = outcome.state == ItemState::kFailed;
+  const std::string response = outcome.status == 0
+                                   ? "null"
+                                   : fmt::format("{{\"status_code\":{},\"body\":{}}}",
+                                                 outcome.status, value_of(outcome.answer));
+  const std::string error =
+      !failed ? "null"
+              : fmt::format(
+                    "{{\"code\":\"{}\",\"message\":{}}}",
+                    outcome.status == 0 ? "no_answer" : "http_error",
+                    json_text(outcome.status == 0 ? outcome.answer
+                                                  : fmt::format("status {} after {} attempt{}",
+                                                                outcome.status, outcome.attempts,
+                                                                outcome.attempts == 1 ? "" : "s")));
+  return fmt::format("{{\"custom_id\":{},\"response\":{},\"error\":{}}}\n", json_text(outcome.key),
+                     response, error);
+}
+
+AnswerFile::AnswerFile(std::string path, ItemState state) : path_(std::move(path)), state_(state) {}
+
+AnswerFile::~AnswerFile() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+void AnswerFile::fail(const char* what) const {
+  const int number = errno;
+  throw std::runtime_error(
+      fmt::format("{} cannot be {}: {}{}", path_, what, std::strerror(number),
+                  number == ENOSPC || number == EDQUOT
+                      ? ". Every answer is in the ledger: free space and run again"
+                      : ""));
+}
+
+void AnswerFile::write_anew(Ledger& ledger, bool in_order) {
+  const std::string fresh = path_ + ".new";
+  if (fd_ >= 0) ::close(fd_);
+  fd_ = ::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (fd_ < 0) fail("made");
+  next_ = 0;
+  lines_ = 0;
+  add_in_order(ledger, in_order);
+  if (::fdatasync(fd_) != 0) fail("written");
+  if (std::rename(fresh.c_str(), path_.c_str()) != 0) fail("put in its place");
+}
+
+void AnswerFile::add_in_order(Ledger& ledger, bool stop_at_waiting) {
+  ledger.walk(next_, [&](const LedgerItem& item) {
+    if (stop_at_waiting && item.outcome.state == ItemState::kWaiting) return false;
+    if (item.outcome.state == state_) add(answer_line(item.outcome));
+    next_ = item.position + 1;
+    return true;
+  });
+  flush();
+}
+
+void AnswerFile::append(const std::vector<ItemOutcome>& outcomes) {
+  for (const ItemOutcome& outcome : outcomes) {
+    if (outcome.state == state_) add(answer_line(outcome));
+  }
+  flush();
+}
+
+void AnswerFile::append_in_order(Ledger& ledger) {
+  add_in_order(ledger, true);
+}
+
+void AnswerFile::add(std::string_view line) {
+  ++lines_;
+  buffer_ += line;
+  if (buffer_.size() >= kPiece) flush();
+}
+
+void AnswerFile::flush() {
+  for (std::size_t done = 0; done < buffer_.size();) {
+    const ssize_t wrote = ::write(fd_, buffer_.data() + done, buffer_.size() - done);
+    if (wrote < 0 && errno == EINTR) continue;
+    if (wrote < 0) fail("written");
+    done += static_cast<std::size_t>(wrote);
+  }
+  buffer_.clear();
+}
+
+void AnswerFile::finish() {
+  if (::fdatasync(fd_) != 0 && errno != EINVAL) fail("written");
+  if (lines_ == 0 && state_ == ItemState::kFailed) ::unlink(path_.c_str());
+}
+
+}  // namespace batchproxy

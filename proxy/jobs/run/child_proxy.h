@@ -1,0 +1,40 @@
+// proxy/jobs/run/child_proxy.h - ChildProxy: a batchproxy of our own, for as long as a job runs.
+//
+// It listens on a port that the kernel chooses, writes its log to a file, and ends when this
+// process does, however it does. It has a process group of its own: Ctrl-C in a terminal is for the
+// job, which still wants the answers in flight.
+//
+// Threading: confined to the thread that made it, which must outlive it.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <sys/types.h>
+
+namespace batchproxy {
+
+class ChildProxy {
+ public:
+  // `flags` are those of a serving batchproxy. Throws std::runtime_error.
+  ChildProxy(const std::string& program, const std::vector<std::string>& flags, std::string log);
+  // Takes it down: its engines end first.
+  ~ChildProxy();
+  ChildProxy(const ChildProxy&) = delete;
+  ChildProxy& operator=(const ChildProxy&) = delete;
+
+  // "http://127.0.0.1:…" once it listens.
+  std::optional<std::string> url() const;
+  // Why it has ended, with the last lines of its log; nothing while it runs.
+  std::optional<std::string> ended();
+
+ private:
+  std::string text() const;
+
+  const std::string log_;
+  pid_t pid_ = -1;
+  std::optional<int> status_;
+};
+
+}  // namespace batchproxy
