@@ -80,6 +80,7 @@ class App {
 
   Options options_;
   Holdings holdings_;
+  InternalMark internal_;
   asio::io_context io_{1};
   Console console_;
   Narrator narrator_;
@@ -91,6 +92,7 @@ class App {
   asio::signal_set signals_;
   asio::steady_timer ticker_;
   asio::steady_timer drain_timer_;
+  asio::ip::tcp::endpoint listening_;
   std::string listen_url_;
   TimePoint started_;
   Ending ending_;

@@ -1,23 +1,32 @@
 // proxy/batches/batch_service.cc - see batch_service.h.
 #include "proxy/batches/batch_service.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <spdlog/spdlog.h>
 
-#include "proxy/batches/files_api.h"
-#include "proxy/batches/job_store.h"
-#include "proxy/batches/service_exchange.h"
+#include "proxy/batches/batch_runs.h"
+#include "proxy/batches/batches_api.h"
+#include "proxy/files/files_api.h"
+#include "proxy/files/job_store.h"
+#include "proxy/files/service_exchange.h"
 
 namespace batchproxy {
 
 namespace {
 
 constexpr std::size_t kMostExchanges = 256;  // at once
+constexpr std::size_t kFewest = 32;          // requests of a batch at once
+// A batch's requests may wait for as long as batchproxy.max_request_timeout allows (seconds).
+constexpr const char* kLongestAnswer = "604800";
+constexpr Duration kDrainLook = std::chrono::milliseconds(10);
 
 Error unavailable(std::string why) {
   return {Errc::kJobsUnavailable, "Files and batches cannot be used: " + std::move(why) + "."};
@@ -39,10 +48,17 @@ class BatchService::Desk {
  public:
   Desk(asio::io_context& io, Setup setup) : io_(io), setup_(std::move(setup)) {}
 
-  void begin() {
+  void begin(Url url) {
+    url_ = std::move(url);
     if (setup_.directory.empty() || !JobStore::exists(setup_.directory)) return;
     if (const auto why = open()) spdlog::warn("files and batches cannot be used: {}", *why);
   }
+
+  void drain() {
+    draining_ = true;
+    if (open_) open_->runs.drain();
+  }
+  bool drained() const { return !open_ || open_->runs.idle(); }
 
   Task<void> serve(HandedOver over) {
     ServiceExchange exchange(io_, std::move(over), setup_.stall);
@@ -55,9 +71,15 @@ class BatchService::Desk {
 
  private:
   struct Open {
-    explicit Open(const Setup& setup) : store(setup.directory), files(store, setup.max_bytes) {}
+    Open(asio::io_context& io, const Setup& setup, BatchRuns::SettingsFor settings)
+        : store(setup.directory),
+          files(store, setup.max_bytes),
+          runs(io, store, std::move(settings)),
+          batches(store, runs) {}
     JobStore store;
     FilesApi files;
+    BatchRuns runs;
+    BatchesApi batches;
   };
 
   // Nothing when the store is open, or why it is not.
@@ -65,7 +87,14 @@ class BatchService::Desk {
     if (open_) return std::nullopt;
     if (setup_.directory.empty()) return "neither batchproxy.jobs.directory nor HOME is set";
     try {
-      open_ = std::make_unique<Open>(setup_);
+      open_ = std::make_unique<Open>(io_, setup_,
+                                     [this](const StoredBatch& batch, std::size_t running) {
+                                       return settings_for(batch, running);
+                                     });
+      if (draining_) open_->runs.drain();
+      for (StoredBatch& batch : open_->store.batches_not_over()) {
+        open_->runs.add(std::move(batch));
+      }
     } catch (const LedgerError& error) {
       return error.what();
     }
@@ -80,7 +109,11 @@ class BatchService::Desk {
     }
     if (error) co_return co_await exchange.reject(*error);
     try {
-      co_await open_->files.serve(exchange);
+      if (exchange.path().starts_with("/v1/files")) {
+        co_await open_->files.serve(exchange);
+      } else {
+        co_await open_->batches.serve(exchange);
+      }
     } catch (const LedgerError& failure) {
       spdlog::error("{}", failure.what());
       error = unavailable(failure.what());
@@ -88,8 +121,19 @@ class BatchService::Desk {
     if (error) co_await exchange.reject(*error);
   }
 
+  AskerSettings settings_for(const StoredBatch& batch, std::size_t running) const {
+    AskerSettings settings;
+    settings.url = url_;
+    settings.fields = {{std::string(InternalMark::kField), setup_.mark->value_for(batch.id)},
+                       {"x-stainless-read-timeout", kLongestAnswer}};
+    settings.limits.in_flight = std::max(kFewest, setup_.in_flight / (running + 1));
+    return settings;
+  }
+
   asio::io_context& io_;
   const Setup setup_;
+  Url url_;
+  bool draining_ = false;
   std::unique_ptr<Open> open_;
   std::size_t exchanges_ = 0;
 };
@@ -101,10 +145,10 @@ BatchService::~BatchService() {
   if (thread_.joinable()) thread_.join();
 }
 
-void BatchService::start() {
-  thread_ = std::thread([this] {
+void BatchService::start(const std::string& host, std::uint16_t port) {
+  thread_ = std::thread([this, host, port] {
     const auto guard = asio::make_work_guard(io_);
-    desk_->begin();
+    desk_->begin({host, std::to_string(port)});
     while (!io_.stopped()) {
       try {
         io_.run();
@@ -113,6 +157,23 @@ void BatchService::start() {
       }
     }
   });
+}
+
+void BatchService::drain() {
+  asio::post(io_, [this] {
+    desk_->drain();
+    asio::co_spawn(io_.get_executor(), await_drained(), &report);
+  });
+}
+
+Task<void> BatchService::await_drained() {
+  asio::steady_timer timer(io_);
+  while (!desk_->drained()) {
+    ErrorCode ignored;
+    timer.expires_after(kDrainLook);
+    co_await timer.async_wait(asio::redirect_error(use_task, ignored));
+  }
+  drained_ = true;
 }
 
 void BatchService::take(HandedOver over) {

@@ -33,6 +33,7 @@ class DataPlane {
     std::function<void(BackendId, BackendMonitor::Tell)> look_at;
     std::function<void(BackendMonitor::Done)> refresh_models;
     HandOver hand_over;
+    const InternalMark* internal = nullptr;  // outlives the DataPlane
     Lane::OnBatchDone on_batch_done;  // called on the lane; may be empty
     Lane::OnStall on_stall;           // likewise
   };

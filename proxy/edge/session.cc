@@ -331,6 +331,10 @@ ClientRequest Session::describe_request(const http::RequestHead& head) const {
       api_key = field.value;
     } else if (is("x-request-id") && is_request_id(field.value)) {
       request.given_id = field.value;
+    } else if (is(InternalMark::kField)) {
+      const auto who = thread_.internal->who_in(field.value);
+      request.background = who.has_value();
+      if (who) request.client = text_key(*who);
     } else if (is("x-stainless-read-timeout")) {
       request.timeout =
           client_timeout(field.value, request.timeout, thread_.settings.max_request_timeout);
@@ -366,6 +370,7 @@ void Session::fit_buffers(std::size_t start, http::WholeBody& body, ClientReques
 
 // Tells whose request it is; false when it may not be served.
 bool Session::identify(const http::RequestHead& head, ClientRequest& request) {
+  if (request.background) return true;  // our own, for a client whose key was checked
   if (thread_.published.keys == nullptr) {
     // Nobody has checked the bearer: with it alone, one client could take the turns of another.
     request.client = client_key(address_key_, request.authorization);

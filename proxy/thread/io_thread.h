@@ -34,6 +34,7 @@
 #include "proxy/thread/data_path_settings.h"
 #include "proxy/thread/handed_over.h"
 #include "proxy/thread/in_flight.h"
+#include "proxy/thread/internal_mark.h"
 #include "proxy/thread/poison_list.h"
 #include "proxy/wire/api_keys.h"
 #include "proxy/wire/client_request.h"
@@ -154,7 +155,8 @@ struct IoThread {
   PoisonList* poison = nullptr;  // of all threads
   MonitorHandle monitor;
   std::function<std::uint64_t()> load;  // requests of all threads that wait, or are with a backend
-  HandOver hand_over;                   // where requests about files and batches go
+  const InternalMark* internal = nullptr;  // of the process
+  HandOver hand_over;                      // where requests about files and batches go
   TimePoint told_refused{};
 };
 

@@ -68,6 +68,9 @@ constexpr std::array kServicePaths = {
     ServicePath{"/v1/files", "GET, POST, OPTIONS"},
     ServicePath{"/v1/files/{id}", "GET, DELETE, OPTIONS"},
     ServicePath{"/v1/files/{id}/content", "GET, OPTIONS"},
+    ServicePath{"/v1/batches", "GET, POST, OPTIONS"},
+    ServicePath{"/v1/batches/{id}", "GET, OPTIONS"},
+    ServicePath{"/v1/batches/{id}/cancel", "POST, OPTIONS"},
 };
 constexpr Route kHandedOver{.method = "", .path = "", .handed_over = true};
 

@@ -1,5 +1,5 @@
-// proxy/batches/multipart_reader.cc - see multipart_reader.h.
-#include "proxy/batches/multipart_reader.h"
+// proxy/files/multipart_reader.cc - see multipart_reader.h.
+#include "proxy/files/multipart_reader.h"
 
 #include <algorithm>
 

@@ -1,4 +1,4 @@
-// proxy/batches/job_store.h - JobStore: which files and batches there are, whose they are, and
+// proxy/files/job_store.h - JobStore: which files and batches there are, whose they are, and
 // where their bytes lie.
 //
 // One folder: `store.sqlite` with a row for each, `files/ID` with the bytes, `uploads/` with what
@@ -17,7 +17,8 @@
 #include <string_view>
 #include <vector>
 
-#include "proxy/batches/query.h"
+#include "proxy/files/query.h"
+#include "proxy/files/stored_batch.h"
 #include "proxy/jobs/sqlite.h"
 
 namespace batchproxy {
@@ -29,12 +30,6 @@ struct StoredFile {
   std::string purpose{};
   std::int64_t bytes = 0;
   std::int64_t created_at = 0;  // seconds since 1970, as all times here
-};
-
-template <class Item>
-struct Page {
-  std::vector<Item> items{};
-  bool has_more = false;
 };
 
 class JobStore {
@@ -57,11 +52,26 @@ class JobStore {
                                         const PageWanted& page);
   void remove_file(std::string_view id);
   std::int64_t bytes_of_files();
+  // Whether a batch that is not over reads it.
+  bool is_needed(std::string_view file_id);
+
+  // --- batches ---
+  std::string ledger_path(std::string_view id) const { return path("ledgers", id); }
+  void add_batch(const StoredBatch& batch);
+  // Replaces all of it but whose it is and what it was asked for.
+  void update_batch(const StoredBatch& batch);
+  // The same, when uploads become its files; its ledger goes.
+  void finish_batch(const StoredBatch& batch, const std::vector<StoredFile>& files);
+  std::optional<StoredBatch> batch(std::string_view id, std::string_view owner);
+  std::optional<Page<StoredBatch>> batches(std::string_view owner, const PageWanted& page);
+  // Of all owners, the oldest first.
+  std::vector<StoredBatch> batches_not_over();
 
  private:
   std::string path(std::string_view room, std::string_view id) const;
   void migrate();
   void clean_up();
+  void insert_file(const StoredFile& file);
   std::optional<std::int64_t> place_after(const char* table, std::string_view owner,
                                           const PageWanted& wanted);
 

@@ -1,5 +1,5 @@
-// tests/batches/job_store_test.cc - what the store keeps, whose it is, and what a crash leaves.
-#include "proxy/batches/job_store.h"
+// tests/files/job_store_test.cc - what the store keeps, whose it is, and what a crash leaves.
+#include "proxy/files/job_store.h"
 
 #include <filesystem>
 #include <fstream>

@@ -1,4 +1,4 @@
-// proxy/batches/files_api.h - OpenAI's Files API over a JobStore: upload, list, retrieve, content,
+// proxy/files/files_api.h - OpenAI's Files API over a JobStore: upload, list, retrieve, content,
 // delete.
 //
 // Threading: confined to the service's thread.
@@ -9,8 +9,8 @@
 #include <string>
 #include <string_view>
 
-#include "proxy/batches/job_store.h"
-#include "proxy/batches/service_exchange.h"
+#include "proxy/files/job_store.h"
+#include "proxy/files/service_exchange.h"
 
 namespace batchproxy {
 

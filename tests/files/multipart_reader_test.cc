@@ -1,5 +1,5 @@
-// tests/batches/multipart_reader_test.cc - forms with files, cut into any pieces.
-#include "proxy/batches/multipart_reader.h"
+// tests/files/multipart_reader_test.cc - forms with files, cut into any pieces.
+#include "proxy/files/multipart_reader.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
-// proxy/batches/file_upload.cc - see file_upload.h.
-#include "proxy/batches/file_upload.h"
+// proxy/files/file_upload.cc - see file_upload.h.
+#include "proxy/files/file_upload.h"
 
 #include <cerrno>
 #include <cstring>

@@ -1,4 +1,4 @@
-// proxy/batches/query.h - what stands behind the `?` of a request's target.
+// proxy/files/query.h - what stands behind the `?` of a request's target.
 //
 // Threading: pure functions, any thread.
 #pragma once
@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "batcher/base/error.h"
 
@@ -23,5 +24,12 @@ struct PageWanted {
 };
 // `limit` (1 to `most`, and `usual` without one), `after` and `order` (desc without one).
 Result<PageWanted> page_wanted(std::string_view target, std::int64_t usual, std::int64_t most);
+
+// That part.
+template <class Item>
+struct Page {
+  std::vector<Item> items{};
+  bool has_more = false;
+};
 
 }  // namespace batchproxy

@@ -1,5 +1,5 @@
-// proxy/batches/query.cc - see query.h.
-#include "proxy/batches/query.h"
+// proxy/files/query.cc - see query.h.
+#include "proxy/files/query.h"
 
 #include <algorithm>
 

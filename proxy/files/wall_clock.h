@@ -1,4 +1,4 @@
-// proxy/batches/wall_clock.h - the time of day, as files and batches are dated.
+// proxy/files/wall_clock.h - the time of day, as files and batches are dated.
 //
 // Threading: any thread.
 #pragma once

@@ -1,5 +1,5 @@
-// tests/batches/query_test.cc - what stands behind the `?`, and which page of a list that asks for.
-#include "proxy/batches/query.h"
+// tests/files/query_test.cc - what stands behind the `?`, and which page of a list that asks for.
+#include "proxy/files/query.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
-// proxy/batches/files_api.cc - see files_api.h.
-#include "proxy/batches/files_api.h"
+// proxy/files/files_api.cc - see files_api.h.
+#include "proxy/files/files_api.h"
 
 #include <algorithm>
 #include <utility>
@@ -12,8 +12,8 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include "proxy/batches/file_upload.h"
-#include "proxy/batches/wall_clock.h"
+#include "proxy/files/file_upload.h"
+#include "proxy/files/wall_clock.h"
 
 namespace batchproxy {
 
@@ -105,6 +105,13 @@ Result<std::string> FilesApi::retrieve(std::string_view id, const std::string& o
 
 Result<std::string> FilesApi::remove(std::string_view id, const std::string& owner) {
   if (!store_.file(id, owner)) return no_such("file", id);
+  if (store_.is_needed(id)) {
+    return Error{Errc::kInvalidRequest,
+                 fmt::format("The file '{}' is the input of a batch that is not over. Cancel that "
+                             "first.",
+                             id),
+                 "id"};
+  }
   store_.remove_file(id);
   return json::serialize(json::object{{"id", id}, {"object", "file"}, {"deleted", true}});
 }

@@ -1,4 +1,4 @@
-// proxy/batches/service_exchange.h - ServiceExchange: one request, and its answer, on a connection
+// proxy/files/service_exchange.h - ServiceExchange: one request, and its answer, on a connection
 // that the data path has handed over. Bodies pass through in pieces.
 //
 // The head was read strictly by the data path already (backends/http/head.h), so Beast reads it

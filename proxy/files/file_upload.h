@@ -1,4 +1,4 @@
-// proxy/batches/file_upload.h - FileUpload: the form of an upload, whose file goes straight to
+// proxy/files/file_upload.h - FileUpload: the form of an upload, whose file goes straight to
 // disk.
 //
 // Threading: confined to one thread. Writes block.
@@ -11,7 +11,7 @@
 
 #include "backends/net/descriptor.h"
 #include "batcher/base/error.h"
-#include "proxy/batches/multipart_reader.h"
+#include "proxy/files/multipart_reader.h"
 
 namespace batchproxy {
 

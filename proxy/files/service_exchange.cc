@@ -1,5 +1,5 @@
-// proxy/batches/service_exchange.cc - see service_exchange.h.
-#include "proxy/batches/service_exchange.h"
+// proxy/files/service_exchange.cc - see service_exchange.h.
+#include "proxy/files/service_exchange.h"
 
 #include <array>
 #include <utility>

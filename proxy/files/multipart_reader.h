@@ -1,4 +1,4 @@
-// proxy/batches/multipart_reader.h - MultipartReader: a form with files (multipart/form-data, RFC
+// proxy/files/multipart_reader.h - MultipartReader: a form with files (multipart/form-data, RFC
 // 7578) as it arrives, in any pieces and in constant memory.
 //
 // Sans-io: bytes in, calls of a sink out.
