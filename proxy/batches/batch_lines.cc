@@ -50,4 +50,9 @@ std::string expired_line(std::string_view id, std::string_view key) {
                        "This request could not be executed before the completion window expired."));
 }
 
+std::string refused_line(std::string_view id, std::string_view why) {
+  return fmt::format("{{\"id\":\"{}\",\"custom_id\":null,\"response\":null,\"error\":{}}}\n", id,
+                     error_of("invalid_json_line", why));
+}
+
 }  // namespace batchproxy

@@ -16,4 +16,7 @@ std::string batch_line(std::string_view id, const ItemOutcome& outcome);
 // Of one that was not asked before the batch's window was over.
 std::string expired_line(std::string_view id, std::string_view key);
 
+// Of a line that is no request: its custom_id is null.
+std::string refused_line(std::string_view id, std::string_view why);
+
 }  // namespace batchproxy

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include <boost/asio/co_spawn.hpp>
@@ -14,6 +15,7 @@
 
 #include "proxy/batches/batch_runs.h"
 #include "proxy/batches/batches_api.h"
+#include "proxy/batches/bulk_run.h"
 #include "proxy/files/files_api.h"
 #include "proxy/files/job_store.h"
 #include "proxy/files/service_exchange.h"
@@ -57,8 +59,9 @@ class BatchService::Desk {
   void drain() {
     draining_ = true;
     if (open_) open_->runs.drain();
+    for (BulkRun* run : bulks_) run->stop();
   }
-  bool drained() const { return !open_ || open_->runs.idle(); }
+  bool drained() const { return bulks_.empty() && (!open_ || open_->runs.idle()); }
 
   Task<void> serve(HandedOver over) {
     ServiceExchange exchange(io_, std::move(over), setup_.stall);
@@ -89,7 +92,7 @@ class BatchService::Desk {
     try {
       open_ = std::make_unique<Open>(io_, setup_,
                                      [this](const StoredBatch& batch, std::size_t running) {
-                                       return settings_for(batch, running);
+                                       return settings_for(batch.id, running);
                                      });
       if (draining_) open_->runs.drain();
       for (StoredBatch& batch : open_->store.batches_not_over()) {
@@ -111,6 +114,8 @@ class BatchService::Desk {
     try {
       if (exchange.path().starts_with("/v1/files")) {
         co_await open_->files.serve(exchange);
+      } else if (exchange.path() == "/v1/bulk") {
+        co_await bulk(exchange);
       } else {
         co_await open_->batches.serve(exchange);
       }
@@ -121,10 +126,24 @@ class BatchService::Desk {
     if (error) co_await exchange.reject(*error);
   }
 
-  AskerSettings settings_for(const StoredBatch& batch, std::size_t running) const {
+  Task<void> bulk(ServiceExchange& exchange) {
+    const std::string job = query_value(exchange.target(), "job").value_or("");
+    const std::string ledger = job.empty() ? job : open_->store.bulk_path(exchange.owner(), job);
+    const std::string who = new_id("bulk_");
+    BulkRun run(io_, exchange, settings_for(who, bulks_.size()), ledger);
+    bulks_.insert(&run);
+    try {
+      co_await run.run();
+    } catch (const LedgerError& error) {
+      spdlog::error("{}: {}", who, error.what());  // its client sees that the answer breaks off
+    }
+    bulks_.erase(&run);
+  }
+
+  AskerSettings settings_for(const std::string& who, std::size_t running) const {
     AskerSettings settings;
     settings.url = url_;
-    settings.fields = {{std::string(InternalMark::kField), setup_.mark->value_for(batch.id)},
+    settings.fields = {{std::string(InternalMark::kField), setup_.mark->value_for(who)},
                        {"x-stainless-read-timeout", kLongestAnswer}};
     settings.limits.in_flight = std::max(kFewest, setup_.in_flight / (running + 1));
     return settings;
@@ -135,6 +154,7 @@ class BatchService::Desk {
   Url url_;
   bool draining_ = false;
   std::unique_ptr<Open> open_;
+  std::set<BulkRun*> bulks_;
   std::size_t exchanges_ = 0;
 };
 

@@ -16,6 +16,7 @@
 
 #include "backends/net/descriptor.h"
 #include "configs/text/number.h"
+#include "proxy/jobs/ledger.h"
 
 namespace batchproxy {
 
@@ -124,7 +125,7 @@ std::string database_path(const std::string& folder) {
 // The folder with its rooms; returns the database's path.
 std::string made(const std::string& folder) {
   std::error_code error;
-  for (const char* room : {"/files", "/uploads", "/ledgers"}) {
+  for (const char* room : {"/files", "/uploads", "/ledgers", "/bulk"}) {
     fs::create_directories(folder + room, error);
     if (error) {
       throw LedgerError(fmt::format("{}{} cannot be made: {}. See batchproxy.jobs.directory",
@@ -206,6 +207,15 @@ void JobStore::clean_up() {
 
 std::string JobStore::path(std::string_view room, std::string_view id) const {
   return fmt::format("{}/{}/{}", folder_, room, id);
+}
+
+std::string JobStore::bulk_path(std::string_view owner, std::string_view name) const {
+  // A hash: names hold anything, and those of two owners must never meet.
+  std::string id;
+  for (const char byte : hash_of_body(fmt::format("{}\n{}", owner, name))) {
+    id += fmt::format("{:02x}", static_cast<unsigned char>(byte));
+  }
+  return path("bulk", id);
 }
 
 void JobStore::add_file(const StoredFile& file) {

@@ -57,6 +57,8 @@ class JobStore {
 
   // --- batches ---
   std::string ledger_path(std::string_view id) const { return path("ledgers", id); }
+  // The ledger of a durable bulk run.
+  std::string bulk_path(std::string_view owner, std::string_view name) const;
   void add_batch(const StoredBatch& batch);
   // Replaces all of it but whose it is and what it was asked for.
   void update_batch(const StoredBatch& batch);

@@ -50,6 +50,8 @@ class ServiceExchange {
   Task<bool> write(std::string_view bytes);
   Task<bool> write_chunk(std::string_view bytes);
   Task<bool> end_chunks();
+  // Ends everything under way, without a last word.
+  void cut() { stream_.close(); }
   // Lets the client read our answer although it may still be sending.
   Task<void> close();
 

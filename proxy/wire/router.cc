@@ -71,6 +71,7 @@ constexpr std::array kServicePaths = {
     ServicePath{"/v1/batches", "GET, POST, OPTIONS"},
     ServicePath{"/v1/batches/{id}", "GET, OPTIONS"},
     ServicePath{"/v1/batches/{id}/cancel", "POST, OPTIONS"},
+    ServicePath{"/v1/bulk", "POST, OPTIONS"},
 };
 constexpr Route kHandedOver{.method = "", .path = "", .handed_over = true};
 

@@ -68,6 +68,7 @@ TEST(Router, HandsFilesAndBatchesOver) {
   }
   EXPECT_THAT(find_route("GET", "/v1/file").error().message, EndsWith("Did you mean /v1/files?"));
   EXPECT_TRUE((*find_route("POST", "/v1/batches/batch_1/cancel"))->handed_over);
+  EXPECT_TRUE((*find_route("POST", "/v1/bulk"))->handed_over);
   EXPECT_EQ(find_route("DELETE", "/v1/batches/batch_1").error().code, Errc::kMethodNotAllowed);
   EXPECT_FALSE((*find_route("POST", "/v1/completions"))->handed_over);
 }
