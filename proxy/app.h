@@ -86,8 +86,8 @@ class App {
   Narrator narrator_;
   Reloader reloader_;
   BackendControl backends_;
+  BatchService batches_;  // outlives the threads that hand connections over to it
   DataPlane data_;
-  BatchService batches_;
   Acceptor admin_;
   asio::signal_set signals_;
   asio::steady_timer ticker_;

@@ -53,10 +53,11 @@ void note_held_back(Decision& decision) {
   }
 }
 
-// A batch leaves an eighth of the room to others, who then need not wait for an answer to it.
-bool is_left_to_others(const Ticket& head, const Backend& backend) {
-  const std::uint32_t room = backend.room_now();
-  return head.background && backend.inflight >= room - room / 8;
+// A batch leaves a part of the room to others, who then need not wait for an answer to it.
+bool is_left_to_others(const Ticket& head, const Backend& backend, double share) {
+  if (!head.background) return false;
+  const auto most = static_cast<std::uint32_t>(share * backend.room_now());
+  return backend.inflight >= std::max(most, 1u);
 }
 
 // Fills the room of all backends.
@@ -73,7 +74,7 @@ void fill_rooms(Decision& decision) {
     if (head != nullptr && !decision.draining && decision.merger.gathers(*head, backend)) {
       head = decision.merger.first_alone(*id, decision.now);
     }
-    if (head == nullptr || is_left_to_others(*head, backend)) {
+    if (head == nullptr || is_left_to_others(*head, backend, decision.options.background_share)) {
       idle.insert(*id);
     } else {
       decision.grant_merged(*head, *id, reason, backend.room_now());

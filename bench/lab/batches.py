@@ -28,6 +28,7 @@ def add_options(parser):
     parser.add_argument("--requests", type=positive(int), default=50_000, help="of the batch (50000)")
     parser.add_argument("--max-num-seqs", type=positive(int), default=64, help="of each engine (64)")
     parser.add_argument("--tokens", type=positive(int), default=64, help="of each answer (64)")
+    parser.add_argument("--room-share", type=positive(float), default=0.875, help="batchproxy.jobs.room_share (0.875)")
     parser.add_argument("--time-scale", type=positive(float), default=1, help="of the engines (1)")
     parser.add_argument("--servers", type=positive(int), default=1, help="engines (1)")
 
@@ -95,7 +96,7 @@ def ask_at(port, rate, options):
 @contextlib.contextmanager
 def proxy_with_engines(options):
     with tempfile.TemporaryDirectory() as folder:
-        keys = {"jobs": {"directory": os.path.join(folder, "jobs")}}
+        keys = {"jobs": {"directory": os.path.join(folder, "jobs"), "room_share": options.room_share}}
         with pairs(options.build, vllm_args={"max_num_seqs": options.max_num_seqs},
                    launcher={"servers": options.servers, "sim_time_scale": options.time_scale}, **keys) as proxy:
             yield proxy

@@ -217,6 +217,9 @@ struct JobsOptions {
   Key<std::int64_t> max_bytes{"max_bytes", 20LL << 30, between(1 << 20, 1LL << 50),
                               Applies::kAfterRestart,
                               "Bytes of all files together; an upload beyond is answered 413."};
+  Key<double> room_share{"room_share", 0.875, between(0.01, 1), Applies::kOnReload,
+                         "Share of an engine's room that batches fill at most. A smaller one makes "
+                         "batches slower, and the tokens of others faster."};
 };
 
 // Everything under the top-level key `batchproxy:`. Unknown or duplicate keys here are errors.

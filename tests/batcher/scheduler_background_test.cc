@@ -17,9 +17,12 @@ using testing::SizeIs;
 
 class Background : public SchedulerFixture {
  protected:
-  Background() {
+  Background() { start_with(0.875); }
+
+  void start_with(double share) {
     SchedulerOptions options;
     options.batch_timeout = 1s;
+    options.background_share = share;
     BackendTraits traits;
     traits.max_num_seqs = 8;
     start(options, 1, traits);
@@ -34,7 +37,7 @@ class Background : public SchedulerFixture {
   }
 };
 
-TEST_F(Background, LeavesAnEighthOfTheRoomToOthers) {
+TEST_F(Background, LeavesAPartOfTheRoomToOthers) {
   for (int i = 0; i < 20; ++i) submit(true, 1);
   EXPECT_THAT(take(0s), SizeIs(7));
   Ticket& other = submit(false, 2);
@@ -58,6 +61,15 @@ TEST_F(Background, GoesWhenNobodyElseWaitsHoweverLongItHasWaited) {
   const auto last = take(300s);
   ASSERT_THAT(last, SizeIs(1));
   EXPECT_TRUE(last[0]->background);
+}
+
+TEST_F(Background, LeavesAsMuchAsItIsTold) {
+  start_with(0.25);
+  for (int i = 0; i < 20; ++i) submit(true, 1);
+  EXPECT_THAT(take(0s), SizeIs(2));
+  start_with(0.01);
+  submit(true, 1);
+  EXPECT_THAT(take(0s), SizeIs(1)) << "one goes always";
 }
 
 TEST_F(Background, TakesTurnsAmongItsClients) {
