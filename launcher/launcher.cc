@@ -291,7 +291,8 @@ struct Launcher::Core : std::enable_shared_from_this<Core> {
                                     : hooks.mechanic->after_death(engine.plan, engine.log.begin());
     const NextStart next = plan_next(engine, false);
     engine.run.is_over = true;
-    hooks.events->on_exited(engine.plan.backend, {how, found.cause, found.lines, {}}, next);
+    hooks.events->on_exited(engine.plan.backend,
+                            {how, found.cause, found.lines, {}, found.evidence}, next);
   }
 
   void fail(Engine& engine, const std::string& reason, bool refuses_arguments = false) {
@@ -306,7 +307,8 @@ struct Launcher::Core : std::enable_shared_from_this<Core> {
                                : plan_next(engine, found.is_hopeless || refuses_arguments);
     hooks.events->on_failed(
         engine.plan.backend,
-        {reason, found.cause, found.lines, engine.log.last_lines(kFailureLogLines)}, next);
+        {reason, found.cause, found.lines, engine.log.last_lines(kFailureLogLines), found.evidence},
+        next);
   }
 
   NextStart start_in(Engine& engine, Duration delay) {

@@ -38,6 +38,7 @@ struct EngineFailure {
   std::optional<Cause> cause{};         // as its log tells
   std::vector<std::string> findings{};  // what is known of the cause, and what is done; for people
   std::vector<std::string> last_lines{};  // of its log
+  std::string evidence{};                 // the line of it that tells most
 };
 
 // The news of the engines, each named by EnginePlan::backend. Called from the event loop. When

@@ -1,6 +1,7 @@
 // backends/call/http_client.cc - see http_client.h.
 #include "backends/call/http_client.h"
 
+#include <cerrno>
 #include <stdexcept>
 
 #include <boost/asio/redirect_error.hpp>
@@ -9,6 +10,7 @@
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/string_body.hpp>
 #include <boost/beast/http/write.hpp>
+#include <sys/socket.h>
 
 namespace batchproxy {
 
@@ -30,6 +32,13 @@ HttpReply no_reply(std::string why, bool lost) {
 std::string value_of(const http::response<http::string_body>& answer, std::string_view name) {
   const auto field = answer.find(boost::beast::string_view(name.data(), name.size()));
   return field == answer.end() ? "" : std::string(field->value());
+}
+
+// A kept connection on which something arrives between two requests is over: what arrives is its
+// end.
+bool is_over(asio::ip::tcp::socket::native_handle_type fd) {
+  char byte = 0;
+  return ::recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno != EAGAIN;
 }
 }  // namespace
 
@@ -65,6 +74,7 @@ void HttpClient::cancel() {
 
 Task<HttpReply> HttpClient::request(std::string path, std::string body) {
   ErrorCode error;
+  if (connection_ && is_over(connection_->stream.socket().native_handle())) connection_.reset();
   if (!connection_) {
     asio::ip::basic_resolver<asio::ip::tcp, IoExecutor> resolver(io_.get_executor());
     const auto found = co_await resolver.async_resolve(url_.host, url_.port,

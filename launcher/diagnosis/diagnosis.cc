@@ -61,12 +61,6 @@ bool is_told_in_two_lines(Cause cause, std::string_view text) {
 
 }  // namespace
 
-// Evidence differs in the names and numbers of processes and ports, figures in what is measured.
-bool is_same_failure(const Diagnosis& one, const Diagnosis& other) {
-  if (!one.has_failed() || one.outcome != other.outcome) return false;
-  return one.cause ? one.cause == other.cause : one.evidence == other.evidence;
-}
-
 void DiagnosisReader::feed(std::string_view bytes) {
   while (!bytes.empty()) {
     const std::size_t newline = bytes.find('\n');

@@ -46,9 +46,6 @@ struct Diagnosis {
   bool has_failed() const { return outcome == Outcome::kFailed || outcome == Outcome::kUnknown; }
 };
 
-// Whether two engines have failed for the same reason: what is said of one is said of both.
-bool is_same_failure(const Diagnosis& one, const Diagnosis& other);
-
 class DiagnosisReader {
  public:
   void feed(std::string_view bytes);

@@ -182,9 +182,23 @@ bool has_too_many_sequences(const PlanInput& input, const MemoryPlan& plan) {
   return input.shape.is_hybrid() && plan.blocks > 0 && plan.sizes.max_num_seqs > plan.blocks;
 }
 
+// What a choice of ours leaves free: an estimate keeps a margin, what is given or was learnt needs
+// none.
+std::int64_t margin_of(const PlanInput& input) {
+  const bool is_sure =
+      input.flags.kv_cache_memory || (input.learned && input.learned->available_kv);
+  return is_sure ? 0 : kMargin;
+}
+
+std::int64_t blocks_of(const PlanInput& input, const MemoryPlan& plan, std::int64_t bytes) {
+  return usable_of(pool_blocks(plan.layout, bytes), input.flags.version);
+}
+
 void limit_sequences(const PlanInput& input, MemoryPlan& plan) {
-  if (!has_too_many_sequences(input, plan) || input.flags.max_num_seqs) return;
-  plan.sizes.max_num_seqs = plan.blocks;
+  if (!input.shape.is_hybrid() || input.flags.max_num_seqs) return;
+  const std::int64_t blocks = blocks_of(input, plan, plan.shares.available_kv - margin_of(input));
+  if (blocks <= 0 || plan.sizes.max_num_seqs <= blocks) return;
+  plan.sizes.max_num_seqs = blocks;
   plan.limits_sequences = true;
 }
 
@@ -286,20 +300,19 @@ ContextChoice auto_context(const PlanInput& input) {
   if (input.flags.max_model_len) return {};  // the user's word
   const auto plan = plan_memory(input);
   if (!plan || plan->longest_context >= plan->max_model_len) return {};
-  // An estimate keeps a margin; what is given or was learned needs none.
-  const bool is_sure =
-      input.flags.kv_cache_memory || (input.learned && input.learned->available_kv);
-  const std::int64_t bytes = plan->shares.available_kv - (is_sure ? 0 : kMargin);
-  const std::int64_t longest = plan->layout.longest_in(
-      usable_of(pool_blocks(plan->layout, bytes), input.flags.version), plan->max_model_len);
+  const std::int64_t margin = margin_of(input);
+  const std::int64_t bytes = plan->shares.available_kv - margin;
+  const std::int64_t longest =
+      plan->layout.longest_in(blocks_of(input, *plan, bytes), plan->max_model_len);
   if (longest <= 0) {
     return {std::nullopt, "the model does not fit: " + plan->problems.front()};
   }
-  return {longest,
-          fmt::format("the context is SHORTENED from {} to {} tokens: the model's own needs {} of "
-                      "KV cache on each GPU, and {} {} available (pin it with max_model_len)",
-                      grouped(plan->max_model_len), grouped(longest), gib_text(plan->needed_kv),
-                      gib_text(plan->shares.available_kv), is_sure ? "is" : "is estimated to be")};
+  return {
+      longest,
+      fmt::format("the context is SHORTENED from {} to {} tokens: the model's own needs {} of "
+                  "KV cache on each GPU, and {} {} available (pin it with max_model_len)",
+                  grouped(plan->max_model_len), grouped(longest), gib_text(plan->needed_kv),
+                  gib_text(plan->shares.available_kv), margin == 0 ? "is" : "is estimated to be")};
 }
 
 std::string learned_flags(const EngineFlags& flags, const BatchSizes& sizes) {

@@ -28,7 +28,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "launcher/process/rotating_log.h"
+#include "launcher/process/log/log_flood.h"
+#include "launcher/process/log/rotating_log.h"
 #include "launcher/process/run_separator.h"
 #include "launcher/process/shim_control.h"
 #include "launcher/process/shim_status.h"
@@ -156,6 +157,7 @@ class Shim {
         wait_for_events();
         if (deadline_ && Clock::now() >= *deadline_) kill_tree();
       }
+      log_.write(flood_.rest());  // of what has outlived the leader
     }
     if (!arguments_.socket.empty()) unlink(arguments_.socket.c_str());
     report({Kind::kGone});
@@ -220,6 +222,11 @@ class Shim {
     close(nothing);
   }
 
+  void keep(std::string_view bytes) {
+    const std::string kept = flood_.pass(bytes, Clock::now());
+    if (!kept.empty()) log_.write(kept);
+  }
+
   // What the engine has written since. So much at a time that commands are heard in between.
   void take_output() {
     std::array<char, 64 * 1024> bytes;
@@ -228,7 +235,7 @@ class Shim {
       if (count < 0 && errno == EINTR) continue;
       if (count == 0) output_ = -1;  // poll ignores it from now on
       if (count <= 0) return;
-      log_.write({bytes.data(), static_cast<std::size_t>(count)});
+      keep({bytes.data(), static_cast<std::size_t>(count)});
       taken += static_cast<std::size_t>(count);
     }
   }
@@ -269,6 +276,7 @@ class Shim {
         kill(-leader_, SIGKILL);
         leader_ = 0;
         take_output();  // its last words are in the log before its end is told
+        log_.write(flood_.rest());
         report(ended.si_code == CLD_EXITED ? ShimStatus{Kind::kExited, ended.si_status}
                                            : ShimStatus{Kind::kKilled, ended.si_status});
         kill_tree();
@@ -285,12 +293,16 @@ class Shim {
     while (read(child_events_, &drained, sizeof drained) > 0) {
     }
     if (files[1].revents != 0) take_output();
+    if (const auto due = flood_.due(); due && Clock::now() >= *due) keep("");
     control_.serve([this](std::string_view order) { obey(order); });
   }
 
   int timeout_ms() const {
-    if (!deadline_) return -1;
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(*deadline_ - Clock::now());
+    const auto due = flood_.due();
+    if (!deadline_ && !due) return -1;
+    const auto next = std::min(deadline_.value_or(Clock::time_point::max()),
+                               due.value_or(Clock::time_point::max()));
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(next - Clock::now());
     return static_cast<int>(std::max(left, kKillAgain).count());
   }
 
@@ -331,6 +343,7 @@ class Shim {
   ShimControl control_;
   int child_events_ = -1;
   int output_ = -1;  // of the engine
+  LogFlood flood_;
   RotatingLog log_;
   pid_t leader_ = 0;  // 0 when it has ended
   std::optional<Clock::time_point> deadline_;

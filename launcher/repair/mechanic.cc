@@ -2,6 +2,8 @@
 #include "launcher/repair/mechanic.h"
 
 #include <algorithm>
+#include <cmath>
+#include <iterator>
 #include <utility>
 
 #include <fmt/format.h>
@@ -19,6 +21,7 @@ namespace {
 
 constexpr double kBytesOfGib = 1024.0 * 1024 * 1024;
 constexpr std::string_view kContextFlag = "--max-model-len";
+constexpr std::string_view kSequencesFlag = "--max-num-seqs";
 
 // What passes by itself, or may: starting again is worth a try although nothing was changed.
 bool may_pass(Cause cause) {
@@ -100,19 +103,24 @@ EngineRepairs& Mechanic::repairs_of(const EnginePlan& plan) {
 std::vector<std::string> Mechanic::repairs(BackendId engine) const {
   std::vector<std::string> sentences;
   if (engine < engines_.size() && engines_[engine]) sentences = engines_[engine]->sentences();
-  if (engine < contexts_.size() && contexts_[engine].tokens > 0) {
-    sentences.insert(sentences.begin(), contexts_[engine].sentence);
-  }
-  return sentences;
+  if (engine >= fitted_.size()) return sentences;
+  std::vector<std::string> all;
+  for (const FittedFlag& fitted : fitted_[engine]) all.push_back(fitted.sentence);
+  std::ranges::move(sentences, std::back_inserter(all));
+  return all;
 }
 
-// The plan's command becomes that of `subject`, beside a context that was fitted.
+// The plan's command becomes that of `subject`, beside what was fitted to the memory.
 void Mechanic::take(const RepairSubject& subject, EnginePlan& plan) const {
   plan.argv = subject.argv;
   plan.environment.set = subject.environment;
-  const bool is_fitted = plan.backend < contexts_.size() && contexts_[plan.backend].tokens > 0;
-  if (!is_fitted || flag_value(plan.argv, kContextFlag)) return;
-  set_flag(plan.argv, kContextFlag, std::to_string(contexts_[plan.backend].tokens));
+  if (plan.backend < fitted_.size()) {
+    for (const FittedFlag& fitted : fitted_[plan.backend]) {
+      if (!flag_value(plan.argv, fitted.flag)) set_flag(plan.argv, fitted.flag, fitted.value);
+    }
+  }
+  const auto sequences = flag_number(plan.argv, kSequencesFlag);
+  if (sequences && *sequences >= 1) plan.max_num_seqs = std::llround(*sequences);
 }
 
 // The arguments of a command are its own.
@@ -168,34 +176,51 @@ std::vector<std::string> Mechanic::prepare(EnginePlan& plan) {
   for (const std::string& sentence : its.sentences()) {
     said.push_back(plan.name + ", as in an earlier run: " + sentence);
   }
+  fit_to_memory(plan, said);
   take(its.subject(), plan);
-  fit_context(plan, said);
   return said;
 }
 
-void Mechanic::fit_context(EnginePlan& plan, std::vector<std::string>& said) {
+// What the plan sets is what neither the user nor a remembered repair has.
+void Mechanic::fit_to_memory(EnginePlan& plan, std::vector<std::string>& said) {
   const auto gpus = gpus_of(plan);
   if (engine_ != "vllm" || plan.gpus.empty() || !gpus) return;
-  if (flag_value(plan.argv, kContextFlag)) return;
+  const std::vector<std::string>& argv = repairs_of(plan).subject().argv;
   auto wish = wish_of(plan);
   if (!wish) return;
+  if (const auto context = flag_number(argv, kContextFlag); context && *context > 0) {
+    wish->flags.max_model_len = std::llround(*context);
+  }
+  if (const auto sequences = flag_number(argv, kSequencesFlag)) {
+    wish->flags.max_num_seqs = std::llround(*sequences);
+  }
   wish->learned = read_learned(learned_path_).learned;
   const PlanReport report = plan_model(*wish, environment_of(plan));
   if (!report.not_planned.empty()) return;
-  if (report.shortened_from > 0 && report.plan.fits()) {
-    const std::int64_t tokens = *report.flags.max_model_len;
-    set_flag(plan.argv, kContextFlag, std::to_string(tokens));
-    if (plan.backend >= contexts_.size()) contexts_.resize(plan.backend + 1);
-    FittedContext& fitted = contexts_[plan.backend];
-    fitted = {tokens,
-              fmt::format("max_model_len {} -> {}: no longer context fits the memory of its GPUs",
-                          report.shortened_from, tokens)};
-    said.push_back(plan.name + ": " + fitted.sentence);
+  if (!report.plan.fits()) {
+    for (const std::string& problem : report.plan.problems) {
+      said.push_back(plan.name + " is not expected to start: " + problem);
+    }
+    return;
   }
-  if (report.plan.fits()) return;
-  for (const std::string& problem : report.plan.problems) {
-    said.push_back(plan.name + " is not expected to start: " + problem);
+  if (plan.backend >= fitted_.size()) fitted_.resize(plan.backend + 1);
+  FittedFlags& fitted = fitted_[plan.backend];
+  if (report.shortened_from > 0) {
+    const std::string tokens = std::to_string(*report.flags.max_model_len);
+    fitted.push_back({std::string(kContextFlag), tokens,
+                      fmt::format("max_model_len {} -> {}: no longer context fits the memory of "
+                                  "its GPUs",
+                                  report.shortened_from, tokens)});
   }
+  if (report.plan.limits_sequences) {
+    const std::string sequences = std::to_string(report.plan.sizes.max_num_seqs);
+    fitted.push_back(
+        {std::string(kSequencesFlag), sequences,
+         fmt::format("max_num_seqs {} -> {}: each running request takes a block of "
+                     "the recurrent layers' states, and no more fit",
+                     batch_sizes(report.flags, report.plan.gpu).max_num_seqs, sequences)});
+  }
+  for (const FittedFlag& each : fitted) said.push_back(plan.name + ": " + each.sentence);
 }
 
 // --- after a start ------------------------------------------------------------------------------
@@ -203,7 +228,9 @@ void Mechanic::fit_context(EnginePlan& plan, std::vector<std::string>& said) {
 FailureReport Mechanic::after_failed_start(EnginePlan& plan, std::uint64_t begin) {
   const auto diagnosis = diagnose_file(plan.log_file, begin);
   if (!diagnosis || !diagnosis->has_failed()) return {};
-  FailureReport found{.cause = diagnosis->cause, .lines = lines_of(*diagnosis, plan.log_file)};
+  FailureReport found{.cause = diagnosis->cause,
+                      .lines = lines_of(*diagnosis, plan.log_file),
+                      .evidence = diagnosis->evidence};
   if (!diagnosis->cause) return found;
   RepairDecision decision;
   if (may_change(plan)) {
@@ -249,7 +276,9 @@ std::vector<std::string> Mechanic::suggestions(const EnginePlan& plan,
 FailureReport Mechanic::after_death(const EnginePlan& plan, std::uint64_t begin) const {
   const auto diagnosis = diagnose_file(plan.log_file, begin);
   if (!diagnosis || !diagnosis->cause) return {};
-  return {.cause = diagnosis->cause, .lines = lines_of(*diagnosis, plan.log_file)};
+  return {.cause = diagnosis->cause,
+          .lines = lines_of(*diagnosis, plan.log_file),
+          .evidence = diagnosis->evidence};
 }
 
 std::vector<std::string> Mechanic::after_good_start(const EnginePlan& plan, std::uint64_t begin) {

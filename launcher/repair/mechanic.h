@@ -2,9 +2,9 @@
 // each start has taught.
 //
 // Before the first start the engine gets what an earlier run has found out: the repairs with which
-// it came up (remember.h), and a context that fits its GPUs (memory/). After a failed start the
-// reason is read from the log (diagnosis/) and the next change is made (repair.h). After a good one
-// the repairs and the memory's sizes are kept in files of the state directory.
+// it came up (remember.h), and a context and sequences that fit its GPUs (memory/). After a failed
+// start the reason is read from the log (diagnosis/) and the next change is made (repair.h). After
+// a good one the repairs and the memory's sizes are kept in files of the state directory.
 //
 // Threading: confined to one thread; reads and writes small files, and an engine's log.
 #pragma once
@@ -31,6 +31,7 @@ struct FailureReport {
   std::optional<Cause> cause;
   // For people: the cause, the line that proves it, what to do. Empty when nothing is known.
   std::vector<std::string> lines;
+  std::string evidence{};    // the line that proves it, or the best there is
   bool is_repaired = false;  // the plan was changed: the next start may go better
   // The next start would fail in the same way.
   bool is_hopeless = false;
@@ -56,11 +57,13 @@ class Mechanic {
   std::vector<std::string> repairs(BackendId engine) const;
 
  private:
-  // A context that was chosen because a longer one does not fit.
-  struct FittedContext {
-    std::int64_t tokens = 0;  // 0: none was
-    std::string sentence{};
+  // A flag that the plan has set, because what vLLM would choose does not fit.
+  struct FittedFlag {
+    std::string flag;  // "--max-model-len"
+    std::string value;
+    std::string sentence;
   };
+  using FittedFlags = std::vector<FittedFlag>;
 
   EngineRepairs& repairs_of(const EnginePlan& plan);
   bool may_change(const EnginePlan& plan) const;
@@ -68,7 +71,7 @@ class Mechanic {
   std::optional<PlanWish> wish_of(const EnginePlan& plan) const;
   RepairKey key_of(const EnginePlan& plan) const;
   RepairMachine machine_for(const EnginePlan& plan) const;
-  void fit_context(EnginePlan& plan, std::vector<std::string>& said);
+  void fit_to_memory(EnginePlan& plan, std::vector<std::string>& said);
   std::vector<std::string> suggestions(const EnginePlan& plan, const Diagnosis& diagnosis) const;
   void take(const RepairSubject& subject, EnginePlan& plan) const;
 
@@ -79,7 +82,7 @@ class Mechanic {
   const std::string repairs_path_;  // empty: nothing is kept
   const std::string learned_path_;
   std::vector<std::optional<EngineRepairs>> engines_;  // by backend
-  std::vector<FittedContext> contexts_;                // by backend
+  std::vector<FittedFlags> fitted_;                    // by backend
 };
 
 }  // namespace batchproxy

@@ -174,7 +174,7 @@ std::vector<std::string> RepairMemory::sentences_for(std::string_view model) con
 
 void RepairMemory::remember(const RepairKey& key, RememberedRepair repair) {
   Entry entry{key, repairs_for(key)};
-  forget(key);
+  std::erase_if(entries_, [&key](const Entry& old) { return old.key == key; });
   std::erase_if(entry.repairs,
                 [&repair](const RememberedRepair& old) { return old.kind == repair.kind; });
   entry.repairs.push_back(std::move(repair));
@@ -182,8 +182,14 @@ void RepairMemory::remember(const RepairKey& key, RememberedRepair repair) {
   if (entries_.size() > kMostEntries) entries_.erase(entries_.begin());
 }
 
-void RepairMemory::forget(const RepairKey& key) {
-  std::erase_if(entries_, [&key](const Entry& entry) { return entry.key == key; });
+std::size_t RepairMemory::forget(std::string_view model) {
+  std::size_t count = 0;
+  std::erase_if(entries_, [&](const Entry& entry) {
+    if (entry.key.model != model) return false;
+    count += entry.repairs.size();
+    return true;
+  });
+  return count;
 }
 
 std::string repairs_file() {
@@ -203,8 +209,11 @@ std::string remember_repair(const std::string& path, const RepairKey& key,
   return change(path, [&](RepairMemory& memory) { memory.remember(key, repair); });
 }
 
-std::string forget_repairs(const std::string& path, const RepairKey& key) {
-  return change(path, [&](RepairMemory& memory) { memory.forget(key); });
+ForgottenRepairs forget_repairs(const std::string& path, std::string_view model) {
+  ForgottenRepairs forgotten;
+  forgotten.warning =
+      change(path, [&](RepairMemory& memory) { forgotten.count = memory.forget(model); });
+  return forgotten;
 }
 
 }  // namespace batchproxy

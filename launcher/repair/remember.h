@@ -8,6 +8,7 @@
 // and any process: writers wait for each other, readers see a whole file.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -52,8 +53,8 @@ class RepairMemory {
   // Adds one. An earlier one of its kind is replaced: it was not enough.
   void remember(const RepairKey& key, RememberedRepair repair);
 
-  // Of this model on this GPU nothing is known any more.
-  void forget(const RepairKey& key);
+  // Of this model, on whatever GPU, nothing is known any more. How many repairs that were.
+  std::size_t forget(std::string_view model);
 
   friend bool operator==(const RepairMemory&, const RepairMemory&) = default;
 
@@ -82,7 +83,12 @@ ReadRepairs read_repairs(const std::string& path);
 std::string remember_repair(const std::string& path, const RepairKey& key,
                             const RememberedRepair& repair);
 
-// Out of the file, likewise.
-std::string forget_repairs(const std::string& path, const RepairKey& key);
+struct ForgottenRepairs {
+  std::size_t count = 0;
+  std::string warning;
+};
+
+// Those of `model` out of the file, likewise.
+ForgottenRepairs forget_repairs(const std::string& path, std::string_view model);
 
 }  // namespace batchproxy

@@ -10,6 +10,8 @@ namespace batchproxy {
 // serve.cc: the program without a subcommand. Adds its flags to `app` itself.
 Command add_serve(CLI::App& app, CommandLine& arguments);
 
+Command add_run(CLI::App& app, CommandLine& arguments);            // run.cc
+Command add_jobs(CLI::App& app, CommandLine& arguments);           // jobs.cc
 Command add_check(CLI::App& app, CommandLine& arguments);          // check.cc
 Command add_worker_config(CLI::App& app, CommandLine& arguments);  // worker_config.cc
 Command add_engines(CLI::App& app, CommandLine& arguments);        // engines.cc

@@ -2,10 +2,11 @@
 //
 //   batchproxy [--config FILE] [flags]     serve
 //   batchproxy launch MODEL [N [MEM]]      serve a model with N GPUs and MEM of their memory
-//   batchproxy gpus [--watch]              the GPUs of this machine
-//   batchproxy doctor [--config FILE]      what would keep engines from starting here
-//   batchproxy check [--config] FILE       look at a configuration
-//   batchproxy worker-config FILE          the file that the workers should use
+//   batchproxy run QUESTIONS -o ANSWERS    a file of questions in, a file of answers out
+//   batchproxy jobs VERB [ANSWERS]          what has become of runs: list, show, verify, export,
+//   ... batchproxy gpus [--watch]              the GPUs of this machine batchproxy doctor [--config
+//   FILE]      what would keep engines from starting here batchproxy check [--config] FILE look at
+//   a configuration batchproxy worker-config FILE          the file that the workers should use
 //   batchproxy engines [VERB [ENGINE]]    what engines do; pause, resume, stop, start, restart
 //   batchproxy stop [--config FILE]        end engines that were kept
 //   batchproxy keys                        every key of the configuration
@@ -13,7 +14,8 @@
 //   batchproxy diagnose LOG                why an engine failed
 //   batchproxy sim-engine MODEL [flags]    a simulated vLLM server
 //
-// Exit codes: 0 fine, 1 run-time failure, 2 usage or configuration, 4 no engine has started.
+// Exit codes: 0 fine, 1 run-time failure, 2 usage or configuration, 4 no engine has started,
+// 5 some questions of a run have failed, 130 a run was stopped.
 #include <algorithm>
 #include <cstdio>
 #include <exception>
@@ -39,8 +41,8 @@ namespace {
 
 // Each adds itself to the command line, and is described by its file.
 constexpr AddCommand kCommands[] = {
-    add_launch,  add_plan, add_check, add_worker_config, add_keys,
-    add_engines, add_stop, add_gpus,  add_doctor,        add_diagnose,
+    add_launch, add_run,     add_jobs, add_plan, add_check,  add_worker_config,
+    add_keys,   add_engines, add_stop, add_gpus, add_doctor, add_diagnose,
 };
 
 // Says what of the command line is not known, and what may have been meant; also what is wrong with

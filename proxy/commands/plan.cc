@@ -16,6 +16,7 @@
 #include "configs/engine_wish.h"
 #include "configs/schema/backend_source.h"
 #include "configs/sources/environment.h"
+#include "configs/text/home_path.h"
 #include "configs/text/number.h"
 #include "configs/vllm/arguments.h"
 #include "launcher/gpus/inventory_reader.h"
@@ -68,6 +69,7 @@ struct PlanFlags {
   std::optional<std::int64_t> gpu;
   std::optional<std::int64_t> count;
   bool json = false;
+  bool forget = false;
 };
 
 // A value, or the sentence for stderr.
@@ -174,11 +176,25 @@ int refuse(const Refusal& refusal) {
   return kUsage;
 }
 
+// So that the next start of these models is one without repairs.
+int forget(const std::vector<EngineWish>& engines, const PlanFlags& flags) {
+  for (const EngineWish& engine : engines) {
+    const std::string model = with_home(flags.model.empty() ? engine.model : flags.model);
+    if (model.empty()) return refuse("which model? Give one, or --config FILE with hf_model_id");
+    const ForgottenRepairs forgotten = forget_repairs(repairs_file(), model);
+    if (!forgotten.warning.empty()) std::cerr << "warning: " << forgotten.warning << '\n';
+    std::cout << fmt::format("{}: {} repairs forgotten; a batchproxy that runs keeps to its own\n",
+                             model, forgotten.count);
+  }
+  return 0;
+}
+
 int plan(const CommandLine& arguments, const PlanFlags& flags) {
   std::vector<EngineWish> engines;
   if (const Refusal refusal = read_engines(arguments, engines); !refusal.empty()) {
     return refuse(refusal);
   }
+  if (flags.forget) return forget(engines, flags);
   std::vector<PlanWish> wishes;
   for (const EngineWish& engine : engines) {
     PlanWish& wish = wishes.emplace_back();
@@ -212,6 +228,8 @@ Command add_plan(CLI::App& app, CommandLine& arguments) {
   CLI::App* command = app.add_subcommand("plan", "How an engine would share out its GPUs' memory");
   command->add_option("model", flags->model, "A directory, or a Hugging Face id that is cached");
   command->add_flag("--json", flags->json, "For programs");
+  command->add_flag("--forget", flags->forget,
+                    "Forget the repairs that the model's engines came up with, and plan nothing");
   command->add_option("--gpus", flags->gpus, "The engine's GPUs")->type_name("I,J,...");
   command->add_option("--gpu", flags->gpu, "The engine's one GPU")->type_name("INDEX");
   command->add_option("--num-gpus", flags->count, "How many GPUs it gets")->type_name("N");

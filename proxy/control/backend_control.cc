@@ -264,6 +264,10 @@ void BackendControl::show_engine(BackendId engine, const std::string& text, bool
 
 void BackendControl::on_starting(BackendId engine) {
   liveness_[engine].start_anew();
+  // A repair may have changed how many requests it takes at once.
+  BackendTraits traits = registry_[engine].traits;
+  traits.max_num_seqs = static_cast<std::uint32_t>(launcher_->plan(engine).max_num_seqs);
+  registry_.set_traits(engine, traits);
   // What was seen of its last process says nothing of this one.
   monitor_.remove(engine);
   monitor_.add(registry_[engine].endpoint);
@@ -311,7 +315,11 @@ void BackendControl::lose_engine(BackendId engine, BackendEvent event, const Nex
   monitor_.remove(engine);
   const std::vector<BackendPtr>& engines = roster()->all();
   const auto has_failed = [](const BackendPtr& one) { return one->state == BackendState::kFailed; };
-  if (!narrator_.is_serving() || !std::ranges::all_of(engines, has_failed)) return;
+  if (!narrator_.is_serving()) return;
+  if (!std::ranges::all_of(engines, has_failed)) {
+    if (!next) log(tell_lost(registry_[engine]));
+    return;
+  }
   const auto was_ready = [](const BackendPtr& one) { return one->was_ready; };
   const bool any_was_up = std::ranges::any_of(engines, was_ready);
   log(tell_all_lost(any_was_up, options_.proxy.hold_timeout->count()));

@@ -101,7 +101,7 @@ Result<std::string> EngineOrders::give(const EngineOrder& order) {
     if (std::exchange(rolling_, true)) {
       return Error{Errc::kInvalidRequest, "A rolling restart is under way already."};
     }
-    asio::co_spawn(io_.get_executor(), take_turns(*engines, order.verb), &report);
+    asio::co_spawn(io_.get_executor(), take_turns(*engines), &report);
     return fmt::format("{} engines are restarted one after the other", engines->size());
   }
   for (const BackendId id : *engines) begin(order.verb, *hooks_.roster()->all()[id]);
@@ -127,7 +127,11 @@ std::string EngineOrders::begin(EngineVerb verb, const BackendRecord& engine) {
     case EngineVerb::kCount:
       return {};
   }
-  asio::co_spawn(io_.get_executor(), end_process(id, verb), &report);
+  if (verb == EngineVerb::kRestart) {
+    asio::co_spawn(io_.get_executor(), restart(id, /*is_rolling=*/false), &report);
+  } else {
+    asio::co_spawn(io_.get_executor(), end_process(id, verb), &report);
+  }
   return fmt::format("{} finishes its requests, then it is {}", engine.name(),
                      verb == EngineVerb::kStop ? "stopped" : "restarted");
 }
@@ -145,18 +149,32 @@ Task<void> EngineOrders::end_process(BackendId engine, EngineVerb verb) {
   }
 }
 
-Task<void> EngineOrders::take_turns(std::vector<BackendId> engines, EngineVerb verb) {
+// Ends when the engine is up again, or will not come up.
+Task<void> EngineOrders::restart(BackendId engine, bool is_rolling) {
+  // Two at once are down only by two orders that each name one.
+  while ((is_rolling || rolling_) && is_other_away(engine)) co_await sleep();
+  away_.push_back(engine);
+  co_await end_process(engine, EngineVerb::kRestart);
+  while (is_on_its_way(engine)) co_await sleep();
+  away_.erase(std::ranges::find(away_, engine));
+}
+
+bool EngineOrders::is_other_away(BackendId engine) const {
+  return std::ranges::any_of(away_, [engine](BackendId other) { return other != engine; });
+}
+
+bool EngineOrders::is_on_its_way(BackendId engine) const {
+  const BackendState state = (*hooks_.roster())[engine].state;
+  return state != BackendState::kReady && state != BackendState::kFailed &&
+         state != BackendState::kStopped;
+}
+
+Task<void> EngineOrders::take_turns(std::vector<BackendId> engines) {
   for (const BackendId engine : engines) {
-    co_await end_process(engine, verb);
-    const auto state = [&] { return (*hooks_.roster())[engine].state; };
-    const auto is_on_its_way = [&] {
-      return state() != BackendState::kReady && state() != BackendState::kFailed &&
-             state() != BackendState::kStopped;
-    };
-    while (is_on_its_way()) co_await sleep();
-    if (state() == BackendState::kReady) continue;
-    spdlog::error("{} is not ready after its restart; the rolling restart ends here",
-                  (*hooks_.roster())[engine].name());
+    co_await restart(engine, /*is_rolling=*/true);
+    const BackendRecord now = (*hooks_.roster())[engine];
+    if (now.state == BackendState::kReady) continue;
+    spdlog::error("{} is not ready after its restart; the rolling restart ends here", now.name());
     break;
   }
   rolling_ = false;

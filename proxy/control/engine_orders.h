@@ -8,7 +8,8 @@
 //   restart   stop, then start
 //
 // An order waits up to drain_timeout for the requests that the engine has. A rolling restart takes
-// the engines one after the other: the next when the last is ready again.
+// the engines one after the other: the next when the last is ready again. While it is under way, or
+// before it begins, a restart of a single engine has its turn likewise.
 //
 // Threading: confined to the control thread.
 #pragma once
@@ -65,12 +66,16 @@ class EngineOrders {
   Result<std::vector<BackendId>> engines_of(const EngineOrder& order) const;
   std::string begin(EngineVerb verb, const BackendRecord& engine);
   Task<void> end_process(BackendId engine, EngineVerb verb);
-  Task<void> take_turns(std::vector<BackendId> engines, EngineVerb verb);
+  Task<void> restart(BackendId engine, bool is_rolling);
+  Task<void> take_turns(std::vector<BackendId> engines);
   Task<void> sleep();
+  bool is_other_away(BackendId engine) const;
+  bool is_on_its_way(BackendId engine) const;
 
   asio::io_context& io_;
   const Hooks hooks_;
   bool rolling_ = false;
+  std::vector<BackendId> away_;  // being restarted by an order, once for each such order
 };
 
 }  // namespace batchproxy

@@ -39,6 +39,11 @@ constexpr const char* kMigrations[] = {
 };
 static_assert(std::size(kMigrations) == Ledger::kSchema);
 
+// The columns as item_in() reads them.
+constexpr std::string_view kSelectItems =
+    "SELECT position, key, state, attempts, status, answer, backend, asked_ms, answered_ms,"
+    " prompt_tokens, completion_tokens, batch FROM items";
+
 constexpr std::string_view kReading = "reading";
 
 // Ends the transaction in any case: without commit() as if it had never begun.
@@ -178,33 +183,85 @@ void Ledger::record(const std::vector<ItemOutcome>& outcomes) {
   transaction.commit();
 }
 
+LedgerItem Ledger::item_in(const Statement& select) const {
+  LedgerItem item;
+  ItemOutcome& outcome = item.outcome;
+  item.position = select.number(0);
+  outcome.key = select.bytes(1);
+  outcome.state = static_cast<ItemState>(select.number(2));
+  outcome.attempts = static_cast<int>(select.number(3));
+  outcome.status = static_cast<unsigned>(select.number(4));
+  if (outcome.state != ItemState::kWaiting) {
+    auto answer = unpack_answer(select.bytes(5));
+    if (!answer) database_.fail(SQLITE_CORRUPT);
+    outcome.answer = *std::move(answer);
+  }
+  outcome.backend = select.bytes(6);
+  outcome.asked_ms = select.number(7);
+  outcome.answered_ms = select.number(8);
+  outcome.prompt_tokens = select.number(9);
+  outcome.completion_tokens = select.number(10);
+  outcome.batch = select.bytes(11);
+  return item;
+}
+
 void Ledger::walk(std::int64_t position, const std::function<bool(const LedgerItem&)>& visit) {
-  Statement select(database_,
-                   "SELECT position, key, state, attempts, status, answer, backend, asked_ms,"
-                   " answered_ms, prompt_tokens, completion_tokens, batch FROM items"
-                   " WHERE reading = ?1 AND position >= ?2 ORDER BY position");
+  const std::string sql =
+      std::string(kSelectItems) + " WHERE reading = ?1 AND position >= ?2 ORDER BY position";
+  Statement select(database_, sql.c_str());
   select.bind(1, reading_).bind(2, position);
   while (select.step()) {
-    LedgerItem item;
-    ItemOutcome& outcome = item.outcome;
-    item.position = select.number(0);
-    outcome.key = select.bytes(1);
-    outcome.state = static_cast<ItemState>(select.number(2));
-    outcome.attempts = static_cast<int>(select.number(3));
-    outcome.status = static_cast<unsigned>(select.number(4));
-    if (outcome.state != ItemState::kWaiting) {
-      auto answer = unpack_answer(select.bytes(5));
-      if (!answer) database_.fail(SQLITE_CORRUPT);
-      outcome.answer = *std::move(answer);
-    }
-    outcome.backend = select.bytes(6);
-    outcome.asked_ms = select.number(7);
-    outcome.answered_ms = select.number(8);
-    outcome.prompt_tokens = select.number(9);
-    outcome.completion_tokens = select.number(10);
-    outcome.batch = select.bytes(11);
-    if (!visit(item)) return;
+    if (!visit(item_in(select))) return;
   }
+}
+
+std::optional<LedgerItem> Ledger::find(std::string_view key, std::string_view hash) {
+  const std::string sql =
+      std::string(kSelectItems) + " WHERE reading = ?1 AND key = ?2 AND hash = ?3";
+  Statement select(database_, sql.c_str());
+  select.bind(1, reading_).bind(2, key).bind_bytes(3, hash);
+  if (!select.step()) return std::nullopt;
+  return item_in(select);
+}
+
+LedgerSummary Ledger::summary() {
+  LedgerSummary summary;
+  summary.counts = counts();
+  Statement sums(database_,
+                 "SELECT total(attempts), total(prompt_tokens), total(completion_tokens),"
+                 " ifnull(min(nullif(asked_ms, 0)), 0), ifnull(max(answered_ms), 0),"
+                 " (SELECT count(*) FROM items WHERE reading <> ?1)"
+                 " FROM items WHERE reading = ?1");
+  sums.bind(1, reading_);
+  if (sums.step()) {
+    summary.tries = sums.number(0);
+    summary.prompt_tokens = sums.number(1);
+    summary.completion_tokens = sums.number(2);
+    summary.first_asked_ms = sums.number(3);
+    summary.last_answered_ms = sums.number(4);
+    summary.forgotten = sums.number(5);
+  }
+  Statement backends(database_,
+                     "SELECT backend, count(*) FROM items WHERE reading = ?1 AND state = 1"
+                     " GROUP BY backend");
+  backends.bind(1, reading_);
+  while (backends.step()) {
+    summary.by_backend[std::string(backends.bytes(0))] = backends.number(1);
+  }
+  Statement failed(database_,
+                   "SELECT status, count(*) FROM items WHERE reading = ?1 AND state = 2"
+                   " GROUP BY status");
+  failed.bind(1, reading_);
+  while (failed.step()) summary.failed_status[failed.number(0)] = failed.number(1);
+  return summary;
+}
+
+std::int64_t Ledger::prune() {
+  const std::int64_t rows = summary().forgotten;
+  Statement drop(database_, "DELETE FROM items WHERE reading <> ?1");
+  drop.bind(1, reading_).run();
+  database_.execute("VACUUM");
+  return rows;
 }
 
 LedgerCounts Ledger::counts() {

@@ -16,6 +16,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -55,6 +56,19 @@ struct LedgerCounts {
   std::int64_t failed = 0;
 
   std::int64_t all() const { return waiting + answered + failed; }
+};
+
+// What a whole job has come to.
+struct LedgerSummary {
+  LedgerCounts counts{};
+  std::int64_t forgotten = 0;  // rows of questions that have left the file
+  std::int64_t tries = 0;
+  std::int64_t prompt_tokens = 0;
+  std::int64_t completion_tokens = 0;
+  std::int64_t first_asked_ms = 0;  // since 1970; 0: nothing yet
+  std::int64_t last_answered_ms = 0;
+  std::map<std::string, std::int64_t> by_backend{};      // answers
+  std::map<std::int64_t, std::int64_t> failed_status{};  // failed items by HTTP status
 };
 
 class Ledger {
@@ -97,6 +111,13 @@ class Ledger {
   void walk(std::int64_t position, const std::function<bool(const LedgerItem&)>& visit);
 
   LedgerCounts counts();
+  LedgerSummary summary();
+
+  // The item of the last reading with this key, if it is this question.
+  std::optional<LedgerItem> find(std::string_view key, std::string_view hash);
+
+  // Drops the rows of questions that have left the file, and gives their place back to the disk.
+  std::int64_t prune();
 
   // A word about the whole job, such as its model; "" when nothing is remembered.
   std::string remembered(std::string_view name);
@@ -107,6 +128,7 @@ class Ledger {
 
  private:
   void migrate(const std::string& path);
+  LedgerItem item_in(const Statement& select) const;
 
   Database database_;
   std::int64_t reading_ = 0;  // number of the last one

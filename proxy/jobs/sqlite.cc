@@ -56,6 +56,11 @@ std::string sentence(int code, const std::string& path, sqlite3* handle) {
           "the ledger {} is damaged ({}). Restore it from a backup, or move it and the answers "
           "away to begin anew",
           path, sqlite3_errstr(code));
+    case SQLITE_IOERR:
+      return fmt::format(
+          "the disk of the ledger {} fails ({}{}). Nothing recorded is lost: run again once it "
+          "works",
+          path, sqlite3_errstr(code), system_words(handle));
     default:
       return fmt::format("the ledger {}: {}{}", path,
                          handle == nullptr ? sqlite3_errstr(code) : sqlite3_errmsg(handle),

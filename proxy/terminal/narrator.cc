@@ -32,6 +32,13 @@ std::string what_next(const std::optional<Duration>& next) {
                      std::chrono::duration<double>(*next).count());
 }
 
+// Evidence differs in the names and numbers of processes and ports, figures in what is measured; a
+// repair is a line of its own. Where no cause is known, the evidence itself has to be the same.
+bool is_same(const EngineFailure& one, const EngineFailure& other) {
+  if (!one.cause) return !other.cause && !one.evidence.empty() && one.evidence == other.evidence;
+  return one.cause == other.cause && one.findings.size() == other.findings.size();
+}
+
 // How its calls have failed since `last`.
 std::string failed_calls(const BackendSnapshot& last, const BackendSnapshot& now) {
   std::string reasons;
@@ -92,6 +99,13 @@ Lines tell_exit(const BackendRecord& engine, const EngineFailure& failure,
   return lines;
 }
 
+Lines tell_lost(const BackendRecord& engine) {
+  return {{err, fmt::format("{0} stays down, and the others do its work. Start it: `batchproxy "
+                            "engines start {0}`, or POST /admin/engines/{0}/start on the admin "
+                            "address",
+                            engine.name())}};
+}
+
 Lines tell_all_lost(bool any_was_up, double hold_timeout) {
   if (!any_was_up) return {{err, "no engine has started; stopping"}};
   return {{err, fmt::format("no engine is left, and none is started again by itself. Start one: "
@@ -130,16 +144,12 @@ Lines Narrator::on_failed_start(const BackendRecord& engine, const EngineFailure
   Lines lines{
       {err, fmt::format("{} did not start: {}. {}", engine.name(), failure.how, what_next(next))}};
   const bool is_known = !failure.findings.empty();
-  const bool is_same = failure.cause && failure.cause == last_cause_ &&
-                       last_failed_ != engine.name() &&
-                       failure.findings.size() == last_found_.size();
-  if (is_same) {
+  if (last_failed_ != engine.name() && is_same(failure, last_failure_)) {
     lines.push_back({err, "  | for the same reason as " + last_failed_});
     return lines;
   }
-  last_cause_ = failure.cause;
   last_failed_ = engine.name();
-  last_found_ = failure.findings;
+  last_failure_ = failure;
   for (const std::string& line : is_known ? failure.findings : failure.last_lines) {
     lines.push_back({err, "  | " + line});
   }

@@ -39,6 +39,8 @@ Lines tell_move(const BackendRecord& backend, const std::string& news);
 // A backend has begun or ceased to ask for a key that we have not. `have_keys`: clients have keys
 // of ours, which are not passed on.
 Lines tell_of_key(const BackendRecord& backend, bool was_keyed, bool have_keys);
+// An engine of ours is not started again by itself, and others are left.
+Lines tell_lost(const BackendRecord& engine);
 // None is left. `any_was_up`: requests wait for one, `hold_timeout` seconds at most; else we stop.
 Lines tell_all_lost(bool any_was_up, double hold_timeout);
 // An engine of ours ended after it had come up. `next`: how long until it is started again, if it
@@ -82,9 +84,8 @@ class Narrator {
   bool serving_ = true;
   bool announced_ = false;
   bool outage_ = false;
-  std::optional<Cause> last_cause_;      // of the last failed start,
-  std::string last_failed_;              // the engine's name,
-  std::vector<std::string> last_found_;  // and what was said of it
+  std::string last_failed_;     // the engine whose start failed last,
+  EngineFailure last_failure_;  // and how
 };
 
 }  // namespace batchproxy

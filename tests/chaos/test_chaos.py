@@ -40,6 +40,15 @@ def test_half_a_minute_of_the_night():
     run("night", "--seconds", 30, "--requests", 900, "--workers", 64, "--pause", 1, 2, patience=300)
 
 
+def test_a_file_of_questions_while_everything_dies():
+    run("jobs", "--questions", 8000, "--proxy-kills", 3, "--engine-every", 1, "--run-kills", 2)
+
+
+@pytest.mark.full("jobs")
+def test_100_000_questions_while_everything_dies():
+    run("jobs", "--time-scale", 1, "--compare", patience=3600)
+
+
 @pytest.mark.full("chaos")
 @pytest.mark.parametrize("flags", [[], ["--merge", "always"], ["--sigstop"]], ids=["default", "merged", "stopped"])
 def test_two_minutes_of_chaos(flags):

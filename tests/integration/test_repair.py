@@ -52,9 +52,17 @@ def test_a_context_that_does_not_fit_is_shortened_and_that_is_remembered(start, 
     told = "\n".join(again.errors)
     assert "as in an earlier run: max_model_len" in told and "did not start" not in told, told
 
-    planned = subprocess.run([PROXY, "plan", model, "--assume-gpus", "1x24GiB"], capture_output=True, text=True,
-                             env={**os.environ, "XDG_STATE_HOME": str(tmp_path / "state")}, timeout=60, check=True)
-    assert f"note: repaired in an earlier run on sim x1, vLLM unknown: max_model_len -> {shortened[1]}" in planned.stdout
+    def plan(*words):
+        return subprocess.run([PROXY, "plan", *words], capture_output=True, text=True, timeout=60, check=True,
+                              env={**os.environ, "XDG_STATE_HOME": str(tmp_path / "state")}).stdout
+
+    noted = f"note: repaired in an earlier run on sim x1, vLLM unknown: max_model_len -> {shortened[1]}"
+    assert noted in plan(model, "--assume-gpus", "1x24GiB")
+    again.stop()
+
+    assert plan("--forget", "--config", config) == f"{model}: 1 repairs forgotten; a batchproxy that runs keeps to its own\n"
+    assert "earlier run" not in plan(model, "--assume-gpus", "1x24GiB")
+    assert "did not start" in "\n".join(start(config).ready(1).errors)
 
 
 def test_a_pinned_context_is_refused_with_what_would_fit(start, tmp_path, model):

@@ -124,6 +124,22 @@ def test_a_rolling_restart_loses_nothing(engines):
     assert not any(alive(pid) for pid in before) and all(alive(pid) for pid in pids[2:])
 
 
+def test_a_rolling_restart_waits_for_a_single_one_and_lets_none_between(engines):
+    proxy = engines(3)
+    downs = []
+
+    def see(pids):
+        downs.append(3 - states(proxy).count("ready"))
+        return len(proxy.engine_pids(3)) >= pids and states(proxy) == ["ready"] * 3
+
+    assert order(proxy, "2/restart")[0] == 202
+    assert order(proxy, "restart")[0] == 202
+    wait_until(lambda: see(5), "the rolling restart has come to its second engine, or is beyond")
+    assert order(proxy, "2/restart")[0] == 202
+    wait_until(lambda: see(8), "all were restarted")
+    assert max(downs) == 1, downs
+
+
 def test_an_order_that_cannot_be_is_refused_with_what_can(engines, start_proxy):
     proxy = engines(1)
     status, text = order(proxy, "engine-7/restart")
@@ -146,6 +162,16 @@ def test_with_restart_never_an_engine_that_ends_stays_down_until_it_is_started(e
     assert order(proxy, "start")[0] == 202
     wait_until(lambda: states(proxy) == ["ready"], "it is back")
     assert complete(proxy.url, "x")[0].status == 200
+
+
+def test_how_to_start_an_engine_that_stays_down_is_told_while_others_are_left(engines):
+    proxy = engines(2, restart="never")
+    os.kill(proxy.engine_pids(2)[0], signal.SIGKILL)
+    wait_until(lambda: any("engine-0 stays down" in line and "`batchproxy engines start engine-0`" in line
+                           for line in proxy.errors), "that it is told")
+    assert not any("no engine is left" in line for line in proxy.errors)
+    assert engines_command(proxy, "start", "engine-0").returncode == 0
+    wait_until(lambda: states(proxy) == ["ready", "ready"], "it is back")
 
 
 def engines_command(proxy, *words):

@@ -37,6 +37,10 @@ class Server {
   }
   Url url() const { return {"127.0.0.1", std::to_string(acceptor_.local_endpoint().port())}; }
   void close() { acceptor_.close(); }
+  // Ends the connections.
+  void hang_up() {
+    for (Socket* socket : *sockets_) socket->shutdown(Socket::shutdown_both);
+  }
 
   std::map<std::string, int> asked;
   bool silent = false;  // takes requests, and answers none
@@ -53,6 +57,9 @@ class Server {
   }
   Task<void> serve(Socket socket) {
     boost::beast::flat_buffer buffer;
+    sockets_->insert(&socket);
+    const std::unique_ptr<Socket, std::function<void(Socket*)>> listed(
+        &socket, [all = sockets_](Socket* gone) { all->erase(gone); });
     for (;;) {
       ErrorCode error;
       http::request<http::string_body> request;
@@ -74,6 +81,8 @@ class Server {
 
   asio::io_context& io_;
   const Answer answer_;
+  const std::shared_ptr<std::set<Socket*>> sockets_ =
+      std::make_shared<std::set<Socket*>>();  // outlived by frames
   Acceptor acceptor_;
 };
 
@@ -144,6 +153,25 @@ TEST_F(AskerTest, AsksAgainWhatWasLostAndKeepsWhatFailed) {
   EXPECT_EQ(outcomes_.at("3").attempts, 2);
   EXPECT_EQ(outcomes_.at("5").state, ItemState::kFailed);
   EXPECT_EQ(outcomes_.at("5").status, 400u);
+}
+
+Task<void> ask_twice(Server& server, HttpClient& client, std::vector<HttpReply>& replies) {
+  replies.push_back(co_await client.request("/", "1"));
+  server.hang_up();
+  replies.push_back(co_await client.request("/", "2"));
+  server.close();
+}
+
+TEST_F(AskerTest, AKeptConnectionThatHasEndedCostsNoAttempt) {
+  Server server(io_, [](const std::string&, int) { return 200u; });
+  HttpClient client(io_, server.url());
+  std::vector<HttpReply> replies;
+  asio::co_spawn(io_.get_executor(), ask_twice(server, client, replies),
+                 [this](std::exception_ptr) { io_.stop(); });
+  io_.run_for(20s);
+  ASSERT_EQ(replies.size(), 2u);
+  EXPECT_EQ(replies[0].status, 200u);
+  EXPECT_EQ(replies[1].status, 200u) << replies[1].body;
 }
 
 TEST_F(AskerTest, AStopRecordsWhatIsInFlight) {

@@ -271,6 +271,36 @@ TEST_F(LedgerTest, NoKillBreaksEachKeyExactlyOnce) {
   ::close(pipe[1]);
 }
 
+TEST_F(LedgerTest, FindsAnItemIfItIsStillThisQuestion) {
+  Ledger ledger(path_);
+  read(ledger, 2);
+  ledger.record({answered("k1", "yes")});
+  ASSERT_TRUE(ledger.find("k1", hash_of_body("body1")));
+  EXPECT_EQ(ledger.find("k1", hash_of_body("body1"))->outcome.answer, "yes");
+  EXPECT_FALSE(ledger.find("k1", hash_of_body("body2")));
+  EXPECT_FALSE(ledger.find("k7", hash_of_body("body1")));
+}
+
+TEST_F(LedgerTest, SumsUpAJobAndForgetsWhatHasLeftTheFile) {
+  Ledger ledger(path_);
+  read(ledger, 4);
+  ItemOutcome failed = answered("k2", "no");
+  failed.state = ItemState::kFailed;
+  failed.status = 404;
+  ledger.record({answered("k0", "yes"), answered("k3", "yes"), failed});
+  read(ledger, 3);
+  const LedgerSummary summary = ledger.summary();
+  EXPECT_EQ(summary.counts.answered, 1);
+  EXPECT_EQ(summary.forgotten, 1);
+  EXPECT_EQ(summary.prompt_tokens, 6);
+  EXPECT_EQ(summary.tries, 2);
+  EXPECT_EQ(summary.by_backend.at("b"), 1);
+  EXPECT_EQ(summary.failed_status.at(404), 1);
+  EXPECT_EQ(ledger.prune(), 1);
+  EXPECT_EQ(ledger.summary().forgotten, 0);
+  EXPECT_EQ(ledger.counts().all(), 3);
+}
+
 TEST(AnswerPackingTest, GivesBackWhatItTook) {
   const std::string usual =
       R"({"id":"cmpl-9","object":"text_completion","created":1,"model":"m","choices":[{"index":0,)"

@@ -192,5 +192,35 @@ TEST(TellStall, IsSilentAboutOneThatHasBeenTold) {
   EXPECT_THAT(tell_stall(slow, {.stuck = false}), ElementsAre(Line{info, "gpu1 moves again"}));
 }
 
+EngineFailure failure(std::optional<Cause> cause, std::string evidence) {
+  EngineFailure made{.how = "exit code 1", .cause = cause};
+  made.findings = {"log says: " + evidence};
+  made.evidence = std::move(evidence);
+  return made;
+}
+
+TEST_F(NarratorTest, TellsWhySeveralEnginesFailedOnce) {
+  BackendRecord first = backend(BackendState::kStarting), second = first;
+  auto endpoint = std::make_shared<Endpoint>(*first.endpoint);
+  endpoint->name = "gpu2";
+  second.endpoint = endpoint;
+  const auto told = [this](const BackendRecord& engine, std::optional<Cause> cause,
+                           const std::string& evidence) {
+    return narrator_.on_failed_start(engine, failure(cause, evidence), std::nullopt).back().text;
+  };
+  EXPECT_THAT(told(first, Cause::kOomLoad, "out of memory, GPU 0"), HasSubstr("GPU 0"));
+  EXPECT_THAT(told(second, Cause::kOomLoad, "out of memory, GPU 1"), HasSubstr("reason as gpu1"));
+  EXPECT_THAT(told(second, Cause::kOomGraphs, "out of memory"), HasSubstr("out of memory"));
+  EXPECT_THAT(told(first, {}, "no flux"), HasSubstr("no flux")) << "nobody knows the cause";
+  EXPECT_THAT(told(second, {}, "no flux"), HasSubstr("reason as gpu1"));
+  EXPECT_THAT(told(first, {}, "no ink"), HasSubstr("no ink"));
+  EXPECT_THAT(told(first, {}, "no ink"), HasSubstr("no ink")) << "again";
+}
+
+TEST_F(NarratorTest, TellsHowToStartAnEngineThatStaysDown) {
+  EXPECT_THAT(tell_lost(backend(BackendState::kFailed)).front().text,
+              HasSubstr("`batchproxy engines start gpu1`"));
+}
+
 }  // namespace
 }  // namespace batchproxy

@@ -1,7 +1,6 @@
 // proxy/jobs/run/answer_file.cc - see answer_file.h.
 #include "proxy/jobs/run/answer_file.h"
 
-#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -11,6 +10,7 @@
 #include <boost/json/serialize.hpp>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <simdjson.h>
 #include <unistd.h>
 
 namespace batchproxy {
@@ -23,37 +23,45 @@ std::string json_text(std::string_view text) {
   return boost::json::serialize(boost::json::string_view(text.data(), text.size()));
 }
 
-// A body as a JSON value on one line: outside of its texts an end of line is a blank.
-std::string value_of(std::string body) {
-  const std::size_t first = body.find_first_not_of(" \t\r\n");
-  if (first == std::string::npos || (body[first] != '{' && body[first] != '['))
-    return json_text(body);
-  std::ranges::replace_if(body, [](char c) { return c == '\n' || c == '\r'; }, ' ');
-  return body;
+// A body as a JSON value on one line; as a text if it is none.
+std::string value_of(const std::string& body) {
+  thread_local simdjson::dom::parser parser;
+  simdjson::dom::element value;
+  if (parser.parse(body).get(value)) return json_text(body);
+  return simdjson::minify(value);
+}
+
+std::string provenance_of(const ItemOutcome& outcome) {
+  return fmt::format(
+      R"(,"provenance":{{"backend":{},"batch":{},"attempts":{},"asked_ms":{},"latency_ms":{},)"
+      R"("prompt_tokens":{},"completion_tokens":{}}})",
+      json_text(outcome.backend), json_text(outcome.batch), outcome.attempts, outcome.asked_ms,
+      outcome.answered_ms - outcome.asked_ms, outcome.prompt_tokens, outcome.completion_tokens);
 }
 
 }  // namespace
 
-std::string answer_line(const ItemOutcome& outcome) {
-  const bool failed = outcome.state == ItemState::kFailed;
-  const std::string response = outcome.status == 0
-                                   ? "null"
-                                   : fmt::format("{{\"status_code\":{},\"body\":{}}}",
-                                                 outcome.status, value_of(outcome.answer));
-  const std::string error =
-      !failed ? "null"
-              : fmt::format(
-                    "{{\"code\":\"{}\",\"message\":{}}}",
-                    outcome.status == 0 ? "no_answer" : "http_error",
-                    json_text(outcome.status == 0 ? outcome.answer
-                                                  : fmt::format("status {} after {} attempt{}",
-                                                                outcome.status, outcome.attempts,
-                                                                outcome.attempts == 1 ? "" : "s")));
-  return fmt::format("{{\"custom_id\":{},\"response\":{},\"error\":{}}}\n", json_text(outcome.key),
-                     response, error);
+std::string answer_line(const ItemOutcome& outcome, bool provenance) {
+  const bool no_answer = outcome.status == 0;
+  std::string line = "{\"custom_id\":" + json_text(outcome.key) + ",\"response\":";
+  line += no_answer ? "null"
+                    : fmt::format(R"({{"status_code":{},"body":{}}})", outcome.status,
+                                  value_of(outcome.answer));
+  line += ",\"error\":";
+  if (outcome.state != ItemState::kFailed) {
+    line += "null";
+  } else if (no_answer) {
+    line += fmt::format(R"({{"code":"no_answer","message":{}}})", json_text(outcome.answer));
+  } else {
+    line += fmt::format(R"({{"code":"http_error","message":"status {} after {} attempt{}"}})",
+                        outcome.status, outcome.attempts, outcome.attempts == 1 ? "" : "s");
+  }
+  if (provenance) line += provenance_of(outcome);
+  return line + "}\n";
 }
 
-AnswerFile::AnswerFile(std::string path, ItemState state) : path_(std::move(path)), state_(state) {}
+AnswerFile::AnswerFile(std::string path, ItemState state, bool provenance)
+    : path_(std::move(path)), state_(state), provenance_(provenance) {}
 
 AnswerFile::~AnswerFile() {
   if (fd_ >= 0) ::close(fd_);
@@ -83,7 +91,7 @@ void AnswerFile::write_anew(Ledger& ledger, bool in_order) {
 void AnswerFile::add_in_order(Ledger& ledger, bool stop_at_waiting) {
   ledger.walk(next_, [&](const LedgerItem& item) {
     if (stop_at_waiting && item.outcome.state == ItemState::kWaiting) return false;
-    if (item.outcome.state == state_) add(answer_line(item.outcome));
+    if (item.outcome.state == state_) add(answer_line(item.outcome, provenance_));
     next_ = item.position + 1;
     return true;
   });
@@ -92,7 +100,7 @@ void AnswerFile::add_in_order(Ledger& ledger, bool stop_at_waiting) {
 
 void AnswerFile::append(const std::vector<ItemOutcome>& outcomes) {
   for (const ItemOutcome& outcome : outcomes) {
-    if (outcome.state == state_) add(answer_line(outcome));
+    if (outcome.state == state_) add(answer_line(outcome, provenance_));
   }
   flush();
 }

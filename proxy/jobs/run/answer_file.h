@@ -18,12 +18,13 @@ namespace batchproxy {
 
 // One line of OpenAI's output files, with its end. Of a failed item its response is null when no
 // answer came, and its error says why.
-std::string answer_line(const ItemOutcome& outcome);
+// `provenance`: it also says where, when and at which try.
+std::string answer_line(const ItemOutcome& outcome, bool provenance);
 
 class AnswerFile {
  public:
   // Items of `state` belong in this file.
-  AnswerFile(std::string path, ItemState state);
+  AnswerFile(std::string path, ItemState state, bool provenance);
   ~AnswerFile();
   AnswerFile(const AnswerFile&) = delete;
   AnswerFile& operator=(const AnswerFile&) = delete;
@@ -48,6 +49,7 @@ class AnswerFile {
 
   const std::string path_;
   const ItemState state_;
+  const bool provenance_;
   int fd_ = -1;
   std::string buffer_;
   std::int64_t next_ = 0;  // the position from which on items are missing, in order

@@ -1,6 +1,7 @@
 // proxy/jobs/run/child_proxy.cc - see child_proxy.h.
 #include "proxy/jobs/run/child_proxy.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
@@ -20,7 +21,7 @@ namespace batchproxy {
 
 namespace {
 
-constexpr std::size_t kMostOfLog = 1 << 20;
+constexpr std::streamoff kMostOfLog = 1 << 16;
 constexpr int kLastLines = 12;
 
 std::string last_lines(std::string_view text) {
@@ -49,8 +50,9 @@ std::string last_lines(std::string_view text) {
 ChildProxy::ChildProxy(const std::string& program, const std::vector<std::string>& flags,
                        std::string log)
     : log_(std::move(log)) {
-  const int fd = ::open(log_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0666);
-  if (fd < 0) throw std::runtime_error(log_ + " cannot be made: " + std::strerror(errno));
+  const int fd = ::open(log_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  if (fd < 0) throw std::runtime_error(log_ + " cannot be written: " + std::strerror(errno));
+  begin_ = ::lseek(fd, 0, SEEK_END);
   std::vector<std::string> words{program};
   words.insert(words.end(), flags.begin(), flags.end());
   for (const char* flag : {"--listen=127.0.0.1:0", "--admin=127.0.0.1:0"}) words.emplace_back(flag);
@@ -73,16 +75,19 @@ ChildProxy::~ChildProxy() {
   }
 }
 
-std::string ChildProxy::text() const {
+std::string ChildProxy::text(Part part) const {
   std::ifstream in(log_, std::ios::binary);
-  std::string text(kMostOfLog, '\0');
+  in.seekg(0, std::ios::end);
+  const std::streamoff end = in.tellg();
+  in.seekg(part == Part::kFirst ? begin_ : std::max<std::streamoff>(begin_, end - kMostOfLog));
+  std::string text(static_cast<std::size_t>(kMostOfLog), '\0');
   in.read(text.data(), static_cast<std::streamsize>(text.size()));
   text.resize(static_cast<std::size_t>(in.gcount()));
   return text;
 }
 
 std::optional<std::string> ChildProxy::url() const {
-  const std::string said = text();
+  const std::string said = text(Part::kFirst);
   const std::size_t line = said.find("listening");
   const std::size_t begin = line == std::string::npos ? line : said.find("http://", line);
   const std::size_t end = begin == std::string::npos ? begin : said.find_first_of(" \r\n", begin);
@@ -97,7 +102,8 @@ std::optional<std::string> ChildProxy::ended() {
   const std::string how = WIFEXITED(*status_)
                               ? fmt::format("with exit code {}", WEXITSTATUS(*status_))
                               : fmt::format("by signal {}", WTERMSIG(*status_));
-  return fmt::format("the proxy has ended {}; {} says:\n{}", how, log_, last_lines(text()));
+  return fmt::format("the proxy has ended {}; {} says:\n{}", how, log_,
+                     last_lines(text(Part::kLast)));
 }
 
 }  // namespace batchproxy

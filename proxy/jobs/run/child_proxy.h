@@ -1,12 +1,13 @@
 // proxy/jobs/run/child_proxy.h - ChildProxy: a batchproxy of our own, for as long as a job runs.
 //
-// It listens on a port that the kernel chooses, writes its log to a file, and ends when this
+// It listens on a port that the kernel chooses, appends its log to a file, and ends when this
 // process does, however it does. It has a process group of its own: Ctrl-C in a terminal is for the
 // job, which still wants the answers in flight.
 //
 // Threading: confined to the thread that made it, which must outlive it.
 #pragma once
 
+#include <ios>
 #include <optional>
 #include <string>
 #include <vector>
@@ -30,9 +31,11 @@ class ChildProxy {
   std::optional<std::string> ended();
 
  private:
-  std::string text() const;
+  enum class Part { kFirst, kLast };
+  std::string text(Part part) const;
 
   const std::string log_;
+  std::streamoff begin_ = 0;  // of what this one says
   pid_t pid_ = -1;
   std::optional<int> status_;
 };

@@ -2,8 +2,12 @@
 #include "proxy/jobs/run/progress.h"
 
 #include <chrono>
+#include <cmath>
+#include <cstdio>
 
 #include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "configs/text/printable.h"
 
@@ -11,15 +15,43 @@ namespace batchproxy {
 
 namespace {
 
-std::string thousands(std::int64_t number) {
+using Seconds = std::chrono::duration<double>;
+
+constexpr std::size_t kMostSamples = 120;
+constexpr std::size_t kEnoughSamples = 4;
+constexpr int kBar = 20;
+
+double in_seconds(Duration duration) {
+  return std::chrono::duration_cast<Seconds>(duration).count();
+}
+
+Duration from_seconds(double seconds) {
+  return std::chrono::duration_cast<Duration>(Seconds(std::min(seconds, 1e8)));
+}
+
+int columns() {
+  winsize size{};
+  return ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+// At most `width` characters of UTF-8.
+std::string cut(std::string_view text, int width) {
+  std::size_t end = 0;
+  for (int seen = 0; end < text.size(); ++end) {
+    if ((static_cast<unsigned char>(text[end]) & 0xc0) != 0x80 && ++seen > width) break;
+  }
+  return std::string(text.substr(0, end));
+}
+
+}  // namespace
+
+std::string with_commas(std::int64_t number) {
   std::string digits = std::to_string(number);
   for (auto at = static_cast<std::ptrdiff_t>(digits.size()) - 3; at > 0; at -= 3) {
     digits.insert(static_cast<std::size_t>(at), ",");
   }
   return digits;
 }
-
-}  // namespace
 
 std::string duration_words(Duration duration) {
   const auto all = std::chrono::duration_cast<std::chrono::seconds>(duration).count();
@@ -28,35 +60,88 @@ std::string duration_words(Duration duration) {
   return fmt::format("{} h {} min", all / 3600, all % 3600 / 60);
 }
 
-std::string progress_line(const LedgerCounts& counts, const RunTally& tally, Duration took) {
-  const double seconds = std::chrono::duration<double>(took).count();
-  const double rate =
-      seconds > 0 ? static_cast<double>(tally.answered + tally.failed) / seconds : 0;
-  std::string line =
-      fmt::format("{} of {} answered", thousands(counts.answered), thousands(counts.all()));
-  if (rate > 0) {
-    line += fmt::format(
-        " · {:.1f}/s · {} tokens/s", rate,
-        thousands(static_cast<std::int64_t>(static_cast<double>(tally.tokens) / seconds)));
+void Pace::sample(TimePoint now, std::int64_t done) {
+  samples_.push_back({now, done});
+  if (samples_.size() > kMostSamples) samples_.pop_front();
+}
+
+// The spread is that of the mean of the rates between two samples.
+std::optional<Pace::Left> Pace::left(std::int64_t waiting) const {
+  if (samples_.size() < kEnoughSamples) return std::nullopt;
+  double sum = 0;
+  double squares = 0;
+  const auto count = static_cast<double>(samples_.size() - 1);
+  for (std::size_t i = 1; i < samples_.size(); ++i) {
+    const double seconds = in_seconds(samples_[i].at - samples_[i - 1].at);
+    if (seconds <= 0) return std::nullopt;
+    const double rate = static_cast<double>(samples_[i].done - samples_[i - 1].done) / seconds;
+    sum += rate;
+    squares += rate * rate;
   }
-  if (counts.failed > 0) line += fmt::format(" · {} failed", thousands(counts.failed));
-  if (rate > 0 && counts.waiting > 0) {
-    const std::chrono::duration<double> left(static_cast<double>(counts.waiting) / rate);
-    line += " · " + duration_words(std::chrono::duration_cast<Duration>(left)) + " left";
+  const double mean = sum / count;
+  if (mean <= 0) return std::nullopt;
+  const double variance = std::max(0.0, squares / count - mean * mean);
+  const double seconds = static_cast<double>(waiting) / mean;
+  return Left{from_seconds(seconds), from_seconds(seconds * std::sqrt(variance / count) / mean)};
+}
+
+void RunProgress::add(const std::vector<ItemOutcome>& outcomes) {
+  for (const ItemOutcome& outcome : outcomes) {
+    const bool answered = outcome.state == ItemState::kAnswered;
+    ++(answered ? tally_.answered : tally_.failed);
+    ++(answered ? counts_.answered : counts_.failed);
+    --counts_.waiting;
+    tally_.tokens += outcome.prompt_tokens + outcome.completion_tokens;
+    if (!outcome.backend.empty()) ++tally_.by_backend[outcome.backend];
+  }
+}
+
+std::string RunProgress::line(TimePoint now) const {
+  const double seconds = in_seconds(now - started_);
+  std::string line =
+      fmt::format("{} of {} answered", with_commas(counts_.answered), with_commas(counts_.all()));
+  const std::int64_t done = tally_.answered + tally_.failed;
+  if (done > 0 && seconds > 0) {
+    line += fmt::format(" · {:.1f}/s · {} tokens/s", static_cast<double>(done) / seconds,
+                        with_commas(std::llround(static_cast<double>(tally_.tokens) / seconds)));
+  }
+  if (counts_.failed > 0) line += fmt::format(" · {} failed", with_commas(counts_.failed));
+  if (const auto left = pace_.left(counts_.waiting); left && counts_.waiting > 0) {
+    line +=
+        fmt::format(" · {} ± {} left", duration_words(left->time), duration_words(left->spread));
   }
   return line;
 }
 
-std::string shares_of(const RunTally& tally) {
+std::string RunProgress::shares() const {
   std::int64_t all = 0;
-  for (const auto& [name, count] : tally.by_backend) all += count;
+  for (const auto& [name, count] : tally_.by_backend) all += count;
   std::string text;
-  for (const auto& [name, count] : tally.by_backend) {
-    if (name.empty()) continue;
-    if (!text.empty()) text += ", ";
+  for (const auto& [name, count] : tally_.by_backend) {
+    text += text.empty() ? " · " : ", ";
     text += fmt::format("{} {} %", printable(name), (count * 100 + all / 2) / all);
   }
   return text;
+}
+
+std::string RunProgress::summary(TimePoint now) const {
+  return fmt::format("{} · {}{}", line(now), duration_words(now - started_), shares());
+}
+
+void RunProgress::draw(TimePoint now) {
+  const std::int64_t all = std::max<std::int64_t>(1, counts_.all());
+  const auto full = static_cast<int>((counts_.answered + counts_.failed) * kBar / all);
+  std::string bar = "[";
+  for (int i = 0; i < kBar; ++i) bar += i < full ? '#' : '.';
+  const std::string text = cut(bar + "] " + line(now) + shares(), columns() - 1);
+  std::fprintf(stderr, "\r\x1b[K%s", text.c_str());
+  std::fflush(stderr);
+  drawn_ = true;
+}
+
+void RunProgress::clear_line() {
+  if (drawn_) std::fputs("\r\x1b[K", stderr);
+  drawn_ = false;
 }
 
 }  // namespace batchproxy

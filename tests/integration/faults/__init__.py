@@ -30,7 +30,7 @@ nothing queued and nothing in flight.
    24  clock jump                              here
    25  engine dies, its children live          engine_process_test: …TakesItsDescendantsAlong; launcher_test
    26  engine ignores SIGTERM                  engine_process_test: StopKillsAStubbornTree…; test_no_survivors.py
-   27  engine floods its log                   test_log_flood.py; rotating_log_test
+   27  engine floods its log                   test_log_flood.py; log_flood_test, rotating_log_test
    28  restart storm                           restart_policy_test; launcher_test: AnEngineThatNeverComesUpIsGivenUp
    29  zombies                                 tests/chaos/night.py
    30  one backend permanently bad             test_supervision.py: one that never comes up; tests/chaos: for a while

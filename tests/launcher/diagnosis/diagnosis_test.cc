@@ -206,18 +206,6 @@ TEST(Diagnosis, AValidationErrorIsToldWithItsNextLine) {
   EXPECT_NE(diagnosis.evidence.find("Value error, max_model_len must be"), std::string::npos);
 }
 
-TEST(Diagnosis, IsTheSameFailureIfTheCauseIs) {
-  const auto logs = samples();
-  const auto same = [&logs](const std::string& one, const std::string& other) {
-    return is_same_failure(diagnosis_of(logs.at(one)), diagnosis_of(logs.at(other)));
-  };
-  EXPECT_TRUE(same("oom_load", "oom_load-frames"));
-  EXPECT_FALSE(same("oom_load", "oom_graphs"));
-  EXPECT_TRUE(same("unknown", "unknown"));
-  EXPECT_FALSE(same("unknown", "unknown-front-end"));
-  EXPECT_FALSE(same("healthy", "healthy")) << "that is no failure";
-}
-
 TEST(Diagnosis, OfAFileBeginsWhereItIsTold) {
   const TemporaryDirectory directory;
   const std::string path = directory.file("e.log");

@@ -215,5 +215,37 @@ TEST_F(FittedContextTest, IsNotChosenForAnEngineWhoseGpusAreNotKnown) {
   EXPECT_EQ(context(), "");
 }
 
+// A hybrid of full attention and recurrent layers, whose states leave room for few requests.
+class FittedSequencesTest : public FittedContextTest {
+ protected:
+  FittedSequencesTest() {
+    std::ofstream(fs::path(plan_.model) / "config.json")
+        << R"({"model_type":"qwen3_5","text_config":{"hidden_size":4096,"intermediate_size":12288,
+        "num_hidden_layers":32,"num_attention_heads":16,"num_key_value_heads":4,"head_dim":256,
+        "full_attention_interval":4,"linear_num_value_heads":32,"linear_num_key_heads":16,
+        "linear_key_head_dim":128,"linear_value_head_dim":128,"linear_conv_kernel_dim":4,
+        "vocab_size":248320,"max_position_embeddings":8192}})";
+  }
+  std::string sequences() const { return flag_value(plan_.argv, "--max-num-seqs").value_or(""); }
+};
+
+TEST_F(FittedSequencesTest, AreSetBeforeTheFirstStartAndSaid) {
+  Mechanic mechanic(options_, *assumed_gpus("1x21GiB"));
+  const auto said = mechanic.prepare(plan_);
+  ASSERT_NE(sequences(), "");
+  EXPECT_THAT(said, Contains(HasSubstr("engine-0: max_num_seqs 256 -> " + sequences() + ": each")));
+  EXPECT_LT(std::stoi(sequences()), 256);
+  EXPECT_EQ(plan_.max_num_seqs, std::stoi(sequences())) << "what is sent to it at once";
+  EXPECT_THAT(mechanic.repairs(0), Contains(HasSubstr("max_num_seqs 256 -> ")));
+}
+
+TEST_F(FittedSequencesTest, OfTheUserAreLeft) {
+  plan_.arguments.push_back({"max_num_seqs", "200"});
+  set_flag(plan_.argv, "--max-num-seqs", "200");
+  Mechanic mechanic(options_, *assumed_gpus("1x21GiB"));
+  EXPECT_THAT(mechanic.prepare(plan_), Contains(HasSubstr("--max-num-seqs 200 is more than")));
+  EXPECT_EQ(sequences(), "200");
+}
+
 }  // namespace
 }  // namespace batchproxy

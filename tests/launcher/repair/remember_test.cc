@@ -62,7 +62,7 @@ TEST(RepairMemory, ALaterRepairOfTheSameKindReplacesTheEarlier) {
 TEST(RepairMemory, Forgets) {
   RepairMemory memory;
   memory.remember(kKey, shorter("9920"));
-  memory.forget(kKey);
+  EXPECT_EQ(memory.forget(kKey.model), 1U);
   EXPECT_EQ(memory, RepairMemory());
 }
 
@@ -113,7 +113,10 @@ TEST(RepairsFile, KeepsWhatIsRemembered) {
   EXPECT_EQ(remember_repair(path, kKey, without_sampler()), "");
   EXPECT_EQ(read_repairs(path).memory.repairs_for(kKey),
             (std::vector<RememberedRepair>{shorter("9920"), without_sampler()}));
-  EXPECT_EQ(forget_repairs(path, kKey), "");
+  EXPECT_EQ(forget_repairs(path, "another").count, 0U);
+  const ForgottenRepairs forgotten = forget_repairs(path, kKey.model);
+  EXPECT_EQ(forgotten.count, 2U);
+  EXPECT_EQ(forgotten.warning, "");
   EXPECT_EQ(read_repairs(path).memory, RepairMemory());
 }
 

@@ -1,5 +1,5 @@
-// tests/launcher/process/rotating_log_test.cc - a log file that stays within its bound.
-#include "launcher/process/rotating_log.h"
+// tests/launcher/process/log/rotating_log_test.cc - a log file that stays within its bound.
+#include "launcher/process/log/rotating_log.h"
 
 #include <cerrno>
 #include <filesystem>

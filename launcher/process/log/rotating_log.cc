@@ -1,5 +1,5 @@
-// launcher/process/rotating_log.cc - see rotating_log.h.
-#include "launcher/process/rotating_log.h"
+// launcher/process/log/rotating_log.cc - see rotating_log.h.
+#include "launcher/process/log/rotating_log.h"
 
 #include <cerrno>
 #include <cstdint>

@@ -1,0 +1,54 @@
+// proxy/commands/run.cc - batchproxy run QUESTIONS -o ANSWERS: a file of questions in, a file of
+// answers out.
+#include <memory>
+#include <string>
+
+#include "proxy/commands/asking.h"
+#include "proxy/commands/commands.h"
+#include "proxy/jobs/run/job_run.h"
+
+namespace batchproxy {
+
+namespace {
+
+void add_flags(CLI::App& command, RunOptions& options) {
+  command.add_option("QUESTIONS", options.questions, "A file of questions, - for standard input")
+      ->required();
+  command.add_option("-o,--answers", options.answers, "The file of their answers")->required();
+  command.add_flag("--ordered", options.ordered, "Answers in the order of the questions");
+  command.add_flag("--provenance", options.provenance,
+                   "Each answer says where it is from, and when");
+  command.add_flag("--retry-errors", options.retry_errors, "Ask again what has failed before");
+  command.add_flag("--dry-run", options.dry_run, "Say what the file holds, and ask nothing");
+  command.add_option("--limit", options.limits.questions, "Ask so many questions at most")
+      ->check(CLI::PositiveNumber);
+  add_asking_flags(command, options.proxy, options.defaults, options.limits);
+}
+
+int run(const CommandLine& arguments, RunOptions options) {
+  if (!options.dry_run && !choose_proxy(arguments, options.proxy)) return kUsage;
+  return run_job(options);
+}
+
+}  // namespace
+
+Command add_run(CLI::App& app, CommandLine& arguments) {
+  CLI::App* command =
+      app.add_subcommand("run", "Answer a file of questions; run again, and it goes on");
+  const auto options = std::make_shared<RunOptions>();
+  add_flags(*command, *options);
+  command->footer(
+      "Lines are OpenAI batch lines, JSON with \"prompt\", \"messages\" or \"input\", "
+      "multiple-choice\n"
+      "questions, or CSV (--column). Exit code 0: all have an answer; 5: some have failed, see\n"
+      "ANSWERS.errors; 130: stopped. OPENAI_API_KEY is sent along where it is set.\n\n"
+      "Examples:\n"
+      "  batchproxy run questions.jsonl -o answers.jsonl --config my.yaml      engines of its own\n"
+      "  batchproxy run questions.jsonl -o answers.jsonl --url http://gpu1:8000\n"
+      "  batchproxy run table.csv --column prompt --chat -o answers.jsonl --backend "
+      "http://gpu1:8000\n"
+      "  batchproxy run questions.jsonl -o answers.jsonl --dry-run             what would be sent");
+  return {command, [&arguments, options] { return run(arguments, *options); }};
+}
+
+}  // namespace batchproxy
