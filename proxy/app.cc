@@ -1,6 +1,7 @@
 // proxy/app.cc - the wiring, the look once a second, and the end in its stages.
 #include "proxy/app.h"
 
+#include <algorithm>
 #include <csignal>
 #include <stdexcept>
 #include <thread>
@@ -11,6 +12,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "launcher/memory/learned/state_file.h"
 #include "proxy/control/settings.h"
 
 namespace batchproxy {
@@ -20,12 +22,21 @@ namespace {
 constexpr Duration kTick = std::chrono::seconds(1);
 constexpr Duration kDrainLook = std::chrono::milliseconds(20);
 constexpr Duration kLastWords = std::chrono::seconds(2);  // for the errors of a shutdown
-constexpr int kNoEngineStarted = 4;                       // exit code
+// Requests of batches at once: so many that some always wait for the engines' room.
+constexpr std::size_t kFewestOfBatches = 64;
+constexpr std::size_t kMostOfBatches = 1024;
+constexpr int kNoEngineStarted = 4;  // exit code
 
 std::string url(const asio::ip::tcp::endpoint& endpoint) {
   const auto address = endpoint.address();
   const std::string host = address.is_v6() ? "[" + address.to_string() + "]" : address.to_string();
   return fmt::format("http://{}:{}", host, endpoint.port());
+}
+
+// Where we reach ourselves.
+std::string reachable(const asio::ip::address& address) {
+  if (!address.is_unspecified()) return address.to_string();
+  return address.is_v6() ? "::1" : "127.0.0.1";
 }
 
 BackendSnapshot describe(const BackendRecord& backend) {
@@ -51,12 +62,14 @@ App::App(const Options& options, Topology topology, ApiKeysPtr keys, const std::
       console_(options_),
       reloader_(options_, keys, reloader_hooks(std::move(load_again))),
       backends_(io_, options_, std::move(topology.backends), console_, narrator_, backend_hooks()),
+      batches_(batch_setup()),
       data_(data_plane_setup(keys)),
       admin_(take_admin_port()),
       signals_(io_, SIGINT, SIGTERM, SIGHUP),
       ticker_(io_),
       drain_timer_(io_),
-      listen_url_(url(data_.listen(*options.proxy.listen, may_have()))),
+      listening_(data_.listen(*options.proxy.listen, may_have())),
+      listen_url_(url(listening_)),
       started_(std::chrono::steady_clock::now()) {
   signals_.add(SIGUSR1);
   signals_.add(SIGUSR2);
@@ -98,6 +111,8 @@ DataPlane::Setup App::data_plane_setup(const ApiKeysPtr& keys) {
   setup.refresh_models = [this](BackendMonitor::Done done) {
     backends_.refresh_models(std::move(done));
   };
+  setup.internal = &internal_;
+  setup.hand_over = [this](HandedOver over) { batches_.take(std::move(over)); };
   setup.on_stall = [this](const Stall& stall) {
     asio::post(io_, [this, stall] { backends_.on_stall(stall); });
   };
@@ -106,6 +121,21 @@ DataPlane::Setup App::data_plane_setup(const ApiKeysPtr& keys) {
       asio::post(io_, [this, batch] { tell_batch(batch); });
     };
   }
+  return setup;
+}
+
+BatchService::Setup App::batch_setup() const {
+  BatchService::Setup setup;
+  const JobsOptions& jobs = options_.proxy.jobs;
+  setup.directory = jobs.directory->empty() ? state_file("jobs") : *jobs.directory;
+  setup.max_bytes = *jobs.max_bytes;
+  setup.stall = to_duration(*options_.proxy.stall_timeout);
+  setup.mark = &internal_;
+  std::size_t slots = 0;
+  for (const BackendPtr& backend : backends_.roster()->present()) {
+    slots += backend->traits.max_num_seqs;
+  }
+  setup.in_flight = std::clamp<std::size_t>(slots + slots / 4, kFewestOfBatches, kMostOfBatches);
   return setup;
 }
 
@@ -179,6 +209,7 @@ int App::run() {
   wait_for_signal();
   narrator_.begin(snapshot());
   backends_.start();
+  batches_.start(reachable(listening_.address()), listening_.port());
   data_.start();
   tick();
   io_.run();
@@ -280,13 +311,14 @@ void App::drain() {
                                   "second signal (Ctrl-C again) ends them with an error",
                                   open, options_.proxy.drain_timeout->count()));
   data_.drain();
+  batches_.drain();
   ending_.drain_until =
       std::chrono::steady_clock::now() + to_duration(*options_.proxy.drain_timeout);
   await_clients();
 }
 
 void App::await_clients() {
-  if (data_.drained()) return stop_engines();
+  if (data_.drained() && batches_.drained()) return stop_engines();
   const TimePoint now = std::chrono::steady_clock::now();
   if (now >= ending_.drain_until) {
     if (std::exchange(ending_.cut_short, true)) {

@@ -16,6 +16,7 @@
 #include "configs/schema/options.h"
 #include "proxy/admin/adapters.h"
 #include "proxy/admin/admin.h"
+#include "proxy/batches/batch_service.h"
 #include "proxy/control/backend_control.h"
 #include "proxy/control/data_plane.h"
 #include "proxy/control/reloader.h"
@@ -58,6 +59,7 @@ class App {
 
   BackendControl::Hooks backend_hooks();
   DataPlane::Setup data_plane_setup(const ApiKeysPtr& keys);
+  BatchService::Setup batch_setup() const;
   Reloader::Hooks reloader_hooks(LoadAgain load_again);
   AdminHooks admin_hooks();
   AdapterHooks adapter_hooks();
@@ -78,16 +80,19 @@ class App {
 
   Options options_;
   Holdings holdings_;
+  InternalMark internal_;
   asio::io_context io_{1};
   Console console_;
   Narrator narrator_;
   Reloader reloader_;
   BackendControl backends_;
+  BatchService batches_;  // outlives the threads that hand connections over to it
   DataPlane data_;
   Acceptor admin_;
   asio::signal_set signals_;
   asio::steady_timer ticker_;
   asio::steady_timer drain_timer_;
+  asio::ip::tcp::endpoint listening_;
   std::string listen_url_;
   TimePoint started_;
   Ending ending_;

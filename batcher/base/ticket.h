@@ -91,6 +91,7 @@ class Ticket {
   bool suspect = false;       // may have brought engines down: runs alone on its backend
   std::uint32_t prompts = 1;  // a client's list counts as many
   bool streaming = false;
+  bool background = false;   // of a batch: all others go first
   bool immediate = false;    // needs no slot of the engine: goes at once, and counts for no room
   std::uint64_t client = 0;  // whose it is: clients take turns
   std::uint32_t tokens = 0;  // of its prompts, roughly

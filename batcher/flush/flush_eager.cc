@@ -53,6 +53,13 @@ void note_held_back(Decision& decision) {
   }
 }
 
+// A batch leaves a part of the room to others, who then need not wait for an answer to it.
+bool is_left_to_others(const Ticket& head, const Backend& backend, double share) {
+  if (!head.background) return false;
+  const auto most = static_cast<std::uint32_t>(share * backend.room_now());
+  return backend.inflight >= std::max(most, 1u);
+}
+
 // Fills the room of all backends.
 void fill_rooms(Decision& decision) {
   const FlushReason reason = decision.draining ? FlushReason::kDrain : FlushReason::kRoom;
@@ -67,7 +74,7 @@ void fill_rooms(Decision& decision) {
     if (head != nullptr && !decision.draining && decision.merger.gathers(*head, backend)) {
       head = decision.merger.first_alone(*id, decision.now);
     }
-    if (head == nullptr) {
+    if (head == nullptr || is_left_to_others(*head, backend, decision.options.background_share)) {
       idle.insert(*id);
     } else {
       decision.grant_merged(*head, *id, reason, backend.room_now());
@@ -86,6 +93,7 @@ Ticket* overdue(const Decision& decision) {
   for (const auto& queue : decision.turns.queues()) {
     if (queue->arrivals.empty() || !any_below_max(decision, queue->backends)) continue;
     Ticket& oldest = *queue->arrivals.begin();
+    if (oldest.background) continue;  // so are all the others
     if (oldest.arrival + decision.options.batch_timeout <= decision.now) return &oldest;
   }
   return nullptr;
@@ -151,6 +159,7 @@ void FlushEager::take(Decision& decision) const {
 std::optional<TimePoint> FlushEager::due(const Queue& queue, const Fleet& fleet,
                                          const SchedulerOptions& options) const {
   if (!fleet.any(queue.backends, &Backend::below_max_inflight)) return std::nullopt;
+  if (queue.arrivals.begin()->background) return std::nullopt;
   return queue.arrivals.begin()->arrival + options.batch_timeout;
 }
 

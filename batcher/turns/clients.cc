@@ -15,22 +15,25 @@ void Clients::on_submitted(Ticket& ticket, TimePoint now) {
   Client& client = clients_[ticket.client];
   ++client.waiting;
   if (ticket.turn != 0) return;  // it comes back, and takes its old place
-  ticket.turn = std::max(turn_, client.next_turn);
+  Rotation& rotation = rotation_of(ticket.background ? kBackground : 0);
+  ticket.turn = std::max(rotation.turn, client.next_turn);
   client.next_turn = ticket.turn + ticket.prompts;
-  latest_turn_ = std::max(latest_turn_, client.next_turn);
+  rotation.latest = std::max(rotation.latest, client.next_turn);
 }
 
 void Clients::sweep(TimePoint now) {
   std::erase_if(clients_, [&](const auto& entry) {
     const Client& client = entry.second;
-    return client.waiting == 0 && client.next_turn <= turn_ && !client.patience.remembers(now);
+    return client.waiting == 0 && client.next_turn <= rotation_of(client.next_turn).turn &&
+           !client.patience.remembers(now);
   });
   sweep_at_ = std::max(kMany, 2 * clients_.size());
 }
 
 void Clients::on_granted(const Ticket& ticket) {
   --clients_.find(ticket.client)->second.waiting;
-  turn_ = std::max(turn_, ticket.turn);
+  Rotation& rotation = rotation_of(ticket.turn);
+  rotation.turn = std::max(rotation.turn, ticket.turn);
 }
 
 void Clients::on_dropped(const Ticket& ticket, TimePoint now) {

@@ -5,12 +5,16 @@
 // the queues were served in rotation, prompt by prompt. A client's tickets follow each other at the
 // distance of their prompts, and one that was idle starts at the turn that is being served.
 //
+// Tickets of batches (Ticket::background) have a rotation of their own, whose turns are all behind
+// those of the others: while anybody else waits, that one goes first.
+//
 // Clients are told apart by what they say of themselves, so their number is bounded: those without
 // a ticket, without a claim and without a known patience are forgotten now and then.
 //
 // Threading: confined to the lane.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <unordered_map>
@@ -31,7 +35,9 @@ class Clients {
   // it shall not wait for turns that it never took.
   void on_dropped(const Ticket& ticket, TimePoint now);
   // Nothing waits any more: all start anew.
-  void start_anew() { turn_ = latest_turn_; }
+  void start_anew() {
+    for (Rotation& rotation : rotations_) rotation.turn = rotation.latest;
+  }
 
   // What is learnt of a client; null if it is not known.
   Patience* find_patience(std::uint64_t client);
@@ -47,12 +53,17 @@ class Clients {
     std::size_t waiting = 0;  // tickets
     Patience patience;
   };
+  struct Rotation {
+    std::uint64_t turn = 1;    // that is being served
+    std::uint64_t latest = 1;  // behind all that were given
+  };
+  static constexpr std::uint64_t kBackground = std::uint64_t{1} << 63;
+  Rotation& rotation_of(std::uint64_t turn) { return rotations_[turn >= kBackground ? 1 : 0]; }
   void sweep(TimePoint now);
 
   std::unordered_map<std::uint64_t, Client> clients_;
-  std::size_t sweep_at_ = 0;       // so many: then those that can be are forgotten
-  std::uint64_t turn_ = 1;         // that is being served
-  std::uint64_t latest_turn_ = 1;  // behind all that were given
+  std::size_t sweep_at_ = 0;  // so many: then those that can be are forgotten
+  std::array<Rotation, 2> rotations_{Rotation{}, Rotation{kBackground, kBackground}};
 };
 
 }  // namespace batchproxy

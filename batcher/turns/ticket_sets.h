@@ -17,8 +17,11 @@ struct EarlierTurn {
     return a.turn != b.turn ? a.turn < b.turn : a.arrival < b.arrival;
   }
 };
+// Those of batches stand behind all others: what is owed to whom has waited is not owed to them.
 struct EarlierArrival {
-  bool operator()(const Ticket& a, const Ticket& b) const { return a.arrival < b.arrival; }
+  bool operator()(const Ticket& a, const Ticket& b) const {
+    return a.background != b.background ? b.background : a.arrival < b.arrival;
+  }
 };
 struct EarlierDeadline {
   bool operator()(const Ticket& a, const Ticket& b) const { return a.deadline < b.deadline; }

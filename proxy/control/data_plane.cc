@@ -60,6 +60,8 @@ DataPlane::DataPlane(Setup setup) : limits_(setup.settings, setup.threads), keys
     thread->monitor.report_failure = setup.report_failure;
     thread->monitor.look_at = setup.look_at;
     thread->monitor.refresh_models = setup.refresh_models;
+    thread->hand_over = setup.hand_over;
+    thread->internal = setup.internal;
     thread->poison = &poison_;
     thread->load = [this] { return load(); };
     threads_.push_back(std::move(thread));

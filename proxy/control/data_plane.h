@@ -28,10 +28,12 @@ class DataPlane {
     SchedulerOptions scheduler;
     ApiKeysPtr keys;  // null: none are asked for
     std::size_t threads = 1;
-    // These three are called on any thread.
+    // These are called on any thread.
     std::function<void(BackendId, bool unreachable)> report_failure;
     std::function<void(BackendId, BackendMonitor::Tell)> look_at;
     std::function<void(BackendMonitor::Done)> refresh_models;
+    HandOver hand_over;
+    const InternalMark* internal = nullptr;  // outlives the DataPlane
     Lane::OnBatchDone on_batch_done;  // called on the lane; may be empty
     Lane::OnStall on_stall;           // likewise
   };

@@ -50,6 +50,7 @@ SchedulerOptions scheduler_options(const Options& options) {
   scheduler.max_queue = static_cast<std::size_t>(*options.proxy.max_queue);
   scheduler.hold_timeout = to_duration(*options.proxy.hold_timeout);
   scheduler.stuck_timeout = to_duration(*options.proxy.stuck_timeout);
+  scheduler.background_share = *options.proxy.jobs.room_share;
   scheduler.affinity = *options.proxy.affinity;
   scheduler.merge = merge_policy(*options.proxy.merge);
   return scheduler;

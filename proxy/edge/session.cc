@@ -212,6 +212,7 @@ Task<bool> Session::serve_one() {
   ClientRequest request = describe_request(thread_.scratch.request_head);
   received.why = find_fault(thread_.scratch.request_head, request);
   if (received.why) co_return co_await reject(*received.why, &request);
+  if (request.route->handed_over) co_return hand_over(request);
 
   ByteHold hold(thread_.clients.receivers);
   http::WholeBody body;
@@ -274,6 +275,7 @@ Session::Refusal Session::find_fault(const http::RequestHead& head, ClientReques
   const auto route = find_route(head.method, head.path());
   if (!route) return refusal(route.error());
   request.route = *route;
+  if ((*route)->handed_over) return nullptr;  // who takes it has limits of its own
   if (head.target == head.path() && (*route)->method != "OPTIONS") {
     request.target = (*route)->path;  // without a slash at its end
   }
@@ -329,6 +331,10 @@ ClientRequest Session::describe_request(const http::RequestHead& head) const {
       api_key = field.value;
     } else if (is("x-request-id") && is_request_id(field.value)) {
       request.given_id = field.value;
+    } else if (is(InternalMark::kField)) {
+      const auto who = thread_.internal->who_in(field.value);
+      request.background = who.has_value();
+      if (who) request.client = text_key(*who);
     } else if (is("x-stainless-read-timeout")) {
       request.timeout =
           client_timeout(field.value, request.timeout, thread_.settings.max_request_timeout);
@@ -364,6 +370,7 @@ void Session::fit_buffers(std::size_t start, http::WholeBody& body, ClientReques
 
 // Tells whose request it is; false when it may not be served.
 bool Session::identify(const http::RequestHead& head, ClientRequest& request) {
+  if (request.background) return true;  // our own, for a client whose key was checked
   if (thread_.published.keys == nullptr) {
     // Nobody has checked the bearer: with it alone, one client could take the turns of another.
     request.client = client_key(address_key_, request.authorization);
@@ -436,6 +443,19 @@ std::unique_ptr<const Session::Local> Session::answer_here(const ClientRequest& 
   }
   if (request.head_only) drop_body(text);
   return std::make_unique<const Local>(Local{std::move(text), keep_alive});
+}
+
+// The request, as far as it has been read, goes on with its connection. Always false: it has left.
+bool Session::hand_over(const ClientRequest& request) {
+  connection_->never_expire();
+  HandedOver over;
+  request.append_shown_id(over.id);
+  over.owner = request.key;
+  over.cors = request.cors;
+  over.bytes = in_.view();
+  over.socket = Descriptor(connection_->release());
+  thread_.hand_over(std::move(over));
+  return false;
 }
 
 Task<bool> Session::write_local(const Local& answer) {

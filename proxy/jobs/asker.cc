@@ -17,6 +17,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr Duration kLongestSleep = std::chrono::seconds(1);
+constexpr Duration kNothingYet = std::chrono::milliseconds(2);
 constexpr std::size_t kReadAtOnce = 256;
 
 std::int64_t wall_ms() {
@@ -115,7 +116,8 @@ bool Asker::read_on() {
     source_ended_ = true;
     core_.end_of_questions();
   }
-  return more && !core_.is_full();
+  // Whoever has none now is asked again a little later, and not all the time.
+  return more && !read_.empty() && !core_.is_full();
 }
 
 void Asker::send_what_may_go() {
@@ -174,7 +176,7 @@ void Asker::record_outcomes() {
 TimePoint Asker::next_look(bool more) const {
   const TimePoint now = Clock::now();
   if (more) return now;
-  TimePoint look = now + kLongestSleep;
+  TimePoint look = now + (source_ended_ || !read_.empty() ? kLongestSleep : kNothingYet);
   if (!outcomes_.empty()) look = std::min(look, group_since_ + kGroupTime);
   if (const auto due = core_.next_due()) look = std::min(look, *due);
   return look;

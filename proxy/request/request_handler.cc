@@ -126,6 +126,7 @@ std::optional<Error> RequestHandler::describe(const BodyScan& scan, Ticket& tick
   ticket.deadline = request_.arrival + request_.timeout;
   ticket.prompts = scan.prompts;
   ticket.streaming = scan.streaming;
+  ticket.background = request_.background;
   ticket.immediate = request_.route->immediate;
   ticket.client = request_.client;
   return std::nullopt;

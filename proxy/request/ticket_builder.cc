@@ -34,6 +34,7 @@ void describe_prompt(const BodyPolicy& policy, const BodyScan& scan, std::uint64
   ticket.backends = like.backends;
   ticket.prompts = like.prompts;
   ticket.streaming = like.streaming;
+  ticket.background = like.background;
   ticket.immediate = like.immediate;
   ticket.client = like.client;
   if (policy.prefixes && !parts.prompt.empty()) {

@@ -32,7 +32,9 @@
 #include "proxy/metrics/metrics.h"
 #include "proxy/thread/closable.h"
 #include "proxy/thread/data_path_settings.h"
+#include "proxy/thread/handed_over.h"
 #include "proxy/thread/in_flight.h"
+#include "proxy/thread/internal_mark.h"
 #include "proxy/thread/poison_list.h"
 #include "proxy/wire/api_keys.h"
 #include "proxy/wire/client_request.h"
@@ -153,6 +155,8 @@ struct IoThread {
   PoisonList* poison = nullptr;  // of all threads
   MonitorHandle monitor;
   std::function<std::uint64_t()> load;  // requests of all threads that wait, or are with a backend
+  const InternalMark* internal = nullptr;  // of the process
+  HandOver hand_over;                      // where requests about files and batches go
   TimePoint told_refused{};
 };
 

@@ -56,6 +56,7 @@ struct ClientRequest {
   Duration timeout{};  // how long its client, or we, give it
   int minor_version = 1;
   bool keep_alive = true;
+  bool background = false;  // of a batch: it lets all others go first
   bool head_only = false;  // HEAD: the answer's body stays here
   CorsFields cors;         // of its answer, if a web page asks that may
 

@@ -11,7 +11,7 @@ from bench.lab.overload import goodput, neighbours
 from tests.bench import lab
 from tests.support.builds import BUILD, PROXY, ROOT, is_sanitized
 
-NAMES = ["affinity", "idle-connections", "instructions", "lists", "merging", "overload", "peers", "policies",
+NAMES = ["affinity", "batches", "idle-connections", "instructions", "lists", "merging", "overload", "peers", "policies",
          "queued-prompts"]
 FAST = {"sim_time_scale": 0.01}
 
@@ -65,6 +65,14 @@ def test_affinity_has_a_row_with_it_and_one_without():
     assert header[:3] == [" round ", " affinity ", " questions/s "]
     assert (on[1], off[1], off[6]) == (" on ", " off ", "  ")
     assert float(on[6]) == pytest.approx(float(on[2]) / float(off[2]), abs=0.01)
+    assert ended.returncode == 0
+
+
+def test_batches_measures_both_sides():
+    ended = lab("batches", BUILD, 2, "--rates", 10, "--requests", 20_000, "--tokens", 8, "--time-scale", 0.05)
+    _, _, cells = table(ended.stdout)
+    assert cells[0] == " 10/s "
+    assert float(cells[5]) == pytest.approx(float(cells[4]) / float(cells[3]), rel=0.2)
     assert ended.returncode == 0
 
 

@@ -1,0 +1,58 @@
+// proxy/batches/batch_lines.cc - see batch_lines.h.
+#include "proxy/batches/batch_lines.h"
+
+#include <algorithm>
+
+#include <boost/json/serialize.hpp>
+#include <fmt/format.h>
+
+namespace batchproxy {
+
+namespace {
+
+std::string quoted(std::string_view text) {
+  return boost::json::serialize(boost::json::string_view(text.data(), text.size()));
+}
+
+// A body as a JSON value on one line: outside of its texts an end of line is a blank.
+std::string value_of(std::string body) {
+  const std::size_t first = body.find_first_not_of(" \t\r\n");
+  if (first == std::string::npos || (body[first] != '{' && body[first] != '[')) return quoted(body);
+  std::ranges::replace_if(body, [](char c) { return c == '\n' || c == '\r'; }, ' ');
+  return body;
+}
+
+std::string line(std::string_view id, std::string_view key, std::string_view response,
+                 std::string_view error) {
+  return fmt::format("{{\"id\":\"{}\",\"custom_id\":{},\"response\":{},\"error\":{}}}\n", id,
+                     quoted(key), response, error);
+}
+
+std::string error_of(std::string_view code, std::string_view message) {
+  return fmt::format("{{\"code\":\"{}\",\"message\":{}}}", code, quoted(message));
+}
+
+}  // namespace
+
+std::string batch_line(std::string_view id, const ItemOutcome& outcome) {
+  if (outcome.status == 0) {
+    return line(id, outcome.key, "null", error_of("no_answer", outcome.answer));
+  }
+  const std::string response =
+      fmt::format("{{\"status_code\":{},\"request_id\":\"{}\",\"body\":{}}}", outcome.status, id,
+                  value_of(outcome.answer));
+  return line(id, outcome.key, response, "null");
+}
+
+std::string expired_line(std::string_view id, std::string_view key) {
+  return line(id, key, "null",
+              error_of("batch_expired",
+                       "This request could not be executed before the completion window expired."));
+}
+
+std::string refused_line(std::string_view id, std::string_view why) {
+  return fmt::format("{{\"id\":\"{}\",\"custom_id\":null,\"response\":null,\"error\":{}}}\n", id,
+                     error_of("invalid_json_line", why));
+}
+
+}  // namespace batchproxy

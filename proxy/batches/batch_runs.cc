@@ -1,0 +1,106 @@
+// proxy/batches/batch_runs.cc - see batch_runs.h.
+#include "proxy/batches/batch_runs.h"
+
+#include <algorithm>
+#include <stdexcept>
+#include <utility>
+
+#include <boost/asio/co_spawn.hpp>
+#include <spdlog/spdlog.h>
+
+#include "proxy/files/wall_clock.h"
+
+namespace batchproxy {
+
+namespace {
+constexpr Duration kPause = std::chrono::seconds(10);  // after trouble with the disk
+}  // namespace
+
+BatchRuns::BatchRuns(asio::io_context& io, JobStore& store, SettingsFor settings)
+    : io_(io), store_(store), settings_(std::move(settings)), again_(io.get_executor()) {}
+
+BatchRuns::~BatchRuns() = default;
+
+void BatchRuns::add(StoredBatch batch) {
+  waiting_.push_back(std::move(batch));
+  admit();
+}
+
+bool BatchRuns::has_room_for(const std::string& owner) const {
+  const auto of_owner = std::ranges::count_if(
+      running_, [&](const auto& entry) { return entry.second->batch().owner == owner; });
+  return static_cast<std::size_t>(of_owner) < kMostOfOwner;
+}
+
+void BatchRuns::admit() {
+  while (!draining_ && running_.size() < kMost) {
+    const auto next = std::ranges::find_if(
+        waiting_, [this](const StoredBatch& batch) { return has_room_for(batch.owner); });
+    if (next == waiting_.end()) return;
+    auto started =
+        std::make_shared<BatchRun>(io_, store_, *next, settings_(*next, running_.size()));
+    running_.emplace(next->id, started);
+    waiting_.erase(next);
+    asio::co_spawn(io_.get_executor(), run(std::move(started)), &end_on_error);
+  }
+}
+
+Task<void> BatchRuns::run(std::shared_ptr<BatchRun> run) {
+  bool troubled = false;
+  try {
+    co_await run->run();
+  } catch (const std::runtime_error& error) {
+    spdlog::error("batch {}: {}", run->batch().id, error.what());
+    troubled = true;
+  }
+  running_.erase(run->batch().id);
+  const StoredBatch& batch = run->batch();
+  if (describe(batch.status).over) {
+    spdlog::info("batch {}: {}, {} of {} requests answered, {} failed", batch.id,
+                 describe(batch.status).word, batch.counts.completed, batch.counts.total,
+                 batch.counts.failed);
+  }
+  if (!draining_ && (troubled || !describe(batch.status).over)) {
+    // As it is on disk: what was not written has not happened.
+    if (auto stored = store_.batch(batch.id, batch.owner)) waiting_.push_back(*std::move(stored));
+    try_again_later();
+  } else {
+    admit();
+  }
+}
+
+void BatchRuns::try_again_later() {
+  again_.expires_after(kPause);
+  again_.async_wait([this](const ErrorCode& error) {
+    if (!error) admit();
+  });
+}
+
+bool BatchRuns::cancel(std::string_view id) {
+  if (const auto found = running_.find(id); found != running_.end()) {
+    found->second->cancel();
+    return true;
+  }
+  const auto waits = std::ranges::find(waiting_, id, &StoredBatch::id);
+  if (waits == waiting_.end()) return false;
+  waits->status = BatchStatus::kCancelling;
+  waits->outcome = BatchStatus::kCancelled;
+  waits->cancelling_at = seconds_now();
+  store_.update_batch(*waits);
+  return true;
+}
+
+std::optional<StoredBatch> BatchRuns::find(std::string_view id) const {
+  if (const auto found = running_.find(id); found != running_.end()) return found->second->batch();
+  const auto waits = std::ranges::find(waiting_, id, &StoredBatch::id);
+  if (waits == waiting_.end()) return std::nullopt;
+  return *waits;
+}
+
+void BatchRuns::drain() {
+  draining_ = true;
+  again_.cancel();
+  for (const auto& [id, run] : running_) run->drain();
+}
+
+}  // namespace batchproxy

@@ -1,0 +1,209 @@
+"""Batches over files: each request asked once, through bad lines, kills and cancels; and who goes first."""
+import concurrent.futures
+import json
+import signal
+
+import pytest
+
+from tests.support.asking import MODEL, call, complete
+from tests.support.scripted_engine import ScriptedEngine
+from tests.support.waiting import wait_until
+from tests.support.wire import answer
+
+from .test_files import get, upload
+
+COMPLETIONS = "/v1/completions"
+OVER = {"completed", "failed", "expired", "cancelled"}
+
+
+def line(key, url=COMPLETIONS, **fields):
+    body = {"model": MODEL, "prompt": f"question {key}", "max_tokens": 3, **fields}
+    return json.dumps({"custom_id": key, "method": "POST", "url": url, "body": body})
+
+
+def lines(count):
+    return [line(f"q{i}") for i in range(count)]
+
+
+def post(url, path, body=None, headers=None):
+    response, text = call(url, path, body or b"", headers, "POST")
+    return response.status, json.loads(text)
+
+
+def create(url, requests, headers=None, **fields):
+    _, file = upload(url, "\n".join(requests).encode(), headers)
+    return post(url, "/v1/batches", {"input_file_id": file["id"], "endpoint": COMPLETIONS, "completion_window": "24h",
+                                     **fields}, headers)
+
+
+def batch_of(url, batch, headers=None):
+    status, body = get(url, f"/v1/batches/{batch['id']}", headers)
+    assert status == 200, body
+    return body
+
+
+def wait_for(url, batch, headers=None):
+    def over():
+        now = batch_of(url, batch, headers)
+        return now if now["status"] in OVER else None
+    return wait_until(over, "the batch's end", 60)
+
+
+def read_lines(url, file_id):
+    text = call(url, f"/v1/files/{file_id}/content")[1].decode()
+    return [json.loads(one) for one in text.splitlines()]
+
+
+def keys(found):
+    return sorted(one["custom_id"] for one in found)
+
+
+@pytest.fixture
+def state(tmp_path):
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def start(start_proxy, state):
+    """start(engine, *flags): a proxy that keeps its batches in the test's folder."""
+    return lambda engine, *flags: start_proxy("--backend", engine.url, *flags, env={"XDG_STATE_HOME": str(state)})
+
+
+def test_a_batch_with_lines_that_the_engine_refuses(start, start_engine, state):
+    proxy = start(start_engine()).ready(1)
+    requests = lines(500)
+    for i in range(0, 500, 50):
+        requests[i] = line(f"q{i}", max_tokens="many")
+    status, batch = create(proxy.url, requests, metadata={"name": "night"})
+    assert status == 200
+    assert batch.items() >= {"object": "batch", "endpoint": COMPLETIONS, "completion_window": "24h",
+                             "metadata": {"name": "night"}, "errors": None, "output_file_id": None}.items()
+    done = wait_for(proxy.url, batch)
+    assert done["status"] == "completed"
+    assert done["request_counts"] == {"total": 500, "completed": 490, "failed": 10}
+    assert done["created_at"] <= done["in_progress_at"] <= done["finalizing_at"] <= done["completed_at"]
+    output, errors = (read_lines(proxy.url, done[f"{kind}_file_id"]) for kind in ("output", "error"))
+    bad = [f"q{i}" for i in range(0, 500, 50)]
+    assert keys(errors) == sorted(bad)
+    assert keys(output) == sorted({f"q{i}" for i in range(500)} - set(bad))
+    assert {one["response"]["status_code"] for one in output} == {200}
+    assert {one["response"]["status_code"] for one in errors} == {400}
+    assert output[0].keys() == {"id", "custom_id", "response", "error"}
+    asked = complete(proxy.url, f"question {output[0]['custom_id']}", max_tokens=3)[1]
+    assert output[0]["response"]["body"]["choices"] == asked["choices"]
+    assert len({one["id"] for one in output + errors}) == 500
+    _, file = get(proxy.url, f"/v1/files/{done['output_file_id']}")
+    assert file["purpose"] == "batch_output" and file["filename"] == f"{batch['id']}_output.jsonl"
+    assert not list((state / "batchproxy/jobs/ledgers").iterdir())
+
+
+def test_lines_that_are_no_requests_fail_the_batch_before_anything_is_asked(start, start_engine):
+    engine = start_engine()
+    proxy = start(engine).ready(1)
+    requests = lines(20)
+    requests[3], requests[7], requests[11] = "{", line("q1"), line("q11", url="/v1/embeddings")
+    done = wait_for(proxy.url, create(proxy.url, requests)[1])
+    assert done["status"] == "failed" and done["failed_at"] and not done["output_file_id"]
+    assert [(one["line"], one["code"]) for one in done["errors"]["data"]] == [
+        (4, "invalid_json_line"), (8, "duplicate_custom_id"), (12, "mismatched_endpoint")]
+    assert proxy.metrics()["batchproxy_requests_received_total"] == 0
+
+
+def test_a_batch_goes_on_after_a_kill(start, start_engine):
+    engine = start_engine("--max-num-seqs", "8")
+    proxy = start(engine).ready(1)
+    _, batch = create(proxy.url, lines(400))
+    for answered in (50, 150, 250):
+        wait_until(lambda: batch_of(proxy.url, batch)["request_counts"]["completed"] >= answered, "some answers")
+        proxy.stop(signal.SIGKILL)
+        proxy = start(engine).ready(1)
+    assert batch_of(proxy.url, batch)["request_counts"]["completed"] >= 250
+    done = wait_for(proxy.url, batch)
+    assert done["status"] == "completed" and done["request_counts"]["completed"] == 400
+    assert keys(read_lines(proxy.url, done["output_file_id"])) == sorted(f"q{i}" for i in range(400))
+
+
+def test_a_batch_goes_on_after_a_drain(start, start_engine):
+    engine = start_engine("--max-num-seqs", "8")
+    proxy = start(engine).ready(1)
+    _, batch = create(proxy.url, lines(300))
+    wait_until(lambda: batch_of(proxy.url, batch)["request_counts"]["completed"] >= 50, "some answers")
+    proxy.stop(signal.SIGTERM)
+    again = start(engine).ready(1)
+    done = wait_for(again.url, batch)
+    assert done["request_counts"] == {"total": 300, "completed": 300, "failed": 0}
+    assert keys(read_lines(again.url, done["output_file_id"])) == sorted(f"q{i}" for i in range(300))
+
+
+def test_a_cancelled_batch_keeps_what_it_has(start, start_engine):
+    proxy = start(start_engine("--max-num-seqs", "4")).ready(1)
+    _, batch = create(proxy.url, lines(2000))
+    wait_until(lambda: batch_of(proxy.url, batch)["request_counts"]["completed"] >= 20, "some answers")
+    file = f"/v1/files/{batch['input_file_id']}"
+    assert get(proxy.url, file, method="DELETE")[0] == 400  # it is needed
+    status, cancelling = post(proxy.url, f"/v1/batches/{batch['id']}/cancel")
+    assert status == 200 and cancelling["status"] == "cancelling" and cancelling["cancelling_at"]
+    done = wait_for(proxy.url, batch)
+    assert done["status"] == "cancelled" and done["cancelled_at"]
+    counts = done["request_counts"]
+    assert 20 <= counts["completed"] < 2000 and counts["failed"] == 0
+    assert len(read_lines(proxy.url, done["output_file_id"])) == counts["completed"]
+    assert post(proxy.url, f"/v1/batches/{batch['id']}/cancel")[0] == 400
+    assert get(proxy.url, file, method="DELETE")[0] == 200
+
+
+def test_a_batch_waits_for_its_engine(start, scripted):
+    good = answer(b'{"id":"x","object":"text_completion","choices":[{"text":"A","index":0}]}')
+    engine = scripted(lambda *_: good)
+    engine.close()
+    proxy = start(engine)
+    _, batch = create(proxy.url, [line(f"q{i}", model="m") for i in range(3)])
+    wait_until(lambda: batch_of(proxy.url, batch)["status"] == "in_progress", "its beginning")
+    scripted(lambda *_: good, address=("127.0.0.1", int(engine.url.rsplit(":", 1)[1])))
+    assert wait_for(proxy.url, batch)["request_counts"]["completed"] == 3
+
+
+def test_batches_are_listed_and_belong_to_a_key(start, start_engine, tmp_path):
+    file = tmp_path / "keys.txt"
+    file.touch(0o600)
+    file.write_text("alice alices-key-0123456789\nbob bobs-key-9876543210\n")
+    proxy = start(start_engine(), "--api-keys-file", file).ready(1)
+    alice, bob = ({"Authorization": f"Bearer {key}"} for key in ("alices-key-0123456789", "bobs-key-9876543210"))
+    made = [create(proxy.url, lines(2), alice)[1] for _ in range(3)]
+    for batch in made:
+        assert wait_for(proxy.url, batch, alice)["status"] == "completed"  # its requests need no key
+    _, page = get(proxy.url, "/v1/batches?limit=2", alice)
+    assert [one["id"] for one in page["data"]] == [made[2]["id"], made[1]["id"]] and page["has_more"]
+    _, rest = get(proxy.url, f"/v1/batches?limit=2&after={page['last_id']}", alice)
+    assert [one["id"] for one in rest["data"]] == [made[0]["id"]] and not rest["has_more"]
+    assert get(proxy.url, "/v1/batches", bob)[1]["data"] == []
+    assert get(proxy.url, f"/v1/batches/{made[0]['id']}", bob)[0] == 404
+    status, body = post(proxy.url, "/v1/batches", {"input_file_id": made[0]["input_file_id"], "endpoint": COMPLETIONS,
+                                                   "completion_window": "24h"}, bob)
+    assert (status, body["error"]["param"]) == (404, "input_file_id")
+
+
+def test_the_mark_of_a_batch_cannot_be_guessed(start, start_engine, tmp_path):
+    file = tmp_path / "keys.txt"
+    file.touch(0o600)
+    file.write_text("alice alices-key-0123456789\n")
+    proxy = start(start_engine(), "--api-keys-file", file).ready(1)
+    for mark in ("", "x", "0" * 64, "0" * 64 + "batch_1"):
+        assert call(proxy.url, "/v1/models", headers={"x-batchproxy-internal": mark})[0].status == 401
+
+
+def test_others_go_before_a_batch(start_proxy, start_engine, state, tmp_path):
+    """One slot, dozens of requests of a batch that wait for it: another client is next."""
+    engine = start_engine("--max-num-seqs", "1")
+    config = tmp_path / "config.yaml"
+    config.write_text(f"batch_timeout: 60\nbatchproxy:\n  backends: [{{url: '{engine.url}', max_num_seqs: 1}}]\n")
+    proxy = start_proxy("--config", config, env={"XDG_STATE_HOME": str(state)}).ready(1)
+    _, batch = create(proxy.url, [line(f"q{i}", max_tokens=50) for i in range(300)])
+    wait_until(lambda: batch_of(proxy.url, batch)["request_counts"]["completed"] >= 2, "some answers")
+    before = batch_of(proxy.url, batch)["request_counts"]["completed"]
+    with concurrent.futures.ThreadPoolExecutor(5) as pool:
+        assert all(response.status == 200 for response, _ in
+                   pool.map(lambda i: complete(proxy.url, f"mine {i}", max_tokens=50), range(5)))
+    assert batch_of(proxy.url, batch)["request_counts"]["completed"] - before <= 7
+    post(proxy.url, f"/v1/batches/{batch['id']}/cancel")
+    wait_for(proxy.url, batch)
