@@ -1,0 +1,248 @@
+// proxy/jobs/ledger.cc - see ledger.h.
+#include "proxy/jobs/ledger.h"
+
+#include <array>
+#include <filesystem>
+#include <system_error>
+
+#include <fmt/format.h>
+#include <openssl/evp.h>
+#include <sqlite3.h>
+
+#include "configs/text/number.h"
+#include "proxy/jobs/answer_packing.h"
+
+namespace batchproxy {
+
+namespace {
+
+// What brings a ledger of schema n to n + 1. Rows are only added.
+constexpr const char* kMigrations[] = {
+    R"(CREATE TABLE words (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+       CREATE TABLE items (
+         id INTEGER PRIMARY KEY,
+         key TEXT NOT NULL UNIQUE,
+         hash BLOB NOT NULL,
+         position INTEGER NOT NULL,
+         reading INTEGER NOT NULL,
+         state INTEGER NOT NULL DEFAULT 0,
+         attempts INTEGER NOT NULL DEFAULT 0,
+         status INTEGER NOT NULL DEFAULT 0,
+         answer BLOB,
+         backend TEXT NOT NULL DEFAULT '',
+         asked_ms INTEGER NOT NULL DEFAULT 0,
+         answered_ms INTEGER NOT NULL DEFAULT 0,
+         prompt_tokens INTEGER NOT NULL DEFAULT 0,
+         completion_tokens INTEGER NOT NULL DEFAULT 0) STRICT;
+       CREATE INDEX items_by_position ON items (reading, position);)",
+};
+static_assert(std::size(kMigrations) == Ledger::kSchema);
+
+constexpr std::string_view kReading = "reading";
+
+// Ends the transaction in any case: without commit() as if it had never begun.
+class Transaction {
+ public:
+  explicit Transaction(Database& database) : database_(database) {
+    database_.execute("BEGIN IMMEDIATE");
+  }
+  ~Transaction() {
+    if (open_) sqlite3_exec(database_.handle(), "ROLLBACK", nullptr, nullptr, nullptr);
+  }
+  Transaction(const Transaction&) = delete;
+  Transaction& operator=(const Transaction&) = delete;
+
+  void commit() {
+    database_.execute("COMMIT");
+    open_ = false;
+  }
+
+ private:
+  Database& database_;
+  bool open_ = true;
+};
+
+// Only a process that has died leaves a log behind.
+bool has_log(const std::string& path) {
+  std::error_code none;
+  const auto size = std::filesystem::file_size(path + "-wal", none);
+  return !none && size > 0;
+}
+
+}  // namespace
+
+Ledger::Ledger(const std::string& path) : database_(path) {
+  const bool died = has_log(path);
+  // Before the first access: then the log needs no shared memory, which not every disk offers.
+  database_.execute("PRAGMA locking_mode=EXCLUSIVE");
+  database_.execute("PRAGMA journal_mode=WAL");
+  database_.execute("PRAGMA synchronous=FULL; PRAGMA cache_size=-8192; PRAGMA temp_store=FILE");
+  database_.execute("BEGIN EXCLUSIVE; COMMIT");  // the lock, now and not with the first record
+  if (died && database_.value_of("PRAGMA quick_check(1)") != "ok") database_.fail(SQLITE_CORRUPT);
+  migrate(path);
+  find_.emplace(database_, "SELECT hash, position, reading, state FROM items WHERE key = ?1");
+  insert_.emplace(database_,
+                  "INSERT INTO items (key, hash, position, reading) VALUES (?1, ?2, ?3, ?4)");
+  update_.emplace(database_,
+                  "UPDATE items SET hash = ?2, position = ?3, reading = ?4, state = ?5, "
+                  "answer = CASE ?5 WHEN 0 THEN NULL ELSE answer END WHERE key = ?1");
+  finish_.emplace(database_,
+                  "UPDATE items SET state = ?2, attempts = attempts + ?3, status = ?4, answer = ?5,"
+                  " backend = ?6, asked_ms = ?7, answered_ms = ?8, prompt_tokens = ?9,"
+                  " completion_tokens = ?10 WHERE key = ?1 AND state <> 1");
+  reading_ = number_in<std::int64_t>(remembered(kReading)).value_or(0);
+}
+
+void Ledger::migrate(const std::string& path) {
+  const int schema = number_in<int>(database_.value_of("PRAGMA user_version")).value_or(0);
+  if (schema > kSchema) {
+    throw LedgerError(fmt::format(
+        "the ledger {} was written by a newer batchproxy (schema {}, this one knows {}): use that",
+        path, schema, kSchema));
+  }
+  for (int next = schema; next < kSchema; ++next) {
+    Transaction transaction(database_);
+    database_.execute(kMigrations[next]);
+    database_.execute(fmt::format("PRAGMA user_version={}", next + 1).c_str());
+    transaction.commit();
+  }
+}
+
+Ledger::Reading::Reading(Ledger& ledger) : ledger_(ledger), number_(ledger.reading_ + 1) {
+  ledger_.database_.execute("BEGIN IMMEDIATE");
+}
+
+Ledger::Reading::~Reading() {
+  if (open_) sqlite3_exec(ledger_.database_.handle(), "ROLLBACK", nullptr, nullptr, nullptr);
+}
+
+std::optional<std::int64_t> Ledger::Reading::note(std::string_view key, std::string_view hash,
+                                                  std::int64_t position) {
+  Statement& find = ledger_.find_->bind(1, key);
+  if (!find.step()) {
+    find.reset();
+    ledger_.insert_->bind(1, key).bind_bytes(2, hash).bind(3, position).bind(4, number_).run();
+    return std::nullopt;
+  }
+  const bool same = find.bytes(0) == hash;
+  const std::int64_t before = find.number(1);
+  const bool met = find.number(2) == number_;
+  const std::int64_t state = same ? find.number(3) : 0;
+  find.reset();
+  if (met) return before;
+  ledger_.update_->bind(1, key).bind_bytes(2, hash).bind(3, position).bind(4, number_);
+  ledger_.update_->bind(5, state).run();
+  return std::nullopt;
+}
+
+void Ledger::Reading::retry_failed() {
+  Statement statement(ledger_.database_,
+                      "UPDATE items SET state = 0, answer = NULL WHERE state = 2 AND reading = ?1");
+  statement.bind(1, number_).run();
+}
+
+void Ledger::Reading::commit() {
+  ledger_.remember(kReading, std::to_string(number_));
+  ledger_.database_.execute("COMMIT");
+  open_ = false;
+  ledger_.reading_ = number_;
+}
+
+std::optional<ItemState> Ledger::state_of(std::string_view key) {
+  Statement& find = find_->bind(1, key);
+  std::optional<ItemState> state;
+  if (find.step() && find.number(2) == reading_) state = static_cast<ItemState>(find.number(3));
+  find.reset();
+  return state;
+}
+
+void Ledger::record(const std::vector<ItemOutcome>& outcomes) {
+  if (outcomes.empty()) return;
+  Transaction transaction(database_);
+  for (const ItemOutcome& outcome : outcomes) {
+    const std::string packed = pack_answer(outcome.answer);
+    finish_->bind(1, outcome.key)
+        .bind(2, static_cast<std::int64_t>(outcome.state))
+        .bind(3, std::int64_t{outcome.attempts})
+        .bind(4, std::int64_t{outcome.status})
+        .bind_bytes(5, packed)
+        .bind(6, outcome.backend)
+        .bind(7, outcome.asked_ms)
+        .bind(8, outcome.answered_ms)
+        .bind(9, outcome.prompt_tokens)
+        .bind(10, outcome.completion_tokens)
+        .run();
+  }
+  transaction.commit();
+}
+
+void Ledger::walk(std::int64_t position, const std::function<bool(const LedgerItem&)>& visit) {
+  Statement select(database_,
+                   "SELECT position, key, state, attempts, status, answer, backend, asked_ms,"
+                   " answered_ms, prompt_tokens, completion_tokens FROM items"
+                   " WHERE reading = ?1 AND position >= ?2 ORDER BY position");
+  select.bind(1, reading_).bind(2, position);
+  while (select.step()) {
+    LedgerItem item;
+    ItemOutcome& outcome = item.outcome;
+    item.position = select.number(0);
+    outcome.key = select.bytes(1);
+    outcome.state = static_cast<ItemState>(select.number(2));
+    outcome.attempts = static_cast<int>(select.number(3));
+    outcome.status = static_cast<unsigned>(select.number(4));
+    if (outcome.state != ItemState::kWaiting) {
+      auto answer = unpack_answer(select.bytes(5));
+      if (!answer) database_.fail(SQLITE_CORRUPT);
+      outcome.answer = *std::move(answer);
+    }
+    outcome.backend = select.bytes(6);
+    outcome.asked_ms = select.number(7);
+    outcome.answered_ms = select.number(8);
+    outcome.prompt_tokens = select.number(9);
+    outcome.completion_tokens = select.number(10);
+    if (!visit(item)) return;
+  }
+}
+
+LedgerCounts Ledger::counts() {
+  Statement select(database_,
+                   "SELECT state, count(*) FROM items WHERE reading = ?1 GROUP BY state");
+  select.bind(1, reading_);
+  LedgerCounts counts;
+  while (select.step()) {
+    switch (static_cast<ItemState>(select.number(0))) {
+      case ItemState::kWaiting:
+        counts.waiting = select.number(1);
+        break;
+      case ItemState::kAnswered:
+        counts.answered = select.number(1);
+        break;
+      case ItemState::kFailed:
+        counts.failed = select.number(1);
+        break;
+    }
+  }
+  return counts;
+}
+
+std::string Ledger::remembered(std::string_view name) {
+  Statement select(database_, "SELECT value FROM words WHERE name = ?1");
+  select.bind(1, name);
+  return select.step() ? std::string(select.bytes(0)) : "";
+}
+
+void Ledger::remember(std::string_view name, std::string_view value) {
+  Statement insert(database_, "INSERT OR REPLACE INTO words VALUES (?1, ?2)");
+  insert.bind(1, name).bind(2, value).run();
+}
+
+std::string hash_of_body(std::string_view body) {
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+  unsigned size = 0;
+  if (EVP_Digest(body.data(), body.size(), digest.data(), &size, EVP_sha256(), nullptr) != 1) {
+    throw LedgerError("SHA-256 is not to be had from this OpenSSL");
+  }
+  return {reinterpret_cast<const char*>(digest.data()), size};
+}
+
+}  // namespace batchproxy
