@@ -61,6 +61,7 @@ DataPlane::DataPlane(Setup setup) : limits_(setup.settings, setup.threads), keys
     thread->monitor.look_at = setup.look_at;
     thread->monitor.refresh_models = setup.refresh_models;
     thread->poison = &poison_;
+    thread->recorder = &recorder_;
     thread->load = [this] { return load(); };
     threads_.push_back(std::move(thread));
   }
@@ -207,6 +208,7 @@ void DataPlane::collect(Snapshot& into) const {
     into.buffered.add(thread->clients.receivers.held());
     into.stale_connections.add(thread->net.upstreams.stale());
   }
+  into.unrecorded = recorder_.lost();
   if (keys_) into.key_names = keys_->slot_names();
   const LaneStats& lane = lane_->stats();
   into.queued_prompts = lane.queued.load(std::memory_order_relaxed);
