@@ -118,6 +118,9 @@ class EffectiveRows {
   void add_member(const LauncherOptions& launcher, const std::string& name) {
     add_section(launcher, name + ".");
   }
+  void add_member(const JobsOptions& jobs, const std::string& name) {
+    add_section(jobs, name + ".");
+  }
 
   template <class T>
   void add_parts(const T&, const std::string&) {}
@@ -312,7 +315,8 @@ std::string describe_keys() {
          table("The proxy", "batchproxy.", defaults.proxy) + "\n" +
          table("Engines that already run", "batchproxy.backends[].", BackendOptions{}) + "\n" +
          table("Engines to start", "batchproxy.launcher.", defaults.proxy.launcher) + "\n" +
-         table("One kind of engine", "batchproxy.launcher.servers[].", ServerOptions{});
+         table("One kind of engine", "batchproxy.launcher.servers[].", ServerOptions{}) + "\n" +
+         table("Files and batches", "batchproxy.jobs.", defaults.proxy.jobs);
 }
 
 }  // namespace batchproxy

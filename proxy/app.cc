@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "launcher/memory/learned/state_file.h"
 #include "proxy/control/settings.h"
 
 namespace batchproxy {
@@ -52,6 +53,7 @@ App::App(const Options& options, Topology topology, ApiKeysPtr keys, const std::
       reloader_(options_, keys, reloader_hooks(std::move(load_again))),
       backends_(io_, options_, std::move(topology.backends), console_, narrator_, backend_hooks()),
       data_(data_plane_setup(keys)),
+      batches_(batch_setup()),
       admin_(take_admin_port()),
       signals_(io_, SIGINT, SIGTERM, SIGHUP),
       ticker_(io_),
@@ -97,6 +99,8 @@ DataPlane::Setup App::data_plane_setup(const ApiKeysPtr& keys) {
   setup.refresh_models = [this](BackendMonitor::Done done) {
     backends_.refresh_models(std::move(done));
   };
+  setup.hand_over = [this](HandedOver over) { batches_.take(std::move(over)); };
+  setup.records = jobs_directory() + "/recorded.db";
   setup.on_stall = [this](const Stall& stall) {
     asio::post(io_, [this, stall] { backends_.on_stall(stall); });
   };
@@ -105,6 +109,20 @@ DataPlane::Setup App::data_plane_setup(const ApiKeysPtr& keys) {
       asio::post(io_, [this, batch] { tell_batch(batch); });
     };
   }
+  return setup;
+}
+
+std::string App::jobs_directory() const {
+  const std::string& told = *options_.proxy.jobs.directory;
+  return told.empty() ? state_file("jobs") : told;
+}
+
+BatchService::Setup App::batch_setup() const {
+  BatchService::Setup setup;
+  const JobsOptions& jobs = options_.proxy.jobs;
+  setup.directory = jobs_directory();
+  setup.max_bytes = *jobs.max_bytes;
+  setup.stall = to_duration(*options_.proxy.stall_timeout);
   return setup;
 }
 
@@ -178,6 +196,7 @@ int App::run() {
   wait_for_signal();
   narrator_.begin(snapshot());
   backends_.start();
+  batches_.start();
   data_.start();
   tick();
   io_.run();

@@ -16,6 +16,7 @@
 #include "configs/schema/options.h"
 #include "proxy/admin/adapters.h"
 #include "proxy/admin/admin.h"
+#include "proxy/batches/batch_service.h"
 #include "proxy/control/backend_control.h"
 #include "proxy/control/data_plane.h"
 #include "proxy/control/reloader.h"
@@ -58,6 +59,8 @@ class App {
 
   BackendControl::Hooks backend_hooks();
   DataPlane::Setup data_plane_setup(const ApiKeysPtr& keys);
+  std::string jobs_directory() const;
+  BatchService::Setup batch_setup() const;
   Reloader::Hooks reloader_hooks(LoadAgain load_again);
   AdminHooks admin_hooks();
   AdapterHooks adapter_hooks();
@@ -84,6 +87,7 @@ class App {
   Reloader reloader_;
   BackendControl backends_;
   DataPlane data_;
+  BatchService batches_;
   Acceptor admin_;
   asio::signal_set signals_;
   asio::steady_timer ticker_;

@@ -215,6 +215,13 @@ void Connection::close(Closed why) {
   if (auto gone = std::exchange(gone_, {}); gone && why != Closed::kByUs) gone();
 }
 
+int Connection::release() {
+  if (std::exchange(watched_, false)) poller_.remove(socket_, *this);
+  const int socket = std::exchange(socket_, -1);
+  close();
+  return socket;
+}
+
 void Connection::forget_socket() {
   if (std::exchange(watched_, false)) poller_.remove(socket_, *this);
   if (socket_ >= 0) ::close(std::exchange(socket_, -1));

@@ -101,6 +101,8 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   }
 
   void close(Closed why = Closed::kByUs);
+  // Gives the open socket away; the connection is closed for us, and its peer notices nothing.
+  int release();
   // Closes without losing the peer our last bytes: sends FIN, then reads and drops until the peer
   // closes or `patience` runs out (RFC 9112 9.6). The connection keeps itself alive meanwhile.
   void close_lingering(Duration patience);

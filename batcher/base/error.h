@@ -33,6 +33,8 @@ enum class Errc {
   kUnknownRoute,
   kMethodNotAllowed,
   kUnknownModel,
+  kNotFound,       // a file or a batch, or it is another's
+  kQuotaExceeded,  // of files
   // The proxy's own, or nobody's.
   kQueueFull,
   kOverloaded,  // no memory, or no descriptor, for another request
@@ -41,6 +43,7 @@ enum class Errc {
   kRetryBudget,  // no retry now; the failure that asked for it is answered instead
   kQueueTimeout,
   kShuttingDown,
+  kJobsUnavailable,  // files and batches cannot be kept
   kInternal,
   // The backend's.
   kBackendLost,  // the connection died before the answer was whole, on every attempt

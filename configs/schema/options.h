@@ -208,6 +208,20 @@ struct LauncherOptions {
       "Simulated seconds take this many real ones; 0.1 is ten times as fast."};
 };
 
+// Files and batches of clients that are answered whether or not they wait: see docs/BATCHES.md.
+struct JobsOptions {
+  Key<std::string> directory{
+      "directory", "", a_path(), Applies::kAfterRestart,
+      "Where files and batches are kept; default: $XDG_STATE_HOME/batchproxy/jobs, made when it is "
+      "first needed. Only one batchproxy may use it."};
+  Key<std::int64_t> max_bytes{"max_bytes", 20LL << 30, between(1 << 20, 1LL << 50),
+                              Applies::kAfterRestart,
+                              "Bytes of all files together; an upload beyond is answered 413."};
+  Key<bool> by_key{"by_key", false, anything(), Applies::kOnReload,
+                   "Every API key's requests are a job of its name, as if they said "
+                   "x-batchproxy-job: they are recorded, and answered from the record."};
+};
+
 // Everything under the top-level key `batchproxy:`. Unknown or duplicate keys here are errors.
 struct ProxyOptions {
   Key<std::string> listen{"listen",
@@ -336,6 +350,7 @@ struct ProxyOptions {
                                             {"--backend", "BATCHPROXY_BACKENDS", "URL",
                                              "An engine that already runs; repeat for more", 30}};
   LauncherOptions launcher;  // section `launcher:`
+  JobsOptions jobs;          // section `jobs:`
 };
 
 struct Options {

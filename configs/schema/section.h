@@ -20,6 +20,9 @@ template <class T>
 constexpr std::string_view name_of(const Key<T>& key) {
   return key.name;
 }
+constexpr std::string_view name_of(const JobsOptions&) {
+  return "jobs";
+}
 constexpr std::string_view name_of(const LauncherOptions&) {
   return "launcher";
 }

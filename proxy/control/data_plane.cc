@@ -50,7 +50,8 @@ void for_each_session(IoThread& thread, void (Closable::*action)()) {
 
 }  // namespace
 
-DataPlane::DataPlane(Setup setup) : limits_(setup.settings, setup.threads), keys_(setup.keys) {
+DataPlane::DataPlane(Setup setup)
+    : limits_(setup.settings, setup.threads), keys_(setup.keys), recorder_(setup.records) {
   for (std::size_t i = 0; i < setup.threads; ++i) {
     auto thread = std::make_unique<IoThread>(setup.settings, limits_, i);
     thread->ids.prefix = random_prefix(i);
@@ -60,6 +61,7 @@ DataPlane::DataPlane(Setup setup) : limits_(setup.settings, setup.threads), keys
     thread->monitor.report_failure = setup.report_failure;
     thread->monitor.look_at = setup.look_at;
     thread->monitor.refresh_models = setup.refresh_models;
+    thread->hand_over = setup.hand_over;
     thread->poison = &poison_;
     thread->recorder = &recorder_;
     thread->load = [this] { return load(); };

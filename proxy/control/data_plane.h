@@ -29,10 +29,11 @@ class DataPlane {
     ApiKeysPtr keys;  // null: none are asked for
     std::size_t threads = 1;
     std::string records;  // file for the answers of jobs
-    // These three are called on any thread.
+    // These are called on any thread.
     std::function<void(BackendId, bool unreachable)> report_failure;
     std::function<void(BackendId, BackendMonitor::Tell)> look_at;
     std::function<void(BackendMonitor::Done)> refresh_models;
+    HandOver hand_over;
     Lane::OnBatchDone on_batch_done;  // called on the lane; may be empty
     Lane::OnStall on_stall;           // likewise
   };

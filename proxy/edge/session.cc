@@ -219,6 +219,7 @@ Task<bool> Session::serve_one() {
   ClientRequest request = describe_request(thread_.scratch.request_head);
   received.why = find_fault(thread_.scratch.request_head, request);
   if (received.why) co_return co_await reject(*received.why, &request);
+  if (request.route->handed_over) co_return hand_over(request);
 
   ByteHold hold(thread_.clients.receivers);
   http::WholeBody body;
@@ -293,6 +294,7 @@ Session::Refusal Session::find_fault(const http::RequestHead& head, ClientReques
   if (!route) return refusal(route.error());
   request.route = *route;
   if (request.job && !is_name(*request.job)) return refusal(bad_job_name());
+  if ((*route)->handed_over) return nullptr;  // who takes it has limits of its own
   if (head.target == head.path() && (*route)->method != "OPTIONS") {
     request.target = (*route)->path;  // without a slash at its end
   }
@@ -459,6 +461,19 @@ std::unique_ptr<const Session::Local> Session::answer_here(const ClientRequest& 
   }
   if (request.head_only) drop_body(text);
   return std::make_unique<const Local>(Local{std::move(text), keep_alive});
+}
+
+// The request, as far as it has been read, goes on with its connection. Always false: it has left.
+bool Session::hand_over(const ClientRequest& request) {
+  connection_->never_expire();
+  HandedOver over;
+  request.append_shown_id(over.id);
+  over.owner = request.key;
+  over.cors = request.cors;
+  over.bytes = in_.view();
+  over.socket = Descriptor(connection_->release());
+  thread_.hand_over(std::move(over));
+  return false;
 }
 
 Task<bool> Session::write_local(const Local& answer) {

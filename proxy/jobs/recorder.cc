@@ -5,6 +5,7 @@
 #include <deque>
 #include <filesystem>
 #include <optional>
+#include <system_error>
 #include <thread>
 #include <unordered_map>
 #include <utility>
@@ -13,6 +14,7 @@
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
+#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 namespace batchproxy {
@@ -88,9 +90,16 @@ class Recorder::Desk {
     if (store_ || (tried_ && now - *tried_ < kQuiet)) return store_ ? &*store_ : nullptr;
     tried_ = now;
     try {
-      std::filesystem::create_directories(std::filesystem::path(path_).parent_path());
+      const std::filesystem::path folder = std::filesystem::path(path_).parent_path();
+      std::error_code failed;
+      std::filesystem::create_directories(folder, failed);
+      if (failed) {
+        complain(fmt::format("the folder {} (batchproxy.jobs.directory) cannot be made: {}",
+                             folder.string(), failed.message()));
+        return nullptr;
+      }
       store_.emplace(path_);
-    } catch (const std::exception& error) {
+    } catch (const LedgerError& error) {
       complain(error.what());
     }
     return store_ ? &*store_ : nullptr;

@@ -33,6 +33,7 @@
 #include "proxy/metrics/metrics.h"
 #include "proxy/thread/closable.h"
 #include "proxy/thread/data_path_settings.h"
+#include "proxy/thread/handed_over.h"
 #include "proxy/thread/in_flight.h"
 #include "proxy/thread/poison_list.h"
 #include "proxy/wire/api_keys.h"
@@ -155,6 +156,7 @@ struct IoThread {
   Recorder* recorder = nullptr;  // of all threads; null: no request is recorded
   MonitorHandle monitor;
   std::function<std::uint64_t()> load;  // requests of all threads that wait, or are with a backend
+  HandOver hand_over;                   // where requests about files and batches go
   TimePoint told_refused{};
 };
 

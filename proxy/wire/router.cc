@@ -63,6 +63,14 @@ static_assert(std::ranges::all_of(kRoutes, has_one_row, &Route::path), "each pat
 // Not in the table, so that nobody else's request is compared with it.
 constexpr Route kOptions{"OPTIONS", "*", &tell_methods};
 
+// Looked at when no row above has the path: nobody else's request pays for them.
+constexpr std::array kServicePaths = {
+    ServicePath{"/v1/files", "GET, POST, OPTIONS"},
+    ServicePath{"/v1/files/{id}", "GET, DELETE, OPTIONS"},
+    ServicePath{"/v1/files/{id}/content", "GET, OPTIONS"},
+};
+constexpr Route kHandedOver{.method = "", .path = "", .handed_over = true};
+
 // Paths that people look for here, and why they are not.
 struct NotHere {
   std::string_view path;  // with a slash at its end: all paths below it
@@ -87,6 +95,29 @@ constexpr std::array kNotHere = {
 std::string_view without_slash(std::string_view path) {
   if (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);
   return path;
+}
+
+// The first segment of `path`, which is taken off it.
+std::string_view next_segment(std::string_view& path) {
+  const std::size_t end = std::min(path.find('/', 1), path.size());
+  const std::string_view segment = path.substr(0, end);
+  path.remove_prefix(end);
+  return segment;
+}
+
+bool matches(std::string_view pattern, std::string_view path) {
+  while (!pattern.empty() && !path.empty()) {
+    const std::string_view wanted = next_segment(pattern);
+    const std::string_view found = next_segment(path);
+    if (wanted.starts_with("/{") ? found.size() < 2 : wanted != found) return false;
+  }
+  return pattern.empty() && path.empty();
+}
+
+bool names_method(std::string_view allow, std::string_view method) {
+  const std::size_t at = allow.find(method);
+  const std::size_t end = at + method.size();
+  return at != std::string_view::npos && (end == allow.size() || allow[end] == ',');
 }
 
 const Route* find_path(std::string_view path) {
@@ -119,6 +150,9 @@ Error nothing_at(std::string_view path) {
   if (known != kNotHere.end()) return {Errc::kUnknownRoute, text.append(known->why)};
   std::vector<std::string_view> served;
   for (const Route& route : kRoutes) served.push_back(route.path);
+  for (const ServicePath& service : kServicePaths) {
+    if (service.pattern.find('{') == std::string_view::npos) served.push_back(service.pattern);
+  }
   const std::string_view nearest = nearest_path(path, served);
   if (!nearest.empty()) {
     return {Errc::kUnknownRoute, text.append("Did you mean ").append(nearest).append("?")};
@@ -134,24 +168,54 @@ std::span<const Route> routes() {
   return kRoutes;
 }
 
+std::span<const ServicePath> service_paths() {
+  return kServicePaths;
+}
+
+const ServicePath* find_service_path(std::string_view path) {
+  path = without_slash(path);
+  const auto found = std::ranges::find_if(
+      kServicePaths, [path](const ServicePath& row) { return matches(row.pattern, path); });
+  return found == kServicePaths.end() ? nullptr : &*found;
+}
+
+namespace {
+
+Error wrong_method(std::string_view path, std::string_view takes, std::string_view method,
+                   std::string_view allow) {
+  std::string text(path);
+  text.append(" takes ").append(takes).append(", not ").append(method).append(".");
+  return Error{Errc::kMethodNotAllowed, std::move(text), {}, allow};
+}
+
+Result<const Route*> find_service(std::string_view method, std::string_view path) {
+  const ServicePath* service = find_service_path(path);
+  if (service == nullptr) return nothing_at(path);
+  if (method == kOptions.method) return &kOptions;
+  if (names_method(service->allow, method)) return &kHandedOver;
+  const std::string_view takes = service->allow.substr(0, service->allow.rfind(','));
+  return wrong_method(path, takes, method, service->allow);
+}
+
+}  // namespace
+
 Result<const Route*> find_route(std::string_view method, std::string_view path) {
   const Route* route = find_path(path);
   if (route == nullptr && method == kOptions.method && path == kOptions.path) return &kOptions;
-  if (route == nullptr) return nothing_at(path);
+  if (route == nullptr) return find_service(method, path);
   const bool taken = route->method == method || (method == "HEAD" && takes_head(*route));
   if (!taken && method == kOptions.method) return &kOptions;
-  if (!taken) {
-    std::string text(path);
-    text.append(" takes ").append(route->method).append(", not ").append(method).append(".");
-    return Error{Errc::kMethodNotAllowed, std::move(text), {}, allowed_methods(path)};
-  }
+  if (!taken) return wrong_method(path, route->method, method, allowed_methods(path));
   return route;
 }
 
 std::string_view allowed_methods(std::string_view path) {
   if (path == kOptions.path) return kAllMethods;
   const Route* route = find_path(path);
-  if (route == nullptr) return {};
+  if (route == nullptr) {
+    const ServicePath* service = find_service_path(path);
+    return service == nullptr ? std::string_view() : service->allow;
+  }
   if (takes_head(*route)) return "GET, HEAD, OPTIONS";
   return route->method == "GET" ? "GET, OPTIONS" : "POST, OPTIONS";
 }

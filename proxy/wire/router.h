@@ -27,6 +27,7 @@ struct Route {
   BodyKind body = BodyKind::kOther;
   bool immediate = false;  // needs no slot of the engine: see Ticket
   ErrorForm errors = ErrorForm::kPlain;
+  bool handed_over = false;  // the whole connection goes to the service of files and batches
 
   // Whether success is a JSON object here, unless it is a stream.
   bool expects_object() const { return body <= BodyKind::kChatBatch; }
@@ -37,6 +38,15 @@ constexpr std::string_view kAllMethods = "GET, HEAD, POST, OPTIONS";
 
 // All of them, for docs/ROUTES.md.
 std::span<const Route> routes();
+
+// Where connections are handed over. A segment of `pattern` in braces stands for any one.
+struct ServicePath {
+  std::string_view pattern;
+  std::string_view allow;  // its methods
+};
+std::span<const ServicePath> service_paths();
+// The row of `path`, null if there is none.
+const ServicePath* find_service_path(std::string_view path);
 
 // The route of `method` and `path`, or kUnknownRoute, or kMethodNotAllowed (with the methods that
 // would do). A slash at the end makes no difference; HEAD is taken where we answer

@@ -127,7 +127,9 @@ TEST(PlanReload, TreatsEachKeyAsItsRowSays) {
   const std::vector<std::string> waiting = keys_that_wait();
   for (const std::string& line : plan.lines) {
     const std::string path = line.substr(0, line.find(": "));
-    const std::string name = path.substr(path.starts_with("launcher.") ? 9 : 0);
+    const std::string name = path.substr(path.starts_with("launcher.") ? 9
+                                         : path.starts_with("jobs.")   ? 5
+                                                                       : 0);
     const bool waits = std::ranges::count(waiting, name.substr(0, name.find('.'))) > 0;
     EXPECT_EQ(line.ends_with(" (after a restart)"), waits) << line;
   }

@@ -53,6 +53,23 @@ TEST(Router, TakesHeadWhereItAnswersItself) {
   EXPECT_FALSE(find_route("HEAD", "/tokenizer_info"));
 }
 
+TEST(Router, HandsFilesAndBatchesOver) {
+  for (const char* path : {"/v1/files", "/v1/files/", "/v1/files/file-1"}) {
+    EXPECT_TRUE((*find_route("GET", path))->handed_over) << path;
+  }
+  EXPECT_TRUE((*find_route("DELETE", "/v1/files/file-1"))->handed_over);
+  EXPECT_TRUE((*find_route("GET", "/v1/files/file-1/content"))->handed_over);
+  EXPECT_EQ((*find_route("OPTIONS", "/v1/files/file-1"))->handler, &tell_methods);
+  EXPECT_EQ(allowed_methods("/v1/files/file-1"), "GET, DELETE, OPTIONS");
+  const Error error = find_route("PUT", "/v1/files").error();
+  EXPECT_EQ(error.message, "/v1/files takes GET, POST, not PUT.");
+  for (const char* path : {"/v1/files//content", "/v1/files/a/b", "/v1/files/a/content/b"}) {
+    EXPECT_EQ(find_route("GET", path).error().code, Errc::kUnknownRoute) << path;
+  }
+  EXPECT_THAT(find_route("GET", "/v1/file").error().message, EndsWith("Did you mean /v1/files?"));
+  EXPECT_FALSE((*find_route("POST", "/v1/completions"))->handed_over);
+}
+
 TEST(Router, TakesASlashAtTheEnd) {
   EXPECT_EQ((*find_route("POST", "/v1/completions/"))->path, "/v1/completions");
   EXPECT_FALSE(find_route("POST", "/v1/completions//"));
@@ -111,6 +128,11 @@ std::string documented() {
                 : route.immediate        ? "a backend, at once: it needs no slot"
                                          : "a backend");
     text.append(" |\n");
+  }
+  for (const ServicePath& path : service_paths()) {
+    const std::string_view methods = path.allow.substr(0, path.allow.rfind(','));
+    text.append("| ").append(methods).append(" | `").append(path.pattern);
+    text.append("` | batchproxy: files and batches |\n");
   }
   return text;
 }
