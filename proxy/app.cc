@@ -113,6 +113,7 @@ DataPlane::Setup App::data_plane_setup(const ApiKeysPtr& keys) {
   };
   setup.internal = &internal_;
   setup.hand_over = [this](HandedOver over) { batches_.take(std::move(over)); };
+  setup.records = jobs_directory() + "/recorded.db";
   setup.on_stall = [this](const Stall& stall) {
     asio::post(io_, [this, stall] { backends_.on_stall(stall); });
   };
@@ -124,10 +125,15 @@ DataPlane::Setup App::data_plane_setup(const ApiKeysPtr& keys) {
   return setup;
 }
 
+std::string App::jobs_directory() const {
+  const std::string& told = *options_.proxy.jobs.directory;
+  return told.empty() ? state_file("jobs") : told;
+}
+
 BatchService::Setup App::batch_setup() const {
   BatchService::Setup setup;
   const JobsOptions& jobs = options_.proxy.jobs;
-  setup.directory = jobs.directory->empty() ? state_file("jobs") : *jobs.directory;
+  setup.directory = jobs_directory();
   setup.max_bytes = *jobs.max_bytes;
   setup.stall = to_duration(*options_.proxy.stall_timeout);
   setup.mark = &internal_;

@@ -59,6 +59,7 @@ class App {
 
   BackendControl::Hooks backend_hooks();
   DataPlane::Setup data_plane_setup(const ApiKeysPtr& keys);
+  std::string jobs_directory() const;
   BatchService::Setup batch_setup() const;
   Reloader::Hooks reloader_hooks(LoadAgain load_again);
   AdminHooks admin_hooks();

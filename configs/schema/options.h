@@ -220,6 +220,9 @@ struct JobsOptions {
   Key<double> room_share{"room_share", 0.875, between(0.01, 1), Applies::kOnReload,
                          "Share of an engine's room that batches fill at most. A smaller one makes "
                          "batches slower, and the tokens of others faster."};
+  Key<bool> by_key{"by_key", false, anything(), Applies::kOnReload,
+                   "Every API key's requests are a job of its name, as if they said "
+                   "x-batchproxy-job: they are recorded, and answered from the record."};
 };
 
 // Everything under the top-level key `batchproxy:`. Unknown or duplicate keys here are errors.

@@ -50,7 +50,8 @@ void for_each_session(IoThread& thread, void (Closable::*action)()) {
 
 }  // namespace
 
-DataPlane::DataPlane(Setup setup) : limits_(setup.settings, setup.threads), keys_(setup.keys) {
+DataPlane::DataPlane(Setup setup)
+    : limits_(setup.settings, setup.threads), keys_(setup.keys), recorder_(setup.records) {
   for (std::size_t i = 0; i < setup.threads; ++i) {
     auto thread = std::make_unique<IoThread>(setup.settings, limits_, i);
     thread->ids.prefix = random_prefix(i);
@@ -63,6 +64,7 @@ DataPlane::DataPlane(Setup setup) : limits_(setup.settings, setup.threads), keys
     thread->hand_over = setup.hand_over;
     thread->internal = setup.internal;
     thread->poison = &poison_;
+    thread->recorder = &recorder_;
     thread->load = [this] { return load(); };
     threads_.push_back(std::move(thread));
   }
@@ -209,6 +211,7 @@ void DataPlane::collect(Snapshot& into) const {
     into.buffered.add(thread->clients.receivers.held());
     into.stale_connections.add(thread->net.upstreams.stale());
   }
+  into.unrecorded = recorder_.lost();
   if (keys_) into.key_names = keys_->slot_names();
   const LaneStats& lane = lane_->stats();
   into.queued_prompts = lane.queued.load(std::memory_order_relaxed);

@@ -28,6 +28,7 @@ class DataPlane {
     SchedulerOptions scheduler;
     ApiKeysPtr keys;  // null: none are asked for
     std::size_t threads = 1;
+    std::string records;  // file for the answers of jobs
     // These are called on any thread.
     std::function<void(BackendId, bool unreachable)> report_failure;
     std::function<void(BackendId, BackendMonitor::Tell)> look_at;
@@ -88,6 +89,7 @@ class DataPlane {
   ApiKeysPtr keys_;
   RosterPtr roster_ = std::make_shared<const Roster>();  // as last published
   PoisonList poison_;
+  Recorder recorder_;  // goes before the threads, to which it posts
   std::vector<Acceptor> acceptors_;
   std::atomic<std::size_t> closed_acceptors_{0};
   std::vector<std::thread> running_;

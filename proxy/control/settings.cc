@@ -70,6 +70,7 @@ DataPathSettings data_path_settings(const Options& options, std::size_t backends
   settings.attempt_timeout = to_duration(*proxy.attempt_timeout);
   settings.connect_timeout = to_duration(*proxy.connect_timeout);
   settings.idle_timeout = to_duration(*proxy.idle_timeout);
+  settings.job_by_key = *proxy.jobs.by_key;
   settings.max_buffered = static_cast<std::uint64_t>(*proxy.max_buffered_bytes);
   settings.descriptors = descriptor_limit();
   settings.max_clients =

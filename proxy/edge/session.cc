@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "backends/http/body.h"
+#include "proxy/request/recorded_request.h"
 #include "proxy/request/ticket_builder.h"
 
 namespace batchproxy {
@@ -30,12 +31,18 @@ constexpr std::uint64_t kLongQueue = 64;
 // What load balancers may ask without a key.
 constexpr std::string_view kOpenPath = "/health";
 
-// The longest id of a client's own that is taken over, of visible characters.
+// The longest id of a client's own that is taken over, and name of a job, of visible characters.
 constexpr std::size_t kLongestId = 128;
 
-bool is_request_id(std::string_view id) {
+bool is_name(std::string_view id) {
   return !id.empty() && id.size() <= kLongestId &&
          std::ranges::all_of(id, [](char c) { return c > ' ' && c < '\x7f'; });
+}
+
+Error bad_job_name() {
+  return {
+      Errc::kInvalidRequest,
+      fmt::format("{} must be 1 to {} visible characters without spaces.", kJobField, kLongestId)};
 }
 
 Error body_too_large(std::uint64_t limit) {
@@ -233,9 +240,20 @@ Task<bool> Session::serve_one() {
   }
   RequestHandler dispatch(thread_, *connection_, request);
   dispatch_ = &dispatch;
-  const bool again = co_await dispatch.run();
+  const bool again = co_await answer(dispatch, request);
   dispatch_ = nullptr;
   thread_.net.buffers.give_back(std::move(body.own));
+  co_return again;
+}
+
+Task<bool> Session::answer(RequestHandler& handler, const ClientRequest& request) {
+  return RecordedRequest::is_one(thread_, request) ? answer_recorded(handler, request)
+                                                   : handler.run();
+}
+
+Task<bool> Session::answer_recorded(RequestHandler& handler, const ClientRequest& request) {
+  RecordedRequest recorded(thread_, *connection_, request, handler);
+  const bool again = co_await recorded.run();
   co_return again;
 }
 
@@ -275,6 +293,7 @@ Session::Refusal Session::find_fault(const http::RequestHead& head, ClientReques
   const auto route = find_route(head.method, head.path());
   if (!route) return refusal(route.error());
   request.route = *route;
+  if (request.job && !is_name(*request.job)) return refusal(bad_job_name());
   if ((*route)->handed_over) return nullptr;  // who takes it has limits of its own
   if (head.target == head.path() && (*route)->method != "OPTIONS") {
     request.target = (*route)->path;  // without a slash at its end
@@ -329,12 +348,14 @@ ClientRequest Session::describe_request(const http::RequestHead& head) const {
       request.authorization = field.value;
     } else if (is(kApiKey)) {
       api_key = field.value;
-    } else if (is("x-request-id") && is_request_id(field.value)) {
+    } else if (is("x-request-id") && is_name(field.value)) {
       request.given_id = field.value;
     } else if (is(InternalMark::kField)) {
       const auto who = thread_.internal->who_in(field.value);
       request.background = who.has_value();
       if (who) request.client = text_key(*who);
+    } else if (is(kJobField)) {
+      request.job = std::make_shared<const std::string>(field.value);
     } else if (is("x-stainless-read-timeout")) {
       request.timeout =
           client_timeout(field.value, request.timeout, thread_.settings.max_request_timeout);
@@ -384,6 +405,8 @@ bool Session::identify(const http::RequestHead& head, ClientRequest& request) {
   const bool open = head.path() == kOpenPath || head.method == "OPTIONS";
   if (key == nullptr) return open && !head.has_body();
   request.key = key->name;
+  if (thread_.settings.job_by_key && !request.job)
+    request.job = std::make_shared<const std::string>(key->name);
   request.client = text_key(key->name);
   thread_.metrics.by_key[key->slot].add();
   return true;

@@ -59,6 +59,8 @@ class Session final : public Closable, private IdleClient {
   Task<bool> give_up_reading();
   std::unique_ptr<const Local> answer_here(const ClientRequest& request);
   Task<bool> write_local(const Local& answer);
+  Task<bool> answer(RequestHandler& handler, const ClientRequest& request);
+  Task<bool> answer_recorded(RequestHandler& handler, const ClientRequest& request);
   bool hand_over(const ClientRequest& request);
   ClientRequest describe_request(const http::RequestHead& head) const;
   bool identify(const http::RequestHead& head, ClientRequest& request);

@@ -136,6 +136,12 @@ struct Metrics {
       merged_calls;
   Counter<"batchproxy_merged_requests_total", "Requests that shared a call.", "requests.merged">
       merged_requests;
+  Counter<"batchproxy_requests_replayed_total",
+          "Requests of a job that were answered with what was recorded.", "requests.replayed">
+      replayed;
+  Counter<"batchproxy_requests_unrecorded_total",
+          "Answers of a job that could not be recorded; they were passed on.">
+      unrecorded;
   CounterBy<Errc, "batchproxy_errors_total", "Error answers of our own, by code."> errors;
   // Of those that ended in kOk.
   Latency<"batchproxy_request_duration_seconds",

@@ -21,6 +21,7 @@ std::string_view chunk_size_line(std::size_t size, std::array<char, 20>& storage
 
 ReplyWriter::UnsentPtr ReplyWriter::send_answer(const AnswerHead& from, std::string_view body,
                                                 const Provenance& who) {
+  if (record_ != nullptr) record(from, body, who);
   compose_head_into(thread_.scratch.text, from, body.size(), context(), &who);
   const std::string_view head = thread_.scratch.text;
   const std::array<asio::const_buffer, 2> answer{asio::const_buffer(head.data(), head.size()),
@@ -30,6 +31,18 @@ ReplyWriter::UnsentPtr ReplyWriter::send_answer(const AnswerHead& from, std::str
   const std::size_t sent = client_.try_write(answer);
   if (sent == head.size() + body.size()) return nullptr;
   return std::make_unique<const Unsent>(Unsent{std::string(head), body, sent});
+}
+
+// A coded body is left out: it could be replayed only to a client that takes its coding.
+void ReplyWriter::record(const AnswerHead& from, std::string_view body, const Provenance& who) {
+  if (from.status != 200 || !from.content_encoding.empty()) return;
+  *record_ = {std::string(from.content_type),
+              std::string(body),
+              std::string(who.backend),
+              who.batch,
+              who.batch_prompts,
+              who.attempts,
+              who.apportioned_usage};
 }
 
 Task<void> ReplyWriter::write_rest(const Unsent& unsent) {

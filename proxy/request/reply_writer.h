@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "backends/net/connection.h"
+#include "proxy/jobs/record_store.h"
 #include "proxy/thread/io_thread.h"
 #include "proxy/wire/client_request.h"
 #include "proxy/wire/reply.h"
@@ -52,6 +53,9 @@ class ReplyWriter {
   // A client that does not read for `write_stall` is cut off; one that waits for us is not.
   Task<void> write_rest(const Unsent& unsent);
 
+  // A good answer that send_answer() gets is copied to `record`, which outlives this.
+  void record_in(Recorded& record) { record_ = &record; }
+
   void close_afterwards() { keep_alive_ = false; }
   bool can_go_on() const { return client_.is_open() && keep_alive_; }
   bool is_open() const { return client_.is_open(); }
@@ -59,12 +63,14 @@ class ReplyWriter {
 
  private:
   ReplyContext context();
+  void record(const AnswerHead& from, std::string_view body, const Provenance& who);
   bool is_chunked() const { return request_.minor_version == 1; }
   Task<Finish> write_refusal(std::string answer, Finish finish);
 
   IoThread& thread_;
   Connection& client_;
   const ClientRequest& request_;
+  Recorded* record_ = nullptr;
   bool keep_alive_;
   bool began_ = false;
 };

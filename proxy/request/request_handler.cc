@@ -47,12 +47,28 @@ Task<bool> RequestHandler::run() {
   } else if (failed) {
     reply_.close_afterwards();
   }
+  co_return end(finish);
+}
+
+Task<bool> RequestHandler::replay(const Recorded& answer) {
+  const AnswerHead head{.status = 200, .content_type = answer.content_type};
+  const Provenance who{answer.backend,           answer.batch,
+                       answer.batch_prompts,     answer.attempts,
+                       answer.apportioned_usage, /*replayed=*/true};
+  thread_.metrics.replayed.add();
+  const ReplyWriter::UnsentPtr unsent = reply_.send_answer(head, answer.body, who);
+  if (unsent) co_await reply_.write_rest(*unsent);
+  co_return end(reply_.finish_answered(head, /*prompts=*/0));
+}
+
+// True when the client's connection can be used again.
+bool RequestHandler::end(Finish finish) {
   client_.on_peer_gone(nullptr);
   thread_.metrics.count_finish(finish);
   if (finish == Finish::kOk) {
     thread_.metrics.latency.observe(std::chrono::steady_clock::now() - request_.arrival);
   }
-  co_return reply_.can_go_on();
+  return reply_.can_go_on();
 }
 
 // --- before it waits ----------------------------------------------------------------------------

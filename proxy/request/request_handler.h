@@ -15,6 +15,7 @@
 
 #include "backends/net/connection.h"
 #include "backends/net/waiter.h"
+#include "proxy/jobs/record_store.h"
 #include "proxy/request/job.h"
 #include "proxy/request/list_request.h"
 #include "proxy/request/reply_writer.h"
@@ -31,6 +32,10 @@ class RequestHandler final {
 
   // Answers the request. True when the client's connection can be used again.
   Task<bool> run();
+  // The same, with what was recorded.
+  Task<bool> replay(const Recorded& answer);
+  // Before run(): a good answer, if it comes whole, is copied to `answer`.
+  void record_in(Recorded& answer) { reply_.record_in(answer); }
   // Ends it with an error, because batchproxy itself does.
   void cut_short();
 
@@ -58,6 +63,8 @@ class RequestHandler final {
   Task<Finish> answer_whole();
   Task<Finish> answer_stream();
   Task<Finish> answer_cancelled();
+
+  bool end(Finish finish);
 
   void on_client_gone();
   void cancel(bool client_left);

@@ -29,6 +29,7 @@ struct DataPathSettings {
   BodyPolicy bodies;
   PassedFields passed;
   Cors cors;
+  bool job_by_key = false;                                // each API key's requests are a job
   std::uint64_t max_body = 64u << 20;                     // bytes
   std::uint64_t max_answer = 256u << 20;                  // bytes
   Duration request_timeout = std::chrono::seconds(600);   // of clients that tell no time-out

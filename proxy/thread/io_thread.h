@@ -27,6 +27,7 @@
 #include "backends/net/poller.h"
 #include "backends/roster.h"
 #include "batcher/lane.h"
+#include "proxy/jobs/recorder.h"
 #include "proxy/limits/body_receiver.h"
 #include "proxy/limits/client_cap.h"
 #include "proxy/metrics/metrics.h"
@@ -153,6 +154,7 @@ struct IoThread {
   RequestIds ids;
 
   PoisonList* poison = nullptr;  // of all threads
+  Recorder* recorder = nullptr;  // of all threads; null: no request is recorded
   MonitorHandle monitor;
   std::function<std::uint64_t()> load;  // requests of all threads that wait, or are with a backend
   const InternalMark* internal = nullptr;  // of the process

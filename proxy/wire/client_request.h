@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -37,6 +38,11 @@ class RequestId {
 // Where clients of OpenAI's and of Anthropic's kind write their key: `Bearer KEY`, and KEY.
 inline constexpr std::string_view kAuthorization = "authorization";
 inline constexpr std::string_view kApiKey = "x-api-key";
+// Whose job a request is of, which is then recorded (proxy/jobs/recorder.h).
+inline constexpr std::string_view kJobField = "x-batchproxy-job";
+
+// Shared, as its clients come with the same one again and again.
+using JobName = std::shared_ptr<const std::string>;
 
 // All that the answer's side ever sees of a client's request: what it asks, whose it is, and how
 // its answer is to be framed. Views stay valid while it is being answered.
@@ -50,6 +56,7 @@ struct ClientRequest {
   std::string fields;        // what is passed on of its header, as ready lines
   std::string key;           // name of its API key; empty where none is asked for
   std::string given_id;      // the client's own, if it gave one
+  JobName job;               // null: it is of none
   RequestId id;              // for the ids that backends see
   std::uint64_t client = 0;  // equal for requests of one client: clients take turns
   TimePoint arrival{};

@@ -67,6 +67,7 @@ void compose_head_into(std::string& out, const AnswerHead& head, std::optional<s
         std::to_string(provenance->batch) + "/" + std::to_string(provenance->batch_prompts));
     add(out, "x-batchproxy-attempts", std::to_string(provenance->attempts));
     if (provenance->apportioned_usage) add(out, "x-batchproxy-usage", "apportioned");
+    if (provenance->replayed) add(out, "x-batchproxy-replayed", "true");
   }
   add_common(out, context);
   out.append("\r\n");

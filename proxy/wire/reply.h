@@ -30,6 +30,7 @@ struct Provenance {
   std::uint32_t batch_prompts = 0;
   unsigned attempts = 1;
   bool apportioned_usage = false;  // `usage` is a share of a sum
+  bool replayed = false;           // from the record of its job; the others say how it came there
 };
 
 // `length` is the body's; nothing means that it follows in chunks, or until the connection's end

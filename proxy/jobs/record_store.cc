@@ -1,0 +1,123 @@
+// proxy/jobs/record_store.cc - see record_store.h.
+#include "proxy/jobs/record_store.h"
+
+#include <chrono>
+#include <optional>
+
+#include <fmt/format.h>
+
+#include "configs/text/number.h"
+#include "proxy/jobs/answer_packing.h"
+
+namespace batchproxy {
+
+namespace {
+
+constexpr const char* kTables =
+    R"(CREATE TABLE recorded (
+         id INTEGER PRIMARY KEY,
+         owner TEXT NOT NULL,
+         job TEXT NOT NULL,
+         hash BLOB NOT NULL,
+         answer BLOB NOT NULL,
+         content_type TEXT NOT NULL,
+         backend TEXT NOT NULL,
+         batch INTEGER NOT NULL,
+         batch_prompts INTEGER NOT NULL,
+         attempts INTEGER NOT NULL,
+         apportioned INTEGER NOT NULL,
+         recorded_ms INTEGER NOT NULL) STRICT;
+       CREATE UNIQUE INDEX recorded_by_key ON recorded (owner, job, hash);
+       PRAGMA user_version=1;)";
+
+Database open(const std::string& path) {
+  Database database(path);
+  // Before the first access: then the log needs no shared memory, which not every disk offers.
+  database.execute("PRAGMA locking_mode=EXCLUSIVE");
+  database.execute("PRAGMA journal_mode=WAL");
+  database.execute("PRAGMA synchronous=FULL; PRAGMA cache_size=-8192");
+  database.execute("BEGIN EXCLUSIVE; COMMIT");  // the lock, now and not with the first answer
+  const int schema = number_in<int>(database.value_of("PRAGMA user_version")).value_or(0);
+  if (schema > RecordStore::kSchema) {
+    throw LedgerError(
+        fmt::format("{} was written by a newer batchproxy (schema {}): use that", path, schema));
+  }
+  if (schema == 0) {
+    database.execute("BEGIN IMMEDIATE");
+    database.execute(kTables);
+    database.execute("COMMIT");
+  }
+  return database;
+}
+
+std::int64_t now_ms() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+}
+
+}  // namespace
+
+RecordStore::RecordStore(const std::string& path)
+    : database_(open(path)),
+      find_(database_,
+            "SELECT answer, content_type, backend, batch, batch_prompts, attempts, apportioned "
+            "FROM recorded WHERE owner = ?1 AND job = ?2 AND hash = ?3"),
+      insert_(database_,
+              "INSERT INTO recorded (owner, job, hash, answer, content_type, backend, batch, "
+              "batch_prompts, attempts, apportioned, recorded_ms) "
+              "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING"),
+      count_(database_, "SELECT count(*) FROM recorded WHERE owner = ?1 AND job = ?2") {}
+
+RecordedPtr RecordStore::find(const RecordKey& key) {
+  find_.reset();
+  find_.bind(1, key.owner).bind(2, key.job).bind_bytes(3, key.hash);
+  if (!find_.step()) return nullptr;
+  std::optional<std::string> body = unpack_answer(find_.bytes(0));
+  if (!body) return nullptr;  // damaged: it is asked for again
+  Recorded recorded;
+  recorded.body = *std::move(body);
+  recorded.content_type = find_.bytes(1);
+  recorded.backend = find_.bytes(2);
+  recorded.batch = static_cast<std::uint64_t>(find_.number(3));
+  recorded.batch_prompts = static_cast<std::uint32_t>(find_.number(4));
+  recorded.attempts = static_cast<unsigned>(find_.number(5));
+  recorded.apportioned_usage = find_.number(6) != 0;
+  find_.reset();
+  return std::make_shared<const Recorded>(std::move(recorded));
+}
+
+void RecordStore::add(const std::vector<std::pair<RecordKey, RecordedPtr>>& answers) {
+  const std::int64_t now = now_ms();
+  database_.execute("BEGIN IMMEDIATE");
+  try {
+    for (const auto& [key, recorded] : answers) {
+      const std::string packed = pack_answer(recorded->body);
+      insert_.bind(1, key.owner).bind(2, key.job).bind_bytes(3, key.hash).bind_bytes(4, packed);
+      insert_.bind(5, recorded->content_type).bind(6, recorded->backend);
+      insert_.bind(7, static_cast<std::int64_t>(recorded->batch));
+      insert_.bind(8, static_cast<std::int64_t>(recorded->batch_prompts));
+      insert_.bind(9, static_cast<std::int64_t>(recorded->attempts));
+      insert_.bind(10, static_cast<std::int64_t>(recorded->apportioned_usage)).bind(11, now);
+      insert_.run();
+    }
+    database_.execute("COMMIT");
+  } catch (const LedgerError&) {
+    insert_.reset();
+    try {
+      database_.execute("ROLLBACK");
+    } catch (const LedgerError&) {
+      // SQLite has rolled back by itself.
+    }
+    throw;
+  }
+}
+
+std::int64_t RecordStore::count(std::string_view owner, std::string_view job) {
+  count_.reset();
+  count_.bind(1, owner).bind(2, job);
+  const std::int64_t count = count_.step() ? count_.number(0) : 0;
+  count_.reset();
+  return count;
+}
+
+}  // namespace batchproxy
