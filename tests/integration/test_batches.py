@@ -152,6 +152,17 @@ def test_a_cancelled_batch_keeps_what_it_has(start, start_engine):
     assert get(proxy.url, file, method="DELETE")[0] == 200
 
 
+def test_a_batch_whose_window_is_over_keeps_what_it_has(start, start_engine):
+    proxy = start(start_engine("--max-num-seqs", "1")).ready(1)
+    requests = [line(f"q{i}", max_tokens=50) for i in range(2000)]
+    done = wait_for(proxy.url, create(proxy.url, requests, completion_window="2s")[1])
+    assert done["status"] == "expired" and done["expired_at"] >= done["expires_at"] == done["created_at"] + 2
+    output, errors = (read_lines(proxy.url, done[f"{kind}_file_id"]) for kind in ("output", "error"))
+    assert {one["error"]["code"] for one in errors} == {"batch_expired"}
+    assert len(output) == done["request_counts"]["completed"] > 0
+    assert keys(output + errors) == sorted(f"q{i}" for i in range(2000))
+
+
 def test_a_batch_waits_for_its_engine(start, scripted):
     good = answer(b'{"id":"x","object":"text_completion","choices":[{"text":"A","index":0}]}')
     engine = scripted(lambda *_: good)
