@@ -114,6 +114,11 @@ void BackendRegistry::set_traits(BackendId id, const BackendTraits& traits) {
   change(id, [&](BackendRecord& backend) { backend.traits = traits; });
 }
 
+void BackendRegistry::set_gpus(BackendId id, const std::string& gpus) {
+  if ((*this)[id].gpus == gpus) return;
+  change(id, [&](BackendRecord& backend) { backend.gpus = gpus; });
+}
+
 void BackendRegistry::set_served(BackendId id, ModelList served) {
   if ((*this)[id].served == served) return;
   change(id, [&](BackendRecord& backend) { backend.served = std::move(served); });

@@ -146,6 +146,10 @@ GpuChoice asked_gpus(const Options& options) {
   return one ? GpuChoice(std::vector<std::string>{*launcher.gpu}) : *launcher.gpus;
 }
 
+bool names_gpus(const Options& options) {
+  return asked_gpus(options) != GpuChoice(std::int64_t{0});
+}
+
 bool may_do_without_gpus(const Options& options) {
   return has_profile(options, "auto");
 }

@@ -26,6 +26,8 @@ bool needs_gpus(const Options& options);
 
 // launcher.gpus, or the one of launcher.gpu: the later source of the two, see `Source`.
 GpuChoice asked_gpus(const Options& options);
+// Whether there is a word about that at all: by number, or each by its name.
+bool names_gpus(const Options& options);
 
 // Whether launcher.profile is `auto` and so can do without any GPU.
 bool may_do_without_gpus(const Options& options);

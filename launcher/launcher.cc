@@ -299,9 +299,15 @@ struct Launcher::Core : std::enable_shared_from_this<Core> {
     engine.timer.cancel();
     engine.run.is_over = true;
     if (engine.process) engine.process->stop(loading_grace());
+    const Gpus before = engine.plan.gpus;
     const FailureReport found = hooks.mechanic == nullptr ? FailureReport()
                                                           : hooks.mechanic->after_failed_start(
                                                                 engine.plan, engine.log.begin());
+    // Of other GPUs nothing has to come back.
+    const bool has_some_of_them = std::ranges::any_of(engine.plan.gpus, [&before](const Gpu& gpu) {
+      return std::ranges::count(before, gpu) > 0;
+    });
+    if (!before.empty() && !has_some_of_them) engine.gate = GpuGate();
     const NextStart next = found.is_repaired
                                ? start_in(engine, kAfterRepair)
                                : plan_next(engine, found.is_hopeless || refuses_arguments);

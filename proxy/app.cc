@@ -76,7 +76,8 @@ App::App(const Options& options, Topology topology, ApiKeysPtr keys, const std::
   if (topology.plans.empty()) return;
   const std::string problem = open_logs(options_, topology.plans, holdings_);
   if (!problem.empty()) throw UnusableLogs(problem);
-  backends_.plan_engines(std::move(topology.plans), std::move(topology.kept), self);
+  backends_.plan_engines(std::move(topology.plans), std::move(topology.spare_gpus),
+                         std::move(topology.kept), self);
 }
 
 BackendControl::Hooks App::backend_hooks() {

@@ -53,10 +53,25 @@ std::string identity_of(const EnginePlan& plan) {
 // The first vLLM that reads UUIDs in CUDA_VISIBLE_DEVICES.
 constexpr Version kReadsUuids{0, 33, 0};
 
+Gpus pool_of(const Options& options, const PlanContext& context) {
+  if (*options.proxy.launcher.engine != "sim") return context.gpus;
+  Gpus gpus(told_gpus(options).value_or(0));
+  std::iota(gpus.begin(), gpus.end(), 0);
+  const GpuChoice asked = asked_gpus(options);
+  const auto* listed = std::get_if<std::vector<std::string>>(&asked);
+  for (std::size_t i = 0; listed != nullptr && i < listed->size(); ++i) {
+    gpus[i].index = number_in<int>(listed->at(i)).value_or(gpus[i].index);  // of a UUID: nobody's
+  }
+  return gpus;
+}
+
 class Planner {
  public:
   Planner(const Options& options, const PlanContext& context)
-      : options_(options), launcher_(options.proxy.launcher), context_(context), gpus_(pool()) {}
+      : options_(options),
+        launcher_(options.proxy.launcher),
+        context_(context),
+        gpus_(pool_of(options, context)) {}
 
   EnginePlans plan() {
     if (launcher_.engine.value == "command" && launcher_.command->empty()) {
@@ -134,18 +149,6 @@ class Planner {
   }
 
   bool is_simulated() const { return launcher_.engine.value == "sim"; }
-
-  Gpus pool() const {
-    if (!is_simulated()) return context_.gpus;
-    Gpus gpus(told_gpus(options_).value_or(0));
-    std::iota(gpus.begin(), gpus.end(), 0);
-    const GpuChoice asked = asked_gpus(options_);
-    const auto* listed = std::get_if<std::vector<std::string>>(&asked);
-    for (std::size_t i = 0; listed != nullptr && i < listed->size(); ++i) {
-      gpus[i].index = number_in<int>(listed->at(i)).value_or(gpus[i].index);  // of a UUID: nobody's
-    }
-    return gpus;
-  }
 
   void check_models(const std::vector<EngineWish>& wishes) {
     const bool needs_model =
@@ -237,6 +240,18 @@ EnginePlans plan_engines(const Options& options, const PlanContext& context) {
   Options settled = options;
   settle_profile(settled, told_gpus(options).value_or(context.gpus.size()));
   return Planner(settled, context).plan();
+}
+
+Gpus spare_gpus(const Options& options, const PlanContext& context,
+                const std::vector<EnginePlan>& plans) {
+  // Eight simulated GPUs that nobody has asked for are no GPUs.
+  if (*options.proxy.launcher.engine == "sim" && !names_gpus(options)) return {};
+  Gpus spare = pool_of(options, context);
+  std::erase_if(spare, [&plans](const Gpu& gpu) {
+    return std::ranges::any_of(
+        plans, [&gpu](const EnginePlan& plan) { return std::ranges::count(plan.gpus, gpu) > 0; });
+  });
+  return spare;
 }
 
 }  // namespace batchproxy

@@ -69,4 +69,8 @@ using EnginePlans = boost::system::result<std::vector<EnginePlan>, std::vector<s
 
 EnginePlans plan_engines(const Options& options, const PlanContext& context);
 
+// The GPUs that engines may have, and none of `plans` has.
+Gpus spare_gpus(const Options& options, const PlanContext& context,
+                const std::vector<EnginePlan>& plans);
+
 }  // namespace batchproxy

@@ -23,7 +23,7 @@ bool is_as_before(const RepairChange& change, const RepairSubject& subject) {
 bool outlives(const RememberedRepair& repair) {
   const bool is_of_others =
       repair.cause == Cause::kFreeMemory || repair.cause == Cause::kExternalWeights;
-  return !repair.changes.empty() && !is_of_others && repair.kind != RepairKind::kTensorParallel;
+  return !repair.changes.empty() && !is_of_others;
 }
 
 }  // namespace

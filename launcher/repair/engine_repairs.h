@@ -38,7 +38,7 @@ class EngineRepairs {
   RepairDecision on_failed(const Diagnosis& diagnosis, const RepairMachine& machine);
 
   // It is ready: the repairs since the last time have helped. Those that hold for the next start,
-  // too: not what was done for memory that somebody else held, nor what needs other GPUs.
+  // too: not what was done for memory that somebody else held.
   std::vector<RememberedRepair> on_ready();
 
  private:

@@ -11,8 +11,10 @@
 #include "configs/sources/environment.h"
 #include "configs/vllm/arguments.h"
 #include "launcher/diagnosis/log_file.h"
+#include "launcher/memory/gpu_choice.h"
 #include "launcher/memory/memory_plan.h"
 #include "launcher/memory/plan_report.h"
+#include "launcher/plan/command_line.h"
 #include "launcher/repair/flags.h"
 
 namespace batchproxy {
@@ -21,6 +23,8 @@ namespace {
 
 constexpr double kBytesOfGib = 1024.0 * 1024 * 1024;
 constexpr std::string_view kContextFlag = "--max-model-len";
+constexpr std::string_view kParallelFlag = "--tensor-parallel-size";
+constexpr std::string_view kStagesFlag = "--pipeline-parallel-size";
 constexpr std::string_view kSequencesFlag = "--max-num-seqs";
 
 // What passes by itself, or may: starting again is worth a try although nothing was changed.
@@ -75,38 +79,100 @@ std::vector<std::string> lines_of(const Diagnosis& diagnosis, const std::string&
   return lines;
 }
 
+// How many GPUs an engine with these arguments takes.
+std::size_t gpus_of_flags(const std::vector<std::string>& argv) {
+  double product = 1;
+  for (const std::string_view flag :
+       {kParallelFlag, kStagesFlag, std::string_view("--data-parallel-size")}) {
+    product *= std::max(1.0, flag_number(argv, flag).value_or(1));
+  }
+  return static_cast<std::size_t>(product);
+}
+
 }  // namespace
 
-Mechanic::Mechanic(const Options& options, PlanGpus gpus)
+Mechanic::Mechanic(const Options& options, PlanGpus gpus, SpareGpus spare)
     : repairs_(*options.proxy.launcher.repair),
       engine_(*options.proxy.launcher.engine),
       options_{.most_attempts = static_cast<int>(*options.proxy.launcher.repair_attempts),
                .may_kv_fp8 = *options.proxy.launcher.repair_kv_fp8,
                .cpu_offload_gib = static_cast<int>(*options.proxy.launcher.repair_cpu_offload)},
       gpus_(std::move(gpus)),
+      spare_(std::move(spare)),
       repairs_path_(repairs_file()),
       learned_path_(learned_file()) {}
 
-EngineRepairs& Mechanic::repairs_of(const EnginePlan& plan) {
+Mechanic::Care& Mechanic::care_of(const EnginePlan& plan) {
   if (plan.backend >= engines_.size()) engines_.resize(plan.backend + 1);
-  std::optional<EngineRepairs>& its = engines_[plan.backend];
+  std::optional<Care>& its = engines_[plan.backend];
   if (!its) {
-    std::vector<RememberedRepair> remembered;
-    if (!repairs_path_.empty()) {
-      remembered = read_repairs(repairs_path_).memory.repairs_for(key_of(plan));
-    }
-    its.emplace(subject_of(plan.argv, plan.environment.set), options_, remembered);
+    const RepairKey key = key_of(plan);
+    its.emplace(Care{EngineRepairs(subject_of(plan.argv, plan.environment.set), options_,
+                                   remembered_for(key, plan)),
+                     key});
   }
   return *its;
 }
 
+// Without those that want more GPUs than there are now.
+std::vector<RememberedRepair> Mechanic::remembered_for(const RepairKey& key,
+                                                       const EnginePlan& plan) const {
+  if (repairs_path_.empty()) return {};
+  std::vector<RememberedRepair> remembered = read_repairs(repairs_path_).memory.repairs_for(key);
+  std::erase_if(remembered, [&](const RememberedRepair& repair) {
+    if (plan.gpus.empty()) return false;
+    std::vector<std::string> argv = plan.argv;
+    Environment ignored;
+    apply_changes(repair.changes, argv, ignored);
+    return gpus_of_flags(argv) > plan.gpus.size() + spare_.gpus.size();
+  });
+  return remembered;
+}
+
+// --- GPUs that are to spare ---------------------------------------------------------------------
+
+// The best of them: NVLink neighbours, and those with the most free memory.
+Gpus Mechanic::take_spare(std::size_t count) {
+  const PlanGpus known = spare_.look(spare_.gpus);
+  if (known.size() == spare_.gpus.size()) {
+    const std::vector<int> best = choose_gpus(known, count, 0).indices;
+    std::ranges::partition(spare_.gpus, [&best](const Gpu& gpu) {
+      return std::ranges::find(best, gpu.index) != best.end();
+    });
+  }
+  const auto end =
+      spare_.gpus.begin() + static_cast<std::ptrdiff_t>(std::min(count, spare_.gpus.size()));
+  Gpus taken(spare_.gpus.begin(), end);
+  spare_.gpus.erase(spare_.gpus.begin(), end);
+  for (const PlanGpu& gpu : known) {
+    const bool is_new = std::ranges::find(gpus_, gpu.index, &PlanGpu::index) == gpus_.end();
+    if (is_new && std::ranges::count(taken, Gpu(gpu.index)) > 0) gpus_.push_back(gpu);
+  }
+  return taken;
+}
+
+void Mechanic::move(EnginePlan& plan, Care& care, Gpus gpus) {
+  const std::string before = join_gpus(plan.gpus);
+  plan.gpus = std::move(gpus);
+  care.moved = fmt::format("GPUs {} -> {}", before, join_gpus(plan.gpus));
+}
+
+void Mechanic::give_enough_gpus(EnginePlan& plan, Care& care) {
+  const std::size_t wanted = gpus_of_flags(care.repairs.subject().argv);
+  if (plan.gpus.empty() || wanted <= plan.gpus.size()) return;
+  Gpus all = plan.gpus;
+  std::ranges::copy(take_spare(wanted - all.size()), std::back_inserter(all));
+  move(plan, care, std::move(all));
+}
+
 std::vector<std::string> Mechanic::repairs(BackendId engine) const {
-  std::vector<std::string> sentences;
-  if (engine < engines_.size() && engines_[engine]) sentences = engines_[engine]->sentences();
-  if (engine >= fitted_.size()) return sentences;
   std::vector<std::string> all;
-  for (const FittedFlag& fitted : fitted_[engine]) all.push_back(fitted.sentence);
-  std::ranges::move(sentences, std::back_inserter(all));
+  if (engine < fitted_.size()) {
+    for (const FittedFlag& fitted : fitted_[engine]) all.push_back(fitted.sentence);
+  }
+  if (engine >= engines_.size() || !engines_[engine]) return all;
+  std::ranges::move(engines_[engine]->repairs.sentences(), std::back_inserter(all));
+  if (!engines_[engine]->moved.empty()) all.push_back(engines_[engine]->moved);
   return all;
 }
 
@@ -114,6 +180,8 @@ std::vector<std::string> Mechanic::repairs(BackendId engine) const {
 void Mechanic::take(const RepairSubject& subject, EnginePlan& plan) const {
   plan.argv = subject.argv;
   plan.environment.set = subject.environment;
+  const bool is_moved = !engines_[plan.backend]->moved.empty();
+  if (is_moved) plan.environment.set["CUDA_VISIBLE_DEVICES"] = join_gpus(plan.gpus);
   if (plan.backend < fitted_.size()) {
     for (const FittedFlag& fitted : fitted_[plan.backend]) {
       if (!flag_value(plan.argv, fitted.flag)) set_flag(plan.argv, fitted.flag, fitted.value);
@@ -146,7 +214,14 @@ std::optional<PlanWish> Mechanic::wish_of(const EnginePlan& plan) const {
   PlanWish wish;
   wish.model = plan.model;
   wish.flags = *flags;
-  wish.gpus = flags->gpus();
+  // A repair may have changed these.
+  if (const auto parallel = flag_number(plan.argv, kParallelFlag)) {
+    wish.flags.tensor_parallel_size = std::llround(*parallel);
+  }
+  if (const auto stages = flag_number(plan.argv, kStagesFlag)) {
+    wish.flags.pipeline_parallel_size = std::llround(*stages);
+  }
+  wish.gpus = wish.flags.gpus();
   if (const auto gpus = gpus_of(plan)) wish.pool = *gpus;
   return wish;
 }
@@ -160,6 +235,14 @@ RepairKey Mechanic::key_of(const EnginePlan& plan) const {
 
 RepairMachine Mechanic::machine_for(const EnginePlan& plan) const {
   RepairMachine machine;
+  machine.spare_gpus = plan.gpus.empty() ? 0 : static_cast<int>(spare_.gpus.size());
+  if (machine.spare_gpus > 0) {
+    const auto wish = wish_of(plan);
+    const PlanReport report = wish ? plan_model(*wish, environment_of(plan)) : PlanReport();
+    if (wish && report.not_planned.empty()) {
+      machine.allowed_parallel = report.plan.allowed_tensor_parallel;
+    }
+  }
   const auto gpus = gpus_of(plan);
   if (gpus && !gpus->empty()) {
     machine.gpu_total_gib = static_cast<double>(gpus->front().total) / kBytesOfGib;
@@ -167,17 +250,32 @@ RepairMachine Mechanic::machine_for(const EnginePlan& plan) const {
   return machine;
 }
 
+// More of them, or others. What the plan had fitted to those before holds no more where they are
+// more.
+void Mechanic::change_gpus(const Repair& repair, EnginePlan& plan, Care& care) {
+  if (repair.kind != RepairKind::kOtherGpus) {
+    if (plan.backend < fitted_.size()) fitted_[plan.backend].clear();
+    return give_enough_gpus(plan, care);
+  }
+  Gpus before = plan.gpus;
+  move(plan, care, take_spare(before.size()));
+  std::ranges::move(before, std::back_inserter(spare_.gpus));
+}
+
 // --- before the first start ---------------------------------------------------------------------
 
 std::vector<std::string> Mechanic::prepare(EnginePlan& plan) {
   std::vector<std::string> said;
   if (!may_change(plan)) return said;
-  const EngineRepairs& its = repairs_of(plan);
-  for (const std::string& sentence : its.sentences()) {
+  Care& its = care_of(plan);
+  for (const std::string& sentence : its.repairs.sentences()) {
     said.push_back(plan.name + ", as in an earlier run: " + sentence);
   }
+  give_enough_gpus(plan, its);
+  if (!its.moved.empty()) said.push_back(plan.name + ", as in an earlier run: " + its.moved);
+  take(its.repairs.subject(), plan);
   fit_to_memory(plan, said);
-  take(its.subject(), plan);
+  take(its.repairs.subject(), plan);
   return said;
 }
 
@@ -185,7 +283,7 @@ std::vector<std::string> Mechanic::prepare(EnginePlan& plan) {
 void Mechanic::fit_to_memory(EnginePlan& plan, std::vector<std::string>& said) {
   const auto gpus = gpus_of(plan);
   if (engine_ != "vllm" || plan.gpus.empty() || !gpus) return;
-  const std::vector<std::string>& argv = repairs_of(plan).subject().argv;
+  const std::vector<std::string>& argv = care_of(plan).repairs.subject().argv;
   auto wish = wish_of(plan);
   if (!wish) return;
   if (const auto context = flag_number(argv, kContextFlag); context && *context > 0) {
@@ -234,11 +332,16 @@ FailureReport Mechanic::after_failed_start(EnginePlan& plan, std::uint64_t begin
   if (!diagnosis->cause) return found;
   RepairDecision decision;
   if (may_change(plan)) {
-    EngineRepairs& its = repairs_of(plan);
-    decision = its.on_failed(*diagnosis, machine_for(plan));
+    Care& its = care_of(plan);
+    decision = its.repairs.on_failed(*diagnosis, machine_for(plan));
     if (decision.repair) {
-      take(its.subject(), plan);
-      found.lines.push_back("repair: " + decision.repair->sentence);
+      std::string sentence = decision.repair->sentence;
+      if (decision.repair->gpus_wanted > 0) {
+        change_gpus(*decision.repair, plan, its);
+        sentence += "; " + its.moved;
+      }
+      take(its.repairs.subject(), plan);
+      found.lines.push_back("repair: " + sentence);
       found.is_repaired = true;
       return found;
     }
@@ -284,9 +387,9 @@ FailureReport Mechanic::after_death(const EnginePlan& plan, std::uint64_t begin)
 std::vector<std::string> Mechanic::after_good_start(const EnginePlan& plan, std::uint64_t begin) {
   std::vector<std::string> said;
   if (may_change(plan)) {
-    for (const RememberedRepair& repair : repairs_of(plan).on_ready()) {
+    for (const RememberedRepair& repair : care_of(plan).repairs.on_ready()) {
       if (repairs_path_.empty()) break;
-      const std::string warning = remember_repair(repairs_path_, key_of(plan), repair);
+      const std::string warning = remember_repair(repairs_path_, care_of(plan).key, repair);
       if (!warning.empty()) said.push_back(warning);
     }
   }

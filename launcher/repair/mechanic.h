@@ -9,7 +9,9 @@
 // Threading: confined to one thread; reads and writes small files, and an engine's log.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -37,11 +39,18 @@ struct FailureReport {
   bool is_hopeless = false;
 };
 
+// GPUs that engines may have, and none has.
+struct SpareGpus {
+  Gpus gpus{};
+  // What the driver tells of them now; none where it cannot be asked.
+  std::function<PlanGpus(const Gpus&)> look = [](const Gpus&) { return PlanGpus(); };
+};
+
 class Mechanic {
  public:
   // `gpus`: all that the driver has told of; none when it was not asked. The files are
   // repairs_file() and learned_file().
-  Mechanic(const Options& options, PlanGpus gpus);
+  Mechanic(const Options& options, PlanGpus gpus, SpareGpus spare = {});
 
   // Before the first start. Returns sentences for the log.
   std::vector<std::string> prepare(EnginePlan& plan);
@@ -65,7 +74,19 @@ class Mechanic {
   };
   using FittedFlags = std::vector<FittedFlag>;
 
-  EngineRepairs& repairs_of(const EnginePlan& plan);
+  // What is known of one engine.
+  struct Care {
+    EngineRepairs repairs;
+    RepairKey key;        // of the engine as it was planned
+    std::string moved{};  // "GPUs 0 -> 0,1"; empty while it has those that it was planned for
+  };
+
+  Care& care_of(const EnginePlan& plan);
+  std::vector<RememberedRepair> remembered_for(const RepairKey& key, const EnginePlan& plan) const;
+  Gpus take_spare(std::size_t count);
+  void move(EnginePlan& plan, Care& care, Gpus gpus);
+  void give_enough_gpus(EnginePlan& plan, Care& care);
+  void change_gpus(const Repair& repair, EnginePlan& plan, Care& care);
   bool may_change(const EnginePlan& plan) const;
   std::optional<PlanGpus> gpus_of(const EnginePlan& plan) const;
   std::optional<PlanWish> wish_of(const EnginePlan& plan) const;
@@ -78,11 +99,12 @@ class Mechanic {
   const bool repairs_;
   const std::string engine_;  // launcher.engine
   const RepairOptions options_;
-  const PlanGpus gpus_;
+  PlanGpus gpus_;
+  SpareGpus spare_;
   const std::string repairs_path_;  // empty: nothing is kept
   const std::string learned_path_;
-  std::vector<std::optional<EngineRepairs>> engines_;  // by backend
-  std::vector<FittedFlags> fitted_;                    // by backend
+  std::vector<std::optional<Care>> engines_;  // by backend
+  std::vector<FittedFlags> fitted_;           // by backend
 };
 
 }  // namespace batchproxy

@@ -22,13 +22,14 @@ using Element = simdjson::dom::element;
 // More models than anybody serves from one machine; the oldest go first.
 constexpr std::size_t kMostEntries = 256;
 
-constexpr std::array<std::string_view, 12> kChangeable{
+constexpr std::array<std::string_view, 13> kChangeable{
     "--max-num-seqs",
     "--max-model-len",
     "--gpu-memory-utilization",
     "--max-num-batched-tokens",
     "--disable-custom-all-reduce",
     "--tensor-parallel-size",
+    "--pipeline-parallel-size",
     "--kv-cache-dtype",
     "--cpu-offload-gb",
     "--max-lora-rank",

@@ -31,6 +31,7 @@ constexpr EnumTable<KindRow> kKinds({
     {RepairKind::kSpawn, "spawn", kOnce},
     {RepairKind::kArgument, "argument", kAgain},
     {RepairKind::kTensorParallel, "tensor_parallel_size", kAgain},
+    {RepairKind::kPipeline, "pipeline_parallel_size", kAgain},
     {RepairKind::kOtherGpus, "other_gpus", kOnce},
     {RepairKind::kKvFp8, "kv_cache_dtype", kOnce},
     {RepairKind::kCpuOffload, "cpu_offload_gb", kOnce},
@@ -64,7 +65,8 @@ RepairSubject subject_of(std::vector<std::string> argv, Environment environment)
   subject.is_utilization_pinned = is_there("--gpu-memory-utilization");
   subject.is_sequences_pinned = is_there("--max-num-seqs");
   subject.is_batched_pinned = is_there("--max-num-batched-tokens");
-  subject.is_parallel_pinned = is_there("--tensor-parallel-size");
+  subject.is_parallel_pinned =
+      is_there("--tensor-parallel-size") || is_there("--pipeline-parallel-size");
   subject.argv = std::move(argv);
   subject.environment = std::move(environment);
   return subject;

@@ -36,6 +36,7 @@ enum class RepairKind : std::uint8_t {
   kSpawn,           // VLLM_WORKER_MULTIPROC_METHOD=spawn
   kArgument,        // another flag, whose right value the message tells
   kTensorParallel,  // --tensor-parallel-size
+  kPipeline,        // --pipeline-parallel-size
   kOtherGpus,       // a GPU with more free memory
   kKvFp8,           // --kv-cache-dtype fp8, if allowed
   kCpuOffload,      // --cpu-offload-gb, if allowed
@@ -61,7 +62,7 @@ struct Repair {
   RepairKind kind = RepairKind::kWait;
   std::vector<RepairChange> changes;  // none with kWait and kOtherGpus
   std::string sentence;               // for the log, with the numbers before and after
-  int gpus_wanted = 0;  // with kTensorParallel and kOtherGpus: how many GPUs it needs now
+  int gpus_wanted = 0;  // with kTensorParallel, kPipeline and kOtherGpus: how many it needs now
 };
 
 // What was asked of the failed engine.
@@ -88,8 +89,9 @@ struct RepairOptions {
 
 // What the machine has.
 struct RepairMachine {
-  int spare_gpus = 0;                     // visible, and no engine's
-  std::optional<int> heads{};             // of the model: what a tensor_parallel_size has to divide
+  int spare_gpus = 0;  // visible, and no engine's
+  // Sizes of tensor_parallel_size that the model's heads and vocabulary allow, if that is known.
+  std::optional<std::vector<std::int64_t>> allowed_parallel{};
   std::optional<double> gpu_total_gib{};  // of one GPU of the engine
   double default_utilization = 0.9;       // where no flag says so; vLLM 0.33 has 0.92
   int default_sequences = 256;

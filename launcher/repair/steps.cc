@@ -197,13 +197,30 @@ std::optional<Repair> to_parallel(const RepairCase& its, int gpus, const std::st
   return repair;
 }
 
-// Twice as many, if that many are to be had and the heads can be divided among them.
+constexpr const char* kTooSmallGpu = "one GPU's memory is too small for its share of the model";
+
+bool may_have_twice(const RepairCase& its) {
+  return !its.subject.is_parallel_pinned && its.machine.spare_gpus >= its.gpus();
+}
+
+// Twice as many, if that many are to be had and the model can be divided among them.
 std::optional<Repair> more_gpus(const RepairCase& its) {
-  const int now = static_cast<int>(flag_number(its.subject.argv, kParallel).value_or(1));
-  const int twice = now * 2;
-  if (its.subject.is_parallel_pinned || its.machine.spare_gpus < its.gpus()) return std::nullopt;
-  if (its.machine.heads && *its.machine.heads % twice != 0) return std::nullopt;
-  return to_parallel(its, twice, "one GPU's memory is too small for its share of the model");
+  const int twice = 2 * static_cast<int>(flag_number(its.subject.argv, kParallel).value_or(1));
+  const auto& allowed = its.machine.allowed_parallel;
+  if (!may_have_twice(its) || (allowed && std::ranges::count(*allowed, twice) == 0)) {
+    return std::nullopt;
+  }
+  return to_parallel(its, twice, kTooSmallGpu);
+}
+
+// Where the model cannot be divided so, each GPU gets some of its layers.
+std::optional<Repair> more_stages(const RepairCase& its) {
+  const int stages = 2 * static_cast<int>(flag_number(its.subject.argv, kStages).value_or(1));
+  if (!may_have_twice(its)) return std::nullopt;
+  Repair repair =
+      changing_flag(its, RepairKind::kPipeline, kStages, std::to_string(stages), kTooSmallGpu);
+  repair.gpus_wanted = 2 * its.gpus();
+  return repair;
 }
 
 std::optional<Repair> other_gpus(const RepairCase& its) {
@@ -277,17 +294,17 @@ std::optional<Repair> batch_of_context(const RepairCase& its) {
                        "a prompt that must not be split has to go into one step");
 }
 
-constexpr RepairStep kShortOfKv[] = {shorter_context,      more_utilization, fewer_sequences,
-                                     fewer_batched_tokens, more_gpus,        kv_in_fp8,
-                                     weights_on_the_host};
+constexpr RepairStep kShortOfKv[] = {
+    shorter_context, more_utilization, fewer_sequences, fewer_batched_tokens,
+    more_gpus,       more_stages,      kv_in_fp8,       weights_on_the_host};
 constexpr RepairStep kWithoutKv[] = {more_utilization, fewer_sequences, fewer_batched_tokens,
-                                     more_gpus, weights_on_the_host};
+                                     more_gpus,        more_stages,     weights_on_the_host};
 constexpr RepairStep kShortOfFree[] = {wait, utilization_of_free, other_gpus};
 constexpr RepairStep kBesideDaemon[] = {wait, less_utilization};
 constexpr RepairStep kStartAgain[] = {wait};
 constexpr RepairStep kMamba[] = {fewer_by_mamba_blocks, more_utilization, more_gpus};
 constexpr RepairStep kSamplerOom[] = {fewer_sequences, less_utilization};
-constexpr RepairStep kTooHeavy[] = {more_gpus, other_gpus, weights_on_the_host};
+constexpr RepairStep kTooHeavy[] = {more_gpus, more_stages, other_gpus, weights_on_the_host};
 constexpr RepairStep kProfileOom[] = {fewer_batched_tokens, fewer_sequences, more_gpus};
 constexpr RepairStep kBehindKv[] = {less_utilization, fewer_sequences, more_gpus};
 constexpr RepairStep kTooLong[] = {shorter_context};

@@ -8,7 +8,7 @@ namespace batchproxy {
 void add_asking_flags(CLI::App& command, ProxyChoice& proxy, QuestionDefaults& defaults,
                       RunLimits& limits) {
   command.add_option("--url", proxy.url, "Ask this proxy or server, instead of one of its own");
-  command.add_option("--concurrency", limits.in_flight, "Questions in flight (256)")
+  command.add_option("--concurrency", limits.in_flight, "Questions in flight (1024)")
       ->check(CLI::Range(1, 100'000));
   command.add_option("--attempts", limits.attempts, "Tries for each question (5)")
       ->check(CLI::Range(1, 1000));
@@ -22,6 +22,7 @@ void add_asking_flags(CLI::App& command, ProxyChoice& proxy, QuestionDefaults& d
 }
 
 bool choose_proxy(const CommandLine& arguments, ProxyChoice& proxy) {
+  raise_descriptor_limit();
   if (const char* key = std::getenv("OPENAI_API_KEY")) proxy.api_key = key;
   if (!proxy.url.empty()) return true;
   const LoadResult loaded = load_options(arguments);

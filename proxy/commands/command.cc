@@ -6,6 +6,7 @@
 #include <system_error>
 
 #include <sys/auxv.h>
+#include <sys/resource.h>
 
 #include "configs/text/home_path.h"
 
@@ -45,6 +46,13 @@ void print(const std::vector<Diagnostic>& diagnostics) {
 
 void print(const std::vector<std::string>& remarks) {
   for (const std::string& remark : remarks) std::cerr << remark << '\n';
+}
+
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 std::string self_executable() {

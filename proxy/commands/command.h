@@ -54,6 +54,9 @@ std::optional<Options> options_for_operator(const CommandLine& arguments);
 void print(const std::vector<Diagnostic>& diagnostics);
 void print(const std::vector<std::string>& remarks);
 
+// Every connection takes a descriptor, and the soft limit is often 1024.
+void raise_descriptor_limit();
+
 // The path of our own program; as it was called where there is no /proc.
 std::string self_executable();
 

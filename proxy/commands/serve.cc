@@ -10,7 +10,6 @@
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 
 #include "backends/names/resolver.h"
 #include "configs/schema/host_port.h"
@@ -46,14 +45,6 @@ void set_up_logging(const std::string& level) {
   logger->set_formatter(std::move(formatter));
   spdlog::set_default_logger(std::move(logger));
   set_log_level(level);
-}
-
-// Every client takes a descriptor, and its request another one; the soft limit is often 1024.
-void raise_descriptor_limit() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 // No core dump of prompts and keys, and no debugger of another process of this user. Unlike

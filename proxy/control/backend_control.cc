@@ -8,10 +8,12 @@
 
 #include <fmt/format.h>
 
+#include "configs/engine_wish.h"
 #include "configs/schema/host_port.h"
 #include "launcher/gpus/free_memory.h"
 #include "launcher/gpus/inventory_reader.h"
 #include "launcher/memory/plan_gpu.h"
+#include "launcher/plan/command_line.h"
 #include "proxy/control/settings.h"
 #include "proxy/control/topology.h"
 
@@ -102,8 +104,8 @@ BackendMonitor::Events BackendControl::monitor_events() {
   return events;
 }
 
-void BackendControl::plan_engines(std::vector<EnginePlan> plans, std::vector<KeptEngine> kept,
-                                  const std::string& self) {
+void BackendControl::plan_engines(std::vector<EnginePlan> plans, Gpus spare,
+                                  std::vector<KeptEngine> kept, const std::string& self) {
   LauncherHooks hooks;
   hooks.events = this;
   hooks.self_executable = self;
@@ -113,11 +115,15 @@ void BackendControl::plan_engines(std::vector<EnginePlan> plans, std::vector<Kep
   hooks.look_interval = kLookInterval;
   Gpus gpus;
   for (const EnginePlan& plan : plans) gpus.insert(gpus.end(), plan.gpus.begin(), plan.gpus.end());
-  // Simulated ones take GPUs in name only.
-  if (*options_.proxy.launcher.engine == "sim") gpus.clear();
-  mechanic_ = std::make_unique<Mechanic>(options_, memory_of(gpus));
+  // Simulated ones take GPUs in name only. Who names those wants to see the gate in front of them.
+  const bool is_simulated = *options_.proxy.launcher.engine == "sim";
+  const bool has_gate = !gpus.empty() && (!is_simulated || names_gpus(options_));
+  if (is_simulated) gpus.clear();
+  SpareGpus to_spare{.gpus = std::move(spare)};
+  if (!gpus.empty()) to_spare.look = &memory_of;
+  mechanic_ = std::make_unique<Mechanic>(options_, memory_of(gpus), std::move(to_spare));
   hooks.mechanic = mechanic_.get();
-  if (!gpus.empty()) {
+  if (has_gate) {
     hooks.free_memory = [memory = FreeMemory()](const Gpus& of) mutable {
       return memory.least_of(of);
     };
@@ -264,10 +270,11 @@ void BackendControl::show_engine(BackendId engine, const std::string& text, bool
 
 void BackendControl::on_starting(BackendId engine) {
   liveness_[engine].start_anew();
-  // A repair may have changed how many requests it takes at once.
+  // A repair may have changed how many requests it takes at once, and on which GPUs it is.
   BackendTraits traits = registry_[engine].traits;
   traits.max_num_seqs = static_cast<std::uint32_t>(launcher_->plan(engine).max_num_seqs);
   registry_.set_traits(engine, traits);
+  registry_.set_gpus(engine, join_gpus(launcher_->plan(engine).gpus));
   // What was seen of its last process says nothing of this one.
   monitor_.remove(engine);
   monitor_.add(registry_[engine].endpoint);

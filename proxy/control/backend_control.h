@@ -48,8 +48,9 @@ class BackendControl final : private LauncherEvents {
   BackendControl(asio::io_context& io, const Options& options, std::vector<BackendRecord> backends,
                  Console& console, Narrator& narrator, Hooks hooks);
 
-  // Makes the launcher of our engines; nothing is started yet. `self` is our own program.
-  void plan_engines(std::vector<EnginePlan> plans, std::vector<KeptEngine> kept,
+  // Makes the launcher of our engines; nothing is started yet. `spare`: GPUs that a repair may give
+  // them. `self` is our own program.
+  void plan_engines(std::vector<EnginePlan> plans, Gpus spare, std::vector<KeptEngine> kept,
                     const std::string& self);
   bool starts_engines() const { return launcher_ != nullptr; }
   // Where their logs are; empty when we start none.

@@ -165,6 +165,7 @@ std::vector<std::string> add_engines(const Options& given, const std::string& se
   auto plans = plan_engines(options, context);
   if (!plans) return plans.error();
   topology.plans = *std::move(plans);
+  topology.spare_gpus = spare_gpus(options, context, topology.plans);
   if (needs_gpus(options)) lease_gpus(topology);
   const std::size_t gpus = told_gpus(options).value_or(context.gpus.size());
   const std::string left_over = gpus_left_over(wished_engines(options, gpus), options, gpus);

@@ -30,6 +30,7 @@ struct Holdings {
 struct Topology {
   std::vector<BackendRecord> backends;  // by BackendId
   std::vector<EnginePlan> plans;        // what to start
+  Gpus spare_gpus{};                    // that no plan has
   std::vector<KeptEngine> kept{};       // engines of an earlier batchproxy that run on
   Holdings holdings;
   std::vector<std::string> missing{};  // programs that were not found, and what to do

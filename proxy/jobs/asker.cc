@@ -25,6 +25,19 @@ std::int64_t wall_ms() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
 }
 
+bool is_success(unsigned status) {
+  return status >= 200 && status < 300;
+}
+
+// A success that is no JSON came from no engine: something in between has answered, or was cut.
+void check(HttpReply& reply) {
+  thread_local simdjson::dom::parser parser;
+  if (!is_success(reply.status) || parser.parse(reply.body).error() == simdjson::SUCCESS) return;
+  reply.status = 0;
+  reply.lost = true;
+  reply.body = "the answer is no JSON";
+}
+
 void read_usage(const std::string& body, ItemOutcome& outcome) {
   thread_local simdjson::dom::parser parser;
   simdjson::dom::object usage;
@@ -44,7 +57,7 @@ ItemOutcome outcome_of(const Ask& ask, HttpReply reply) {
   outcome.backend = std::move(reply.backend);
   outcome.batch = std::move(reply.batch);
   outcome.answer = std::move(reply.body);
-  if (reply.status >= 200 && reply.status < 300) read_usage(outcome.answer, outcome);
+  if (is_success(reply.status)) read_usage(outcome.answer, outcome);
   return outcome;
 }
 
@@ -128,6 +141,7 @@ Task<void> Asker::ask(std::unique_ptr<Line> line, Ask question) {
   std::string body = question.question.body;
   HttpReply reply = co_await line->client.request(std::move(path), std::move(body));
   std::erase(busy_, line.get());
+  check(reply);
   const bool here = line->url.host == url_.host && line->url.port == url_.port;
   if (here && reply.status != 0) idle_.push_back(std::move(line));
   take(question, std::move(reply), sent, sent_ms);

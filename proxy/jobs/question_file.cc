@@ -303,6 +303,10 @@ QuestionParser::Parsed QuestionParser::parse_csv(std::string_view line, std::int
   }
   const auto fields = csv_fields(record_);
   if (!fields) return NoQuestion{};
+  if (!simdjson::validate_utf8(record_.data(), record_.size())) {
+    record_.clear();
+    return bad(record_begin_, "not UTF-8: convert the file, such as by iconv -f latin1 -t utf8");
+  }
   if (columns_ == 0) return csv_header(number);
   record_.clear();
   if (fields->size() != columns_) {

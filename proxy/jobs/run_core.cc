@@ -47,8 +47,10 @@ bool RunCore::is_full() const {
 
 void RunCore::add(Question question) {
   bytes_ += question.body.size();
-  std::string beginning(question.beginning());
-  window_.emplace(std::move(beginning), std::move(question));
+  const std::string_view beginning = question.beginning();
+  const auto begin = static_cast<std::size_t>(beginning.data() - question.body.data());
+  const std::size_t size = beginning.size();
+  window_.insert(Waiting{std::move(question), begin, size});
 }
 
 bool RunCore::has_room() const {
@@ -72,9 +74,8 @@ std::optional<Ask> RunCore::take(TimePoint now) {
   if (window_.empty() || limit_reached()) return std::nullopt;
   auto at = window_.lower_bound(position_);
   if (at == window_.end()) at = window_.begin();
-  position_ = at->first;
-  Ask ask{std::move(at->second), 1};
-  window_.erase(at);
+  position_ = at->beginning();
+  Ask ask{std::move(window_.extract(at).value().question), 1};
   bytes_ -= ask.question.body.size();
   ++started_;
   return ask;

@@ -18,7 +18,9 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
+#include <string_view>
 
 #include "batcher/base/time.h"
 #include "proxy/jobs/ledger.h"
@@ -27,9 +29,9 @@
 namespace batchproxy {
 
 struct RunLimits {
-  std::size_t in_flight = 256;
+  std::size_t in_flight = 1024;
   std::size_t window = 4096;                         // questions
-  std::size_t window_bytes = std::size_t{64} << 20;  // of their bodies
+  std::size_t window_bytes = std::size_t{32} << 20;  // of their bodies
   int attempts = 5;                                  // for each question
   std::optional<std::int64_t> questions{};           // at most so many are asked
   Duration patience = std::chrono::minutes(10);      // while it is away or full
@@ -79,6 +81,25 @@ class RunCore {
   std::size_t in_flight() const { return in_flight_; }
 
  private:
+  // A question whose beginning is known as a place in its body: most of the window's memory.
+  struct Waiting {
+    Question question;
+    std::size_t begin;
+    std::size_t size;
+
+    std::string_view beginning() const {
+      return std::string_view(question.body).substr(begin, size);
+    }
+  };
+  struct ByBeginning {
+    using is_transparent = void;
+    bool operator()(const Waiting& a, const Waiting& b) const {
+      return a.beginning() < b.beginning();
+    }
+    bool operator()(const Waiting& a, std::string_view b) const { return a.beginning() < b; }
+    bool operator()(std::string_view a, const Waiting& b) const { return a < b.beginning(); }
+  };
+
   bool has_room() const;
   std::optional<Ask> take(TimePoint now);
   void put_back(Ask ask, TimePoint due);
@@ -87,7 +108,7 @@ class RunCore {
   bool limit_reached() const { return limits_.questions && started_ >= *limits_.questions; }
 
   const RunLimits limits_;
-  std::multimap<std::string, Question, std::less<>> window_;  // by beginning
+  std::multiset<Waiting, ByBeginning> window_;
   std::multimap<TimePoint, Ask> later_;
   std::string position_;  // of the lift
   std::size_t bytes_ = 0;

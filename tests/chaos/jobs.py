@@ -202,7 +202,7 @@ def main():
     parser.add_argument("--run-kills", type=int, default=2)
     parser.add_argument("--engine-every", type=float, default=10, help="seconds; 0: never")
     parser.add_argument("--engines", type=int, default=4)
-    parser.add_argument("--concurrency", type=int, default=256)
+    parser.add_argument("--concurrency", type=int, default=1024)
     parser.add_argument("--time-scale", default="0.05")
     parser.add_argument("--compare", action="store_true", help="also run undisturbed, for the time that it takes")
     options = parser.parse_args()

@@ -14,7 +14,7 @@ from tests.integration.test_plan import write_model
 from tests.support.asking import call
 from tests.support.builds import BUILD, PROXY, ROOT
 from tests.support.proxy import write_config
-from tests.support.waiting import wait_until
+from tests.support.waiting import assert_never, wait_until
 
 EIGHT = ROOT / "tests" / "launcher" / "gpus" / "eight_gpus.box"
 
@@ -48,6 +48,18 @@ def test_the_box_in_the_documents_is_shown_as_there(on_box):
         path.write_text(before + begin + shown + end + after)
     else:
         assert written == shown
+
+
+def test_a_simulated_engine_on_named_gpus_goes_by_the_gate(on_box, start_proxy, tmp_path):
+    box = tmp_path / "box"
+    box.write_text("gpus 2 name=NVIDIA_H100 total=81559\n")
+    config = write_config(tmp_path / "c.yaml", servers=1, gpus=[0, 1])
+    proxy = start_proxy("--config", config, env=on_box.environment(box, {})).ready(1)
+    box.write_text("gpus 2 name=NVIDIA_H100 total=81559 used=70000\n")
+    os.kill(proxy.engine_pids(1)[0], signal.SIGKILL)
+    assert_never(lambda: len(proxy.engine_pids(1)) > 1, 3, "it starts while the memory is not back")
+    box.write_text("gpus 2 name=NVIDIA_H100 total=81559\n")
+    proxy.engine_pids(2)
 
 
 def test_json_tells_which_gpus_are_ours(on_box):

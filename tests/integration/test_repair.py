@@ -3,6 +3,7 @@ import json
 import os
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -92,6 +93,33 @@ def test_what_a_flag_prevents_is_prevented(start, tmp_path, failure, change):
     proxy = start(config_of(tmp_path, "org/model", {"sim_fail": failure})).ready(1)
     assert change in proxy.status()["backends"][0]["repairs"][0]
     assert complete(proxy.url, "x", model="org/model")[0].status == 200
+
+
+def test_an_engine_gets_spare_gpus_and_that_is_remembered(start, tmp_path):
+    config = config_of(tmp_path, "org/model", {"sim_fail": "oom-load"}, gpus="4,5,6")
+    proxy = start(config).ready(1)
+    told = "\n".join(proxy.errors)
+    assert "repair: tensor_parallel_size -> 2: one GPU's memory is too small" in told and "GPUs 4 -> 4,5" in told, told
+    backend = proxy.status()["backends"][0]
+    assert backend["gpus"] == "4,5" and backend["repairs"][1] == "GPUs 4 -> 4,5"
+    environment = (Path("/proc") / str(proxy.engine_pids(2)[1]) / "environ").read_bytes().split(b"\0")
+    assert b"CUDA_VISIBLE_DEVICES=4,5" in environment
+    proxy.stop()
+
+    again = start(config).ready(1)
+    told = "\n".join(again.errors)
+    assert "as in an earlier run: GPUs 4 -> 4,5" in told and "did not start" not in told, told
+    assert again.status()["backends"][0]["gpus"] == "4,5"
+    again.stop()
+
+    alone = start(config_of(tmp_path, "org/model", {"sim_fail": "oom-load"}, gpus=["4"]))
+    assert alone.wait() == 4, "there is none to spare, and what was remembered does not fit"
+    assert "nothing that batchproxy may change would help" in "\n".join(alone.errors), alone.output()
+
+
+def test_engines_do_not_get_the_same_spare_gpu(start, tmp_path):
+    proxy = start(config_of(tmp_path, "org/model", {"sim_fail": "oom-load"}, servers=2, gpus="0,1,2,3")).ready(2)
+    assert sorted(backend["gpus"] for backend in proxy.status()["backends"]) in (["0,2", "1,3"], ["0,3", "1,2"])
 
 
 def test_engines_that_fail_alike_are_told_once(start, tmp_path):

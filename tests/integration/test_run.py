@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.builds import PROXY
 from tests.support.program import Program
+from tests.support.proxy import write_config
 from tests.support.waiting import DEADLINE, alive, wait_until
 
 
@@ -176,6 +177,25 @@ def test_a_proxy_that_dies_is_started_again_and_none_is_left(tmp_path, start_eng
     wait_until(lambda: not alive(int(child)), "the proxy ends with the run")
 
 
+def descendants(pid):
+    children = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout.split()
+    return [found for child in map(int, children) for found in (child, *descendants(child))]
+
+
+def test_engines_of_its_own_end_with_it_however_it_ends(tmp_path):
+    write_config(tmp_path / "c.yaml", servers=2)
+    write_questions(tmp_path / "q", 20_000)
+    ended = run(tmp_path, "q", "-o", "a", "--config", "c.yaml", "--limit", "50")
+    assert ended.returncode == 0, ended.stderr
+    assert len(lines(tmp_path / "a")) == 50 and "engine-0 " in ended.stderr and "engine-1 " in ended.stderr
+    job = Program([PROXY, "run", "q", "-o", "a", "--config", "c.yaml"], tmp_path)
+    wait_until(lambda: len((tmp_path / "a").read_text().splitlines()) > 50, "answers")
+    started = descendants(job.pid)
+    assert len(started) >= 5  # the proxy, and a shim and an engine twice
+    job.kill()
+    wait_until(lambda: not any(map(alive, started)), "all have ended")
+
+
 def test_two_runs_do_not_share_a_ledger(tmp_path, start_engine):
     engine = start_engine("--sim-answer", "sha256", "--sim-call-cost", "0.2")
     job = start(tmp_path, engine)
@@ -303,6 +323,14 @@ def test_flags_of_its_own_proxy_do_not_move_it(tmp_path, engine):
     write_questions(tmp_path / "q", 5)
     ended = run(tmp_path, "q", "-o", "a", "--backend", engine.url, "--listen", "127.0.0.1:1", "--io-threads", "1")
     assert ended.returncode == 0, ended.stderr
+
+
+def test_a_file_that_is_cut_while_it_is_asked_is_not_taken_for_done(tmp_path, start_engine):
+    engine = start_engine("--sim-call-cost", "0.01")
+    job = start(tmp_path, engine, 40_000)
+    os.truncate(tmp_path / "q", 0)
+    assert job.wait() == 1
+    assert "the file has changed. Run again" in job.output()
 
 
 def test_a_terminal_gets_a_bar(tmp_path, start_engine):

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -135,7 +136,7 @@ def test_a_rolling_restart_waits_for_a_single_one_and_lets_none_between(engines)
     assert order(proxy, "2/restart")[0] == 202
     assert order(proxy, "restart")[0] == 202
     wait_until(lambda: see(5), "the rolling restart has come to its second engine, or is beyond")
-    assert order(proxy, "2/restart")[0] == 202
+    assert order(proxy, "0/restart")[0] == 202
     wait_until(lambda: see(8), "all were restarted")
     assert max(downs) == 1, downs
 
@@ -211,3 +212,31 @@ def test_one_of_four_that_never_comes_up_costs_the_others_nothing(start_proxy, t
         response, _ = complete(proxy.url, f"question {i}")
         assert response.status == 200 and response.headers["x-batchproxy-attempts"] == "1"
     assert states(proxy)[:3] == ["ready"] * 3 and states(proxy)[3] != "ready"
+
+
+def test_an_engine_that_ends_at_each_start_is_given_up_after_five(start_proxy, tmp_path):
+    """Row 28 of the table of faults: the starts at their times, the others untouched, and what comes after."""
+    starts = tmp_path / "starts"
+    script = f"""case "$1" in
+        1) date +%s.%N >> {starts}; exit 1;;
+        2) echo usage >> {starts}.2; exit 2;;
+        esac; shift; exec "$@\""""
+    config = write_config(tmp_path / "c.yaml", servers=4, engine="command", command=[
+        "sh", "-c", script, "sh", "{index}", str(PROXY), "sim-engine", "{model}", "--port", "{port}",
+        "--sim-load-time", "0"])
+    config.write_text(config.read_text().replace("tensor_parallel_size: 2, ", ""))  # pins no GPU
+    proxy = start_proxy("--config", config).ready(2)
+    workers = Workers(proxy, 4)
+    wait_until(lambda: states(proxy) == ["ready", "failed", "failed", "ready"], "both are given up", 60)
+    assert set(workers.results()) == {200}
+    times = [float(line) for line in starts.read_text().splitlines()]
+    gaps = [after - before for before, after in zip(times, times[1:])]
+    assert len(gaps) == 4, "five starts"
+    for gap, delay in zip(gaps, [1, 2, 4, 8]):
+        assert 0.8 * delay <= gap <= delay + 1, gaps
+    assert Path(f"{starts}.2").read_text() == "usage\n", "the next start would refuse its command line, too"
+    told = "\n".join(proxy.errors)
+    assert told.count("engine-1 did not start") == 5 and "engine-1 stays down" in told, told
+    assert proxy.metrics()['batchproxy_engine_restarts_total{backend="engine-1"}'] == 4
+    assert order(proxy, "1/start")[0] == 202
+    wait_until(lambda: len(starts.read_text().splitlines()) == 7, "an order counts anew")

@@ -35,6 +35,10 @@ TEST(AnswerLine, SaysWhatCameOfAnItem) {
             "\"message\":\"cannot connect\"}}\n");
 }
 
+TEST(AnswerLine, IsUtf8WhateverAServerSays) {
+  EXPECT_NE(answer_line(outcome("k", 500, "caf\xe9"), false).find("\"caf?\""), std::string::npos);
+}
+
 TEST(AnswerLine, SaysWhereItIsFrom) {
   ItemOutcome made = outcome("k", 200, "{}");
   made.backend = "gpu1:8000";

@@ -43,6 +43,7 @@ class Server {
   }
 
   std::map<std::string, int> asked;
+  bool garbage = false;
   bool silent = false;  // takes requests, and answers none
 
  private:
@@ -71,8 +72,9 @@ class Server {
       http::response<http::string_body> response(static_cast<http::status>(status), 11);
       response.set("x-batchproxy-backend", "e1");
       response.set("x-batchproxy-batch", "5/8");
-      response.body() =
-          R"({"usage":{"prompt_tokens":4,"completion_tokens":2},"for":)" + request.body() + "}";
+      response.body() = garbage ? "<html>"
+                                : R"({"usage":{"prompt_tokens":4,"completion_tokens":2},"for":)" +
+                                      request.body() + "}";
       response.prepare_payload();
       co_await http::async_write(socket, response, asio::redirect_error(use_task, error));
       if (error) co_return;
@@ -172,6 +174,17 @@ TEST_F(AskerTest, AKeptConnectionThatHasEndedCostsNoAttempt) {
   ASSERT_EQ(replies.size(), 2u);
   EXPECT_EQ(replies[0].status, 200u);
   EXPECT_EQ(replies[1].status, 200u) << replies[1].body;
+}
+
+TEST_F(AskerTest, ASuccessThatIsNoJsonIsNone) {
+  Server server(io_, [](const std::string&, int) { return 200u; });
+  server.garbage = true;
+  RunLimits limits;
+  limits.attempts = 2;
+  ask(server, numbers(1), limits);
+  EXPECT_EQ(outcomes_.at("0").state, ItemState::kFailed);
+  EXPECT_EQ(outcomes_.at("0").attempts, 2);
+  EXPECT_EQ(outcomes_.at("0").answer, "the answer is no JSON");
 }
 
 TEST_F(AskerTest, AStopRecordsWhatIsInFlight) {

@@ -150,9 +150,11 @@ TEST(QuestionParser, RefusesBrokenCsv) {
   parser.parse("id,text", 1);
   const auto parsed = parser.parse("a,b,c", 2);
   EXPECT_THAT(std::get<BadLine>(parsed).sentence, HasSubstr("q.csv:2: 3 fields, the header has 2"));
-  parser.parse("a,\"open", 3);
+  const auto latin = parser.parse("a,caf\xe9", 3);
+  EXPECT_THAT(std::get<BadLine>(latin).sentence, HasSubstr("q.csv:3: not UTF-8"));
+  parser.parse("a,\"open", 4);
   ASSERT_TRUE(parser.finish());
-  EXPECT_THAT(parser.finish()->sentence, HasSubstr("q.csv:3: a quoted field"));
+  EXPECT_THAT(parser.finish()->sentence, HasSubstr("q.csv:4: a quoted field"));
 }
 
 TEST(Csv, HasFields) {

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <map>
 #include <optional>
 #include <set>
@@ -294,6 +295,31 @@ TEST_F(LauncherTest, AStartWaitsForTheMemoryOfItsGpus) {
   free = 79 * kGiB;
   run_until([&] { return starts_ == 2; });
   stop();
+}
+
+TEST_F(LauncherTest, AStartOnOtherGpusWaitsForNoMemoryOfTheOldOnes) {
+  ::setenv("XDG_STATE_HOME", directory_.file("state").c_str(), 1);
+  add_engine("[ $CUDA_VISIBLE_DEVICES = 1 ] && { " + std::string(kRunForever) +
+             "; }; echo 'ValueError: Free memory on device cuda:0 (10.87/79.19 GiB) on startup is "
+             "less than desired GPU memory utilization (0.9, 71.27 GiB).'; exit 1");
+  plans_[0].argv.insert(plans_[0].argv.end(), {"--gpu-memory-utilization", "0.9"});
+  plans_[0].gpus = {Gpu(0)};
+  plans_[0].environment.set["CUDA_VISIBLE_DEVICES"] = "0";
+  answering_ = {0};
+  Mechanic mechanic(options_, {}, {.gpus = {Gpu(1)}});
+  LauncherHooks with_driver = hooks();
+  with_driver.answers = [this](BackendId) { return starts_ == 3; };
+  with_driver.mechanic = &mechanic;
+  with_driver.free_memory = [](const Gpus& gpus) {
+    return std::optional(std::uint64_t{gpus == Gpus{0} ? 79U : 40U} << 30);
+  };
+  start(with_driver);
+  run_until([&] { return !ready_.empty(); });
+  EXPECT_EQ(starts_, 3) << "as it was, once more, and moved";
+  EXPECT_EQ(launcher_->plan(0).gpus, Gpus{1});
+  EXPECT_EQ(stages_, std::vector<std::string>{});
+  stop();
+  ::unsetenv("XDG_STATE_HOME");
 }
 
 TEST_F(LauncherTest, AStartWaitsWhileAnotherProgramListensAtItsPort) {

@@ -48,7 +48,7 @@ class BackendControlTest : public testing::Test {
     EnginePlan plan;
     plan.name = "engine-0";
     plan.argv = {"/bin/true"};
-    control_->plan_engines({plan}, {}, "/no/such/batchproxy");
+    control_->plan_engines({plan}, {}, {}, "/no/such/batchproxy");
   }
   template <class Condition>
   void run_until(Condition holds) {

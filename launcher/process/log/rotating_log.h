@@ -1,4 +1,4 @@
-// launcher/process/log/rotating_log.h - RotatingLog: an engine's log file, which stays within a bound.
+// launcher/process/log/rotating_log.h - RotatingLog: an engine's log file, of bounded size.
 //
 // Once the file is full its text is moved to FILE.1, what was there to FILE.2, and so on. The file
 // itself stays the same one: whoever has locked it keeps its lock. What cannot be written, because

@@ -1,6 +1,7 @@
 // proxy/jobs/run/answer_file.cc - see answer_file.h.
 #include "proxy/jobs/run/answer_file.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -20,7 +21,12 @@ namespace {
 constexpr std::size_t kPiece = 1 << 20;
 
 std::string json_text(std::string_view text) {
-  return boost::json::serialize(boost::json::string_view(text.data(), text.size()));
+  std::string valid(text);
+  if (!simdjson::validate_utf8(valid)) {
+    std::ranges::replace_if(
+        valid, [](char c) { return static_cast<unsigned char>(c) > 0x7f; }, '?');
+  }
+  return boost::json::serialize(boost::json::string_view(valid.data(), valid.size()));
 }
 
 // A body as a JSON value on one line; as a text if it is none.

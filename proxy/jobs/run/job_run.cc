@@ -133,8 +133,7 @@ int JobRun::run() {
   if (counts.waiting > 0) {
     await_signals();
     asio::co_spawn(io_.get_executor(), main(), [this](std::exception_ptr error) {
-      signals_.cancel();
-      tick_.cancel();
+      io_.stop();
       end_on_error(error);
     });
     io_.run();
@@ -269,6 +268,13 @@ int JobRun::report() {
   if (stopped) {
     say(fmt::format("stopped, {} questions wait: run again to go on", with_commas(counts.waiting)));
     return kExitStopped;
+  }
+  if (asked && counts.waiting > 0 && !options_.limits.questions) {
+    say(
+        fmt::format("error: {} questions were not found a second time: the file has changed. Run "
+                    "again",
+                    with_commas(counts.waiting)));
+    return kExitGaveUp;
   }
   return counts.failed > 0 ? kExitSomeFailed : 0;
 }

@@ -31,9 +31,9 @@ nothing queued and nothing in flight.
    25  engine dies, its children live          engine_process_test: …TakesItsDescendantsAlong; launcher_test
    26  engine ignores SIGTERM                  engine_process_test: StopKillsAStubbornTree…; test_no_survivors.py
    27  engine floods its log                   test_log_flood.py; log_flood_test, rotating_log_test
-   28  restart storm                           restart_policy_test; launcher_test: AnEngineThatNeverComesUpIsGivenUp
+   28  restart storm                           test_supervision.py: …given_up_after_five; restart_policy_test
    29  zombies                                 tests/chaos/night.py
-   30  one backend permanently bad             test_supervision.py: one that never comes up; tests/chaos: for a while
+   30  one backend permanently bad             here; one that never comes up: test_supervision.py
    31  all down, then up                       here
    32  backend asks to wait                    here
    33  late answer of an abandoned attempt     here

@@ -1,4 +1,4 @@
-"""Rows 31 to 33 and 36: engines that come and go."""
+"""Rows 30 to 33 and 36: engines that come and go, or stay bad."""
 import asyncio
 import collections
 import contextlib
@@ -17,6 +17,32 @@ from tests.support.wire import answer
 from .helpers import (
     BlackHole, ask, ask_all, asking, assert_all_right, errors, failures, failures_told, figure, finished, logged,
     name_of, received, request_of)
+
+
+@pytest.mark.parametrize("fault", ["refused", "reset", "garbage", "500", "stall"])
+def test_row_30_one_backend_of_four_is_permanently_bad(serve, engines, fault):
+    latency, slots, count = 0.2, 8, 480
+    four = engines(4, latency=latency, slots=slots)
+    bad = four[0]
+    if fault == "refused":
+        bad.kill()
+    proxy = serve(four, ready=3 if fault == "refused" else 4, stuck_timeout=1)
+    if fault != "refused":
+        assert asyncio.run(bad.fault(fault, 600))
+    prompts = [f"{fault} {number}" for number in range(count)]
+    begun = time.monotonic()
+    responses = ask_all(proxy, prompts)
+    took = time.monotonic() - begun
+    assert_all_right(responses, prompts)
+    assert {response.headers["x-batchproxy-attempts"] for response in responses} <= {"1", "2"}
+    of_three = count / (3 * slots / latency)
+    assert took <= of_three / 0.7 + (1 if fault == "stall" else 0), f"three engines alone would take {of_three:.1f} s"
+    known = sum(failures(proxy).values())
+    assert known <= count / 4, "it got less than its share before it was known to be bad"
+    begun = time.monotonic()
+    assert_all_right(ask_all(proxy, prompts), prompts)
+    probes = 2 + (time.monotonic() - begun) / 5  # Breaker::kPause
+    assert sum(failures(proxy).values()) - known <= probes, failures(proxy)
 
 
 def test_row_31_all_down_then_up(serve, engines):

@@ -262,5 +262,22 @@ TEST(PlanCommandEngines, NeedACommand) {
             std::string::npos);
 }
 
+TEST(SpareGpus, AreThoseThatNoEngineHas) {
+  const Options options = options_with({tensor_parallel(3)}, std::int64_t{2});
+  const PlanContext context = context_with(8);
+  const auto plans = plan_engines(options, context);
+  ASSERT_TRUE(plans);
+  EXPECT_EQ(spare_gpus(options, context, *plans), (Gpus{6, 7}));
+}
+
+TEST(SpareGpus, OfSimulatedEnginesAreNoneUnlessTheyAreNamed) {
+  Options options = options_with({});
+  options.proxy.launcher.engine.value = "sim";
+  const PlanContext context = context_with(0);
+  EXPECT_EQ(spare_gpus(options, context, *plan_engines(options, context)), Gpus{});
+  options.proxy.launcher.gpus.value = std::int64_t{3};
+  EXPECT_EQ(spare_gpus(options, context, *plan_engines(options, context)), (Gpus{1, 2}));
+}
+
 }  // namespace
 }  // namespace batchproxy

@@ -155,6 +155,87 @@ TEST_F(MechanicTest, TellsADeathByItsCause) {
   EXPECT_THAT(Mechanic(options_, {}).after_death(plan_, 0).lines, Contains(StartsWith("cause: ")));
 }
 
+constexpr const char* kTooHeavy =
+    "  File \"/v/model_loader/utils.py\", line 1, in initialize_model\n"
+    "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 786.00 MiB. GPU 0 has a total "
+    "capacity of 79.19 GiB of which 412.06 MiB is free.\n";
+constexpr const char* kHeldByOthers =
+    "ValueError: Free memory on device cuda:0 (10.87/79.19 GiB) on startup is less than desired "
+    "GPU memory utilization (0.9, 71.27 GiB).\n";
+
+class SpareGpusTest : public MechanicTest {
+ protected:
+  SpareGpusTest() {
+    plan_.environment.set["CUDA_VISIBLE_DEVICES"] = "0";
+    gpus_ = *assumed_gpus("4xH100-80GB");
+    gpus_[2].free = gpus_[2].total / 2;
+    spare_.gpus = {Gpu(2), Gpu(1), Gpu(3)};
+    spare_.look = [this](const Gpus& of) {
+      PlanGpus found;
+      for (const Gpu& gpu : of) found.push_back(gpus_[static_cast<std::size_t>(gpu.index)]);
+      return found;
+    };
+  }
+  Mechanic mechanic() const { return {options_, {gpus_[0]}, spare_}; }
+  std::string pinned() const { return plan_.environment.set.at("CUDA_VISIBLE_DEVICES"); }
+
+  PlanGpus gpus_;
+  SpareGpus spare_;
+};
+
+TEST_F(SpareGpusTest, WithTheMostFreeMemoryAreAddedWhereOneIsTooSmall) {
+  Mechanic its = mechanic();
+  its.prepare(plan_);
+  log(kTooHeavy);
+  const FailureReport report = its.after_failed_start(plan_, 0);
+  EXPECT_THAT(report.lines, Contains(HasSubstr("tensor_parallel_size -> 2")));
+  EXPECT_THAT(report.lines, Contains(HasSubstr("; GPUs 0 -> 0,1"))) << "2 is half full";
+  EXPECT_EQ(plan_.gpus, (Gpus{0, 1}));
+  EXPECT_EQ(pinned(), "0,1");
+  EXPECT_THAT(its.repairs(0), Contains("GPUs 0 -> 0,1"));
+  its.after_good_start(plan_, 0);
+
+  plan_.argv = {"vllm", "serve", "org/model"};
+  plan_.gpus = {0};
+  Mechanic next = mechanic();
+  EXPECT_THAT(next.prepare(plan_), Contains(HasSubstr("in an earlier run: GPUs 0 -> 0,1")));
+  EXPECT_EQ(flag_value(plan_.argv, "--tensor-parallel-size"), "2");
+
+  plan_.argv = {"vllm", "serve", "org/model"};
+  plan_.gpus = {0};
+  spare_.gpus.clear();
+  Mechanic without = mechanic();
+  EXPECT_THAT(without.prepare(plan_), IsEmpty());
+  EXPECT_EQ(flag_value(plan_.argv, "--tensor-parallel-size"), std::nullopt);
+}
+
+TEST_F(SpareGpusTest, ReplaceThoseThatSomebodyElseHolds) {
+  set_flag(plan_.argv, "--gpu-memory-utilization", "0.9");
+  Mechanic its = mechanic();
+  its.prepare(plan_);
+  log(kHeldByOthers);
+  its.after_failed_start(plan_, 0);
+  EXPECT_EQ(pinned(), "0") << "it may pass";
+  const FailureReport report = its.after_failed_start(plan_, 0);
+  EXPECT_THAT(report.lines, Contains(HasSubstr("GPUs 0 -> 1")));
+  EXPECT_EQ(pinned(), "1");
+  EXPECT_EQ(plan_.gpus, Gpus{1});
+  its.after_good_start(plan_, 0);
+
+  plan_.gpus = {0};
+  Mechanic next = mechanic();
+  EXPECT_THAT(next.prepare(plan_), IsEmpty()) << "at another time they hold nothing, or others";
+}
+
+TEST_F(SpareGpusTest, AreLeftAloneWhereTheUserHasSaidHowMany) {
+  set_flag(plan_.argv, "--tensor-parallel-size", "1");
+  Mechanic its = mechanic();
+  its.prepare(plan_);
+  log(kTooHeavy);
+  its.after_failed_start(plan_, 0);
+  EXPECT_EQ(plan_.gpus.size(), 1U);
+}
+
 // A model of 14.9 GiB with a context of 131,072 tokens, on a GPU of 24 GiB.
 class FittedContextTest : public MechanicTest {
  protected:

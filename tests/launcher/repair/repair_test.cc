@@ -97,14 +97,18 @@ TEST(Repair, OfAPinnedContextSpreadsTheModelOverSpareGpus) {
   Engine engine;
   engine.subject.is_context_pinned = true;
   engine.machine.spare_gpus = 1;
-  engine.machine.heads = 32;
+  engine.machine.allowed_parallel = {{1, 2, 4, 8}};
   const auto decision = engine.after(Cause::kKvTooSmall, kv(32768, 16.0, 4.85, 9920));
   ASSERT_TRUE(decision.repair);
   EXPECT_EQ(decision.repair->kind, Kind::kTensorParallel);
   EXPECT_EQ(decision.repair->gpus_wanted, 2);
-  engine.machine.heads = 9;
-  EXPECT_FALSE(engine.after(Cause::kKvTooSmall, kv(32768, 16.0, 4.85, 9920)).repair)
-      << "nine heads cannot be halved";
+  engine.machine.allowed_parallel = {{1, 3, 9}};
+  const auto stages = engine.after(Cause::kKvTooSmall, kv(32768, 16.0, 4.85, 9920));
+  ASSERT_TRUE(stages.repair);
+  EXPECT_EQ(stages.repair->kind, Kind::kPipeline) << "nine heads cannot be halved";
+  EXPECT_EQ(stages.repair->gpus_wanted, 2);
+  engine.machine.spare_gpus = 0;
+  EXPECT_FALSE(engine.after(Cause::kKvTooSmall, kv(32768, 16.0, 4.85, 9920)).repair);
 }
 
 TEST(Repair, DoesNotServeAContextThatServesNobody) {
@@ -127,7 +131,7 @@ TEST(Repair, GoesOnInTheOrderOfWhatItCosts) {
   Engine engine;
   engine.options.most_attempts = 20;
   engine.machine.spare_gpus = 3;
-  engine.machine.heads = 32;
+  engine.machine.allowed_parallel = {{1, 2, 4, 8}};
   EXPECT_EQ(engine.course(Cause::kKvNone),
             "--gpu-memory-utilization 0.95, --max-num-seqs 128, --max-num-seqs 64, "
             "--max-num-seqs 32, --max-num-seqs 16, --max-num-seqs 8, --max-num-batched-tokens "
