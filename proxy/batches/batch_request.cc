@@ -50,6 +50,9 @@ std::optional<std::chrono::seconds> window_of(std::string_view text) {
   if (!number || *number < 1 || *number > 100'000) return std::nullopt;
   std::chrono::seconds window{};
   switch (text.back()) {
+    case 's':
+      window = std::chrono::seconds(*number);
+      break;
     case 'm':
       window = std::chrono::minutes(*number);
       break;
@@ -84,7 +87,7 @@ Result<StoredBatch> read_batch_request(std::string_view text, std::int64_t now) 
   const auto window = window_of(batch.window);
   if (!window) {
     return invalid("completion_window",
-                   "must be a time such as 24h, 30m or 7d, of 30 days at most");
+                   "must be a time such as 24h, 30m or 7d (s, m, h or d), of 30 days at most");
   }
   if (const json::value* metadata = body.if_contains("metadata");
       metadata != nullptr && !metadata->is_null()) {

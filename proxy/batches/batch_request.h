@@ -17,7 +17,7 @@ namespace batchproxy {
 inline constexpr std::array<std::string_view, 3> kBatchEndpoints = {
     "/v1/chat/completions", "/v1/completions", "/v1/embeddings"};
 
-// "24h", "30m" or "7d", from a minute to thirty days; nothing for anything else.
+// "24h", "90s", "30m" or "7d", of thirty days at most; nothing for anything else.
 std::optional<std::chrono::seconds> window_of(std::string_view text);
 
 // Its endpoint, input file, window, metadata, and the times that follow from `now` (seconds since

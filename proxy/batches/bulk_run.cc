@@ -24,9 +24,6 @@ constexpr std::size_t kMostUnsent = 1 << 20;  // bytes of answers that the clien
 constexpr Duration kLook = std::chrono::milliseconds(5);
 constexpr Duration kLong = std::chrono::hours(1);
 
-// A part that fails must not end the service.
-void ignore(std::exception_ptr) {}
-
 AskerSettings bounded(AskerSettings settings) {
   settings.limits.window = kMostWaiting;
   return settings;
@@ -61,8 +58,13 @@ Task<void> BulkRun::run() {
   const bool begun = co_await exchange_.begin("application/x-ndjson", std::nullopt);
   if (!begun) co_return;
   parts_ = 2;
-  asio::co_spawn(io_.get_executor(), read(), &ignore);
-  asio::co_spawn(io_.get_executor(), write(), &ignore);
+  const auto end_part = [this](const std::exception_ptr& trouble_in_it) {
+    if (trouble_in_it) leave();
+    --parts_;
+    ended_.cancel();
+  };
+  asio::co_spawn(io_.get_executor(), read(), end_part);
+  asio::co_spawn(io_.get_executor(), write(), end_part);
   std::exception_ptr trouble;
   try {
     co_await asker_.run();
@@ -115,8 +117,6 @@ Task<void> BulkRun::read() {
     }
   }
   no_more_ = true;
-  --parts_;
-  ended_.cancel();
 }
 
 Task<void> BulkRun::write() {
@@ -130,8 +130,6 @@ Task<void> BulkRun::write() {
     const bool sent = co_await exchange_.write_chunk(lines);
     if (!sent) leave();
   }
-  --parts_;
-  ended_.cancel();
 }
 
 // The whole lines of what has come.

@@ -50,6 +50,8 @@ void describe_prompt(const BodyPolicy& policy, const BodyScan& scan, std::uint64
         {parts.before, parts.after, request.target, request.authorization, request.key,
          request.fields,
          scan.form == PromptForm::kTokens ? std::string_view("tokens") : std::string_view("text")});
+    // A batch's requests share no calls with those that go before them.
+    if (request.background) ticket.identity = ~ticket.identity;
   }
 }
 

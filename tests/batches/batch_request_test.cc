@@ -41,6 +41,7 @@ TEST(BatchRequest, SaysWhichFieldIsWrong) {
 TEST(BatchWindow, IsATimeOfUpToAMonth) {
   EXPECT_EQ(window_of("24h"), hours(24));
   EXPECT_EQ(window_of("30m"), std::chrono::minutes(30));
+  EXPECT_EQ(window_of("90s"), std::chrono::seconds(90));
   EXPECT_EQ(window_of("30d"), hours(720));
   for (const char* text : {"", "h", "0h", "-1h", "24", "24x", "31d", "1.5h", "h24"}) {
     EXPECT_EQ(window_of(text), std::nullopt) << text;

@@ -69,10 +69,11 @@ def start(start_proxy, state):
     return lambda engine, *flags: start_proxy("--backend", engine.url, *flags, env={"XDG_STATE_HOME": str(state)})
 
 
-def test_a_batch_with_lines_that_the_engine_refuses(start, start_engine, state):
+@pytest.mark.parametrize("count", [500, 5000])
+def test_a_batch_with_lines_that_the_engine_refuses(start, start_engine, state, count):
     proxy = start(start_engine()).ready(1)
-    requests = lines(500)
-    for i in range(0, 500, 50):
+    requests = lines(count)
+    for i in range(0, count, 50):
         requests[i] = line(f"q{i}", max_tokens="many")
     status, batch = create(proxy.url, requests, metadata={"name": "night"})
     assert status == 200
@@ -80,18 +81,18 @@ def test_a_batch_with_lines_that_the_engine_refuses(start, start_engine, state):
                              "metadata": {"name": "night"}, "errors": None, "output_file_id": None}.items()
     done = wait_for(proxy.url, batch)
     assert done["status"] == "completed"
-    assert done["request_counts"] == {"total": 500, "completed": 490, "failed": 10}
+    assert done["request_counts"] == {"total": count, "completed": count - count // 50, "failed": count // 50}
     assert done["created_at"] <= done["in_progress_at"] <= done["finalizing_at"] <= done["completed_at"]
     output, errors = (read_lines(proxy.url, done[f"{kind}_file_id"]) for kind in ("output", "error"))
-    bad = [f"q{i}" for i in range(0, 500, 50)]
+    bad = [f"q{i}" for i in range(0, count, 50)]
     assert keys(errors) == sorted(bad)
-    assert keys(output) == sorted({f"q{i}" for i in range(500)} - set(bad))
+    assert keys(output) == sorted({f"q{i}" for i in range(count)} - set(bad))
     assert {one["response"]["status_code"] for one in output} == {200}
     assert {one["response"]["status_code"] for one in errors} == {400}
     assert output[0].keys() == {"id", "custom_id", "response", "error"}
     asked = complete(proxy.url, f"question {output[0]['custom_id']}", max_tokens=3)[1]
     assert output[0]["response"]["body"]["choices"] == asked["choices"]
-    assert len({one["id"] for one in output + errors}) == 500
+    assert len({one["id"] for one in output + errors}) == count
     _, file = get(proxy.url, f"/v1/files/{done['output_file_id']}")
     assert file["purpose"] == "batch_output" and file["filename"] == f"{batch['id']}_output.jsonl"
     assert not list((state / "batchproxy/jobs/ledgers").iterdir())
@@ -150,6 +151,17 @@ def test_a_cancelled_batch_keeps_what_it_has(start, start_engine):
     assert len(read_lines(proxy.url, done["output_file_id"])) == counts["completed"]
     assert post(proxy.url, f"/v1/batches/{batch['id']}/cancel")[0] == 400
     assert get(proxy.url, file, method="DELETE")[0] == 200
+
+
+def test_a_batch_whose_window_is_over_keeps_what_it_has(start, start_engine):
+    proxy = start(start_engine("--max-num-seqs", "1")).ready(1)
+    requests = [line(f"q{i}", max_tokens=50) for i in range(2000)]
+    done = wait_for(proxy.url, create(proxy.url, requests, completion_window="2s")[1])
+    assert done["status"] == "expired" and done["expired_at"] >= done["expires_at"] == done["created_at"] + 2
+    output, errors = (read_lines(proxy.url, done[f"{kind}_file_id"]) for kind in ("output", "error"))
+    assert {one["error"]["code"] for one in errors} == {"batch_expired"}
+    assert len(output) == done["request_counts"]["completed"] > 0
+    assert keys(output + errors) == sorted(f"q{i}" for i in range(2000))
 
 
 def test_a_batch_waits_for_its_engine(start, scripted):
