@@ -38,7 +38,7 @@ std::string sentence(int code, const std::string& path, sqlite3* handle) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
       return fmt::format(
-          "the ledger {} is in use{}: two runs never share one. Wait for the other run, or stop it",
+          "the ledger {} is in use{}: only one process may use it. Wait for that one, or stop it",
           path, holder_of(path));
     case SQLITE_READONLY:
     case SQLITE_CANTOPEN:

@@ -201,7 +201,7 @@ def test_two_runs_do_not_share_a_ledger(tmp_path, start_engine):
     job = start(tmp_path, engine)
     second = run(tmp_path, "q", "-o", "a", "--url", engine.url)
     assert second.returncode == 1
-    assert f"is in use by process {job.pid}: two runs never share one" in second.stderr
+    assert f"is in use by process {job.pid}: only one process may use it" in second.stderr
     assert job.stop() == 130
 
 

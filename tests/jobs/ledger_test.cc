@@ -145,7 +145,7 @@ TEST_F(LedgerTest, FailedItemsWaitAgainWhenAsked) {
 TEST_F(LedgerTest, TwoNeverShareAFile) {
   Ledger ledger(path_);
   const pid_t child = ::fork();
-  if (child == 0) ::_exit(problem().find("two runs never share one") == std::string::npos ? 1 : 0);
+  if (child == 0) ::_exit(problem().find("only one process may use it") == std::string::npos ? 1 : 0);
   int status = 0;
   ::waitpid(child, &status, 0);
   EXPECT_EQ(status, 0);
