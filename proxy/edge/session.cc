@@ -9,7 +9,7 @@
 #include <fmt/format.h>
 
 #include "backends/http/body.h"
-#include "proxy/request/recorded_request.h"
+#include "proxy/edge/recorded_request.h"
 #include "proxy/request/ticket_builder.h"
 
 namespace batchproxy {

@@ -1,7 +1,6 @@
 // proxy/jobs/record_store.cc - see record_store.h.
 #include "proxy/jobs/record_store.h"
 
-#include <chrono>
 #include <optional>
 
 #include <fmt/format.h>
@@ -50,11 +49,6 @@ Database open(const std::string& path) {
   return database;
 }
 
-std::int64_t now_ms() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
-}
-
 }  // namespace
 
 RecordStore::RecordStore(const std::string& path)
@@ -65,7 +59,8 @@ RecordStore::RecordStore(const std::string& path)
       insert_(database_,
               "INSERT INTO recorded (owner, job, hash, answer, content_type, backend, batch, "
               "batch_prompts, attempts, apportioned, recorded_ms) "
-              "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING"),
+              "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, "
+              "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)) ON CONFLICT DO NOTHING"),
       count_(database_, "SELECT count(*) FROM recorded WHERE owner = ?1 AND job = ?2") {}
 
 RecordedPtr RecordStore::find(const RecordKey& key) {
@@ -87,7 +82,6 @@ RecordedPtr RecordStore::find(const RecordKey& key) {
 }
 
 void RecordStore::add(const std::vector<std::pair<RecordKey, RecordedPtr>>& answers) {
-  const std::int64_t now = now_ms();
   database_.execute("BEGIN IMMEDIATE");
   try {
     for (const auto& [key, recorded] : answers) {
@@ -97,7 +91,7 @@ void RecordStore::add(const std::vector<std::pair<RecordKey, RecordedPtr>>& answ
       insert_.bind(7, static_cast<std::int64_t>(recorded->batch));
       insert_.bind(8, static_cast<std::int64_t>(recorded->batch_prompts));
       insert_.bind(9, static_cast<std::int64_t>(recorded->attempts));
-      insert_.bind(10, static_cast<std::int64_t>(recorded->apportioned_usage)).bind(11, now);
+      insert_.bind(10, static_cast<std::int64_t>(recorded->apportioned_usage));
       insert_.run();
     }
     database_.execute("COMMIT");

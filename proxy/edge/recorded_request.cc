@@ -1,5 +1,5 @@
-// proxy/request/recorded_request.cc - see recorded_request.h.
-#include "proxy/request/recorded_request.h"
+// proxy/edge/recorded_request.cc - see recorded_request.h.
+#include "proxy/edge/recorded_request.h"
 
 #include <string>
 #include <utility>

@@ -1,4 +1,4 @@
-// proxy/request/recorded_request.h - RecordedRequest: a request of a job (x-batchproxy-job), which
+// proxy/edge/recorded_request.h - RecordedRequest: a request of a job (x-batchproxy-job), which
 // is answered from the record when it was answered before, and recorded when it was not.
 //
 // Threading: confined to one I/O thread.
