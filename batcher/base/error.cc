@@ -92,6 +92,8 @@ constexpr EnumTable<ErrorTraits> kErrors({
     {Errc::kChoiceCountMismatch, "choice_count_mismatch", 502, kBackend, kRetry, kUnsaid,
      kBackendError, kAsked,
      "A backend answered a part of the list with another number of choices than was asked for."},
+    {Errc::kEngineLacksScores, "engine_lacks_scores", 501, kBackend, kFinal, kUnsaid, kBackendError,
+     kAsked, "The engine cannot tell how likely texts are."},
     {Errc::kPoisonPrompt, "poison_prompt", 502, kBackend, kFinal, kUnsaid, kBackendError, kAsked,
      "The engine's connection died three times while it worked on this request, the last time on "
      "nothing else. The request is not sent again: look into the engine's log."},

@@ -50,6 +50,7 @@ enum class Errc {
   kBadBackendResponse,
   kBackendTimeout,
   kChoiceCountMismatch,  // it answered more, or less, than was asked for
+  kEngineLacksScores,    // a decision that it cannot be made to tell
   kPoisonPrompt,         // three engines died with it, the last with nothing else on it
   kKnownPoison,          // the same bytes as one of those, again
 

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "backends/http/body.h"
+#include "proxy/decisions/decided_request.h"
 #include "proxy/edge/recorded_request.h"
 #include "proxy/request/ticket_builder.h"
 
@@ -238,6 +239,11 @@ Task<bool> Session::serve_one() {
   if (const std::unique_ptr<const Local> answer = answer_here(request)) {
     co_return co_await write_local(*answer);
   }
+  if (request.route->decides) {
+    const bool next = co_await decide(request, hold);
+    thread_.net.buffers.give_back(std::move(body.own));
+    co_return next;
+  }
   RequestHandler dispatch(thread_, *connection_, request);
   dispatch_ = &dispatch;
   const bool again = co_await answer(dispatch, request);
@@ -254,6 +260,12 @@ Task<bool> Session::answer(RequestHandler& handler, const ClientRequest& request
 Task<bool> Session::answer_recorded(RequestHandler& handler, const ClientRequest& request) {
   RecordedRequest recorded(thread_, *connection_, request, handler);
   const bool again = co_await recorded.run();
+  co_return again;
+}
+
+Task<bool> Session::decide(const ClientRequest& request, ByteHold& hold) {
+  DecidedRequest decided(thread_, *connection_, request, hold, dispatch_);
+  const bool again = co_await decided.run();
   co_return again;
 }
 

@@ -61,6 +61,7 @@ class Session final : public Closable, private IdleClient {
   Task<bool> write_local(const Local& answer);
   Task<bool> answer(RequestHandler& handler, const ClientRequest& request);
   Task<bool> answer_recorded(RequestHandler& handler, const ClientRequest& request);
+  Task<bool> decide(const ClientRequest& request, ByteHold& hold);
   bool hand_over(const ClientRequest& request);
   ClientRequest describe_request(const http::RequestHead& head) const;
   bool identify(const http::RequestHead& head, ClientRequest& request);

@@ -14,8 +14,8 @@ namespace batchproxy {
 
 bool ListRequest::is_one(const BodyPolicy& policy, const ClientRequest& request,
                          const BodyScan& scan, BackendSet backends) {
-  return request.route->body == BodyKind::kCompletion && scan.prompts > 1 && !scan.streaming &&
-         scan.choices > 0 && policy.list_piece > 0 &&
+  return request.route->body == BodyKind::kCompletion && !request.uncut && scan.prompts > 1 &&
+         !scan.streaming && scan.choices > 0 && policy.list_piece > 0 &&
          (backends.size() > 1 || scan.prompts > policy.list_piece);
 }
 

@@ -22,6 +22,15 @@ RequestHandler::RequestHandler(IoThread& thread, Connection& client, const Clien
   thread_.metrics.received.add();
 }
 
+RequestHandler::RequestHandler(IoThread& thread, Connection& client, const ClientRequest& request,
+                               AnswerTap& tap)
+    : thread_(thread),
+      client_(client),
+      request_(request),
+      tap_(&tap),
+      phase_(thread.metrics),
+      reply_(thread, client, request) {}
+
 Task<bool> RequestHandler::run() {
   Finish finish = Finish::kBackendError;
   bool failed = false;
@@ -64,6 +73,7 @@ Task<bool> RequestHandler::replay(const Recorded& answer) {
 // True when the client's connection can be used again.
 bool RequestHandler::end(Finish finish) {
   client_.on_peer_gone(nullptr);
+  if (kept_) return true;
   thread_.metrics.count_finish(finish);
   if (finish == Finish::kOk) {
     thread_.metrics.latency.observe(std::chrono::steady_clock::now() - request_.arrival);
@@ -178,7 +188,7 @@ Task<Finish> RequestHandler::serve_list() {
 Task<Finish> RequestHandler::answer(Job::Ending ending) {
   switch (ending) {
     case Job::Ending::kAnswer:
-      return answer_whole();
+      return tap_ == nullptr ? answer_whole() : answer_tapped();
     case Job::Ending::kStream:
       return answer_stream();
     case Job::Ending::kFailed:
@@ -190,11 +200,29 @@ Task<Finish> RequestHandler::answer(Job::Ending ending) {
 }
 
 Task<Finish> RequestHandler::answer_whole() {
+  return send_whole(job_->answer(), job_->body());
+}
+
+Task<Finish> RequestHandler::answer_tapped() {
+  const AnswerTap::Fate fate = tap_->on_answer(job_->answer(), job_->body());
+  kept_ = fate.kept;
+  if (kept_) {
+    thread_.metrics.count_answered(job_->backend().id);
+    co_return Finish::kOk;  // of this call; nobody counts it
+  }
+  if (fate.refused) co_return co_await reply_.refuse(*fate.refused);
+  if (!fate.instead) co_return co_await send_whole(job_->answer(), job_->body());
+  const AnswerHead head{.status = 200, .content_type = "application/json"};
+  co_return co_await send_whole(head, *fate.instead);
+}
+
+// `head` and `body`: in place of the job's, or its own.
+Task<Finish> RequestHandler::send_whole(const AnswerHead& head, std::string_view body) {
   thread_.metrics.count_answered(job_->backend().id);
   const Provenance who = job_->provenance();
-  const ReplyWriter::UnsentPtr unsent = reply_.send_answer(job_->answer(), job_->body(), who);
+  const ReplyWriter::UnsentPtr unsent = reply_.send_answer(head, body, who);
   if (unsent) co_await reply_.write_rest(*unsent);
-  co_return reply_.finish_answered(job_->answer(), job_->ticket().prompts);
+  co_return reply_.finish_answered(head, job_->ticket().prompts);
 }
 
 Task<Finish> RequestHandler::answer_stream() {

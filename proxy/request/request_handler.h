@@ -16,6 +16,7 @@
 #include "backends/net/connection.h"
 #include "backends/net/waiter.h"
 #include "proxy/jobs/record_store.h"
+#include "proxy/request/answer_tap.h"
 #include "proxy/request/job.h"
 #include "proxy/request/list_request.h"
 #include "proxy/request/reply_writer.h"
@@ -27,6 +28,10 @@ namespace batchproxy {
 class RequestHandler final {
  public:
   RequestHandler(IoThread& thread, Connection& client, const ClientRequest& request);
+  // For one of several calls that answer a client's request. `tap`, which outlives it, sees what
+  // comes whole. Whoever makes them counts the request as received; the last counts how it ends.
+  RequestHandler(IoThread& thread, Connection& client, const ClientRequest& request,
+                 AnswerTap& tap);
   RequestHandler(const RequestHandler&) = delete;
   RequestHandler& operator=(const RequestHandler&) = delete;
 
@@ -61,6 +66,8 @@ class RequestHandler final {
   Task<Finish> serve_list();
   Task<Finish> answer(Job::Ending ending);
   Task<Finish> answer_whole();
+  Task<Finish> answer_tapped();
+  Task<Finish> send_whole(const AnswerHead& head, std::string_view body);
   Task<Finish> answer_stream();
   Task<Finish> answer_cancelled();
 
@@ -72,6 +79,7 @@ class RequestHandler final {
   IoThread& thread_;
   Connection& client_;
   const ClientRequest& request_;
+  AnswerTap* tap_ = nullptr;  // null: the client alone sees its answer
   RequestPhase phase_;
   ReplyWriter reply_;
   std::optional<Job> job_;             // of a request that goes out whole
@@ -80,6 +88,7 @@ class RequestHandler final {
   Waiter looked_;  // for its model
   bool has_looked_ = false;
   bool client_gone_ = false;
+  bool kept_ = false;  // by the tap: the client waits on
 };
 
 }  // namespace batchproxy

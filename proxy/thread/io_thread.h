@@ -36,6 +36,7 @@
 #include "proxy/thread/handed_over.h"
 #include "proxy/thread/in_flight.h"
 #include "proxy/thread/internal_mark.h"
+#include "proxy/thread/lacking_models.h"
 #include "proxy/thread/poison_list.h"
 #include "proxy/wire/api_keys.h"
 #include "proxy/wire/client_request.h"
@@ -159,6 +160,7 @@ struct IoThread {
   std::function<std::uint64_t()> load;  // requests of all threads that wait, or are with a backend
   const InternalMark* internal = nullptr;  // of the process
   HandOver hand_over;                      // where requests about files and batches go
+  LackingModels without_decisions;         // a /v1/decisions of their engines' own
   TimePoint told_refused{};
 };
 

@@ -64,8 +64,9 @@ struct ClientRequest {
   int minor_version = 1;
   bool keep_alive = true;
   bool background = false;  // of a batch: it lets all others go first
-  bool head_only = false;  // HEAD: the answer's body stays here
-  CorsFields cors;         // of its answer, if a web page asks that may
+  bool uncut = false;       // its list of prompts goes to one engine, whole
+  bool head_only = false;   // HEAD: the answer's body stays here
+  CorsFields cors;          // of its answer, if a web page asks that may
 
   // Appends the id that the client's answer is marked with.
   void append_shown_id(std::string& out) const;

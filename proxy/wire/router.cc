@@ -39,7 +39,7 @@ constexpr std::array kRoutes = {
     Route{"POST", "/invocations", kBackend, BodyKind::kPrompted},
     Route{"POST", "/inference/v1/generate", kBackend},
     Route{"POST", "/v1/systemone", kBackend, BodyKind::kPrompted},
-    Route{"POST", "/v1/decisions", kBackend, BodyKind::kPrompted},
+    Route{.method = "POST", .path = "/v1/decisions", .body = BodyKind::kPrompted, .decides = true},
     Route{"POST", "/v1/audio/transcriptions", kBackend, BodyKind::kForm},
     Route{"POST", "/v1/audio/translations", kBackend, BodyKind::kForm},
     Route{"POST", "/v1/audio/speech", kBackend},

@@ -28,6 +28,7 @@ struct Route {
   bool immediate = false;  // needs no slot of the engine: see Ticket
   ErrorForm errors = ErrorForm::kPlain;
   bool handed_over = false;  // the whole connection goes to the service of files and batches
+  bool decides = false;      // batchproxy answers where an engine cannot: see proxy/decisions
 
   // Whether success is a JSON object here, unless it is a stream.
   bool expects_object() const { return body <= BodyKind::kChatBatch; }

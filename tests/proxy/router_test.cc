@@ -128,6 +128,7 @@ std::string documented() {
   for (const Route& route : routes()) {
     text.append("| ").append(route.method).append(" | `").append(route.path).append("` | ");
     text.append(route.handler != nullptr ? "batchproxy"
+                : route.decides          ? "a backend; batchproxy, where it has no such path"
                 : route.immediate        ? "a backend, at once: it needs no slot"
                                          : "a backend");
     text.append(" |\n");
