@@ -15,6 +15,8 @@ void add_asking_flags(CLI::App& command, ProxyChoice& proxy, QuestionDefaults& d
   command.add_option("--column", defaults.column,
                      "The file is CSV; its prompts are in this column");
   command.add_flag("--chat", defaults.chat, "Ask prompts as a user's messages");
+  command.add_flag("--choices", defaults.choices,
+                   "Ask multiple choice for the probability of each option");
   command.add_option("--default-model", defaults.model,
                      "For lines that name no model (the first that is served)");
   command.add_option("--max-tokens", defaults.max_tokens, "For lines that do not say");

@@ -43,8 +43,9 @@ void read_usage(const std::string& body, ItemOutcome& outcome) {
   simdjson::dom::object usage;
   if (parser.parse(body).at_key("usage").get(usage)) return;
   std::int64_t tokens = 0;
-  if (!usage["prompt_tokens"].get(tokens)) outcome.prompt_tokens = tokens;
-  if (!usage["completion_tokens"].get(tokens)) outcome.completion_tokens = tokens;
+  const auto has = [&](const char* name) { return !usage[name].get(tokens); };
+  if (has("prompt_tokens") || has("input_tokens")) outcome.prompt_tokens = tokens;
+  if (has("completion_tokens") || has("output_tokens")) outcome.completion_tokens = tokens;
 }
 
 }  // namespace

@@ -77,6 +77,21 @@ std::string missing_members(const QuestionDefaults& defaults, bool model, bool t
   return members;
 }
 
+// What stands for each option behind "Answer: ": its letter, if all begin with theirs as in
+// "(A) text", "A) text" or "A. text", else the option.
+std::vector<std::string> words_for(const std::vector<std::string_view>& options) {
+  std::vector<std::string> letters;
+  for (std::string_view option : options) {
+    const char letter = static_cast<char>('A' + letters.size());
+    if (option.starts_with('(')) option.remove_prefix(1);
+    const bool named = letter <= 'Z' && option.size() > 1 && option[0] == letter &&
+                       (option[1] == ')' || option[1] == '.');
+    if (!named) return {options.begin(), options.end()};
+    letters.emplace_back(1, letter);
+  }
+  return letters;
+}
+
 std::string as_message(std::string_view content) {
   return fmt::format("\"messages\":[{{\"role\":\"user\",\"content\":{}}}]", content);
 }
@@ -152,6 +167,10 @@ QuestionParser::Parsed QuestionParser::parse_json(std::string_view line, std::in
     return bad(number, fmt::format("the lines before are {}, this one is not", words_of(*format_)));
   }
   format_ = format;
+  if (defaults_.choices && format != QuestionFormat::kMultipleChoice) {
+    return bad(number, fmt::format("--choices is for multiple-choice questions; these are {}",
+                                   words_of(*format)));
+  }
   switch (*format) {
     case QuestionFormat::kBatchLines:
       return batch_line(object, number);
@@ -224,6 +243,21 @@ Question QuestionParser::ask(std::string_view prompt, std::string key) const {
                   body + "}", defaults_.model.empty()};
 }
 
+// The blank at the prompt's end makes the choices begin with it, as tokens do.
+Question QuestionParser::decide(std::string_view prompt,
+                                const std::vector<std::string_view>& options,
+                                std::string key) const {
+  std::string body = "{" + missing_members(defaults_, true, false, false);
+  body += "\"input\":" + json_text(fmt::format("{} ", prompt));
+  std::string choices;
+  for (const std::string& word : words_for(options)) {
+    choices += fmt::format("{}{{\"value\":{}}}", choices.empty() ? "" : ",", json_text(word));
+  }
+  body += fmt::format(R"(,"questions":[{{"type":"choice","instructions":"","choices":[{}]}}]}})",
+                      choices);
+  return Question{std::move(key), "/v1/decisions", std::move(body), defaults_.model.empty()};
+}
+
 // The words are those of bench/load/questions.cc.
 QuestionParser::Parsed QuestionParser::choice_line(dom::object object, std::int64_t number) {
   const auto key = key_of(object);
@@ -234,6 +268,7 @@ QuestionParser::Parsed QuestionParser::choice_line(dom::object object, std::int6
     return bad(number, "\"question\" must be a text, \"options\" a list of texts");
   }
   std::string prompt;
+  std::vector<std::string_view> texts;
   const auto passage = text_of(object, "passage");
   if (passage && !passage->empty()) prompt += fmt::format("Context:\n{}\n\n", *passage);
   prompt += fmt::format("Question:\n{}\n", *question);
@@ -241,8 +276,11 @@ QuestionParser::Parsed QuestionParser::choice_line(dom::object object, std::int6
     std::string_view text;
     if (option.get(text)) return bad(number, "\"options\" must be a list of texts");
     prompt.append(text).append("\n");
+    texts.push_back(text);
   }
-  return ask(prompt + "Answer:", key.value_or(fmt::format("line-{}", number)));
+  prompt += "Answer:";
+  std::string name = key.value_or(fmt::format("line-{}", number));
+  return defaults_.choices ? decide(prompt, texts, std::move(name)) : ask(prompt, std::move(name));
 }
 
 std::optional<std::vector<std::string>> csv_fields(std::string_view record) {
@@ -307,6 +345,7 @@ QuestionParser::Parsed QuestionParser::parse_csv(std::string_view line, std::int
     record_.clear();
     return bad(record_begin_, "not UTF-8: convert the file, such as by iconv -f latin1 -t utf8");
   }
+  if (defaults_.choices) return bad(number, "--choices is for multiple-choice questions, not CSV");
   if (columns_ == 0) return csv_header(number);
   record_.clear();
   if (fields->size() != columns_) {

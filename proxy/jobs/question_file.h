@@ -33,6 +33,7 @@ struct QuestionDefaults {
   std::optional<double> temperature{};
   bool chat = false;     // prompts are asked as a user's message
   std::string column{};  // of a CSV file
+  bool choices = false;  // multiple choice is asked as a decision (docs/DECISIONS.md)
 };
 
 struct Question {
@@ -75,6 +76,8 @@ class QuestionParser {
   Parsed choice_line(simdjson::dom::object object, std::int64_t number);
   Parsed csv_header(std::int64_t number);
   Question ask(std::string_view prompt, std::string key) const;
+  Question decide(std::string_view prompt, const std::vector<std::string_view>& options,
+                  std::string key) const;
   BadLine bad(std::int64_t number, std::string_view why) const;
 
   const std::string file_;

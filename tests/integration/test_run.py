@@ -99,6 +99,26 @@ def test_csv_as_a_chat(tmp_path, engine):
     assert line["custom_id"] == "a" and line["response"]["body"]["object"] == "chat.completion"
 
 
+def test_multiple_choice_as_decisions(tmp_path, engine):
+    """Each option has its probability; what a letter would have been parsed from is not generated."""
+    (tmp_path / "q").write_text("".join(json.dumps({
+        "id": f"k{i}", "passage": f"passage {i % 3}", "question": f"question {i}?",
+        "options": ["(A) yes", "(B) no", "(C) both"]}) + "\n" for i in range(30)))
+    ended = run(tmp_path, "q", "-o", "a", "--backend", engine.url, "--choices", "--provenance")
+    assert ended.returncode == 0, ended.stderr
+    found = lines(tmp_path / "a")
+    assert sorted(line["custom_id"] for line in found) == sorted(f"k{i}" for i in range(30))
+    for line in found:
+        [told] = line["response"]["body"]["answers"]
+        assert [one["value"] for one in told["probabilities"]] == ["A", "B", "C"]
+        best = max(told["probabilities"], key=lambda one: one["probability"])
+        assert told["choice"] == best["value"] and 0 <= told["margin"] <= 1
+        assert line["provenance"]["prompt_tokens"] > 0
+    text = (tmp_path / "q").read_text() + json.dumps({"prompt": "p"}) + "\n"
+    ended = run(tmp_path, "-", "-o", "b", "--backend", engine.url, "--choices", stdin='{"prompt": "p"}\n' + text)
+    assert ended.returncode == 2 and "--choices is for multiple-choice questions" in ended.stderr
+
+
 def test_what_fails_is_listed_and_asked_again_when_that_is_wanted(tmp_path, engine):
     write_questions(tmp_path / "q", 3)
     with open(tmp_path / "q", "a") as questions:

@@ -1,6 +1,8 @@
 // tests/jobs/question_file_test.cc - what people have in their files, and what is asked of it.
 #include "proxy/jobs/question_file.h"
 
+#include <span>
+
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -25,6 +27,19 @@ struct Row {
   std::string path;
   std::string body;
 };
+
+void check(std::span<const Row> rows) {
+  for (const Row& row : rows) {
+    QuestionParser parser("q.jsonl", row.defaults);
+    const auto parsed = parser.parse(row.line, 1);
+    const auto* question = std::get_if<Question>(&parsed);
+    ASSERT_TRUE(question) << row.name;
+    EXPECT_EQ(question->key, row.key) << row.name;
+    EXPECT_EQ(question->path, row.path) << row.name;
+    EXPECT_EQ(question->body, row.body) << row.name;
+    EXPECT_FALSE(question->lacks_model) << row.name;
+  }
+}
 
 TEST(QuestionParser, MakesARequestOfALine) {
   QuestionDefaults all = with_model_m();
@@ -58,16 +73,33 @@ TEST(QuestionParser, MakesARequestOfALine) {
        "/v1/completions",
        R"({"model":"m","prompt":"Context:\nP\n\nQuestion:\nQ?\n(A) x\n(B) y\nAnswer:"})"},
   };
-  for (const Row& row : rows) {
-    QuestionParser parser("q.jsonl", row.defaults);
-    const auto parsed = parser.parse(row.line, 1);
-    const auto* question = std::get_if<Question>(&parsed);
-    ASSERT_TRUE(question) << row.name;
-    EXPECT_EQ(question->key, row.key) << row.name;
-    EXPECT_EQ(question->path, row.path) << row.name;
-    EXPECT_EQ(question->body, row.body) << row.name;
-    EXPECT_FALSE(question->lacks_model) << row.name;
+  check(rows);
+}
+
+TEST(QuestionParser, MakesADecisionOfMultipleChoice) {
+  QuestionDefaults decide = with_model_m();
+  decide.choices = true;
+  decide.max_tokens = 3;
+  const Row rows[] = {
+      {"letters", decide,
+       R"({"id":"q","passage":"P","question":"Q?","options":["(A) x","B) y","C. z"]})", "q",
+       "/v1/decisions",
+       R"({"model":"m","input":"Context:\nP\n\nQuestion:\nQ?\n(A) x\nB) y\nC. z\nAnswer: ",)"
+       R"("questions":[{"type":"choice","instructions":"","choices":[{"value":"A"},{"value":"B"},{"value":"C"}]}]})"},
+      {"no letters", decide, R"({"question":"Q?","options":["A) x","x"]})", "line-1",
+       "/v1/decisions",
+       R"({"model":"m","input":"Question:\nQ?\nA) x\nx\nAnswer: ",)"
+       R"("questions":[{"type":"choice","instructions":"","choices":[{"value":"A) x"},{"value":"x"}]}]})"},
+  };
+  check(rows);
+  for (const char* other :
+       {R"({"prompt":"p"})", R"({"custom_id":"a","url":"/v1/x","body":{"a":1}})"}) {
+    QuestionParser parser("q", decide);
+    EXPECT_THAT(std::get<BadLine>(parser.parse(other, 1)).sentence, HasSubstr("--choices is for"));
   }
+  decide.column = "p";
+  QuestionParser csv("q", decide);
+  EXPECT_THAT(std::get<BadLine>(csv.parse("p", 1)).sentence, HasSubstr("--choices is for"));
 }
 
 TEST(QuestionParser, AModelMayBeAddedLater) {

@@ -16,6 +16,9 @@ TEST(SaidIn, IsWhatAnAnswerSaysWithoutWhatDiffersEachTime) {
             R"({"content":null,"tool_calls":[1]})");
   EXPECT_EQ(said_in(R"({"id":"3","data":[{"embedding":[1, 2]}]})"), R"([{"embedding":[1,2]}])");
   EXPECT_EQ(said_in("no JSON"), "no JSON");
+  EXPECT_EQ(said_in(R"({"answers":[{"choice":"A","confidence":0.5},{"choice":true}]})"),
+            "\"A\"\ntrue");
+  EXPECT_EQ(said_in(R"({"answers":[{"type":"refusal"}]})"), R"({"type":"refusal"})");
 }
 
 TEST(Sample, IsAShareAndTheSameEachTime) {
