@@ -21,6 +21,9 @@ constexpr std::size_t kMostQuestions = 400;
 constexpr std::size_t kFewestChoices = 2;
 constexpr std::size_t kMostChoices = 255;
 
+// Blanks at the input's end that are moved to each choice: more would be copied as often as that.
+constexpr std::size_t kMostBlanks = 256;
+
 constexpr std::string_view kBlank = " \t\r\n\v\f";
 constexpr std::string_view kOnlyText =
     "batchproxy computes decisions on text alone. An engine with a /v1/decisions of its own may "
@@ -293,10 +296,11 @@ Result<DecisionRequest> parse_decision(std::string_view body) {
   if (whole["input"].get(input)) return must_be("input", "a string, or a list of messages");
   Result<std::string> text = text_of_input(input);
   if (!text) return text.error();
-  const std::size_t end = text->find_last_not_of(kBlank);
-  if (end == std::string::npos) return invalid("input", "`input` is empty.");
-  const std::string blanks = text->substr(end + 1);
-  request.input = text->substr(0, end + 1);
+  const std::size_t last = text->find_last_not_of(kBlank);
+  if (last == std::string::npos) return invalid("input", "`input` is empty.");
+  const std::size_t end = text->size() - std::min(text->size() - last - 1, kMostBlanks);
+  const std::string blanks = text->substr(end);
+  request.input = text->substr(0, end);
   dom::array questions;
   if (whole["questions"].get(questions) || questions.size() == 0 ||
       questions.size() > kMostQuestions) {

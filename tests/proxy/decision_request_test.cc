@@ -49,6 +49,14 @@ TEST(DecisionRequest, BlanksAtTheInputsEndBelongToTheChoices) {
   EXPECT_EQ(request->questions[0].name, "null");
 }
 
+TEST(DecisionRequest, SoManyBlanksMayMove) {
+  const std::string input = "\"x:" + std::string(1000, ' ') + "\"";
+  const auto request = parse_decision(body(input, kRawChoice));
+  ASSERT_TRUE(request) << request.error().message;
+  EXPECT_EQ(request->input, "x:" + std::string(1000 - 256, ' '));
+  EXPECT_EQ(request->questions[0].choices[0].text, std::string(256, ' ') + " A");
+}
+
 struct Layout {
   const char* question;
   const char* context;

@@ -73,6 +73,6 @@ def test_generation_on_simulated_engines(tmp_path):
 @row("lm-evaluation-harness", "/v1/completions",
      "`multiple_choice` (`echo`, `logprobs`, `/tokenize`), `num_concurrent=32`", SIMULATED)
 def test_multiple_choice_on_simulated_engines(tmp_path):
-    scores = compare(tmp_path, SIMULATED, lambda: running_sim(tmp_path), SIM_MODEL, "/v1/completions",
-                     "questions_choice", tokenizer_backend="remote")
+    scores = compare(tmp_path, SIMULATED, lambda: running_sim(tmp_path, "--enable-tokenizer-info-endpoint"), SIM_MODEL,
+                     "/v1/completions", "questions_choice", tokenizer_backend="remote")
     assert 0 < scores["acc,none"] < 1
