@@ -157,11 +157,11 @@ Task<void> Asker::ask(std::unique_ptr<Line> line, Ask question) {
 
 void Asker::take(Ask& question, HttpReply reply, TimePoint sent, std::int64_t sent_ms) {
   const TimePoint now = Clock::now();
-  trouble_ = reply.status == 0 ? reply.body : "";
   if (abandoned_ && reply.status == 0) {
     core_.drop();
     return;
   }
+  trouble_ = reply.status == 0 ? reply.body : "";
   const ReplySeen seen{reply.status, reply.lost, retry_after_in(reply.retry_after)};
   const AfterReply after = core_.on_reply(question, seen, now);
   if (after == AfterReply::kAgain) return;
