@@ -113,7 +113,9 @@ DataPlane::Setup App::data_plane_setup(const ApiKeysPtr& keys) {
   };
   setup.internal = &internal_;
   setup.hand_over = [this](HandedOver over) { batches_.take(std::move(over)); };
-  setup.records = jobs_directory() + "/recorded.db";
+  if (const std::string folder = jobs_directory(); !folder.empty()) {
+    setup.records = folder + "/recorded.db";
+  }
   setup.on_stall = [this](const Stall& stall) {
     asio::post(io_, [this, stall] { backends_.on_stall(stall); });
   };
@@ -329,6 +331,7 @@ void App::await_clients() {
   if (now >= ending_.drain_until) {
     if (std::exchange(ending_.cut_short, true)) {
       data_.close_all();
+      batches_.close_all();
     } else {
       data_.cut_short();
       ending_.drain_until = now + kLastWords;

@@ -129,8 +129,11 @@ AnswerFault fault_of(const AnswerHead& head, std::string_view body) {
 
 CallFailure AnswerChecker::judge(const AnswerHead& head, std::string_view body,
                                  bool expects_object) {
-  // A 503 says enough: come again.
-  if (head.status >= 500 && head.status != 503 && body.empty()) return CallFailure::kBareError;
+  // A 503 says enough: come again. No engine says that it has no generations without a word: it is
+  // something else that has taken the port of one that has just died.
+  const bool needs_words =
+      (head.status >= 500 && head.status != 503) || (head.status == 404 && expects_object);
+  if (needs_words && body.empty()) return CallFailure::kBareError;
   const bool looked_into = expects_object && head.status < 300 && head.content_encoding.empty();
   if (!looked_into) return CallFailure::kNone;
   return is_whole_object(body) ? CallFailure::kNone : CallFailure::kBadAnswer;

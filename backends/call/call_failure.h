@@ -24,7 +24,8 @@ enum class CallFailure {
   kUnreachable,  // no connection for another reason, or not in time: nothing was sent
   kNoAnswer,     // the connection died before the first byte of an answer
   kCutAnswer,    // it died after that
-  kBareError,    // it answered 5xx, but not 503, without a word, as a dying vLLM does
+  kBareError,    // 5xx, but not 503, without a word, as a dying vLLM answers; or such a 404, as
+                 // a stranger at its port does
   kBadAnswer,    // not HTTP as we read it, too large, or not what was asked for
   kWrongCount,   // fewer or more choices than prompts, or not one for each
   kTimedOut,

@@ -18,8 +18,6 @@ namespace beast = boost::beast;
 namespace http = boost::beast::http;
 
 namespace {
-// As long as the openai package waits.
-constexpr std::chrono::seconds kPatience(600);
 constexpr std::uint64_t kMaxBody = 256u << 20;
 
 HttpReply no_reply(std::string why, bool lost) {
@@ -64,26 +62,30 @@ HttpFields bearer(std::string_view api_key) {
   return {{"authorization", "Bearer " + std::string(api_key)}};
 }
 
-HttpClient::HttpClient(asio::io_context& io, Url url, HttpFields fields)
-    : io_(io), url_(std::move(url)), fields_(std::move(fields)) {}
+HttpClient::HttpClient(asio::io_context& io, Url url, HttpFields fields,
+                       std::chrono::seconds patience)
+    : io_(io), url_(std::move(url)), fields_(std::move(fields)), patience_(patience) {}
 HttpClient::~HttpClient() = default;
 
 void HttpClient::cancel() {
+  cancelled_ = true;
   if (connection_) connection_->stream.cancel();
 }
 
 Task<HttpReply> HttpClient::request(std::string path, std::string body) {
   ErrorCode error;
   if (connection_ && is_over(connection_->stream.socket().native_handle())) connection_.reset();
+  if (cancelled_) co_return no_reply("cancelled", false);
   if (!connection_) {
     asio::ip::basic_resolver<asio::ip::tcp, IoExecutor> resolver(io_.get_executor());
     const auto found = co_await resolver.async_resolve(url_.host, url_.port,
                                                        asio::redirect_error(use_task, error));
     if (error) co_return no_reply("cannot find " + url_.host + ": " + error.message(), false);
+    if (cancelled_) co_return no_reply("cancelled", false);
     connection_ = std::make_unique<Connection>(io_);
-    connection_->stream.expires_after(kPatience);
+    connection_->stream.expires_after(patience_);
     co_await connection_->stream.async_connect(found, asio::redirect_error(use_task, error));
-    if (error) {
+    if (error || cancelled_) {
       connection_.reset();
       co_return no_reply("cannot connect: " + error.message(), false);
     }
@@ -98,10 +100,11 @@ Task<HttpReply> HttpClient::request(std::string path, std::string body) {
     message.body() = std::move(body);
     message.prepare_payload();
   }
-  connection_->stream.expires_after(kPatience);
+  connection_->stream.expires_after(patience_);
   co_await http::async_write(connection_->stream, message, asio::redirect_error(use_task, error));
   http::response_parser<http::string_body> parser;
   parser.body_limit(kMaxBody);
+  if (!error && cancelled_) error = asio::error::operation_aborted;
   if (!error) {
     co_await http::async_read(connection_->stream, connection_->buffer, parser,
                               asio::redirect_error(use_task, error));

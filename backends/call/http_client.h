@@ -4,6 +4,7 @@
 // Threading: confined to its io_context's thread.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -36,13 +37,18 @@ struct HttpReply {
 
 class HttpClient {
  public:
+  // As long as the openai package waits.
+  static constexpr std::chrono::seconds kPatience{600};
+
   // `fields` go along with each request.
-  HttpClient(asio::io_context& io, Url url, HttpFields fields = {});
+  // `patience`: for connecting, and then for the answer.
+  HttpClient(asio::io_context& io, Url url, HttpFields fields = {},
+             std::chrono::seconds patience = kPatience);
   ~HttpClient();
 
   // One request; connects if there is no connection. `body` empty means GET.
   Task<HttpReply> request(std::string path, std::string body);
-  // The request under way ends without an answer.
+  // The request under way ends without an answer, and so does every later one.
   void cancel();
 
  private:
@@ -50,6 +56,8 @@ class HttpClient {
   asio::io_context& io_;
   const Url url_;
   const HttpFields fields_;
+  const std::chrono::seconds patience_;
+  bool cancelled_ = false;
   std::unique_ptr<Connection> connection_;
 };
 

@@ -53,11 +53,11 @@ void note_held_back(Decision& decision) {
   }
 }
 
-// A batch leaves a part of the room to others, who then need not wait for an answer to it.
-bool is_left_to_others(const Ticket& head, const Backend& backend, double share) {
-  if (!head.background) return false;
-  const auto most = static_cast<std::uint32_t>(share * backend.room_now());
-  return backend.inflight >= std::max(most, 1u);
+// How many prompts `backend` may have with those of `head`: a batch leaves a part of the room to
+// others, who then need not wait for an answer to it.
+std::uint32_t room_for(const Ticket& head, const Backend& backend, double share) {
+  if (!head.background) return backend.room_now();
+  return std::max(static_cast<std::uint32_t>(share * backend.room_now()), 1u);
 }
 
 // Fills the room of all backends.
@@ -74,10 +74,16 @@ void fill_rooms(Decision& decision) {
     if (head != nullptr && !decision.draining && decision.merger.gathers(*head, backend)) {
       head = decision.merger.first_alone(*id, decision.now);
     }
-    if (head == nullptr || is_left_to_others(*head, backend, decision.options.background_share)) {
+    if (head == nullptr) {
       idle.insert(*id);
+      continue;
+    }
+    const std::uint32_t room = room_for(*head, backend, decision.options.background_share);
+    if (head->background && backend.inflight >= room) {
+      idle.insert(*id);
+      decision.fleet.on_held_back(*id);
     } else {
-      decision.grant_merged(*head, *id, reason, backend.room_now());
+      decision.grant_merged(*head, *id, reason, room);
     }
   }
   decision.close_batches(reason);

@@ -13,7 +13,15 @@ namespace batchproxy {
 namespace json = boost::json;
 
 namespace {
-constexpr std::size_t kMostFaults = 1000;  // told one by one
+constexpr std::size_t kMostFaults = 1000;     // told one by one
+constexpr std::size_t kLongestMessage = 400;  // bytes: a line may be quoted in it
+
+void shorten(std::string& message) {
+  if (message.size() <= kLongestMessage) return;
+  std::size_t end = kLongestMessage;
+  while (end > 0 && (static_cast<unsigned char>(message[end]) & 0xc0) == 0x80) --end;
+  message.replace(end, std::string::npos, "…");
+}
 }  // namespace
 
 BatchIntake::BatchIntake(const std::string& file, std::string endpoint)
@@ -25,6 +33,7 @@ void BatchIntake::fault(std::string_view code, std::string message, std::int64_t
     ++untold_;
     return;
   }
+  shorten(message);
   faults_.push_back(
       json::object{{"code", code},
                    {"line", line == 0 ? json::value(nullptr) : json::value(line)},

@@ -1,25 +1,16 @@
 // proxy/batches/batch_lines.cc - see batch_lines.h.
 #include "proxy/batches/batch_lines.h"
 
-#include <algorithm>
-
-#include <boost/json/serialize.hpp>
 #include <fmt/format.h>
+
+#include "proxy/jobs/json_line.h"
 
 namespace batchproxy {
 
 namespace {
 
 std::string quoted(std::string_view text) {
-  return boost::json::serialize(boost::json::string_view(text.data(), text.size()));
-}
-
-// A body as a JSON value on one line: outside of its texts an end of line is a blank.
-std::string value_of(std::string body) {
-  const std::size_t first = body.find_first_not_of(" \t\r\n");
-  if (first == std::string::npos || (body[first] != '{' && body[first] != '[')) return quoted(body);
-  std::ranges::replace_if(body, [](char c) { return c == '\n' || c == '\r'; }, ' ');
-  return body;
+  return json_text(text);
 }
 
 std::string line(std::string_view id, std::string_view key, std::string_view response,
@@ -40,7 +31,7 @@ std::string batch_line(std::string_view id, const ItemOutcome& outcome) {
   }
   const std::string response =
       fmt::format("{{\"status_code\":{},\"request_id\":\"{}\",\"body\":{}}}", outcome.status, id,
-                  value_of(outcome.answer));
+                  json_value(outcome.answer));
   return line(id, outcome.key, response, "null");
 }
 

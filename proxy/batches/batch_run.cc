@@ -171,7 +171,7 @@ void BatchRun::end_asking(BatchStatus outcome) {
 }
 
 void BatchRun::cancel() {
-  if (batch_.status == BatchStatus::kFinalizing || stopped()) return;
+  if (batch_.status == BatchStatus::kFinalizing || ending_) return;
   set(BatchStatus::kCancelling);
   batch_.outcome = BatchStatus::kCancelled;
   store_.update_batch(batch_);
@@ -188,7 +188,9 @@ void BatchRun::end_at_expiry() {
   const std::int64_t left = std::max<std::int64_t>(0, batch_.expires_at - seconds_now());
   expiry_.expires_after(std::chrono::seconds(left));
   expiry_.async_wait([this](const ErrorCode& error) {
-    if (!error && !stopped()) end_asking(BatchStatus::kExpired);
+    if (error || stopped()) return;
+    end_asking(BatchStatus::kExpired);
+    if (asker_) asker_->abandon();
   });
 }
 
@@ -200,19 +202,22 @@ Task<void> BatchRun::run() {
   if (batch_.status == BatchStatus::kValidating) co_await validate();
   if (batch_.status == BatchStatus::kInProgress) co_await ask();
   expiry_.cancel();
-  // A drain leaves what still waits to the next run.
-  const bool all_asked = ledger_->counts().waiting == 0;
-  const bool goes_on = draining_ && !ending_ && !all_asked;
+  // A drain leaves what is not read yet, or still waits, to the next run.
+  const bool is_read = batch_.status != BatchStatus::kValidating;
+  const bool all_asked = is_read && ledger_->counts().waiting == 0;
+  const bool goes_on = draining_ && (!is_read || (!ending_ && !all_asked));
   if (!describe(batch_.status).over && !goes_on) co_await finalize();
 }
 
-// Reads all lines into the ledger, as one transaction.
+// Reads all lines into the ledger, as one transaction. One that expires meanwhile is read to its
+// end, as each of its requests is told so.
 Task<void> BatchRun::validate() {
+  const auto is_over = [this] { return draining_ || batch_.status == BatchStatus::kCancelling; };
   Input input(store_, batch_);
   Ledger::Reading reading(*ledger_);
   std::optional<Question> question;
   for (bool more = input.next(question); more; more = input.next(question)) {
-    if (stopped()) co_return;
+    if (is_over()) co_return;
     if (question) {
       const std::string hash = hash_of_body(question->body);
       const auto first = reading.note(question->key, hash, input.number());
@@ -221,7 +226,7 @@ Task<void> BatchRun::validate() {
     if (input.number() % kLinesAtOnce == 0) co_await give_way();
   }
   input.intake().finish();
-  if (stopped()) co_return;
+  if (is_over()) co_return;
   if (!input.intake().ok()) {
     batch_.errors = input.intake().errors();
     set(BatchStatus::kFailed);

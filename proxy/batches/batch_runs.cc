@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
 #include <spdlog/spdlog.h>
 
 #include "proxy/files/wall_clock.h"
@@ -34,18 +35,22 @@ bool BatchRuns::has_room_for(const std::string& owner) const {
 
 void BatchRuns::admit() {
   while (!draining_ && running_.size() < kMost) {
-    const auto next = std::ranges::find_if(
-        waiting_, [this](const StoredBatch& batch) { return has_room_for(batch.owner); });
+    const auto next = std::ranges::find_if(waiting_, [this](const StoredBatch& batch) {
+      return has_room_for(batch.owner) && !resting_.contains(batch.id);
+    });
     if (next == waiting_.end()) return;
     auto started =
         std::make_shared<BatchRun>(io_, store_, *next, settings_(*next, running_.size()));
     running_.emplace(next->id, started);
     waiting_.erase(next);
-    asio::co_spawn(io_.get_executor(), run(std::move(started)), &end_on_error);
+    // Not from here: a run may end before it first waits.
+    asio::post(
+        io_, [this, started] { asio::co_spawn(io_.get_executor(), run(started), &end_on_error); });
   }
 }
 
 Task<void> BatchRuns::run(std::shared_ptr<BatchRun> run) {
+  const StoredBatch before = run->batch();
   bool troubled = false;
   try {
     co_await run->run();
@@ -61,19 +66,28 @@ Task<void> BatchRuns::run(std::shared_ptr<BatchRun> run) {
                  batch.counts.failed);
   }
   if (!draining_ && (troubled || !describe(batch.status).over)) {
-    // As it is on disk: what was not written has not happened.
-    if (auto stored = store_.batch(batch.id, batch.owner)) waiting_.push_back(*std::move(stored));
-    try_again_later();
+    try_again_later(before);
   } else {
     admit();
   }
 }
 
-void BatchRuns::try_again_later() {
+// As it is on disk: what was not written has not happened.
+void BatchRuns::try_again_later(StoredBatch batch) {
+  try {
+    if (auto stored = store_.batch(batch.id, batch.owner)) batch = *std::move(stored);
+  } catch (const LedgerError& error) {
+    spdlog::error("batch {}: {}", batch.id, error.what());
+  }
+  resting_.insert(batch.id);
+  waiting_.push_back(std::move(batch));
   again_.expires_after(kPause);
   again_.async_wait([this](const ErrorCode& error) {
-    if (!error) admit();
+    if (error) return;
+    resting_.clear();
+    admit();
   });
+  admit();
 }
 
 bool BatchRuns::cancel(std::string_view id) {

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -46,13 +47,14 @@ class BatchRuns {
   void admit();
   bool has_room_for(const std::string& owner) const;
   Task<void> run(std::shared_ptr<BatchRun> run);
-  void try_again_later();
+  void try_again_later(StoredBatch batch);
 
   asio::io_context& io_;
   JobStore& store_;
   const SettingsFor settings_;
   Timer again_;
   std::deque<StoredBatch> waiting_;
+  std::set<std::string, std::less<>> resting_;  // of those, until again_; by id
   std::map<std::string, std::shared_ptr<BatchRun>, std::less<>> running_;  // by id
   bool draining_ = false;
 };

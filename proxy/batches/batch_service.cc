@@ -26,8 +26,8 @@ namespace {
 
 constexpr std::size_t kMostExchanges = 256;  // at once
 constexpr std::size_t kFewest = 32;          // requests of a batch at once
-// A batch's requests may wait for as long as batchproxy.max_request_timeout allows (seconds).
-constexpr const char* kLongestAnswer = "604800";
+// A batch's requests may wait for as long as batchproxy.max_request_timeout allows.
+constexpr std::chrono::seconds kLongestAnswer(604800);
 constexpr Duration kDrainLook = std::chrono::milliseconds(10);
 
 Error unavailable(std::string why) {
@@ -61,15 +61,18 @@ class BatchService::Desk {
     if (open_) open_->runs.drain();
     for (BulkRun* run : bulks_) run->stop();
   }
-  bool drained() const { return bulks_.empty() && (!open_ || open_->runs.idle()); }
+  bool drained() const { return exchanges_.empty() && (!open_ || open_->runs.idle()); }
+  void close_all() {
+    for (ServiceExchange* exchange : exchanges_) exchange->cut();
+  }
 
   Task<void> serve(HandedOver over) {
     ServiceExchange exchange(io_, std::move(over), setup_.stall);
-    ++exchanges_;
+    exchanges_.insert(&exchange);
     const bool read = co_await exchange.read_head();
     if (read) co_await answer(exchange);
     co_await exchange.close();
-    --exchanges_;
+    exchanges_.erase(&exchange);
   }
 
  private:
@@ -106,7 +109,8 @@ class BatchService::Desk {
 
   Task<void> answer(ServiceExchange& exchange) {
     std::optional<Error> error;
-    if (exchanges_ > kMostExchanges) error = error_of(Errc::kOverloaded);
+    if (draining_) error = error_of(Errc::kShuttingDown);
+    if (exchanges_.size() > kMostExchanges) error = error_of(Errc::kOverloaded);
     if (!error) {
       if (auto why = open()) error = unavailable(*std::move(why));
     }
@@ -144,7 +148,8 @@ class BatchService::Desk {
     AskerSettings settings;
     settings.url = url_;
     settings.fields = {{std::string(InternalMark::kField), setup_.mark->value_for(who)},
-                       {"x-stainless-read-timeout", kLongestAnswer}};
+                       {"x-stainless-read-timeout", std::to_string(kLongestAnswer.count())}};
+    settings.patience = kLongestAnswer;
     settings.limits.in_flight = std::max(kFewest, setup_.in_flight / (running + 1));
     return settings;
   }
@@ -155,7 +160,7 @@ class BatchService::Desk {
   bool draining_ = false;
   std::unique_ptr<Open> open_;
   std::set<BulkRun*> bulks_;
-  std::size_t exchanges_ = 0;
+  std::set<ServiceExchange*> exchanges_;
 };
 
 BatchService::BatchService(Setup setup) : desk_(std::make_unique<Desk>(io_, std::move(setup))) {}
@@ -194,6 +199,10 @@ Task<void> BatchService::await_drained() {
     co_await timer.async_wait(asio::redirect_error(use_task, ignored));
   }
   drained_ = true;
+}
+
+void BatchService::close_all() {
+  asio::post(io_, [this] { desk_->close_all(); });
 }
 
 void BatchService::take(HandedOver over) {

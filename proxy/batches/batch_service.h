@@ -43,6 +43,8 @@ class BatchService {
 
   // Asks nothing more; what is in flight is recorded. Batches go on when batchproxy starts again.
   void drain();
+  // Cuts off the clients that are left.
+  void close_all();
   // Whether drain() has taken effect.
   bool drained() const { return drained_; }
 

@@ -19,9 +19,11 @@ namespace batchproxy {
 namespace {
 
 constexpr std::size_t kPiece = 64 * 1024;
-constexpr std::size_t kMostWaiting = 256;     // questions that are not asked yet
+constexpr std::size_t kMostWaiting = 256;  // questions that are not asked yet
+constexpr std::size_t kMostWaitingBytes = std::size_t{32} << 20;
 constexpr std::size_t kMostUnsent = 1 << 20;  // bytes of answers that the client has not taken
 constexpr Duration kLook = std::chrono::milliseconds(5);
+constexpr Duration kLookIfGone = std::chrono::milliseconds(200);
 constexpr Duration kLong = std::chrono::hours(1);
 
 AskerSettings bounded(AskerSettings settings) {
@@ -55,6 +57,8 @@ Task<void> BulkRun::wait(Timer& timer, Duration most) {
 }
 
 Task<void> BulkRun::run() {
+  const bool asked = co_await exchange_.ask_for_body();
+  if (!asked) co_return;
   const bool begun = co_await exchange_.begin("application/x-ndjson", std::nullopt);
   if (!begun) co_return;
   parts_ = 2;
@@ -73,10 +77,11 @@ Task<void> BulkRun::run() {
   }
   if (trouble || asker_.ending() != Asker::Ending::kDone) leave();
   answered_ = true;
+  reader_.cancel();
   writer_.cancel();
   while (parts_ > 0) co_await wait(ended_, kLong);
   if (trouble) std::rethrow_exception(trouble);
-  if (!gone_) co_await exchange_.end_chunks();
+  if (!gone_ && !broken_) co_await exchange_.end_chunks();
 }
 
 void BulkRun::stop() {
@@ -96,7 +101,8 @@ void BulkRun::leave() {
 Task<void> BulkRun::read() {
   std::vector<char> piece(kPiece);
   while (!no_more_ && !gone_) {
-    if (waiting_.size() >= kMostWaiting) {
+    if (has_enough()) {
+      if (exchange_.peer_gone()) leave();
       co_await wait(reader_, kLook);
       continue;
     }
@@ -113,10 +119,18 @@ Task<void> BulkRun::read() {
       admit(std::move(questions));
     } catch (const LedgerError& error) {
       refuse(error.what());
-      no_more_ = true;
+      no_more_ = broken_ = true;
     }
   }
   no_more_ = true;
+  while (!gone_ && !answered_) {
+    if (exchange_.peer_gone()) leave();
+    co_await wait(reader_, kLookIfGone);
+  }
+}
+
+bool BulkRun::has_enough() const {
+  return waiting_.size() >= kMostWaiting || waiting_bytes_ >= kMostWaitingBytes;
 }
 
 Task<void> BulkRun::write() {
@@ -135,15 +149,16 @@ Task<void> BulkRun::write() {
 // The whole lines of what has come.
 void BulkRun::split(std::vector<Question>& questions) {
   std::size_t begin = 0;
-  for (std::size_t end = text_.find('\n'); end != std::string::npos;
+  for (std::size_t end = text_.find('\n', searched_); end != std::string::npos;
        end = text_.find('\n', begin)) {
     take_line(std::string_view(text_).substr(begin, end - begin), questions);
     begin = end + 1;
   }
   text_.erase(0, begin);
+  searched_ = text_.size();
   if (text_.size() > LineReader::kMaxLine) {
     refuse(parser_.too_long(++lines_).sentence);
-    no_more_ = true;
+    no_more_ = broken_ = true;
     text_.clear();
   } else if (no_more_ && !text_.empty()) {
     take_line(text_, questions);
@@ -163,6 +178,12 @@ void BulkRun::take_line(std::string_view line, std::vector<Question>& questions)
         fmt::format("line:{}: a line is {{\"custom_id\", \"method\", \"url\", \"body\"}}, "
                     "and its url is one of {}",
                     lines_, fmt::join(kBatchEndpoints, ", ")));
+  }
+  if (ledger_ && !keys_.insert(question->key).second) {
+    return refuse(
+        fmt::format("line:{}: the custom_id '{}' has come before on this connection: in a "
+                    "durable job each stands for one request",
+                    lines_, question->key));
   }
   questions.push_back(std::move(*question));
 }
@@ -186,12 +207,15 @@ void BulkRun::admit(std::vector<Question> questions) {
     });
   }
   for (Question& question : questions) {
-    if (!known.contains(question.key)) waiting_.push_back(std::move(question));
+    if (known.contains(question.key)) continue;
+    waiting_bytes_ += question.body.size();
+    waiting_.push_back(std::move(question));
   }
 }
 
 bool BulkRun::give(std::vector<Question>& into, std::size_t at_most) {
   while (!waiting_.empty() && into.size() < at_most && out_.size() < kMostUnsent) {
+    waiting_bytes_ -= waiting_.front().body.size();
     into.push_back(std::move(waiting_.front()));
     waiting_.pop_front();
   }

@@ -14,6 +14,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
 #include <boost/asio/basic_waitable_timer.hpp>
@@ -54,6 +55,7 @@ class BulkRun {
   void record(const std::vector<ItemOutcome>& outcomes);
   void emit(std::string_view line);
   void refuse(std::string_view why);
+  bool has_enough() const;
   void leave();
 
   asio::io_context& io_;
@@ -64,15 +66,19 @@ class BulkRun {
   Timer reader_;
   Timer writer_;
   Timer ended_;
-  std::string text_;  // of a line that has not come whole
+  std::string text_;          // of a line that has not come whole
+  std::size_t searched_ = 0;  // bytes of it without an end of line
   std::int64_t lines_ = 0;
   std::int64_t written_ = 0;  // lines of answers
   std::deque<Question> waiting_;
+  std::size_t waiting_bytes_ = 0;
+  std::unordered_set<std::string> keys_;  // of this connection, where a ledger goes by them
   std::string out_;
   int parts_ = 0;         // read() and write() under way
   bool no_more_ = false;  // lines
   bool answered_ = false;
-  bool gone_ = false;  // the client, or the run was stopped
+  bool broken_ = false;  // not all lines were taken, and the client must see that
+  bool gone_ = false;    // the client, or the run was stopped
 };
 
 }  // namespace batchproxy

@@ -3,10 +3,11 @@
 //   batchproxy [--config FILE] [flags]     serve
 //   batchproxy launch MODEL [N [MEM]]      serve a model with N GPUs and MEM of their memory
 //   batchproxy run QUESTIONS -o ANSWERS    a file of questions in, a file of answers out
-//   batchproxy jobs VERB [ANSWERS]          what has become of runs: list, show, verify, export,
-//   ... batchproxy gpus [--watch]              the GPUs of this machine batchproxy doctor [--config
-//   FILE]      what would keep engines from starting here batchproxy check [--config] FILE look at
-//   a configuration batchproxy worker-config FILE          the file that the workers should use
+//   batchproxy jobs VERB [ANSWERS]         what has become of runs: list, show, verify, export
+//   batchproxy gpus [--watch]              the GPUs of this machine
+//   batchproxy doctor [--config FILE]      what would keep engines from starting here
+//   batchproxy check [--config] FILE       look at a configuration
+//   batchproxy worker-config FILE          the file that the workers should use
 //   batchproxy engines [VERB [ENGINE]]    what engines do; pause, resume, stop, start, restart
 //   batchproxy stop [--config FILE]        end engines that were kept
 //   batchproxy keys                        every key of the configuration

@@ -303,15 +303,10 @@ void JobStore::update_batch(const StoredBatch& batch) {
 
 void JobStore::finish_batch(const StoredBatch& batch, const std::vector<StoredFile>& files) {
   for (const StoredFile& file : files) put_in_place(upload_path(file.id), file_path(file.id));
-  database_.execute("BEGIN IMMEDIATE");
-  try {
-    for (const StoredFile& file : files) insert_file(file);
-    update_batch(batch);
-    database_.execute("COMMIT");
-  } catch (const LedgerError&) {
-    database_.execute("ROLLBACK");
-    throw;
-  }
+  Transaction transaction(database_);
+  for (const StoredFile& file : files) insert_file(file);
+  update_batch(batch);
+  transaction.commit();
   std::error_code ignored;
   for (const char* part : {"", "-wal", "-shm"}) fs::remove(ledger_path(batch.id) + part, ignored);
 }

@@ -2,6 +2,7 @@
 #include "proxy/files/service_exchange.h"
 
 #include <array>
+#include <cerrno>
 #include <utility>
 
 #include <boost/asio/buffer.hpp>
@@ -70,12 +71,21 @@ std::string_view ServiceExchange::field(std::string_view name) const {
   return {value.data(), value.size()};
 }
 
+Task<bool> ServiceExchange::ask_for_body() {
+  if (!std::exchange(continue_due_, false) || buffer_.size() > 0) co_return true;
+  co_return co_await write("HTTP/1.1 100 Continue\r\n\r\n");
+}
+
+bool ServiceExchange::peer_gone() {
+  char byte = 0;
+  const auto got = ::recv(stream_.socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR);
+}
+
 Task<std::optional<std::size_t>> ServiceExchange::read_some(std::span<char> into) {
   if (parser_.is_done()) co_return std::size_t{0};
-  if (std::exchange(continue_due_, false) && buffer_.size() == 0) {
-    const bool sent = co_await write("HTTP/1.1 100 Continue\r\n\r\n");
-    if (!sent) co_return std::nullopt;
-  }
+  const bool asked = co_await ask_for_body();
+  if (!asked) co_return std::nullopt;
   auto& body = parser_.get().body();
   std::size_t got = 0;
   while (got == 0 && !parser_.is_done()) {

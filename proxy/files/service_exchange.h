@@ -52,6 +52,11 @@ class ServiceExchange {
   Task<bool> end_chunks();
   // Ends everything under way, without a last word.
   void cut() { stream_.close(); }
+  // Says that the body is wanted, to a client that waits for that. Before begin(), if the body is
+  // read after it. False when the client has gone.
+  Task<bool> ask_for_body();
+  // Whether the client has closed its side, and all that it sent has been read.
+  bool peer_gone();
   // Lets the client read our answer although it may still be sending.
   Task<void> close();
 

@@ -18,7 +18,9 @@ using Clock = std::chrono::steady_clock;
 
 constexpr Duration kLongestSleep = std::chrono::seconds(1);
 constexpr Duration kNothingYet = std::chrono::milliseconds(2);
-constexpr std::size_t kReadAtOnce = 256;
+// Read in few at a time, as a window may be full of a few long ones.
+constexpr std::size_t kReadAtOnce = 16;
+constexpr int kReads = 16;
 
 std::int64_t wall_ms() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
@@ -63,8 +65,8 @@ ItemOutcome outcome_of(const Ask& ask, HttpReply reply) {
 }
 
 struct Asker::Line {
-  Line(asio::io_context& io, Url to, HttpFields fields)
-      : url(to), client(io, std::move(to), std::move(fields)) {}
+  Line(asio::io_context& io, Url to, HttpFields fields, std::chrono::seconds patience)
+      : url(to), client(io, std::move(to), std::move(fields), patience) {}
 
   Url url;
   HttpClient client;
@@ -74,6 +76,7 @@ Asker::Asker(asio::io_context& io, AskerSettings settings, Source source, Record
     : io_(io),
       url_(std::move(settings.url)),
       fields_(std::move(settings.fields)),
+      patience_(settings.patience),
       source_(std::move(source)),
       record_(std::move(record)),
       core_(settings.limits),
@@ -110,9 +113,13 @@ void Asker::move_to(Url url) {
 
 bool Asker::read_on() {
   if (source_ended_ || !core_.wants_questions()) return false;
-  read_.clear();
-  const bool more = source_(read_, kReadAtOnce);
-  for (Question& question : read_) core_.add(std::move(question));
+  bool more = true;
+  for (int reads = 0; more && reads < kReads && !core_.is_full(); ++reads) {
+    read_.clear();
+    more = source_(read_, kReadAtOnce);
+    for (Question& question : read_) core_.add(std::move(question));
+    if (read_.empty()) break;
+  }
   if (!more) {
     source_ended_ = true;
     core_.end_of_questions();
@@ -125,7 +132,7 @@ void Asker::send_what_may_go() {
   while (std::optional<Ask> next = core_.next(Clock::now())) {
     std::unique_ptr<Line> line;
     if (idle_.empty()) {
-      line = std::make_unique<Line>(io_, url_, fields_);
+      line = std::make_unique<Line>(io_, url_, fields_, patience_);
     } else {
       line = std::move(idle_.back());
       idle_.pop_back();
@@ -151,11 +158,11 @@ Task<void> Asker::ask(std::unique_ptr<Line> line, Ask question) {
 
 void Asker::take(Ask& question, HttpReply reply, TimePoint sent, std::int64_t sent_ms) {
   const TimePoint now = Clock::now();
-  trouble_ = reply.status == 0 ? reply.body : "";
   if (abandoned_ && reply.status == 0) {
     core_.drop();
     return;
   }
+  trouble_ = reply.status == 0 ? reply.body : "";
   const ReplySeen seen{reply.status, reply.lost, retry_after_in(reply.retry_after)};
   const AfterReply after = core_.on_reply(question, seen, now);
   if (after == AfterReply::kAgain) return;

@@ -38,6 +38,7 @@ struct AskerSettings {
   Url url{};
   HttpFields fields{};  // of each request's head
   RunLimits limits{};
+  std::chrono::seconds patience = HttpClient::kPatience;  // for one answer
 };
 
 class Asker {
@@ -95,6 +96,7 @@ class Asker {
   asio::io_context& io_;
   Url url_;
   const HttpFields fields_;
+  const std::chrono::seconds patience_;
   const Source source_;
   const Record record_;
   RunCore core_;

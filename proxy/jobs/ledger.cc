@@ -46,28 +46,6 @@ constexpr std::string_view kSelectItems =
 
 constexpr std::string_view kReading = "reading";
 
-// Ends the transaction in any case: without commit() as if it had never begun.
-class Transaction {
- public:
-  explicit Transaction(Database& database) : database_(database) {
-    database_.execute("BEGIN IMMEDIATE");
-  }
-  ~Transaction() {
-    if (open_) sqlite3_exec(database_.handle(), "ROLLBACK", nullptr, nullptr, nullptr);
-  }
-  Transaction(const Transaction&) = delete;
-  Transaction& operator=(const Transaction&) = delete;
-
-  void commit() {
-    database_.execute("COMMIT");
-    open_ = false;
-  }
-
- private:
-  Database& database_;
-  bool open_ = true;
-};
-
 // Only a process that has died leaves a log behind.
 bool has_log(const std::string& path) {
   std::error_code none;

@@ -42,9 +42,9 @@ Database open(const std::string& path) {
         fmt::format("{} was written by a newer batchproxy (schema {}): use that", path, schema));
   }
   if (schema == 0) {
-    database.execute("BEGIN IMMEDIATE");
+    Transaction transaction(database);
     database.execute(kTables);
-    database.execute("COMMIT");
+    transaction.commit();
   }
   return database;
 }
@@ -82,28 +82,19 @@ RecordedPtr RecordStore::find(const RecordKey& key) {
 }
 
 void RecordStore::add(const std::vector<std::pair<RecordKey, RecordedPtr>>& answers) {
-  database_.execute("BEGIN IMMEDIATE");
-  try {
-    for (const auto& [key, recorded] : answers) {
-      const std::string packed = pack_answer(recorded->body);
-      insert_.bind(1, key.owner).bind(2, key.job).bind_bytes(3, key.hash).bind_bytes(4, packed);
-      insert_.bind(5, recorded->content_type).bind(6, recorded->backend);
-      insert_.bind(7, static_cast<std::int64_t>(recorded->batch));
-      insert_.bind(8, static_cast<std::int64_t>(recorded->batch_prompts));
-      insert_.bind(9, static_cast<std::int64_t>(recorded->attempts));
-      insert_.bind(10, static_cast<std::int64_t>(recorded->apportioned_usage));
-      insert_.run();
-    }
-    database_.execute("COMMIT");
-  } catch (const LedgerError&) {
-    insert_.reset();
-    try {
-      database_.execute("ROLLBACK");
-    } catch (const LedgerError&) {
-      // SQLite has rolled back by itself.
-    }
-    throw;
+  Transaction transaction(database_);
+  insert_.reset();  // of what may have failed before
+  for (const auto& [key, recorded] : answers) {
+    const std::string packed = pack_answer(recorded->body);
+    insert_.bind(1, key.owner).bind(2, key.job).bind_bytes(3, key.hash).bind_bytes(4, packed);
+    insert_.bind(5, recorded->content_type).bind(6, recorded->backend);
+    insert_.bind(7, static_cast<std::int64_t>(recorded->batch));
+    insert_.bind(8, static_cast<std::int64_t>(recorded->batch_prompts));
+    insert_.bind(9, static_cast<std::int64_t>(recorded->attempts));
+    insert_.bind(10, static_cast<std::int64_t>(recorded->apportioned_usage));
+    insert_.run();
   }
+  transaction.commit();
 }
 
 std::int64_t RecordStore::count(std::string_view owner, std::string_view job) {

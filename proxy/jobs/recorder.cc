@@ -89,10 +89,15 @@ class Recorder::Desk {
     const auto now = std::chrono::steady_clock::now();
     if (store_ || (tried_ && now - *tried_ < kQuiet)) return store_ ? &*store_ : nullptr;
     tried_ = now;
+    if (path_.empty()) {
+      complain("neither batchproxy.jobs.directory nor HOME is set");
+      return nullptr;
+    }
     try {
       const std::filesystem::path folder = std::filesystem::path(path_).parent_path();
       std::error_code failed;
-      std::filesystem::create_directories(folder, failed);
+      const bool made = std::filesystem::create_directories(folder, failed);
+      if (made) std::filesystem::permissions(folder, std::filesystem::perms::owner_all, failed);
       if (failed) {
         complain(fmt::format("the folder {} (batchproxy.jobs.directory) cannot be made: {}",
                              folder.string(), failed.message()));

@@ -3,29 +3,33 @@
 
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 #include <utility>
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <sqlite3.h>
-#include <unistd.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 namespace batchproxy {
 
 namespace {
 
-// " by process 1234" where the kernel tells. SQLite locks bytes from 1 GiB on.
+// " by process 1234" where the kernel tells. Read, and not asked with fcntl(): a process that opens
+// and closes a file loses the locks that it has on it itself.
 std::string holder_of(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
-  if (fd < 0) return "";
-  struct flock lock{};
-  lock.l_type = F_WRLCK;
-  lock.l_whence = SEEK_SET;
-  lock.l_start = 0x40000000;
-  lock.l_len = 512;
-  const bool known = ::fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK && lock.l_pid > 0;
-  ::close(fd);
-  return known ? fmt::format(" by process {}", lock.l_pid) : "";
+  struct stat file{};
+  if (::stat(path.c_str(), &file) != 0) return "";
+  const std::string place =
+      fmt::format(" {:02x}:{:02x}:{} ", major(file.st_dev), minor(file.st_dev), file.st_ino);
+  std::ifstream locks("/proc/locks");
+  for (std::string line; std::getline(locks, line);) {
+    const std::size_t at = line.find(place);
+    if (at == std::string::npos) continue;
+    const std::size_t before = line.rfind(' ', at - 1);
+    return fmt::format(" by process {}", line.substr(before + 1, at - before - 1));
+  }
+  return "";
 }
 
 std::string system_words(sqlite3* handle) {
@@ -101,6 +105,20 @@ void Database::fail(int code) const {
 
 void Statement::Finalize::operator()(sqlite3_stmt* statement) const {
   sqlite3_finalize(statement);
+}
+
+Transaction::Transaction(Database& database) : database_(database) {
+  database_.execute("BEGIN IMMEDIATE");
+}
+
+// What has failed may have rolled back by itself: then there is nothing to do, and no error.
+Transaction::~Transaction() {
+  if (open_) sqlite3_exec(database_.handle(), "ROLLBACK", nullptr, nullptr, nullptr);
+}
+
+void Transaction::commit() {
+  database_.execute("COMMIT");
+  open_ = false;
 }
 
 Statement::Statement(Database& database, const char* sql) : database_(database) {

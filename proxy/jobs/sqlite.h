@@ -1,5 +1,5 @@
-// proxy/jobs/sqlite.h - Database and Statement: SQLite's handles with owners, and its errors as
-// sentences.
+// proxy/jobs/sqlite.h - Database, Transaction and Statement: SQLite's handles with owners, and its
+// errors as sentences.
 //
 // Threading: confined to one thread at a time, like the ledger that owns them.
 #pragma once
@@ -41,6 +41,23 @@ class Database {
   };
   const std::string path_;
   std::unique_ptr<sqlite3, Close> handle_;
+};
+
+// What is written between its beginning and commit() is on disk then; without commit() it never
+// was.
+class Transaction {
+ public:
+  // Throws LedgerError, as commit() does.
+  explicit Transaction(Database& database);
+  ~Transaction();
+  Transaction(const Transaction&) = delete;
+  Transaction& operator=(const Transaction&) = delete;
+
+  void commit();
+
+ private:
+  Database& database_;
+  bool open_ = true;
 };
 
 // A prepared statement. Bind from 1 on, step, read columns from 0 on; reset() before the next use.

@@ -197,5 +197,12 @@ TEST(Judge, TakesAServerErrorWithoutAWordForADyingEngine) {
   }
 }
 
+TEST(Judge, TakesNo404WithoutAWordForAnAnswerToAGeneration) {
+  EXPECT_EQ(judged({.status = 404}, "", true), CallFailure::kBareError);
+  EXPECT_EQ(judged({.status = 404}, "{}", true), CallFailure::kNone);
+  EXPECT_EQ(judged({.status = 404}, "", false), CallFailure::kNone);
+  EXPECT_EQ(judged({.status = 400}, "", true), CallFailure::kNone);
+}
+
 }  // namespace
 }  // namespace batchproxy

@@ -219,3 +219,34 @@ def test_others_go_before_a_batch(start_proxy, start_engine, state, tmp_path):
     assert batch_of(proxy.url, batch)["request_counts"]["completed"] - before <= 7
     post(proxy.url, f"/v1/batches/{batch['id']}/cancel")
     wait_for(proxy.url, batch)
+
+
+def test_a_batch_whose_file_cannot_be_read_holds_up_no_one(start, start_engine, state):
+    proxy = start(start_engine()).ready(1)
+    _, file = upload(proxy.url, "\n".join(lines(3)).encode())
+    next(state.rglob(file["id"])).unlink()
+    _, batch = post(proxy.url, "/v1/batches",
+                    {"input_file_id": file["id"], "endpoint": COMPLETIONS, "completion_window": "24h"})
+    wait_until(lambda: "cannot be read" in proxy.output(), "the log's word of it")
+    assert wait_for(proxy.url, create(proxy.url, lines(3))[1])["status"] == "completed"
+    assert batch_of(proxy.url, batch)["status"] == "validating"
+    assert proxy.output().count("cannot be read") < 3
+    assert post(proxy.url, f"/v1/batches/{batch['id']}/cancel")[0] == 200
+
+
+def test_a_batch_that_is_stopped_while_it_is_read_goes_on(start, start_engine):
+    engine = start_engine("--sim-time-scale", "0.001")
+    proxy = start(engine).ready(1)
+    _, batch = create(proxy.url, lines(5000))
+    proxy.stop(signal.SIGTERM)
+    proxy = start(engine).ready(1)
+    done = wait_for(proxy.url, batch)
+    assert (done["status"], done["request_counts"]) == ("completed", {"total": 5000, "completed": 5000, "failed": 0})
+    assert len(set(keys(read_lines(proxy.url, done["output_file_id"])))) == 5000
+
+
+def test_a_message_about_a_long_line_is_short(start, start_engine):
+    proxy = start(start_engine()).ready(1)
+    _, batch = create(proxy.url, [line("k" * 100_000), line("k" * 100_000)])
+    failed = wait_for(proxy.url, batch)
+    assert failed["status"] == "failed" and len(json.dumps(failed)) < 3000

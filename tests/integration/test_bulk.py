@@ -99,3 +99,50 @@ def test_a_named_one_is_answered_from_its_ledger(start, start_engine):  # noqa: 
     assert {key for key, body in after.items() if before.get(key) != body} == {"q7", "new"}
     assert len(ask(again.url, lines(3), "?job=other")) == 3
     assert again.metrics()["batchproxy_requests_received_total"] == 5
+
+
+def test_a_client_that_expects_100_gets_it_before_the_answer(start, start_engine):  # noqa: F811
+    proxy = start(start_engine()).ready(1)
+    text = line("late").encode()
+    head = b"POST /v1/bulk HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(text)
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=20) as client:
+        stream = client.makefile("rb")
+        client.sendall(head)
+        assert stream.readline() == b"HTTP/1.1 100 Continue\r\n" and stream.readline() == b"\r\n"
+        client.sendall(text)
+        whole = stream.read()
+    assert whole.startswith(b"HTTP/1.1 200 OK\r\n") and b"100 Continue" not in whole and whole.endswith(b"0\r\n\r\n")
+
+
+def test_a_client_that_leaves_behind_its_last_line_is_noticed(start, start_engine):  # noqa: F811
+    proxy = start(start_engine("--sim-time-scale", "100")).ready(1)
+    with socket.create_connection(("127.0.0.1", proxy.port)) as client:
+        client.sendall(HEAD % b"?job=night" + chunk(line("slow", max_tokens=500).encode()) + b"0\r\n\r\n")
+        wait_until(lambda: proxy.metrics()["batchproxy_requests_inflight"] == 1, "the request")
+    wait_until(lambda: proxy.metrics()["batchproxy_requests_inflight"] == 0, "its end")
+    assert proxy.metrics()['batchproxy_requests_finished_total{result="client_gone"}'] == 1
+
+
+def test_a_key_stands_for_one_request_of_a_durable_job(start, start_engine):  # noqa: F811
+    proxy = start(start_engine()).ready(1)
+    requests = [line("a"), line("a", prompt="another question")]
+    for _ in range(2):
+        found = ask(proxy.url, requests, "?job=night")
+        answered = [one for one in found if one["custom_id"] == "a"]
+        refused = [one for one in found if one["custom_id"] is None]
+        assert len(answered) == 1 and answered[0]["response"]["status_code"] == 200
+        assert len(refused) == 1 and "'a' has come before" in refused[0]["error"]["message"]
+
+
+def test_a_line_that_is_too_long_breaks_the_answer_off(start, start_engine):  # noqa: F811
+    proxy = start(start_engine()).ready(1)
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=20) as client:
+        stream = client.makefile("rb")
+        client.sendall(HEAD % b"" + chunk(line("first").encode() + b"\n"))
+        try:
+            for _ in range(40):
+                client.sendall(chunk(b"x" * (1 << 20)))
+        except OSError:
+            pass
+        whole = stream.read()
+    assert b"32 MiB" in whole and not whole.endswith(b"0\r\n\r\n")

@@ -8,34 +8,18 @@
 #include <stdexcept>
 #include <utility>
 
-#include <boost/json/serialize.hpp>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <simdjson.h>
 #include <unistd.h>
+
+#include "proxy/jobs/json_line.h"
 
 namespace batchproxy {
 
 namespace {
 
 constexpr std::size_t kPiece = 1 << 20;
-
-std::string json_text(std::string_view text) {
-  std::string valid(text);
-  if (!simdjson::validate_utf8(valid)) {
-    std::ranges::replace_if(
-        valid, [](char c) { return static_cast<unsigned char>(c) > 0x7f; }, '?');
-  }
-  return boost::json::serialize(boost::json::string_view(valid.data(), valid.size()));
-}
-
-// A body as a JSON value on one line; as a text if it is none.
-std::string value_of(const std::string& body) {
-  thread_local simdjson::dom::parser parser;
-  simdjson::dom::element value;
-  if (parser.parse(body).get(value)) return json_text(body);
-  return simdjson::minify(value);
-}
 
 std::string provenance_of(const ItemOutcome& outcome) {
   return fmt::format(
@@ -52,7 +36,7 @@ std::string answer_line(const ItemOutcome& outcome, bool provenance) {
   std::string line = "{\"custom_id\":" + json_text(outcome.key) + ",\"response\":";
   line += no_answer ? "null"
                     : fmt::format(R"({{"status_code":{},"body":{}}})", outcome.status,
-                                  value_of(outcome.answer));
+                                  json_value(outcome.answer));
   line += ",\"error\":";
   if (outcome.state != ItemState::kFailed) {
     line += "null";

@@ -243,12 +243,14 @@ def test_row_24_clock_jump(start_proxy, scripted, tmp_path):
 
 
 def test_row_24_no_wall_clock_in_the_sources():
-    """Only what dates the lines of a log may ask for the time of day."""
+    """Only what dates the lines of a log, or what is told to clients and users, may ask for the time of day."""
     wall = re.compile(r"system_clock|high_resolution_clock|utc_clock|file_clock|gettimeofday|CLOCK_REALTIME|"
                       r"std::time\(|\btime\((?:0|nullptr|NULL)\)|localtime|gmtime")
     loggers = {"backends/sim/startup_log.cc", "backends/sim/sim_engine.cc",
                "backends/sim/server.cc",  # the dates in its answers
-               "launcher/process/shim.cc"}  # the line with which a run begins
+               "launcher/process/shim.cc",  # the line with which a run begins
+               "proxy/files/wall_clock.h",  # when files and batches were made, and expire
+               "proxy/jobs/asker.cc", "proxy/jobs/run/manage.cc"}  # when a question was asked, and what that was
     folders = ["configs", "batcher", "backends", "launcher", "proxy"]
     users = {str(path.relative_to(ROOT)) for folder in folders for path in (ROOT / folder).rglob("*")
              if path.suffix in (".h", ".cc") and wall.search(path.read_text())}
