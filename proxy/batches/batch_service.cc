@@ -88,6 +88,13 @@ class BatchService::Desk {
     BatchesApi batches;
   };
 
+  // Lets go of a ledger, however its run ends.
+  struct Release {
+    std::set<std::string>& held;
+    const std::string& ledger;
+    ~Release() { held.erase(ledger); }
+  };
+
   // Nothing when the store is open, or why it is not.
   std::optional<std::string> open() {
     if (open_) return std::nullopt;
@@ -131,9 +138,18 @@ class BatchService::Desk {
   }
 
   Task<void> bulk(ServiceExchange& exchange) {
-    const std::string job = query_value(exchange.target(), "job").value_or("");
-    const std::string ledger = job.empty() ? job : open_->store.bulk_path(exchange.owner(), job);
+    const auto job = query_value(exchange.target(), "job");
+    if (job && job->empty()) {
+      co_return co_await exchange.reject(Error{
+          Errc::kInvalidRequest, "?job= needs a name: the answers are recorded under it.", "job"});
+    }
+    const std::string ledger = job ? open_->store.bulk_path(exchange.owner(), *job) : "";
+    if (job && !bulk_ledgers_.insert(ledger).second) {
+      co_return co_await exchange.reject(unavailable(
+          "the job " + *job + " is under way on another connection; wait for it, or close it"));
+    }
     const std::string who = new_id("bulk_");
+    const Release release{bulk_ledgers_, ledger};
     BulkRun run(io_, exchange, settings_for(who, bulks_.size()), ledger);
     bulks_.insert(&run);
     try {
@@ -160,6 +176,7 @@ class BatchService::Desk {
   bool draining_ = false;
   std::unique_ptr<Open> open_;
   std::set<BulkRun*> bulks_;
+  std::set<std::string> bulk_ledgers_;  // of those
   std::set<ServiceExchange*> exchanges_;
 };
 

@@ -111,9 +111,11 @@ std::optional<std::int64_t> Ledger::Reading::note(std::string_view key, std::str
   const bool same = find.bytes(0) == hash;
   const std::int64_t before = find.number(1);
   const bool met = find.number(2) == number_;
-  const std::int64_t state = same ? find.number(3) : 0;
+  const std::int64_t was = find.number(3);
+  const std::int64_t state = same ? was : 0;
   find.reset();
   if (met) return before;
+  if (!same && was == static_cast<std::int64_t>(ItemState::kAnswered)) ++lost_;
   ledger_.update_->bind(1, key).bind_bytes(2, hash).bind(3, position).bind(4, number_);
   ledger_.update_->bind(5, state).run();
   return std::nullopt;

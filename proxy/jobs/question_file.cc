@@ -217,11 +217,12 @@ QuestionParser::Parsed QuestionParser::plain_line(dom::object object, std::int64
                   model && defaults_.model.empty()};
 }
 
-Question QuestionParser::ask(std::string_view prompt, std::string key) const {
-  std::string body = "{" + missing_members(defaults_, true, true, true);
-  body += defaults_.chat ? as_message(json_text(prompt)) : "\"prompt\":" + json_text(prompt);
-  return Question{std::move(key), defaults_.chat ? "/v1/chat/completions" : "/v1/completions",
-                  body + "}", defaults_.model.empty()};
+Question QuestionParser::ask(const QuestionDefaults& defaults, std::string_view prompt,
+                             std::string key) {
+  std::string body = "{" + missing_members(defaults, true, true, true);
+  body += defaults.chat ? as_message(json_text(prompt)) : "\"prompt\":" + json_text(prompt);
+  return Question{std::move(key), defaults.chat ? "/v1/chat/completions" : "/v1/completions",
+                  body + "}", defaults.model.empty()};
 }
 
 // The words are those of bench/load/questions.cc.
@@ -233,6 +234,13 @@ QuestionParser::Parsed QuestionParser::choice_line(dom::object object, std::int6
   if (!question || object["options"].get(options)) {
     return bad(number, "\"question\" must be a text, \"options\" a list of texts");
   }
+  if (options.size() < 2) return bad(number, "\"options\" must be two texts or more");
+  QuestionDefaults with = defaults_;
+  std::int64_t tokens = 0;
+  double temperature = 0;
+  if (const auto model = text_of(object, "model")) with.model = *model;
+  if (!object["max_tokens"].get(tokens)) with.max_tokens = static_cast<int>(tokens);
+  if (!object["temperature"].get(temperature)) with.temperature = temperature;
   std::string prompt;
   const auto passage = text_of(object, "passage");
   if (passage && !passage->empty()) prompt += fmt::format("Context:\n{}\n\n", *passage);
@@ -242,7 +250,7 @@ QuestionParser::Parsed QuestionParser::choice_line(dom::object object, std::int6
     if (option.get(text)) return bad(number, "\"options\" must be a list of texts");
     prompt.append(text).append("\n");
   }
-  return ask(prompt + "Answer:", key.value_or(fmt::format("line-{}", number)));
+  return ask(with, prompt + "Answer:", key.value_or(fmt::format("line-{}", number)));
 }
 
 std::optional<std::vector<std::string>> csv_fields(std::string_view record) {
@@ -315,7 +323,7 @@ QuestionParser::Parsed QuestionParser::parse_csv(std::string_view line, std::int
   }
   std::string key = key_column_ ? (*fields)[*key_column_] : fmt::format("line-{}", record_begin_);
   if (key.empty()) return bad(record_begin_, "the id is empty");
-  return ask((*fields)[prompt_column_], std::move(key));
+  return ask(defaults_, (*fields)[prompt_column_], std::move(key));
 }
 
 }  // namespace batchproxy

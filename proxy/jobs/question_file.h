@@ -74,7 +74,7 @@ class QuestionParser {
   Parsed plain_line(simdjson::dom::object object, std::int64_t number);
   Parsed choice_line(simdjson::dom::object object, std::int64_t number);
   Parsed csv_header(std::int64_t number);
-  Question ask(std::string_view prompt, std::string key) const;
+  static Question ask(const QuestionDefaults& defaults, std::string_view prompt, std::string key);
   BadLine bad(std::int64_t number, std::string_view why) const;
 
   const std::string file_;
