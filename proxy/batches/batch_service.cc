@@ -61,6 +61,9 @@ class BatchService::Desk {
     if (open_) open_->runs.drain();
     for (BulkRun* run : bulks_) run->stop();
   }
+  void let_go() {
+    if (open_) open_->runs.let_go();
+  }
   bool drained() const { return exchanges_.empty() && (!open_ || open_->runs.idle()); }
   void close_all() {
     for (ServiceExchange* exchange : exchanges_) exchange->cut();
@@ -185,6 +188,7 @@ BatchService::BatchService(Setup setup) : desk_(std::make_unique<Desk>(io_, std:
 BatchService::~BatchService() {
   io_.stop();
   if (thread_.joinable()) thread_.join();
+  desk_->let_go();
 }
 
 void BatchService::start(const std::string& host, std::uint16_t port) {
