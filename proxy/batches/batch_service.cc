@@ -143,8 +143,9 @@ class BatchService::Desk {
   Task<void> bulk(ServiceExchange& exchange) {
     const auto job = query_value(exchange.target(), "job");
     if (job && job->empty()) {
-      co_return co_await exchange.reject(Error{
-          Errc::kInvalidRequest, "?job= needs a name: the answers are recorded under it.", "job"});
+      const Error nameless{Errc::kInvalidRequest,
+                           "?job= needs a name: the answers are recorded under it.", "job"};
+      co_return co_await exchange.reject(nameless);
     }
     const std::string ledger = job ? open_->store.bulk_path(exchange.owner(), *job) : "";
     if (job && !bulk_ledgers_.insert(ledger).second) {
