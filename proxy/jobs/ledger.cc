@@ -57,11 +57,7 @@ bool has_log(const std::string& path) {
 
 Ledger::Ledger(const std::string& path) : database_(path) {
   const bool died = has_log(path);
-  // Before the first access: then the log needs no shared memory, which not every disk offers.
-  database_.execute("PRAGMA locking_mode=EXCLUSIVE");
-  database_.execute("PRAGMA journal_mode=WAL");
-  database_.execute("PRAGMA synchronous=FULL; PRAGMA cache_size=-8192; PRAGMA temp_store=FILE");
-  database_.execute("BEGIN EXCLUSIVE; COMMIT");  // the lock, now and not with the first record
+  database_.keep_others_out();
   if (died && database_.value_of("PRAGMA quick_check(1)") != "ok") database_.fail(SQLITE_CORRUPT);
   migrate(path);
   find_.emplace(database_, "SELECT hash, position, reading, state FROM items WHERE key = ?1");
