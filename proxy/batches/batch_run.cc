@@ -205,6 +205,10 @@ Task<void> BatchRun::run() {
   // A drain leaves what is not read yet, or still waits, to the next run.
   const bool is_read = batch_.status != BatchStatus::kValidating;
   const bool all_asked = is_read && ledger_->counts().waiting == 0;
+  // Its time was up as the last answer came.
+  if (batch_.outcome == BatchStatus::kExpired && all_asked) {
+    batch_.outcome = BatchStatus::kCompleted;
+  }
   const bool goes_on = draining_ && (!is_read || (!ending_ && !all_asked));
   if (!describe(batch_.status).over && !goes_on) co_await finalize();
 }

@@ -22,6 +22,11 @@ BatchRuns::BatchRuns(asio::io_context& io, JobStore& store, SettingsFor settings
 
 BatchRuns::~BatchRuns() = default;
 
+void BatchRuns::let_go() {
+  running_.clear();
+  again_.reset();
+}
+
 void BatchRuns::add(StoredBatch batch) {
   waiting_.push_back(std::move(batch));
   admit();
@@ -81,8 +86,8 @@ void BatchRuns::try_again_later(StoredBatch batch) {
   }
   resting_.insert(batch.id);
   waiting_.push_back(std::move(batch));
-  again_.expires_after(kPause);
-  again_.async_wait([this](const ErrorCode& error) {
+  again_->expires_after(kPause);
+  again_->async_wait([this](const ErrorCode& error) {
     if (error) return;
     resting_.clear();
     admit();
@@ -113,7 +118,7 @@ std::optional<StoredBatch> BatchRuns::find(std::string_view id) const {
 
 void BatchRuns::drain() {
   draining_ = true;
-  again_.cancel();
+  again_->cancel();
   for (const auto& [id, run] : running_) run->drain();
 }
 

@@ -39,6 +39,8 @@ class BatchRuns {
   // Asks nothing more.
   void drain();
   bool idle() const { return running_.empty(); }
+  // Before the loop goes, which no timer may outlive. Runs under way go with it.
+  void let_go();
 
  private:
   using Timer =
@@ -52,7 +54,7 @@ class BatchRuns {
   asio::io_context& io_;
   JobStore& store_;
   const SettingsFor settings_;
-  Timer again_;
+  std::optional<Timer> again_;
   std::deque<StoredBatch> waiting_;
   std::set<std::string, std::less<>> resting_;  // of those, until again_; by id
   std::map<std::string, std::shared_ptr<BatchRun>, std::less<>> running_;  // by id

@@ -61,6 +61,9 @@ class BatchService::Desk {
     if (open_) open_->runs.drain();
     for (BulkRun* run : bulks_) run->stop();
   }
+  void let_go() {
+    if (open_) open_->runs.let_go();
+  }
   bool drained() const { return exchanges_.empty() && (!open_ || open_->runs.idle()); }
   void close_all() {
     for (ServiceExchange* exchange : exchanges_) exchange->cut();
@@ -86,6 +89,13 @@ class BatchService::Desk {
     FilesApi files;
     BatchRuns runs;
     BatchesApi batches;
+  };
+
+  // Lets go of a ledger, however its run ends.
+  struct Release {
+    std::set<std::string>& held;
+    const std::string& ledger;
+    ~Release() { held.erase(ledger); }
   };
 
   // Nothing when the store is open, or why it is not.
@@ -131,9 +141,19 @@ class BatchService::Desk {
   }
 
   Task<void> bulk(ServiceExchange& exchange) {
-    const std::string job = query_value(exchange.target(), "job").value_or("");
-    const std::string ledger = job.empty() ? job : open_->store.bulk_path(exchange.owner(), job);
+    const auto job = query_value(exchange.target(), "job");
+    if (job && job->empty()) {
+      const Error nameless{Errc::kInvalidRequest,
+                           "?job= needs a name: the answers are recorded under it.", "job"};
+      co_return co_await exchange.reject(nameless);
+    }
+    const std::string ledger = job ? open_->store.bulk_path(exchange.owner(), *job) : "";
+    if (job && !bulk_ledgers_.insert(ledger).second) {
+      co_return co_await exchange.reject(unavailable(
+          "the job " + *job + " is under way on another connection; wait for it, or close it"));
+    }
     const std::string who = new_id("bulk_");
+    const Release release{bulk_ledgers_, ledger};
     BulkRun run(io_, exchange, settings_for(who, bulks_.size()), ledger);
     bulks_.insert(&run);
     try {
@@ -160,6 +180,7 @@ class BatchService::Desk {
   bool draining_ = false;
   std::unique_ptr<Open> open_;
   std::set<BulkRun*> bulks_;
+  std::set<std::string> bulk_ledgers_;  // of those
   std::set<ServiceExchange*> exchanges_;
 };
 
@@ -168,6 +189,7 @@ BatchService::BatchService(Setup setup) : desk_(std::make_unique<Desk>(io_, std:
 BatchService::~BatchService() {
   io_.stop();
   if (thread_.joinable()) thread_.join();
+  desk_->let_go();
 }
 
 void BatchService::start(const std::string& host, std::uint16_t port) {

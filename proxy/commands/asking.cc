@@ -2,6 +2,10 @@
 #include "proxy/commands/asking.h"
 
 #include <cstdlib>
+#include <iostream>
+#include <stdexcept>
+
+#include "backends/call/http_client.h"
 
 namespace batchproxy {
 
@@ -26,7 +30,15 @@ void add_asking_flags(CLI::App& command, ProxyChoice& proxy, QuestionDefaults& d
 bool choose_proxy(const CommandLine& arguments, ProxyChoice& proxy) {
   raise_descriptor_limit();
   if (const char* key = std::getenv("OPENAI_API_KEY")) proxy.api_key = key;
-  if (!proxy.url.empty()) return true;
+  if (!proxy.url.empty()) {
+    try {
+      parse_url(proxy.url);
+    } catch (const std::runtime_error& error) {
+      std::cerr << "error: --url: " << error.what() << '\n';
+      return false;
+    }
+    return true;
+  }
   const LoadResult loaded = load_options(arguments);
   print(loaded.diagnostics);
   if (!loaded.ok()) return false;

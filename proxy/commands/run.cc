@@ -19,6 +19,8 @@ void add_flags(CLI::App& command, RunOptions& options) {
   command.add_flag("--provenance", options.provenance,
                    "Each answer says where it is from, and when");
   command.add_flag("--retry-errors", options.retry_errors, "Ask again what has failed before");
+  command.add_flag("--drop-changed", options.drop_changed,
+                   "Ask again what has an answer and is another question now");
   command.add_flag("--dry-run", options.dry_run, "Say what the file holds, and ask nothing");
   command.add_option("--limit", options.limits.questions, "Ask so many questions at most")
       ->check(CLI::PositiveNumber);

@@ -156,10 +156,7 @@ std::string new_id(std::string_view prefix) {
 }
 
 JobStore::JobStore(std::string folder) : folder_(std::move(folder)), database_(made(folder_)) {
-  database_.execute("PRAGMA locking_mode=EXCLUSIVE");
-  database_.execute("PRAGMA journal_mode=WAL");
-  database_.execute("PRAGMA synchronous=FULL; PRAGMA temp_store=FILE");
-  database_.execute("BEGIN EXCLUSIVE; COMMIT");
+  database_.keep_others_out();
   migrate();
   clean_up();
 }

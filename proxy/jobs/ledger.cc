@@ -57,11 +57,7 @@ bool has_log(const std::string& path) {
 
 Ledger::Ledger(const std::string& path) : database_(path) {
   const bool died = has_log(path);
-  // Before the first access: then the log needs no shared memory, which not every disk offers.
-  database_.execute("PRAGMA locking_mode=EXCLUSIVE");
-  database_.execute("PRAGMA journal_mode=WAL");
-  database_.execute("PRAGMA synchronous=FULL; PRAGMA cache_size=-8192; PRAGMA temp_store=FILE");
-  database_.execute("BEGIN EXCLUSIVE; COMMIT");  // the lock, now and not with the first record
+  database_.keep_others_out();
   if (died && database_.value_of("PRAGMA quick_check(1)") != "ok") database_.fail(SQLITE_CORRUPT);
   migrate(path);
   find_.emplace(database_, "SELECT hash, position, reading, state FROM items WHERE key = ?1");
@@ -111,9 +107,11 @@ std::optional<std::int64_t> Ledger::Reading::note(std::string_view key, std::str
   const bool same = find.bytes(0) == hash;
   const std::int64_t before = find.number(1);
   const bool met = find.number(2) == number_;
-  const std::int64_t state = same ? find.number(3) : 0;
+  const std::int64_t was = find.number(3);
+  const std::int64_t state = same ? was : 0;
   find.reset();
   if (met) return before;
+  if (!same && was == static_cast<std::int64_t>(ItemState::kAnswered)) ++lost_;
   ledger_.update_->bind(1, key).bind_bytes(2, hash).bind(3, position).bind(4, number_);
   ledger_.update_->bind(5, state).run();
   return std::nullopt;

@@ -90,6 +90,8 @@ class Ledger {
     // question. The position of the first when this reading has met the key before.
     std::optional<std::int64_t> note(std::string_view key, std::string_view hash,
                                      std::int64_t position);
+    // Answers that are lost with it, since their questions are others now.
+    std::int64_t lost() const { return lost_; }
     // Failed items wait again.
     void retry_failed();
     void commit();
@@ -97,6 +99,7 @@ class Ledger {
    private:
     Ledger& ledger_;
     const std::int64_t number_;
+    std::int64_t lost_ = 0;
     bool open_ = true;
   };
 

@@ -236,18 +236,18 @@ QuestionParser::Parsed QuestionParser::plain_line(dom::object object, std::int64
                   model && defaults_.model.empty()};
 }
 
-Question QuestionParser::ask(std::string_view prompt, std::string key) const {
-  std::string body = "{" + missing_members(defaults_, true, true, true);
-  body += defaults_.chat ? as_message(json_text(prompt)) : "\"prompt\":" + json_text(prompt);
-  return Question{std::move(key), defaults_.chat ? "/v1/chat/completions" : "/v1/completions",
-                  body + "}", defaults_.model.empty()};
+Question QuestionParser::ask(const QuestionDefaults& defaults, std::string_view prompt,
+                             std::string key) {
+  std::string body = "{" + missing_members(defaults, true, true, true);
+  body += defaults.chat ? as_message(json_text(prompt)) : "\"prompt\":" + json_text(prompt);
+  return Question{std::move(key), defaults.chat ? "/v1/chat/completions" : "/v1/completions",
+                  body + "}", defaults.model.empty()};
 }
 
 // The blank at the prompt's end makes the choices begin with it, as tokens do.
-Question QuestionParser::decide(std::string_view prompt,
-                                const std::vector<std::string_view>& options,
-                                std::string key) const {
-  std::string body = "{" + missing_members(defaults_, true, false, false);
+Question QuestionParser::decide(const QuestionDefaults& defaults, std::string_view prompt,
+                                const std::vector<std::string_view>& options, std::string key) {
+  std::string body = "{" + missing_members(defaults, true, false, false);
   body += "\"input\":" + json_text(fmt::format("{} ", prompt));
   std::string choices;
   for (const std::string& word : words_for(options)) {
@@ -255,7 +255,7 @@ Question QuestionParser::decide(std::string_view prompt,
   }
   body += fmt::format(R"(,"questions":[{{"type":"choice","instructions":"","choices":[{}]}}]}})",
                       choices);
-  return Question{std::move(key), "/v1/decisions", std::move(body), defaults_.model.empty()};
+  return Question{std::move(key), "/v1/decisions", std::move(body), defaults.model.empty()};
 }
 
 // The words are those of bench/load/questions.cc.
@@ -267,6 +267,13 @@ QuestionParser::Parsed QuestionParser::choice_line(dom::object object, std::int6
   if (!question || object["options"].get(options)) {
     return bad(number, "\"question\" must be a text, \"options\" a list of texts");
   }
+  if (options.size() < 2) return bad(number, "\"options\" must be two texts or more");
+  QuestionDefaults with = defaults_;
+  std::int64_t tokens = 0;
+  double temperature = 0;
+  if (const auto model = text_of(object, "model")) with.model = *model;
+  if (!object["max_tokens"].get(tokens)) with.max_tokens = static_cast<int>(tokens);
+  if (!object["temperature"].get(temperature)) with.temperature = temperature;
   std::string prompt;
   std::vector<std::string_view> texts;
   const auto passage = text_of(object, "passage");
@@ -280,7 +287,8 @@ QuestionParser::Parsed QuestionParser::choice_line(dom::object object, std::int6
   }
   prompt += "Answer:";
   std::string name = key.value_or(fmt::format("line-{}", number));
-  return defaults_.choices ? decide(prompt, texts, std::move(name)) : ask(prompt, std::move(name));
+  return with.choices ? decide(with, prompt, texts, std::move(name))
+                      : ask(with, prompt, std::move(name));
 }
 
 std::optional<std::vector<std::string>> csv_fields(std::string_view record) {
@@ -354,7 +362,7 @@ QuestionParser::Parsed QuestionParser::parse_csv(std::string_view line, std::int
   }
   std::string key = key_column_ ? (*fields)[*key_column_] : fmt::format("line-{}", record_begin_);
   if (key.empty()) return bad(record_begin_, "the id is empty");
-  return ask((*fields)[prompt_column_], std::move(key));
+  return ask(defaults_, (*fields)[prompt_column_], std::move(key));
 }
 
 }  // namespace batchproxy

@@ -75,9 +75,9 @@ class QuestionParser {
   Parsed plain_line(simdjson::dom::object object, std::int64_t number);
   Parsed choice_line(simdjson::dom::object object, std::int64_t number);
   Parsed csv_header(std::int64_t number);
-  Question ask(std::string_view prompt, std::string key) const;
-  Question decide(std::string_view prompt, const std::vector<std::string_view>& options,
-                  std::string key) const;
+  static Question ask(const QuestionDefaults& defaults, std::string_view prompt, std::string key);
+  static Question decide(const QuestionDefaults& defaults, std::string_view prompt,
+                         const std::vector<std::string_view>& options, std::string key);
   BadLine bad(std::int64_t number, std::string_view why) const;
 
   const std::string file_;

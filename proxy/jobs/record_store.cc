@@ -31,11 +31,7 @@ constexpr const char* kTables =
 
 Database open(const std::string& path) {
   Database database(path);
-  // Before the first access: then the log needs no shared memory, which not every disk offers.
-  database.execute("PRAGMA locking_mode=EXCLUSIVE");
-  database.execute("PRAGMA journal_mode=WAL");
-  database.execute("PRAGMA synchronous=FULL; PRAGMA cache_size=-8192");
-  database.execute("BEGIN EXCLUSIVE; COMMIT");  // the lock, now and not with the first answer
+  database.keep_others_out();
   const int schema = number_in<int>(database.value_of("PRAGMA user_version")).value_or(0);
   if (schema > RecordStore::kSchema) {
     throw LedgerError(

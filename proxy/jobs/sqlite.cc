@@ -107,6 +107,14 @@ void Statement::Finalize::operator()(sqlite3_stmt* statement) const {
   sqlite3_finalize(statement);
 }
 
+void Database::keep_others_out() {
+  // Before the first access: then the log needs no shared memory, which not every disk offers.
+  execute("PRAGMA locking_mode=EXCLUSIVE");
+  execute("PRAGMA journal_mode=WAL");
+  execute("PRAGMA synchronous=FULL; PRAGMA cache_size=-8192; PRAGMA temp_store=FILE");
+  execute("BEGIN EXCLUSIVE; COMMIT");  // the lock, now and not with the first record
+}
+
 Transaction::Transaction(Database& database) : database_(database) {
   database_.execute("BEGIN IMMEDIATE");
 }

@@ -26,6 +26,9 @@ class Database {
   // Opens or makes the file. Throws LedgerError.
   explicit Database(std::string path);
 
+  // Locks the file for as long as this lives, and has each commit on disk when it returns. Before
+  // any other access. Throws LedgerError.
+  void keep_others_out();
   // One or more statements without results. Throws LedgerError.
   void execute(const char* sql);
   // The first column of the first row; "" when there is none. Throws LedgerError.

@@ -426,3 +426,28 @@ def test_verify_counts_the_answers_that_are_another_now(done, engine, start_engi
     moved = jobs(done, "verify", "a", "--sample", "1.0", "--url", letters.url, "--default-model", "m")
     assert "200 lines are not" in moved.stdout or "199 lines are not" in moved.stdout
     assert_right(done / "a", 199)
+
+
+def test_answers_are_not_lost_to_another_flag(done, engine):
+    before = (done / "a").read_text()
+    slip = run(done, "q", "-o", "a", "--url", engine.url, "--temperature", "0.5")
+    assert slip.returncode == 2 and "their answers would be lost" in slip.stderr and "--drop-changed" in slip.stderr
+    assert (done / "a").read_text() == before
+    assert run(done, "q", "-o", "a", "--url", engine.url).returncode == 5  # of the one that has failed
+    again = run(done, "q", "-o", "a", "--url", engine.url, "--temperature", "0.5", "--drop-changed")
+    assert "200 questions, 0 of them have an answer" in again.stderr
+
+
+def test_an_export_replaces_no_file(done):
+    for name in ("q", "a", "a.ledger"):
+        before = (done / name).read_bytes()
+        refused = jobs(done, "export", "a", "-o", name)
+        assert refused.returncode != 0 and f"{name} exists" in refused.stderr
+        assert (done / name).read_bytes() == before
+
+
+def test_a_url_that_is_none_leaves_nothing_behind(tmp_path):
+    write_questions(tmp_path / "q", 2)
+    ended = run(tmp_path, "q", "-o", "a", "--url", "127.0.0.1:8000")
+    assert ended.returncode == 2 and "127.0.0.1:8000 is not http://" in ended.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["q"]

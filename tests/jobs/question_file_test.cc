@@ -124,7 +124,8 @@ TEST(QuestionParser, SaysWhichLineIsBadAndWhatToDo) {
       {R"({"custom_id":"a","url":"/v1","body":{"stream":true}})", "leave it out"},
       {R"({"prompt":"p","stream":true})", "leave it out"},
       {R"({"prompt":"p","id":[1]})", "the id must be"},
-      {R"({"question":"p","options":[1]})", "a list of texts"},
+      {R"({"question":"p","options":[1,2]})", "a list of texts"},
+      {R"({"question":"p","options":[]})", "two texts or more"},
   };
   for (const auto& [line, expected] : rows) {
     QuestionParser parser("q.jsonl", {});

@@ -103,6 +103,13 @@ class JobRun {
 QuestionSource::Found JobRun::read_questions() {
   Ledger::Reading reading(ledger_);
   QuestionSource::Found found = source_.note_all(reading);
+  if (reading.lost() > 0 && !options_.drop_changed) {
+    throw UnusableQuestions(fmt::format(
+        "{} questions that have an answer are others now, by the file or by flags such as "
+        "--temperature, and their answers would be lost: take them back, take another file for the "
+        "answers, or give --drop-changed",
+        with_commas(reading.lost())));
+  }
   if (options_.retry_errors) reading.retry_failed();
   reading.commit();
   lacks_model_ = found.lacks_model;

@@ -23,6 +23,7 @@ struct RunOptions {
   RunLimits limits{};
   bool ordered = false;
   bool retry_errors = false;
+  bool drop_changed = false;  // answers to questions that are others now
   bool dry_run = false;
   bool provenance = false;
   ProxyChoice proxy{};

@@ -15,6 +15,7 @@
 #include "proxy/jobs/run/answer_file.h"
 #include "proxy/jobs/run/job_run.h"
 #include "proxy/jobs/run/progress.h"
+#include "proxy/jobs/run/question_source.h"
 
 namespace batchproxy {
 
@@ -103,6 +104,10 @@ std::string show_job(const std::string& answers) {
 
 std::int64_t export_job(const ExportOptions& options) {
   check_job(options.answers);
+  std::error_code none;
+  if (fs::exists(options.to, none)) {
+    throw UnusableQuestions(printable(options.to) + " exists: take another name, or remove it");
+  }
   Ledger ledger(ledger_of(options.answers));
   AnswerFile file(options.to, options.failed ? ItemState::kFailed : ItemState::kAnswered,
                   options.provenance);
