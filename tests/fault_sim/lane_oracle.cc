@@ -133,8 +133,7 @@ void LaneOracle::check_grant(const Ticket& ticket, const Waiting& waiting, const
   const bool must = waiting.tried.deaths >= 2;
   const bool may = must || waiting.tried.lost >= 3;
   require(ticket.verdict.alone ? may : !must, "{} deaths, {} lost, and it runs {}",
-          waiting.tried.deaths, waiting.tried.lost,
-          ticket.verdict.alone ? "alone" : "with others");
+          waiting.tried.deaths, waiting.tried.lost, ticket.verdict.alone ? "alone" : "with others");
   if (ticket.verdict.alone) {
     require(seen.inflight == 0, "a suspect has company on backend {}", id);
     ++seen.alone;
