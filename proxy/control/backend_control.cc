@@ -10,6 +10,7 @@
 
 #include "configs/engine_wish.h"
 #include "configs/schema/host_port.h"
+#include "launcher/base/machine.h"
 #include "launcher/gpus/free_memory.h"
 #include "launcher/gpus/inventory_reader.h"
 #include "launcher/memory/plan_gpu.h"
@@ -124,7 +125,8 @@ void BackendControl::plan_engines(std::vector<EnginePlan> plans, Gpus spare,
   mechanic_ = std::make_unique<Mechanic>(options_, memory_of(gpus), std::move(to_spare));
   hooks.mechanic = mechanic_.get();
   if (has_gate) {
-    hooks.free_memory = [memory = FreeMemory()](const Gpus& of) mutable {
+    auto name_of = [machine = this_machine({})](unsigned pid) { return machine.process_name(pid); };
+    hooks.free_memory = [memory = FreeMemory(std::move(name_of))](const Gpus& of) mutable {
       return memory.least_of(of);
     };
   }
