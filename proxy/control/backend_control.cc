@@ -176,6 +176,8 @@ void BackendControl::kill_now() {
 }
 
 void BackendControl::watch(const BackendRecord& backend) {
+  notes_[backend.id()] = BackendNotes();
+  notes_[backend.id()].begin_state(std::chrono::steady_clock::now());
   monitor_.add(backend.endpoint);
   const auto at = parse_host_port(backend.endpoint->authority);
   if (at && !is_address(at->host)) names_.add(backend.id(), *at);
@@ -228,11 +230,19 @@ void BackendControl::step(BackendId backend, BackendEvent event, const std::stri
   const BackendPtr before = roster()->all()[backend];
   if (!registry_.apply(backend, event, why).moved()) return;
   const BackendRecord& now = registry_[backend];
+  note_step(now);
   names_.set_ready(backend, now.is_ready());
   log(narrator_.on_step(*before, now, *roster()));
   hooks_.announce();
   log(narrator_.on_ready_set(!roster()->ready().empty(), held,
                              options_.proxy.hold_timeout->count()));
+}
+
+void BackendControl::note_step(const BackendRecord& now) {
+  const TimePoint at = std::chrono::steady_clock::now();
+  BackendNotes& notes = notes_[now.id()];
+  notes.begin_state(at);
+  if (now.state == BackendState::kUnready) notes.note_problem(now.why, at);
 }
 
 void BackendControl::on_event(BackendId backend, BackendEvent event, const std::string& why) {
@@ -257,6 +267,8 @@ void BackendControl::on_metrics(BackendId backend, const std::optional<EngineMet
     traits.kv_tokens = metrics->kv_tokens;
     registry_.set_traits(backend, traits);
   }
+  notes_[backend].tells = metrics.has_value();
+  if (metrics) notes_[backend].figures = metrics->figures;
   hooks_.observe(backend, metrics ? std::optional(metrics->sample) : std::nullopt);
 }
 
@@ -273,6 +285,7 @@ void BackendControl::on_move(BackendId backend, const NameTracker& name) {
 // --- what the launcher sees ---------------------------------------------------------------------
 
 void BackendControl::show_engine(BackendId engine, const std::string& text, bool milestone) {
+  notes_[engine].doing = text;
   console_.engine(registry_[engine], text, milestone, std::chrono::steady_clock::now());
 }
 
@@ -308,13 +321,22 @@ void BackendControl::on_remark(BackendId, const std::string& sentence) {
 
 void BackendControl::on_failed(BackendId engine, const EngineFailure& failure, NextStart next) {
   show_engine(engine, next ? "failed, starts again" : "failed", true);
+  note_failure(engine, "it did not start", failure);
   log(narrator_.on_failed_start(registry_[engine], failure, next));
   lose_engine(engine, BackendEvent::kGivenUp, next);
 }
 
 void BackendControl::on_exited(BackendId engine, const EngineFailure& failure, NextStart next) {
+  note_failure(engine, "it has ended", failure);
   log(tell_exit(registry_[engine], failure, launcher_->plan(engine).log_file, next));
   lose_engine(engine, BackendEvent::kExited, next);
+}
+
+void BackendControl::note_failure(BackendId engine, std::string_view what,
+                                  const EngineFailure& failure) {
+  std::string text = fmt::format("{}: {}", what, failure.how);
+  if (!failure.evidence.empty()) text += ": " + failure.evidence;
+  notes_[engine].note_problem(std::move(text), std::chrono::steady_clock::now());
 }
 
 void BackendControl::on_stopped(BackendId engine) {
@@ -343,6 +365,12 @@ void BackendControl::lose_engine(BackendId engine, BackendEvent event, const Nex
 
 void BackendControl::on_stall(const Stall& stall) {
   log(tell_stall(registry_[stall.backend], stall));
+  if (stall.stuck && !stall.again) {
+    notes_[stall.backend].note_problem(
+        fmt::format("it stood still: {} prompts without a byte for {:.0f} s", stall.inflight,
+                    std::chrono::duration<double>(stall.quiet).count()),
+        std::chrono::steady_clock::now());
+  }
   if (stall.backend < liveness_.size()) liveness_[stall.backend].set_stuck(stall.stuck);
 }
 
