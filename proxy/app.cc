@@ -16,6 +16,7 @@
 
 #include "launcher/memory/learned/state_file.h"
 #include "proxy/control/settings.h"
+#include "proxy/jobs/record_store.h"
 
 namespace batchproxy {
 
@@ -155,7 +156,7 @@ DataPlane::Setup App::data_plane_setup(const ApiKeysPtr& keys) {
   setup.internal = &internal_;
   setup.hand_over = [this](HandedOver over) { batches_.take(std::move(over)); };
   if (const std::string folder = jobs_directory(); !folder.empty()) {
-    setup.records = folder + "/recorded.db";
+    setup.records = RecordStore::path_in(folder);
   }
   setup.on_stall = [this](const Stall& stall) {
     asio::post(io_, [this, stall] { backends_.on_stall(stall); });

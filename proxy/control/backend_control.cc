@@ -10,6 +10,7 @@
 
 #include "configs/engine_wish.h"
 #include "configs/schema/host_port.h"
+#include "launcher/base/machine.h"
 #include "launcher/gpus/free_memory.h"
 #include "launcher/gpus/inventory_reader.h"
 #include "launcher/memory/plan_gpu.h"
@@ -29,6 +30,11 @@ BackendMonitor::Intervals intervals(const Options& options) {
 }
 
 // What the driver tells of them now; none where it cannot be asked.
+SpareGpus::Claim claim_of(const Gpu& gpu) {
+  auto lease = Lease::take(lease_name(gpu));
+  return lease ? std::make_shared<Lease>(*std::move(lease)) : nullptr;
+}
+
 PlanGpus memory_of(const Gpus& gpus) {
   if (gpus.empty()) return {};
   const auto inventory = read_inventory([](unsigned) { return std::string(); });
@@ -121,10 +127,12 @@ void BackendControl::plan_engines(std::vector<EnginePlan> plans, Gpus spare,
   if (is_simulated) gpus.clear();
   SpareGpus to_spare{.gpus = std::move(spare)};
   if (!gpus.empty()) to_spare.look = &memory_of;
+  to_spare.claim = &claim_of;
   mechanic_ = std::make_unique<Mechanic>(options_, memory_of(gpus), std::move(to_spare));
   hooks.mechanic = mechanic_.get();
   if (has_gate) {
-    hooks.free_memory = [memory = FreeMemory()](const Gpus& of) mutable {
+    auto name_of = [machine = this_machine({})](unsigned pid) { return machine.process_name(pid); };
+    hooks.free_memory = [memory = FreeMemory(std::move(name_of))](const Gpus& of) mutable {
       return memory.least_of(of);
     };
   }

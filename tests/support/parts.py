@@ -26,6 +26,7 @@ PARTS = {
     "jobs": Part("tests/chaos", "100,000 questions in a file, while the proxy dies ten times and an engine every ten seconds"),
     "prometheus": Part("tests/prometheus", "Prometheus itself (Debian's package): rules, alerts, a scrape, the board",
                        packages="prometheus"),
+    "node": Part("tests/real", "the openai package for Node.js: files and batches", "--node"),
     "vllm": Part("tests/real", "a real vLLM, on a CPU, behind batchproxy (3 GB of packages)", "--vllm"),
     "benchmarks": Part("tests/real", "guidellm and vllm bench serve in front of that vLLM", "--vllm"),
     "lm_eval": Part("tests/real", "lm-evaluation-harness on real and simulated engines (700 MB)", "--clients"),
