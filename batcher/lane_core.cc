@@ -119,6 +119,11 @@ void LaneCore::note_decided(const Ticket& ticket, TimePoint now) {
   if (ticket.verdict.refused) return;
   flying_[ticket.verdict.backend].add(ticket.verdict.since);
   stats_.waits.observe(now - ticket.arrival);
+  // The tickets of a batch come one behind the other.
+  const BatchInfo& batch = ticket.verdict.batch;
+  if (std::exchange(last_batch_, batch.id) != batch.id) {
+    stats_.batch_prompts.observe(batch.prompts);
+  }
 }
 
 void LaneCore::tell_stalls() {

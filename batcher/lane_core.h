@@ -19,6 +19,7 @@
 #include "batcher/base/ages.h"
 #include "batcher/base/count.h"
 #include "batcher/base/latency_histogram.h"
+#include "batcher/base/size_histogram.h"
 #include "batcher/batch_ledger.h"
 #include "batcher/routes.h"
 #include "batcher/scheduler.h"
@@ -60,6 +61,7 @@ struct LaneStats {
   Moment oldest_waiting;                                 // its arrival
   std::array<Moment, BackendSet::kMax> oldest;           // by BackendId: when it was granted
   std::array<Moment, BackendSet::kMax> quiet_since;      // likewise: no byte, with some in flight
+  SizeHistogram batch_prompts;                           // of each batch
   LatencyHistogram waits;                                // from arrival to grant
   std::array<LatencyHistogram, BackendSet::kMax> takes;  // by BackendId: from grant to good answer
 };
@@ -150,6 +152,7 @@ class LaneCore {
   std::vector<Ticket*> decided_;
   std::vector<std::vector<Ticket*>> outboxes_;            // by handle
   std::array<std::uint64_t, BackendSet::kMax> pieces_{};  // as last told to the scheduler
+  std::uint64_t last_batch_ = 0;                          // that was counted
   Ages waiting_;                                          // tickets, by arrival
   std::vector<Ages> flying_;  // tickets with a backend, by grant; by BackendId
   LaneStats stats_;

@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <csignal>
+#include <filesystem>
 #include <stdexcept>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -52,6 +54,16 @@ BackendSnapshot describe(const BackendRecord& backend) {
   shown.simulated = backend.simulated;
   shown.gpus = backend.gpus;
   return shown;
+}
+
+// Where the directory is, or will be made.
+std::uint64_t free_bytes_at(std::filesystem::path directory) {
+  std::error_code error;
+  while (!std::filesystem::exists(directory, error) && directory.has_relative_path()) {
+    directory = directory.parent_path();
+  }
+  const auto space = std::filesystem::space(directory, error);
+  return error ? 0 : space.available;
 }
 
 BackendSet only(BackendId backend) {
@@ -245,6 +257,7 @@ int App::run() {
   console_.banner(*backends_.roster(), backends_.log_directory(), listen_url_, admin_url);
   asio::co_spawn(io_.get_executor(), serve_admin(io_, admin_, admin_hooks()), &end_on_error);
   wait_for_signal();
+  state_free_ = free_bytes_at(jobs_directory());
   const Snapshot first = snapshot();
   narrator_.begin(first);
   trends_.add(first);
@@ -277,6 +290,9 @@ Snapshot App::snapshot() const {
     backend.models = roster->models()->names(only(backend.id));
     add_notes(backend, backends_.notes(backend.id), time);
   }
+  now.jobs = batches_.jobs();
+  now.jobs_unfinished = now.jobs.size();
+  now.state_free = state_free_;
   now.up_for = now.uptime;
   trends_.fill(now);
   judge(now);
@@ -299,6 +315,8 @@ void App::tick() {
     if (error) return;
     const Snapshot now = snapshot();
     trends_.add(now);
+    batches_.look_at_jobs();
+    state_free_ = free_bytes_at(jobs_directory());
     console_.tick(now);
     log(narrator_.on_tick(now));
     backends_.check_liveness(std::chrono::steady_clock::now());

@@ -87,6 +87,7 @@ class App {
   Console console_;
   Narrator narrator_;
   Trends trends_;
+  std::uint64_t state_free_ = 0;  // bytes, for files and records
   Reloader reloader_;
   BackendControl backends_;
   BatchService batches_;  // outlives the threads that hand connections over to it

@@ -116,6 +116,13 @@ std::optional<StoredBatch> BatchRuns::find(std::string_view id) const {
   return *waits;
 }
 
+std::vector<StoredBatch> BatchRuns::all() const {
+  std::vector<StoredBatch> all;
+  for (const auto& [id, run] : running_) all.push_back(run->batch());
+  all.insert(all.end(), waiting_.begin(), waiting_.end());
+  return all;
+}
+
 void BatchRuns::drain() {
   draining_ = true;
   again_->cancel();

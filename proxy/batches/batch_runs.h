@@ -11,6 +11,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "proxy/batches/batch_run.h"
 #include "proxy/files/job_store.h"
@@ -35,6 +36,9 @@ class BatchRuns {
   bool cancel(std::string_view id);
   // As it is at this moment; nothing when it is over.
   std::optional<StoredBatch> find(std::string_view id) const;
+
+  // All that are not over, as they are at this moment; those that run first.
+  std::vector<StoredBatch> all() const;
 
   // Asks nothing more.
   void drain();

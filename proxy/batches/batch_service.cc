@@ -19,6 +19,7 @@
 #include "proxy/files/files_api.h"
 #include "proxy/files/job_store.h"
 #include "proxy/files/service_exchange.h"
+#include "proxy/files/wall_clock.h"
 
 namespace batchproxy {
 
@@ -32,6 +33,21 @@ constexpr Duration kDrainLook = std::chrono::milliseconds(10);
 
 Error unavailable(std::string why) {
   return {Errc::kJobsUnavailable, "Files and batches cannot be used: " + std::move(why) + "."};
+}
+
+// It is taken to go on as it has gone since it began.
+JobSnapshot describe_job(const StoredBatch& batch) {
+  JobSnapshot job;
+  job.id = batch.id;
+  job.status = describe(batch.status).word;
+  job.total = static_cast<std::uint64_t>(batch.counts.total);
+  job.failed = static_cast<std::uint64_t>(batch.counts.failed);
+  job.done = static_cast<std::uint64_t>(batch.counts.completed + batch.counts.failed);
+  const auto took = static_cast<double>(seconds_now() - batch.in_progress_at);
+  if (batch.status == BatchStatus::kInProgress && job.done > 0 && batch.in_progress_at > 0) {
+    job.eta = took * static_cast<double>(job.total - job.done) / static_cast<double>(job.done);
+  }
+  return job;
 }
 
 void report(std::exception_ptr error) {
@@ -60,6 +76,12 @@ class BatchService::Desk {
     draining_ = true;
     if (open_) open_->runs.drain();
     for (BulkRun* run : bulks_) run->stop();
+  }
+  std::vector<JobSnapshot> jobs() const {
+    std::vector<JobSnapshot> jobs;
+    if (!open_) return jobs;
+    for (const StoredBatch& batch : open_->runs.all()) jobs.push_back(describe_job(batch));
+    return jobs;
   }
   void let_go() {
     if (open_) open_->runs.let_go();
@@ -204,6 +226,19 @@ void BatchService::start(const std::string& host, std::uint16_t port) {
       }
     }
   });
+}
+
+void BatchService::look_at_jobs() {
+  asio::post(io_, [this] {
+    std::vector<JobSnapshot> jobs = desk_->jobs();
+    const std::lock_guard lock(jobs_mutex_);
+    jobs_ = std::move(jobs);
+  });
+}
+
+std::vector<JobSnapshot> BatchService::jobs() const {
+  const std::lock_guard lock(jobs_mutex_);
+  return jobs_;
 }
 
 void BatchService::drain() {

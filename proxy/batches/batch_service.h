@@ -11,11 +11,14 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "backends/net/task.h"
 #include "batcher/base/time.h"
+#include "proxy/metrics/snapshot.h"
 #include "proxy/thread/handed_over.h"
 #include "proxy/thread/internal_mark.h"
 
@@ -45,6 +48,11 @@ class BatchService {
   void drain();
   // Cuts off the clients that are left.
   void close_all();
+  // Looks at the batches anew, for jobs(): to be called once a second.
+  void look_at_jobs();
+  // Batches that are not over, as they were at the last look.
+  std::vector<JobSnapshot> jobs() const;
+
   // Whether drain() has taken effect.
   bool drained() const { return drained_; }
 
@@ -56,6 +64,8 @@ class BatchService {
   asio::io_context io_{1};
   std::thread thread_;
   std::atomic<bool> drained_{false};
+  mutable std::mutex jobs_mutex_;
+  std::vector<JobSnapshot> jobs_;  // under jobs_mutex_
 };
 
 }  // namespace batchproxy

@@ -54,9 +54,9 @@ class Terminal {
   Terminal(const Terminal&) = delete;
   Terminal& operator=(const Terminal&) = delete;
 
-  // As draw() wants it. The last column stays free: a character in it may scroll the screen.
+  // As draw() wants it.
   ScreenSize size() const {
-    return {static_cast<std::size_t>(std::max(COLS - 1, 1)),
+    return {static_cast<std::size_t>(std::max(COLS, 1)),
             static_cast<std::size_t>(std::max(LINES, 1))};
   }
 

@@ -222,6 +222,7 @@ void DataPlane::collect(Snapshot& into, TimePoint now) const {
     into.batches[i] = lane.batches[i].load(std::memory_order_relaxed);
   }
   into.waits += lane.waits;
+  into.batch_prompts += lane.batch_prompts;
   into.oldest_waiting = lane.oldest_waiting.age(now);
   for (BackendSnapshot& backend : into.backends) {
     static_cast<BackendMetrics&>(backend) = into.by_backend[backend.id];

@@ -13,9 +13,12 @@ namespace batchproxy {
 
 namespace {
 
-constexpr double kSlowTimes = 2;          // as long as the others' answers
-constexpr std::uint64_t kFewAnswers = 5;  // in the last minute: fewer say nothing
-constexpr double kLeastSlow = 0.1;        // seconds: below that nobody minds
+constexpr double kSlowTimes = 2;           // as long as the others' answers
+constexpr std::uint64_t kFewAnswers = 5;   // in the last minute: fewer say nothing
+constexpr double kLeastQuiet = 5;          // seconds
+constexpr double kLeastQuietAtFirst = 30;  // while nobody knows how long its answers take
+constexpr double kQuietTimes = 3;          // of what nearly all answers take
+constexpr double kLeastSlow = 0.1;         // seconds: below that nobody minds
 
 struct ConditionRow {
   Condition id{};
@@ -23,6 +26,7 @@ struct ConditionRow {
 };
 constexpr EnumTable<ConditionRow> kConditions({
     {Condition::kFine, "fine"},
+    {Condition::kQuiet, "quiet"},
     {Condition::kSlow, "slow"},
     {Condition::kStuck, "stuck"},
     {Condition::kFailing, "failing"},
@@ -31,12 +35,19 @@ constexpr EnumTable<ConditionRow> kConditions({
     {Condition::kDown, "down"},
 });
 
+bool is_quiet(const BackendSnapshot& backend) {
+  const double least = backend.trend.answers > 0 ? kLeastQuiet : kLeastQuietAtFirst;
+  return backend.inflight > 0 && backend.quiet.real() >= least &&
+         backend.quiet.real() > kQuietTimes * backend.trend.p95;
+}
+
 // How a backend fares whose state alone does not say it.
 Condition condition_of(const BackendSnapshot& backend) {
   switch (backend.state) {
     case BackendState::kReady:
       if (backend.stuck) return Condition::kStuck;
-      return backend.breaker_open ? Condition::kFailing : Condition::kFine;
+      if (backend.breaker_open) return Condition::kFailing;
+      return is_quiet(backend) ? Condition::kQuiet : Condition::kFine;
     case BackendState::kConfigured:
     case BackendState::kStarting:
     case BackendState::kRestarting:
@@ -59,14 +70,15 @@ std::string remark_on(const BackendSnapshot& backend) {
     case Condition::kStuck:
       // Once others have answered in its place.
       if (backend.inflight == 0 && backend.last_problem) return backend.last_problem->text;
-      return fmt::format("{} prompts without a byte for {:.0f} s", backend.inflight.get(),
-                         backend.quiet.real());
+      return silence_of(backend);
     case Condition::kFailing:
       return "its calls fail; it gets one now and then";
     case Condition::kLoading:
       return backend.doing;
     case Condition::kDown:
-      return backend.problem;
+      return is_quiet(backend) ? backend.problem + "; " + silence_of(backend) : backend.problem;
+    case Condition::kQuiet:
+      return silence_of(backend);
     case Condition::kFine:
     case Condition::kSlow:
     case Condition::kPaused:
@@ -134,6 +146,11 @@ std::string waiting_for(const Snapshot& now) {
 
 std::string_view to_string(Condition condition) {
   return kConditions[condition].word;
+}
+
+std::string silence_of(const BackendSnapshot& backend) {
+  return fmt::format("{} prompts without a byte for {:.0f} s", backend.inflight.get(),
+                     backend.quiet.real());
 }
 
 void judge(Snapshot& now) {

@@ -12,10 +12,12 @@
 
 namespace batchproxy {
 
+struct BackendSnapshot;
 struct Snapshot;
 
 enum class Condition : std::uint8_t {
   kFine,
+  kQuiet,    // no byte has come of what it has, for longer than its answers usually take
   kSlow,     // its answers take far longer than those of others like it
   kStuck,    // it stands still with requests in hand
   kFailing,  // its calls fail
@@ -30,5 +32,8 @@ std::string_view to_string(Condition condition);
 // Says of each backend of `now`, whose trends are there, how it fares, and of the requests that
 // wait what they wait for.
 void judge(Snapshot& now);
+
+// "10 prompts without a byte for 31 s"
+std::string silence_of(const BackendSnapshot& backend);
 
 }  // namespace batchproxy

@@ -17,6 +17,7 @@
 
 #include "batcher/base/count.h"
 #include "batcher/base/latency_histogram.h"
+#include "batcher/base/size_histogram.h"
 
 namespace batchproxy {
 
@@ -91,6 +92,9 @@ struct CounterBy : std::array<Count, LabelOf<T>::kSize>,
 
 template <Text name, Text help>
 struct Latency : LatencyHistogram, Described<MetricKind::kHistogram, name, help, ""> {};
+
+template <Text name, Text help>
+struct Sizes : SizeHistogram, Described<MetricKind::kHistogram, name, help, ""> {};
 
 // How many there are, shown as those that are idle and those that are active.
 template <Text name, Text help, Text status>

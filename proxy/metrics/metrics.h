@@ -198,6 +198,7 @@ struct Metrics {
       oldest_waiting;
   CounterBy<FlushReason, "batchproxy_batches_total", "Batches that left, by reason.", "batches">
       batches;
+  Sizes<"batchproxy_batch_prompts", "Prompts of a batch."> batch_prompts;
   std::array<BackendMetrics, BackendSet::kMax> by_backend;  // by BackendId
   CounterBy<KeySlot, "batchproxy_key_requests_total", "Requests by the name of their key."> by_key;
   IdleAndActive<"batchproxy_connections",
@@ -213,6 +214,11 @@ struct Metrics {
       config_generation;
   Gauge<"batchproxy_config_last_reload_success", "0 after a reload that was refused.">
       last_reload_success;
+  Gauge<"batchproxy_jobs_unfinished", "Batches of clients that run, or wait for their turn.">
+      jobs_unfinished;
+  Gauge<"batchproxy_state_free_bytes",
+        "Free for uploaded files, batches and records of jobs (batchproxy.jobs.directory).">
+      state_free;
   Measure<"batchproxy_uptime_seconds", "Since the start."> up_for;
   Info<"batchproxy_build_info", "Always 1.", "version", BATCHPROXY_VERSION> build;
 

@@ -159,14 +159,21 @@ class Writer {
   }
 
   void sample(MetricFamily& family, Labels labels, const LatencyHistogram& histogram) const {
+    put_histogram(family, std::move(labels), histogram);
+  }
+  void sample(MetricFamily& family, Labels labels, const SizeHistogram& histogram) const {
+    put_histogram(family, std::move(labels), histogram);
+  }
+
+  template <class Histogram>
+  static void put_histogram(MetricFamily& family, Labels labels, const Histogram& histogram) {
     ClientMetric sample;
     sample.label = std::move(labels);
     std::uint64_t cumulative = 0;
-    for (std::size_t i = 0; i < LatencyHistogram::kBuckets; ++i) {
+    for (std::size_t i = 0; i < Histogram::kBuckets; ++i) {
       cumulative += histogram.bucket(i);
-      const double bound = i < LatencyHistogram::kBounds.size()
-                               ? LatencyHistogram::kBounds[i]
-                               : std::numeric_limits<double>::infinity();
+      const double bound = i < Histogram::kBounds.size() ? Histogram::kBounds[i]
+                                                         : std::numeric_limits<double>::infinity();
       sample.histogram.bucket.push_back({cumulative, bound});
     }
     sample.histogram.sample_count = cumulative;

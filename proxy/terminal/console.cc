@@ -2,18 +2,20 @@
 #include "proxy/terminal/console.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <utility>
 
 #include <fmt/format.h>
-#include <unistd.h>
 
+#include "configs/text/columns.h"
 #include "configs/text/printable.h"
 #include "launcher/plan/command_line.h"
+#include "proxy/terminal/summary.h"
 
 namespace batchproxy {
 
 namespace {
+
+constexpr double kMinute = 60;  // seconds
 
 std::string describe_engine(const BackendRecord& backend) {
   std::string text = "http://" + backend.endpoint->authority;
@@ -26,22 +28,24 @@ std::string describe_engine(const BackendRecord& backend) {
 
 }  // namespace
 
-void Console::write(std::string_view text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  std::fflush(stdout);
+Console::Console(const Options& options) : options_(options) {
+  log_through(writer_);
 }
 
 void Console::line(std::string_view text) {
-  const std::string shown = printable(text);
-  write(board_ ? board_->line(shown) : shown + "\n");
+  writer_->line(printable(text));
+}
+
+void Console::event(std::string_view text) {
+  writer_->event(printable(text));
 }
 
 void Console::engine(const BackendRecord& engine, std::string_view text, bool milestone,
                      TimePoint now) {
-  if (board_) {
-    write(board_->update(engine.id(), printable(text), milestone, now));
+  if (writer_->has_board()) {
+    writer_->update(engine.id(), printable(text), milestone, now);
   } else if (milestone) {
-    line(fmt::format("{}: {}", engine.name(), text));
+    event(fmt::format("{}: {}", engine.name(), text));
   }
 }
 
@@ -60,15 +64,15 @@ void Console::banner(const Roster& roster, const std::string& logs, const std::s
   if (engines.empty()) return;
   line(fmt::format("starting {} engine{}; logs in {}", engines.size(),
                    engines.size() == 1 ? "" : "s", logs));
-  board_.emplace(std::move(engines), ::isatty(STDOUT_FILENO) == 1);
+  writer_->begin_board(std::move(engines));
 }
 
 void Console::how_to_use(const Snapshot& now, const std::string& listen) {
-  board_.reset();
+  writer_->end_board();
   const auto ready = std::count_if(now.backends.begin(), now.backends.end(),
                                    [](const auto& b) { return b.state == BackendState::kReady; });
-  line(fmt::format("ready: {} of {} backends serve {}", ready, now.backends.size(),
-                   now.models.empty() ? "whatever is asked for" : now.models));
+  event(fmt::format("ready: {} of {} backends serve {}", ready, now.backends.size(),
+                    now.models.empty() ? "whatever is asked for" : now.models));
   line(fmt::format("  point workers at {}/v1", listen));
   const bool has_workers = !options_.worker.hf_model_id->empty() || !options_.worker.model->empty();
   if (!options_.file.empty() && has_workers) {
@@ -94,7 +98,7 @@ std::string Console::worker_config_command(std::string_view listen) const {
 
 void Console::batch_done(const BatchSummary& batch, const std::string& backend) {
   const double seconds = std::chrono::duration<double>(batch.took).count();
-  line(fmt::format(
+  event(fmt::format(
       "batch {}: {} prompts ({}) to {}: {} answers in {:.2f} s, {:.1f} answers/s, {}/{} "
       "successful",
       batch.batch.id, batch.batch.prompts, to_string(batch.batch.reason), backend, batch.answered,
@@ -105,8 +109,13 @@ void Console::batch_done(const BatchSummary& batch, const std::string& backend) 
 }
 
 void Console::tick(const Snapshot& now) {
-  if (now.prompts_answered != last_.prompts_answered) summary(now);
-  last_ = now;
+  if (wants_summary(now)) {
+    const bool watched = writer_->is_terminal();
+    const std::string text = summary(now, watched ? Period::kTenSeconds : Period::kMinute);
+    event(watched ? cut_to_columns(text, std::max<std::size_t>(writer_->columns(), 40)) : text);
+    told_ = now.prompts_answered;
+    told_at_ = now.uptime;
+  }
   history_.clients = std::max(history_.clients, now.connections.get());
   history_.batch_size = static_cast<std::uint32_t>(*options_.worker.batch_size);
   history_.batch_timeout = options_.worker.batch_timeout->count();
@@ -117,24 +126,10 @@ void Console::tick(const Snapshot& now) {
   }
 }
 
-void Console::summary(const Snapshot& now) {
-  std::string text =
-      fmt::format("{:7.0f} s  {} answers  {:.1f}/s  {} queued  {} in flight ", now.uptime,
-                  now.prompts_answered.get(),
-                  static_cast<double>(now.prompts_answered - last_.prompts_answered) /
-                      std::max(now.uptime - last_.uptime, 1e-3),
-                  now.queued.get(), now.inflight.get());
-  std::uint64_t total = 0;
-  for (const BackendSnapshot& backend : now.backends) total += backend.answered;
-  for (const BackendSnapshot& backend : now.backends) {
-    text += fmt::format(" {} {:.0f}%", backend.name,
-                        100.0 * static_cast<double>(backend.answered) /
-                            static_cast<double>(std::max<std::uint64_t>(total, 1)));
-    if (backend.state != BackendState::kReady) {
-      text += fmt::format(" ({})", to_string(backend.state));
-    }
-  }
-  line(text);
+// In a file the first after a pause comes at once, too.
+bool Console::wants_summary(const Snapshot& now) const {
+  if (now.prompts_answered == told_) return false;
+  return writer_->is_terminal() || told_ == 0 || now.uptime - told_at_ >= kMinute;
 }
 
 }  // namespace batchproxy

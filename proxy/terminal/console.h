@@ -1,13 +1,14 @@
 // proxy/terminal/console.h - what people see on the terminal: how the engines come up, the address
-// to use, a line per second under load, a line per fixed batch.
+// to use, a line per second under load (per minute in a file), a line per fixed batch.
 //
-// Plain lines on stdout, flushed one by one, so that they read the same in a terminal and in a
-// file. Warnings and errors go to stderr through spdlog.
+// Lines go to stdout by way of the one writer of the terminal, which lets the log's through, too.
+// In a file each line about something that happens has the time.
 //
 // Threading: confined to the control thread.
 #pragma once
 
-#include <optional>
+#include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,15 +18,18 @@
 #include "configs/schema/options.h"
 #include "proxy/metrics/snapshot.h"
 #include "proxy/terminal/batch_hint.h"
-#include "proxy/terminal/startup_display.h"
+#include "proxy/terminal/terminal_writer.h"
 
 namespace batchproxy {
 
 class Console {
  public:
-  explicit Console(const Options& options) : options_(options) {}
+  // From now on the log of this process goes by this console's writer.
+  explicit Console(const Options& options);
 
   void line(std::string_view text);
+  // Something has happened now.
+  void event(std::string_view text);
 
   // `logs`: the directory of the engines' logs; empty when we start none.
   void banner(const Roster& roster, const std::string& logs, const std::string& listen,
@@ -35,17 +39,18 @@ class Console {
   // All backends are up, or as many as will be: what to do now.
   void how_to_use(const Snapshot& now, const std::string& listen);
   void batch_done(const BatchSummary& batch, const std::string& backend);
-  // Once a second: a summary if something was answered, and the hint about small batches, once.
+  // Once a second: a summary if something was answered since the last, and the hint about small
+  // batches, once.
   void tick(const Snapshot& now);
 
  private:
-  void write(std::string_view text);
-  void summary(const Snapshot& now);
+  bool wants_summary(const Snapshot& now) const;
   std::string worker_config_command(std::string_view listen) const;
 
   const Options& options_;
-  std::optional<StartupDisplay> board_;  // until the engines are up
-  Snapshot last_;
+  const std::shared_ptr<TerminalWriter> writer_ = std::make_shared<TerminalWriter>();
+  std::uint64_t told_ = 0;  // prompts answered, at the last summary
+  double told_at_ = 0;      // uptime
   BatchHistory history_;
   bool hinted_ = false;
 };

@@ -2,6 +2,7 @@
 #include "proxy/terminal/narrator.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -47,6 +48,15 @@ std::string failed_calls(const BackendSnapshot& last, const BackendSnapshot& now
         to_string(static_cast<CallFailure>(i)));
   }
   return reasons;
+}
+
+// No byte comes of what it has: told when that begins, and once a minute while it lasts.
+bool goes_on_quiet(const BackendSnapshot& last, const BackendSnapshot& now) {
+  const bool is_silent = now.condition == Condition::kQuiet || now.condition == Condition::kStuck;
+  if (!is_silent || now.inflight == 0) return false;
+  if (now.condition == Condition::kQuiet && last.condition != Condition::kQuiet) return true;
+  const auto minute = [](const BackendSnapshot& one) { return std::floor(one.quiet.real() / 60); };
+  return minute(now) > minute(last);
 }
 
 }  // namespace
@@ -199,6 +209,9 @@ Lines Narrator::failures(const Snapshot& now) const {
       lines.push_back(
           {warn, fmt::format("{}: calls failed: {}; requests are sent again where they can be",
                              backend.name, reasons)});
+    }
+    if (goes_on_quiet(last, backend)) {
+      lines.push_back({warn, backend.name + ": " + silence_of(backend)});
     }
     // That one stands still, or is down, is told when it is seen.
     const bool told_already = backend.stuck || backend.state != BackendState::kReady;

@@ -1,11 +1,15 @@
 // proxy/terminal/startup_display.h - one line per engine while they load: kept up to date in place
 // on a terminal; elsewhere a line per milestone, and now and then one about progress.
 //
+// On a terminal the lines are a board that stays below everything else. No line of it is longer
+// than the terminal is wide, or it would take two, and the next drawing would hit what is above.
+//
 // Sans-io: returns the text to write.
 //
-// Threading: confined to the control thread.
+// Threading: confined to one thread, or guarded by its owner.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,11 +31,18 @@ class StartupDisplay {
   // `in_place`: the output is a terminal that understands cursor movements.
   StartupDisplay(std::vector<Engine> engines, bool in_place);
 
+  // The terminal has so many columns from now on; 0: unknown.
+  void set_columns(std::size_t columns) { columns_ = columns; }
+
   // An engine is now at `text`. A milestone (started, ready, failed) is always shown.
   std::string update(BackendId engine, std::string_view text, bool milestone, TimePoint now);
 
   // A line about something else.
   std::string line(std::string_view text);
+
+  // Takes the board off the terminal, for others to write; then restore() puts it there again.
+  std::string lift();
+  std::string restore();
 
  private:
   struct Row {
@@ -39,12 +50,14 @@ class StartupDisplay {
     std::string text;
     TimePoint shown{};
   };
-  std::string draw() const;
+  std::string draw();
   std::string move_to_top() const;
 
   std::vector<Row> rows_;
   const bool in_place_;
-  bool drawn_ = false;
+  std::size_t columns_ = 0;
+  std::vector<std::size_t> drawn_;  // columns of each line on the terminal; none: no board there
+  bool lifted_ = false;
 };
 
 }  // namespace batchproxy

@@ -8,8 +8,9 @@
 
 #include <fmt/format.h>
 
+#include "configs/text/columns.h"
+#include "configs/text/figures.h"
 #include "configs/text/printable.h"
-#include "proxy/top/figures.h"
 
 namespace batchproxy {
 
@@ -27,28 +28,9 @@ constexpr EnumTable<SortRow> kSorts({
     {SortBy::kP95, "p95"},
 });
 
-bool begins_character(char byte) {
-  return (static_cast<unsigned char>(byte) & 0xC0) != 0x80;
-}
-
-std::size_t columns(std::string_view text) {
-  return static_cast<std::size_t>(std::ranges::count_if(text, begins_character));
-}
-
-// The first `most` characters; what is cut off ends in a tilde.
-std::string cut(std::string_view text, std::size_t most) {
-  if (columns(text) <= most) return std::string(text);
-  if (most == 0) return {};
-  std::size_t end = 0;
-  for (std::size_t seen = 0; end < text.size(); ++end) {
-    if (begins_character(text[end]) && seen++ == most - 1) break;
-  }
-  return std::string(text.substr(0, end)) + "~";
-}
-
 std::string padded(std::string_view text, std::size_t width, bool to_the_right) {
-  const std::string shown = cut(text, width);
-  const std::string space(width - columns(shown), ' ');
+  const std::string shown = cut_to_columns(text, width);
+  const std::string space(width - columns_of(shown), ' ');
   return to_the_right ? space + shown : shown + space;
 }
 
@@ -56,6 +38,7 @@ Style style_of(Condition condition) {
   switch (condition) {
     case Condition::kFine:
       return Style::kPlain;
+    case Condition::kQuiet:
     case Condition::kSlow:
     case Condition::kLoading:
     case Condition::kPaused:
@@ -145,10 +128,19 @@ std::string row(std::size_t width, TextOf text) {
   return line;
 }
 
+// Names of one kind differ at their ends. Names are as long as their bytes here.
+std::string cut_in_front(std::string text, std::size_t most) {
+  const bool fits = text.size() <= most || columns_of(text) != text.size();
+  return fits ? text : "~" + text.substr(text.size() - most + 1);
+}
+
 std::string row(const BackendSnapshot& one, std::size_t width) {
-  std::string line =
-      row(width, [&one](const Column& column) { return printable(column.text(one)); });
-  const bool has_room = columns(line) + kLeastRemark <= width;
+  std::string line = row(width, [&](const Column& column) {
+    std::string text = printable(column.text(one));
+    const bool is_name = &column == &kColumns.front();
+    return is_name ? cut_in_front(std::move(text), width_of(column, width)) : text;
+  });
+  const bool has_room = columns_of(line) + kLeastRemark <= width;
   if (has_room && !one.remark.empty()) line += "  " + printable(one.remark);
   return line;
 }
@@ -160,14 +152,14 @@ class Canvas {
   explicit Canvas(std::size_t width) : width_(width) {}
 
   void line(std::string_view text, Style style = Style::kPlain) {
-    lines.push_back({cut(text, width_), style});
+    lines.push_back({cut_to_columns(text, width_), style});
   }
   // Phrases, as many on a line as fit.
   void phrases(const std::vector<std::string>& all) {
     std::string text;
     for (const std::string& phrase : all) {
       if (phrase.empty()) continue;
-      if (!text.empty() && columns(text) + 3 + columns(phrase) > width_) {
+      if (!text.empty() && columns_of(text) + 3 + columns_of(phrase) > width_) {
         line(text);
         text.clear();
       }
@@ -317,17 +309,19 @@ int severity(Condition condition) {
       return 1;
     case Condition::kDown:
       return 2;
-    case Condition::kSlow:
+    case Condition::kQuiet:
       return 3;
-    case Condition::kLoading:
+    case Condition::kSlow:
       return 4;
-    case Condition::kPaused:
+    case Condition::kLoading:
       return 5;
+    case Condition::kPaused:
+      return 6;
     case Condition::kFine:
     case Condition::kCount:
       break;
   }
-  return 6;
+  return 7;
 }
 
 }  // namespace

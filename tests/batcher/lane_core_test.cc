@@ -143,6 +143,7 @@ TEST_F(LaneCoreTest, KnowsForHowLongTheOldestWaitAndFly) {
   EXPECT_EQ(stats.oldest_waiting.age(now_), 0);
   EXPECT_EQ(stats.takes[0].total(), 1u) << "good answers only";
   EXPECT_EQ(stats.waits.total(), 2u);
+  EXPECT_EQ(stats.batch_prompts.bucket(1), 1u) << "one batch of two";
 }
 
 }  // namespace

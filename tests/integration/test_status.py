@@ -1,13 +1,8 @@
 """One picture of now: /status, `batchproxy status` and `batchproxy top` name what is wrong, and tell the last seconds."""
 import json
 import os
-import pty
-import select
 import signal
-import struct
 import subprocess
-import termios
-import fcntl
 import threading
 
 import pytest
@@ -15,6 +10,7 @@ import pytest
 from tests.support.asking import complete
 from tests.support.builds import PROXY
 from tests.support.proxy import write_config
+from tests.support.terminal import Terminal
 from tests.support.waiting import wait_until
 
 
@@ -96,40 +92,6 @@ def test_the_command_prints_the_same_for_people_and_for_programs(engines):
 def test_a_command_says_when_nobody_answers(command):
     code, text = on_a_terminal([PROXY, command, "--admin", "127.0.0.1:1"])
     assert code == 1 and "no batchproxy answers at 127.0.0.1:1: Connection refused" in text
-
-
-class Terminal:
-    """A program on a terminal of `columns` times 24: what it has written, and keys for it."""
-
-    def __init__(self, command, columns=100, **environment):
-        self.master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-        self.process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, close_fds=True,
-                                        env={**os.environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", **environment})
-        os.close(slave)
-        self.text = ""
-
-    def read(self, seconds=0.05):
-        while select.select([self.master], [], [], seconds)[0]:
-            try:
-                part = os.read(self.master, 65536)
-            except OSError:  # its end: the other side has closed
-                return self.text
-            if not part:
-                break
-            self.text += part.decode(errors="replace")
-        return self.text
-
-    def shows(self, text):
-        wait_until(lambda: text in self.read(), f"{text!r} on the screen: {self.text!r}")
-
-    def press(self, keys):
-        os.write(self.master, keys.encode())
-
-    def end(self):
-        wait_until(lambda: self.read() is not None and self.process.poll() is not None, f"it ends: {self.text!r}")
-        os.close(self.master)
-        return self.process.returncode
 
 
 def on_a_terminal(command):

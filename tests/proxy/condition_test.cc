@@ -74,6 +74,24 @@ TEST(Condition, MindsNoDifferenceThatNobodyFeels) {
   EXPECT_EQ(now.backends[2].condition, Condition::kFine);
 }
 
+TEST(Condition, NamesOneThatIsQuietBeforeItCountsAsStuck) {
+  Snapshot now = four();
+  now.backends[1].trend.p95 = 2;
+  now.backends[1].inflight = 10;
+  now.backends[1].quiet = 6;
+  judge(now);
+  EXPECT_EQ(now.backends[1].condition, Condition::kFine) << "its answers may take that long";
+  now.backends[1].quiet = 7;
+  judge(now);
+  EXPECT_EQ(now.backends[1].condition, Condition::kQuiet);
+  EXPECT_EQ(now.backends[1].remark, "10 prompts without a byte for 7 s");
+  now.backends[1].state = BackendState::kUnready;
+  now.backends[1].problem = "GET /health: no answer in time";
+  judge(now);
+  EXPECT_EQ(now.backends[1].remark,
+            "GET /health: no answer in time; 10 prompts without a byte for 7 s");
+}
+
 TEST(Condition, NamesTheHungOne) {
   Snapshot now = four();
   now.backends[1].stuck = 1;

@@ -116,6 +116,25 @@ TEST_F(NarratorTest, TellsAnOutageAndItsEndOnce) {
   EXPECT_FALSE(narrator_.in_outage());
 }
 
+TEST_F(NarratorTest, SaysThatNoByteComesAndOnceAMinuteThatItGoesOn) {
+  Snapshot now = of({BackendState::kReady});
+  const auto quiet_for = [&](double seconds) {
+    now.backends[0].inflight = 10;
+    now.backends[0].quiet = seconds;
+    now.backends[0].condition = seconds > 5 ? Condition::kQuiet : Condition::kFine;
+    return narrator_.on_tick(now);
+  };
+  const std::string& name = now.backends[0].name;
+  EXPECT_THAT(quiet_for(1), IsEmpty());
+  EXPECT_THAT(quiet_for(31),
+              ElementsAre(Line{warn, name + ": 10 prompts without a byte for 31 s"}));
+  EXPECT_THAT(quiet_for(32), IsEmpty());
+  EXPECT_THAT(quiet_for(60.5),
+              ElementsAre(Line{warn, name + ": 10 prompts without a byte for 60 s"}));
+  EXPECT_THAT(quiet_for(61.5), IsEmpty());
+  EXPECT_THAT(quiet_for(0), IsEmpty());
+}
+
 TEST_F(NarratorTest, SumsUpTheFailedCallsOfASecond) {
   Snapshot now = of({BackendState::kReady, BackendState::kReady});
   narrator_.begin(now);

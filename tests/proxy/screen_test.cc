@@ -6,7 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "proxy/top/figures.h"
+#include "configs/text/figures.h"
 
 namespace batchproxy {
 namespace {
@@ -147,6 +147,13 @@ TEST(Screen, MarksWhatIsBad) {
   EXPECT_EQ(style_of("engine-2  "), Style::kBad);
   EXPECT_EQ(style_of("engine-1  "), Style::kWarning);
   EXPECT_EQ(style_of("engine-0  "), Style::kPlain);
+}
+
+TEST(Screen, CutsNamesInFront) {
+  Snapshot now = four();
+  now.backends[0].name = "127.0.0.1:39521";
+  EXPECT_THAT(texts(draw(now, {}, {40, 0})),
+              testing::Contains(testing::StartsWith("~0.0.1:39521 ")));
 }
 
 TEST(Screen, SaysWhenAllIsFine) {

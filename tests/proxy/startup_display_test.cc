@@ -30,6 +30,32 @@ TEST(StartupDisplay, KeepsOneLinePerEngineOnATerminal) {
             "\x1b[2A\x1b[2Ka: started\n\x1b[2Kb: started\n");
 }
 
+TEST(StartupDisplay, NeverTakesTwoLinesForOne) {
+  StartupDisplay board({{0, "engine-0"}}, true);
+  board.set_columns(20);
+  EXPECT_EQ(board.update(0, "loading weights: 12 of 40", false, at(0s)),
+            "\x1b[2Kengine-0: loading w~\n");
+  EXPECT_EQ(board.update(0, "ready", true, at(1s)), "\x1b[1A\x1b[2Kengine-0: ready\n");
+}
+
+TEST(StartupDisplay, FindsItsLinesOnATerminalThatHasBecomeNarrower) {
+  StartupDisplay board({{0, "a"}, {1, "b"}}, true);
+  board.set_columns(80);
+  board.update(0, std::string(40, 'x'), true, at(0s));  // 43 columns, and 23
+  board.set_columns(20);
+  EXPECT_EQ(board.line("other").substr(0, 12), "\x1b[5A\x1b[J\x1b[Jot");
+}
+
+TEST(StartupDisplay, IsLiftedForWhatOthersWrite) {
+  StartupDisplay board({{0, "a"}}, true);
+  EXPECT_EQ(board.lift(), "") << "nothing is drawn yet";
+  EXPECT_EQ(board.restore(), "");
+  board.update(0, "started", true, at(0s));
+  EXPECT_EQ(board.lift(), "\x1b[1A\x1b[J");
+  EXPECT_EQ(board.restore(), "\x1b[2Ka: started\n");
+  EXPECT_EQ(board.restore(), "") << "once";
+}
+
 TEST(StartupDisplay, PutsOtherLinesAboveTheBoard) {
   StartupDisplay board({{0, "a"}}, true);
   board.update(0, "started", true, at(0s));

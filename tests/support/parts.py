@@ -4,7 +4,7 @@ A test belongs to one by `@pytest.mark.full("chaos")` and is skipped unless BATC
 them, else it names some. A new part is a row here.
 
     python3 -m tests.support.parts list                 each with a line
-    python3 -m tests.support.parts folders PART...      of their tests; what they need is `tools`"""
+    python3 -m tests.support.parts folders PART...      of their tests; what they need is `tools` and `packages`"""
 import dataclasses
 import os
 import sys
@@ -15,6 +15,7 @@ class Part:
     folder: str
     line: str
     tools: str = ""  # of scripts/python-tools
+    packages: str = ""  # of Debian
 
 
 PARTS = {
@@ -23,6 +24,8 @@ PARTS = {
     "soak": Part("tests/chaos", "twenty minutes of kills and reloads in which no memory may grow"),
     "night": Part("tests/chaos", "ten minutes in which four engines die in seven ways and are started again"),
     "jobs": Part("tests/chaos", "100,000 questions in a file, while the proxy dies ten times and an engine every ten seconds"),
+    "prometheus": Part("tests/prometheus", "Prometheus itself (Debian's package): rules, alerts, a scrape, the board",
+                       packages="prometheus"),
     "node": Part("tests/real", "the openai package for Node.js: files and batches", "--node"),
     "vllm": Part("tests/real", "a real vLLM, on a CPU, behind batchproxy (3 GB of packages)", "--vllm"),
     "benchmarks": Part("tests/real", "guidellm and vllm bench serve in front of that vLLM", "--vllm"),
@@ -49,8 +52,9 @@ def main(what, *names):
         for name, part in PARTS.items():
             print(f"{name:<12}{part.line}")
         return
-    parts = [PARTS[name] for name in check(names)]
-    found = {"folders": [part.folder for part in parts], "tools": [tool for part in parts for tool in part.tools.split()]}
+    parts = [PARTS[name] for name in check(names) or PARTS]
+    found = {"folders": [part.folder for part in parts], "tools": [tool for part in parts for tool in part.tools.split()],
+             "packages": [package for part in parts for package in part.packages.split()]}
     print(*dict.fromkeys(found[what]))
 
 

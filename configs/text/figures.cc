@@ -1,5 +1,5 @@
-// proxy/top/figures.cc - see figures.h.
-#include "proxy/top/figures.h"
+// configs/text/figures.cc - see figures.h.
+#include "configs/text/figures.h"
 
 #include <cmath>
 #include <cstdint>

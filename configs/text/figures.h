@@ -1,4 +1,4 @@
-// proxy/top/figures.h - numbers in few columns, for tables that people read.
+// configs/text/figures.h - numbers in few columns, for tables that people read.
 //
 // Threading: pure functions, any thread.
 #pragma once

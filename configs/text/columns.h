@@ -1,0 +1,17 @@
+// configs/text/columns.h - how wide text is on a terminal. A character counts as one column.
+//
+// Threading: pure functions, any thread.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace batchproxy {
+
+// Of UTF-8.
+std::size_t columns_of(std::string_view text);
+// The first `most` columns; what is cut off ends in a tilde.
+std::string cut_to_columns(std::string_view text, std::size_t most);
+
+}  // namespace batchproxy

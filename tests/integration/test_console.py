@@ -1,0 +1,66 @@
+"""What stands on the terminal, and in a file: nothing overwrites anything else."""
+import os
+import re
+import signal
+import subprocess
+
+import pytest
+
+from tests.integration.test_repair import config_of
+from tests.support.asking import complete
+from tests.support.builds import PROXY
+from tests.support.proxy import write_config
+from tests.support.terminal import Terminal
+from tests.support.waiting import wait_until
+
+
+@pytest.fixture
+def on_a_terminal(tmp_path):
+    """on_a_terminal(config, columns): a proxy there, ended at the end."""
+    running = []
+
+    def start(config, columns=100, **environment):
+        running.append(Terminal([PROXY, "--config", config, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"], columns,
+                                XDG_STATE_HOME=str(tmp_path / "state"), **environment))
+        return running[-1]
+    here = os.getcwd()
+    os.chdir(tmp_path)
+    yield start
+    os.chdir(here)
+    for terminal in running:
+        if terminal.process.poll() is None:
+            terminal.process.send_signal(signal.SIGINT)
+            terminal.end()
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_the_cause_of_a_failed_start_stays_on_the_screen(on_a_terminal, tmp_path, columns):
+    config = config_of(tmp_path, "org/model", {"sim_fail": "oom-load"}, servers=3, repair="off", restart="never")
+    proxy = on_a_terminal(config, columns)
+    wait_until(lambda: "no engine has started; stopping" in proxy.read(), "that all have failed")
+    proxy.end_of_output()
+    screen = proxy.screen()
+    text = "".join(line.ljust(columns) if len(line) == columns else line + "\n" for line in screen)
+    assert "engine-0 did not start" in text or "engine-1 did not start" in text or "engine-2 did not start" in text
+    assert len(re.findall(r"engine-\d did not start", text)) == 3, text
+    assert "cause: " in text and "OutOfMemoryError" in text, text
+    board = [line for line in screen if re.fullmatch(r"engine-\d: .*", line)]
+    assert sorted(line[:8] for line in board) == ["engine-0", "engine-1", "engine-2"], "one line each, and no remains of others"
+
+
+def test_a_dumb_terminal_gets_plain_lines(on_a_terminal, tmp_path):
+    proxy = on_a_terminal(write_config(tmp_path / "c.yaml", servers=2), TERM="dumb")
+    wait_until(lambda: "ready: 2 of 2" in proxy.read(), "both are ready")
+    assert not re.search(r"\x1b\[\d*[AJK]", proxy.text), proxy.text
+
+
+def test_in_a_file_events_have_the_time_and_a_summary_comes_once_a_minute(start_proxy, tmp_path):
+    proxy = start_proxy("--config", write_config(tmp_path / "c.yaml", servers=2)).ready(2)
+    proxy.wait_for_line(r"^\d\d:\d\d:\d\d engine-0: ready after")
+    proxy.wait_for_line(r"^\d\d:\d\d:\d\d ready: 2 of 2 backends")
+    for i in range(8):
+        complete(proxy.url, f"question {i}")
+    proxy.wait_for_line(r"^\d\d:\d\d:\d\d \d+ answers  \S+/s  0 queued  \d+ in flight  engine-0 ")
+    uptime = proxy.status()["uptime_seconds"]
+    wait_until(lambda: complete(proxy.url, "x") and proxy.status()["uptime_seconds"] > uptime + 2, "three ticks")
+    assert sum(" in flight  engine-0 " in line for line in proxy.lines) == 1, proxy.output()
