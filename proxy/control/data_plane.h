@@ -35,8 +35,8 @@ class DataPlane {
     std::function<void(BackendMonitor::Done)> refresh_models;
     HandOver hand_over;
     const InternalMark* internal = nullptr;  // outlives the DataPlane
-    Lane::OnBatchDone on_batch_done;  // called on the lane; may be empty
-    Lane::OnStall on_stall;           // likewise
+    Lane::OnBatchDone on_batch_done;         // called on the lane; may be empty
+    Lane::OnStall on_stall;                  // likewise
   };
 
   explicit DataPlane(Setup setup);
@@ -72,7 +72,7 @@ class DataPlane {
   std::uint32_t inflight(BackendId backend) const;
   std::uint64_t answered(BackendId backend) const;  // so far
   std::uint64_t load() const;                       // requests that wait, or are with a backend
-  void collect(Snapshot& into) const;
+  void collect(Snapshot& into, TimePoint now) const;
 
  private:
   void on_stall(const Stall& stall);
