@@ -24,5 +24,7 @@ Command add_diagnose(CLI::App& app, CommandLine& arguments);       // diagnose.c
 Command add_launch(CLI::App& app, CommandLine& arguments);         // launch.cc
 Command add_gpus(CLI::App& app, CommandLine& arguments);           // gpus.cc
 Command add_doctor(CLI::App& app, CommandLine& arguments);         // doctor.cc
+Command add_completion(CLI::App& app, CommandLine& arguments);     // manual.cc
+Command add_manual(CLI::App& app, CommandLine& arguments);         // manual.cc
 
 }  // namespace batchproxy

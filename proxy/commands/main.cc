@@ -15,6 +15,8 @@
 //   batchproxy keys                        every key of the configuration
 //   batchproxy plan [MODEL]                how an engine would share out its GPUs' memory
 //   batchproxy diagnose LOG                why an engine failed
+//   batchproxy completion SHELL            a script by which the shell completes words
+//   batchproxy manual [1|5]                a manual page
 //   batchproxy sim-engine MODEL [flags]    a simulated vLLM server
 //
 // Exit codes: 0 fine, 1 run-time failure, 2 usage or configuration, 4 no engine has started,
@@ -44,8 +46,9 @@ namespace {
 
 // Each adds itself to the command line, and is described by its file.
 constexpr AddCommand kCommands[] = {
-    add_launch,  add_run,    add_jobs, add_plan, add_check, add_worker_config, add_keys,
-    add_engines, add_status, add_top,  add_stop, add_gpus,  add_doctor,        add_diagnose,
+    add_launch, add_run,      add_jobs,       add_plan,   add_check, add_worker_config,
+    add_keys,   add_engines,  add_status,     add_top,    add_stop,  add_gpus,
+    add_doctor, add_diagnose, add_completion, add_manual,
 };
 
 // Says what of the command line is not known, and what may have been meant; also what is wrong with
