@@ -11,8 +11,8 @@
 
 #include "configs/key_tables.h"
 #include "configs/schema/section.h"
-#include "configs/schema/value_text.h"
 #include "configs/text/nearest_name.h"
+#include "configs/value_text.h"
 #include "configs/vllm/arguments.h"
 #include "configs/yaml/values.h"
 

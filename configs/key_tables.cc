@@ -6,8 +6,8 @@
 
 #include "configs/schema/options.h"
 #include "configs/schema/section.h"
-#include "configs/schema/value_text.h"
 #include "configs/text/nearest_name.h"
+#include "configs/value_text.h"
 #include "configs/vllm/argument_flags.h"
 #include "configs/yaml/values.h"
 namespace batchproxy {

@@ -1,4 +1,4 @@
-// configs/schema/value_text.h - the value of a key as the file would have it; a list or mapping of
+// configs/value_text.h - the value of a key as the file would have it; a list or mapping of
 // ours has keys of its own instead.
 //
 // Threading: any thread; no state.

@@ -1,5 +1,5 @@
-// configs/schema/value_text.cc - see value_text.h.
-#include "configs/schema/value_text.h"
+// configs/value_text.cc - see value_text.h.
+#include "configs/value_text.h"
 
 #include <variant>
 
