@@ -122,6 +122,10 @@ class EffectiveRows {
     add_section(jobs, name + ".");
   }
 
+  void add_member(const AccessLogOptions& log, const std::string& name) {
+    add_section(log, name + ".");
+  }
+
   template <class T>
   void add_parts(const T&, const std::string&) {}
   void add_parts(const Arguments& arguments, const std::string& name) {
@@ -316,7 +320,8 @@ std::string describe_keys() {
          table("Engines that already run", "batchproxy.backends[].", BackendOptions{}) + "\n" +
          table("Engines to start", "batchproxy.launcher.", defaults.proxy.launcher) + "\n" +
          table("One kind of engine", "batchproxy.launcher.servers[].", ServerOptions{}) + "\n" +
-         table("Files and batches", "batchproxy.jobs.", defaults.proxy.jobs);
+         table("Files and batches", "batchproxy.jobs.", defaults.proxy.jobs) + "\n" +
+         table("A line for each request", "batchproxy.access_log.", defaults.proxy.access_log);
 }
 
 }  // namespace batchproxy

@@ -13,6 +13,7 @@
 #include "configs/engine_wish.h"
 #include "configs/schema/backend_source.h"
 #include "configs/schema/host_port.h"
+#include "configs/schema/log_choice.h"
 #include "configs/yaml/values.h"
 
 namespace batchproxy {
@@ -83,6 +84,7 @@ class Validator {
     check_backend_urls();
     check_backend_words();
     check_launcher();
+    check_access_log();
     if (!source_is_certain()) return;
     switch (backend_source(options_)) {
       case BackendSource::kList:
@@ -140,6 +142,14 @@ class Validator {
                     open +
                         ". Name a file of keys in batchproxy.api_keys_file, or, if you mean it, "
                         "write batchproxy.allow_unauthenticated: true");
+  }
+
+  void check_access_log() {
+    const Key<std::string>& which = proxy_.access_log.which;
+    if (refused(which) || read_log_choice(which.value)) return;
+    findings_.error(place_of(which.origin),
+                    "which: expected all, slow, failed or a percentage such as 5%, found '" +
+                        which.value + "'");
   }
 
   void check_listeners() {

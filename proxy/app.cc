@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <memory>
 #include <stdexcept>
 #include <thread>
 #include <utility>
@@ -12,6 +13,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "backends/net/waiter.h"
 #include "launcher/memory/learned/state_file.h"
 #include "proxy/control/settings.h"
 
@@ -116,6 +118,7 @@ DataPlane::Setup App::data_plane_setup(const ApiKeysPtr& keys) {
   if (const std::string folder = jobs_directory(); !folder.empty()) {
     setup.records = folder + "/recorded.db";
   }
+  setup.access_log = access_log_settings(options_);
   setup.on_stall = [this](const Stall& stall) {
     asio::post(io_, [this, stall] { backends_.on_stall(stall); });
   };
@@ -155,6 +158,7 @@ Reloader::Hooks App::reloader_hooks(LoadAgain load_again) {
     data_.set_keys(keys);
     data_.set_settings(data_path_settings(options_, backends_.roster()->present().size()),
                        scheduler_options(options_));
+    data_.set_access_log(access_log_settings(options_));
     backends_.look_again();
   };
   return hooks;
@@ -169,6 +173,7 @@ AdminHooks App::admin_hooks() {
     if (ending_.stage == Ending::Stage::kServing) shut_down(0);
   };
   hooks.order_engine = [this](const EngineOrder& order) { return backends_.order(order); };
+  hooks.search = [this](RecordSearch wanted) { return search(std::move(wanted)); };
   const AdapterHooks adapters = adapter_hooks();
   hooks.adapters = [this, adapters](AdapterOrder order) {
     return carry_out(io_, adapters, std::move(order));
@@ -241,6 +246,23 @@ Snapshot App::snapshot() const {
     backend.repairs = backends_.repairs(backend.id);
   }
   return now;
+}
+
+Task<DataPlane::Found> App::search(RecordSearch search) {
+  struct Seat {
+    Waiter waiter;
+    DataPlane::Found found;
+  };
+  const auto seat = std::make_shared<Seat>();
+  const auto tell = [this, seat](DataPlane::Found found) {
+    asio::post(io_, [seat, found = std::move(found)]() mutable {
+      seat->found = std::move(found);
+      seat->waiter.wake();
+    });
+  };
+  data_.search(search, tell);
+  co_await seat->waiter.wait();
+  co_return std::move(seat->found);
 }
 
 // --- while serving ------------------------------------------------------------------------------

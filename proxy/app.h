@@ -67,6 +67,7 @@ class App {
   Acceptor take_admin_port();
   MayHave may_have();  // a port that no engine has been given
   Snapshot snapshot() const;
+  Task<DataPlane::Found> search(RecordSearch search);
 
   void tell_batch(const BatchSummary& batch);
   void announce_if_due(const Snapshot& now);

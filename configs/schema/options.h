@@ -225,6 +225,26 @@ struct JobsOptions {
                    "x-batchproxy-job: they are recorded, and answered from the record."};
 };
 
+// A line for each request that has ended: see docs/TRACING.md.
+struct AccessLogOptions {
+  Key<std::string> file{
+      "file",
+      "",
+      a_path(),
+      Applies::kOnReload,
+      "File for a line for each request, `-` for standard output; without, there is none. One that "
+      "is moved away is opened anew within a second.",
+      {"--access-log", "BATCHPROXY_ACCESS_LOG", "FILE|-",
+       "A line for each request; -: to standard output", 130}};
+  Key<std::string> format{"format", "text", one_of({"text", "json"}), Applies::kOnReload,
+                          "A line for people, or a JSON object on a line."};
+  Key<std::string> which{"which", "all", anything(), Applies::kOnReload,
+                         "Which requests: all; failed; slow (and those that failed); or N%, so "
+                         "many of a hundred by chance."};
+  Key<Seconds> slower_than{"slower_than", Seconds(1), between(0, 86400), Applies::kOnReload,
+                           "Seconds from arrival to answer from which on a request is slow."};
+};
+
 // Everything under the top-level key `batchproxy:`. Unknown or duplicate keys here are errors.
 struct ProxyOptions {
   Key<std::string> listen{"listen",
@@ -352,8 +372,9 @@ struct ProxyOptions {
                                             "Engines that already run.",
                                             {"--backend", "BATCHPROXY_BACKENDS", "URL",
                                              "An engine that already runs; repeat for more", 30}};
-  LauncherOptions launcher;  // section `launcher:`
-  JobsOptions jobs;          // section `jobs:`
+  LauncherOptions launcher;     // section `launcher:`
+  JobsOptions jobs;             // section `jobs:`
+  AccessLogOptions access_log;  // section `access_log:`
 };
 
 struct Options {

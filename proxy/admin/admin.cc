@@ -16,6 +16,8 @@
 #include <spdlog/spdlog.h>
 
 #include "configs/text/nearest_name.h"
+#include "proxy/admin/record_query.h"
+#include "proxy/trace/record_text.h"
 #include "proxy/wire/reply.h"
 
 namespace batchproxy {
@@ -117,7 +119,33 @@ Task<void> order_adapter(const Request& request, const AdminHooks& hooks, Respon
   fill(response, status, report.to_json());
 }
 
+// Those that ended last, or one of them.
+Task<void> show_requests(const Request& request, const AdminHooks& hooks, Response& response) {
+  Result<RecordSearch> search = read_record_search(path_of(request));
+  if (!search) {
+    const Error& error = search.error();
+    co_return fill(response, describe(error.code).status, error_json(error));
+  }
+  const bool one = search->one;
+  const std::vector<RequestRecord> found = co_await hooks.search(*std::move(search));
+  const ClockPair clocks{std::chrono::steady_clock::now(), std::chrono::system_clock::now()};
+  if (one && found.empty()) {
+    response.result(http_::status::not_found);
+    response.body() =
+        "No request of this id is among those that ended last; one under way is not shown.\n";
+    co_return;
+  }
+  if (one) co_return fill(response, 200, to_json(found.front(), clocks));
+  std::string list;
+  for (const RequestRecord& record : found) {
+    list.append(list.empty() ? "" : ",").append(to_json(record, clocks));
+  }
+  fill(response, 200, "{\"requests\":[" + list + "]}");
+}
+
 constexpr bool kOpen = true;
+constexpr std::string_view kRequests =
+    "/admin/requests[/ID][?failed][&slow[=SECONDS]][&id=ID][&limit=N]";
 constexpr std::string_view kEngineOrders =
     "/admin/engines/[ENGINE/]{pause,resume,stop,start,restart}";
 
@@ -126,6 +154,7 @@ constexpr std::array kRoutes = {
     AdminRoute{"GET", "/metrics", &show_metrics},
     AdminRoute{"GET", "/livez", &show_life, kOpen},  // it tells nothing
     AdminRoute{"GET", "/readyz", &show_readiness},
+    AdminRoute{"GET", kRequests, &show_requests},
     AdminRoute{"POST", "/admin/reload", &reload},
     AdminRoute{"POST", "/admin/drain", &drain},
     AdminRoute{"POST", kEngineOrders, &order_engine},
@@ -135,6 +164,7 @@ constexpr std::array kRoutes = {
 
 const AdminRoute* find_route(std::string_view path) {
   if (read_engine_order(path)) path = kEngineOrders;
+  if (asks_for_requests(path)) path = kRequests;
   const auto it = std::ranges::find(kRoutes, path, &AdminRoute::path);
   return it == kRoutes.end() ? nullptr : &*it;
 }

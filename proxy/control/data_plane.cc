@@ -2,6 +2,8 @@
 #include "proxy/control/data_plane.h"
 
 #include <algorithm>
+#include <iterator>
+#include <mutex>
 #include <random>
 #include <utility>
 
@@ -51,7 +53,10 @@ void for_each_session(IoThread& thread, void (Closable::*action)()) {
 }  // namespace
 
 DataPlane::DataPlane(Setup setup)
-    : limits_(setup.settings, setup.threads), keys_(setup.keys), recorder_(setup.records) {
+    : limits_(setup.settings, setup.threads),
+      keys_(setup.keys),
+      recorder_(setup.records),
+      access_log_settings_(setup.access_log) {
   for (std::size_t i = 0; i < setup.threads; ++i) {
     auto thread = std::make_unique<IoThread>(setup.settings, limits_, i);
     thread->ids.prefix = random_prefix(i);
@@ -92,6 +97,8 @@ asio::ip::tcp::endpoint DataPlane::listen(const std::string& host_port, const Ma
 }
 
 void DataPlane::start() {
+  for (const auto& thread : threads_) access_log_.add(thread->net.io, thread->records);
+  access_log_.set(access_log_settings_);
   for (std::size_t i = 0; i < threads_.size(); ++i) {
     IoThread& thread = *threads_[i];
     asio::co_spawn(thread.net.io.get_executor(), accept_clients(thread, acceptors_[i]),
@@ -132,7 +139,11 @@ void DataPlane::tell_lane(const BackendRecord& backend, const BackendRecord* bef
 }
 
 void DataPlane::set_endpoint(const EndpointPtr& endpoint) {
-  on_every_thread([endpoint](IoThread& thread) { thread.net.upstreams.set(endpoint); });
+  const std::string* const name = backend_names_.keep(endpoint->name);
+  on_every_thread([endpoint, name](IoThread& thread) {
+    thread.net.upstreams.set(endpoint);
+    thread.backend_names[endpoint->id] = name;
+  });
 }
 
 void DataPlane::set_settings(const DataPathSettings& settings, const SchedulerOptions& scheduler) {
@@ -212,6 +223,7 @@ void DataPlane::collect(Snapshot& into) const {
     into.stale_connections.add(thread->net.upstreams.stale());
   }
   into.unrecorded = recorder_.lost();
+  into.unlogged = access_log_.lost();
   if (keys_) into.key_names = keys_->slot_names();
   const LaneStats& lane = lane_->stats();
   into.queued_prompts = lane.queued.load(std::memory_order_relaxed);
@@ -229,6 +241,25 @@ void DataPlane::collect(Snapshot& into) const {
     backend.breaker_open = lane.breaker_open[backend.id].load(std::memory_order_relaxed) ? 1 : 0;
     backend.stuck = lane.stuck[backend.id].load(std::memory_order_relaxed) ? 1 : 0;
   }
+}
+
+void DataPlane::search(const RecordSearch& search, std::function<void(Found)> tell) {
+  struct Round {
+    std::mutex lock;  // on what follows
+    Found found;
+    std::size_t left;
+  };
+  const auto round = std::make_shared<Round>();
+  round->left = threads_.size();
+  on_every_thread([round, search, tell = std::move(tell)](IoThread& thread) {
+    Found found;
+    search_in(thread.records, search, found);
+    const std::lock_guard hold(round->lock);
+    std::ranges::move(found, std::back_inserter(round->found));
+    if (--round->left > 0) return;
+    put_in_order(search, round->found);
+    tell(std::move(round->found));
+  });
 }
 
 void DataPlane::on_stall(const Stall& stall) {
@@ -250,6 +281,7 @@ void DataPlane::stop() {
   if (lane_io_) lane_io_->stop();
   for (auto& thread : running_) thread.join();
   running_.clear();
+  access_log_.finish();
 }
 
 }  // namespace batchproxy

@@ -6,6 +6,7 @@
 #include "batcher/scheduler.h"
 #include "configs/schema/options.h"
 #include "proxy/thread/data_path_settings.h"
+#include "proxy/trace/access_log.h"
 
 namespace batchproxy {
 
@@ -14,6 +15,7 @@ Duration to_duration(Seconds seconds);
 FlushPolicy flush_policy(const Options& options);
 
 SchedulerOptions scheduler_options(const Options& options);
+AccessLogSettings access_log_settings(const Options& options);
 // With `backends` backends.
 DataPathSettings data_path_settings(const Options& options, std::size_t backends);
 

@@ -44,6 +44,7 @@ class Session final : public Closable, private IdleClient {
   struct Local {
     std::string text;
     bool keep_alive;
+    RequestTrace trace{};  // with its status
   };
 
   bool close_idle() override;
@@ -58,10 +59,11 @@ class Session final : public Closable, private IdleClient {
   Task<bool> write_last(std::string answer);
   Task<bool> give_up_reading();
   std::unique_ptr<const Local> answer_here(const ClientRequest& request);
-  Task<bool> write_local(const Local& answer);
+  Task<bool> write_local(const ClientRequest& request, const Local& answer);
   Task<bool> answer(RequestHandler& handler, const ClientRequest& request);
   Task<bool> answer_recorded(RequestHandler& handler, const ClientRequest& request);
-  Task<bool> decide(const ClientRequest& request, ByteHold& hold);
+  Task<bool> decide(const ClientRequest& request, RequestTrace& trace, ByteHold& hold);
+  void leave_record(const ClientRequest& request, const RequestTrace& trace);
   bool hand_over(const ClientRequest& request);
   ClientRequest describe_request(const http::RequestHead& head) const;
   bool identify(const http::RequestHead& head, ClientRequest& request);
