@@ -24,6 +24,12 @@ LaneMessage LaneMessage::complete(const Ticket& ticket, Outcome outcome, Duratio
           .pause = pause};
 }
 
+void LaneCore::add_backend(BackendId id, const BackendTraits& traits) {
+  scheduler_.add_backend(id, traits);
+  if (id >= flying_.size()) flying_.resize(id + 1);
+  flying_[id] = Ages();
+}
+
 void LaneCore::set_routes(Routes routes) {
   routes_ = std::move(routes);
   const auto find = [this](std::uint64_t model) { return routes_.find(model); };
@@ -51,7 +57,10 @@ void LaneCore::handle(const LaneMessage& message, TimePoint now) {
 }
 
 void LaneCore::submit(Ticket& ticket) {
-  if (ticket.routes == routes_.version || knows_server(ticket)) return scheduler_.submit(ticket);
+  if (ticket.routes == routes_.version || knows_server(ticket)) {
+    waiting_.add(ticket.arrival);
+    return scheduler_.submit(ticket);
+  }
   ticket.verdict = {};
   ticket.verdict.refused = Errc::kUnknownModel;
   give_back(ticket);
@@ -69,6 +78,7 @@ bool LaneCore::knows_server(Ticket& ticket) {
 void LaneCore::cancel(Ticket& ticket, bool client_left, TimePoint now) {
   if (client_left) scheduler_.on_left(ticket, now);
   if (scheduler_.cancel(ticket)) {
+    waiting_.remove(ticket.arrival);
     ticket.verdict.refused = Errc::kCancelled;
     give_back(ticket);
   }
@@ -77,6 +87,12 @@ void LaneCore::cancel(Ticket& ticket, bool client_left, TimePoint now) {
 
 void LaneCore::complete(const LaneMessage& message, TimePoint now) {
   scheduler_.complete(message.grant, message.prompts, message.outcome, now, message.pause);
+  const Grant& grant = message.grant;
+  flying_[grant.backend].remove(grant.since);
+  // Work on tokens alone says nothing about the engine's pace.
+  if (message.outcome == Outcome::kGood && grant.takes_room) {
+    stats_.takes[grant.backend].observe(now - grant.since);
+  }
   tell_stalls();
   if (!events_.on_batch_done) return;
   const bool ok = message.outcome == Outcome::kGood;
@@ -91,10 +107,18 @@ const std::vector<Ticket*>& LaneCore::decide(TimePoint now) {
   tell_recalls();
   for (Ticket* ticket : decided_) {
     if (events_.on_batch_done && !ticket->verdict.refused) ledger_.granted(ticket->verdict, now);
+    note_decided(*ticket, now);
     give_back(*ticket);
   }
   publish();
   return decided_;
+}
+
+void LaneCore::note_decided(const Ticket& ticket, TimePoint now) {
+  waiting_.remove(ticket.arrival);
+  if (ticket.verdict.refused) return;
+  flying_[ticket.verdict.backend].add(ticket.verdict.since);
+  stats_.waits.observe(now - ticket.arrival);
 }
 
 void LaneCore::tell_stalls() {
@@ -113,11 +137,15 @@ void LaneCore::tell_recalls() {
 
 void LaneCore::publish() {
   stats_.queued.store(scheduler_.queued(), std::memory_order_relaxed);
+  stats_.oldest_waiting = waiting_.oldest();
   for (BackendId id = 0; id < scheduler_.backend_count(); ++id) {
     stats_.inflight[id].store(scheduler_.inflight(id), std::memory_order_relaxed);
     stats_.room[id].store(scheduler_.room(id), std::memory_order_relaxed);
     stats_.breaker_open[id].store(scheduler_.breaker_open(id), std::memory_order_relaxed);
     stats_.stuck[id].store(scheduler_.stuck(id), std::memory_order_relaxed);
+    stats_.oldest[id] = flying_[id].oldest();
+    const bool has_some = flying_[id].count() > 0;
+    stats_.quiet_since[id] = has_some ? std::optional(scheduler_.quiet_since(id)) : std::nullopt;
   }
   const Scheduler::Gains& gains = scheduler_.gains();
   stats_.affine.store(gains.affine, std::memory_order_relaxed);

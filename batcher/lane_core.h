@@ -16,13 +16,36 @@
 #include <optional>
 #include <vector>
 
+#include "batcher/base/ages.h"
+#include "batcher/base/count.h"
+#include "batcher/base/latency_histogram.h"
 #include "batcher/batch_ledger.h"
 #include "batcher/routes.h"
 #include "batcher/scheduler.h"
 
 namespace batchproxy {
 
-// How many prompts wait and fly, and what left in which way, for metrics and the console.
+// A moment, or none. Threading: as Count.
+class Moment {
+ public:
+  Moment& operator=(const std::optional<TimePoint>& at) {
+    ticks_ = at ? static_cast<std::uint64_t>(at->time_since_epoch().count()) : 0;
+    return *this;
+  }
+  // How long ago that was, in seconds; 0 for none.
+  double age(TimePoint now) const {
+    const auto ticks = static_cast<Duration::rep>(ticks_.get());
+    if (ticks == 0) return 0;
+    const auto age = now.time_since_epoch() - Duration(ticks);
+    return age > Duration::zero() ? std::chrono::duration<double>(age).count() : 0;
+  }
+
+ private:
+  Count ticks_;
+};
+
+// How many prompts wait and fly, for how long, and what left in which way, for metrics and the
+// console.
 // Threading: written by the lane only, read by anyone.
 struct LaneStats {
   std::atomic<std::uint64_t> queued{0};                                 // prompts
@@ -34,6 +57,11 @@ struct LaneStats {
   std::atomic<std::uint64_t> merged_calls{0};
   std::atomic<std::uint64_t> merged_tickets{0};
   std::array<std::atomic<std::uint64_t>, kAllFlushReasons.size()> batches{};
+  Moment oldest_waiting;                                 // its arrival
+  std::array<Moment, BackendSet::kMax> oldest;           // by BackendId: when it was granted
+  std::array<Moment, BackendSet::kMax> quiet_since;      // likewise: no byte, with some in flight
+  LatencyHistogram waits;                                // from arrival to grant
+  std::array<LatencyHistogram, BackendSet::kMax> takes;  // by BackendId: from grant to good answer
 };
 
 // A message of an I/O thread to the lane.
@@ -73,9 +101,7 @@ class LaneCore {
 
   // The effect of each of these shows in the next decide().
   void handle(const LaneMessage& message, TimePoint now);
-  void add_backend(BackendId id, const BackendTraits& traits) {
-    scheduler_.add_backend(id, traits);
-  }
+  void add_backend(BackendId id, const BackendTraits& traits);
   void set_backend(BackendId id, const BackendTraits& traits) {
     scheduler_.set_backend(id, traits);
   }
@@ -111,6 +137,7 @@ class LaneCore {
   bool knows_server(Ticket& ticket);
   void cancel(Ticket& ticket, bool client_left, TimePoint now);
   void complete(const LaneMessage& message, TimePoint now);
+  void note_decided(const Ticket& ticket, TimePoint now);
   void give_back(Ticket& ticket) { outboxes_[ticket.handle].push_back(&ticket); }
   void tell_stalls();
   void tell_recalls();
@@ -123,6 +150,8 @@ class LaneCore {
   std::vector<Ticket*> decided_;
   std::vector<std::vector<Ticket*>> outboxes_;            // by handle
   std::array<std::uint64_t, BackendSet::kMax> pieces_{};  // as last told to the scheduler
+  Ages waiting_;                                          // tickets, by arrival
+  std::vector<Ages> flying_;  // tickets with a backend, by grant; by BackendId
   LaneStats stats_;
 };
 

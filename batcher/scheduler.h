@@ -127,6 +127,8 @@ class Scheduler {
   // What nearly all its answers take; zero while too few are known.
   Duration usual(BackendId id) const { return fleet_.usual(fleet_[id]); }
   bool stuck(BackendId id) const { return fleet_[id].stuck; }
+  // Since when it has requests in hand and no byte has come; of one that has some.
+  TimePoint quiet_since(BackendId id) const { return fleet_[id].progress.quiet_since(); }
   // Batches so far, by FlushReason.
   std::uint64_t batches(FlushReason reason) const { return batches_.count(reason); }
   const Gains& gains() const { return gains_; }

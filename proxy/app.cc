@@ -55,6 +55,35 @@ BackendSnapshot describe(const BackendRecord& backend) {
   return shown;
 }
 
+BackendSet only(BackendId backend) {
+  BackendSet set;
+  set.insert(backend);
+  return set;
+}
+
+void add_figures(BackendSnapshot& shown, const EngineFigures& figures) {
+  shown.engine_running = static_cast<std::uint64_t>(figures.running);
+  shown.engine_waiting = static_cast<std::uint64_t>(figures.waiting);
+  shown.kv_use = figures.kv_use;
+  shown.prompt_tokens = figures.prompt_tokens;
+  shown.generation_tokens = figures.generation_tokens;
+  shown.prefix_queries = figures.prefix_queries;
+  shown.prefix_hits = figures.prefix_hits;
+}
+
+void add_notes(BackendSnapshot& shown, const BackendNotes& notes, TimePoint now) {
+  const auto seconds_since = [now](TimePoint then) {
+    return std::chrono::duration<double>(now - then).count();
+  };
+  shown.in_state = notes.since == TimePoint() ? 0 : seconds_since(notes.since);
+  shown.doing = notes.doing;
+  if (notes.problem) {
+    shown.last_problem = LastProblem{notes.problem->text, seconds_since(notes.problem->at)};
+  }
+  shown.tells_figures = notes.tells;
+  add_figures(shown, notes.figures);
+}
+
 }  // namespace
 
 App::App(const Options& options, Topology topology, ApiKeysPtr keys, const std::string& self,
@@ -220,7 +249,9 @@ int App::run() {
   console_.banner(*backends_.roster(), backends_.log_directory(), listen_url_, admin_url);
   asio::co_spawn(io_.get_executor(), serve_admin(io_, admin_, admin_hooks()), &end_on_error);
   wait_for_signal();
-  narrator_.begin(snapshot());
+  const Snapshot first = snapshot();
+  narrator_.begin(first);
+  trends_.add(first);
   backends_.start();
   batches_.start(reachable(listening_.address()), listening_.port());
   data_.start();
@@ -230,21 +261,29 @@ int App::run() {
 }
 
 Snapshot App::snapshot() const {
+  const TimePoint time = std::chrono::steady_clock::now();
   Snapshot now;
-  now.uptime = std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count();
+  now.uptime = std::chrono::duration<double>(time - started_).count();
   now.draining = ending_.stage != Ending::Stage::kServing;
   now.flush = to_string(flush_policy(options_));
-  now.models = backends_.roster()->models()->names();
+  const RosterPtr roster = backends_.roster();
+  now.models = roster->models()->names();
   now.config_generation = reloader_.generation();
   now.last_reload_success = reloader_.last_failed() ? 0 : 1;
-  for (const BackendPtr& backend : backends_.roster()->present()) {
+  for (const BackendPtr& backend : roster->present()) {
     now.backends.push_back(describe(*backend));
   }
-  data_.collect(now);
+  data_.collect(now, time);
   for (BackendSnapshot& backend : now.backends) {
     backend.restarts = static_cast<std::uint64_t>(backends_.restarts(backend.id));
     backend.repairs = backends_.repairs(backend.id);
+    backend.repaired = backend.repairs.size();
+    backend.models = roster->models()->names(only(backend.id));
+    add_notes(backend, backends_.notes(backend.id), time);
   }
+  now.up_for = now.uptime;
+  trends_.fill(now);
+  judge(now);
   return now;
 }
 
@@ -280,6 +319,7 @@ void App::tick() {
   ticker_.async_wait([this](const ErrorCode& error) {
     if (error) return;
     const Snapshot now = snapshot();
+    trends_.add(now);
     console_.tick(now);
     log(narrator_.on_tick(now));
     backends_.check_liveness(std::chrono::steady_clock::now());

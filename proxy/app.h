@@ -21,6 +21,7 @@
 #include "proxy/control/data_plane.h"
 #include "proxy/control/reloader.h"
 #include "proxy/control/topology.h"
+#include "proxy/metrics/trends.h"
 #include "proxy/terminal/console.h"
 #include "proxy/terminal/narrator.h"
 
@@ -86,6 +87,7 @@ class App {
   asio::io_context io_{1};
   Console console_;
   Narrator narrator_;
+  Trends trends_;
   Reloader reloader_;
   BackendControl backends_;
   BatchService batches_;  // outlives the threads that hand connections over to it

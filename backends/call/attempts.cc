@@ -39,6 +39,11 @@ bool Attempt::is_death() const {
   return went_down && may_be_death(failure, status);
 }
 
+bool Attempt::is_loss() const {
+  return is_death() || failure == CallFailure::kNoAnswer || failure == CallFailure::kCutAnswer ||
+         failure == CallFailure::kStuck;
+}
+
 bool Attempt::is_server_error() const {
   if (failure != CallFailure::kNone) return describe(failure).server_error;
   return status >= 500 && !asks_to_wait && !is_full();
@@ -50,6 +55,8 @@ Attempts::Next Attempts::after(const Attempt& attempt, BackendSet served_by) {
     return attempt.time_left ? Next::kWait : Next::kDeliver;
   }
   if (describe(attempt.failure).sent) ++made_;
+  if (attempt.is_loss()) ++losses_;
+  if (attempt.alone) was_alone_ = true;
   asked_.insert(attempt.backend);
   const bool may = any_left() && attempt.time_left;
   const bool elsewhere = !(served_by - asked_).empty();
@@ -93,7 +100,7 @@ void Attempts::prepare_retry(Ticket& ticket, bool costs_budget) const {
   ticket.mergeable = Mergeable::kNever;
   ticket.avoid = asked_;
   ticket.costs_budget = costs_budget;
-  ticket.suspect = deaths_ >= kDeathsBeforeAlone;
+  ticket.suspect = deaths_ >= kDeathsBeforeAlone || was_always_lost();
 }
 
 Outcome outcome_of(const Attempt& attempt) {

@@ -4,7 +4,9 @@
 // Sans-io. Kinds of ends:
 //  - no answer: the connection could not be made, or ended before the answer was whole. That tells
 //    nothing about the request, and it is sent again at once, to another backend if one is up.
-//    Where nothing had been sent yet the try does not even count.
+//    Where nothing had been sent yet the try does not even count. One that was lost each time may
+//    have met with one engine's end after another: before it is given up it has one try more, on
+//    an engine that does nothing else.
 //  - its engine has ended: the same, however that showed: a reset, an empty 500, or a 500 in which
 //    vLLM says so; and the request is a suspect.
 //  - a full backend, or one that would answer too late: the request waits here until there is
@@ -16,7 +18,7 @@
 //
 // A request that was on an engine when it ended is a suspect: perhaps it was the cause. With two
 // such ends it runs alone, so that the next one takes nobody with it and leaves no doubt. A
-// connection that died while its engine lives makes no suspect.
+// connection that died while its engine lives makes no suspect, but with the third.
 //
 // Threading: confined to one I/O thread.
 #pragma once
@@ -43,12 +45,13 @@ struct Attempt {
 
   bool is_full() const;          // the backend takes no more for now, and does not say until when
   bool is_death() const;         // the engine has ended with it
+  bool is_loss() const;          // it has, or its connection, or it stood still
   bool is_server_error() const;  // an answer, but a failure of the server's
 };
 
 class Attempts {
  public:
-  static constexpr unsigned kMax = 3;
+  static constexpr unsigned kMax = 3;  // and one more, alone, after as many losses
   static constexpr unsigned kDeathsBeforeAlone = 2;
 
   enum class Next {
@@ -68,9 +71,9 @@ class Attempts {
 
   // Whether there are tries left. A call that stands still goes on beside those to come, and counts
   // as one of kMax when it has ended; so the last of them may have one beside it, too.
-  bool any_left() const { return made_ + beside_ < kMax; }
+  bool any_left() const { return made_ + beside_ < limit(); }
   // Whether a call that is given up now leaves one to come.
-  bool may_ask_anew() const { return made_ + beside_ + 1 < kMax; }
+  bool may_ask_anew() const { return made_ + beside_ + 1 < limit(); }
   void begin_beside() { ++beside_; }
   void end_beside() { --beside_; }
 
@@ -82,7 +85,12 @@ class Attempts {
   BackendSet failed_by() const { return failed_by_; }
 
  private:
+  bool was_always_lost() const { return losses_ == kMax && made_ == kMax && !was_alone_; }
+  unsigned limit() const { return kMax + (was_always_lost() ? 1 : 0); }
+
   unsigned made_ = 0;
+  unsigned losses_ = 0;  // of these
+  bool was_alone_ = false;
   unsigned beside_ = 0;
   unsigned deaths_ = 0;
   BackendSet asked_;

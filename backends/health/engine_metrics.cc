@@ -1,6 +1,8 @@
 // backends/health/engine_metrics.cc - see engine_metrics.h.
 #include "backends/health/engine_metrics.h"
 
+#include <algorithm>
+#include <array>
 #include <charconv>
 
 namespace batchproxy {
@@ -50,6 +52,27 @@ std::uint64_t label_number(std::string_view labels, std::string_view name) {
   return 0;
 }
 
+struct TokenCount {
+  std::string_view name;
+  std::uint64_t EngineFigures::* figure;
+};
+constexpr std::array kTokenCounts = {
+    TokenCount{"prompt_tokens_total", &EngineFigures::prompt_tokens},
+    TokenCount{"generation_tokens_total", &EngineFigures::generation_tokens},
+    TokenCount{"prefix_cache_queries_total", &EngineFigures::prefix_queries},
+    TokenCount{"prefix_cache_hits_total", &EngineFigures::prefix_hits},
+};
+
+void read_figure(std::string_view name, double value, EngineFigures& figures) {
+  // The second is how versions before 0.10 call it.
+  if (name == "kv_cache_usage_perc" || name == "gpu_cache_usage_perc") {
+    figures.kv_use = std::max(figures.kv_use, value);
+    return;
+  }
+  const auto* count = std::ranges::find(kTokenCounts, name, &TokenCount::name);
+  if (count != kTokenCounts.end()) figures.*count->figure += static_cast<std::uint64_t>(value);
+}
+
 }  // namespace
 
 std::optional<EngineMetrics> parse_engine_metrics(std::string_view text) {
@@ -75,9 +98,13 @@ std::optional<EngineMetrics> parse_engine_metrics(std::string_view text) {
     } else if (name == "cache_config_info") {
       metrics.kv_tokens += label_number(sample->labels, "num_gpu_blocks") *
                            label_number(sample->labels, "block_size");
+    } else {
+      read_figure(name, sample->value, metrics.figures);
     }
   }
   if (!running || !waiting) return std::nullopt;
+  metrics.figures.running = metrics.sample.running;
+  metrics.figures.waiting = metrics.sample.waiting;
   return metrics;
 }
 

@@ -125,10 +125,36 @@ std::string Machine::find_program(const std::string& name) const {
   return "";
 }
 
+namespace {
+
+constexpr std::size_t kEnough = 4096;  // bytes of a process's files
+
+// Whether a command line, its words ended by zeros, is `vllm preload …`, however vllm was found.
+bool keeps_weights(std::string_view words) {
+  using namespace std::string_view_literals;
+  const std::size_t at = words.find("vllm\0preload\0"sv);
+  return at != words.npos && (at == 0 || words[at - 1] == '/' || words[at - 1] == '\0');
+}
+
+// The daemon of each GPU is a child of that command, under Python's own name.
+std::string command_of_parent(const Machine& machine, const std::string& folder) {
+  const std::string status = machine.read(folder + "/status", kEnough).value_or("");
+  constexpr std::string_view kParent = "\nPPid:\t";
+  const std::size_t at = status.find(kParent);
+  if (at == status.npos) return "";
+  const std::size_t from = at + kParent.size();
+  const std::string parent = status.substr(from, status.find('\n', from) - from);
+  return machine.read("/proc/" + parent + "/cmdline", kEnough).value_or("");
+}
+
+}  // namespace
+
 std::string Machine::process_name(unsigned pid) const {
   const std::string folder = "/proc/" + std::to_string(pid);
-  constexpr std::size_t kEnough = 4096;
   const std::string words = read(folder + "/cmdline", kEnough).value_or("");
+  if (keeps_weights(words) || keeps_weights(command_of_parent(*this, folder))) {
+    return std::string(kWeightKeeper);
+  }
   const std::string program = words.substr(0, words.find('\0'));
   if (!program.empty()) return fs::path(program).filename().string();
   std::string name = read(folder + "/comm", kEnough).value_or("");

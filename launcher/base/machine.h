@@ -30,6 +30,9 @@ struct DescriptorLimit {
   std::uint64_t hard = 0;
 };
 
+// vLLM's daemon that keeps a model's weights on a GPU for the engines that come and go.
+inline constexpr std::string_view kWeightKeeper = "vllm preload";
+
 struct Machine {
   std::filesystem::path root = "/";
   Environment environment{};
@@ -59,7 +62,7 @@ struct Machine {
   std::string find_program(const std::string& name) const;
   // `path` made absolute by the working directory.
   std::string absolute(const std::string& path) const;
-  // The program that a process runs, "" when that cannot be known.
+  // The program that a process runs, "" when that cannot be known; kWeightKeeper for such.
   std::string process_name(unsigned pid) const;
   // Of the file system that holds `path`, or that its nearest ancestor is on.
   std::optional<DiskSpace> space_for(const std::string& path) const;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "launcher/base/machine.h"
 #include "launcher/gpus/device_memory.h"
 
 namespace batchproxy {
@@ -33,7 +34,11 @@ std::optional<std::uint64_t> FreeMemory::least_of(const Gpus& gpus) {
     if (device == nullptr || read_memory(nvml_->api(), device, memory) != kNvmlSuccess) {
       return std::nullopt;
     }
-    least = std::min(least.value_or(memory.free), memory.free);
+    std::uint64_t free = memory.free;
+    for (const GpuProcess& process : read_processes(nvml_->api(), device, name_of_)) {
+      if (process.name == kWeightKeeper) free += process.used.value_or(0);
+    }
+    least = std::min(least.value_or(free), free);
   }
   return least;
 }

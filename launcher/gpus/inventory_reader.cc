@@ -83,7 +83,7 @@ class Reader {
     NvmlPci pci{};
     if (ask(api_.pci, reading.device, &pci)) gpu.pci = pci.bus_id;
     read_figures(reading.device, gpu);
-    read_processes(reading.device, gpu);
+    gpu.processes = read_processes(api_, reading.device, name_of_);
     read_links(reading.device, gpu);
     read_mig(reading.device, gpu);
     return reading;
@@ -105,25 +105,6 @@ class Reader {
     int major = 0;
     int minor = 0;
     if (ask(api_.capability, device, &major, &minor)) gpu.capability = 10 * major + minor;
-  }
-
-  void read_processes(NvmlDevice device, GpuState& gpu) const {
-    if (api_.processes == nullptr) return;
-    std::vector<NvmlProcess> list(64);
-    auto count = static_cast<unsigned int>(list.size());
-    int code = api_.processes(device, &count, list.data());
-    if (code == kNvmlTooSmall) {  // more have come while we asked: room for a few besides
-      list.resize(count + 16);
-      count = static_cast<unsigned int>(list.size());
-      code = api_.processes(device, &count, list.data());
-    }
-    if (code != kNvmlSuccess) return;
-    list.resize(std::min<std::size_t>(count, list.size()));
-    for (const NvmlProcess& each : list) {
-      GpuProcess process{each.pid, std::nullopt, name_of_ ? name_of_(each.pid) : ""};
-      if (each.used != kNvmlUnknown) process.used = each.used;
-      gpu.processes.push_back(std::move(process));
-    }
   }
 
   void read_links(NvmlDevice device, GpuState& gpu) const {

@@ -3,17 +3,14 @@
 // Threading: any thread, one call at a time; the driver may take a second to answer.
 #pragma once
 
-#include <functional>
 #include <string>
 
 #include "launcher/base/result.h"
+#include "launcher/gpus/device_memory.h"
 #include "launcher/gpus/inventory.h"
 #include "launcher/gpus/nvml.h"
 
 namespace batchproxy {
-
-// The name of a process; empty when it cannot be known.
-using ProcessName = std::function<std::string(unsigned pid)>;
 
 // One sentence when the driver cannot be asked at all. A single GPU that fails has its own
 // `problem`, and the others are as they are.

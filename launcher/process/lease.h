@@ -7,6 +7,7 @@
 #include <string>
 
 #include "backends/net/descriptor.h"
+#include "launcher/gpus/gpu.h"
 
 namespace batchproxy {
 
@@ -22,5 +23,10 @@ class Lease {
 
   Descriptor socket_;
 };
+
+// By which a batchproxy has a GPU.
+inline std::string lease_name(const Gpu& gpu) {
+  return "gpu-" + gpu.name();
+}
 
 }  // namespace batchproxy

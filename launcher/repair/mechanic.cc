@@ -116,8 +116,9 @@ Mechanic::Care& Mechanic::care_of(const EnginePlan& plan) {
 
 // Without those that want more GPUs than there are now.
 std::vector<RememberedRepair> Mechanic::remembered_for(const RepairKey& key,
-                                                       const EnginePlan& plan) const {
+                                                       const EnginePlan& plan) {
   if (repairs_path_.empty()) return {};
+  drop_claimed();
   std::vector<RememberedRepair> remembered = read_repairs(repairs_path_).memory.repairs_for(key);
   std::erase_if(remembered, [&](const RememberedRepair& repair) {
     if (plan.gpus.empty()) return false;
@@ -130,6 +131,11 @@ std::vector<RememberedRepair> Mechanic::remembered_for(const RepairKey& key,
 }
 
 // --- GPUs that are to spare ---------------------------------------------------------------------
+
+// Those that another batchproxy has taken by now.
+void Mechanic::drop_claimed() {
+  std::erase_if(spare_.gpus, [this](const Gpu& gpu) { return spare_.claim(gpu) == nullptr; });
+}
 
 // The best of them: NVLink neighbours, and those with the most free memory.
 Gpus Mechanic::take_spare(std::size_t count) {
@@ -144,6 +150,7 @@ Gpus Mechanic::take_spare(std::size_t count) {
       spare_.gpus.begin() + static_cast<std::ptrdiff_t>(std::min(count, spare_.gpus.size()));
   Gpus taken(spare_.gpus.begin(), end);
   spare_.gpus.erase(spare_.gpus.begin(), end);
+  for (const Gpu& gpu : taken) claims_.push_back(spare_.claim(gpu));
   for (const PlanGpu& gpu : known) {
     const bool is_new = std::ranges::find(gpus_, gpu.index, &PlanGpu::index) == gpus_.end();
     if (is_new && std::ranges::count(taken, Gpu(gpu.index)) > 0) gpus_.push_back(gpu);
@@ -233,8 +240,9 @@ RepairKey Mechanic::key_of(const EnginePlan& plan) const {
           plan.version ? to_string(*plan.version) : "unknown"};
 }
 
-RepairMachine Mechanic::machine_for(const EnginePlan& plan) const {
+RepairMachine Mechanic::machine_for(const EnginePlan& plan) {
   RepairMachine machine;
+  drop_claimed();
   machine.spare_gpus = plan.gpus.empty() ? 0 : static_cast<int>(spare_.gpus.size());
   if (machine.spare_gpus > 0) {
     const auto wish = wish_of(plan);
@@ -257,9 +265,8 @@ void Mechanic::change_gpus(const Repair& repair, EnginePlan& plan, Care& care) {
     if (plan.backend < fitted_.size()) fitted_[plan.backend].clear();
     return give_enough_gpus(plan, care);
   }
-  Gpus before = plan.gpus;
-  move(plan, care, take_spare(before.size()));
-  std::ranges::move(before, std::back_inserter(spare_.gpus));
+  // Those that it leaves did not do: they are no spare ones for others.
+  move(plan, care, take_spare(plan.gpus.size()));
 }
 
 // --- before the first start ---------------------------------------------------------------------

@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -39,9 +40,14 @@ struct FailureReport {
   bool is_hopeless = false;
 };
 
-// GPUs that engines may have, and none has.
+// GPUs that engines may have, and none of ours has.
 struct SpareGpus {
+  // What holds a GPU for us, as long as it lives.
+  using Claim = std::shared_ptr<const void>;
+
   Gpus gpus{};
+  // None when another batchproxy has engines there.
+  std::function<Claim(const Gpu&)> claim = [](const Gpu&) { return std::make_shared<int>(); };
   // What the driver tells of them now; none where it cannot be asked.
   std::function<PlanGpus(const Gpus&)> look = [](const Gpus&) { return PlanGpus(); };
 };
@@ -82,7 +88,8 @@ class Mechanic {
   };
 
   Care& care_of(const EnginePlan& plan);
-  std::vector<RememberedRepair> remembered_for(const RepairKey& key, const EnginePlan& plan) const;
+  std::vector<RememberedRepair> remembered_for(const RepairKey& key, const EnginePlan& plan);
+  void drop_claimed();
   Gpus take_spare(std::size_t count);
   void move(EnginePlan& plan, Care& care, Gpus gpus);
   void give_enough_gpus(EnginePlan& plan, Care& care);
@@ -91,7 +98,7 @@ class Mechanic {
   std::optional<PlanGpus> gpus_of(const EnginePlan& plan) const;
   std::optional<PlanWish> wish_of(const EnginePlan& plan) const;
   RepairKey key_of(const EnginePlan& plan) const;
-  RepairMachine machine_for(const EnginePlan& plan) const;
+  RepairMachine machine_for(const EnginePlan& plan);
   void fit_to_memory(EnginePlan& plan, std::vector<std::string>& said);
   std::vector<std::string> suggestions(const EnginePlan& plan, const Diagnosis& diagnosis) const;
   void take(const RepairSubject& subject, EnginePlan& plan) const;
@@ -101,7 +108,8 @@ class Mechanic {
   const RepairOptions options_;
   PlanGpus gpus_;
   SpareGpus spare_;
-  const std::string repairs_path_;  // empty: nothing is kept
+  std::vector<SpareGpus::Claim> claims_;  // on spare ones that engines of ours have had
+  const std::string repairs_path_;        // empty: nothing is kept
   const std::string learned_path_;
   std::vector<std::optional<Care>> engines_;  // by backend
   std::vector<FittedFlags> fitted_;           // by backend

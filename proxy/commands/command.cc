@@ -8,6 +8,7 @@
 #include <sys/auxv.h>
 #include <sys/resource.h>
 
+#include "configs/schema/host_port.h"
 #include "configs/text/home_path.h"
 
 namespace batchproxy {
@@ -38,6 +39,15 @@ std::optional<Options> options_for_operator(const CommandLine& arguments) {
   print(loaded.diagnostics);
   if (!loaded.ok()) return std::nullopt;
   return std::move(loaded.options);
+}
+
+std::optional<AdminClient> admin_client(const CommandLine& arguments) {
+  const auto options = options_for_operator(arguments);
+  if (!options) return std::nullopt;
+  const auto at = parse_host_port(*options->proxy.admin);
+  if (at) return AdminClient(*at);
+  std::cerr << "error: --admin " << *options->proxy.admin << " is not HOST:PORT\n";
+  return std::nullopt;
 }
 
 void print(const std::vector<Diagnostic>& diagnostics) {

@@ -15,6 +15,7 @@
 
 #include "configs/loader.h"
 #include "configs/sources/overrides.h"
+#include "proxy/admin/admin_client.h"
 
 namespace batchproxy {
 
@@ -49,6 +50,9 @@ LoadResult load_options(const CommandLine& arguments);
 // The same for a command that asks for no backends: without a file nothing need be configured.
 // Nothing when it cannot be used; that has been told.
 std::optional<Options> options_for_operator(const CommandLine& arguments);
+
+// The running proxy that these name. Nothing when they cannot be used; that has been told.
+std::optional<AdminClient> admin_client(const CommandLine& arguments);
 
 // To stderr, a line each.
 void print(const std::vector<Diagnostic>& diagnostics);

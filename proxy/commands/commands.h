@@ -15,6 +15,8 @@ Command add_jobs(CLI::App& app, CommandLine& arguments);           // jobs.cc
 Command add_check(CLI::App& app, CommandLine& arguments);          // check.cc
 Command add_worker_config(CLI::App& app, CommandLine& arguments);  // worker_config.cc
 Command add_engines(CLI::App& app, CommandLine& arguments);        // engines.cc
+Command add_status(CLI::App& app, CommandLine& arguments);         // status.cc
+Command add_top(CLI::App& app, CommandLine& arguments);            // top.cc
 Command add_stop(CLI::App& app, CommandLine& arguments);           // stop.cc
 Command add_keys(CLI::App& app, CommandLine& arguments);           // keys.cc
 Command add_plan(CLI::App& app, CommandLine& arguments);           // plan.cc

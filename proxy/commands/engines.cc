@@ -1,100 +1,43 @@
 // proxy/commands/engines.cc - batchproxy engines [VERB [ENGINE]]: what the engines of a running
 // batchproxy do, and orders for them, over its admin address.
-#include <chrono>
-#include <cstdlib>
 #include <iostream>
 #include <memory>
 #include <string>
 
-#include <boost/asio/connect.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/core/tcp_stream.hpp>
-#include <boost/beast/http/read.hpp>
-#include <boost/beast/http/string_body.hpp>
-#include <boost/beast/http/write.hpp>
-#include <boost/json/parse.hpp>
-#include <boost/json/serialize.hpp>
 #include <fmt/format.h>
 
-#include "configs/schema/host_port.h"
 #include "proxy/commands/commands.h"
 #include "proxy/control/engine_orders.h"
+#include "proxy/metrics/snapshot.h"
 
 namespace batchproxy {
 
 namespace {
-
-namespace beast = boost::beast;
-namespace http_ = boost::beast::http;
-namespace json = boost::json;
-using Tcp = boost::asio::ip::tcp;
-
-constexpr auto kPatience = std::chrono::seconds(10);
-constexpr const char* kKeyVariable = "BATCHPROXY_API_KEY";
 
 struct EnginesFlags {
   std::string verb;
   std::string engine;
 };
 
-using Answer = http_::response<http_::string_body>;
-
-// One call to the admin address. Throws boost::system::system_error.
-Answer call(const HostPort& at, http_::verb method, const std::string& path) {
-  boost::asio::io_context io;
-  beast::tcp_stream stream(io);
-  stream.expires_after(kPatience);
-  stream.connect(Tcp::resolver(io).resolve(at.host, std::to_string(at.port)));
-  http_::request<http_::string_body> request(method, path, 11);
-  request.set(http_::field::host, to_string(at));
-  if (const char* key = std::getenv(kKeyVariable)) {
-    request.set(http_::field::authorization, std::string("Bearer ") + key);
-  }
-  request.prepare_payload();
-  http_::write(stream, request);
-  beast::flat_buffer buffer;
-  Answer answer;
-  http_::read(stream, buffer, answer);
-  return answer;
-}
-
-std::string text(const json::object& backend, const char* name) {
-  const json::value* value = backend.if_contains(name);
-  if (value == nullptr) return "";
-  return value->is_string() ? std::string(value->as_string()) : json::serialize(*value);
-}
-
 void print_engines(const std::string& status) {
-  const json::value read = json::parse(status);
+  const auto now = read_status(status);
+  if (!now) return;
   std::cout << fmt::format("{:<16} {:<11} {:>9} {:>9} {:>9}  {}\n", "engine", "state", "in flight",
                            "answered", "restarts", "GPUs");
-  for (const json::value& each : read.at("backends").as_array()) {
-    const json::object& backend = each.as_object();
-    std::cout << fmt::format("{:<16} {:<11} {:>9} {:>9} {:>9}  {}\n", text(backend, "name"),
-                             text(backend, "state"), text(backend, "inflight"),
-                             text(backend, "answered"), text(backend, "restarts"),
-                             text(backend, "gpus"));
-    const std::string problem = text(backend, "problem");
-    if (!problem.empty()) std::cout << "    " << problem << '\n';
-    const json::value* repairs = backend.if_contains("repairs");
-    if (repairs == nullptr) continue;
-    for (const json::value& repair : repairs->as_array()) {
-      std::cout << "    repaired: " << std::string(repair.as_string()) << '\n';
+  for (const BackendSnapshot& backend : now->backends) {
+    std::cout << fmt::format("{:<16} {:<11} {:>9} {:>9} {:>9}  {}\n", backend.name,
+                             to_string(backend.state), backend.inflight.get(),
+                             backend.answered.get(), backend.restarts.get(), backend.gpus);
+    if (!backend.problem.empty()) std::cout << "    " << backend.problem << '\n';
+    for (const std::string& repair : backend.repairs) {
+      std::cout << "    repaired: " << repair << '\n';
     }
   }
 }
 
 int engines(const CommandLine& arguments, const EnginesFlags& flags) {
-  const auto options = options_for_operator(arguments);
-  if (!options) return kUsage;
-  const std::string& admin = *options->proxy.admin;
-  const auto at = parse_host_port(admin);
-  if (!at) {
-    std::cerr << "error: --admin " << admin << " is not HOST:PORT\n";
-    return kUsage;
-  }
+  const auto proxy = admin_client(arguments);
+  if (!proxy) return kUsage;
   std::string path = "/status";
   if (!flags.verb.empty()) {
     path = "/admin/engines/" + (flags.engine.empty() ? "" : flags.engine + "/") + flags.verb;
@@ -104,23 +47,20 @@ int engines(const CommandLine& arguments, const EnginesFlags& flags) {
       return kUsage;
     }
   }
-  Answer answer;
-  try {
-    answer = call(*at, flags.verb.empty() ? http_::verb::get : http_::verb::post, path);
-  } catch (const boost::system::system_error& error) {
-    std::cerr << "error: no batchproxy answers at " << admin << ": " << error.code().message()
-              << ". Name its admin address with --admin\n";
+  const bool orders = !flags.verb.empty();
+  const AdminClient::Answer answer = proxy->ask(orders ? "POST" : "GET", path);
+  if (!answer.is_good()) {
+    const bool is_ours =
+        answer.status == 0 || answer.status == 401;  // the sentence, not the proxy's
+    std::cerr << (is_ours ? "error: " : "") << answer.body;
     return 1;
   }
-  const bool is_good = answer.result_int() / 100 == 2;
-  if (answer.result() == http_::status::unauthorized) {
-    std::cerr << "error: " << admin << " asks for an API key: set " << kKeyVariable << '\n';
-  } else if (is_good && flags.verb.empty()) {
-    print_engines(answer.body());
+  if (orders) {
+    std::cout << answer.body;
   } else {
-    (is_good ? std::cout : std::cerr) << answer.body();
+    print_engines(answer.body);
   }
-  return is_good ? 0 : 1;
+  return 0;
 }
 
 }  // namespace

@@ -9,6 +9,8 @@
 //   batchproxy check [--config] FILE       look at a configuration
 //   batchproxy worker-config FILE          the file that the workers should use
 //   batchproxy engines [VERB [ENGINE]]    what engines do; pause, resume, stop, start, restart
+//   batchproxy status [--json]             what a running batchproxy does now
+//   batchproxy top                         the same, live, with keys for orders
 //   batchproxy stop [--config FILE]        end engines that were kept
 //   batchproxy keys                        every key of the configuration
 //   batchproxy plan [MODEL]                how an engine would share out its GPUs' memory
@@ -42,8 +44,8 @@ namespace {
 
 // Each adds itself to the command line, and is described by its file.
 constexpr AddCommand kCommands[] = {
-    add_launch, add_run,     add_jobs, add_plan, add_check,  add_worker_config,
-    add_keys,   add_engines, add_stop, add_gpus, add_doctor, add_diagnose,
+    add_launch,  add_run,    add_jobs, add_plan, add_check, add_worker_config, add_keys,
+    add_engines, add_status, add_top,  add_stop, add_gpus,  add_doctor,        add_diagnose,
 };
 
 // Says what of the command line is not known, and what may have been meant; also what is wrong with

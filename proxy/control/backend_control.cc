@@ -10,6 +10,7 @@
 
 #include "configs/engine_wish.h"
 #include "configs/schema/host_port.h"
+#include "launcher/base/machine.h"
 #include "launcher/gpus/free_memory.h"
 #include "launcher/gpus/inventory_reader.h"
 #include "launcher/memory/plan_gpu.h"
@@ -29,6 +30,11 @@ BackendMonitor::Intervals intervals(const Options& options) {
 }
 
 // What the driver tells of them now; none where it cannot be asked.
+SpareGpus::Claim claim_of(const Gpu& gpu) {
+  auto lease = Lease::take(lease_name(gpu));
+  return lease ? std::make_shared<Lease>(*std::move(lease)) : nullptr;
+}
+
 PlanGpus memory_of(const Gpus& gpus) {
   if (gpus.empty()) return {};
   const auto inventory = read_inventory([](unsigned) { return std::string(); });
@@ -121,10 +127,12 @@ void BackendControl::plan_engines(std::vector<EnginePlan> plans, Gpus spare,
   if (is_simulated) gpus.clear();
   SpareGpus to_spare{.gpus = std::move(spare)};
   if (!gpus.empty()) to_spare.look = &memory_of;
+  to_spare.claim = &claim_of;
   mechanic_ = std::make_unique<Mechanic>(options_, memory_of(gpus), std::move(to_spare));
   hooks.mechanic = mechanic_.get();
   if (has_gate) {
-    hooks.free_memory = [memory = FreeMemory()](const Gpus& of) mutable {
+    auto name_of = [machine = this_machine({})](unsigned pid) { return machine.process_name(pid); };
+    hooks.free_memory = [memory = FreeMemory(std::move(name_of))](const Gpus& of) mutable {
       return memory.least_of(of);
     };
   }
@@ -168,6 +176,8 @@ void BackendControl::kill_now() {
 }
 
 void BackendControl::watch(const BackendRecord& backend) {
+  notes_[backend.id()] = BackendNotes();
+  notes_[backend.id()].begin_state(std::chrono::steady_clock::now());
   monitor_.add(backend.endpoint);
   const auto at = parse_host_port(backend.endpoint->authority);
   if (at && !is_address(at->host)) names_.add(backend.id(), *at);
@@ -220,11 +230,19 @@ void BackendControl::step(BackendId backend, BackendEvent event, const std::stri
   const BackendPtr before = roster()->all()[backend];
   if (!registry_.apply(backend, event, why).moved()) return;
   const BackendRecord& now = registry_[backend];
+  note_step(now);
   names_.set_ready(backend, now.is_ready());
   log(narrator_.on_step(*before, now, *roster()));
   hooks_.announce();
   log(narrator_.on_ready_set(!roster()->ready().empty(), held,
                              options_.proxy.hold_timeout->count()));
+}
+
+void BackendControl::note_step(const BackendRecord& now) {
+  const TimePoint at = std::chrono::steady_clock::now();
+  BackendNotes& notes = notes_[now.id()];
+  notes.begin_state(at);
+  if (now.state == BackendState::kUnready) notes.note_problem(now.why, at);
 }
 
 void BackendControl::on_event(BackendId backend, BackendEvent event, const std::string& why) {
@@ -249,6 +267,8 @@ void BackendControl::on_metrics(BackendId backend, const std::optional<EngineMet
     traits.kv_tokens = metrics->kv_tokens;
     registry_.set_traits(backend, traits);
   }
+  notes_[backend].tells = metrics.has_value();
+  if (metrics) notes_[backend].figures = metrics->figures;
   hooks_.observe(backend, metrics ? std::optional(metrics->sample) : std::nullopt);
 }
 
@@ -265,6 +285,7 @@ void BackendControl::on_move(BackendId backend, const NameTracker& name) {
 // --- what the launcher sees ---------------------------------------------------------------------
 
 void BackendControl::show_engine(BackendId engine, const std::string& text, bool milestone) {
+  notes_[engine].doing = text;
   console_.engine(registry_[engine], text, milestone, std::chrono::steady_clock::now());
 }
 
@@ -300,13 +321,22 @@ void BackendControl::on_remark(BackendId, const std::string& sentence) {
 
 void BackendControl::on_failed(BackendId engine, const EngineFailure& failure, NextStart next) {
   show_engine(engine, next ? "failed, starts again" : "failed", true);
+  note_failure(engine, "it did not start", failure);
   log(narrator_.on_failed_start(registry_[engine], failure, next));
   lose_engine(engine, BackendEvent::kGivenUp, next);
 }
 
 void BackendControl::on_exited(BackendId engine, const EngineFailure& failure, NextStart next) {
+  note_failure(engine, "it has ended", failure);
   log(tell_exit(registry_[engine], failure, launcher_->plan(engine).log_file, next));
   lose_engine(engine, BackendEvent::kExited, next);
+}
+
+void BackendControl::note_failure(BackendId engine, std::string_view what,
+                                  const EngineFailure& failure) {
+  std::string text = fmt::format("{}: {}", what, failure.how);
+  if (!failure.evidence.empty()) text += ": " + failure.evidence;
+  notes_[engine].note_problem(std::move(text), std::chrono::steady_clock::now());
 }
 
 void BackendControl::on_stopped(BackendId engine) {
@@ -335,6 +365,12 @@ void BackendControl::lose_engine(BackendId engine, BackendEvent event, const Nex
 
 void BackendControl::on_stall(const Stall& stall) {
   log(tell_stall(registry_[stall.backend], stall));
+  if (stall.stuck && !stall.again) {
+    notes_[stall.backend].note_problem(
+        fmt::format("it stood still: {} prompts without a byte for {:.0f} s", stall.inflight,
+                    std::chrono::duration<double>(stall.quiet).count()),
+        std::chrono::steady_clock::now());
+  }
   if (stall.backend < liveness_.size()) liveness_[stall.backend].set_stuck(stall.stuck);
 }
 

@@ -6,6 +6,7 @@
 // refresh_models().
 #pragma once
 
+#include <array>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -22,6 +23,7 @@
 #include "configs/schema/options.h"
 #include "launcher/launcher.h"
 #include "launcher/supervision/liveness.h"
+#include "proxy/control/backend_notes.h"
 #include "proxy/control/engine_orders.h"
 #include "proxy/terminal/console.h"
 #include "proxy/terminal/narrator.h"
@@ -86,6 +88,8 @@ class BackendControl final : private LauncherEvents {
   void on_stall(const Stall& stall);
   // How often an engine of ours was started again.
   int restarts(BackendId engine) const { return launcher_ ? launcher_->restarts(engine) : 0; }
+  // What else there is to tell of a backend.
+  const BackendNotes& notes(BackendId backend) const { return notes_[backend]; }
   // What was changed of its command so that it starts, in sentences.
   std::vector<std::string> repairs(BackendId engine) const {
     return mechanic_ ? mechanic_->repairs(engine) : std::vector<std::string>();
@@ -100,6 +104,8 @@ class BackendControl final : private LauncherEvents {
   BackendMonitor::Events monitor_events();
   void watch(const BackendRecord& backend);
   void step(BackendId backend, BackendEvent event, const std::string& why = {});
+  void note_step(const BackendRecord& now);
+  void note_failure(BackendId engine, std::string_view what, const EngineFailure& failure);
   void on_event(BackendId backend, BackendEvent event, const std::string& why);
   void on_abilities(BackendId backend, const Abilities& abilities);
   void on_metrics(BackendId backend, const std::optional<EngineMetrics>& metrics);
@@ -126,9 +132,10 @@ class BackendControl final : private LauncherEvents {
   SystemResolver resolver_;
   NameWatch names_;
   asio::io_context& io_;
-  std::unique_ptr<Mechanic> mechanic_;  // of the launcher
-  std::unique_ptr<Launcher> launcher_;  // null when we start none
-  std::vector<Liveness> liveness_;      // of the engines, by id
+  std::unique_ptr<Mechanic> mechanic_;                  // of the launcher
+  std::unique_ptr<Launcher> launcher_;                  // null when we start none
+  std::vector<Liveness> liveness_;                      // of the engines, by id
+  std::array<BackendNotes, BackendSet::kMax> notes_{};  // by id
   EngineOrders orders_;
 };
 

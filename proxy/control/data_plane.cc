@@ -216,7 +216,7 @@ std::uint64_t DataPlane::load() const {
 }
 
 // `into.backends` is there already, each with its id and its state.
-void DataPlane::collect(Snapshot& into) const {
+void DataPlane::collect(Snapshot& into, TimePoint now) const {
   for (const auto& thread : threads_) {
     add(into, thread->metrics);
     into.buffered.add(thread->clients.receivers.held());
@@ -233,6 +233,8 @@ void DataPlane::collect(Snapshot& into) const {
   for (std::size_t i = 0; i < into.batches.size(); ++i) {
     into.batches[i] = lane.batches[i].load(std::memory_order_relaxed);
   }
+  into.waits += lane.waits;
+  into.oldest_waiting = lane.oldest_waiting.age(now);
   for (BackendSnapshot& backend : into.backends) {
     static_cast<BackendMetrics&>(backend) = into.by_backend[backend.id];
     backend.up = backend.state == BackendState::kReady ? 1 : 0;
@@ -240,6 +242,9 @@ void DataPlane::collect(Snapshot& into) const {
     backend.room = lane.room[backend.id].load(std::memory_order_relaxed);
     backend.breaker_open = lane.breaker_open[backend.id].load(std::memory_order_relaxed) ? 1 : 0;
     backend.stuck = lane.stuck[backend.id].load(std::memory_order_relaxed) ? 1 : 0;
+    backend.takes += lane.takes[backend.id];
+    backend.oldest = lane.oldest[backend.id].age(now);
+    backend.quiet = lane.quiet_since[backend.id].age(now);
   }
 }
 

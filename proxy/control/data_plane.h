@@ -77,7 +77,7 @@ class DataPlane {
   std::uint32_t inflight(BackendId backend) const;
   std::uint64_t answered(BackendId backend) const;  // so far
   std::uint64_t load() const;                       // requests that wait, or are with a backend
-  void collect(Snapshot& into) const;
+  void collect(Snapshot& into, TimePoint now) const;
 
   using Found = std::vector<RequestRecord>;
   // Among the requests that ended last. `tell` is called on any thread.

@@ -75,7 +75,7 @@ void lease_gpus(Topology& topology) {
   std::string taken;
   for (const EnginePlan& plan : topology.plans) {
     for (const Gpu& gpu : plan.gpus) {
-      if (auto lease = Lease::take("gpu-" + gpu.name())) {
+      if (auto lease = Lease::take(lease_name(gpu))) {
         topology.holdings.gpus.push_back(*std::move(lease));
       } else {
         taken += (taken.empty() ? "" : ",") + gpu.name();

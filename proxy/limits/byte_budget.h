@@ -19,7 +19,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "proxy/metrics/count.h"
+#include "batcher/base/count.h"
 
 namespace batchproxy {
 

@@ -15,8 +15,8 @@
 #include <cstddef>
 #include <string_view>
 
-#include "proxy/metrics/count.h"
-#include "proxy/metrics/latency_histogram.h"
+#include "batcher/base/count.h"
+#include "batcher/base/latency_histogram.h"
 
 namespace batchproxy {
 
@@ -57,6 +57,16 @@ struct Counter : Count, Described<MetricKind::kCounter, name, help, status> {
 template <Text name, Text help, Text status = "">
 struct Gauge : Count, Described<MetricKind::kGauge, name, help, status> {
   using Count::operator=;
+};
+
+// A number with a fraction: seconds, or a part of a whole. Kept in millionths.
+template <Text name, Text help, Text status = "">
+struct Measure : Count, Described<MetricKind::kGauge, name, help, status> {
+  Measure& operator=(double value) {
+    Count::operator=(value > 0 ? static_cast<std::uint64_t>(value * 1e6) : 0);
+    return *this;
+  }
+  double real() const { return static_cast<double>(get()) / 1e6; }
 };
 
 // How the values of `T` are shown as a label: its kName, kSize values, and the word() of each.

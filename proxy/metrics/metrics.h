@@ -96,6 +96,49 @@ struct BackendMetrics {
       failed_attempts;
 };
 
+// More of one backend, with the same label: what the lane, the control thread and the backend
+// itself know. No I/O thread counts here.
+struct BackendFigures {
+  Latency<"batchproxy_backend_answer_duration_seconds",
+          "From the sending of a request to the end of its good answer.">
+      takes;
+  Measure<"batchproxy_backend_oldest_inflight_seconds",
+          "How long the backend has had the oldest request that it has.", "oldest_seconds">
+      oldest;
+  Measure<"batchproxy_backend_quiet_seconds",
+          "How long no byte has come of the requests that it has.", "quiet_seconds">
+      quiet;
+  // These the backend tells itself.
+  Gauge<"batchproxy_backend_engine_running", "Requests that the backend says it works on.",
+        "engine_running">
+      engine_running;
+  Gauge<"batchproxy_backend_engine_waiting", "Requests that the backend says wait in it.",
+        "engine_waiting">
+      engine_waiting;
+  Measure<"batchproxy_backend_kv_cache_usage_ratio", "Used part of the backend's KV cache, 0 to 1.",
+          "kv_use">
+      kv_use;
+  Counter<"batchproxy_backend_prompt_tokens_total",
+          "Tokens of prompts, as the backend counts them.", "prompt_tokens">
+      prompt_tokens;
+  Counter<"batchproxy_backend_generation_tokens_total",
+          "Tokens of answers, as the backend counts them.", "generation_tokens">
+      generation_tokens;
+  Counter<"batchproxy_backend_prefix_cache_queries_total",
+          "Tokens that the backend looked for in its prefix cache.">
+      prefix_queries;
+  Counter<"batchproxy_backend_prefix_cache_hits_total",
+          "Tokens that the backend found in its prefix cache.">
+      prefix_hits;
+  Gauge<"batchproxy_backend_slow",
+        "1 while its answers take more than twice as long as is usual for its model.">
+      slow;
+  Gauge<"batchproxy_engine_repairs", "Changes of the engine's command that let it start."> repaired;
+  Measure<"batchproxy_backend_state_seconds", "How long the backend has been in its state.",
+          "state_seconds">
+      in_state;
+};
+
 // One flat list, as boost::pfr walks it: a metric is a member here and nothing else.
 struct Metrics {
   Counter<"batchproxy_requests_received_total", "Requests received whole.", "requests.received">
@@ -150,6 +193,12 @@ struct Metrics {
   Latency<"batchproxy_request_duration_seconds",
           "From the arrival of a request to the end of its answer, for those that succeeded.">
       latency;
+  Latency<"batchproxy_queue_wait_seconds",
+          "From the arrival of a request until it was sent to a backend; again for a retry.">
+      waits;
+  Measure<"batchproxy_queue_oldest_seconds", "How long the oldest request has waited.",
+          "queue.oldest_seconds">
+      oldest_waiting;
   CounterBy<FlushReason, "batchproxy_batches_total", "Batches that left, by reason.", "batches">
       batches;
   std::array<BackendMetrics, BackendSet::kMax> by_backend;  // by BackendId
@@ -167,6 +216,7 @@ struct Metrics {
       config_generation;
   Gauge<"batchproxy_config_last_reload_success", "0 after a reload that was refused.">
       last_reload_success;
+  Measure<"batchproxy_uptime_seconds", "Since the start."> up_for;
   Info<"batchproxy_build_info", "Always 1.", "version", BATCHPROXY_VERSION> build;
 
   void count_answered(BackendId backend) { by_backend[backend].answered.add(); }

@@ -1,5 +1,4 @@
-// proxy/metrics/snapshot.cc - the walks over all metrics: for Prometheus, for /status, for the
-// docs.
+// proxy/metrics/snapshot.cc - the walks over all metrics: for Prometheus, and for the docs.
 #include "proxy/metrics/snapshot.h"
 
 #include <algorithm>
@@ -8,8 +7,6 @@
 #include <type_traits>
 #include <utility>
 
-#include <boost/json/serialize.hpp>
-#include <boost/json/value.hpp>
 #include <boost/pfr.hpp>
 #include <prometheus/metric_family.h>
 #include <prometheus/text_serializer.h>
@@ -18,7 +15,6 @@ namespace batchproxy {
 
 namespace {
 
-namespace json = boost::json;
 namespace pfr = boost::pfr;
 using prometheus::ClientMetric;
 using prometheus::MetricFamily;
@@ -70,18 +66,24 @@ class Writer {
 
   // Each metric of a backend is a family, with samples of all backends in it.
   void add(const ByBackend&) {
-    for_each_index<BackendMetrics>([this]<std::size_t kIndex>() {
-      MetricFamily& family = begin<pfr::tuple_element_t<kIndex, BackendMetrics>>();
-      for (const BackendSnapshot& backend : now_.backends) {
-        const BackendMetrics& metrics = backend;
-        sample(family, {{"backend", backend.name}}, pfr::get<kIndex>(metrics));
-      }
-    });
+    add_by_backend<BackendMetrics>();
+    add_by_backend<BackendFigures>();
   }
 
   std::string text() const { return prometheus::TextSerializer().Serialize(families_); }
 
  private:
+  template <class Set>
+  void add_by_backend() {
+    for_each_index<Set>([this]<std::size_t kIndex>() {
+      MetricFamily& family = begin<pfr::tuple_element_t<kIndex, Set>>();
+      for (const BackendSnapshot& backend : now_.backends) {
+        const Set& metrics = backend;
+        sample(family, {{"backend", backend.name}}, pfr::get<kIndex>(metrics));
+      }
+    });
+  }
+
   template <class Metric>
   MetricFamily& begin() {
     families_.push_back(
@@ -108,6 +110,15 @@ class Writer {
 
   void sample(MetricFamily& family, Labels labels, const Count& count) const {
     put(family, std::move(labels), count);
+  }
+
+  template <Text name, Text help, Text status>
+  void sample(MetricFamily& family, Labels labels,
+              const Measure<name, help, status>& measure) const {
+    ClientMetric sample;
+    sample.label = std::move(labels);
+    sample.gauge.value = measure.real();
+    family.metric.push_back(std::move(sample));
   }
 
   template <HasLabel Metric>
@@ -167,54 +178,6 @@ class Writer {
   std::vector<MetricFamily> families_;
 };
 
-// --- for /status --------------------------------------------------------------------------------
-
-// At "a.b", `value` is the `b` of the object `a`.
-void put(json::object& root, std::string_view place, json::value value) {
-  const std::size_t dot = place.find('.');
-  if (dot == std::string_view::npos) {
-    root[place] = std::move(value);
-    return;
-  }
-  json::value& inner = root[place.substr(0, dot)];
-  if (!inner.is_object()) inner.emplace_object();
-  inner.as_object()[place.substr(dot + 1)] = std::move(value);
-}
-
-template <class Metric>
-void show(json::object& root, const Metric& metric) {
-  static_assert(IsMetric<Metric>, "a member of Metrics has a name, a kind and a meaning");
-  if constexpr (Metric::kStatus.empty()) {
-    return;
-  } else if constexpr (HasLabel<Metric>) {
-    json::object counts;
-    for (std::size_t i = 0; i < metric.size(); ++i) {
-      counts[Metric::Label::word(i)] = metric[i].get();
-    }
-    put(root, Metric::kStatus, std::move(counts));
-  } else {
-    put(root, Metric::kStatus, metric.get());
-  }
-}
-void show(json::object&, const ByBackend&) {}  // see to_object()
-
-json::object to_object(const BackendSnapshot& backend) {
-  json::object object{{"name", backend.name},
-                      {"url", backend.url},
-                      {"state", to_string(backend.state)},
-                      {"simulated", backend.simulated}};
-  const BackendMetrics& metrics = backend;
-  pfr::for_each_field(metrics, [&](const auto& metric) { show(object, metric); });
-  if (backend.breaker_open) object["breaker"] = "open";
-  if (backend.stuck) object["stuck"] = true;
-  if (!backend.problem.empty()) object["problem"] = backend.problem;
-  if (!backend.gpus.empty()) object["gpus"] = backend.gpus;
-  if (!backend.repairs.empty()) {
-    object["repairs"] = json::array(backend.repairs.begin(), backend.repairs.end());
-  }
-  return object;
-}
-
 // --- for the docs -------------------------------------------------------------------------------
 
 template <class Metric>
@@ -240,22 +203,6 @@ std::uint64_t Snapshot::finished_total() const {
   return std::accumulate(finished.begin(), finished.end(), std::uint64_t{0});
 }
 
-std::string to_json(const Snapshot& now) {
-  json::object status{{"version", BATCHPROXY_VERSION},
-                      {"uptime_seconds", static_cast<std::uint64_t>(now.uptime)},
-                      {"state", now.draining      ? "draining"
-                                : now.any_ready() ? "ready"
-                                                  : "no_backend"},
-                      {"flush", now.flush},
-                      {"models", now.models}};
-  const Metrics& metrics = now;
-  pfr::for_each_field(metrics, [&](const auto& metric) { show(status, metric); });
-  json::array backends;
-  for (const BackendSnapshot& backend : now.backends) backends.push_back(to_object(backend));
-  status["backends"] = std::move(backends);
-  return json::serialize(status) + "\n";
-}
-
 std::string to_prometheus(const Snapshot& now) {
   Writer writer(now);
   const Metrics& metrics = now;
@@ -265,12 +212,16 @@ std::string to_prometheus(const Snapshot& now) {
 
 std::vector<MetricRow> metric_rows() {
   std::vector<MetricRow> rows;
-  for_each_index<Metrics>([&rows]<std::size_t kIndex>() {
+  const auto add_by_backend = [&rows]<class Set>() {
+    for_each_index<Set>([&rows]<std::size_t kInner>() {
+      rows.push_back(row_of<pfr::tuple_element_t<kInner, Set>>({"backend"}));
+    });
+  };
+  for_each_index<Metrics>([&]<std::size_t kIndex>() {
     using Metric = pfr::tuple_element_t<kIndex, Metrics>;
     if constexpr (std::is_same_v<Metric, ByBackend>) {
-      for_each_index<BackendMetrics>([&rows]<std::size_t kInner>() {
-        rows.push_back(row_of<pfr::tuple_element_t<kInner, BackendMetrics>>({"backend"}));
-      });
+      add_by_backend.template operator()<BackendMetrics>();
+      add_by_backend.template operator()<BackendFigures>();
     } else {
       rows.push_back(row_of<Metric>({}));
     }

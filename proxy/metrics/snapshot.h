@@ -5,17 +5,51 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "backends/life_cycle.h"
+#include "proxy/metrics/condition.h"
 #include "proxy/metrics/metrics.h"
 
 namespace batchproxy {
 
+// What has come in a second, on average of some time.
+struct Rates {
+  double received = 0;  // requests
+  double answered = 0;  // prompts, with success
+  double tokens = 0;    // of answers, as the backends count them
+  double errors = 0;    // of our own
+};
+
+// How a backend has fared of late; see Trends.
+struct BackendTrend {
+  double answers_10s = 0, answers_60s = 0;  // a second
+  double tokens_10s = 0, tokens_60s = 0;    // of answers, a second
+  // Of the last minute:
+  std::uint64_t answers = 0;            // good ones
+  double p50 = 0, p95 = 0;              // seconds that they took
+  std::optional<double> prefix_hits{};  // part of the prompts' tokens that was in its cache
+};
+
+// What went wrong last, over or not.
+struct LastProblem {
+  std::string text;
+  double seconds_ago = 0;
+};
+
+// A batch of a client that is not over.
+struct JobSnapshot {
+  std::string id;
+  std::string status;                             // its word in the Batches API
+  std::uint64_t total = 0, done = 0, failed = 0;  // requests; done includes failed
+  std::optional<double> eta{};                    // seconds until it is over, where known
+};
+
 // A backend, and what is counted of it.
-struct BackendSnapshot : BackendMetrics {
+struct BackendSnapshot : BackendMetrics, BackendFigures {
   BackendId id = 0;
   std::string name;
   std::string url;
@@ -24,16 +58,27 @@ struct BackendSnapshot : BackendMetrics {
   bool simulated = false;
   std::string gpus;                    // "0,1"; empty for an engine that we did not start
   std::vector<std::string> repairs{};  // what was changed of its command, in sentences
+  std::string models{};                // names, for people
+  std::string doing{};                 // while it loads
+  std::optional<LastProblem> last_problem{};
+  bool tells_figures = false;  // those that it tells itself are known
+  BackendTrend trend{};
+  Condition condition = Condition::kFine;
+  std::string remark{};  // on its condition, for people
 };
 
 // The sum of what the threads count, and what there is to say besides.
 struct Snapshot : Metrics {
+  std::string version = BATCHPROXY_VERSION;
   double uptime = 0;  // seconds
   bool draining = false;
   std::string flush;                      // eager, fixed or off
   std::vector<BackendSnapshot> backends;  // in use, with their part of by_backend
   std::vector<std::string> key_names;     // by KeySlot; empty when none are asked for
   std::string models;                     // names, for people
+  Rates last_10s{}, last_60s{};
+  std::vector<JobSnapshot> jobs;  // those that are not over
+  std::string waiting_for;        // what the requests that wait do wait for; empty when none does
 
   bool any_ready() const;
   std::uint64_t finished_total() const;
@@ -41,6 +86,10 @@ struct Snapshot : Metrics {
 
 std::string to_json(const Snapshot& snapshot);        // the body of /status
 std::string to_prometheus(const Snapshot& snapshot);  // the body of /metrics
+
+// What to_json() has written, of this version or another: what is not in it is as in a new
+// Snapshot. Nothing when it is no status.
+std::optional<Snapshot> read_status(std::string_view status);
 
 // A metric as docs/METRICS.md lists it.
 struct MetricRow {

@@ -85,7 +85,7 @@ TEST(Attempts, CountACallThatStandsStillAsOneOfTheThree) {
   EXPECT_EQ(attempts.after(failed(CallFailure::kNoAnswer, 2), kThree), Next::kDeliver);
   EXPECT_FALSE(attempts.any_left());
   attempts.end_beside();
-  EXPECT_EQ(attempts.after(failed(CallFailure::kStuck, 0), kThree), Next::kDeliver);
+  EXPECT_EQ(attempts.after(failed(CallFailure::kNone, 0), kThree), Next::kDeliver);
   EXPECT_EQ(attempts.made(), 3u);
 }
 
@@ -163,15 +163,48 @@ TEST(Attempts, DoNotCountATryThatSentNothing) {
   }
 }
 
-TEST(Attempts, SendAgainWhatAConnectionDiedUnderThreeTimesInAll) {
-  for (const CallFailure failure : {CallFailure::kNoAnswer, CallFailure::kCutAnswer}) {
+constexpr CallFailure kLosses[] = {CallFailure::kNoAnswer, CallFailure::kCutAnswer,
+                                   CallFailure::kStuck};
+
+TEST(Attempts, SendAgainWhatWasLostThreeTimesInAllAndThenAlone) {
+  for (const CallFailure failure : kLosses) {
     Attempts attempts;
     // Elsewhere or not: with one backend it waits until that one is back.
     EXPECT_EQ(attempts.after(failed(failure), BackendSet::first(1)), Next::kRetry);
     EXPECT_EQ(attempts.after(failed(failure), BackendSet::first(1)), Next::kRetry);
-    EXPECT_EQ(attempts.after(failed(failure), BackendSet::first(1)), Next::kDeliver);
-    EXPECT_EQ(attempts.made(), 3u);
+    EXPECT_FALSE(is_suspect(attempts)) << "nothing blames the request yet";
+    EXPECT_EQ(attempts.after(failed(failure), BackendSet::first(1)), Next::kRetry);
+    EXPECT_TRUE(is_suspect(attempts)) << "no other engine's end is to be met again";
+    EXPECT_TRUE(attempts.any_left());
+    const Attempt last{.backend = 0, .failure = failure, .alone = true};
+    EXPECT_EQ(attempts.after(last, BackendSet::first(1)), Next::kDeliver);
+    EXPECT_EQ(attempts.made(), 4u);
+    EXPECT_FALSE(attempts.any_left());
   }
+}
+
+// A lane that gives nobody an engine to itself: the tries are bounded all the same.
+TEST(Attempts, GiveALostRequestFourTriesAtMost) {
+  Attempts attempts;
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(attempts.after(failed(CallFailure::kNoAnswer), kThree), Next::kRetry);
+  }
+  EXPECT_EQ(attempts.after(failed(CallFailure::kNoAnswer), kThree), Next::kDeliver);
+}
+
+TEST(Attempts, GiveNoFourthTryToWhatWasAnsweredBadlyOnce) {
+  Attempts attempts;
+  EXPECT_EQ(attempts.after(answered(500, 0), kThree), Next::kRetryInBudget);
+  EXPECT_EQ(attempts.after(failed(CallFailure::kNoAnswer, 1), kThree), Next::kRetry);
+  EXPECT_EQ(attempts.after(failed(CallFailure::kNoAnswer, 2), kThree), Next::kDeliver);
+}
+
+TEST(Attempts, GiveNoFourthTryToWhatWasLostAlone) {
+  Attempts attempts;
+  EXPECT_EQ(attempts.after(died(CallFailure::kNoAnswer, 0), kThree), Next::kRetry);
+  EXPECT_EQ(attempts.after(died(CallFailure::kNoAnswer, 1), kThree), Next::kRetry);
+  const Attempt last{.backend = 2, .failure = CallFailure::kNoAnswer, .alone = true};
+  EXPECT_EQ(attempts.after(last, kThree), Next::kDeliver);
 }
 
 TEST(Attempts, SendAgainAtNoCostWhatAnEngineEndedUnderHoweverThatShowed) {
@@ -179,7 +212,9 @@ TEST(Attempts, SendAgainAtNoCostWhatAnEngineEndedUnderHoweverThatShowed) {
     Attempts attempts;
     EXPECT_EQ(attempts.after(died(failure), BackendSet::first(1)), Next::kRetry);
     EXPECT_EQ(attempts.after(died(failure), BackendSet::first(1)), Next::kRetry);
-    EXPECT_EQ(attempts.after(died(failure), BackendSet::first(1)), Next::kDeliver);
+    Attempt last = died(failure);
+    last.alone = true;
+    EXPECT_EQ(attempts.after(last, BackendSet::first(1)), Next::kPoison);
   }
   Attempts attempts;
   Attempt told = answered(500);
@@ -203,7 +238,7 @@ TEST(Attempts, SuspectARequestFromItsSecondDeathOn) {
 TEST(Attempts, SuspectNobodyForAConnectionThatDiedWhileItsEngineLives) {
   for (const CallFailure failure : kDeaths) {
     Attempts attempts;
-    for (int i = 0; i < 3; ++i) attempts.after(failed(failure), kThree);
+    for (int i = 0; i < 2; ++i) attempts.after(failed(failure), kThree);
     EXPECT_FALSE(is_suspect(attempts)) << to_string(failure);
   }
 }
@@ -214,7 +249,7 @@ TEST(Attempts, SuspectNobodyForOtherFailures) {
         CallFailure::kBadAnswer, CallFailure::kWrongCount, CallFailure::kTimedOut,
         CallFailure::kStuck, CallFailure::kAborted}) {
     Attempts attempts;
-    for (int i = 0; i < 3; ++i) attempts.after(died(failure), kThree);
+    for (int i = 0; i < 2; ++i) attempts.after(died(failure), kThree);
     EXPECT_FALSE(is_suspect(attempts)) << to_string(failure);
     EXPECT_FALSE(may_be_death(failure, 0));
   }
@@ -222,16 +257,17 @@ TEST(Attempts, SuspectNobodyForOtherFailures) {
 
 TEST(Attempts, BlameARequestOnlyForAnEngineThatItHadToItselfAndThatIsDown) {
   for (const CallFailure failure : kDeaths) {
-    for (const bool alone : {false, true}) {
-      for (const bool went_down : {false, true}) {
-        Attempts attempts;
-        attempts.after(died(failure, 0), kThree);
-        attempts.after(died(failure, 1), kThree);
-        const Attempt last{
-            .backend = 2, .failure = failure, .alone = alone, .went_down = went_down};
-        EXPECT_EQ(attempts.after(last, kThree),
-                  alone && went_down ? Next::kPoison : Next::kDeliver);
-      }
+    for (const bool went_down : {false, true}) {
+      Attempts attempts;
+      attempts.after(died(failure, 0), kThree);
+      attempts.after(died(failure, 1), kThree);
+      Attempt last{.backend = 2, .failure = failure, .alone = true, .went_down = went_down};
+      EXPECT_EQ(attempts.after(last, kThree), went_down ? Next::kPoison : Next::kDeliver);
+      Attempts in_company;
+      in_company.after(died(failure, 0), kThree);
+      in_company.after(died(failure, 1), kThree);
+      last.alone = false;
+      EXPECT_NE(in_company.after(last, kThree), Next::kPoison);
     }
   }
 }
@@ -245,12 +281,10 @@ TEST(Attempts, AskABareErrorOnlyOfOneThatHasNotGivenIt) {
   EXPECT_EQ(attempts.failed_by(), BackendSet::first(2));
 }
 
-TEST(Attempts, AskElsewhereAtNoCostWhenTheEngineStandsStillThreeTimesInAll) {
+TEST(Attempts, AskElsewhereAtNoCostWhenTheEngineStandsStill) {
   Attempts attempts;
   EXPECT_EQ(attempts.after(failed(CallFailure::kStuck, 0), kThree), Next::kRetry);
   EXPECT_TRUE(next_ticket(attempts).avoid.contains(0));
-  EXPECT_EQ(attempts.after(failed(CallFailure::kStuck, 1), kThree), Next::kRetry);
-  EXPECT_EQ(attempts.after(failed(CallFailure::kStuck, 2), kThree), Next::kDeliver);
 }
 
 TEST(Attempts, BlameNobodyForADifferentEndWhileAlone) {

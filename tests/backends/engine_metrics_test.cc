@@ -23,6 +23,24 @@ TEST(EngineMetrics, ReadsWhatVllmSays) {
   EXPECT_EQ(metrics->kv_tokens, 16000u);
 }
 
+TEST(EngineMetrics, ReadsWhatPeopleWantToSee) {
+  const auto metrics = parse_engine_metrics(
+      "vllm:num_requests_running{engine=\"0\"} 2\nvllm:num_requests_waiting{engine=\"0\"} 5\n"
+      "vllm:kv_cache_usage_perc{engine=\"0\"} 0.25\nvllm:kv_cache_usage_perc{engine=\"1\"} 0.75\n"
+      "vllm:prompt_tokens_total{engine=\"0\"} 10.0\nvllm:prompt_tokens_total{engine=\"1\"} 5.0\n"
+      "vllm:generation_tokens_total{engine=\"0\"} 7.0\n"
+      "vllm:prefix_cache_queries_total{engine=\"0\"} 100.0\n"
+      "vllm:prefix_cache_hits_total{engine=\"0\"} 40.0\n");
+  ASSERT_TRUE(metrics);
+  EXPECT_EQ(metrics->figures.running, 2);
+  EXPECT_EQ(metrics->figures.waiting, 5);
+  EXPECT_EQ(metrics->figures.kv_use, 0.75);
+  EXPECT_EQ(metrics->figures.prompt_tokens, 15u);
+  EXPECT_EQ(metrics->figures.generation_tokens, 7u);
+  EXPECT_EQ(metrics->figures.prefix_queries, 100u);
+  EXPECT_EQ(metrics->figures.prefix_hits, 40u);
+}
+
 TEST(EngineMetrics, TakesALabelByItsWholeName) {
   const auto metrics = parse_engine_metrics(
       "vllm:num_requests_running{engine=\"0\"} 1\nvllm:num_requests_waiting{engine=\"0\"} 4\n"

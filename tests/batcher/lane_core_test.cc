@@ -114,5 +114,36 @@ TEST_F(LaneCoreTest, AFreedBackendIsGivenWhatWaits) {
   EXPECT_EQ(core_.stats().inflight[0].load(), 2u);
 }
 
+TEST_F(LaneCoreTest, KnowsForHowLongTheOldestWaitAndFly) {
+  Ticket a = ticket(0), b = ticket(0);
+  const TimePoint start = now_;
+  handle(LaneMessage::submit(a));
+  handle(LaneMessage::submit(b));
+  core_.decide(now_);
+  now_ += 5s;
+  Ticket waits = ticket(0), leaves = ticket(0);
+  for (Ticket* each : {&waits, &leaves}) {
+    each->arrival = start + 1s;  // as a retry's
+    each->never = {};
+    handle(LaneMessage::submit(*each));
+  }
+  core_.set_up(0, false);
+  core_.decide(now_);
+  const LaneStats& stats = core_.stats();
+  EXPECT_EQ(stats.oldest[0].age(now_), 5);
+  EXPECT_EQ(stats.quiet_since[0].age(now_), 5);
+  EXPECT_EQ(stats.oldest_waiting.age(now_), 4);
+  handle(LaneMessage::cancel(leaves, false));
+  handle(LaneMessage::cancel(waits, false));
+  handle(LaneMessage::complete(a, Outcome::kGood, {}));
+  handle(LaneMessage::complete(b, Outcome::kLost, {}));
+  core_.decide(now_);
+  EXPECT_EQ(stats.oldest[0].age(now_), 0);
+  EXPECT_EQ(stats.quiet_since[0].age(now_), 0);
+  EXPECT_EQ(stats.oldest_waiting.age(now_), 0);
+  EXPECT_EQ(stats.takes[0].total(), 1u) << "good answers only";
+  EXPECT_EQ(stats.waits.total(), 2u);
+}
+
 }  // namespace
 }  // namespace batchproxy

@@ -53,10 +53,10 @@ void LaneOracle::on_rerouted() {
   }
 }
 
-void LaneOracle::on_submitted(const Ticket& ticket, unsigned deaths) {
+void LaneOracle::on_submitted(const Ticket& ticket, Tried tried) {
   const bool known = waiting_.contains(&ticket) || flying_.contains(&ticket);
   require(!known, "a ticket is submitted that is in use");
-  waiting_[&ticket] = {time_.now(), ticket.backends, deaths};
+  waiting_[&ticket] = {time_.now(), ticket.backends, tried};
   queued_ += ticket.prompts;
   if (ticket.costs_budget && !ticket.verdict.refused) spend_retry();
 }
@@ -130,8 +130,10 @@ void LaneOracle::check_grant(const Ticket& ticket, const Waiting& waiting, const
   require(seen.up, "a grant to backend {}, which is down", id);
   require(now >= seen.paused_until, "a grant to backend {}, which has asked to wait", id);
   require(seen.alone == 0, "a suspect on backend {} gets company", id);
-  require(ticket.verdict.alone == (waiting.deaths >= 2), "{} deaths, and it runs {}",
-          waiting.deaths, ticket.verdict.alone ? "alone" : "with others");
+  const bool must = waiting.tried.deaths >= 2;
+  const bool may = must || waiting.tried.lost >= 3;
+  require(ticket.verdict.alone ? may : !must, "{} deaths, {} lost, and it runs {}",
+          waiting.tried.deaths, waiting.tried.lost, ticket.verdict.alone ? "alone" : "with others");
   if (ticket.verdict.alone) {
     require(seen.inflight == 0, "a suspect has company on backend {}", id);
     ++seen.alone;

@@ -16,6 +16,12 @@
 
 namespace batchproxy::fault_sim {
 
+// What has become of a request so far.
+struct Tried {
+  unsigned deaths = 0;  // of engines that had it
+  unsigned lost = 0;    // attempts without an answer, these among them
+};
+
 class LaneOracle {
  public:
   LaneOracle(const VirtualTime& time, const Scheduler& scheduler, const SchedulerOptions& options)
@@ -26,7 +32,7 @@ class LaneOracle {
   void on_set_up(BackendId id, bool up);
   void on_set_options(const SchedulerOptions& options);
   void on_rerouted();
-  void on_submitted(const Ticket& ticket, unsigned deaths);
+  void on_submitted(const Ticket& ticket, Tried tried);
   // Came back instead: nobody serves it.
   void on_turned_away(const Ticket& ticket, const Routes& routes) const;
   void on_cancelled(const Ticket& ticket);
@@ -74,7 +80,7 @@ class LaneOracle {
   struct Waiting {
     TimePoint since;  // among these backends
     BackendSet backends;
-    unsigned deaths = 0;
+    Tried tried{};
   };
   struct Second {
     std::uint64_t successes = 0, retries = 0;

@@ -88,7 +88,7 @@ void SimLeg::cancel(bool client_left) {
 // --- the lane -----------------------------------------------------------------------------------
 
 void SimLeg::submit() {
-  thread_.lane.submit(ticket(), job_.deaths_);
+  thread_.lane.submit(ticket(), job_.tried_);
 }
 
 void SimLeg::on_returned(Ticket&) {
@@ -114,8 +114,10 @@ void SimLeg::call() {
     }
     thread_.time.note("request {} reaches {}", job_.content_key_, backend_->name());
     arrived_ = true;
-    if (++job_.reached_ > Attempts::kMax + (before_ != nullptr || beside_ ? 1 : 0)) {
-      throw Violation("a fourth attempt");
+    const unsigned more =
+        (before_ != nullptr || beside_ ? 1 : 0) + (job_.tried_.lost >= Attempts::kMax ? 1 : 0);
+    if (++job_.reached_ > Attempts::kMax + more) {
+      throw Violation("an attempt too many");
     }
   });
   thread_.time.at(thread_.attempt_deadline(ticket().deadline), [this, call] {
@@ -248,7 +250,11 @@ void SimLeg::tell(const LegCore::Report& report) {
 }
 
 void SimLeg::count(const LegCore::Report& report) {
-  if (report.outcome == Outcome::kDied) ++job_.deaths_;
+  if (report.outcome == Outcome::kDied) ++job_.tried_.deaths;
+  const CallFailure last = core_.last();
+  const bool was_lost = report.outcome == Outcome::kDied || last == CallFailure::kNoAnswer ||
+                        last == CallFailure::kCutAnswer || last == CallFailure::kStuck;
+  if (was_lost) ++job_.tried_.lost;
   const bool was_full = report.outcome == Outcome::kFull && thread_.holds_for_room;
   const bool comes_back = was_full || core_.last() == CallFailure::kRecalled;
   if (comes_back && arrived_) --job_.reached_;
@@ -277,7 +283,9 @@ Errc SimJob::error() const {
 }
 
 void SimLeg::on_killed_engine() {
-  if (++job_.engines_killed_ > 3) throw Violation("a poison kills a fourth engine");
+  // Alone for the third time, unless an end looked like a lost connection: then for the fourth.
+  const unsigned most = job_.tried_.lost >= 3 ? 4 : 3;
+  if (++job_.engines_killed_ > most) throw Violation("a poison kills too many engines");
 }
 
 void SimJob::check_ending(Ending outcome, bool patient) const {
@@ -288,7 +296,7 @@ void SimJob::check_ending(Ending outcome, bool patient) const {
     if (holds) return;
     throw Violation(fmt::format("request {}: {} (status {}, {}, {} attempts, {} deaths)",
                                 content_key_, otherwise, status(), to_string(by.core().last()),
-                                reached_, deaths_));
+                                reached_, tried_.deaths));
   };
   const bool late = thread_.time.now() >= asked.deadline;
   const bool used_up = reached_ >= Attempts::kMax;
@@ -308,7 +316,7 @@ void SimJob::check_ending(Ending outcome, bool patient) const {
   }
   switch (error()) {
     case Errc::kPoisonPrompt:
-      require(deaths_ >= 3, "called a poison without three deaths");
+      require(tried_.lost >= 3 && tried_.deaths > 0, "called a poison without three losses");
       break;
     case Errc::kBackendLost:
       require(used_up || late, "lost before its attempts are used up");

@@ -114,7 +114,7 @@ class SimJob {
 
   // For the checks, counted apart from Attempts.
   unsigned reached_ = 0;  // servers that took it
-  unsigned deaths_ = 0;
+  Tried tried_;
   unsigned engines_killed_ = 0;
   BackendSet failed_by_;
 };

@@ -11,9 +11,9 @@ namespace batchproxy::fault_sim {
 SimLaneHandle::SimLaneHandle(SimLane& lane, std::uint32_t index, VirtualTime& time, Dice& dice)
     : lane_(lane), index_(index), to_lane_(time, dice), to_thread_(time, dice) {}
 
-void SimLaneHandle::submit(Ticket& ticket, unsigned deaths) {
+void SimLaneHandle::submit(Ticket& ticket, Tried tried) {
   ticket.handle = index_;
-  send({LaneMessage::submit(ticket), &ticket, deaths});
+  send({LaneMessage::submit(ticket), &ticket, tried});
 }
 
 void SimLaneHandle::cancel(Ticket& ticket, bool client_left) {
@@ -112,7 +112,7 @@ void SimLane::handle(std::uint32_t handle, const SimLaneHandle::Sent& sent) {
   switch (message.kind) {
     case LaneMessage::Kind::kSubmit:
       if (came_back == 0) {
-        oracle_.on_submitted(*sent.ticket, sent.deaths);
+        oracle_.on_submitted(*sent.ticket, sent.tried);
       } else {
         oracle_.on_turned_away(*sent.ticket, core_.routes());
       }

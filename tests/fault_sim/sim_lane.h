@@ -23,8 +23,8 @@ class SimLaneHandle {
  public:
   SimLaneHandle(SimLane& lane, std::uint32_t index, VirtualTime& time, Dice& dice);
 
-  // As LaneHandle's. `deaths`: of engines that had the request, for the oracle.
-  void submit(Ticket& ticket, unsigned deaths);
+  // As LaneHandle's. `tried`: for the oracle.
+  void submit(Ticket& ticket, Tried tried);
   void cancel(Ticket& ticket, bool client_left = false);
   void complete(const Ticket& ticket, Outcome outcome, Duration pause);
 
@@ -38,7 +38,7 @@ class SimLaneHandle {
   struct Sent {
     LaneMessage message;
     const Ticket* ticket = nullptr;
-    unsigned deaths = 0;
+    Tried tried{};
   };
 
   void send(const Sent& sent);

@@ -109,7 +109,7 @@ void SimRequest::finish(Finish how) {
   if (client_gone_) how = Finish::kClientGone;
   unsigned killed = 0;
   for (const SimJob& job : jobs_) killed += job.engines_killed();
-  if (killed > 3 * std::max<std::size_t>(jobs_.size(), 1)) throw Violation("too many deaths");
+  if (killed > 4 * std::max<std::size_t>(jobs_.size(), 1)) throw Violation("too many deaths");
   thread_.metrics.count_finish(how);
   phase_.reset();
   thread_.time.note("request {} ends: {}", ask_.number, to_string(how));

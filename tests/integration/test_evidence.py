@@ -214,8 +214,8 @@ def test_what_a_stuck_engine_holds_is_asked_elsewhere(serve, scripted):
     assert ask(proxy)[0].headers["x-batchproxy-attempts"] == "1", "nothing more is sent to it"
 
 
-def test_a_killer_that_stood_still_first_is_with_no_two_engines_and_ends_two(serve, scripted):
-    """The first that gets it stands still, all others die of it. Both calls are of one request, with three tries."""
+def test_a_killer_that_stood_still_first_is_with_no_two_engines_and_ends_three(serve, scripted):
+    """The first that gets it stands still, all others die of it. Both calls are of one request; its last try is alone, and blames it."""
     asked, given_up = [], threading.Event()
 
     def work(backend, carried_by):
@@ -231,9 +231,9 @@ def test_a_killer_that_stood_still_first_is_with_no_two_engines_and_ends_two(ser
         return backend
 
     proxy = serve([make() for _ in range(6)], stuck_timeout=0.3)
-    response, _ = ask(proxy)
-    assert response.status >= 500
-    assert len(asked) == len(set(asked)) == 3
+    response, body = ask(proxy)
+    assert response.status == 502 and json.loads(body)["error"]["code"] == "poison_prompt"
+    assert len(asked) == len(set(asked)) == 4
     assert given_up.wait(DEADLINE)
 
 

@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from tests.support.asking import call
+from tests.support.builds import is_sanitized
 from tests.support.waiting import DEADLINE, wait_until
 
 ALICE, BOB = "alices-key-0123456789", "bobs-key-9876543210"
@@ -169,4 +170,4 @@ def test_a_file_is_not_held_in_memory(start):
         return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
     before = resident()
     assert upload(proxy.url, b"x" * 100_000_000)[0].status == 200
-    assert resident() - before < 20_000  # KiB
+    assert resident() - before < 20_000 or is_sanitized()  # KiB; a sanitizer keeps freed memory

@@ -79,5 +79,43 @@ TEST(Snapshot, CountsKeysByTheirNamesAndTheRestTogether) {
   EXPECT_THAT(to_prometheus(now), HasSubstr("{key=\"(others)\"} 2\n"));
 }
 
+TEST(Snapshot, ReadsBackWhatItHasWritten) {
+  Snapshot now = example();
+  now.uptime = 12;
+  now.errors[1] = 3;
+  now.oldest_waiting = 1.5;
+  now.waiting_for = "room";
+  now.last_10s = {.received = 4.25, .answered = 4, .tokens = 1234, .errors = 0.5};
+  BackendSnapshot& engine = now.backends[0];
+  engine.models = "m";
+  engine.doing = "loads";
+  engine.kv_use = 0.625;
+  engine.tells_figures = true;
+  engine.stuck = 1;
+  engine.breaker_open = 1;
+  engine.condition = Condition::kStuck;
+  engine.remark = "2 prompts without a byte for 31 s";
+  engine.repairs = {"less memory"};
+  engine.last_problem = LastProblem{"it has ended: exit code 1", 30};
+  engine.trend = {.answers_10s = 2.5, .answers = 10, .p50 = 0.5, .p95 = 1.25, .prefix_hits = 0.75};
+  const auto read = read_status(to_json(now));
+  ASSERT_TRUE(read);
+  EXPECT_EQ(to_json(*read), to_json(now));
+}
+
+TEST(Snapshot, ReadsAStatusOfAnotherVersion) {
+  const auto read = read_status(R"({"version":"0.1","backends":[{"name":"a","state":"ready"}]})");
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->version, "0.1");
+  EXPECT_EQ(read->backends.at(0).name, "a");
+  EXPECT_TRUE(read->any_ready());
+}
+
+TEST(Snapshot, KnowsWhatIsNoStatus) {
+  for (const char* text : {"", "{", "[]", "{}", R"({"backends":3})", R"({"backends":[3]})"}) {
+    EXPECT_FALSE(read_status(text)) << text;
+  }
+}
+
 }  // namespace
 }  // namespace batchproxy

@@ -1,6 +1,8 @@
 // tests/launcher/base/machine_test.cc - the machine that we run on, and one that is a folder.
 #include "launcher/base/machine.h"
 
+#include <algorithm>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
@@ -48,6 +50,22 @@ TEST(Machine, NamesProcessesByTheirProgramOrTheKernelsWord) {
   EXPECT_EQ(box.machine.process_name(7), "python3");
   EXPECT_EQ(box.machine.process_name(8), "kthread");
   EXPECT_EQ(box.machine.process_name(9), "");
+}
+
+TEST(Machine, NamesTheDaemonsThatKeepWeights) {
+  const Box box;
+  const auto words = [](std::string text) {
+    std::ranges::replace(text, ' ', '\0');
+    return text + '\0';
+  };
+  box.file("/proc/7/cmdline", words("/venv/bin/python3 /venv/bin/vllm preload --model m"));
+  box.file("/proc/8/cmdline", words("/venv/bin/python3 -c spawn_main --multiprocessing-fork"));
+  box.file("/proc/8/status", "Name:\tpython3\nPPid:\t7\nUid:\t0\n");
+  box.file("/proc/9/cmdline", words("/venv/bin/python3 /venv/bin/vllm serve m"));
+  box.file("/proc/9/status", "Name:\tpython3\nPPid:\t1\nUid:\t0\n");
+  EXPECT_EQ(box.machine.process_name(7), kWeightKeeper);
+  EXPECT_EQ(box.machine.process_name(8), kWeightKeeper);
+  EXPECT_EQ(box.machine.process_name(9), "python3");
 }
 
 TEST(ThisMachine, KnowsItsDiskAndItsPorts) {

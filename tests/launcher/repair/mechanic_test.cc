@@ -6,6 +6,8 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <map>
+#include <memory>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -207,6 +209,23 @@ TEST_F(SpareGpusTest, WithTheMostFreeMemoryAreAddedWhereOneIsTooSmall) {
   Mechanic without = mechanic();
   EXPECT_THAT(without.prepare(plan_), IsEmpty());
   EXPECT_EQ(flag_value(plan_.argv, "--tensor-parallel-size"), std::nullopt);
+}
+
+TEST_F(SpareGpusTest, AreClaimedWhenTheyAreTakenAndLeftToWhoeverHasThem) {
+  std::map<std::string, std::weak_ptr<int>> held;
+  spare_.claim = [&held](const Gpu& gpu) -> SpareGpus::Claim {
+    if (gpu == Gpu(1)) return nullptr;  // another batchproxy's
+    auto claim = std::make_shared<int>();
+    held[gpu.name()] = claim;
+    return claim;
+  };
+  Mechanic its = mechanic();
+  its.prepare(plan_);
+  log(kTooHeavy);
+  its.after_failed_start(plan_, 0);
+  EXPECT_EQ(plan_.gpus, (Gpus{0, 3}));
+  EXPECT_FALSE(held["3"].expired());
+  EXPECT_TRUE(held["2"].expired()) << "it was only asked for";
 }
 
 TEST_F(SpareGpusTest, ReplaceThoseThatSomebodyElseHolds) {

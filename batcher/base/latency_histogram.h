@@ -1,4 +1,4 @@
-// proxy/metrics/latency_histogram.h - LatencyHistogram: how many requests took how long.
+// batcher/base/latency_histogram.h - LatencyHistogram: how many requests took how long.
 //
 // The buckets are those that vLLM uses for its own request latency, so that panels line up, and
 // below them some for one-token answers.
@@ -10,8 +10,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "batcher/base/count.h"
 #include "batcher/base/time.h"
-#include "proxy/metrics/count.h"
 
 namespace batchproxy {
 
@@ -24,7 +24,13 @@ class LatencyHistogram {
 
   void observe(Duration took);
   LatencyHistogram& operator+=(const LatencyHistogram& other);
+  // What has come since it was `earlier`; all of it if it has begun anew meanwhile.
+  LatencyHistogram since(const LatencyHistogram& earlier) const;
 
+  std::uint64_t total() const;
+  // So many seconds are not exceeded by `share` (0 to 1) of them, taken as spread evenly in their
+  // bucket. 0 when there are none; the last bound when it is higher than that.
+  double quantile(double share) const;
   std::uint64_t bucket(std::size_t i) const { return buckets_[i]; }        // not cumulative
   double sum() const { return static_cast<double>(sum_us_.get()) / 1e6; }  // seconds
 

@@ -1,4 +1,4 @@
-// proxy/metrics/count.h - Count: a number with one writer.
+// batcher/base/count.h - Count: a number with one writer.
 //
 // Threading: written by one thread, read by any.
 #pragma once

@@ -1,0 +1,48 @@
+// batcher/base/latency_histogram.cc - see latency_histogram.h.
+#include "batcher/base/latency_histogram.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace batchproxy {
+
+void LatencyHistogram::observe(Duration took) {
+  const double seconds = std::chrono::duration<double>(took).count();
+  const auto bound = std::lower_bound(kBounds.begin(), kBounds.end(), seconds);
+  buckets_[static_cast<std::size_t>(bound - kBounds.begin())].add();
+  sum_us_.add(static_cast<std::uint64_t>(seconds * 1e6));
+}
+
+LatencyHistogram& LatencyHistogram::operator+=(const LatencyHistogram& other) {
+  for (std::size_t i = 0; i < buckets_.size(); ++i) buckets_[i] += other.buckets_[i];
+  sum_us_ += other.sum_us_;
+  return *this;
+}
+
+LatencyHistogram LatencyHistogram::since(const LatencyHistogram& earlier) const {
+  if (total() < earlier.total()) return *this;
+  LatencyHistogram part = *this;
+  for (std::size_t i = 0; i < buckets_.size(); ++i) part.buckets_[i].sub(earlier.buckets_[i]);
+  part.sum_us_.sub(earlier.sum_us_);
+  return part;
+}
+
+std::uint64_t LatencyHistogram::total() const {
+  return std::accumulate(buckets_.begin(), buckets_.end(), std::uint64_t{0});
+}
+
+double LatencyHistogram::quantile(double share) const {
+  const double rank = share * static_cast<double>(total());
+  double below = 0;
+  for (std::size_t i = 0; i < kBounds.size(); ++i) {
+    const auto here = static_cast<double>(buckets_[i].get());
+    if (here > 0 && below + here >= rank) {
+      const double from = i == 0 ? 0 : kBounds[i - 1];
+      return from + (kBounds[i] - from) * (rank - below) / here;
+    }
+    below += here;
+  }
+  return total() == 0 ? 0 : kBounds.back();
+}
+
+}  // namespace batchproxy

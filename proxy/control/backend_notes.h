@@ -1,0 +1,36 @@
+// proxy/control/backend_notes.h - BackendNotes: what people want to know of a backend besides its
+// record: since when it is as it is, what it does while it loads, what went wrong last, and what
+// its own metrics say.
+//
+// Threading: confined to the control thread.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "backends/health/engine_metrics.h"
+#include "batcher/base/time.h"
+
+namespace batchproxy {
+
+struct BackendNotes {
+  struct Problem {
+    std::string text;
+    TimePoint at{};
+  };
+
+  void note_problem(std::string text, TimePoint at) { problem = {std::move(text), at}; }
+  // It has gone into another state.
+  void begin_state(TimePoint at) {
+    since = at;
+    doing.clear();
+  }
+
+  TimePoint since{};               // in its state
+  std::string doing;               // while it loads
+  std::optional<Problem> problem;  // the last one, over or not
+  EngineFigures figures;           // as last read
+  bool tells = false;              // they could be read the last time
+};
+
+}  // namespace batchproxy

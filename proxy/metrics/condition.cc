@@ -1,0 +1,151 @@
+// proxy/metrics/condition.cc - see condition.h.
+#include "proxy/metrics/condition.h"
+
+#include <algorithm>
+#include <optional>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "proxy/metrics/snapshot.h"
+
+namespace batchproxy {
+
+namespace {
+
+constexpr double kSlowTimes = 2;          // as long as the others' answers
+constexpr std::uint64_t kFewAnswers = 5;  // in the last minute: fewer say nothing
+constexpr double kLeastSlow = 0.1;        // seconds: below that nobody minds
+
+struct ConditionRow {
+  Condition id{};
+  std::string_view word{};
+};
+constexpr EnumTable<ConditionRow> kConditions({
+    {Condition::kFine, "fine"},
+    {Condition::kSlow, "slow"},
+    {Condition::kStuck, "stuck"},
+    {Condition::kFailing, "failing"},
+    {Condition::kLoading, "loading"},
+    {Condition::kPaused, "paused"},
+    {Condition::kDown, "down"},
+});
+
+// How a backend fares whose state alone does not say it.
+Condition condition_of(const BackendSnapshot& backend) {
+  switch (backend.state) {
+    case BackendState::kReady:
+      if (backend.stuck) return Condition::kStuck;
+      return backend.breaker_open ? Condition::kFailing : Condition::kFine;
+    case BackendState::kConfigured:
+    case BackendState::kStarting:
+    case BackendState::kRestarting:
+      return Condition::kLoading;
+    case BackendState::kPaused:
+      return Condition::kPaused;
+    case BackendState::kUnready:
+    case BackendState::kDraining:
+    case BackendState::kFailed:
+    case BackendState::kStopped:
+    case BackendState::kRemoved:
+    case BackendState::kCount:
+      break;
+  }
+  return Condition::kDown;
+}
+
+std::string remark_on(const BackendSnapshot& backend) {
+  switch (backend.condition) {
+    case Condition::kStuck:
+      // Once others have answered in its place.
+      if (backend.inflight == 0 && backend.last_problem) return backend.last_problem->text;
+      return fmt::format("{} prompts without a byte for {:.0f} s", backend.inflight.get(),
+                         backend.quiet.real());
+    case Condition::kFailing:
+      return "its calls fail; it gets one now and then";
+    case Condition::kLoading:
+      return backend.doing;
+    case Condition::kDown:
+      return backend.problem;
+    case Condition::kFine:
+    case Condition::kSlow:
+    case Condition::kPaused:
+    case Condition::kCount:
+      break;
+  }
+  return {};
+}
+
+// How long half of the answers of the others that serve the same take, seen from one backend: the
+// middle one of them.
+std::optional<double> p50_of_others(const Snapshot& now, const BackendSnapshot& one) {
+  std::vector<double> times;
+  for (const BackendSnapshot& other : now.backends) {
+    const bool compares = &other != &one && other.models == one.models &&
+                          other.state == BackendState::kReady && other.trend.answers >= kFewAnswers;
+    if (compares) times.push_back(other.trend.p50);
+  }
+  if (times.empty()) return std::nullopt;
+  const auto middle = times.begin() + static_cast<std::ptrdiff_t>((times.size() - 1) / 2);
+  std::nth_element(times.begin(), middle, times.end());
+  return *middle;
+}
+
+void look_whether_slow(const Snapshot& now, BackendSnapshot& backend) {
+  if (backend.condition != Condition::kFine) return;
+  const std::optional<double> others = p50_of_others(now, backend);
+  if (!others) return;
+  // One that has hardly answered is known by what it has in hand.
+  const bool has_answered = backend.trend.answers >= kFewAnswers;
+  const double takes = has_answered ? backend.trend.p50 : backend.oldest.real();
+  if (takes < kLeastSlow || takes <= kSlowTimes * *others) return;
+  backend.condition = Condition::kSlow;
+  backend.remark =
+      has_answered
+          ? fmt::format("half of its answers take {:.2g} s, those of others {:.2g} s", takes,
+                        *others)
+          : fmt::format("a request has taken {:.0f} s so far, half of others' take {:.2g} s", takes,
+                        *others);
+}
+
+std::string waiting_for(const Snapshot& now) {
+  if (now.queued == 0) return {};
+  const auto any = [&now](auto is) { return std::ranges::any_of(now.backends, is); };
+  const auto is_ready = [](const BackendSnapshot& one) {
+    return one.state == BackendState::kReady;
+  };
+  if (!any(is_ready)) {
+    const bool loads =
+        any([](const BackendSnapshot& one) { return one.condition == Condition::kLoading; });
+    return loads ? "an engine that loads" : "a backend: none is ready";
+  }
+  if (now.flush == "fixed") return "a batch to fill";
+  const bool has_room = any([&](const BackendSnapshot& one) {
+    return is_ready(one) && !one.stuck && !one.breaker_open && one.inflight < one.room;
+  });
+  if (has_room) return "a backend that serves their model";
+  const bool all_bad = !any(
+      [&](const BackendSnapshot& one) { return is_ready(one) && !one.stuck && !one.breaker_open; });
+  return all_bad ? "a backend that works: those that are ready are stuck or fail"
+                 : "room: the ready backends have as many requests as they take";
+}
+
+}  // namespace
+
+std::string_view to_string(Condition condition) {
+  return kConditions[condition].word;
+}
+
+void judge(Snapshot& now) {
+  for (BackendSnapshot& backend : now.backends) {
+    backend.condition = condition_of(backend);
+    backend.remark = remark_on(backend);
+  }
+  for (BackendSnapshot& backend : now.backends) {
+    look_whether_slow(now, backend);
+    backend.slow = backend.condition == Condition::kSlow ? 1 : 0;
+  }
+  now.waiting_for = waiting_for(now);
+}
+
+}  // namespace batchproxy

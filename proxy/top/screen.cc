@@ -1,0 +1,392 @@
+// proxy/top/screen.cc - the screen, part by part: what all do, who needs a look, the table of the
+// engines or one of them in detail, and the keys.
+#include "proxy/top/screen.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "configs/text/printable.h"
+#include "proxy/top/figures.h"
+
+namespace batchproxy {
+
+namespace {
+
+struct SortRow {
+  SortBy id{};
+  std::string_view word{};
+};
+constexpr EnumTable<SortRow> kSorts({
+    {SortBy::kName, "name"},
+    {SortBy::kCondition, "condition"},
+    {SortBy::kInFlight, "in flight"},
+    {SortBy::kRate, "answers/s"},
+    {SortBy::kP95, "p95"},
+});
+
+bool begins_character(char byte) {
+  return (static_cast<unsigned char>(byte) & 0xC0) != 0x80;
+}
+
+std::size_t columns(std::string_view text) {
+  return static_cast<std::size_t>(std::ranges::count_if(text, begins_character));
+}
+
+// The first `most` characters; what is cut off ends in a tilde.
+std::string cut(std::string_view text, std::size_t most) {
+  if (columns(text) <= most) return std::string(text);
+  if (most == 0) return {};
+  std::size_t end = 0;
+  for (std::size_t seen = 0; end < text.size(); ++end) {
+    if (begins_character(text[end]) && seen++ == most - 1) break;
+  }
+  return std::string(text.substr(0, end)) + "~";
+}
+
+std::string padded(std::string_view text, std::size_t width, bool to_the_right) {
+  const std::string shown = cut(text, width);
+  const std::string space(width - columns(shown), ' ');
+  return to_the_right ? space + shown : shown + space;
+}
+
+Style style_of(Condition condition) {
+  switch (condition) {
+    case Condition::kFine:
+      return Style::kPlain;
+    case Condition::kSlow:
+    case Condition::kLoading:
+    case Condition::kPaused:
+      return Style::kWarning;
+    case Condition::kStuck:
+    case Condition::kFailing:
+    case Condition::kDown:
+    case Condition::kCount:
+      break;
+  }
+  return Style::kBad;
+}
+
+// --- the table ----------------------------------------------------------------------------------
+
+// A column shows itself on screens of at least `from` columns.
+struct Column {
+  std::string_view head;
+  std::size_t from;
+  std::size_t width;
+  bool to_the_right;
+  std::string (*text)(const BackendSnapshot&);
+};
+
+constexpr bool kLeft = false, kRight = true;
+constexpr std::size_t kWide = 60;         // from here on names have more room
+constexpr std::size_t kLeastRemark = 20;  // columns: less of it tells nothing
+
+std::string seconds_or_none(double seconds) {
+  return seconds > 0 ? short_time(seconds) : "-";
+}
+
+constexpr std::array kColumns = {
+    Column{"engine", 0, 12, kLeft, [](const BackendSnapshot& one) { return one.name; }},
+    Column{"is", 0, 8, kLeft,
+           [](const BackendSnapshot& one) { return std::string(to_string(one.condition)); }},
+    Column{"flight", 0, 9, kRight,
+           [](const BackendSnapshot& one) {
+             return fmt::format("{}/{}", one.inflight.get(), one.room.get());
+           }},
+    Column{"ans/s", 0, 6, kRight,
+           [](const BackendSnapshot& one) { return short_number(one.trend.answers_10s); }},
+    Column{"wait", 80, 5, kRight,
+           [](const BackendSnapshot& one) {
+             return one.tells_figures ? std::to_string(one.engine_waiting.get()) : "-";
+           }},
+    Column{"tok/s", 80, 6, kRight,
+           [](const BackendSnapshot& one) {
+             return one.tells_figures ? short_number(one.trend.tokens_10s) : "-";
+           }},
+    Column{"p50", 60, 7, kRight,
+           [](const BackendSnapshot& one) { return seconds_or_none(one.trend.p50); }},
+    Column{"p95", 60, 7, kRight,
+           [](const BackendSnapshot& one) { return seconds_or_none(one.trend.p95); }},
+    Column{"oldest", 80, 7, kRight,
+           [](const BackendSnapshot& one) { return seconds_or_none(one.oldest.real()); }},
+    Column{"KV", 90, 4, kRight,
+           [](const BackendSnapshot& one) {
+             return one.tells_figures ? percent(one.kv_use.real()) : "-";
+           }},
+    Column{"hits", 100, 4, kRight,
+           [](const BackendSnapshot& one) {
+             return one.trend.prefix_hits ? percent(*one.trend.prefix_hits) : "-";
+           }},
+    Column{"restarts", 120, 8, kRight,
+           [](const BackendSnapshot& one) { return std::to_string(one.restarts.get()); }},
+    Column{"since", 120, 8, kRight,
+           [](const BackendSnapshot& one) { return short_time(one.in_state.real()); }},
+    Column{"GPUs", 140, 8, kLeft, [](const BackendSnapshot& one) { return one.gpus; }},
+    Column{"model", 160, 24, kLeft, [](const BackendSnapshot& one) { return one.models; }},
+};
+
+std::size_t width_of(const Column& column, std::size_t screen) {
+  const bool is_name = &column == &kColumns.front();
+  return column.width + (is_name && screen >= kWide ? 4 : 0);
+}
+
+// `text` gives what stands in a column.
+template <class TextOf>
+std::string row(std::size_t width, TextOf text) {
+  std::string line;
+  for (const Column& column : kColumns) {
+    if (column.from > width) continue;
+    if (!line.empty()) line += ' ';
+    line += padded(text(column), width_of(column, width), column.to_the_right);
+  }
+  return line;
+}
+
+std::string row(const BackendSnapshot& one, std::size_t width) {
+  std::string line =
+      row(width, [&one](const Column& column) { return printable(column.text(one)); });
+  const bool has_room = columns(line) + kLeastRemark <= width;
+  if (has_room && !one.remark.empty()) line += "  " + printable(one.remark);
+  return line;
+}
+
+// --- the parts of the screen --------------------------------------------------------------------
+
+class Canvas {
+ public:
+  explicit Canvas(std::size_t width) : width_(width) {}
+
+  void line(std::string_view text, Style style = Style::kPlain) {
+    lines.push_back({cut(text, width_), style});
+  }
+  // Phrases, as many on a line as fit.
+  void phrases(const std::vector<std::string>& all) {
+    std::string text;
+    for (const std::string& phrase : all) {
+      if (phrase.empty()) continue;
+      if (!text.empty() && columns(text) + 3 + columns(phrase) > width_) {
+        line(text);
+        text.clear();
+      }
+      text += (text.empty() ? "" : " · ") + phrase;
+    }
+    if (!text.empty()) line(text);
+  }
+  std::size_t width() const { return width_; }
+
+  std::vector<ScreenLine> lines;
+
+ private:
+  const std::size_t width_;
+};
+
+std::string errors_of(const Snapshot& now) {
+  std::string text;
+  for (std::size_t i = 0; i < now.errors.size(); ++i) {
+    if (now.errors[i] == 0) continue;
+    text += fmt::format("{}{} {}", text.empty() ? "errors so far: " : ", ", LabelOf<Errc>::word(i),
+                        now.errors[i].get());
+  }
+  return text;
+}
+
+std::string jobs_line(const JobSnapshot& job) {
+  std::string text = fmt::format("job {}: {}, {} of {} answered", printable(job.id),
+                                 printable(job.status), job.done, job.total);
+  if (job.failed > 0) text += fmt::format(", {} failed", job.failed);
+  if (job.eta) text += ", ready in about " + short_time(*job.eta);
+  return text;
+}
+
+void show_whole(Canvas& canvas, const Snapshot& now) {
+  std::string title = "batchproxy " + printable(now.version);
+  title += now.draining ? "  draining" : now.any_ready() ? "  ready" : "  no backend is ready";
+  title += "  up " + short_time(now.uptime) + "  " + printable(now.flush);
+  if (!now.models.empty()) title += "  " + printable(now.models);
+  canvas.line(title, Style::kTitle);
+  canvas.phrases({fmt::format("{} answers/s", short_number(now.last_10s.answered)),
+                  fmt::format("{}/s in the last minute", short_number(now.last_60s.answered)),
+                  fmt::format("{} tokens/s", short_number(now.last_10s.tokens)),
+                  fmt::format("{} queued", now.queued.get()),
+                  now.queued > 0 ? "oldest " + short_time(now.oldest_waiting.real()) : "",
+                  fmt::format("{} in flight", now.inflight.get()),
+                  now.last_60s.errors > 0
+                      ? fmt::format("{} errors/s", short_number(now.last_60s.errors))
+                      : ""});
+  if (!now.waiting_for.empty()) {
+    canvas.line("waiting for " + printable(now.waiting_for), Style::kWarning);
+  }
+  if (const std::string errors = errors_of(now); !errors.empty()) {
+    canvas.line(errors, now.last_10s.errors > 0 ? Style::kBad : Style::kPlain);
+  }
+  for (const JobSnapshot& job : now.jobs) canvas.line(jobs_line(job));
+}
+
+// Those that need a look, each with a sentence: whoever has a second reads this.
+void show_concerns(Canvas& canvas, const Snapshot& now) {
+  std::size_t fine = 0;
+  for (const BackendSnapshot& one : now.backends) {
+    if (one.condition == Condition::kFine) {
+      ++fine;
+      continue;
+    }
+    std::string text = fmt::format("{} is {}", printable(one.name), to_string(one.condition));
+    if (!one.remark.empty()) text += ": " + printable(one.remark);
+    canvas.line(text, style_of(one.condition));
+  }
+  if (fine == now.backends.size() && fine > 0) {
+    canvas.line(fine == 1 ? "the engine is fine" : fmt::format("all {} engines are fine", fine),
+                Style::kGood);
+  }
+}
+
+// `most` lines; those around the chosen one when there are more.
+void show_table(Canvas& canvas, const Snapshot& now, const TopView& view, std::size_t most) {
+  canvas.line(row(canvas.width(), [](const Column& column) { return column.head; }),
+              Style::kHeading);
+  const auto shown = listed(now, view);
+  const auto chosen = std::ranges::find(shown, view.chosen, &BackendSnapshot::name);
+  const auto place = chosen == shown.end() ? 0 : static_cast<std::size_t>(chosen - shown.begin());
+  const std::size_t first = place + 1 > most ? place + 1 - most : 0;
+  for (std::size_t i = first; i < std::min(first + most, shown.size()); ++i) {
+    const bool is_chosen = view.with_keys && i == place && chosen != shown.end();
+    canvas.line(row(*shown[i], canvas.width()),
+                is_chosen ? Style::kChosen : style_of(shown[i]->condition));
+  }
+  if (shown.empty()) canvas.line("no engine is called like that", Style::kDim);
+}
+
+void show_detail(Canvas& canvas, const BackendSnapshot& one) {
+  const auto field = [&canvas](std::string_view name, const std::string& value) {
+    if (!value.empty()) canvas.line(fmt::format("{:<18}{}", name, printable(value)));
+  };
+  canvas.line(printable(one.name), Style::kHeading);
+  field("is", fmt::format("{}{}{}", to_string(one.condition), one.remark.empty() ? "" : ": ",
+                          one.remark));
+  field("state", fmt::format("{} for {}", to_string(one.state), short_time(one.in_state.real())));
+  field("address", one.url + (one.simulated ? "  (simulated)" : ""));
+  field("serves", one.models);
+  field("GPUs", one.gpus);
+  field("in flight",
+        fmt::format("{} of {} prompts, the oldest for {}, no byte for {}", one.inflight.get(),
+                    one.room.get(), short_time(one.oldest.real()), short_time(one.quiet.real())));
+  if (one.tells_figures) {
+    field("it says", fmt::format("{} run, {} wait, KV cache {}", one.engine_running.get(),
+                                 one.engine_waiting.get(), percent(one.kv_use.real())));
+    field("tokens",
+          fmt::format("{}/s of answers, {} of prompts so far", short_number(one.trend.tokens_10s),
+                      short_number(static_cast<double>(one.prompt_tokens.get()))));
+  }
+  if (one.trend.prefix_hits) field("prefix hits", percent(*one.trend.prefix_hits));
+  field("answers",
+        fmt::format("{}/s, {}/s in the last minute, {} so far", short_number(one.trend.answers_10s),
+                    short_number(one.trend.answers_60s), one.answered.get()));
+  field("they take", fmt::format("p50 {}, p95 {}", seconds_or_none(one.trend.p50),
+                                 seconds_or_none(one.trend.p95)));
+  field("restarts", std::to_string(one.restarts.get()));
+  for (const std::string& repair : one.repairs) field("repaired", repair);
+  if (one.last_problem) {
+    field("last problem", fmt::format("{} ago: {}", short_time(one.last_problem->seconds_ago),
+                                      one.last_problem->text));
+  }
+}
+
+std::string keys_line(const TopView& view) {
+  if (view.detail) return "enter back  d drain/resume  r restart  q quit";
+  return fmt::format("q quit  enter detail  d drain/resume  r restart  s sort: {}  / filter{}",
+                     to_string(view.sort), view.filter.empty() ? "" : ": " + view.filter);
+}
+
+bool matches(const BackendSnapshot& one, std::string_view filter) {
+  const auto has = [filter](std::string_view text) {
+    return text.find(filter) != std::string_view::npos;
+  };
+  return has(one.name) || has(one.models) || has(to_string(one.state)) ||
+         has(to_string(one.condition));
+}
+
+// The worst first; kFine is the least of them.
+int severity(Condition condition) {
+  switch (condition) {
+    case Condition::kStuck:
+      return 0;
+    case Condition::kFailing:
+      return 1;
+    case Condition::kDown:
+      return 2;
+    case Condition::kSlow:
+      return 3;
+    case Condition::kLoading:
+      return 4;
+    case Condition::kPaused:
+      return 5;
+    case Condition::kFine:
+    case Condition::kCount:
+      break;
+  }
+  return 6;
+}
+
+}  // namespace
+
+std::string_view to_string(SortBy sort) {
+  return kSorts[sort].word;
+}
+
+std::vector<const BackendSnapshot*> listed(const Snapshot& now, const TopView& view) {
+  std::vector<const BackendSnapshot*> shown;
+  for (const BackendSnapshot& one : now.backends) {
+    if (matches(one, view.filter)) shown.push_back(&one);
+  }
+  // Those that are equal stay as they are configured.
+  const auto by = [&shown](auto key) {
+    std::ranges::sort(shown, {}, [key](const BackendSnapshot* one) {
+      return std::pair(static_cast<double>(key(one)), one);
+    });
+  };
+  switch (view.sort) {
+    case SortBy::kName:  // as they are configured: engine-2 stands before engine-10
+    case SortBy::kCount:
+      break;
+    case SortBy::kCondition:
+      by([](const BackendSnapshot* one) { return severity(one->condition); });
+      break;
+    case SortBy::kInFlight:
+      by([](const BackendSnapshot* one) { return -static_cast<double>(one->inflight.get()); });
+      break;
+    case SortBy::kRate:
+      by([](const BackendSnapshot* one) { return -one->trend.answers_10s; });
+      break;
+    case SortBy::kP95:
+      by([](const BackendSnapshot* one) { return -one->trend.p95; });
+      break;
+  }
+  return shown;
+}
+
+std::vector<ScreenLine> draw(const Snapshot& now, const TopView& view, ScreenSize size) {
+  const bool is_endless = size.height == 0;
+  const std::size_t below = (view.with_keys ? 1 : 0) + (view.message.empty() ? 0 : 1);
+  const std::size_t height = is_endless ? SIZE_MAX : std::max<std::size_t>(size.height, below);
+  Canvas canvas(size.width);
+  show_whole(canvas, now);
+  show_concerns(canvas, now);
+  canvas.line("");
+  const auto chosen = std::ranges::find(now.backends, view.chosen, &BackendSnapshot::name);
+  if (view.detail && chosen != now.backends.end()) {
+    show_detail(canvas, *chosen);
+  } else {
+    const std::size_t taken = canvas.lines.size() + 1 + below;
+    show_table(canvas, now, view, height > taken ? height - taken : 1);
+  }
+  if (is_endless) return std::move(canvas.lines);
+  canvas.lines.resize(height - below);
+  if (!view.message.empty()) canvas.line(printable(view.message), Style::kWarning);
+  if (view.with_keys) canvas.line(keys_line(view), Style::kDim);
+  return std::move(canvas.lines);
+}
+
+}  // namespace batchproxy

@@ -1,0 +1,172 @@
+"""One picture of now: /status, `batchproxy status` and `batchproxy top` name what is wrong, and tell the last seconds."""
+import json
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import termios
+import fcntl
+import threading
+
+import pytest
+
+from tests.support.asking import complete
+from tests.support.builds import PROXY
+from tests.support.proxy import write_config
+from tests.support.waiting import wait_until
+
+
+@pytest.fixture
+def engines(start_proxy, tmp_path):
+    """engines(count, lines): a proxy with its own simulated engines, all ready."""
+    def start(count, lines="", **launcher):
+        config = write_config(tmp_path / "c.yaml", servers=count, **launcher)
+        config.write_text(config.read_text().replace("  health_interval", f"{lines}  health_interval"))
+        return start_proxy("--config", config).ready(count)
+    return start
+
+
+def address(proxy):
+    return proxy.admin.removeprefix("http://")
+
+
+def status_command(proxy, *words):
+    return subprocess.run([PROXY, "status", *words, "--admin", address(proxy)], capture_output=True, text=True,
+                          timeout=60, check=False)
+
+
+def ask(proxy, count):
+    for i in range(count):
+        assert complete(proxy.url, f"question {i}")[0].status == 200
+
+
+def test_status_tells_of_the_last_seconds_and_of_each_engine(engines):
+    proxy = engines(2)
+    ask(proxy, 20)
+    wait_until(lambda: all(b["generation_tokens"] > 0 for b in proxy.status()["backends"]), "the engines tell their tokens")
+    wait_until(lambda: sum(b["trend"]["answers"] for b in proxy.status()["backends"]) == 20, "all are counted")
+    now = proxy.status()
+    assert now["rates"]["last_10s"]["answered"] > 0
+    assert now["queue"]["oldest_seconds"] == 0 and "waiting_for" not in now["queue"]
+    assert now["errors"] == {} and now["jobs"] == []
+    for engine in now["backends"]:
+        assert engine["condition"] == "fine" and engine["models"] and engine["tells_figures"], engine
+        assert engine["oldest_seconds"] == 0 and engine["state_seconds"] > 0
+    assert max(engine["trend"]["p95_seconds"] for engine in now["backends"]) > 0
+    assert complete(proxy.url, "x", model="nobody has this")[0].status == 404
+    wait_until(lambda: proxy.status()["errors"] == {"unknown_model": 1}, "the error is told by its code")
+    metrics = proxy.metrics()
+    assert metrics["batchproxy_queue_wait_seconds_count"] == 20
+    assert sum(metrics[f'batchproxy_backend_answer_duration_seconds_count{{backend="engine-{i}"}}'] for i in range(2)) == 20
+
+
+def test_a_hung_engine_is_named(engines):
+    proxy = engines(2, lines="  stuck_timeout: 1\n")
+    still = proxy.engine_pids(2)[1]
+    os.kill(still, signal.SIGSTOP)
+    threads = [threading.Thread(target=ask, args=(proxy, 3)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    try:
+        def named():
+            engine = proxy.status()["backends"][1]
+            return engine["condition"] == "stuck" and "without a byte for" in engine["remark"]
+        wait_until(named, "it is named as stuck")
+        assert "it stood still: " in proxy.status()["backends"][1]["last_problem"]["text"]
+        shown = status_command(proxy)
+        assert "engine-1 is stuck" in shown.stdout, shown
+    finally:
+        os.kill(still, signal.SIGCONT)
+        for thread in threads:
+            thread.join()
+
+
+def test_the_command_prints_the_same_for_people_and_for_programs(engines):
+    proxy = engines(2)
+    shown = status_command(proxy)
+    assert shown.returncode == 0 and "all 2 engines are fine" in shown.stdout, shown
+    assert "\x1b" not in shown.stdout
+    read = json.loads(status_command(proxy, "--json").stdout)
+    assert [engine["name"] for engine in read["backends"]] == ["engine-0", "engine-1"]
+
+
+@pytest.mark.parametrize("command", ["status", "top"])
+def test_a_command_says_when_nobody_answers(command):
+    code, text = on_a_terminal([PROXY, command, "--admin", "127.0.0.1:1"])
+    assert code == 1 and "no batchproxy answers at 127.0.0.1:1: Connection refused" in text
+
+
+class Terminal:
+    """A program on a terminal of `columns` times 24: what it has written, and keys for it."""
+
+    def __init__(self, command, columns=100, **environment):
+        self.master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        self.process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, close_fds=True,
+                                        env={**os.environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", **environment})
+        os.close(slave)
+        self.text = ""
+
+    def read(self, seconds=0.05):
+        while select.select([self.master], [], [], seconds)[0]:
+            try:
+                part = os.read(self.master, 65536)
+            except OSError:  # its end: the other side has closed
+                return self.text
+            if not part:
+                break
+            self.text += part.decode(errors="replace")
+        return self.text
+
+    def shows(self, text):
+        wait_until(lambda: text in self.read(), f"{text!r} on the screen: {self.text!r}")
+
+    def press(self, keys):
+        os.write(self.master, keys.encode())
+
+    def end(self):
+        wait_until(lambda: self.read() is not None and self.process.poll() is not None, f"it ends: {self.text!r}")
+        os.close(self.master)
+        return self.process.returncode
+
+
+def on_a_terminal(command):
+    terminal = Terminal(command)
+    return terminal.end(), terminal.text
+
+
+def test_top_shows_engines_and_gives_orders(engines):
+    proxy = engines(2)
+    top = Terminal([PROXY, "top", "--admin", address(proxy)])
+    try:
+        top.shows("all 2 engines are fine")
+        top.press("jjd")  # the first, the second, drain it
+        wait_until(lambda: proxy.status()["backends"][1]["state"] == "paused", "engine-1 is paused")
+        top.shows("engine-1 is paused")
+        top.press("d")
+        wait_until(lambda: proxy.status()["backends"][1]["state"] == "ready", "engine-1 is back")
+        top.press("\r")
+        top.shows("last problem" if proxy.status()["backends"][1].get("last_problem") else "restarts")
+        top.press("q")
+        assert top.end() == 0
+        assert top.text.endswith("\x1b[?1049l") or "\x1b[?1049l" in top.text, "the terminal is given back"
+    finally:
+        if top.process.poll() is None:
+            top.process.kill()
+
+
+def test_top_without_colours(engines):
+    proxy = engines(1)
+    top = Terminal([PROXY, "top", "--admin", address(proxy)], NO_COLOR="1")
+    top.shows("the engine is fine")
+    top.press("q")
+    assert top.end() == 0
+    assert "\x1b[32m" not in top.text and "\x1b[3;" not in top.text
+
+
+def test_top_needs_a_terminal(engines):
+    proxy = engines(1)
+    done = subprocess.run([PROXY, "top", "--admin", address(proxy)], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2 and "`batchproxy status` shows the same once" in done.stderr, done

@@ -1,0 +1,136 @@
+// tests/proxy/condition_test.cc - how a backend fares, and what waiting requests wait for.
+#include "proxy/metrics/condition.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "proxy/metrics/snapshot.h"
+
+namespace batchproxy {
+namespace {
+
+using testing::HasSubstr;
+
+BackendSnapshot engine(std::string name, double p50) {
+  BackendSnapshot made;
+  made.name = std::move(name);
+  made.state = BackendState::kReady;
+  made.models = "m";
+  made.room = 10;
+  made.trend.answers = 100;
+  made.trend.p50 = p50;
+  return made;
+}
+
+Snapshot four() {
+  Snapshot now;
+  now.flush = "eager";
+  for (const char* name : {"a", "b", "c", "d"}) now.backends.push_back(engine(name, 0.5));
+  return now;
+}
+
+TEST(Condition, IsFineWhereAllAreAlike) {
+  Snapshot now = four();
+  judge(now);
+  for (const BackendSnapshot& backend : now.backends) {
+    EXPECT_EQ(backend.condition, Condition::kFine);
+    EXPECT_EQ(backend.remark, "");
+  }
+}
+
+TEST(Condition, NamesTheSlowOne) {
+  Snapshot now = four();
+  now.backends[2].trend.p50 = 3;
+  judge(now);
+  EXPECT_EQ(now.backends[2].condition, Condition::kSlow);
+  EXPECT_EQ(now.backends[2].slow.get(), 1u);
+  EXPECT_EQ(now.backends[2].remark, "half of its answers take 3 s, those of others 0.5 s");
+  EXPECT_EQ(now.backends[1].condition, Condition::kFine);
+}
+
+TEST(Condition, NamesOneThatIsTooSlowToHaveAnswered) {
+  Snapshot now = four();
+  now.backends[2].trend.answers = 0;
+  now.backends[2].trend.p50 = 0;
+  now.backends[2].oldest = 40;
+  judge(now);
+  EXPECT_EQ(now.backends[2].condition, Condition::kSlow);
+  EXPECT_THAT(now.backends[2].remark, HasSubstr("has taken 40 s so far"));
+}
+
+TEST(Condition, ComparesOnlyThoseThatServeTheSame) {
+  Snapshot now = four();
+  now.backends[2].trend.p50 = 3;
+  now.backends[2].models = "a larger one";
+  judge(now);
+  EXPECT_EQ(now.backends[2].condition, Condition::kFine);
+}
+
+TEST(Condition, MindsNoDifferenceThatNobodyFeels) {
+  Snapshot now = four();
+  for (BackendSnapshot& backend : now.backends) backend.trend.p50 = 0.01;
+  now.backends[2].trend.p50 = 0.09;
+  judge(now);
+  EXPECT_EQ(now.backends[2].condition, Condition::kFine);
+}
+
+TEST(Condition, NamesTheHungOne) {
+  Snapshot now = four();
+  now.backends[1].stuck = 1;
+  now.backends[1].inflight = 10;
+  now.backends[1].quiet = 31.2;
+  now.backends[1].breaker_open = 1;
+  judge(now);
+  EXPECT_EQ(now.backends[1].condition, Condition::kStuck);
+  EXPECT_EQ(now.backends[1].remark, "10 prompts without a byte for 31 s");
+  now.backends[1].inflight = 0;
+  now.backends[1].last_problem = LastProblem{"it stood still", 5};
+  judge(now);
+  EXPECT_EQ(now.backends[1].remark, "it stood still") << "others have answered in its place";
+}
+
+TEST(Condition, FollowsFromTheStateOfOneThatIsNotReady) {
+  Snapshot now = four();
+  now.backends[0].state = BackendState::kStarting;
+  now.backends[0].doing = "loads weights";
+  now.backends[1].state = BackendState::kFailed;
+  now.backends[1].problem = "it has ended";
+  now.backends[2].state = BackendState::kPaused;
+  now.backends[3].breaker_open = 1;
+  judge(now);
+  EXPECT_EQ(now.backends[0].condition, Condition::kLoading);
+  EXPECT_EQ(now.backends[0].remark, "loads weights");
+  EXPECT_EQ(now.backends[1].condition, Condition::kDown);
+  EXPECT_EQ(now.backends[1].remark, "it has ended");
+  EXPECT_EQ(now.backends[2].condition, Condition::kPaused);
+  EXPECT_EQ(now.backends[3].condition, Condition::kFailing);
+}
+
+TEST(WaitingFor, SaysWhatItIs) {
+  const auto told = [](auto change) {
+    Snapshot now = four();
+    now.queued = 3;
+    for (BackendSnapshot& backend : now.backends) backend.inflight = 10;
+    change(now);
+    judge(now);
+    return now.waiting_for;
+  };
+  const auto each = [](auto change) {
+    return [change](Snapshot& now) {
+      for (BackendSnapshot& backend : now.backends) change(backend);
+    };
+  };
+  EXPECT_EQ(told([](Snapshot& now) { now.queued = 0; }), "");
+  EXPECT_THAT(told([](Snapshot&) {}), HasSubstr("room: "));
+  EXPECT_EQ(told([](Snapshot& now) { now.flush = "fixed"; }), "a batch to fill");
+  EXPECT_EQ(told([](Snapshot& now) { now.backends[0].inflight = 0; }),
+            "a backend that serves their model");
+  EXPECT_EQ(told(each([](BackendSnapshot& one) { one.state = BackendState::kStarting; })),
+            "an engine that loads");
+  EXPECT_EQ(told(each([](BackendSnapshot& one) { one.state = BackendState::kUnready; })),
+            "a backend: none is ready");
+  EXPECT_THAT(told(each([](BackendSnapshot& one) { one.stuck = 1; })), HasSubstr("that works"));
+}
+
+}  // namespace
+}  // namespace batchproxy

@@ -1,0 +1,246 @@
+// tests/proxy/screen_test.cc - what `batchproxy top` and `batchproxy status` show, at four widths.
+#include "proxy/top/screen.h"
+
+#include <algorithm>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "proxy/top/figures.h"
+
+namespace batchproxy {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Not;
+
+BackendSnapshot engine(int number) {
+  BackendSnapshot made;
+  made.name = "engine-" + std::to_string(number);
+  made.url = "http://127.0.0.1:800" + std::to_string(number);
+  made.state = BackendState::kReady;
+  made.models = "meta-llama/Llama-3.1-8B";
+  made.gpus = std::to_string(number);
+  made.inflight = 60;
+  made.room = 64;
+  made.oldest = 1.2;
+  made.in_state = 3600;
+  made.tells_figures = true;
+  made.kv_use = 0.42;
+  made.engine_waiting = 3;
+  made.trend = {.answers_10s = 12.3, .tokens_10s = 1234, .answers = 100, .p50 = 0.52, .p95 = 1.1};
+  return made;
+}
+
+// Of four engines one is slow and one hung.
+Snapshot four() {
+  Snapshot now;
+  now.version = "1.0";
+  now.uptime = 3725;
+  now.flush = "eager";
+  now.models = "meta-llama/Llama-3.1-8B";
+  now.queued = 12;
+  now.inflight = 240;
+  now.oldest_waiting = 2.5;
+  now.last_10s = {.received = 40, .answered = 37, .tokens = 3700};
+  now.last_60s = {.received = 41, .answered = 39};
+  for (int i = 0; i < 4; ++i) now.backends.push_back(engine(i));
+  BackendSnapshot& slow = now.backends[1];
+  slow.trend.p50 = 3.1;
+  slow.trend.p95 = 6.4;
+  BackendSnapshot& hung = now.backends[2];
+  hung.stuck = 1;
+  hung.inflight = 10;
+  hung.oldest = 31;
+  hung.quiet = 31;
+  hung.trend.answers_10s = 0;
+  judge(now);
+  return now;
+}
+
+std::vector<std::string> texts(const std::vector<ScreenLine>& lines) {
+  std::vector<std::string> texts;
+  for (const ScreenLine& line : lines) {
+    texts.push_back(line.text.substr(0, line.text.find_last_not_of(' ') + 1));
+  }
+  return texts;
+}
+
+std::size_t columns(std::string_view text) {
+  return static_cast<std::size_t>(std::ranges::count_if(
+      text, [](char byte) { return (static_cast<unsigned char>(byte) & 0xC0) != 0x80; }));
+}
+
+TEST(Screen, FitsAtEveryWidthAndFillsEveryHeight) {
+  Snapshot now = four();
+  now.backends[0].name = "a-very-long-name-of-an-engine-with-ümläuts-in-it";
+  now.backends[3].remark = std::string(500, 'x');
+  for (const bool detail : {false, true}) {
+    TopView view{.chosen = now.backends[0].name, .detail = detail, .message = "hello"};
+    for (std::size_t width = 1; width < 220; ++width) {
+      for (const std::size_t height : {3u, 10u, 24u, 60u}) {
+        const auto lines = draw(now, view, {width, height});
+        ASSERT_EQ(lines.size(), height);
+        for (const ScreenLine& line : lines) ASSERT_LE(columns(line.text), width) << line.text;
+      }
+    }
+  }
+}
+
+TEST(Screen, At40Columns) {
+  EXPECT_THAT(
+      texts(draw(four(), {}, {40, 15})),
+      ElementsAre(
+          "batchproxy 1.0  ready  up 1:02:05  eage~", "37 answers/s · 39/s in the last minute",
+          "3700 tokens/s · 12 queued · oldest 2.5 s", "240 in flight",
+          "waiting for a backend that serves their~", "engine-1 is slow: half of its answers t~",
+          "engine-2 is stuck: 10 prompts without a~", "", "engine       is          flight  ans/s",
+          "engine-0     fine         60/64     12", "engine-1     slow         60/64     12",
+          "engine-2     stuck        10/64      0", "engine-3     fine         60/64     12", "",
+          "q quit  enter detail  d drain/resume  r~"));
+}
+
+TEST(Screen, At80Columns) {
+  EXPECT_THAT(
+      texts(draw(four(), {}, {80, 14})),
+      ElementsAre("batchproxy 1.0  ready  up 1:02:05  eager  meta-llama/Llama-3.1-8B",
+                  "37 answers/s · 39/s in the last minute · 3700 tokens/s · 12 queued",
+                  "oldest 2.5 s · 240 in flight", "waiting for a backend that serves their model",
+                  "engine-1 is slow: half of its answers take 3.1 s, those of others 0.52 s",
+                  "engine-2 is stuck: 10 prompts without a byte for 31 s", "",
+                  "engine           is          flight  ans/s  wait  tok/s     p50     p95  oldest",
+                  "engine-0         fine         60/64     12     3   1234  520 ms   1.1 s   1.2 s",
+                  "engine-1         slow         60/64     12     3   1234   3.1 s   6.4 s   1.2 s",
+                  "engine-2         stuck        10/64      0     3   1234  520 ms   1.1 s    31 s",
+                  "engine-3         fine         60/64     12     3   1234  520 ms   1.1 s   1.2 s",
+                  "", "q quit  enter detail  d drain/resume  r restart  s sort: name  / filter"));
+}
+
+TEST(Screen, ShowsMoreOnWiderScreens) {
+  Snapshot now = four();
+  now.backends[0].trend.prefix_hits = 0.9;
+  const auto heading = [&now](std::size_t width) {
+    const auto lines = texts(draw(now, {}, {width, 0}));
+    return *std::ranges::find_if(
+        lines, [](const std::string& line) { return line.starts_with("engine "); });
+  };
+  EXPECT_THAT(heading(100), HasSubstr("oldest   KV hits"));
+  EXPECT_THAT(heading(100), Not(HasSubstr("GPUs")));
+  EXPECT_THAT(heading(200), HasSubstr("hits restarts    since GPUs     model"));
+  const auto wide = texts(draw(now, {}, {200, 0}));
+  EXPECT_THAT(wide, testing::Contains(
+                        testing::AllOf(HasSubstr("engine-2"), HasSubstr("meta-llama/Llama-3.1-8B"),
+                                       HasSubstr("10 prompts without a byte for 31 s"))));
+  EXPECT_THAT(wide, testing::Contains(HasSubstr(" 42%  90%")));
+}
+
+TEST(Screen, MarksWhatIsBad) {
+  const auto lines = draw(four(), {}, {100, 0});
+  const auto style_of = [&lines](std::string_view begin) {
+    return std::ranges::find_if(
+               lines, [begin](const ScreenLine& line) { return line.text.starts_with(begin); })
+        ->style;
+  };
+  EXPECT_EQ(style_of("engine-2 is stuck"), Style::kBad);
+  EXPECT_EQ(style_of("engine-1 is slow"), Style::kWarning);
+  EXPECT_EQ(style_of("engine-2  "), Style::kBad);
+  EXPECT_EQ(style_of("engine-1  "), Style::kWarning);
+  EXPECT_EQ(style_of("engine-0  "), Style::kPlain);
+}
+
+TEST(Screen, SaysWhenAllIsFine) {
+  Snapshot now = four();
+  now.backends.erase(now.backends.begin() + 1, now.backends.begin() + 3);
+  now.queued = 0;
+  judge(now);
+  EXPECT_THAT(texts(draw(now, {}, {80, 0})), testing::Contains("all 2 engines are fine"));
+}
+
+std::vector<std::string> names(const Snapshot& now, const TopView& view) {
+  std::vector<std::string> names;
+  for (const BackendSnapshot* one : listed(now, view)) names.push_back(one->name);
+  return names;
+}
+
+TEST(Screen, SortsAndFilters) {
+  Snapshot now = four();
+  now.backends[3].trend.answers_10s = 99;
+  now.backends[0].inflight = 61;
+  EXPECT_THAT(names(now, {}), ElementsAre("engine-0", "engine-1", "engine-2", "engine-3"));
+  EXPECT_THAT(names(now, {.sort = SortBy::kCondition}),
+              ElementsAre("engine-2", "engine-1", "engine-0", "engine-3"));
+  EXPECT_EQ(names(now, {.sort = SortBy::kRate}).front(), "engine-3");
+  EXPECT_EQ(names(now, {.sort = SortBy::kInFlight}).front(), "engine-0");
+  EXPECT_EQ(names(now, {.sort = SortBy::kP95}).front(), "engine-1");
+  EXPECT_THAT(names(now, {.filter = "slow"}), ElementsAre("engine-1"));
+  EXPECT_THAT(names(now, {.filter = "ne-3"}), ElementsAre("engine-3"));
+  EXPECT_THAT(texts(draw(now, {.filter = "zzz"}, {80, 0})),
+              testing::Contains("no engine is called like that"));
+}
+
+TEST(Screen, ShowsTheChosenOneWhereNotAllFit) {
+  Snapshot now = four();
+  now.backends.clear();
+  for (int i = 0; i < 50; ++i) now.backends.push_back(engine(i));
+  const auto lines = draw(now, {.chosen = "engine-40"}, {80, 20});
+  const auto chosen = std::ranges::find(lines, Style::kChosen, &ScreenLine::style);
+  ASSERT_NE(chosen, lines.end());
+  EXPECT_THAT(chosen->text, HasSubstr("engine-40"));
+}
+
+TEST(Screen, ShowsOneEngineInDetail) {
+  Snapshot now = four();
+  now.backends[2].last_problem = LastProblem{"it stood still with 10 prompts in hand", 30};
+  now.backends[2].repairs = {"max_model_len 8192"};
+  const auto lines = texts(draw(now, {.chosen = "engine-2", .detail = true}, {100, 0}));
+  EXPECT_THAT(
+      lines,
+      testing::IsSupersetOf(
+          {"is                stuck: 10 prompts without a byte for 31 s",
+           "state             ready for 1:00:00",
+           "in flight         10 of 64 prompts, the oldest for 31 s, no byte for 31 s",
+           "it says           0 run, 3 wait, KV cache 42%", "repaired          max_model_len 8192",
+           "last problem      30 s ago: it stood still with 10 prompts in hand"}));
+}
+
+TEST(Screen, TellsOfErrorsAndJobs) {
+  Snapshot now = four();
+  now.errors[0] = 2;
+  now.jobs.push_back(
+      {.id = "batch_1", .status = "in_progress", .total = 100, .done = 40, .failed = 1, .eta = 90});
+  const auto lines = texts(draw(now, {}, {100, 0}));
+  EXPECT_THAT(lines, testing::Contains(testing::StartsWith("errors so far: ")));
+  EXPECT_THAT(lines,
+              testing::Contains(
+                  "job batch_1: in_progress, 40 of 100 answered, 1 failed, ready in about 90 s"));
+}
+
+TEST(Screen, LetsNoNameCommandTheTerminal) {
+  Snapshot now = four();
+  now.backends[0].name = "\x1b[2J";
+  for (const ScreenLine& line : draw(now, {}, {100, 0})) {
+    EXPECT_THAT(line.text, Not(HasSubstr("\x1b")));
+  }
+}
+
+TEST(Figures, AreShort) {
+  EXPECT_EQ(short_number(0), "0");
+  EXPECT_EQ(short_number(0.25), "0.25");
+  EXPECT_EQ(short_number(3.14), "3.1");
+  EXPECT_EQ(short_number(9.97), "10");
+  EXPECT_EQ(short_number(1234), "1234");
+  EXPECT_EQ(short_number(12345), "12k");
+  EXPECT_EQ(short_number(3.4e6), "3.4M");
+  EXPECT_EQ(short_time(0), "0 s");
+  EXPECT_EQ(short_time(0.045), "45 ms");
+  EXPECT_EQ(short_time(3.14), "3.1 s");
+  EXPECT_EQ(short_time(31), "31 s");
+  EXPECT_EQ(short_time(125), "2:05");
+  EXPECT_EQ(short_time(3723), "1:02:03");
+  EXPECT_EQ(short_time(3 * 86400 + 4 * 3600), "3 d 04 h");
+  EXPECT_EQ(percent(0.624), "62%");
+}
+
+}  // namespace
+}  // namespace batchproxy
