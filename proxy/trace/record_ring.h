@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "proxy/metrics/count.h"
+#include "batcher/base/count.h"
 #include "proxy/trace/request_record.h"
 
 namespace batchproxy {
