@@ -122,6 +122,7 @@ class EffectiveRows {
     add_section(jobs, name + ".");
   }
 
+  void add_member(const TlsOptions& tls, const std::string& name) { add_section(tls, name + "."); }
   void add_member(const AccessLogOptions& log, const std::string& name) {
     add_section(log, name + ".");
   }
@@ -321,6 +322,7 @@ std::string describe_keys() {
          table("Engines to start", "batchproxy.launcher.", defaults.proxy.launcher) + "\n" +
          table("One kind of engine", "batchproxy.launcher.servers[].", ServerOptions{}) + "\n" +
          table("Files and batches", "batchproxy.jobs.", defaults.proxy.jobs) + "\n" +
+         table("TLS", "batchproxy.tls.", defaults.proxy.tls) + "\n" +
          table("A line for each request", "batchproxy.access_log.", defaults.proxy.access_log);
 }
 

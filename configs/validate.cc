@@ -85,6 +85,7 @@ class Validator {
     check_backend_words();
     check_launcher();
     check_access_log();
+    check_tls();
     if (!source_is_certain()) return;
     switch (backend_source(options_)) {
       case BackendSource::kList:
@@ -142,6 +143,15 @@ class Validator {
                     open +
                         ". Name a file of keys in batchproxy.api_keys_file, or, if you mean it, "
                         "write batchproxy.allow_unauthenticated: true");
+  }
+
+  void check_tls() {
+    const Key<std::string>&certificate = proxy_.tls.certificate, &key = proxy_.tls.key;
+    if (certificate.value.empty() == key.value.empty()) return;
+    const bool lacks_key = key.value.empty();
+    findings_.error(place_of(lacks_key ? certificate.origin : key.origin),
+                    lacks_key ? "tls: certificate needs key, the file of its key"
+                              : "tls: key needs certificate, the file of its certificate");
   }
 
   void check_access_log() {

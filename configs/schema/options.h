@@ -225,6 +225,27 @@ struct JobsOptions {
                    "x-batchproxy-job: they are recorded, and answered from the record."};
 };
 
+// TLS for those who connect to us.
+struct TlsOptions {
+  Key<std::string> certificate{
+      "certificate",
+      "",
+      a_path(),
+      Applies::kAfterRestart,
+      "PEM file of the certificate and its chain: clients then speak TLS (1.2 or later) at "
+      "`listen`, "
+      "and at `admin` where that is no loopback address. A reload reads both files anew.",
+      {"--tls-certificate", "BATCHPROXY_TLS_CERTIFICATE", "FILE",
+       "Certificate and chain (PEM): clients speak TLS", 132}};
+  Key<std::string> key{
+      "key",
+      "",
+      a_path(),
+      Applies::kAfterRestart,
+      "PEM file of its key, without a password.",
+      {"--tls-key", "BATCHPROXY_TLS_KEY", "FILE", "The certificate's key (PEM)", 134}};
+};
+
 // A line for each request that has ended: see docs/TRACING.md.
 struct AccessLogOptions {
   Key<std::string> file{
@@ -365,6 +386,13 @@ struct ProxyOptions {
       Applies::kOnReload,
       "Least important message that is printed.",
       {"--log-level", "BATCHPROXY_LOG_LEVEL", "LEVEL", "debug, info, warning, error or off", 120}};
+  Key<std::string> log_format{
+      "log_format",
+      "text",
+      one_of({"text", "json"}),
+      Applies::kAfterRestart,
+      "text, or json: an object for each message, on standard error.",
+      {"--log-format", "BATCHPROXY_LOG_FORMAT", "FORMAT", "text or json", 122}};
   Key<std::vector<BackendOptions>> backends{"backends",
                                             {},
                                             anything(),
@@ -374,6 +402,7 @@ struct ProxyOptions {
                                              "An engine that already runs; repeat for more", 30}};
   LauncherOptions launcher;     // section `launcher:`
   JobsOptions jobs;             // section `jobs:`
+  TlsOptions tls;               // section `tls:`
   AccessLogOptions access_log;  // section `access_log:`
 };
 

@@ -8,7 +8,10 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/redirect_error.hpp>
+#include <boost/asio/ssl/context.hpp>
+#include <boost/asio/ssl/stream.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/core/stream_traits.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/string_body.hpp>
@@ -225,20 +228,39 @@ Task<Response> answer(const Request& request, const AdminHooks& hooks) {
   co_return response;
 }
 
-Task<void> serve_one(Stream stream, std::shared_ptr<const AdminHooks> hooks) {
+// `stream` must outlive it.
+template <class S>
+Task<void> serve(S& stream, std::shared_ptr<const AdminHooks> hooks) {
+  auto& socket = beast::get_lowest_layer(stream);
   beast::flat_buffer buffer(kMaxBuffer);
   while (true) {
-    stream.expires_after(kIdle);
+    socket.expires_after(kIdle);
     Request request;
     ErrorCode error;
     co_await http_::async_read(stream, buffer, request, asio::redirect_error(use_task, error));
     if (error) break;
-    stream.expires_never();  // engines take their time
+    socket.expires_never();  // engines take their time
     Response response = co_await answer(request, *hooks);
-    stream.expires_after(kIdle);
+    socket.expires_after(kIdle);
     co_await http_::async_write(stream, response, asio::redirect_error(use_task, error));
     if (error || !response.keep_alive()) break;
   }
+}
+
+Task<void> serve_one(Stream stream, std::shared_ptr<const AdminHooks> hooks) {
+  const TlsContextPtr tls = hooks->tls();
+  if (!tls) {
+    co_await serve(stream, hooks);
+    co_return;
+  }
+  SSL_CTX_up_ref(tls->get());
+  asio::ssl::context context(tls->get());  // gives back what was taken
+  asio::ssl::stream<Stream&> secured(stream, context);
+  stream.expires_after(kIdle);
+  ErrorCode error;
+  co_await secured.async_handshake(asio::ssl::stream_base::server,
+                                   asio::redirect_error(use_task, error));
+  if (!error) co_await serve(secured, hooks);
 }
 
 void report(std::exception_ptr error) {

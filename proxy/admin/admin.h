@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "backends/net/task.h"
+#include "backends/net/tls.h"
 #include "proxy/admin/adapter_report.h"
 #include "proxy/control/engine_orders.h"
 #include "proxy/control/reload.h"
@@ -26,6 +27,8 @@ struct AdminHooks {
   std::function<Result<std::string>(const EngineOrder&)> order_engine;
   std::function<Task<AdapterReport>(AdapterOrder)> adapters;
   std::function<Task<std::vector<RequestRecord>>(RecordSearch)> search;
+  // Of whoever connects now; null: they are plain.
+  std::function<TlsContextPtr()> tls;
   // The keys of whoever may ask; null: anyone may. Not for /livez, which tells nothing.
   std::function<ApiKeysPtr()> keys;
 };

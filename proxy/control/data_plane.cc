@@ -63,6 +63,7 @@ DataPlane::DataPlane(Setup setup)
     thread->published.models = roster_->models();
     thread->published.roster = roster_;
     thread->published.keys = keys_;
+    thread->published.tls = setup.tls;
     thread->monitor.report_failure = setup.report_failure;
     thread->monitor.look_at = setup.look_at;
     thread->monitor.refresh_models = setup.refresh_models;
@@ -96,7 +97,17 @@ asio::ip::tcp::endpoint DataPlane::listen(const std::string& host_port, const Ma
   return acceptors_.front().local_endpoint();
 }
 
+asio::ip::tcp::endpoint DataPlane::listen_plainly(const MayHave& may_have) {
+  acceptors_.push_back(listen_on(threads_.front()->net.io, "127.0.0.1:0", "--listen", may_have));
+  return acceptors_.back().local_endpoint();
+}
+
 void DataPlane::start() {
+  if (acceptors_.size() > threads_.size()) {
+    IoThread& first = *threads_.front();
+    asio::co_spawn(first.net.io.get_executor(),
+                   accept_clients(first, acceptors_.back(), /*plain=*/true), &end_on_error);
+  }
   for (const auto& thread : threads_) access_log_.add(thread->net.io, thread->records);
   access_log_.set(access_log_settings_);
   for (std::size_t i = 0; i < threads_.size(); ++i) {
@@ -163,11 +174,15 @@ void DataPlane::set_keys(ApiKeysPtr keys) {
   on_every_thread([keys](IoThread& thread) { thread.published.keys = keys; });
 }
 
+void DataPlane::set_tls(TlsContextPtr tls) {
+  on_every_thread([tls](IoThread& thread) { thread.published.tls = tls; });
+}
+
 void DataPlane::drain() {
   lane_->drain();
-  for (std::size_t i = 0; i < threads_.size(); ++i) {
-    asio::post(threads_[i]->net.io, [this, i] {
-      IoThread& thread = *threads_[i];
+  for (std::size_t i = 0; i < acceptors_.size(); ++i) {
+    IoThread& thread = *threads_[i % threads_.size()];
+    asio::post(thread.net.io, [this, i, &thread] {
       thread.published.draining = true;
       for_each_session(thread, &Closable::close_if_idle);
       asio::co_spawn(thread.net.io.get_executor(), stop_accepting(thread.net.io, acceptors_[i]),
@@ -191,7 +206,7 @@ void DataPlane::close_all() {
 }
 
 bool DataPlane::drained() const {
-  return closed_acceptors_ == threads_.size() &&
+  return closed_acceptors_ == acceptors_.size() &&
          std::all_of(threads_.begin(), threads_.end(),
                      [](const auto& thread) { return thread->metrics.connections.get() == 0; });
 }

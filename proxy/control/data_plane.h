@@ -29,7 +29,8 @@ class DataPlane {
   struct Setup {
     DataPathSettings settings;
     SchedulerOptions scheduler;
-    ApiKeysPtr keys;  // null: none are asked for
+    ApiKeysPtr keys;    // null: none are asked for
+    TlsContextPtr tls;  // null: clients are plain
     std::size_t threads = 1;
     std::string records;  // file for the answers of jobs
     AccessLogSettings access_log;
@@ -48,6 +49,8 @@ class DataPlane {
 
   // Takes the port; throws std::runtime_error. Returns the address, with its real port.
   asio::ip::tcp::endpoint listen(const std::string& host_port, const MayHave& may_have);
+  // One more, on loopback, for requests of our own: without TLS.
+  asio::ip::tcp::endpoint listen_plainly(const MayHave& may_have);
   void start();
 
   // These are the backends from now on. What is another than in the last roster is told to the lane
@@ -56,6 +59,8 @@ class DataPlane {
   void publish(RosterPtr roster);
   // From the next request on.
   void set_keys(ApiKeysPtr keys);
+  // For those who connect from now on.
+  void set_tls(TlsContextPtr tls);
   // The metrics of a backend, or nothing when they could not be read.
   void observe(BackendId backend, const std::optional<EngineSample>& sample);
 
@@ -99,8 +104,8 @@ class DataPlane {
   ApiKeysPtr keys_;
   RosterPtr roster_ = std::make_shared<const Roster>();  // as last published
   PoisonList poison_;
-  Recorder recorder_;  // goes before the threads, to which it posts
-  std::vector<Acceptor> acceptors_;
+  Recorder recorder_;                // goes before the threads, to which it posts
+  std::vector<Acceptor> acceptors_;  // one for each thread, and maybe a plain one on the first
   std::atomic<std::size_t> closed_acceptors_{0};
   const AccessLogSettings access_log_settings_;  // to start with
   AccessLog access_log_;

@@ -56,6 +56,12 @@ SchedulerOptions scheduler_options(const Options& options) {
   return scheduler;
 }
 
+boost::system::result<TlsContextPtr, std::string> tls_context(const Options& options) {
+  const TlsOptions& tls = options.proxy.tls;
+  if (tls.certificate->empty()) return TlsContextPtr();
+  return TlsContext::of_server(*tls.certificate, *tls.key);
+}
+
 AccessLogSettings access_log_settings(const Options& options) {
   const AccessLogOptions& log = options.proxy.access_log;
   AccessLogSettings settings;

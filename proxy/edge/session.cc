@@ -11,6 +11,7 @@
 #include "backends/http/body.h"
 #include "proxy/decisions/decided_request.h"
 #include "proxy/edge/recorded_request.h"
+#include "proxy/edge/tls_relay.h"
 #include "proxy/request/ticket_builder.h"
 
 namespace batchproxy {
@@ -143,10 +144,14 @@ Session::~Session() {
   thread_.clients.cap.give();
   thread_.net.buffers.give_back(std::move(in_));
   // A client must be able to read our last answer although we read no more of what it sends.
-  connection_->close_lingering(kLinger);
+  if (!relayed_) connection_->close_lingering(kLinger);
 }
 
 Task<void> Session::run() {
+  if (connection_->is_secured()) {
+    const bool met = co_await shake_hands();
+    if (!met) co_return;
+  }
   while (true) {
     // An idle connection holds no buffer: it waits for its first byte with nothing in hand.
     while (in_.empty()) {
@@ -170,6 +175,18 @@ Task<void> Session::run() {
     }
     pos_ = 0;
   }
+}
+
+Task<bool> Session::shake_hands() {
+  idle_since_ = std::chrono::steady_clock::now();
+  connection_->stop_reading_in(thread_.settings.head_timeout);
+  const bool met = co_await connection_->shake_hands();
+  if (met) co_return true;
+  if (connection_->gives_up_tls()) {
+    const Error error{Errc::kBadHttp, "This port speaks TLS. Begin the URL with https://."};
+    co_await reject(error);
+  }
+  co_return false;
 }
 
 void Session::begin_idling() {
@@ -511,7 +528,13 @@ bool Session::hand_over(const ClientRequest& request) {
   over.owner = request.key;
   over.cors = request.cors;
   over.bytes = in_.view();
-  over.socket = Descriptor(connection_->release());
+  if (connection_->is_secured()) {
+    over.socket = relay_plainly(thread_, connection_);
+    relayed_ = over.socket.get() >= 0;
+    if (!relayed_) return false;
+  } else {
+    over.socket = Descriptor(connection_->release());
+  }
   thread_.hand_over(std::move(over));
   return false;
 }

@@ -48,6 +48,7 @@ class Session final : public Closable, private IdleClient {
   };
 
   bool close_idle() override;
+  Task<bool> shake_hands();
   void begin_idling();
   void end_idling();
   Task<bool> serve_one();
@@ -76,6 +77,7 @@ class Session final : public Closable, private IdleClient {
   std::size_t pos_ = 0;  // bytes of in_ dealt with
   TimePoint idle_since_{};
   bool in_request_ = false;
+  bool relayed_ = false;                // the connection is another's
   RequestHandler* dispatch_ = nullptr;  // of the request being answered
 };
 

@@ -105,6 +105,7 @@ struct Published {
   RosterPtr roster = std::make_shared<const Roster>();  // the backends
   ModelTablePtr models;                                 // and who of them serves what
   ApiKeysPtr keys;                                      // null: none are asked for
+  TlsContextPtr tls;                                    // of new clients; null: they are plain
   bool draining = false;                                // answer, then close
   bool shutting_down = false;                           // answer at once that it is over
 };
