@@ -81,6 +81,7 @@ class Validator {
     check_listeners();
     check_pass_headers();
     check_allowed_origins();
+    check_jobs();
     check_backend_urls();
     check_backend_words();
     check_launcher();
@@ -194,6 +195,14 @@ class Validator {
       findings_.error(place_of(proxy_.allowed_origins.origin),
                       "allowed_origins: '" + origin + "': " + problem);
     }
+  }
+
+  void check_jobs() {
+    const auto& by_key = proxy_.jobs.by_key;
+    if (!*by_key || has_client_keys() || refused(by_key)) return;
+    findings_.warning(place_of(by_key.origin),
+                      "jobs.by_key: does nothing without API keys. Name a file of keys in "
+                      "batchproxy.api_keys_file, or have clients send x-batchproxy-job");
   }
 
   void check_backend_urls() {

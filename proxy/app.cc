@@ -16,6 +16,7 @@
 #include "backends/net/waiter.h"
 #include "launcher/memory/learned/state_file.h"
 #include "proxy/control/settings.h"
+#include "proxy/jobs/record_store.h"
 
 namespace batchproxy {
 
@@ -153,7 +154,7 @@ DataPlane::Setup App::data_plane_setup(const ApiKeysPtr& keys) {
   setup.internal = &internal_;
   setup.hand_over = [this](HandedOver over) { batches_.take(std::move(over)); };
   if (const std::string folder = jobs_directory(); !folder.empty()) {
-    setup.records = folder + "/recorded.db";
+    setup.records = RecordStore::path_in(folder);
   }
   setup.access_log = access_log_settings(options_);
   setup.on_stall = [this](const Stall& stall) {

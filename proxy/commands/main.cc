@@ -18,7 +18,7 @@
 //   batchproxy sim-engine MODEL [flags]    a simulated vLLM server
 //
 // Exit codes: 0 fine, 1 run-time failure, 2 usage or configuration, 4 no engine has started,
-// 5 some questions of a run have failed, 130 a run was stopped.
+// 5 some questions of a run have failed or flipped, 130 a run was stopped.
 #include <algorithm>
 #include <cstdio>
 #include <exception>

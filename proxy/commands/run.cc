@@ -1,20 +1,49 @@
 // proxy/commands/run.cc - batchproxy run QUESTIONS -o ANSWERS: a file of questions in, a file of
 // answers out.
+#include <iostream>
 #include <memory>
 #include <string>
 
 #include "proxy/commands/asking.h"
 #include "proxy/commands/commands.h"
+#include "proxy/jobs/run/answer_file.h"
 #include "proxy/jobs/run/job_run.h"
 
 namespace batchproxy {
 
 namespace {
 
-void add_flags(CLI::App& command, RunOptions& options) {
+struct RunFlags {
+  RunOptions options{};
+  std::string ledger{};
+};
+
+// A job has the name of its answers; of its ledger where they go to standard output.
+std::string name_job(RunFlags& flags) {
+  constexpr std::string_view kEnding = ".ledger";
+  RunOptions& options = flags.options;
+  options.job = options.answers;
+  if (options.answers != kStandardOutput) {
+    return flags.ledger.empty() ? ""
+                                : "--ledger is for -o -: the ledger of these answers is " +
+                                      ledger_of(options.answers);
+  }
+  if (flags.ledger.size() <= kEnding.size() || !flags.ledger.ends_with(kEnding)) {
+    return "-o - needs --ledger NAME.ledger: answers are kept there, so that the run can go on";
+  }
+  options.job = flags.ledger.substr(0, flags.ledger.size() - kEnding.size());
+  return "";
+}
+
+void add_flags(CLI::App& command, RunFlags& flags) {
+  RunOptions& options = flags.options;
   command.add_option("QUESTIONS", options.questions, "A file of questions, - for standard input")
       ->required();
-  command.add_option("-o,--answers", options.answers, "The file of their answers")->required();
+  command
+      .add_option("-o,--answers", options.answers,
+                  "The file of their answers, - for standard output")
+      ->required();
+  command.add_option("--ledger", flags.ledger, "With -o -: the file, NAME.ledger, that keeps them");
   command.add_flag("--ordered", options.ordered, "Answers in the order of the questions");
   command.add_flag("--provenance", options.provenance,
                    "Each answer says where it is from, and when");
@@ -27,7 +56,12 @@ void add_flags(CLI::App& command, RunOptions& options) {
   add_asking_flags(command, options.proxy, options.defaults, options.limits);
 }
 
-int run(const CommandLine& arguments, RunOptions options) {
+int run(const CommandLine& arguments, RunFlags flags) {
+  RunOptions& options = flags.options;
+  if (const std::string wrong = name_job(flags); !wrong.empty()) {
+    std::cerr << "error: " << wrong << '\n';
+    return kUsage;
+  }
   if (!options.dry_run && !choose_proxy(arguments, options.proxy)) return kUsage;
   return run_job(options);
 }
@@ -37,7 +71,7 @@ int run(const CommandLine& arguments, RunOptions options) {
 Command add_run(CLI::App& app, CommandLine& arguments) {
   CLI::App* command =
       app.add_subcommand("run", "Answer a file of questions; run again, and it goes on");
-  const auto options = std::make_shared<RunOptions>();
+  const auto options = std::make_shared<RunFlags>();
   add_flags(*command, *options);
   command->footer(
       "Lines are OpenAI batch lines, JSON with \"prompt\", \"messages\" or \"input\", "

@@ -128,7 +128,6 @@ Task<void> FilesApi::upload(ServiceExchange& exchange) {
   file.id = new_id("file-");
   FileUpload form(*boundary, store_.upload_path(file.id));
   Arriving arriving(arriving_);
-  const std::int64_t free = max_bytes_ - store_.bytes_of_files();
   std::vector<char> piece(kPiece);
   while (true) {
     const std::optional<std::size_t> got = co_await exchange.read_some(piece);
@@ -137,7 +136,8 @@ Task<void> FilesApi::upload(ServiceExchange& exchange) {
     std::optional<Error> error = form.feed({piece.data(), *got});
     arriving.set(form.bytes());
     if (!error && form.bytes() > kMaxFileBytes) error = too_large();
-    if (!error && arriving_ > free) error = error_of(Errc::kQuotaExceeded);
+    if (!error && arriving_ + store_.bytes_of_files() > max_bytes_)
+      error = error_of(Errc::kQuotaExceeded);
     if (error) co_return co_await exchange.reject(*error);
   }
   const std::optional<Error> error = form.finish();

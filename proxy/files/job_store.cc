@@ -24,7 +24,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// What brings a store of schema n to n + 1.
 constexpr const char* kMigrations[] = {
     R"(CREATE TABLE files (
          seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -60,8 +59,6 @@ constexpr const char* kMigrations[] = {
          cancelling_at INTEGER NOT NULL DEFAULT 0,
          cancelled_at INTEGER NOT NULL DEFAULT 0) STRICT;)",
 };
-static_assert(std::size(kMigrations) == JobStore::kSchema);
-
 constexpr const char* kFileColumns = "id, owner, filename, purpose, bytes, created_at";
 
 constexpr const char* kBatchColumns =
@@ -155,29 +152,14 @@ std::string new_id(std::string_view prefix) {
   return fmt::format("{}{:08x}{:08x}{:08x}", prefix, random(), random(), random());
 }
 
-JobStore::JobStore(std::string folder) : folder_(std::move(folder)), database_(made(folder_)) {
-  database_.keep_others_out();
-  migrate();
+JobStore::JobStore(std::string folder)
+    : folder_(std::move(folder)), database_(made(folder_), kMigrations) {
   clean_up();
 }
 
 bool JobStore::exists(const std::string& folder) {
   std::error_code none;
   return fs::exists(database_path(folder), none);
-}
-
-void JobStore::migrate() {
-  const int schema = number_in<int>(database_.value_of("PRAGMA user_version")).value_or(0);
-  if (schema > kSchema) {
-    throw LedgerError(
-        fmt::format("{} was written by a newer batchproxy (schema {}, this one knows {}): use that",
-                    folder_, schema, kSchema));
-  }
-  for (int next = schema; next < kSchema; ++next) {
-    database_.execute(
-        fmt::format("BEGIN; {} PRAGMA user_version={}; COMMIT", kMigrations[next], next + 1)
-            .c_str());
-  }
 }
 
 // Uploads that never ended, files that have no row because of a crash in between, and ledgers of

@@ -34,8 +34,6 @@ struct StoredFile {
 
 class JobStore {
  public:
-  static constexpr int kSchema = 1;
-
   // Opens or makes the folder. What a crash left of uploads is removed.
   explicit JobStore(std::string folder);
   // Whether there is a store in `folder`, perhaps another process's.
@@ -71,7 +69,6 @@ class JobStore {
 
  private:
   std::string path(std::string_view room, std::string_view id) const;
-  void migrate();
   void clean_up();
   void insert_file(const StoredFile& file);
   std::optional<std::int64_t> place_after(const char* table, std::string_view owner,

@@ -75,6 +75,7 @@ class Asker {
   void move_to(Url url);
 
   std::size_t in_flight() const { return core_.in_flight(); }
+  std::optional<TimePoint> away_since() const { return core_.away_since(); }
   // What the last try without an answer said; "" after an answer.
   const std::string& trouble() const { return trouble_; }
 

@@ -16,7 +16,6 @@ namespace batchproxy {
 
 namespace {
 
-// What brings a ledger of schema n to n + 1. Rows are only added.
 constexpr const char* kMigrations[] = {
     R"(CREATE TABLE words (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
        CREATE TABLE items (
@@ -37,8 +36,6 @@ constexpr const char* kMigrations[] = {
          batch TEXT NOT NULL DEFAULT '') STRICT;
        CREATE INDEX items_by_position ON items (reading, position);)",
 };
-static_assert(std::size(kMigrations) == Ledger::kSchema);
-
 // The columns as item_in() reads them.
 constexpr std::string_view kSelectItems =
     "SELECT position, key, state, attempts, status, answer, backend, asked_ms, answered_ms,"
@@ -55,11 +52,11 @@ bool has_log(const std::string& path) {
 
 }  // namespace
 
-Ledger::Ledger(const std::string& path) : database_(path) {
-  const bool died = has_log(path);
-  database_.keep_others_out();
-  if (died && database_.value_of("PRAGMA quick_check(1)") != "ok") database_.fail(SQLITE_CORRUPT);
-  migrate(path);
+Ledger::Ledger(const std::string& path, Database::Access access)
+    : died_(has_log(path)), database_(path, kMigrations, access) {
+  if (died_ && user().empty() && database_.value_of("PRAGMA quick_check(1)") != "ok") {
+    database_.fail(SQLITE_CORRUPT);
+  }
   find_.emplace(database_, "SELECT hash, position, reading, state FROM items WHERE key = ?1");
   insert_.emplace(database_,
                   "INSERT INTO items (key, hash, position, reading) VALUES (?1, ?2, ?3, ?4)");
@@ -71,21 +68,6 @@ Ledger::Ledger(const std::string& path) : database_(path) {
                   " backend = ?6, asked_ms = ?7, answered_ms = ?8, prompt_tokens = ?9,"
                   " completion_tokens = ?10, batch = ?11 WHERE key = ?1 AND state <> 1");
   reading_ = number_in<std::int64_t>(remembered(kReading)).value_or(0);
-}
-
-void Ledger::migrate(const std::string& path) {
-  const int schema = number_in<int>(database_.value_of("PRAGMA user_version")).value_or(0);
-  if (schema > kSchema) {
-    throw LedgerError(fmt::format(
-        "the ledger {} was written by a newer batchproxy (schema {}, this one knows {}): use that",
-        path, schema, kSchema));
-  }
-  for (int next = schema; next < kSchema; ++next) {
-    Transaction transaction(database_);
-    database_.execute(kMigrations[next]);
-    database_.execute(fmt::format("PRAGMA user_version={}", next + 1).c_str());
-    transaction.commit();
-  }
 }
 
 Ledger::Reading::Reading(Ledger& ledger) : ledger_(ledger), number_(ledger.reading_ + 1) {

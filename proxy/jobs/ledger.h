@@ -4,7 +4,7 @@
 // A row for each item, by its key. An item waits, is answered or has failed; its answer is kept
 // packed (answer_packing.h). What record() has returned from is on disk: WAL and synchronous=FULL,
 // one transaction a call, so callers hand over many outcomes at once. The file is locked for as
-// long as the Ledger lives; the kernel takes the lock back from a process that dies.
+// long as the Ledger lives; meanwhile others may look.
 //
 // Each run reads its question file once into the ledger (Reading). Only items of the last reading
 // count: a question that has left the file keeps its row, and has its answer when it comes back.
@@ -73,10 +73,10 @@ struct LedgerSummary {
 
 class Ledger {
  public:
-  static constexpr int kSchema = 1;
-
-  // Opens or makes the ledger, locks it, and brings an older schema up to date.
-  explicit Ledger(const std::string& path);
+  // Opens or makes the ledger. One that is looked at may be another process's: user() says whose,
+  // and what writes throws.
+  explicit Ledger(const std::string& path, Database::Access access = Database::Access::kAlone);
+  const std::string& user() const { return database_.user(); }
 
   // One look through the question file, as one transaction: without commit() it never was.
   class Reading {
@@ -130,9 +130,9 @@ class Ledger {
   Database& database() { return database_; }
 
  private:
-  void migrate(const std::string& path);
   LedgerItem item_in(const Statement& select) const;
 
+  const bool died_;  // whoever had it before
   Database database_;
   std::int64_t reading_ = 0;  // number of the last one
   std::optional<Statement> find_;

@@ -3,8 +3,6 @@
 
 #include <optional>
 
-#include <fmt/format.h>
-
 #include "configs/text/number.h"
 #include "proxy/jobs/answer_packing.h"
 
@@ -12,7 +10,7 @@ namespace batchproxy {
 
 namespace {
 
-constexpr const char* kTables =
+constexpr const char* kMigrations[] = {
     R"(CREATE TABLE recorded (
          id INTEGER PRIMARY KEY,
          owner TEXT NOT NULL,
@@ -26,29 +24,13 @@ constexpr const char* kTables =
          attempts INTEGER NOT NULL,
          apportioned INTEGER NOT NULL,
          recorded_ms INTEGER NOT NULL) STRICT;
-       CREATE UNIQUE INDEX recorded_by_key ON recorded (owner, job, hash);
-       PRAGMA user_version=1;)";
-
-Database open(const std::string& path) {
-  Database database(path);
-  database.keep_others_out();
-  const int schema = number_in<int>(database.value_of("PRAGMA user_version")).value_or(0);
-  if (schema > RecordStore::kSchema) {
-    throw LedgerError(
-        fmt::format("{} was written by a newer batchproxy (schema {}): use that", path, schema));
-  }
-  if (schema == 0) {
-    Transaction transaction(database);
-    database.execute(kTables);
-    transaction.commit();
-  }
-  return database;
-}
+       CREATE UNIQUE INDEX recorded_by_key ON recorded (owner, job, hash);)",
+};
 
 }  // namespace
 
 RecordStore::RecordStore(const std::string& path)
-    : database_(open(path)),
+    : database_(path, kMigrations),
       find_(database_,
             "SELECT answer, content_type, backend, batch, batch_prompts, attempts, apportioned "
             "FROM recorded WHERE owner = ?1 AND job = ?2 AND hash = ?3"),
@@ -99,6 +81,15 @@ std::int64_t RecordStore::count(std::string_view owner, std::string_view job) {
   const std::int64_t count = count_.step() ? count_.number(0) : 0;
   count_.reset();
   return count;
+}
+
+std::int64_t RecordStore::prune(std::int64_t ms) {
+  Statement drop(database_, "DELETE FROM recorded WHERE recorded_ms < ?1");
+  drop.bind(1, ms).run();
+  const std::int64_t rows =
+      number_in<std::int64_t>(database_.value_of("SELECT changes()")).value_or(0);
+  if (rows > 0) database_.execute("VACUUM");
+  return rows;
 }
 
 }  // namespace batchproxy

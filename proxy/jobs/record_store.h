@@ -47,7 +47,8 @@ struct RecordKeyHash {
 
 class RecordStore {
  public:
-  static constexpr int kSchema = 1;
+  // Where it is in a folder of jobs.
+  static std::string path_in(const std::string& folder) { return folder + "/recorded.db"; }
 
   // Opens or makes the file, and keeps other processes out of it. Throws LedgerError, as all do.
   explicit RecordStore(const std::string& path);
@@ -57,6 +58,8 @@ class RecordStore {
   // On disk when it returns: all of them, or none.
   void add(const std::vector<std::pair<RecordKey, RecordedPtr>>& answers);
   std::int64_t count(std::string_view owner, std::string_view job);
+  // Forgets what was recorded before `ms` since 1970, and gives its place back; how many.
+  std::int64_t prune(std::int64_t ms);
 
  private:
   Database database_;

@@ -78,6 +78,8 @@ class RunCore {
   bool done() const;
   // The proxy has been away or full, and has answered nothing, for as long as the patience lasts.
   bool gives_up(TimePoint now) const;
+  // Since when nobody takes connections there; nothing while somebody does.
+  std::optional<TimePoint> away_since() const { return away_since_; }
   std::size_t in_flight() const { return in_flight_; }
 
  private:

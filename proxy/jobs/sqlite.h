@@ -6,9 +6,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+
+#include "backends/net/descriptor.h"
 
 struct sqlite3;
 struct sqlite3_stmt;
@@ -21,14 +24,26 @@ class LedgerError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// Migrations[n] brings a file of schema n to n + 1: SQL that only adds. Never change one.
+using Migrations = std::span<const char* const>;
+
 class Database {
  public:
-  // Opens or makes the file. Throws LedgerError.
-  explicit Database(std::string path);
+  enum class Access {
+    kAlone,  // other processes are kept out, by a lock that the kernel takes back from the dead
+    kLook,   // the same where the lock is free, else only reads, beside the process that has it
+  };
 
-  // Locks the file for as long as this lives, and has each commit on disk when it returns. Before
-  // any other access. Throws LedgerError.
-  void keep_others_out();
+  // A process opens a file once at a time: SQLite's locks are the process's, and any close of the
+  // file drops them.
+
+  // Opens or makes the file, with the schema of the last of `migrations`. Each commit is on disk
+  // when it returns. Throws LedgerError.
+  Database(std::string path, Migrations migrations, Access access = Access::kAlone);
+
+  // Who has the file when we only look, such as "process 1234"; "" when we have it.
+  const std::string& user() const { return user_; }
+
   // One or more statements without results. Throws LedgerError.
   void execute(const char* sql);
   // The first column of the first row; "" when there is none. Throws LedgerError.
@@ -42,7 +57,14 @@ class Database {
   struct Close {
     void operator()(sqlite3* handle) const;
   };
+  void open(int flags);
+  bool logs_for_readers();
+  void write_ahead();
+  void migrate(Migrations migrations);
+
   const std::string path_;
+  Descriptor lock_;  // goes last: closing it drops all locks that this process has on the file
+  std::string user_;
   std::unique_ptr<sqlite3, Close> handle_;
 };
 

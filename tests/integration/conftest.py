@@ -1,5 +1,6 @@
 """A proxy, a simulated engine or a scripted one for a test, each stopped at its end."""
 import signal
+import subprocess
 
 import pytest
 
@@ -72,3 +73,15 @@ def serve(start_proxy, start_engine):
 def served(serve):
     """A proxy in front of one simulated engine, `served.engine`."""
     return serve()
+
+
+@pytest.fixture
+def tiny_disk(tmp_path):
+    """A file system of 800 KiB."""
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=800k", "none", folder], capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip("may not mount a file system")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)

@@ -1,7 +1,10 @@
 """Batches over files: each request asked once, through bad lines, kills and cancels; and who goes first."""
 import concurrent.futures
 import json
+import os
+import re
 import signal
+import subprocess
 
 import pytest
 
@@ -250,3 +253,21 @@ def test_a_message_about_a_long_line_is_short(start, start_engine):
     _, batch = create(proxy.url, [line("k" * 100_000), line("k" * 100_000)])
     failed = wait_for(proxy.url, batch)
     assert failed["status"] == "failed" and len(json.dumps(failed)) < 3000
+
+
+def test_a_disk_that_fills_under_a_batch_loses_nothing(start, start_engine, state, tiny_disk):
+    """It says so, waits, and goes on once there is room."""
+    state.symlink_to(tiny_disk)
+    proxy = start(start_engine("--max-num-seqs", "8")).ready(1)
+    _, batch = create(proxy.url, lines(1000))
+    wait_until(lambda: batch_of(proxy.url, batch)["request_counts"]["completed"], "some answers")
+    (tiny_disk / "filler").write_bytes(b"x" * (os.statvfs(tiny_disk).f_bavail * 4096 - 40_000))
+    wait_until(lambda: re.search(f"batch {batch['id']}: .*(is full|No space left)", proxy.output()), "a sentence", 60)
+    now = batch_of(proxy.url, batch)
+    assert now["status"] == "in_progress" and now["request_counts"]["completed"] < 1000
+    (tiny_disk / "filler").unlink()
+    subprocess.run(["mount", "-o", "remount,size=20m", tiny_disk], check=True)
+    done = wait_for(proxy.url, batch)
+    assert done["status"] == "completed"
+    assert done["request_counts"] == {"total": 1000, "completed": 1000, "failed": 0}
+    assert keys(read_lines(proxy.url, done["output_file_id"])) == sorted(f"q{i}" for i in range(1000))

@@ -1,10 +1,14 @@
 """POST /v1/bulk: answers come while requests are still sent, in bounded memory; closing it ends it."""
 import json
+import os
 import signal
 import socket
+import subprocess
 import threading
+import time
 
 from tests.support.asking import call
+from tests.support.builds import PROXY
 from tests.support.waiting import wait_until
 
 from .test_batches import keys, line, lines, start, state  # noqa: F401 - fixtures
@@ -146,3 +150,29 @@ def test_a_line_that_is_too_long_breaks_the_answer_off(start, start_engine):  # 
             pass
         whole = stream.read()
     assert b"32 MiB" in whole and not whole.endswith(b"0\r\n\r\n")
+
+
+def test_ledgers_of_durable_jobs_are_pruned_by_their_age(start, start_engine, state):  # noqa: F811
+    proxy = start(start_engine()).ready(1)
+    folder = state / "batchproxy/jobs/bulk"
+
+    def prune(age):
+        ended = subprocess.run([PROXY, "jobs", "prune", "--older-than", age], capture_output=True, text=True,
+                               env={**os.environ, "XDG_STATE_HOME": str(state)}, check=False)
+        return ended.returncode, ended.stdout + ended.stderr
+
+    def forgotten(ledgers):
+        return 0, f"{folder.parent}: {ledgers} ledgers of bulk jobs and 0 recorded answers forgotten\n"
+    for name in ("old", "new"):
+        ask(proxy.url, lines(3), f"?job={name}")
+    wait_until(lambda: not list(folder.glob("*-wal")), "both are closed")
+    old = min(folder.iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    os.utime(old, (time.time() - 3 * 86400,) * 2)
+    assert prune("4d") == forgotten(0)
+    assert prune("2d") == forgotten(1) and old not in list(folder.iterdir()) and len(list(folder.iterdir())) == 1
+    with socket.create_connection(("127.0.0.1", proxy.port)) as client:
+        client.sendall(HEAD % b"?job=new" + chunk(line("slow", max_tokens=500).encode() + b"\n"))
+        wait_until(lambda: proxy.metrics()["batchproxy_requests_inflight"] == 1, "the request")
+        code, said = prune("0h")
+        assert code == 1 and f"is in use by process {proxy.pid}" in said and len(list(folder.glob("[!.]*"))) >= 1
+    assert prune("7 days")[0] == 2

@@ -171,3 +171,22 @@ def test_a_file_is_not_held_in_memory(start):
     before = resident()
     assert upload(proxy.url, b"x" * 100_000_000)[0].status == 200
     assert resident() - before < 20_000 or is_sanitized()  # KiB; a sanitizer keeps freed memory
+
+
+def test_uploads_in_parallel_share_what_is_free(start, state, tmp_path):
+    """The one that was first sees what the second has taken meanwhile."""
+    config = tmp_path / "config.yaml"
+    config.write_text("batchproxy:\n  jobs: {max_bytes: 1048576}\n")
+    proxy = start("--config", config)
+    part = b'--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n' \
+           b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\n'
+    content = b"x" * 700_000
+    with socket.create_connection(("127.0.0.1", proxy.port)) as first:
+        first.sendall(b"POST /v1/files HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n"
+                      b"Content-Type: multipart/form-data; boundary=b\r\n\r\n" % (len(part) + 700_011) + part + b"x")
+        uploads = state / "batchproxy/jobs/uploads"
+        wait_until(lambda: uploads.exists() and list(uploads.iterdir()), "an upload under way")
+        assert upload(proxy.url, content)[0].status == 200
+        first.sendall(content[1:] + b"\r\n--b--\r\n")
+        assert first.makefile("rb").readline().startswith(b"HTTP/1.1 413")
+    assert sum(file["bytes"] for file in get(proxy.url, "/v1/files")[1]["data"]) == 700_000

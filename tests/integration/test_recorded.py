@@ -2,11 +2,13 @@
 import json
 import signal
 import socket
+import subprocess
 import threading
 
 import pytest
 
 from tests.support.asking import call, metrics
+from tests.support.builds import PROXY
 from tests.support.scripted_engine import ScriptedEngine
 from tests.support.waiting import DEADLINE, wait_until
 from tests.support.wire import answer
@@ -182,3 +184,20 @@ def test_a_record_that_cannot_be_kept_costs_no_answer(start, engine, tmp_path):
     assert ask(proxy)[0] == 200
     wait_until(lambda: "not recorded" in proxy.output(), "the log's word of it")
     wait_until(lambda: metrics(proxy.admin)["batchproxy_requests_unrecorded_total"] > 0, "the count of it")
+
+
+def test_records_are_pruned_by_their_age_once_no_proxy_has_them(start, engine, tmp_path):
+    proxy = start()
+    assert ask(proxy)[:2] == (200, None)
+    wait_until(lambda: ask(proxy)[1] == "true", "the record")
+
+    def prune(age):
+        return subprocess.run([PROXY, "--config", tmp_path / "proxy.yaml", "jobs", "prune", "--older-than", age], capture_output=True,
+                              text=True, check=False)
+    held = prune("0h")
+    assert held.returncode == 1 and f"recorded.db is in use by process {proxy.pid}" in held.stderr
+    proxy.stop(signal.SIGTERM)
+    assert " 0 recorded answers" in prune("1h").stdout
+    pruned = prune("0h")
+    assert pruned.returncode == 0 and " 1 recorded answers forgotten" in pruned.stdout, pruned.stderr
+    assert ask(start())[1] is None

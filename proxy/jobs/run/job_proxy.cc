@@ -14,6 +14,7 @@
 #include <simdjson.h>
 
 #include "configs/text/printable.h"
+#include "proxy/jobs/run/progress.h"
 
 namespace batchproxy {
 
@@ -23,7 +24,8 @@ using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 using Timer = asio::basic_waitable_timer<Clock, asio::wait_traits<Clock>, IoExecutor>;
 
-constexpr int kMostRestarts = 5;  // without an answer in between
+constexpr Duration kSilence = 2s;  // then a word
+constexpr int kMostRestarts = 5;   // without an answer in between
 
 // Of those that /v1/models lists, `wished` or else the first.
 std::optional<std::string> model_in(const HttpReply& reply, const std::string& wished) {
@@ -94,8 +96,11 @@ Task<std::string> JobProxy::find_model(std::string wished, Duration patience) {
           fmt::format("{}/v1/models names no model: {}", choice_.url,
                       reply.status == 0 ? reply.body : fmt::format("status {}", reply.status)));
     }
-    if (!told && Clock::now() - begun >= 5s) {
-      std::cerr << "waiting for a model to be served\n";
+    if (!told && Clock::now() - begun >= kSilence) {
+      std::cerr << (own_ || reply.status != 0
+                        ? "waiting for a model to be served\n"
+                        : fmt::format("{} does not answer ({}): waiting for it, {} at most\n",
+                                      choice_.url, reply.body, duration_words(patience)));
       told = true;
     }
     co_await sleep(200ms);

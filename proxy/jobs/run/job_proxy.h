@@ -37,6 +37,8 @@ class JobProxy {
   // To be called each second. Our own one is started again if it has died; its new place, once it
   // listens there.
   std::optional<Url> look_after();
+  // For people.
+  std::string name() const { return choice_.url.empty() ? "the proxy" : choice_.url; }
   // It is worth another start.
   void has_answered() { restarts_ = 0; }
 

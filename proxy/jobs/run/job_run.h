@@ -1,6 +1,6 @@
 // proxy/jobs/run/job_run.h - a file of questions in, a file of answers out: the command `run`.
 //
-// Beside ANSWERS lie ANSWERS.ledger, which is the truth, ANSWERS.errors while questions have
+// Beside ANSWERS lie ANSWERS.ledger, which is the truth, ANSWERS.errors when questions have
 // failed, and ANSWERS.proxy.log where the run started a proxy of its own. A run that was killed in
 // any way goes on when it is called again: the ledger knows what has an answer.
 //
@@ -18,7 +18,8 @@ namespace batchproxy {
 
 struct RunOptions {
   std::string questions{};  // "-": standard input
-  std::string answers{};
+  std::string answers{};    // "-": standard output
+  std::string job{};        // its name: that of its answers, or of its ledger without the ending
   QuestionDefaults defaults{};
   RunLimits limits{};
   bool ordered = false;
@@ -44,7 +45,7 @@ int run_job(const RunOptions& options);
 inline constexpr std::string_view kModelWord = "model";
 inline constexpr std::string_view kQuestionsWord = "questions";
 
-// The place of the ledger of these answers.
-std::string ledger_of(const std::string& answers);
+// The place of the ledger of this job.
+std::string ledger_of(const std::string& job);
 
 }  // namespace batchproxy

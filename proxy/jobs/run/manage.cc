@@ -38,9 +38,15 @@ std::string time_words(std::int64_t ms) {
   return fmt::format("{:%Y-%m-%d %H:%M:%S}", fmt::localtime(static_cast<std::time_t>(ms / 1000)));
 }
 
+// "running (process 1234), " while a run has it.
+std::string runner_words(const Ledger& ledger) {
+  return ledger.user().empty() ? "" : fmt::format("running ({}), ", ledger.user());
+}
+
 std::string line_of(const std::string& answers) {
   try {
-    return state_words(Ledger(ledger_of(answers)).counts());
+    Ledger ledger(ledger_of(answers), Database::Access::kLook);
+    return runner_words(ledger) + state_words(ledger.counts());
   } catch (const LedgerError& error) {
     return error.what();
   }
@@ -72,9 +78,9 @@ std::string list_jobs(const std::string& folder) {
 
 std::string show_job(const std::string& answers) {
   check_job(answers);
-  Ledger ledger(ledger_of(answers));
+  Ledger ledger(ledger_of(answers), Database::Access::kLook);
   const LedgerSummary summary = ledger.summary();
-  std::string text = fmt::format("{}\n", state_words(summary.counts));
+  std::string text = runner_words(ledger) + state_words(summary.counts) + "\n";
   const auto add = [&text](std::string_view name, const std::string& value) {
     if (!value.empty()) text += fmt::format("  {:<12}{}\n", name, value);
   };
@@ -108,7 +114,7 @@ std::int64_t export_job(const ExportOptions& options) {
   if (fs::exists(options.to, none)) {
     throw UnusableQuestions(printable(options.to) + " exists: take another name, or remove it");
   }
-  Ledger ledger(ledger_of(options.answers));
+  Ledger ledger(ledger_of(options.answers), Database::Access::kLook);
   AnswerFile file(options.to, options.failed ? ItemState::kFailed : ItemState::kAnswered,
                   options.provenance);
   file.write_anew(ledger, false);
@@ -119,7 +125,8 @@ std::int64_t export_job(const ExportOptions& options) {
 void delete_job(const std::string& answers) {
   check_job(answers);
   const Ledger held(ledger_of(answers));  // no run has it
-  for (const char* ending : {".errors", ".proxy.log", ".ledger-wal", ".ledger"}) {
+  for (const char* ending :
+       {".errors", ".proxy.log", ".verify.log", ".ledger-wal", ".ledger-shm", ".ledger"}) {
     std::error_code none;
     fs::remove(answers + ending, none);
   }

@@ -2,7 +2,8 @@
 // verify.h.
 //
 // A job is named by its file of answers. Each function throws std::runtime_error, a sentence, when
-// there is no such job, or a run has it.
+// there is no such job. A job that a run has is listed, shown and exported as far as it is; what
+// changes it throws.
 //
 // Threading: start-up only.
 #pragma once

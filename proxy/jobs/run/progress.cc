@@ -1,6 +1,7 @@
 // proxy/jobs/run/progress.cc - see progress.h.
 #include "proxy/jobs/run/progress.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -20,6 +21,7 @@ using Seconds = std::chrono::duration<double>;
 constexpr std::size_t kMostSamples = 120;
 constexpr std::size_t kEnoughSamples = 4;
 constexpr int kBar = 20;
+constexpr int kFewest = 4;  // cells of a bar
 
 double in_seconds(Duration duration) {
   return std::chrono::duration_cast<Seconds>(duration).count();
@@ -56,8 +58,11 @@ std::string with_commas(std::int64_t number) {
 std::string duration_words(Duration duration) {
   const auto all = std::chrono::duration_cast<std::chrono::seconds>(duration).count();
   if (all < 60) return fmt::format("{} s", all);
-  if (all < 3600) return fmt::format("{} min {} s", all / 60, all % 60);
-  return fmt::format("{} h {} min", all / 3600, all % 3600 / 60);
+  const bool hours = all >= 3600;
+  const auto rest = hours ? all % 3600 / 60 : all % 60;
+  const std::string words =
+      hours ? fmt::format("{} h", all / 3600) : fmt::format("{} min", all / 60);
+  return rest == 0 ? words : fmt::format("{} {} {}", words, rest, hours ? "min" : "s");
 }
 
 void Pace::sample(TimePoint now, std::int64_t done) {
@@ -128,12 +133,18 @@ std::string RunProgress::summary(TimePoint now) const {
   return fmt::format("{} · {}{}", line(now), duration_words(now - started_), shares());
 }
 
-void RunProgress::draw(TimePoint now) {
+std::string RunProgress::picture(TimePoint now, int width) const {
+  const int cells = std::min(kBar, width / 8);
   const std::int64_t all = std::max<std::int64_t>(1, counts_.all());
-  const auto full = static_cast<int>((counts_.answered + counts_.failed) * kBar / all);
-  std::string bar = "[";
-  for (int i = 0; i < kBar; ++i) bar += i < full ? '#' : '.';
-  const std::string text = cut(bar + "] " + line(now) + shares(), columns() - 1);
+  const std::int64_t full = (counts_.answered + counts_.failed) * cells / all;
+  std::string bar = cells < kFewest ? "" : "[";
+  for (int i = 0; !bar.empty() && i < cells; ++i) bar += i < full ? '#' : '.';
+  return cut(bar + (bar.empty() ? "" : "] ") + line(now) + shares(), width);
+}
+
+// The last column stays empty: some terminals begin a line when it is full.
+void RunProgress::draw(TimePoint now) {
+  const std::string text = picture(now, columns() - 1);
   std::fprintf(stderr, "\r\x1b[K%s", text.c_str());
   std::fflush(stderr);
   drawn_ = true;

@@ -62,7 +62,9 @@ class RunProgress {
   // What the run has done, when it is over.
   std::string summary(TimePoint now) const;
 
-  // In the place of the line before, with a bar; clear_line() makes room for others.
+  // With a bar, in at most `width` columns: what matters least is cut off.
+  std::string picture(TimePoint now, int width) const;
+  // That, in the place of the one before; clear_line() makes room for others.
   void draw(TimePoint now);
   void clear_line();
 
@@ -74,7 +76,7 @@ class RunProgress {
   bool drawn_ = false;
 };
 
-// "45 s", "3 min 20 s", "2 h 5 min".
+// "45 s", "3 min 20 s", "10 min", "2 h 5 min".
 std::string duration_words(Duration duration);
 // "12,300".
 std::string with_commas(std::int64_t number);

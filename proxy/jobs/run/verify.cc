@@ -47,10 +47,10 @@ class Verification {
  public:
   explicit Verification(const VerifyOptions& options)
       : options_(options),
-        ledger_(ledger_of(options.answers)),
+        ledger_(ledger_of(options.answers), Database::Access::kLook),
         source_(questions_of(options, ledger_), options.defaults, "."),
         model_(ledger_.remembered(kModelWord)),
-        proxy_(io_, options.proxy, options.answers + ".proxy.log") {
+        proxy_(io_, options.proxy, options.answers + ".verify.log") {
     source_.rewind();
   }
 
@@ -162,6 +162,11 @@ std::string said_in(const std::string& body) {
     }
   }
   return said;
+}
+
+int exit_code_of(const VerifyResult& result) {
+  if (result.other > 0) return kExitSomeFailed;
+  return result.same > 0 && result.unanswered == 0 ? 0 : kExitGaveUp;
 }
 
 bool is_in_sample(const std::string& key, double share, std::uint64_t seed) {

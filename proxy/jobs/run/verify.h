@@ -35,6 +35,10 @@ struct VerifyResult {
   std::string examples{};    // of others, a line each, ten at most
 };
 
+// 0: all of the sample say the same; 5: some say something else; 1: some could not be asked, and
+// the others say the same.
+int exit_code_of(const VerifyResult& result);
+
 // Throws std::runtime_error, a sentence.
 VerifyResult verify_job(const VerifyOptions& options);
 
