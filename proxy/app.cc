@@ -52,7 +52,7 @@ BackendSnapshot describe(const BackendRecord& backend) {
   BackendSnapshot shown;
   shown.id = backend.id();
   shown.name = backend.name();
-  shown.url = "http://" + backend.endpoint->authority;
+  shown.url = backend.endpoint->url();
   shown.state = backend.state;
   const bool is_wrong =
       backend.state == BackendState::kUnready || backend.state == BackendState::kFailed;

@@ -42,6 +42,7 @@ ErrorCode Connection::start(int socket) {
 void Connection::forget_try() {
   forget_socket();
   readable_ = read_until_empty_ = connecting_expired_ = false;
+  tls_.reset();
 }
 
 Task<ErrorCode> Connection::connect(const asio::ip::tcp::endpoint& to) {

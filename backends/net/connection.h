@@ -50,9 +50,11 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   // system had no descriptor for it (EMFILE, ENFILE).
   Task<ErrorCode> connect(const asio::ip::tcp::endpoint& to);
 
-  // From here on it speaks TLS, as the server: shake_hands() comes first. What follows then reads
-  // and writes what is within.
-  void secure(const TlsContext& context) { tls_ = std::make_unique<TlsLayer>(context, socket_); }
+  // From here on it speaks TLS, with `server`, or as the server itself: shake_hands() comes first.
+  // What follows then reads and writes what is within.
+  void secure(const TlsContext& context, const std::string& server = {}) {
+    tls_ = std::make_unique<TlsLayer>(context, socket_, server);
+  }
   bool is_secured() const { return tls_ != nullptr; }
   // False when it has failed, or the time given to stop_reading_in() is up.
   Task<bool> shake_hands();

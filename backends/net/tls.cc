@@ -8,6 +8,7 @@
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509_vfy.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -68,26 +69,84 @@ int choose_protocol(SSL*, const unsigned char** out, unsigned char* size,
 
 }  // namespace
 
-boost::system::result<TlsContextPtr, std::string> TlsContext::of_server(
-    const std::string& certificate, const std::string& key) {
+namespace {
+
+// What both sides have in common; null when there is no TLS.
+TlsContextPtr make_context(const SSL_METHOD* method) {
   ERR_clear_error();
-  const auto made = std::make_shared<const TlsContext>(SSL_CTX_new(TLS_server_method()));
+  auto made = std::make_shared<const TlsContext>(SSL_CTX_new(method));
   SSL_CTX* const context = made->get();
-  if (context == nullptr) return "TLS cannot be used: " + last_error();
+  if (context == nullptr) return nullptr;
   SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
-  SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |
-                                   SSL_OP_IGNORE_UNEXPECTED_EOF);
+  SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
   SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                                 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   SSL_CTX_set_read_ahead(context, 1);
+  return made;
+}
+
+std::string problem_of_file(const std::string& file) {
+  if (::access(file.c_str(), R_OK) == 0) return {};
+  return "cannot read " + file + ": " + std::strerror(errno);
+}
+
+// Why a certificate is not believed, by the number that OpenSSL gives the reason.
+class CertificateCategory final : public boost::system::error_category {
+ public:
+  const char* name() const noexcept override { return "certificate"; }
+  std::string message(int number) const override {
+    return std::string("its certificate is not valid here: ") +
+           X509_verify_cert_error_string(number);
+  }
+};
+
+}  // namespace
+
+boost::system::result<TlsContextPtr, std::string> TlsContext::of_client(
+    const std::string& ca_file) {
+  TlsContextPtr made = make_context(TLS_client_method());
+  if (!made) return "TLS cannot be used: " + last_error();
+  SSL_CTX* const context = made->get();
+  SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);
+  SSL_CTX_set_alpn_protos(context, kProtocol, sizeof(kProtocol) - 1);
+  if (ca_file.empty()) {
+    SSL_CTX_set_default_verify_paths(context);
+    return made;
+  }
+  if (std::string problem = problem_of_file(ca_file); !problem.empty()) return problem;
+  if (SSL_CTX_load_verify_file(context, ca_file.c_str()) != 1) {
+    return "cannot read certificates from " + ca_file + ": " + last_error();
+  }
+  return made;
+}
+
+void expect_server(SSL* ssl, const std::string& name) {
+  X509_VERIFY_PARAM* const expected = SSL_get0_param(ssl);
+  if (X509_VERIFY_PARAM_set1_ip_asc(expected, name.c_str()) == 1) return;
+  ERR_clear_error();
+  SSL_set_tlsext_host_name(ssl, name.c_str());
+  SSL_set1_host(ssl, name.c_str());
+}
+
+ErrorCode certificate_problem(const SSL* ssl) {
+  static const CertificateCategory category;
+  const long number = SSL_get_verify_result(ssl);
+  if (number == X509_V_OK) return {};
+  return {static_cast<int>(number), category};
+}
+
+boost::system::result<TlsContextPtr, std::string> TlsContext::of_server(
+    const std::string& certificate, const std::string& key) {
+  TlsContextPtr made = make_context(TLS_server_method());
+  if (!made) return "TLS cannot be used: " + last_error();
+  SSL_CTX* const context = made->get();
+  SSL_CTX_set_options(context, SSL_OP_CIPHER_SERVER_PREFERENCE);
   SSL_CTX_set_session_id_context(context, kProtocol, sizeof(kProtocol) - 1);
   SSL_CTX_set_alpn_select_cb(context, &choose_protocol, nullptr);
   // Never asks a terminal for a password.
   SSL_CTX_set_default_passwd_cb(context, [](char*, int, int, void*) { return 0; });
   for (const std::string& file : {certificate, key}) {
-    if (::access(file.c_str(), R_OK) != 0) {
-      return "cannot read " + file + ": " + std::strerror(errno);
-    }
+    if (std::string problem = problem_of_file(file); !problem.empty()) return problem;
   }
   if (SSL_CTX_use_certificate_chain_file(context, certificate.c_str()) != 1) {
     return "cannot read a certificate from " + certificate + ": " + last_error();
@@ -104,7 +163,7 @@ TlsContext::~TlsContext() {
   SSL_CTX_free(context_);
 }
 
-TlsLayer::TlsLayer(const TlsContext& context, int socket)
+TlsLayer::TlsLayer(const TlsContext& context, int socket, const std::string& server)
     : ssl_(SSL_new(context.get())), socket_(socket) {
   BIO* bio = ssl_ == nullptr ? nullptr : BIO_new(TlsBytes::method());
   if (bio == nullptr) {
@@ -114,7 +173,12 @@ TlsLayer::TlsLayer(const TlsContext& context, int socket)
   BIO_set_data(bio, this);
   BIO_set_init(bio, 1);
   SSL_set_bio(ssl_, bio, bio);
-  SSL_set_accept_state(ssl_);
+  if (server.empty()) {
+    SSL_set_accept_state(ssl_);
+  } else {
+    expect_server(ssl_, server);
+    SSL_set_connect_state(ssl_);
+  }
 }
 
 TlsLayer::~TlsLayer() {

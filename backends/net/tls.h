@@ -24,13 +24,18 @@ using SSL = struct ssl_st;
 
 namespace batchproxy {
 
-// A certificate and its key, for those who connect to us.
+// A certificate and its key, for those who connect to us; or whose certificates are believed.
 class TlsContext {
  public:
   // The certificate's chain and its key, from PEM files; or a sentence that says what is wrong with
   // them. TLS 1.2 and later, and HTTP/1.1 alone.
   static boost::system::result<std::shared_ptr<const TlsContext>, std::string> of_server(
       const std::string& certificate, const std::string& key);
+
+  // For connecting to others, whose certificate must be signed by one in `ca_file`, a PEM file; of
+  // the system's when that is empty.
+  static boost::system::result<std::shared_ptr<const TlsContext>, std::string> of_client(
+      const std::string& ca_file);
 
   explicit TlsContext(SSL_CTX* context) : context_(context) {}
   ~TlsContext();
@@ -43,6 +48,13 @@ class TlsContext {
   SSL_CTX* const context_;
 };
 using TlsContextPtr = std::shared_ptr<const TlsContext>;
+
+// Before its handshake, as a client: it must show a certificate for `name`, a host's name or an
+// address.
+void expect_server(SSL* ssl, const std::string& name);
+// After one that failed: what is wrong with the certificate that was shown; no error if that was
+// not the reason.
+ErrorCode certificate_problem(const SSL* ssl);
 
 class TlsLayer {
  public:
@@ -61,7 +73,8 @@ class TlsLayer {
   };
 
   // Both wait for nothing. `socket` does not block, and stays its connection's.
-  TlsLayer(const TlsContext& context, int socket);
+  // `server`: whom we have connected to; empty: it is the peer that has.
+  TlsLayer(const TlsContext& context, int socket, const std::string& server = {});
   ~TlsLayer();
   TlsLayer(const TlsLayer&) = delete;
   TlsLayer& operator=(const TlsLayer&) = delete;

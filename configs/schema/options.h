@@ -78,9 +78,12 @@ struct WorkerOptions {
 // One entry of `batchproxy.backends`: an engine that already runs.
 struct BackendOptions {
   Key<std::string> url{"url", "", anything(), Applies::kUnlessSourceChanges,
-                       "http://HOST:PORT of a running engine."};
+                       "http://HOST:PORT, or https://HOST:PORT, of a running engine."};
   Key<std::string> api_key{"api_key", "", anything(), Applies::kUnlessSourceChanges,
                            "Bearer token sent instead of the client's."};
+  Key<std::string> ca_file{
+      "ca_file", "", a_path(), Applies::kUnlessSourceChanges,
+      "PEM file of who may have signed its certificate (https); default: `tls.ca_file`."};
   Key<std::vector<std::string>> models{
       "models",
       {},
@@ -225,7 +228,7 @@ struct JobsOptions {
                    "x-batchproxy-job: they are recorded, and answered from the record."};
 };
 
-// TLS for those who connect to us.
+// TLS for those who connect to us, and to engines with https:// in their URL.
 struct TlsOptions {
   Key<std::string> certificate{
       "certificate",
@@ -244,6 +247,10 @@ struct TlsOptions {
       Applies::kAfterRestart,
       "PEM file of its key, without a password.",
       {"--tls-key", "BATCHPROXY_TLS_KEY", "FILE", "The certificate's key (PEM)", 134}};
+  Key<std::string> ca_file{"ca_file", "", a_path(), Applies::kUnlessSourceChanges,
+                           "PEM file of who may have signed the certificates of https:// engines; "
+                           "default: the system's. "
+                           "A reload reads it anew."};
 };
 
 // A line for each request that has ended: see docs/TRACING.md.

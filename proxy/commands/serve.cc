@@ -43,7 +43,7 @@ std::string plan_text(const Topology& topology) {
   std::string text =
       fmt::format("# {} backend{}, nothing to start\n", count, count == 1 ? "" : "s");
   for (const BackendRecord& backend : topology.backends) {
-    text += "http://" + backend.endpoint->authority + "\n";
+    text += backend.endpoint->url() + "\n";
   }
   return text;
 }
@@ -55,7 +55,7 @@ void warn_of_missing_names(const Topology& topology) {
     if (!at || is_address(at->host)) continue;
     const LookUp answer = look_up(*at);
     if (!answer.error) continue;
-    std::cerr << "warning: http://" << backend.endpoint->authority
+    std::cerr << "warning: " << backend.endpoint->url()
               << " cannot be found: " << describe_unresolved(at->host, answer.error) << '\n';
   }
 }

@@ -12,19 +12,33 @@ import time
 
 import pytest
 
-from tests.support.asking import MODEL
+from tests.support.asking import MODEL, call, complete
 from tests.support.builds import PROXY
 from tests.support.program import Program
 from tests.support.waiting import DEADLINE, wait_until
 
 
-def make_certificate(folder, name="localhost", days=2):
+def make_certificate(folder, name="localhost", names=None):
     """A self-signed certificate for `name` and 127.0.0.1, and its key."""
     folder.mkdir(exist_ok=True)
     certificate, key = folder / "cert.pem", folder / "key.pem"
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-                    "-keyout", key, "-out", certificate, "-days", str(days), "-subj", f"/CN={name}",
-                    "-addext", f"subjectAltName=DNS:{name},IP:127.0.0.1"], check=True, capture_output=True)
+                    "-keyout", key, "-out", certificate, "-days", "2", "-subj", f"/CN={name}",
+                    "-addext", "subjectAltName=" + (names or f"DNS:{name},IP:127.0.0.1")], check=True, capture_output=True)
+    return certificate, key
+
+
+def make_expired(folder):
+    """One that ended years ago: openssl signs such a one only as an authority."""
+    certificate, key = make_certificate(folder)
+    (folder / "index.txt").write_text("")
+    (folder / "ca.cnf").write_text("[ca]\ndefault_ca=c\n[c]\ndatabase=index.txt\nnew_certs_dir=.\nrand_serial=yes\n"
+                                   "default_md=sha256\npolicy=p\nx509_extensions=e\n[p]\ncommonName=supplied\n"
+                                   "[e]\nsubjectAltName=IP:127.0.0.1\n")
+    for args in (["req", "-new", "-key", key, "-out", "csr.pem", "-subj", "/CN=localhost"],
+                 ["ca", "-batch", "-selfsign", "-config", "ca.cnf", "-keyfile", key, "-in", "csr.pem", "-notext",
+                  "-out", certificate, "-startdate", "20200101000000Z", "-enddate", "20210101000000Z"]):
+        subprocess.run(["openssl", *args], check=True, capture_output=True, cwd=folder)
     return certificate, key
 
 
@@ -257,3 +271,67 @@ def test_the_admin_address_speaks_tls_beyond_loopback(start_tls, start_engine):
             client.request("GET", "/status")
             response = client.getresponse()
             assert response.status == 200 and json.loads(response.read())["requests"]
+
+
+@pytest.fixture
+def behind_tls(start_engine, tmp_path):
+    """behind_tls(certificate, key): a simulated engine behind a batchproxy that speaks TLS; its port."""
+    made = []
+
+    def start(files):
+        folder = tmp_path / f"front-{len(made)}"
+        folder.mkdir()
+        flags = ["--tls-certificate", files[0], "--tls-key", files[1]]
+        made.append(TlsProxy(folder, files[0], "--backend", start_engine().url, *flags))
+        made[-1].context.check_hostname, made[-1].context.verify_mode = False, ssl.CERT_NONE
+        return made[-1].ready()
+
+    yield start
+    for proxy in made:
+        proxy.stop()
+
+
+def config_of(tmp_path, backends, **keys):
+    path = tmp_path / "backends.yaml"
+    path.write_text(json.dumps({"batchproxy": {"backends": backends, **keys}}))
+    return path
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_an_engine_behind_tls_serves(start_proxy, behind_tls, certificate, tmp_path, host):
+    engine = behind_tls(certificate)
+    config = config_of(tmp_path, [{"url": f"https://{host}:{engine.port}"}], tls={"ca_file": str(certificate[0])})
+    proxy = start_proxy("--config", config).ready(1)
+    assert proxy.status()["backends"][0]["url"] == f"https://{host}:{engine.port}"
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda i: complete(proxy.url, f"p{i}")[0].status, range(60)))
+    assert answers == [200] * 60
+    response, text = call(proxy.url, "/v1/completions", body(max_tokens=50, stream=True))
+    assert response.status == 200 and text.rstrip().endswith(b"data: [DONE]")
+
+
+def test_an_engine_with_a_wrong_certificate_is_not_ready_and_says_why(start_proxy, behind_tls, certificate, tmp_path):
+    # Another name; another signer; one that has expired.
+    wrong_name = make_certificate(tmp_path / "name", "elsewhere", names="DNS:elsewhere")
+    expired = make_expired(tmp_path / "expired")
+    engines = [behind_tls(files) for files in (wrong_name, certificate, expired)]
+    backends = [{"url": f"https://127.0.0.1:{engine.port}", "ca_file": str(ca)} for engine, ca in
+                zip(engines, (wrong_name[0], wrong_name[0], expired[0]))]
+    proxy = start_proxy("--config", config_of(tmp_path, backends))
+
+    def problems():
+        return [backend.get("problem") or "" for backend in proxy.status()["backends"]]
+    for number, says in enumerate(("mismatch", "self-signed certificate", "expired")):
+        wait_until(lambda: says in problems()[number], f"{says} in {problems()}")
+
+
+def test_a_plain_engine_behind_https_is_not_ready(start_proxy, start_engine, tmp_path):
+    port = start_engine().url.rsplit(":", 1)[1]
+    proxy = start_proxy("--config", config_of(tmp_path, [{"url": f"https://127.0.0.1:{port}"}]))
+    wait_until(lambda: "GET /health" in (proxy.status()["backends"][0].get("problem") or ""), "a problem")
+
+
+def test_a_missing_ca_file_is_told(tmp_path):
+    config = config_of(tmp_path, [{"url": "https://127.0.0.1:9"}], tls={"ca_file": str(tmp_path / "none.pem")})
+    ended = subprocess.run([PROXY, "--config", config], cwd=tmp_path, capture_output=True, text=True, timeout=DEADLINE)
+    assert ended.returncode == 2 and "none.pem: No such file" in ended.stderr, ended.stderr
