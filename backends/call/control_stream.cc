@@ -55,8 +55,7 @@ Task<ControlReply> exchange(ControlStream& stream, const Endpoint& at, Request r
                                    asio::redirect_error(use_task, reply.error));
   if (reply.error) {
     // Which of many reasons it is says more than that it was not believed.
-    const ErrorCode problem = certificate_problem(secured.native_handle());
-    if (problem) reply.error = problem;
+    reply.problem = certificate_problem(secured.native_handle());
     co_return reply;
   }
   reply = co_await exchange_over(secured, at, std::move(request), most);
@@ -104,6 +103,11 @@ bool is_silence(const ErrorCode& error) {
 
 std::string why_no_reply(const ErrorCode& error) {
   return is_silence(error) ? "no answer in time" : error.message();
+}
+
+std::string why_no_reply(const ControlReply& reply) {
+  if (reply.problem.empty()) return why_no_reply(reply.error);
+  return "its certificate is not valid here: " + reply.problem;
 }
 
 }  // namespace batchproxy

@@ -90,16 +90,6 @@ std::string problem_of_file(const std::string& file) {
   return "cannot read " + file + ": " + std::strerror(errno);
 }
 
-// Why a certificate is not believed, by the number that OpenSSL gives the reason.
-class CertificateCategory final : public boost::system::error_category {
- public:
-  const char* name() const noexcept override { return "certificate"; }
-  std::string message(int number) const override {
-    return std::string("its certificate is not valid here: ") +
-           X509_verify_cert_error_string(number);
-  }
-};
-
 }  // namespace
 
 boost::system::result<TlsContextPtr, std::string> TlsContext::of_client(
@@ -128,11 +118,9 @@ void expect_server(SSL* ssl, const std::string& name) {
   SSL_set1_host(ssl, name.c_str());
 }
 
-ErrorCode certificate_problem(const SSL* ssl) {
-  static const CertificateCategory category;
+std::string certificate_problem(const SSL* ssl) {
   const long number = SSL_get_verify_result(ssl);
-  if (number == X509_V_OK) return {};
-  return {static_cast<int>(number), category};
+  return number == X509_V_OK ? "" : X509_verify_cert_error_string(number);
 }
 
 boost::system::result<TlsContextPtr, std::string> TlsContext::of_server(

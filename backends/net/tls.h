@@ -52,9 +52,9 @@ using TlsContextPtr = std::shared_ptr<const TlsContext>;
 // Before its handshake, as a client: it must show a certificate for `name`, a host's name or an
 // address.
 void expect_server(SSL* ssl, const std::string& name);
-// After one that failed: what is wrong with the certificate that was shown; no error if that was
-// not the reason.
-ErrorCode certificate_problem(const SSL* ssl);
+// After one that failed: what is wrong with the certificate that was shown; empty if that was not
+// the reason.
+std::string certificate_problem(const SSL* ssl);
 
 class TlsLayer {
  public:
