@@ -38,10 +38,14 @@ bool take_over(BackendRecord& backend, const BackendRecord& wanted) {
   backend.models = wanted.models;
   const Endpoint& now = *backend.endpoint;
   const Endpoint& then = *wanted.endpoint;
-  if (now.api_key == then.api_key && now.health_path == then.health_path) return false;
+  const bool as_ever = now.api_key == then.api_key && now.health_path == then.health_path &&
+                       now.tls == nullptr && then.tls == nullptr;
+  if (as_ever) return false;
   Endpoint endpoint = now;
   endpoint.api_key = then.api_key;
   endpoint.health_path = then.health_path;
+  endpoint.tls = then.tls;  // what it trusts has been read anew
+  endpoint.server_name = then.server_name;
   backend.endpoint = std::make_shared<const Endpoint>(std::move(endpoint));
   return true;
 }

@@ -82,6 +82,11 @@ class EffectiveRows {
     add_section(jobs, name + ".");
   }
 
+  void add_member(const TlsOptions& tls, const std::string& name) { add_section(tls, name + "."); }
+  void add_member(const AccessLogOptions& log, const std::string& name) {
+    add_section(log, name + ".");
+  }
+
   template <class T>
   void add_parts(const T&, const std::string&) {}
   void add_parts(const Arguments& arguments, const std::string& name) {

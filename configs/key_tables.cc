@@ -106,7 +106,9 @@ std::vector<KeyTable> key_tables() {
       table("Engines that already run", "batchproxy.backends[].", BackendOptions{}),
       table("Engines to start", "batchproxy.launcher.", defaults.proxy.launcher),
       table("One kind of engine", "batchproxy.launcher.servers[].", ServerOptions{}),
-      table("Files and batches", "batchproxy.jobs.", defaults.proxy.jobs)};
+      table("Files and batches", "batchproxy.jobs.", defaults.proxy.jobs),
+      table("TLS", "batchproxy.tls.", defaults.proxy.tls),
+      table("A line for each request", "batchproxy.access_log.", defaults.proxy.access_log)};
   add_arguments(tables.front());
   return tables;
 }

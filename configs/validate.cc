@@ -13,6 +13,7 @@
 #include "configs/engine_wish.h"
 #include "configs/schema/backend_source.h"
 #include "configs/schema/host_port.h"
+#include "configs/schema/log_choice.h"
 #include "configs/yaml/values.h"
 
 namespace batchproxy {
@@ -84,6 +85,8 @@ class Validator {
     check_backend_urls();
     check_backend_words();
     check_launcher();
+    check_access_log();
+    check_tls();
     if (!source_is_certain()) return;
     switch (backend_source(options_)) {
       case BackendSource::kList:
@@ -141,6 +144,23 @@ class Validator {
                     open +
                         ". Name a file of keys in batchproxy.api_keys_file, or, if you mean it, "
                         "write batchproxy.allow_unauthenticated: true");
+  }
+
+  void check_tls() {
+    const Key<std::string>&certificate = proxy_.tls.certificate, &key = proxy_.tls.key;
+    if (certificate.value.empty() == key.value.empty()) return;
+    const bool lacks_key = key.value.empty();
+    findings_.error(place_of(lacks_key ? certificate.origin : key.origin),
+                    lacks_key ? "tls: certificate needs key, the file of its key"
+                              : "tls: key needs certificate, the file of its certificate");
+  }
+
+  void check_access_log() {
+    const Key<std::string>& which = proxy_.access_log.which;
+    if (refused(which) || read_log_choice(which.value)) return;
+    findings_.error(place_of(which.origin),
+                    "which: expected all, slow, failed or a percentage such as 5%, found '" +
+                        which.value + "'");
   }
 
   void check_listeners() {

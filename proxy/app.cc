@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <csignal>
 #include <filesystem>
+#include <memory>
 #include <stdexcept>
 #include <system_error>
 #include <thread>
@@ -14,6 +15,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "backends/net/waiter.h"
 #include "launcher/memory/learned/state_file.h"
 #include "proxy/control/settings.h"
 #include "proxy/jobs/record_store.h"
@@ -30,10 +32,10 @@ constexpr std::size_t kFewestOfBatches = 64;
 constexpr std::size_t kMostOfBatches = 1024;
 constexpr int kNoEngineStarted = 4;  // exit code
 
-std::string url(const asio::ip::tcp::endpoint& endpoint) {
+std::string url(const asio::ip::tcp::endpoint& endpoint, bool secured = false) {
   const auto address = endpoint.address();
   const std::string host = address.is_v6() ? "[" + address.to_string() + "]" : address.to_string();
-  return fmt::format("http://{}:{}", host, endpoint.port());
+  return fmt::format("{}://{}:{}", secured ? "https" : "http", host, endpoint.port());
 }
 
 // Where we reach ourselves.
@@ -42,11 +44,17 @@ std::string reachable(const asio::ip::address& address) {
   return address.is_v6() ? "::1" : "127.0.0.1";
 }
 
+TlsContextPtr tls_or_throw(const Options& options) {
+  auto context = tls_context(options);
+  if (!context) throw std::runtime_error(context.error());
+  return *context;
+}
+
 BackendSnapshot describe(const BackendRecord& backend) {
   BackendSnapshot shown;
   shown.id = backend.id();
   shown.name = backend.name();
-  shown.url = "http://" + backend.endpoint->authority;
+  shown.url = backend.endpoint->url();
   shown.state = backend.state;
   const bool is_wrong =
       backend.state == BackendState::kUnready || backend.state == BackendState::kFailed;
@@ -101,6 +109,7 @@ App::App(const Options& options, Topology topology, ApiKeysPtr keys, const std::
          LoadAgain load_again)
     : options_(options),
       holdings_(std::move(topology.holdings)),
+      tls_(tls_or_throw(options)),
       console_(options_),
       reloader_(options_, keys, reloader_hooks(std::move(load_again))),
       backends_(io_, options_, std::move(topology.backends), console_, narrator_, backend_hooks()),
@@ -111,7 +120,7 @@ App::App(const Options& options, Topology topology, ApiKeysPtr keys, const std::
       ticker_(io_),
       drain_timer_(io_),
       listening_(data_.listen(*options.proxy.listen, may_have())),
-      listen_url_(url(listening_)),
+      listen_url_(url(listening_, tls_ != nullptr)),
       started_(std::chrono::steady_clock::now()),
       service_(process_environment()) {
   signals_.add(SIGUSR1);
@@ -154,11 +163,13 @@ DataPlane::Setup App::data_plane_setup(const ApiKeysPtr& keys) {
   setup.refresh_models = [this](BackendMonitor::Done done) {
     backends_.refresh_models(std::move(done));
   };
+  setup.tls = tls_;
   setup.internal = &internal_;
   setup.hand_over = [this](HandedOver over) { batches_.take(std::move(over)); };
   if (const std::string folder = jobs_directory(); !folder.empty()) {
     setup.records = RecordStore::path_in(folder);
   }
+  setup.access_log = access_log_settings(options_);
   setup.on_stall = [this](const Stall& stall) {
     asio::post(io_, [this, stall] { backends_.on_stall(stall); });
   };
@@ -194,13 +205,24 @@ Reloader::Hooks App::reloader_hooks(LoadAgain load_again) {
   Reloader::Hooks hooks;
   hooks.load = std::move(load_again);
   hooks.replace_backends = [this](const Options& options) { return backends_.replace(options); };
+  hooks.read_tls = [this] { return read_tls(); };
   hooks.apply = [this](const ApiKeysPtr& keys) {
     data_.set_keys(keys);
     data_.set_settings(data_path_settings(options_, backends_.roster()->present().size()),
                        scheduler_options(options_));
+    data_.set_tls(tls_);
+    data_.set_access_log(access_log_settings(options_));
     backends_.look_again();
   };
   return hooks;
+}
+
+// For those who connect after a reload.
+std::string App::read_tls() {
+  auto context = tls_context(options_);
+  if (!context) return context.error();
+  tls_ = *context;
+  return {};
 }
 
 AdminHooks App::admin_hooks() {
@@ -212,12 +234,14 @@ AdminHooks App::admin_hooks() {
     if (ending_.stage == Ending::Stage::kServing) shut_down(0);
   };
   hooks.order_engine = [this](const EngineOrder& order) { return backends_.order(order); };
+  hooks.search = [this](RecordSearch wanted) { return search(std::move(wanted)); };
   const AdapterHooks adapters = adapter_hooks();
   hooks.adapters = [this, adapters](AdapterOrder order) {
     return carry_out(io_, adapters, std::move(order));
   };
   // On a loopback address whoever asks is on this machine already.
   const bool guarded = !admin_.local_endpoint().address().is_loopback();
+  hooks.tls = [this, guarded] { return guarded ? tls_ : nullptr; };
   hooks.keys = [this, guarded] { return guarded ? reloader_.keys() : nullptr; };
   return hooks;
 }
@@ -254,7 +278,8 @@ MayHave App::may_have() {
 }
 
 int App::run() {
-  const std::string admin_url = url(admin_.local_endpoint());
+  const bool admin_secured = tls_ && !admin_.local_endpoint().address().is_loopback();
+  const std::string admin_url = url(admin_.local_endpoint(), admin_secured);
   console_.banner(*backends_.roster(), backends_.log_directory(), listen_url_, admin_url);
   asio::co_spawn(io_.get_executor(), serve_admin(io_, admin_, admin_hooks()), &end_on_error);
   wait_for_signal();
@@ -263,7 +288,12 @@ int App::run() {
   narrator_.begin(first);
   trends_.add(first);
   backends_.start();
-  batches_.start(reachable(listening_.address()), listening_.port());
+  if (tls_) {
+    const auto plain = data_.listen_plainly(may_have());
+    batches_.start(reachable(plain.address()), plain.port());
+  } else {
+    batches_.start(reachable(listening_.address()), listening_.port());
+  }
   data_.start();
   service_.ready();
   tick();
@@ -299,6 +329,23 @@ Snapshot App::snapshot() const {
   trends_.fill(now);
   judge(now);
   return now;
+}
+
+Task<DataPlane::Found> App::search(RecordSearch search) {
+  struct Seat {
+    Waiter waiter;
+    DataPlane::Found found;
+  };
+  const auto seat = std::make_shared<Seat>();
+  const auto tell = [this, seat](DataPlane::Found found) {
+    asio::post(io_, [seat, found = std::move(found)]() mutable {
+      seat->found = std::move(found);
+      seat->waiter.wake();
+    });
+  };
+  data_.search(search, tell);
+  co_await seat->waiter.wait();
+  co_return std::move(seat->found);
 }
 
 // --- while serving ------------------------------------------------------------------------------

@@ -67,8 +67,10 @@ class App {
   AdminHooks admin_hooks();
   AdapterHooks adapter_hooks();
   Acceptor take_admin_port();
+  std::string read_tls();
   MayHave may_have();  // a port that no engine has been given
   Snapshot snapshot() const;
+  Task<DataPlane::Found> search(RecordSearch search);
 
   void tell_batch(const BatchSummary& batch);
   void announce_if_due(const Snapshot& now);
@@ -84,6 +86,7 @@ class App {
   Options options_;
   Holdings holdings_;
   InternalMark internal_;
+  TlsContextPtr tls_;  // null: clients are plain
   asio::io_context io_{1};
   Console console_;
   Narrator narrator_;

@@ -77,15 +77,21 @@ Task<ErrorCode> ConnectionPool::connect(BackendId backend, Connection& connectio
                                         TimePoint not_after) {
   // Copies: others may take their places meanwhile.
   connection.set_mark(peers_[backend].changes);
-  const Addresses addresses =
-      beginning_with(peers_[backend].worked, peers_[backend].endpoint->addresses);
+  const std::shared_ptr<const Endpoint> endpoint = peers_[backend].endpoint;
+  const Addresses addresses = beginning_with(peers_[backend].worked, endpoint->addresses);
   TimePoint end = end_of_connecting(not_after);
   ErrorCode failure = asio::error::host_not_found;
   for (std::size_t tried = 0; tried < addresses.size() && connection.is_open();) {
     const TimePoint now = std::chrono::steady_clock::now();
     if (tried > 0 && now >= end) break;
     connection.stop_connecting_at(now + share_of(end - now, addresses.size() - tried));
-    const ErrorCode error = co_await connection.connect(addresses[tried]);
+    ErrorCode error = co_await connection.connect(addresses[tried]);
+    if (!error && endpoint->tls && connection.is_open()) {
+      connection.secure(*endpoint->tls, endpoint->server_name);
+      connection.stop_reading_at(end);
+      const bool met = co_await connection.shake_hands();
+      if (!met) error = asio::error::connection_aborted;
+    }
     if (!error && connection.is_open()) {
       connection.never_expire();
       peers_[backend].worked = addresses[tried];

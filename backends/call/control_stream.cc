@@ -4,6 +4,8 @@
 #include <utility>
 
 #include <boost/asio/redirect_error.hpp>
+#include <boost/asio/ssl/context.hpp>
+#include <boost/asio/ssl/stream.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/string_body.hpp>
@@ -17,8 +19,9 @@ namespace {
 
 using Request = beast::http::request<beast::http::string_body>;
 
-Task<ControlReply> exchange(ControlStream& stream, const Endpoint& at, Request request,
-                            std::size_t most) {
+template <class Stream>
+Task<ControlReply> exchange_over(Stream& stream, const Endpoint& at, Request request,
+                                 std::size_t most) {
   request.set(beast::http::field::host, at.authority);
   if (!at.api_key.empty()) request.set(beast::http::field::authorization, "Bearer " + at.api_key);
   request.set(beast::http::field::connection, "close");
@@ -34,6 +37,28 @@ Task<ControlReply> exchange(ControlStream& stream, const Endpoint& at, Request r
   if (reply.error) co_return reply;
   reply.status = parser.get().result_int();
   reply.body = std::move(parser.get().body());
+  co_return reply;
+}
+
+Task<ControlReply> exchange(ControlStream& stream, const Endpoint& at, Request request,
+                            std::size_t most) {
+  if (!at.tls) {
+    ControlReply plain = co_await exchange_over(stream, at, std::move(request), most);
+    co_return plain;
+  }
+  SSL_CTX_up_ref(at.tls->get());
+  asio::ssl::context context(at.tls->get());  // gives back what was taken
+  asio::ssl::stream<ControlStream&> secured(stream, context);
+  expect_server(secured.native_handle(), at.server_name);
+  ControlReply reply;
+  co_await secured.async_handshake(asio::ssl::stream_base::client,
+                                   asio::redirect_error(use_task, reply.error));
+  if (reply.error) {
+    // Which of many reasons it is says more than that it was not believed.
+    reply.problem = certificate_problem(secured.native_handle());
+    co_return reply;
+  }
+  reply = co_await exchange_over(secured, at, std::move(request), most);
   co_return reply;
 }
 
@@ -78,6 +103,11 @@ bool is_silence(const ErrorCode& error) {
 
 std::string why_no_reply(const ErrorCode& error) {
   return is_silence(error) ? "no answer in time" : error.message();
+}
+
+std::string why_no_reply(const ControlReply& reply) {
+  if (reply.problem.empty()) return why_no_reply(reply.error);
+  return "its certificate is not valid here: " + reply.problem;
 }
 
 }  // namespace batchproxy

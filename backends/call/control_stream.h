@@ -24,7 +24,8 @@ using ControlStream = boost::beast::basic_stream<asio::ip::tcp, IoExecutor>;
 Task<ErrorCode> connect_in_turn(ControlStream& stream, Addresses addresses, Duration patience);
 
 struct ControlReply {
-  ErrorCode error{};  // why there is no answer
+  ErrorCode error{};      // why there is no answer
+  std::string problem{};  // and what is wrong with the certificate, if that is why
   unsigned status = 0;
   std::string body{};
 };
@@ -39,5 +40,6 @@ Task<ControlReply> post_json(ControlStream& stream, const Endpoint& at, std::str
 bool is_silence(const ErrorCode& error);
 // The error for people: "no answer in time", or the system's word.
 std::string why_no_reply(const ErrorCode& error);
+std::string why_no_reply(const ControlReply& reply);
 
 }  // namespace batchproxy

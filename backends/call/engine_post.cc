@@ -21,7 +21,7 @@ Task<EngineReply> order_engine(asio::io_context& io, std::shared_ptr<const Endpo
   if (!reply.error) {
     reply = co_await post_json(stream, *at, std::move(target), std::move(json), kMaxReply);
   }
-  std::string problem = reply.error ? why_no_reply(reply.error) : "";
+  std::string problem = reply.error ? why_no_reply(reply) : "";
   co_return EngineReply{reply.status, std::move(reply.body), std::move(problem)};
 }
 

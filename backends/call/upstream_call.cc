@@ -296,7 +296,7 @@ void UpstreamCall::compose(const UpstreamRequest& request, std::string& out) con
   const Endpoint& endpoint = *resources_.connections.endpoint(backend_);
   out.clear();
   out.append(request.method).append(" ").append(request.target).append(" HTTP/1.1\r\nhost: ");
-  out.append(endpoint.authority).append("\r\n").append(request.fields);
+  out.append(endpoint.authority).append("\r\n").append(request.fields).append(request.trace_line);
   if (!endpoint.api_key.empty()) {
     out.append("authorization: Bearer ").append(endpoint.api_key).append("\r\n");
   } else if (!request.authorization.empty()) {

@@ -39,6 +39,7 @@ struct UpstreamRequest {
   std::string_view key_field;      // of the client's key: `authorization`, or `x-api-key`
   std::string_view authorization;  // what stands in it; used when the backend has no key of its own
   std::string_view request_id;     // fresh for every attempt
+  std::string_view trace_line;     // `traceparent`, as in `fields`; empty: of no trace
   SplicedBody body;
 };
 

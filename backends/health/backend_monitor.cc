@@ -350,9 +350,9 @@ void BackendMonitor::tell(const Watched& watched, BackendEvent event) {
 
 Task<BackendMonitor::Reply> BackendMonitor::get(std::shared_ptr<const Endpoint> at,
                                                 std::string path, Duration patience) {
-  const auto failed = [&path](const ErrorCode& error) {
-    const auto result = is_silence(error) ? ProbeResult::kSilent : ProbeResult::kRefused;
-    return Reply{result, {}, "GET " + path + ": " + why_no_reply(error), 0};
+  const auto failed = [&path](const ControlReply& reply) {
+    const auto result = is_silence(reply.error) ? ProbeResult::kSilent : ProbeResult::kRefused;
+    return Reply{result, {}, "GET " + path + ": " + why_no_reply(reply), 0};
   };
   if (at->addresses.empty()) {
     if (!at->problem.empty()) co_return Reply{ProbeResult::kRefused, {}, at->problem, 0};
@@ -364,14 +364,16 @@ Task<BackendMonitor::Reply> BackendMonitor::get(std::shared_ptr<const Endpoint> 
       co_await connect_in_turn(stream, beginning_with(watched->worked, at->addresses), patience);
   if (error) {
     events_.on_doubt(at->id);
-    Reply reply = failed(error);
+    ControlReply none;
+    none.error = error;
+    Reply reply = failed(none);
     if (!at->problem.empty()) reply.problem += "; " + at->problem;
     co_return reply;
   }
   watched->worked = stream.socket().remote_endpoint(error);
 
   ControlReply reply = co_await get_page(stream, *at, path, kMaxReply);
-  if (reply.error) co_return failed(reply.error);
+  if (reply.error) co_return failed(reply);
   if (reply.status / 100 == 2) {
     co_return Reply{ProbeResult::kOk, std::move(reply.body), {}, reply.status};
   }

@@ -42,6 +42,7 @@ ErrorCode Connection::start(int socket) {
 void Connection::forget_try() {
   forget_socket();
   readable_ = read_until_empty_ = connecting_expired_ = false;
+  tls_.reset();
 }
 
 Task<ErrorCode> Connection::connect(const asio::ip::tcp::endpoint& to) {
@@ -66,7 +67,10 @@ void Connection::on_ready(Ready ready) {
   const Ptr self = shared_from_this();  // the woken coroutine may drop the last other reference
   read_until_empty_ = read_until_empty_ || ready.read_until_empty;
   readable_ = readable_ || ready.readable;
-  if (ready.writable) writer_.wake();
+  if (ready.writable) {
+    if (tls_) flush_sealed();
+    writer_.wake();
+  }
   if (!readable_ || !is_open()) return;
   if (lingering_) return drop_unread();
   if (reader_.is_waiting()) return reader_.wake();
@@ -80,6 +84,7 @@ void Connection::on_abandoned() {
 
 // Looks without taking: the bytes may begin the client's next request, which is read in its turn.
 Connection::Peek Connection::peek() {
+  if (tls_) return peek_sealed();
   char byte = 0;
   const ssize_t n = ::recv(socket_, &byte, 1, MSG_PEEK);
   if (n > 0) return Peek::kBytes;
@@ -108,7 +113,7 @@ std::string Connection::peer_address() const {
 int Connection::unsent() const {
   int bytes = 0;
   ::ioctl(socket_, SIOCOUTQ, &bytes);
-  return bytes;
+  return bytes + (tls_ ? static_cast<int>(tls_->sealed()) : 0);
 }
 
 bool Connection::must_wait() {
@@ -141,6 +146,7 @@ void Connection::on_expired() {
 
 std::optional<std::size_t> Connection::read_some(std::span<char> into) {
   if (!is_open()) return std::nullopt;
+  if (tls_) return read_sealed(into);
   const ssize_t n = ::recv(socket_, into.data(), into.size(), 0);
   if (n < 0 && errno == EAGAIN) {
     readable_ = false;
@@ -158,6 +164,11 @@ std::optional<std::size_t> Connection::read_some(std::span<char> into) {
 
 std::size_t Connection::try_write(std::span<const asio::const_buffer> buffers) {
   if (!is_open()) return 0;
+  if (tls_) {
+    const auto taken = tls_->write(buffers);
+    if (!taken) close(Closed::kByPeer);
+    return taken.value_or(0);
+  }
   std::array<iovec, kMaxPieces> pieces;
   msghdr message{};
   message.msg_iov = pieces.data();
@@ -208,6 +219,10 @@ void Connection::close(Closed why) {
   const Ptr self = std::move(lingering_);  // maybe the last reference to this connection
   closed_ = why;
   clear();
+  if (tls_ && why != Closed::kByPeer) {
+    tls_->say_goodbye();
+    tls_->flush();
+  }
   forget_socket();
   // From the event loop, not from here: close() must return before a woken reader runs.
   if (reader_.is_waiting()) reader_.wake_later(executor());
@@ -230,10 +245,72 @@ void Connection::forget_socket() {
 void Connection::close_lingering(Duration patience) {
   if (!is_open()) return;
   gone_ = {};
-  if (!watched_ || ::shutdown(socket_, SHUT_WR) != 0) return close();
+  if (tls_) tls_->say_goodbye();
+  // What is sealed goes first: flush_sealed() ends our side then.
+  const bool later = tls_ && tls_->flush() && tls_->has_sealed();
+  if (!watched_ || (!later && ::shutdown(socket_, SHUT_WR) != 0)) return close();
   lingering_ = shared_from_this();
   expire_in(patience);
   if (readable_) drop_unread();
+}
+
+// --- TLS ----------------------------------------------------------------------------------------
+
+Task<bool> Connection::shake_hands() {
+  while (is_open()) {
+    const TlsLayer::State state = tls_->shake_hands();
+    if (state == TlsLayer::State::kBroken || state == TlsLayer::State::kEnded) break;
+    readable_ = !tls_->has_emptied_socket() || read_until_empty_;
+    if (state == TlsLayer::State::kMore) co_return true;
+    readable_ = false;  // it has taken all that there was
+    if (must_wait()) co_await wait();
+    if (!may_read()) break;
+  }
+  co_return false;
+}
+
+bool Connection::gives_up_tls() {
+  if (!is_open() || !tls_->is_plain_http()) return false;
+  tls_.reset();
+  return true;
+}
+
+std::optional<std::size_t> Connection::read_sealed(std::span<char> into) {
+  const TlsLayer::Read read = tls_->read(into);
+  switch (read.state) {
+    case TlsLayer::State::kMore:
+      // What is left within will not be reported.
+      readable_ = !tls_->has_emptied_socket() || read_until_empty_;
+      return read.bytes;
+    case TlsLayer::State::kWait:
+      readable_ = false;
+      return 0;
+    case TlsLayer::State::kEnded:
+    case TlsLayer::State::kBroken:
+      break;
+  }
+  close(Closed::kByPeer);
+  return std::nullopt;
+}
+
+Connection::Peek Connection::peek_sealed() {
+  switch (tls_->peek()) {
+    case TlsLayer::State::kMore:
+      return Peek::kBytes;
+    case TlsLayer::State::kWait:
+      readable_ = false;
+      return Peek::kNothing;
+    case TlsLayer::State::kEnded:
+    case TlsLayer::State::kBroken:
+      break;
+  }
+  return Peek::kEnd;
+}
+
+void Connection::flush_sealed() {
+  if (!tls_->has_sealed()) return;
+  if (!tls_->flush()) return close(Closed::kByPeer);
+  if (lingering_ && !tls_->has_sealed()) ::shutdown(socket_, SHUT_WR);
 }
 
 // Reads and drops until nothing is left for now, or until the peer ends, which closes us. After

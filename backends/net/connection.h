@@ -25,6 +25,7 @@
 #include "backends/net/deadline.h"
 #include "backends/net/poller.h"
 #include "backends/net/task.h"
+#include "backends/net/tls.h"
 #include "backends/net/waiter.h"
 
 namespace batchproxy {
@@ -48,6 +49,17 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   // While it is open, another address may be tried when one has failed, or the same one when the
   // system had no descriptor for it (EMFILE, ENFILE).
   Task<ErrorCode> connect(const asio::ip::tcp::endpoint& to);
+
+  // From here on it speaks TLS, with `server`, or as the server itself: shake_hands() comes first.
+  // What follows then reads and writes what is within.
+  void secure(const TlsContext& context, const std::string& server = {}) {
+    tls_ = std::make_unique<TlsLayer>(context, socket_, server);
+  }
+  bool is_secured() const { return tls_ != nullptr; }
+  // False when it has failed, or the time given to stop_reading_in() is up.
+  Task<bool> shake_hands();
+  // After that: whether the peer does not speak TLS, but HTTP. Then we do as it does.
+  bool gives_up_tls();
 
   // To read: `if (must_wait()) co_await wait();`, and if may_read() then says so, read_some(). In
   // three steps because most reads need not wait, and then cost no coroutine.
@@ -101,7 +113,8 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   }
 
   void close(Closed why = Closed::kByUs);
-  // Gives the open socket away; the connection is closed for us, and its peer notices nothing.
+  // Gives the open socket, which is plain, away; the connection is closed for us, and its peer
+  // notices nothing.
   int release();
   // Closes without losing the peer our last bytes: sends FIN, then reads and drops until the peer
   // closes or `patience` runs out (RFC 9112 9.6). The connection keeps itself alive meanwhile.
@@ -134,6 +147,9 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   enum class Expires : std::uint8_t { kConnection, kReading, kConnecting };
   enum class Peek { kNothing, kBytes, kEnd };
   Peek peek();
+  std::optional<std::size_t> read_sealed(std::span<char> into);
+  Peek peek_sealed();
+  void flush_sealed();
   int unsent() const;
 
   Poller& poller_;
@@ -142,6 +158,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   Ptr lingering_;  // keeps us alive while we linger
   Waiter reader_;
   Waiter writer_;
+  std::unique_ptr<TlsLayer> tls_;  // null: it is plain
   int socket_ = -1;
   bool watched_ = false;           // by the poller
   bool readable_ = false;          // reported, and no read has found the socket empty since

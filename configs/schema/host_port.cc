@@ -73,29 +73,28 @@ std::string to_string(const HostPort& address) {
 }
 
 BackendUrl parse_backend_url(std::string_view url) {
-  constexpr std::string_view kScheme = "http://";
-  const std::string folded = lower(url.substr(0, kScheme.size() + 1));
-  if (folded.starts_with("https://")) {
-    return {std::nullopt,
-            "TLS to engines is not supported yet; use http:// on a network that you trust"};
+  constexpr std::string_view kPlain = "http://", kSecured = "https://";
+  const std::string folded = lower(url.substr(0, kSecured.size()));
+  const bool secured = folded.starts_with(kSecured);
+  if (!secured && !folded.starts_with(kPlain)) {
+    return {std::nullopt, "expected http://HOST:PORT or https://HOST:PORT"};
   }
-  if (!folded.starts_with(kScheme)) {
-    return {std::nullopt, "expected http://HOST:PORT"};
-  }
-  std::string_view rest = url.substr(kScheme.size());
+  const std::size_t scheme = secured ? kSecured.size() : kPlain.size();
+  std::string_view rest = url.substr(scheme);
   if (rest.ends_with('/')) rest.remove_suffix(1);
   if (rest.find('@') != std::string_view::npos) {
     return {std::nullopt, "no user or password in the URL; set api_key instead"};
   }
   if (const auto path = rest.find_first_of("/?#"); path != std::string_view::npos) {
     return {std::nullopt,
-            "no path after the port; write " + std::string(url.substr(0, kScheme.size() + path))};
+            "no path after the port; write " + std::string(url.substr(0, scheme + path))};
   }
   if (auto address = parse_host_port(rest)) {
     if (address->port == 0) return {std::nullopt, "port 0 cannot be called"};
-    return {std::move(address), ""};
+    return {std::move(address), "", secured};
   }
-  if (auto host = parse_host(rest)) return {HostPort{*std::move(host), 80}, ""};
+  const std::uint16_t usual = secured ? 443 : 80;
+  if (auto host = parse_host(rest)) return {HostPort{*std::move(host), usual}, "", secured};
   return {std::nullopt, "expected http://HOST:PORT with a port from 1 to 65535"};
 }
 

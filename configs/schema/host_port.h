@@ -28,8 +28,9 @@ std::string to_string(const HostPort& address);
 
 // The address in an engine's URL. On failure `problem` says why, and what to write instead.
 struct BackendUrl {
-  std::optional<HostPort> address;  // port 80 when the URL names none
+  std::optional<HostPort> address;  // port 80, or 443, when the URL names none
   std::string problem;
+  bool secured = false;  // https
 };
 BackendUrl parse_backend_url(std::string_view url);
 

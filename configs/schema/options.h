@@ -78,9 +78,12 @@ struct WorkerOptions {
 // One entry of `batchproxy.backends`: an engine that already runs.
 struct BackendOptions {
   Key<std::string> url{"url", "", anything(), Applies::kUnlessSourceChanges,
-                       "http://HOST:PORT of a running engine."};
+                       "http://HOST:PORT, or https://HOST:PORT, of a running engine."};
   Key<std::string> api_key{"api_key", "", anything(), Applies::kUnlessSourceChanges,
                            "Bearer token sent instead of the client's."};
+  Key<std::string> ca_file{
+      "ca_file", "", a_path(), Applies::kUnlessSourceChanges,
+      "PEM file of who may have signed its certificate (https); default: `tls.ca_file`."};
   Key<std::vector<std::string>> models{
       "models",
       {},
@@ -226,6 +229,51 @@ struct JobsOptions {
                    "x-batchproxy-job: they are recorded, and answered from the record."};
 };
 
+// TLS for those who connect to us, and to engines with https:// in their URL.
+struct TlsOptions {
+  Key<std::string> certificate{
+      "certificate",
+      "",
+      a_path(),
+      Applies::kAfterRestart,
+      "PEM file of the certificate and its chain: clients then speak TLS (1.2 or later) at "
+      "`listen`, "
+      "and at `admin` where that is no loopback address. A reload reads both files anew.",
+      {"--tls-certificate", "BATCHPROXY_TLS_CERTIFICATE", "FILE",
+       "Certificate and chain (PEM): clients speak TLS", 132}};
+  Key<std::string> key{
+      "key",
+      "",
+      a_path(),
+      Applies::kAfterRestart,
+      "PEM file of its key, without a password.",
+      {"--tls-key", "BATCHPROXY_TLS_KEY", "FILE", "The certificate's key (PEM)", 134}};
+  Key<std::string> ca_file{"ca_file", "", a_path(), Applies::kUnlessSourceChanges,
+                           "PEM file of who may have signed the certificates of https:// engines; "
+                           "default: the system's. "
+                           "A reload reads it anew."};
+};
+
+// A line for each request that has ended: see docs/TRACING.md.
+struct AccessLogOptions {
+  Key<std::string> file{
+      "file",
+      "",
+      a_path(),
+      Applies::kOnReload,
+      "File for a line for each request, `-` for standard output; without, there is none. One that "
+      "is moved away is opened anew within a second.",
+      {"--access-log", "BATCHPROXY_ACCESS_LOG", "FILE|-",
+       "A line for each request; -: to standard output", 130}};
+  Key<std::string> format{"format", "text", one_of({"text", "json"}), Applies::kOnReload,
+                          "A line for people, or a JSON object on a line."};
+  Key<std::string> which{"which", "all", anything(), Applies::kOnReload,
+                         "Which requests: all; failed; slow (and those that failed); or N%, so "
+                         "many of a hundred by chance."};
+  Key<Seconds> slower_than{"slower_than", Seconds(1), between(0, 86400), Applies::kOnReload,
+                           "Seconds from arrival to answer from which on a request is slow."};
+};
+
 // Everything under the top-level key `batchproxy:`. Unknown or duplicate keys here are errors.
 struct ProxyOptions {
   Key<std::string> listen{"listen",
@@ -346,6 +394,13 @@ struct ProxyOptions {
       Applies::kOnReload,
       "Least important message that is printed.",
       {"--log-level", "BATCHPROXY_LOG_LEVEL", "LEVEL", "debug, info, warning, error or off", 120}};
+  Key<std::string> log_format{
+      "log_format",
+      "text",
+      one_of({"text", "json"}),
+      Applies::kAfterRestart,
+      "text, or json: an object for each message, on standard error.",
+      {"--log-format", "BATCHPROXY_LOG_FORMAT", "FORMAT", "text or json", 122}};
   Key<std::vector<BackendOptions>> backends{"backends",
                                             {},
                                             anything(),
@@ -353,8 +408,10 @@ struct ProxyOptions {
                                             "Engines that already run.",
                                             {"--backend", "BATCHPROXY_BACKENDS", "URL",
                                              "An engine that already runs; repeat for more", 30}};
-  LauncherOptions launcher;  // section `launcher:`
-  JobsOptions jobs;          // section `jobs:`
+  LauncherOptions launcher;     // section `launcher:`
+  JobsOptions jobs;             // section `jobs:`
+  TlsOptions tls;               // section `tls:`
+  AccessLogOptions access_log;  // section `access_log:`
 };
 
 struct Options {

@@ -23,6 +23,12 @@ constexpr std::string_view name_of(const Key<T>& key) {
 constexpr std::string_view name_of(const JobsOptions&) {
   return "jobs";
 }
+constexpr std::string_view name_of(const TlsOptions&) {
+  return "tls";
+}
+constexpr std::string_view name_of(const AccessLogOptions&) {
+  return "access_log";
+}
 constexpr std::string_view name_of(const LauncherOptions&) {
   return "launcher";
 }

@@ -19,6 +19,8 @@ std::string_view home_of(std::string_view name) {
   if (has(member_names(defaults.worker))) return "model.generator_settings";
   if (has(member_names(defaults.proxy.launcher))) return "batchproxy.launcher";
   if (has(member_names(defaults.proxy.jobs))) return "batchproxy.jobs";
+  if (has(member_names(defaults.proxy.tls))) return "batchproxy.tls";
+  if (has(member_names(defaults.proxy.access_log))) return "batchproxy.access_log";
   if (has(member_names(defaults.proxy))) return "batchproxy";
   return {};
 }

@@ -8,7 +8,10 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/redirect_error.hpp>
+#include <boost/asio/ssl/context.hpp>
+#include <boost/asio/ssl/stream.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/core/stream_traits.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/string_body.hpp>
@@ -16,6 +19,8 @@
 #include <spdlog/spdlog.h>
 
 #include "configs/text/nearest_name.h"
+#include "proxy/admin/record_query.h"
+#include "proxy/trace/record_text.h"
 #include "proxy/wire/reply.h"
 
 namespace batchproxy {
@@ -117,7 +122,33 @@ Task<void> order_adapter(const Request& request, const AdminHooks& hooks, Respon
   fill(response, status, report.to_json());
 }
 
+// Those that ended last, or one of them.
+Task<void> show_requests(const Request& request, const AdminHooks& hooks, Response& response) {
+  Result<RecordSearch> search = read_record_search(path_of(request));
+  if (!search) {
+    const Error& error = search.error();
+    co_return fill(response, describe(error.code).status, error_json(error));
+  }
+  const bool one = search->one;
+  const std::vector<RequestRecord> found = co_await hooks.search(*std::move(search));
+  const ClockPair clocks{std::chrono::steady_clock::now(), std::chrono::system_clock::now()};
+  if (one && found.empty()) {
+    response.result(http_::status::not_found);
+    response.body() =
+        "No request of this id is among those that ended last; one under way is not shown.\n";
+    co_return;
+  }
+  if (one) co_return fill(response, 200, to_json(found.front(), clocks));
+  std::string list;
+  for (const RequestRecord& record : found) {
+    list.append(list.empty() ? "" : ",").append(to_json(record, clocks));
+  }
+  fill(response, 200, "{\"requests\":[" + list + "]}");
+}
+
 constexpr bool kOpen = true;
+constexpr std::string_view kRequests =
+    "/admin/requests[/ID][?failed][&slow[=SECONDS]][&id=ID][&limit=N]";
 constexpr std::string_view kEngineOrders =
     "/admin/engines/[ENGINE/]{pause,resume,stop,start,restart}";
 
@@ -126,6 +157,7 @@ constexpr std::array kRoutes = {
     AdminRoute{"GET", "/metrics", &show_metrics},
     AdminRoute{"GET", "/livez", &show_life, kOpen},  // it tells nothing
     AdminRoute{"GET", "/readyz", &show_readiness},
+    AdminRoute{"GET", kRequests, &show_requests},
     AdminRoute{"POST", "/admin/reload", &reload},
     AdminRoute{"POST", "/admin/drain", &drain},
     AdminRoute{"POST", kEngineOrders, &order_engine},
@@ -135,6 +167,7 @@ constexpr std::array kRoutes = {
 
 const AdminRoute* find_route(std::string_view path) {
   if (read_engine_order(path)) path = kEngineOrders;
+  if (asks_for_requests(path)) path = kRequests;
   const auto it = std::ranges::find(kRoutes, path, &AdminRoute::path);
   return it == kRoutes.end() ? nullptr : &*it;
 }
@@ -195,20 +228,39 @@ Task<Response> answer(const Request& request, const AdminHooks& hooks) {
   co_return response;
 }
 
-Task<void> serve_one(Stream stream, std::shared_ptr<const AdminHooks> hooks) {
+// `stream` must outlive it.
+template <class S>
+Task<void> serve(S& stream, std::shared_ptr<const AdminHooks> hooks) {
+  auto& socket = beast::get_lowest_layer(stream);
   beast::flat_buffer buffer(kMaxBuffer);
   while (true) {
-    stream.expires_after(kIdle);
+    socket.expires_after(kIdle);
     Request request;
     ErrorCode error;
     co_await http_::async_read(stream, buffer, request, asio::redirect_error(use_task, error));
     if (error) break;
-    stream.expires_never();  // engines take their time
+    socket.expires_never();  // engines take their time
     Response response = co_await answer(request, *hooks);
-    stream.expires_after(kIdle);
+    socket.expires_after(kIdle);
     co_await http_::async_write(stream, response, asio::redirect_error(use_task, error));
     if (error || !response.keep_alive()) break;
   }
+}
+
+Task<void> serve_one(Stream stream, std::shared_ptr<const AdminHooks> hooks) {
+  const TlsContextPtr tls = hooks->tls();
+  if (!tls) {
+    co_await serve(stream, hooks);
+    co_return;
+  }
+  SSL_CTX_up_ref(tls->get());
+  asio::ssl::context context(tls->get());  // gives back what was taken
+  asio::ssl::stream<Stream&> secured(stream, context);
+  stream.expires_after(kIdle);
+  ErrorCode error;
+  co_await secured.async_handshake(asio::ssl::stream_base::server,
+                                   asio::redirect_error(use_task, error));
+  if (!error) co_await serve(secured, hooks);
 }
 
 void report(std::exception_ptr error) {

@@ -1,17 +1,21 @@
-// proxy/admin/admin.h - the admin listener: /metrics, /status, /livez, /readyz; POST /admin/reload
-// and /admin/drain; POST /v1/load_lora_adapter and /v1/unload_lora_adapter for all engines at once.
+// proxy/admin/admin.h - the admin listener: /metrics, /status, /livez, /readyz; /admin/requests,
+// the requests that ended last; POST /admin/reload and /admin/drain; POST /v1/load_lora_adapter and
+// /v1/unload_lora_adapter for all engines at once.
 //
 // Threading: confined to the control thread.
 #pragma once
 
 #include <functional>
+#include <vector>
 
 #include "backends/net/task.h"
+#include "backends/net/tls.h"
 #include "proxy/admin/adapter_report.h"
 #include "proxy/control/engine_orders.h"
 #include "proxy/control/reload.h"
 #include "proxy/edge/listener.h"
 #include "proxy/metrics/snapshot.h"
+#include "proxy/trace/record_search.h"
 #include "proxy/wire/api_keys.h"
 
 namespace batchproxy {
@@ -22,6 +26,9 @@ struct AdminHooks {
   std::function<void()> drain;  // and exit
   std::function<Result<std::string>(const EngineOrder&)> order_engine;
   std::function<Task<AdapterReport>(AdapterOrder)> adapters;
+  std::function<Task<std::vector<RequestRecord>>(RecordSearch)> search;
+  // Of whoever connects now; null: they are plain.
+  std::function<TlsContextPtr()> tls;
   // The keys of whoever may ask; null: anyone may. Not for /livez, which tells nothing.
   std::function<ApiKeysPtr()> keys;
 };

@@ -6,17 +6,16 @@
 #include <string>
 
 #include <fmt/format.h>
-#include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/prctl.h>
 
 #include "backends/names/resolver.h"
 #include "configs/schema/host_port.h"
-#include "configs/text/printable.h"
 #include "launcher/plan/command_line.h"
 #include "proxy/app.h"
 #include "proxy/commands/commands.h"
+#include "proxy/control/log_format.h"
 #include "proxy/control/log_level.h"
 #include "proxy/wire/api_keys.h"
 
@@ -24,27 +23,11 @@ namespace batchproxy {
 
 namespace {
 
-// The message, whoever had a hand in it, as one line without control characters.
-class PrintableMessage final : public spdlog::custom_flag_formatter {
- public:
-  void format(const spdlog::details::log_msg& message, const std::tm&,
-              spdlog::memory_buf_t& out) override {
-    const std::string text =
-        printable(std::string_view(message.payload.data(), message.payload.size()));
-    out.append(text.data(), text.data() + text.size());
-  }
-  std::unique_ptr<custom_flag_formatter> clone() const override {
-    return std::make_unique<PrintableMessage>();
-  }
-};
-
-void set_up_logging(const std::string& level) {
+void set_up_logging(const ProxyOptions& options) {
   auto logger = spdlog::stderr_color_mt("batchproxy");
-  auto formatter = std::make_unique<spdlog::pattern_formatter>();
-  formatter->add_flag<PrintableMessage>('*').set_pattern("%Y-%m-%d %H:%M:%S.%e %^%l%$ %*");
-  logger->set_formatter(std::move(formatter));
+  logger->set_formatter(log_formatter(*options.log_format, is_journal()));
   spdlog::set_default_logger(std::move(logger));
-  set_log_level(level);
+  set_log_level(*options.log_level);
 }
 
 // No core dump of prompts and keys, and no debugger of another process of this user. Unlike
@@ -60,7 +43,7 @@ std::string plan_text(const Topology& topology) {
   std::string text =
       fmt::format("# {} backend{}, nothing to start\n", count, count == 1 ? "" : "s");
   for (const BackendRecord& backend : topology.backends) {
-    text += "http://" + backend.endpoint->authority + "\n";
+    text += backend.endpoint->url() + "\n";
   }
   return text;
 }
@@ -72,7 +55,7 @@ void warn_of_missing_names(const Topology& topology) {
     if (!at || is_address(at->host)) continue;
     const LookUp answer = look_up(*at);
     if (!answer.error) continue;
-    std::cerr << "warning: http://" << backend.endpoint->authority
+    std::cerr << "warning: " << backend.endpoint->url()
               << " cannot be found: " << describe_unresolved(at->host, answer.error) << '\n';
   }
 }
@@ -84,7 +67,7 @@ int serve(const CommandLine& arguments, bool dry_run) {
   const LoadedApiKeys keys = load_api_keys(loaded.options);
   print(keys.diagnostics);
   if (!keys.ok()) return kUsage;
-  set_up_logging(*loaded.options.proxy.log_level);
+  set_up_logging(loaded.options.proxy);
 
   // Until the App takes them: a batch system may send them at any time.
   for (const int harmless : {SIGPIPE, SIGUSR1, SIGUSR2}) std::signal(harmless, SIG_IGN);

@@ -2,6 +2,8 @@
 #include "proxy/control/data_plane.h"
 
 #include <algorithm>
+#include <iterator>
+#include <mutex>
 #include <random>
 #include <utility>
 
@@ -51,13 +53,17 @@ void for_each_session(IoThread& thread, void (Closable::*action)()) {
 }  // namespace
 
 DataPlane::DataPlane(Setup setup)
-    : limits_(setup.settings, setup.threads), keys_(setup.keys), recorder_(setup.records) {
+    : limits_(setup.settings, setup.threads),
+      keys_(setup.keys),
+      recorder_(setup.records),
+      access_log_settings_(setup.access_log) {
   for (std::size_t i = 0; i < setup.threads; ++i) {
     auto thread = std::make_unique<IoThread>(setup.settings, limits_, i);
     thread->ids.prefix = random_prefix(i);
     thread->published.models = roster_->models();
     thread->published.roster = roster_;
     thread->published.keys = keys_;
+    thread->published.tls = setup.tls;
     thread->monitor.report_failure = setup.report_failure;
     thread->monitor.look_at = setup.look_at;
     thread->monitor.refresh_models = setup.refresh_models;
@@ -91,7 +97,19 @@ asio::ip::tcp::endpoint DataPlane::listen(const std::string& host_port, const Ma
   return acceptors_.front().local_endpoint();
 }
 
+asio::ip::tcp::endpoint DataPlane::listen_plainly(const MayHave& may_have) {
+  acceptors_.push_back(listen_on(threads_.front()->net.io, "127.0.0.1:0", "--listen", may_have));
+  return acceptors_.back().local_endpoint();
+}
+
 void DataPlane::start() {
+  if (acceptors_.size() > threads_.size()) {
+    IoThread& first = *threads_.front();
+    asio::co_spawn(first.net.io.get_executor(),
+                   accept_clients(first, acceptors_.back(), /*plain=*/true), &end_on_error);
+  }
+  for (const auto& thread : threads_) access_log_.add(thread->net.io, thread->records);
+  access_log_.set(access_log_settings_);
   for (std::size_t i = 0; i < threads_.size(); ++i) {
     IoThread& thread = *threads_[i];
     asio::co_spawn(thread.net.io.get_executor(), accept_clients(thread, acceptors_[i]),
@@ -132,7 +150,11 @@ void DataPlane::tell_lane(const BackendRecord& backend, const BackendRecord* bef
 }
 
 void DataPlane::set_endpoint(const EndpointPtr& endpoint) {
-  on_every_thread([endpoint](IoThread& thread) { thread.net.upstreams.set(endpoint); });
+  const std::string* const name = backend_names_.keep(endpoint->name);
+  on_every_thread([endpoint, name](IoThread& thread) {
+    thread.net.upstreams.set(endpoint);
+    thread.backend_names[endpoint->id] = name;
+  });
 }
 
 void DataPlane::set_settings(const DataPathSettings& settings, const SchedulerOptions& scheduler) {
@@ -152,11 +174,15 @@ void DataPlane::set_keys(ApiKeysPtr keys) {
   on_every_thread([keys](IoThread& thread) { thread.published.keys = keys; });
 }
 
+void DataPlane::set_tls(TlsContextPtr tls) {
+  on_every_thread([tls](IoThread& thread) { thread.published.tls = tls; });
+}
+
 void DataPlane::drain() {
   lane_->drain();
-  for (std::size_t i = 0; i < threads_.size(); ++i) {
-    asio::post(threads_[i]->net.io, [this, i] {
-      IoThread& thread = *threads_[i];
+  for (std::size_t i = 0; i < acceptors_.size(); ++i) {
+    IoThread& thread = *threads_[i % threads_.size()];
+    asio::post(thread.net.io, [this, i, &thread] {
       thread.published.draining = true;
       for_each_session(thread, &Closable::close_if_idle);
       asio::co_spawn(thread.net.io.get_executor(), stop_accepting(thread.net.io, acceptors_[i]),
@@ -180,7 +206,7 @@ void DataPlane::close_all() {
 }
 
 bool DataPlane::drained() const {
-  return closed_acceptors_ == threads_.size() &&
+  return closed_acceptors_ == acceptors_.size() &&
          std::all_of(threads_.begin(), threads_.end(),
                      [](const auto& thread) { return thread->metrics.connections.get() == 0; });
 }
@@ -212,6 +238,7 @@ void DataPlane::collect(Snapshot& into, TimePoint now) const {
     into.stale_connections.add(thread->net.upstreams.stale());
   }
   into.unrecorded = recorder_.lost();
+  into.unlogged = access_log_.lost();
   if (keys_) into.key_names = keys_->slot_names();
   const LaneStats& lane = lane_->stats();
   into.queued_prompts = lane.queued.load(std::memory_order_relaxed);
@@ -237,6 +264,25 @@ void DataPlane::collect(Snapshot& into, TimePoint now) const {
   }
 }
 
+void DataPlane::search(const RecordSearch& search, std::function<void(Found)> tell) {
+  struct Round {
+    std::mutex lock;  // on what follows
+    Found found;
+    std::size_t left;
+  };
+  const auto round = std::make_shared<Round>();
+  round->left = threads_.size();
+  on_every_thread([round, search, tell = std::move(tell)](IoThread& thread) {
+    Found found;
+    search_in(thread.records, search, found);
+    const std::lock_guard hold(round->lock);
+    std::ranges::move(found, std::back_inserter(round->found));
+    if (--round->left > 0) return;
+    put_in_order(search, round->found);
+    tell(std::move(round->found));
+  });
+}
+
 void DataPlane::on_stall(const Stall& stall) {
   if (stall.stuck) {
     on_every_thread([id = stall.backend](IoThread& thread) { tell_stuck(thread.in_flight, id); });
@@ -256,6 +302,7 @@ void DataPlane::stop() {
   if (lane_io_) lane_io_->stop();
   for (auto& thread : running_) thread.join();
   running_.clear();
+  access_log_.finish();
 }
 
 }  // namespace batchproxy

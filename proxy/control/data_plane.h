@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "backends/health/backend_monitor.h"
@@ -18,6 +19,8 @@
 #include "proxy/edge/listener.h"
 #include "proxy/metrics/snapshot.h"
 #include "proxy/thread/io_thread.h"
+#include "proxy/trace/access_log.h"
+#include "proxy/trace/record_search.h"
 
 namespace batchproxy {
 
@@ -26,9 +29,11 @@ class DataPlane {
   struct Setup {
     DataPathSettings settings;
     SchedulerOptions scheduler;
-    ApiKeysPtr keys;  // null: none are asked for
+    ApiKeysPtr keys;    // null: none are asked for
+    TlsContextPtr tls;  // null: clients are plain
     std::size_t threads = 1;
     std::string records;  // file for the answers of jobs
+    AccessLogSettings access_log;
     // These are called on any thread.
     std::function<void(BackendId, bool unreachable)> report_failure;
     std::function<void(BackendId, BackendMonitor::Tell)> look_at;
@@ -44,6 +49,8 @@ class DataPlane {
 
   // Takes the port; throws std::runtime_error. Returns the address, with its real port.
   asio::ip::tcp::endpoint listen(const std::string& host_port, const MayHave& may_have);
+  // One more, on loopback, for requests of our own: without TLS.
+  asio::ip::tcp::endpoint listen_plainly(const MayHave& may_have);
   void start();
 
   // These are the backends from now on. What is another than in the last roster is told to the lane
@@ -52,11 +59,14 @@ class DataPlane {
   void publish(RosterPtr roster);
   // From the next request on.
   void set_keys(ApiKeysPtr keys);
+  // For those who connect from now on.
+  void set_tls(TlsContextPtr tls);
   // The metrics of a backend, or nothing when they could not be read.
   void observe(BackendId backend, const std::optional<EngineSample>& sample);
 
   // Other settings from now on; what is under way goes by the old ones.
   void set_settings(const DataPathSettings& settings, const SchedulerOptions& scheduler);
+  void set_access_log(AccessLogSettings settings) { access_log_.set(std::move(settings)); }
 
   // Takes the clients that have connected already and no more, and ends each after the answer
   // under way; one that might be about to ask has a moment to do so.
@@ -74,6 +84,10 @@ class DataPlane {
   std::uint64_t load() const;                       // requests that wait, or are with a backend
   void collect(Snapshot& into, TimePoint now) const;
 
+  using Found = std::vector<RequestRecord>;
+  // Among the requests that ended last. `tell` is called on any thread.
+  void search(const RecordSearch& search, std::function<void(Found)> tell);
+
  private:
   void on_stall(const Stall& stall);
   void tell_lane(const BackendRecord& backend, const BackendRecord* before);
@@ -86,12 +100,15 @@ class DataPlane {
   std::unique_ptr<asio::io_context> lane_io_;  // null when the lane lives on the only I/O thread
   std::unique_ptr<Lane> lane_;
   Lane::OnStall told_of_stall_;
+  NameTable backend_names_;  // of all that there have been; outlives what the threads keep
   ApiKeysPtr keys_;
   RosterPtr roster_ = std::make_shared<const Roster>();  // as last published
   PoisonList poison_;
-  Recorder recorder_;  // goes before the threads, to which it posts
-  std::vector<Acceptor> acceptors_;
+  Recorder recorder_;                // goes before the threads, to which it posts
+  std::vector<Acceptor> acceptors_;  // one for each thread, and maybe a plain one on the first
   std::atomic<std::size_t> closed_acceptors_{0};
+  const AccessLogSettings access_log_settings_;  // to start with
+  AccessLog access_log_;
   std::vector<std::thread> running_;
 };
 

@@ -56,6 +56,22 @@ SchedulerOptions scheduler_options(const Options& options) {
   return scheduler;
 }
 
+boost::system::result<TlsContextPtr, std::string> tls_context(const Options& options) {
+  const TlsOptions& tls = options.proxy.tls;
+  if (tls.certificate->empty()) return TlsContextPtr();
+  return TlsContext::of_server(*tls.certificate, *tls.key);
+}
+
+AccessLogSettings access_log_settings(const Options& options) {
+  const AccessLogOptions& log = options.proxy.access_log;
+  AccessLogSettings settings;
+  settings.file = *log.file;
+  settings.json = *log.format == "json";
+  settings.which = read_log_choice(*log.which).value_or(LogChoice{});  // it has been checked
+  settings.slower_than = to_duration(*log.slower_than);
+  return settings;
+}
+
 DataPathSettings data_path_settings(const Options& options, std::size_t backends) {
   const SchedulerOptions scheduler = scheduler_options(options);
   const ProxyOptions& proxy = options.proxy;

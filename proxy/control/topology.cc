@@ -62,6 +62,17 @@ BackendRecord running_server(std::size_t id, const std::string& authority, const
   return backend;
 }
 
+// Throws std::runtime_error.
+void secure(BackendRecord& backend, const HostPort& address, const BackendOptions& options,
+            const std::string& ca_file) {
+  auto context = TlsContext::of_client(options.ca_file->empty() ? ca_file : *options.ca_file);
+  if (!context) throw std::runtime_error(*options.url + ": " + context.error());
+  Endpoint endpoint = *backend.endpoint;
+  endpoint.tls = *context;
+  endpoint.server_name = address.host;
+  backend.endpoint = std::make_shared<const Endpoint>(std::move(endpoint));
+}
+
 // No engine may get a port of ours. One that is picked at start is kept from them then.
 void reserve_own_ports(const Options& options, PortAllocator& ports) {
   for (const std::string& address : {*options.proxy.listen, *options.proxy.admin}) {
@@ -212,6 +223,7 @@ std::vector<BackendRecord> running_servers(const Options& options) {
     const bool shared = backend.api_key->empty() && !*options.worker.boot_local;
     const std::string& key = shared ? *options.worker.api_key : *backend.api_key;
     backends.push_back(running_server(backends.size(), to_string(*url.address), key, backend));
+    if (url.secured) secure(backends.back(), *url.address, backend, *options.proxy.tls.ca_file);
   }
   return backends;
 }

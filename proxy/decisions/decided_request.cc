@@ -29,10 +29,11 @@ std::uint64_t model_in(IoThread& thread, const ClientRequest& request) {
 }  // namespace
 
 DecidedRequest::DecidedRequest(IoThread& thread, Connection& client, const ClientRequest& request,
-                               ByteHold& hold, RequestHandler*& at_work)
+                               RequestTrace& trace, ByteHold& hold, RequestHandler*& at_work)
     : thread_(thread),
       client_(client),
       request_(request),
+      trace_(trace),
       hold_(hold),
       at_work_(at_work),
       asked_for_(method_asked_for(request.body)) {
@@ -88,7 +89,7 @@ void DecidedRequest::fill_in_call() {
 
 Task<bool> DecidedRequest::call(const ClientRequest& request) {
   goes_on_ = false;
-  RequestHandler handler(thread_, client_, request, *this);
+  RequestHandler handler(thread_, client_, request, trace_, *this);
   at_work_ = &handler;
   const bool again = co_await handler.run();
   at_work_ = nullptr;
@@ -96,9 +97,10 @@ Task<bool> DecidedRequest::call(const ClientRequest& request) {
 }
 
 Task<bool> DecidedRequest::refuse(const Error& error) {
-  ReplyWriter reply(thread_, client_, request_);
+  ReplyWriter reply(thread_, client_, request_, trace_);
   const Finish finish = co_await reply.refuse(error);
   thread_.metrics.count_finish(finish);
+  trace_.end(finish, std::chrono::steady_clock::now());
   co_return reply.can_go_on();
 }
 

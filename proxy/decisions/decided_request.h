@@ -25,8 +25,8 @@ class DecidedRequest final : private AnswerTap {
  public:
   // All must outlive it. `hold` is told what its calls weigh; `at_work` is the handler of the call
   // under way, null between two.
-  DecidedRequest(IoThread& thread, Connection& client, const ClientRequest& request, ByteHold& hold,
-                 RequestHandler*& at_work);
+  DecidedRequest(IoThread& thread, Connection& client, const ClientRequest& request,
+                 RequestTrace& trace, ByteHold& hold, RequestHandler*& at_work);
 
   // Answers the request. True when the client's connection can be used again.
   Task<bool> run();
@@ -44,6 +44,7 @@ class DecidedRequest final : private AnswerTap {
   IoThread& thread_;
   Connection& client_;
   const ClientRequest& request_;
+  RequestTrace& trace_;
   ByteHold& hold_;
   RequestHandler*& at_work_;
   const DecisionMethod asked_for_;

@@ -195,7 +195,7 @@ Task<void> pause_accepting(asio::io_context& io) {
   co_await sleep(io, kAcceptPause);
 }
 
-Task<void> accept_clients(IoThread& thread, Acceptor& acceptor) {
+Task<void> accept_clients(IoThread& thread, Acceptor& acceptor, bool plain) {
   AcceptBackoff trouble;
   const auto now = [] { return std::chrono::steady_clock::now(); };
   const auto count = [&](int number) {
@@ -217,6 +217,7 @@ Task<void> accept_clients(IoThread& thread, Acceptor& acceptor) {
     }
     Connection::Ptr client = error ? nullptr : accept(thread, acceptor, error);
     if (error) thread.clients.cap.give();
+    if (client && !plain && thread.published.tls) client->secure(*thread.published.tls);
     // Another thread was faster, or the client has left again.
     if (error == asio::error::would_block || error == asio::error::connection_aborted) continue;
     const bool scarce =

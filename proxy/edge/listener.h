@@ -34,8 +34,9 @@ Acceptor duplicate(Acceptor& acceptor, asio::io_context& io);
 // asking again, instead of spinning.
 Task<void> pause_accepting(asio::io_context& io);
 
-// Accepts clients until the acceptor is closed, and serves each in a session of its own.
-Task<void> accept_clients(IoThread& thread, Acceptor& acceptor);
+// Accepts clients until the acceptor is closed, and serves each in a session of its own. They speak
+// TLS if there is a certificate, unless they are `plain`.
+Task<void> accept_clients(IoThread& thread, Acceptor& acceptor, bool plain = false);
 
 // Closes the acceptor so that no client is reset: nobody can begin to connect from now on, and who
 // had begun is accepted first. A client that knocks meanwhile is answered when it knocks again: by

@@ -11,6 +11,7 @@
 #include "backends/http/body.h"
 #include "proxy/decisions/decided_request.h"
 #include "proxy/edge/recorded_request.h"
+#include "proxy/edge/tls_relay.h"
 #include "proxy/request/ticket_builder.h"
 
 namespace batchproxy {
@@ -38,6 +39,15 @@ constexpr std::size_t kLongestId = 128;
 bool is_name(std::string_view id) {
   return !id.empty() && id.size() <= kLongestId &&
          std::ranges::all_of(id, [](char c) { return c > ' ' && c < '\x7f'; });
+}
+
+// False where `traceparent` is none as the standard has it, which is passed on as it came.
+bool take_trace(std::string_view traceparent, ClientRequest& request) {
+  if (request.trace) return false;
+  auto context = read_traceparent(traceparent, request.id.hash());
+  if (!context) return false;
+  request.trace = std::make_shared<const TraceContext>(*std::move(context));
+  return true;
 }
 
 Error bad_job_name() {
@@ -134,10 +144,14 @@ Session::~Session() {
   thread_.clients.cap.give();
   thread_.net.buffers.give_back(std::move(in_));
   // A client must be able to read our last answer although we read no more of what it sends.
-  connection_->close_lingering(kLinger);
+  if (!relayed_) connection_->close_lingering(kLinger);
 }
 
 Task<void> Session::run() {
+  if (connection_->is_secured()) {
+    const bool met = co_await shake_hands();
+    if (!met) co_return;
+  }
   while (true) {
     // An idle connection holds no buffer: it waits for its first byte with nothing in hand.
     while (in_.empty()) {
@@ -161,6 +175,18 @@ Task<void> Session::run() {
     }
     pos_ = 0;
   }
+}
+
+Task<bool> Session::shake_hands() {
+  idle_since_ = std::chrono::steady_clock::now();
+  connection_->stop_reading_in(thread_.settings.head_timeout);
+  const bool met = co_await connection_->shake_hands();
+  if (met) co_return true;
+  if (connection_->gives_up_tls()) {
+    const Error error{Errc::kBadHttp, "This port speaks TLS. Begin the URL with https://."};
+    co_await reject(error);
+  }
+  co_return false;
 }
 
 void Session::begin_idling() {
@@ -237,17 +263,20 @@ Task<bool> Session::serve_one() {
   request.arrival = std::chrono::steady_clock::now();
   connection_->never_expire();
   if (const std::unique_ptr<const Local> answer = answer_here(request)) {
-    co_return co_await write_local(*answer);
+    co_return co_await write_local(request, *answer);
   }
+  RequestTrace trace;
   if (request.route->decides) {
-    const bool next = co_await decide(request, hold);
+    const bool next = co_await decide(request, trace, hold);
+    leave_record(request, trace);
     thread_.net.buffers.give_back(std::move(body.own));
     co_return next;
   }
-  RequestHandler dispatch(thread_, *connection_, request);
+  RequestHandler dispatch(thread_, *connection_, request, trace);
   dispatch_ = &dispatch;
   const bool again = co_await answer(dispatch, request);
   dispatch_ = nullptr;
+  leave_record(request, trace);
   thread_.net.buffers.give_back(std::move(body.own));
   co_return again;
 }
@@ -263,10 +292,14 @@ Task<bool> Session::answer_recorded(RequestHandler& handler, const ClientRequest
   co_return again;
 }
 
-Task<bool> Session::decide(const ClientRequest& request, ByteHold& hold) {
-  DecidedRequest decided(thread_, *connection_, request, hold, dispatch_);
+Task<bool> Session::decide(const ClientRequest& request, RequestTrace& trace, ByteHold& hold) {
+  DecidedRequest decided(thread_, *connection_, request, trace, hold, dispatch_);
   const bool again = co_await decided.run();
   co_return again;
+}
+
+void Session::leave_record(const ClientRequest& request, const RequestTrace& trace) {
+  trace.fill(thread_.records.next(), request);
 }
 
 Session::Received Session::Received::refused(Error error) {
@@ -342,6 +375,7 @@ Task<Session::Received> Session::read_body(const http::Framing& framing, ByteHol
 
 ClientRequest Session::describe_request(const http::RequestHead& head) const {
   ClientRequest request;
+  request.id = thread_.ids.next();
   request.target = head.target;
   request.minor_version = head.minor_version;
   request.head_only = head.method == "HEAD";
@@ -351,7 +385,9 @@ ClientRequest Session::describe_request(const http::RequestHead& head) const {
   thread_.scratch.text.clear();
   for (const http::Field& field : head.fields) {
     const auto is = [&](std::string_view name) { return http::iequals(field.name, name); };
-    if (thread_.settings.passed.request.has(field.name)) {
+    const bool passed = thread_.settings.passed.request.has(field.name);
+    const bool taken = passed && is(kTraceparent) && take_trace(field.value, request);
+    if (passed && !taken) {
       thread_.scratch.text.append(field.name).append(": ").append(field.value).append("\r\n");
     }
     if (is("content-encoding")) {
@@ -379,7 +415,6 @@ ClientRequest Session::describe_request(const http::RequestHead& head) const {
   }
   if (!thread_.settings.cors.empty()) request.cors = thread_.settings.cors.fields_for(head);
   request.fields = thread_.scratch.text;
-  request.id = thread_.ids.next();
   return request;
 }
 
@@ -435,18 +470,20 @@ Task<bool> Session::give_up_reading() {
 // one. `request` is null while nothing is known of it.
 Task<bool> Session::reject(const Error& error, const ClientRequest* request) {
   thread_.metrics.count_error(error.code);
+  ClientRequest unknown;
+  if (request == nullptr) unknown.id = thread_.ids.next();
+  const ClientRequest& asked = request == nullptr ? unknown : *request;
   std::string id;
-  ReplyContext context{{}, 1, false};
-  if (request != nullptr) {
-    request->append_shown_id(id);
-    context.cors = request->cors_lines();
-    context.errors = error_form(request->target);
-  } else {
-    thread_.ids.next().append_to(id);
-  }
-  context.request_id = id;
+  asked.append_shown_id(id);
+  ReplyContext context{id, 1, false, asked.cors_lines()};
+  if (request != nullptr) context.errors = error_form(request->target);
   std::string answer = compose_error(error, context);
-  if (request != nullptr && request->head_only) drop_body(answer);
+  if (asked.head_only) drop_body(answer);
+  RequestTrace trace;
+  trace.refuse(error.code);
+  trace.sent = answer.size();
+  trace.end(finish_of(error.code), std::chrono::steady_clock::now());
+  leave_record(asked, trace);
   return write_last(std::move(answer));
 }
 
@@ -468,16 +505,19 @@ std::unique_ptr<const Session::Local> Session::answer_here(const ClientRequest& 
   request.append_shown_id(id);
   const ReplyContext context{id, request.minor_version, keep_alive, request.cors_lines(),
                              request.route->errors};
-  std::string text;
+  Local local{{}, keep_alive};
   if (answer->has_value()) {
-    text = compose_local(**answer, context);
+    local.text = compose_local(**answer, context);
+    local.trace.status = static_cast<std::uint16_t>((*answer)->status);
   } else {
     const Error error = answer->error();
     thread_.metrics.count_error(error.code);
-    text = compose_error(error, context);
+    local.trace.refuse(error.code);
+    local.text = compose_error(error, context);
   }
-  if (request.head_only) drop_body(text);
-  return std::make_unique<const Local>(Local{std::move(text), keep_alive});
+  if (request.head_only) drop_body(local.text);
+  local.trace.sent = local.text.size();
+  return std::make_unique<const Local>(std::move(local));
 }
 
 // The request, as far as it has been read, goes on with its connection. Always false: it has left.
@@ -488,13 +528,23 @@ bool Session::hand_over(const ClientRequest& request) {
   over.owner = request.key;
   over.cors = request.cors;
   over.bytes = in_.view();
-  over.socket = Descriptor(connection_->release());
+  if (connection_->is_secured()) {
+    over.socket = relay_plainly(thread_, connection_);
+    relayed_ = over.socket.get() >= 0;
+    if (!relayed_) return false;
+  } else {
+    over.socket = Descriptor(connection_->release());
+  }
   thread_.hand_over(std::move(over));
   return false;
 }
 
-Task<bool> Session::write_local(const Local& answer) {
+Task<bool> Session::write_local(const ClientRequest& request, const Local& answer) {
   const bool sent = co_await connection_->write(answer.text, thread_.settings.write_stall);
+  RequestTrace trace = answer.trace;
+  trace.end(sent ? finish_of_status(trace.status) : Finish::kClientGone,
+            std::chrono::steady_clock::now());
+  leave_record(request, trace);
   const bool again = sent && answer.keep_alive;
   co_return again;
 }

@@ -44,9 +44,11 @@ class Session final : public Closable, private IdleClient {
   struct Local {
     std::string text;
     bool keep_alive;
+    RequestTrace trace{};  // with its status
   };
 
   bool close_idle() override;
+  Task<bool> shake_hands();
   void begin_idling();
   void end_idling();
   Task<bool> serve_one();
@@ -58,10 +60,11 @@ class Session final : public Closable, private IdleClient {
   Task<bool> write_last(std::string answer);
   Task<bool> give_up_reading();
   std::unique_ptr<const Local> answer_here(const ClientRequest& request);
-  Task<bool> write_local(const Local& answer);
+  Task<bool> write_local(const ClientRequest& request, const Local& answer);
   Task<bool> answer(RequestHandler& handler, const ClientRequest& request);
   Task<bool> answer_recorded(RequestHandler& handler, const ClientRequest& request);
-  Task<bool> decide(const ClientRequest& request, ByteHold& hold);
+  Task<bool> decide(const ClientRequest& request, RequestTrace& trace, ByteHold& hold);
+  void leave_record(const ClientRequest& request, const RequestTrace& trace);
   bool hand_over(const ClientRequest& request);
   ClientRequest describe_request(const http::RequestHead& head) const;
   bool identify(const http::RequestHead& head, ClientRequest& request);
@@ -74,6 +77,7 @@ class Session final : public Closable, private IdleClient {
   std::size_t pos_ = 0;  // bytes of in_ dealt with
   TimePoint idle_since_{};
   bool in_request_ = false;
+  bool relayed_ = false;                // the connection is another's
   RequestHandler* dispatch_ = nullptr;  // of the request being answered
 };
 

@@ -185,6 +185,9 @@ struct Metrics {
   Counter<"batchproxy_requests_unrecorded_total",
           "Answers of a job that could not be recorded; they were passed on.">
       unrecorded;
+  Counter<"batchproxy_access_log_lost_total",
+          "Requests without their line in the access log, which was too slow or not to be written.">
+      unlogged;
   CounterBy<Errc, "batchproxy_errors_total", "Error answers of our own, by code."> errors;
   // Of those that ended in kOk.
   Latency<"batchproxy_request_duration_seconds",

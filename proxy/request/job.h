@@ -17,7 +17,9 @@ class Job {
   using Load = Leg::Load;
   using Ending = Leg::Ending;
 
-  Job(IoThread& thread, RequestPhase& phase, Load load) : leg_(thread, phase, load, attempts_) {}
+  // `phase` and `trace` are of its request, and outlive it.
+  Job(IoThread& thread, RequestPhase& phase, RequestTrace& trace, Load load)
+      : leg_(thread, phase, trace, load, attempts_) {}
   Job(const Job&) = delete;
   Job& operator=(const Job&) = delete;
 

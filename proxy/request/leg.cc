@@ -53,14 +53,19 @@ struct Leg::Look final : Deadline {
   std::optional<bool> is_ready;
 };
 
-Leg::Leg(IoThread& thread, RequestPhase& phase, Load load, Attempts& attempts)
-    : thread_(thread), phase_(phase), load_(load), core_(attempts, thread.settings.holds_for_room) {
+Leg::Leg(IoThread& thread, RequestPhase& phase, RequestTrace& trace, Load load, Attempts& attempts)
+    : thread_(thread),
+      phase_(phase),
+      trace_(trace),
+      load_(load),
+      core_(attempts, thread.settings.holds_for_room) {
   ticket().sink = this;
 }
 
 Leg::Leg(BesideTag, Leg& first)
     : thread_(first.thread_),
       phase_(first.phase_),
+      trace_(first.trace_),
       load_(first.load_),
       core_(first.core_),
       before_(&first) {
@@ -167,6 +172,7 @@ void Leg::cancel(bool client_left) {
 }
 
 void Leg::end_stream(bool ok) {
+  note_attempt(call_->failure(), call_->head().status);
   release(core_.on_stream_ended(ok, call_->failure()));
 }
 
@@ -218,7 +224,7 @@ Task<CallFailure> Leg::call_alone() {
   const std::string_view fields = load_.piece > 0 ? uncompressed : request.fields;
   const UpstreamRequest upstream{request.route->method, request.target,        fields,
                                  request.key_field,     request.authorization, id,
-                                 load_.body()};
+                                 request.trace_line(),  load_.body()};
   CallFailure failure = co_await call_->start(upstream);
   const bool may_stream =
       failure == CallFailure::kNone && ticket().streaming && call_->head().status == 200;
@@ -340,6 +346,7 @@ Task<void> Leg::join() {
 // --- what is told -------------------------------------------------------------------------------
 
 void Leg::tell(const LegCore::Report& report) {
+  note_attempt(core_.last(), core_.status());
   // The backend is free of us, however long the client takes to read.
   release(report.outcome, report.pause);
   if (report.bad_answer) note_fault();
@@ -347,6 +354,26 @@ void Leg::tell(const LegCore::Report& report) {
   if (report.looks_gone) thread_.monitor.report_failure(report.backend, report.unreachable);
   if (report.lacks_model) thread_.monitor.refresh_models([] {});
   if (report.ends_before) before_->act(before_->core_.yield());
+}
+
+// Before the ticket is given back, which takes the verdict along.
+void Leg::note_attempt(CallFailure failure, unsigned status) {
+  const Verdict& verdict = ticket().verdict;
+  AttemptRecord attempt;
+  attempt.backend = thread_.backend_names[verdict.backend];
+  attempt.granted = verdict.since;
+  attempt.batch = verdict.batch.id;
+  attempt.batch_prompts = verdict.batch.prompts;
+  attempt.failure = failure;
+  attempt.status = static_cast<std::uint16_t>(failure == CallFailure::kNone ? status : 0);
+  attempt.went_down = core_.went_down();
+  attempt.beside = before_ != nullptr;
+  if (merged_) {
+    attempt.members = merged_->members;
+    attempt.leader = merged_->leader;
+  }
+  if (!attempt.is_good()) attempt.ended = std::chrono::steady_clock::now();
+  trace_.add(attempt);
 }
 
 // Why its answer is refused: for its client, and now and then for the log.

@@ -24,6 +24,7 @@
 #include "proxy/request/request_phase.h"
 #include "proxy/thread/in_flight.h"
 #include "proxy/thread/io_thread.h"
+#include "proxy/trace/request_trace.h"
 #include "proxy/wire/client_request.h"
 
 namespace batchproxy {
@@ -44,8 +45,8 @@ class Leg final : public VerdictSink, private InFlight {
     SplicedBody body() const;
   };
 
-  // `attempts`: of its job. Must outlive it, as must `phase`.
-  Leg(IoThread& thread, RequestPhase& phase, Load load, Attempts& attempts);
+  // `attempts`: of its job. Must outlive it, as must `phase` and `trace`.
+  Leg(IoThread& thread, RequestPhase& phase, RequestTrace& trace, Load load, Attempts& attempts);
   // A second leg of the same job, beside the first, which must outlive it. No copy of it.
   struct BesideTag {};
   Leg(BesideTag, Leg& first);
@@ -107,11 +108,13 @@ class Leg final : public VerdictSink, private InFlight {
   Task<void> join();
 
   void tell(const LegCore::Report& report);
+  void note_attempt(CallFailure failure, unsigned status);
   void note_fault();
   void note_poison();
 
   IoThread& thread_;
   RequestPhase& phase_;
+  RequestTrace& trace_;
   const Load load_;
   LegCore core_;
   Waiter waiter_;  // for whatever the core waits for

@@ -140,6 +140,7 @@ class LegCore {
   // Why a leg that is kFailed was refused: by the lane, or as a poison.
   std::optional<Errc> refused() const { return refused_; }
   CallFailure last() const { return last_.failure; }  // how its last call ended
+  bool went_down() const { return went_down_; }       // and its backend with it
   unsigned status() const { return last_.failure == CallFailure::kNone ? last_.status : 0; }
 
  private:

@@ -57,7 +57,7 @@ void ListRequest::add_piece(const BodyScan& scan, const Ticket& like,
                        false,
                        static_cast<std::uint32_t>(pieces_.size()),
                        scan.choices};
-  piece.job.emplace(thread_, phase_, load);
+  piece.job.emplace(thread_, phase_, trace_, load);
   Ticket& ticket = piece.job->ticket();
   describe_prompt(thread_.settings.bodies, scan, like.model, request_, like,
                   {{}, prompts.front(), {}}, ticket);

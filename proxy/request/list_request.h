@@ -29,9 +29,9 @@ class ListRequest {
                      BackendSet backends);
 
   // Everything must outlive it.
-  ListRequest(IoThread& thread, ReplyWriter& reply, RequestPhase& phase,
+  ListRequest(IoThread& thread, ReplyWriter& reply, RequestPhase& phase, RequestTrace& trace,
               const ClientRequest& request)
-      : thread_(thread), reply_(reply), phase_(phase), request_(request) {}
+      : thread_(thread), reply_(reply), phase_(phase), trace_(trace), request_(request) {}
   ListRequest(const ListRequest&) = delete;
   ListRequest& operator=(const ListRequest&) = delete;
 
@@ -63,6 +63,7 @@ class ListRequest {
   IoThread& thread_;
   ReplyWriter& reply_;
   RequestPhase& phase_;
+  RequestTrace& trace_;
   const ClientRequest& request_;
   std::uint32_t prompts_ = 0;
   std::uint32_t choices_ = 1;  // asked for per prompt

@@ -3,11 +3,13 @@
 // Threading: made on the leader's thread, handed over to the member's; constant from then on.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
 #include "backends/call/answer_head.h"
 #include "backends/call/call_failure.h"
+#include "proxy/wire/client_request.h"
 
 namespace batchproxy {
 
@@ -32,7 +34,9 @@ struct MergedAnswer {
   MergedHeadPtr head{};
   std::string body{};
   bool exact_usage = true;
-  AnswerFault fault{};  // of a kBadAnswer
+  AnswerFault fault{};        // of a kBadAnswer
+  RequestId leader{};         // of the request that made the call
+  std::uint32_t members = 1;  // that the call was for
 };
 
 }  // namespace batchproxy

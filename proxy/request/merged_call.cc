@@ -64,7 +64,8 @@ class MergedCall final : private Deadline, private InFlight {
       : thread_(thread),
         backend_(leader.ticket().verdict.backend),
         chat_(leader.ticket().mergeable == Mergeable::kChat),
-        id_prefix_(leader.load().request->id.text() + ".m"),
+        leader_(leader.load().request->id),
+        id_prefix_(leader_.text() + ".m"),
         members_(members_of(leader)),
         core_(facts_of(members_), others_of(members_, backend_)) {
     thread_.in_flight.push_back(*this);
@@ -144,6 +145,7 @@ class MergedCall final : private Deadline, private InFlight {
                                    request.key_field,
                                    request.authorization,
                                    id,
+                                   request.trace_line(),
                                    many ? SplicedBody(merged) : first.body()};
     calling_ = true;
     CallFailure failure = co_await call_->start(upstream);
@@ -211,6 +213,8 @@ class MergedCall final : private Deadline, private InFlight {
   // Afterwards the member may be gone.
   void tell(Member member, MergedAnswer answer) {
     if (!core_.tell(member)) return;
+    answer.leader = leader_;
+    answer.members = static_cast<std::uint32_t>(group().size());
     members_[member]->fill(std::make_unique<const MergedAnswer>(std::move(answer)));
   }
 
@@ -236,6 +240,7 @@ class MergedCall final : private Deadline, private InFlight {
   IoThread& thread_;
   const BackendId backend_;
   const bool chat_;
+  const RequestId leader_;
   const std::string id_prefix_;
   const std::vector<Leg*> members_;  // those that have been told may be gone
   MergeCore core_;

@@ -28,7 +28,10 @@ ReplyWriter::UnsentPtr ReplyWriter::send_answer(const AnswerHead& from, std::str
                                                  asio::const_buffer(body.data(), body.size())};
   client_.on_peer_gone(nullptr);
   began_ = true;
+  trace_.status = static_cast<std::uint16_t>(from.status);
+  trace_.replayed = who.replayed;
   const std::size_t sent = client_.try_write(answer);
+  trace_.sent += sent;
   if (sent == head.size() + body.size()) return nullptr;
   return std::make_unique<const Unsent>(Unsent{std::string(head), body, sent});
 }
@@ -49,7 +52,9 @@ Task<void> ReplyWriter::write_rest(const Unsent& unsent) {
   const std::array<asio::const_buffer, 2> answer{
       asio::const_buffer(unsent.head.data(), unsent.head.size()),
       asio::const_buffer(unsent.body.data(), unsent.body.size())};
-  co_await client_.write_rest(answer, unsent.sent, thread_.settings.write_stall);
+  if (trace_.first_byte == TimePoint{}) trace_.first_byte = std::chrono::steady_clock::now();
+  const bool sent = co_await client_.write_rest(answer, unsent.sent, thread_.settings.write_stall);
+  if (sent) trace_.sent += unsent.head.size() + unsent.body.size() - unsent.sent;
 }
 
 Finish ReplyWriter::finish_answered(const AnswerHead& answer, std::uint32_t prompts) {
@@ -60,6 +65,7 @@ Finish ReplyWriter::finish_answered(const AnswerHead& answer, std::uint32_t prom
 }
 
 std::string ReplyWriter::compose_stream_head(const AnswerHead& from, const Provenance& who) {
+  trace_.status = static_cast<std::uint16_t>(from.status);
   if (!is_chunked()) keep_alive_ = false;  // only the connection's end can mark the body's
   return compose_head(from, std::nullopt, context(), &who);
 }
@@ -71,7 +77,9 @@ ReplyWriter::UnsentPtr ReplyWriter::send_chunk(std::string_view bytes) {
   const std::array<asio::const_buffer, 3> chunk{asio::const_buffer(size.data(), size.size()),
                                                 asio::const_buffer(bytes.data(), bytes.size()),
                                                 asio::const_buffer(end.data(), end.size())};
+  if (trace_.first_byte == TimePoint{}) trace_.first_byte = std::chrono::steady_clock::now();
   const std::size_t sent = client_.try_write(chunk);
+  trace_.sent += sent;
   if (sent == size.size() + bytes.size() + end.size()) return nullptr;
   std::string whole(size);
   whole.append(bytes).append(end);
@@ -84,11 +92,13 @@ Task<bool> ReplyWriter::write_last_chunk() {
 
 Task<bool> ReplyWriter::write(std::string_view bytes) {
   began_ = true;
+  trace_.sent += bytes.size();
   return client_.write(bytes, thread_.settings.write_stall);
 }
 
 Task<Finish> ReplyWriter::refuse(const Error& error) {
   thread_.metrics.count_error(error.code);
+  trace_.refuse(error.code);
   client_.on_peer_gone(nullptr);
   return write_refusal(compose_error(error, context()), finish_of(error.code));
 }

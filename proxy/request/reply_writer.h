@@ -15,6 +15,7 @@
 #include "backends/net/connection.h"
 #include "proxy/jobs/record_store.h"
 #include "proxy/thread/io_thread.h"
+#include "proxy/trace/request_trace.h"
 #include "proxy/wire/client_request.h"
 #include "proxy/wire/reply.h"
 
@@ -30,8 +31,14 @@ class ReplyWriter {
   };
   using UnsentPtr = std::unique_ptr<const Unsent>;
 
-  ReplyWriter(IoThread& thread, Connection& client, const ClientRequest& request)
-      : thread_(thread), client_(client), request_(request), keep_alive_(request.keep_alive) {}
+  // `trace` is told what is answered, and outlives this.
+  ReplyWriter(IoThread& thread, Connection& client, const ClientRequest& request,
+              RequestTrace& trace)
+      : thread_(thread),
+        client_(client),
+        request_(request),
+        trace_(trace),
+        keep_alive_(request.keep_alive) {}
   ReplyWriter(const ReplyWriter&) = delete;
   ReplyWriter& operator=(const ReplyWriter&) = delete;
 
@@ -56,6 +63,8 @@ class ReplyWriter {
   // A good answer that send_answer() gets is copied to `record`, which outlives this.
   void record_in(Recorded& record) { record_ = &record; }
 
+  // A stream that has begun ends with an error.
+  void note_broken(Errc code) { trace_.error = code; }
   void close_afterwards() { keep_alive_ = false; }
   bool can_go_on() const { return client_.is_open() && keep_alive_; }
   bool is_open() const { return client_.is_open(); }
@@ -70,6 +79,7 @@ class ReplyWriter {
   IoThread& thread_;
   Connection& client_;
   const ClientRequest& request_;
+  RequestTrace& trace_;
   Recorded* record_ = nullptr;
   bool keep_alive_;
   bool began_ = false;

@@ -13,23 +13,26 @@
 
 namespace batchproxy {
 
-RequestHandler::RequestHandler(IoThread& thread, Connection& client, const ClientRequest& request)
+RequestHandler::RequestHandler(IoThread& thread, Connection& client, const ClientRequest& request,
+                               RequestTrace& trace)
     : thread_(thread),
       client_(client),
       request_(request),
+      trace_(trace),
       phase_(thread.metrics),
-      reply_(thread, client, request) {
+      reply_(thread, client, request, trace) {
   thread_.metrics.received.add();
 }
 
 RequestHandler::RequestHandler(IoThread& thread, Connection& client, const ClientRequest& request,
-                               AnswerTap& tap)
+                               RequestTrace& trace, AnswerTap& tap)
     : thread_(thread),
       client_(client),
       request_(request),
+      trace_(trace),
       tap_(&tap),
       phase_(thread.metrics),
-      reply_(thread, client, request) {}
+      reply_(thread, client, request, trace) {}
 
 Task<bool> RequestHandler::run() {
   Finish finish = Finish::kBackendError;
@@ -75,9 +78,9 @@ bool RequestHandler::end(Finish finish) {
   client_.on_peer_gone(nullptr);
   if (kept_) return true;
   thread_.metrics.count_finish(finish);
-  if (finish == Finish::kOk) {
-    thread_.metrics.latency.observe(std::chrono::steady_clock::now() - request_.arrival);
-  }
+  const TimePoint now = std::chrono::steady_clock::now();
+  if (finish == Finish::kOk) thread_.metrics.latency.observe(now - request_.arrival);
+  trace_.end(finish, now);
   return reply_.can_go_on();
 }
 
@@ -95,6 +98,9 @@ Result<RequestHandler::Way> RequestHandler::plan() {
   if (thread_.published.shutting_down) return error_of(Errc::kShuttingDown);
   const Result<BodyScan> scanned = scan();
   if (!scanned) return scanned.error();
+  trace_.model = thread_.models_named.keep(scanned->model);
+  trace_.prompts = scanned->prompts;
+  trace_.streaming = scanned->streaming;
   const bool known = !thread_.poison->empty() &&
                      thread_.poison->contains(request_.content_key(), request_.arrival);
   if (known) return error_of(Errc::kKnownPoison);
@@ -111,7 +117,7 @@ Result<RequestHandler::Way> RequestHandler::plan() {
     prepare_whole(*scanned, like);
     return Way::kWhole;
   }
-  list_ = std::make_unique<ListRequest>(thread_, reply_, phase_, request_);
+  list_ = std::make_unique<ListRequest>(thread_, reply_, phase_, trace_, request_);
   if (const auto error = list_->prepare(*scanned, like)) return *error;
   return Way::kList;
 }
@@ -161,7 +167,7 @@ std::optional<Error> RequestHandler::describe(const BodyScan& scan, Ticket& tick
 void RequestHandler::prepare_whole(const BodyScan& scan, const Ticket& like) {
   Job::Load load{&request_, {}, scan.form == PromptForm::kTokens};
   if (!scan.prompt.empty()) load.parts = BodyParts::cut(request_.body, scan.prompt);
-  job_.emplace(thread_, phase_, load);
+  job_.emplace(thread_, phase_, trace_, load);
   describe_prompt(thread_.settings.bodies, scan, like.model, request_, like, load.parts,
                   job_->ticket());
 }

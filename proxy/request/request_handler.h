@@ -21,17 +21,20 @@
 #include "proxy/request/list_request.h"
 #include "proxy/request/reply_writer.h"
 #include "proxy/thread/io_thread.h"
+#include "proxy/trace/request_trace.h"
 #include "proxy/wire/client_request.h"
 
 namespace batchproxy {
 
 class RequestHandler final {
  public:
-  RequestHandler(IoThread& thread, Connection& client, const ClientRequest& request);
+  // `trace` is told how it goes, and outlives it.
+  RequestHandler(IoThread& thread, Connection& client, const ClientRequest& request,
+                 RequestTrace& trace);
   // For one of several calls that answer a client's request. `tap`, which outlives it, sees what
   // comes whole. Whoever makes them counts the request as received; the last counts how it ends.
   RequestHandler(IoThread& thread, Connection& client, const ClientRequest& request,
-                 AnswerTap& tap);
+                 RequestTrace& trace, AnswerTap& tap);
   RequestHandler(const RequestHandler&) = delete;
   RequestHandler& operator=(const RequestHandler&) = delete;
 
@@ -79,6 +82,7 @@ class RequestHandler final {
   IoThread& thread_;
   Connection& client_;
   const ClientRequest& request_;
+  RequestTrace& trace_;
   AnswerTap* tap_ = nullptr;  // null: the client alone sees its answer
   RequestPhase phase_;
   ReplyWriter reply_;

@@ -57,6 +57,7 @@ Error StreamRelay::why_broken() {
 Task<Finish> StreamRelay::end_broken(const Error& error) {
   reply_.close_afterwards();
   thread_.metrics.count_error(error.code);
+  reply_.note_broken(error.code);
   if (is_events_ && events_.between_events()) {
     const std::string event = compose_error_event(error, request_.route->errors);
     const ReplyWriter::UnsentPtr unsent = reply_.send_chunk(event);

@@ -18,7 +18,7 @@ namespace {
 constexpr double kMinute = 60;  // seconds
 
 std::string describe_engine(const BackendRecord& backend) {
-  std::string text = "http://" + backend.endpoint->authority;
+  std::string text = backend.endpoint->url();
   if (!backend.gpus.empty()) {
     text += (backend.gpus.size() > 1 ? "  GPUs " : "  GPU ") + backend.gpus;
   }

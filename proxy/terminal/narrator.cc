@@ -20,7 +20,7 @@ constexpr double kAnnounceAnyway =
 constexpr double kRefusalsPause = 10;  // seconds between two lines about requests refused
 
 std::string with_url(const BackendRecord& backend) {
-  return fmt::format("{} (http://{})", backend.name(), backend.endpoint->authority);
+  return fmt::format("{} ({})", backend.name(), backend.endpoint->url());
 }
 
 void add(std::string& list, std::uint64_t count, std::string_view what) {

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <functional>
 #include <string>
 
@@ -38,6 +39,8 @@
 #include "proxy/thread/internal_mark.h"
 #include "proxy/thread/lacking_models.h"
 #include "proxy/thread/poison_list.h"
+#include "proxy/trace/name_table.h"
+#include "proxy/trace/record_ring.h"
 #include "proxy/wire/api_keys.h"
 #include "proxy/wire/client_request.h"
 
@@ -102,6 +105,7 @@ struct Published {
   RosterPtr roster = std::make_shared<const Roster>();  // the backends
   ModelTablePtr models;                                 // and who of them serves what
   ApiKeysPtr keys;                                      // null: none are asked for
+  TlsContextPtr tls;                                    // of new clients; null: they are plain
   bool draining = false;                                // answer, then close
   bool shutting_down = false;                           // answer at once that it is over
 };
@@ -162,6 +166,10 @@ struct IoThread {
   HandOver hand_over;                      // where requests about files and batches go
   LackingModels without_decisions;         // a /v1/decisions of their engines' own
   TimePoint told_refused{};
+
+  RecordRing records;                                                // of requests that have ended
+  NameTable models_named;                                            // by requests
+  std::array<const std::string*, BackendSet::kMax> backend_names{};  // by BackendId
 };
 
 }  // namespace batchproxy

@@ -24,6 +24,10 @@ std::string RequestId::text() const {
   return text;
 }
 
+std::uint64_t RequestId::hash() const {
+  return XXH3_64bits_withSeed(prefix_->data(), prefix_->size(), number_);
+}
+
 void ClientRequest::append_shown_id(std::string& out) const {
   if (given_id.empty()) {
     id.append_to(out);

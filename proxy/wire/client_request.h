@@ -13,6 +13,7 @@
 #include "batcher/base/time.h"
 #include "proxy/wire/cors.h"
 #include "proxy/wire/router.h"
+#include "proxy/wire/trace_context.h"
 
 namespace batchproxy {
 
@@ -29,6 +30,8 @@ class RequestId {
 
   void append_to(std::string& out) const;
   std::string text() const;
+  std::uint64_t hash() const;  // equal for equal ids
+  bool operator==(const RequestId&) const = default;
 
  private:
   const std::string* prefix_ = nullptr;
@@ -67,9 +70,13 @@ struct ClientRequest {
   bool uncut = false;       // its list of prompts goes to one engine, whole
   bool head_only = false;   // HEAD: the answer's body stays here
   CorsFields cors;          // of its answer, if a web page asks that may
+  // Of its `traceparent`, which is not among `fields`: it tells requests apart that ask the same.
+  // Null: it is part of no trace.
+  std::shared_ptr<const TraceContext> trace;
 
   // Appends the id that the client's answer is marked with.
   void append_shown_id(std::string& out) const;
+  std::string_view trace_line() const { return trace ? std::string_view(trace->line) : ""; }
   std::string_view cors_lines() const { return cors ? std::string_view(*cors) : ""; }
   // Equal for requests that ask the same.
   std::uint64_t content_key() const;

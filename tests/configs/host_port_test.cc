@@ -83,11 +83,15 @@ TEST(ParseBackendUrl, TakesHostAndPort) {
   EXPECT_EQ(parse_backend_url("HTTP://node7:8100/").address, (HostPort{"node7", 8100}));
   EXPECT_EQ(parse_backend_url("http://node7").address, (HostPort{"node7", 80}));
   EXPECT_EQ(parse_backend_url("http://[::1]").address, (HostPort{"::1", 80}));
+  EXPECT_FALSE(parse_backend_url("http://node7").secured);
+  EXPECT_EQ(parse_backend_url("HTTPS://node7:8100/").address, (HostPort{"node7", 8100}));
+  EXPECT_EQ(parse_backend_url("https://node7").address, (HostPort{"node7", 443}));
+  EXPECT_TRUE(parse_backend_url("https://node7").secured);
 }
 
 TEST(ParseBackendUrl, SaysWhyNot) {
   const auto problem = [](std::string_view url) { return parse_backend_url(url).problem; };
-  EXPECT_NE(problem("https://node7:8100").find("TLS"), std::string::npos);
+  EXPECT_NE(problem("https://node7:0").find("port 0"), std::string::npos);
   EXPECT_NE(problem("http://node7:8100/v1").find("write http://node7:8100"), std::string::npos);
   EXPECT_NE(problem("http://me:secret@node7:8100").find("api_key"), std::string::npos);
   EXPECT_NE(problem("http://node7:0"), "");

@@ -267,10 +267,10 @@ TEST(Load, TellsOfEveryWrongFlagAtOnce) {
   const Flag on_8000{"--backend", "http://localhost:8000"},
       on_8001{"--backend", "http://[::1]:8001"};
   const std::string said = printed(
-      load_without_file({on_8000, on_8001, {"--io-threads", "x"}, {"--backend", "https://node7"}})
+      load_without_file({on_8000, on_8001, {"--io-threads", "x"}, {"--backend", "ftp://node7"}})
           .diagnostics);
   EXPECT_THAT(said, HasSubstr("is where batchproxy itself listens (127.0.0.1:8000)"));
-  EXPECT_THAT(said, HasSubstr("TLS to engines"));
+  EXPECT_THAT(said, HasSubstr("expected http://HOST:PORT or https://HOST:PORT"));
   EXPECT_THAT(said, HasSubstr("io_threads"));
   EXPECT_THAT(
       printed(load_without_file({}, {{"BATCHPROXY_BACKENDS", "localhost:1, http://127.0.0.1:8001"}})

@@ -129,6 +129,7 @@ TEST(PlanReload, TreatsEachKeyAsItsRowSays) {
     const std::string path = line.substr(0, line.find(": "));
     const std::string name = path.substr(path.starts_with("launcher.") ? 9
                                          : path.starts_with("jobs.")   ? 5
+                                         : path.starts_with("tls.")    ? 4
                                                                        : 0);
     const bool waits = std::ranges::count(waiting, name.substr(0, name.find('.'))) > 0;
     EXPECT_EQ(line.ends_with(" (after a restart)"), waits) << line;

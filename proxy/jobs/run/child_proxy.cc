@@ -55,7 +55,9 @@ ChildProxy::ChildProxy(const std::string& program, const std::vector<std::string
   begin_ = ::lseek(fd, 0, SEEK_END);
   std::vector<std::string> words{program};
   words.insert(words.end(), flags.begin(), flags.end());
-  for (const char* flag : {"--listen=127.0.0.1:0", "--admin=127.0.0.1:0"}) words.emplace_back(flag);
+  for (const char* flag :
+       {"--listen=127.0.0.1:0", "--admin=127.0.0.1:0", "--tls-certificate", "", "--tls-key", ""})
+    words.emplace_back(flag);
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);

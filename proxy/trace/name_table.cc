@@ -1,0 +1,19 @@
+// proxy/trace/name_table.cc - see name_table.h.
+#include "proxy/trace/name_table.h"
+
+namespace batchproxy {
+
+const std::string* NameTable::keep(std::string_view name) {
+  name = name.substr(0, kLongest);
+  if (last_ != nullptr && *last_ == name) return last_;
+  if (name.empty()) return nullptr;
+  std::string text(name);
+  auto it = names_.find(text);
+  if (it == names_.end()) {
+    if (names_.size() >= kMost) return nullptr;
+    it = names_.insert(std::move(text)).first;
+  }
+  return last_ = &*it;
+}
+
+}  // namespace batchproxy
