@@ -22,7 +22,7 @@ void add_light(const Fleet& fleet, const BackendSet& among, double wanted, doubl
     const BackendId id = fleet.id_of(backend);
     if (!among.contains(id) || !backend.is_open()) continue;
     light.insert(id);
-    wanted -= share * backend.room_now();
+    wanted -= share * std::min(backend.room_now(), backend.traits.max_num_seqs);
     if (wanted <= 0) return;
   }
 }

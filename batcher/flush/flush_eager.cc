@@ -59,9 +59,11 @@ class Rooms {
   explicit Rooms(Decision& decision) : decision_(decision) {}
 
   std::uint32_t room_for(const Ticket& head, BackendId id) {
-    const std::uint32_t room = decision_.fleet[id].room_now();
-    if (!head.background || !light().contains(id)) return room;
-    return std::max(static_cast<std::uint32_t>(share() * room), 1u);
+    const Backend& backend = decision_.fleet[id];
+    if (!head.background || !light().contains(id)) return backend.room_now();
+    // Of what it runs at a time: the rest of its room would wait there.
+    const std::uint32_t runs = std::min(backend.room_now(), backend.traits.max_num_seqs);
+    return std::max(static_cast<std::uint32_t>(share() * runs), 1u);
   }
 
  private:
@@ -97,8 +99,7 @@ void fill_rooms(Decision& decision) {
     }
     const std::uint32_t room = rooms.room_for(*head, *id);
     if (head->background && backend.inflight >= room) {
-      idle.insert(*id);
-      decision.fleet.on_held_back(*id);
+      idle.insert(*id);  // its room has nothing to learn from that
     } else {
       decision.grant_merged(*head, *id, reason, room);
     }

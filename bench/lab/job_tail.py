@@ -54,7 +54,7 @@ def requests_of(proxy):
 
 
 def measure(scales, options, then=lambda engine: ()):
-    """Seconds of a run, and of its end: from the last moment at which a request waited for an engine. Then comes
+    """Seconds of a run, and of its end: from the first moment at which no request waits for an engine. Then comes
     `then(engine)`, and the end of the timers that it returns is waited for."""
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
@@ -71,7 +71,7 @@ def measure(scales, options, then=lambda engine: ()):
                 while run.poll() is None:
                     queued, inflight = requests_of(proxy)
                     many = many or queued > options.max_num_seqs
-                    if queued or not many:
+                    if not waits and (queued or not many):
                         last = time.monotonic()
                     elif inflight and not waits:
                         waits = True

@@ -55,12 +55,13 @@ void BatchRuns::admit() {
 }
 
 Task<void> BatchRuns::run(std::shared_ptr<BatchRun> run) {
-  const StoredBatch before = run->batch();
+  StoredBatch before = run->batch();
   bool troubled = false;
   try {
     co_await run->run();
   } catch (const std::runtime_error& error) {
-    spdlog::error("batch {}: {}", run->batch().id, error.what());
+    spdlog::error("batch {}: {}. It is tried again in {} s", run->batch().id, error.what(),
+                  kPause / std::chrono::seconds(1));
     troubled = true;
   }
   running_.erase(run->batch().id);
@@ -71,16 +72,20 @@ Task<void> BatchRuns::run(std::shared_ptr<BatchRun> run) {
                  batch.counts.failed);
   }
   if (!draining_ && (troubled || !describe(batch.status).over)) {
-    try_again_later(before);
+    before.counts = batch.counts;
+    try_again_later(std::move(before));
   } else {
     admit();
   }
 }
 
-// As it is on disk: what was not written has not happened.
+// As it is on disk: what was not written has not happened. Its counts are those of the ledger.
 void BatchRuns::try_again_later(StoredBatch batch) {
   try {
-    if (auto stored = store_.batch(batch.id, batch.owner)) batch = *std::move(stored);
+    if (auto stored = store_.batch(batch.id, batch.owner)) {
+      stored->counts = batch.counts;
+      batch = *std::move(stored);
+    }
   } catch (const LedgerError& error) {
     spdlog::error("batch {}: {}", batch.id, error.what());
   }
