@@ -77,6 +77,7 @@ void Scheduler::submit(Ticket& ticket) {
   fleet_.on_time_given(ticket.deadline - ticket.arrival, now_);
   turns_.clients().on_submitted(ticket, now_);
   ticket.among = balancer_.candidates(ticket);
+  if (!ticket.background) others_.on_submitted(ticket.among, ticket.arrival);
   if (ticket.prefix.empty()) return enter(ticket, {});
   const PrefixIndex::Match match = prefixes_.find(ticket.prefix, ticket.among);
   ticket.set_beginning(match.beginning, match.share);
@@ -167,6 +168,7 @@ void Scheduler::decide(std::vector<Ticket*>& decided) {
                     .merger = merger_,
                     .batches = batches_,
                     .gains = gains_,
+                    .others = others_,
                     .draining = draining_,
                     .now = now_,
                     .decided = decided};

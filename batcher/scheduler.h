@@ -151,6 +151,7 @@ class Scheduler {
   Isolation isolation_{fleet_, turns_};
   RetryBudget budget_;
   Gains gains_;
+  OthersAsking others_;
   TimePoint now_{};        // of the last take() or complete(): for what is told without a time
   bool draining_ = false;  // batches no longer wait to fill
 };

@@ -9,9 +9,10 @@
 #include <variant>
 #include <vector>
 
+#include "configs/key_tables.h"
 #include "configs/schema/section.h"
 #include "configs/text/nearest_name.h"
-#include "configs/vllm/argument_flags.h"
+#include "configs/value_text.h"
 #include "configs/vllm/arguments.h"
 #include "configs/yaml/values.h"
 
@@ -30,47 +31,6 @@ std::string shortened(std::string text) {
 
 bool is_secret(std::string_view name) {
   return name.ends_with("api_key") || name.ends_with("_token") || name.ends_with("password");
-}
-
-// The value as the file would have it; a list or mapping of ours has rows of its own instead.
-std::string text_of(bool value) {
-  return value ? "true" : "false";
-}
-std::string text_of(std::int64_t value) {
-  return std::to_string(value);
-}
-std::string text_of(double value) {
-  return number_text(value);
-}
-std::string text_of(Seconds value) {
-  return number_text(value.count());
-}
-std::string text_of(const std::string& value) {
-  return value.empty() ? "\"\"" : value;
-}
-std::string text_of(const std::vector<std::string>& value) {
-  return "[" + join({value.begin(), value.end()}) + "]";
-}
-std::string text_of(const Arguments& value) {
-  return value.empty() ? "{}" : "";
-}
-std::string text_of(const std::vector<BackendOptions>& value) {
-  return value.empty() ? "[]" : "";
-}
-std::string text_of(const Servers& value) {
-  if (const auto* count = std::get_if<std::int64_t>(&value)) return std::to_string(*count);
-  return std::holds_alternative<AutoServers>(value) ? "auto" : "";
-}
-std::string text_of(const GpuChoice& value) {
-  if (const auto* count = std::get_if<std::int64_t>(&value)) return std::to_string(*count);
-  return text_of(std::get<std::vector<std::string>>(value));
-}
-std::string text_of(const ArgumentValue& value) {
-  if (const auto* flag = std::get_if<bool>(&value)) return text_of(*flag);
-  if (const auto* text = std::get_if<std::string>(&value)) return text_of(*text);
-  if (const auto* json = std::get_if<JsonText>(&value)) return json->text;
-  const auto* list = std::get_if<std::vector<std::string>>(&value);
-  return list ? text_of(*list) : "null";
 }
 
 // ---- what is in force ----
@@ -178,88 +138,15 @@ std::string aligned(const std::vector<Row>& rows, std::size_t names, std::size_t
 
 // ---- what may be written ----
 
-std::string type_of(const Key<bool>&) {
-  return "true or false";
-}
-std::string type_of(const Key<std::int64_t>&) {
-  return "whole number";
-}
-std::string type_of(const Key<double>&) {
-  return "number";
-}
-std::string type_of(const Key<Seconds>&) {
-  return "seconds";
-}
-std::string type_of(const Key<std::string>& key) {
-  return key.limits.words.empty() ? "text" : "word";
-}
-std::string type_of(const Key<std::vector<std::string>>&) {
-  return "list of text";
-}
-std::string type_of(const Key<Arguments>&) {
-  return "mapping";
-}
-std::string type_of(const Key<std::vector<BackendOptions>>&) {
-  return "list";
-}
-std::string type_of(const Key<Servers>&) {
-  return "number, `auto` or list";
+std::string marked(const std::string& words) {
+  return words.empty() ? "" : "`" + words + "`";
 }
 
-std::string type_of(const Key<GpuChoice>&) {
-  return "number or list";
-}
-
-std::string limits_text(const Limits& limits) {
-  if (!limits.words.empty()) return "`" + join(limits.words) + "`";
-  if (limits.min == 0 && limits.max == 0) return "";
-  return number_text(limits.min) + " to " + number_text(limits.max);
-}
-
-std::string reload_text(Applies applies) {
-  switch (applies) {
-    case Applies::kOnReload:
-      return "yes";
-    case Applies::kAfterRestart:
-      return "no";
-    case Applies::kUnlessSourceChanges:
-      return "same kind";
-  }
-  return "";
-}
-
-std::string flag_text(const KeyFlag& flag) {
-  if (flag.name.empty()) return "";
-  return "`" + std::string(flag.name) + "`, `" + std::string(flag.variable) + "`";
-}
-
-template <class T>
-std::string table_row(const Key<T>& key, const std::string& path) {
-  return "| `" + path + std::string(key.name) + "` | " + type_of(key) + " | `" +
-         text_of(key.value) + "` | " + limits_text(key.limits) + " | " + flag_text(key.flag) +
-         " | " + reload_text(key.applies) + " | " + std::string(key.help) + " |\n";
-}
-
-// Of arguments with flags: what else they are is vLLM's.
-std::string argument_rows() {
-  std::string text;
-  for (const ArgumentFlag& row : kArgumentFlags) {
-    text += "| `vllm_args." + std::string(row.argument) + "` | argument |  |  | " +
-            flag_text(row.flag) + " | no | " + std::string(row.flag.help) + ". |\n";
-  }
-  return text;
-}
-
-template <class Section>
-std::string table(const std::string& title, const std::string& path, const Section& section) {
-  std::string text =
-      "### " + title +
-      "\n\n| Key | Type | Default | Limits | Flag and variable | Reload | Meaning |\n"
-      "|---|---|---|---|---|---|---|\n";
-  for_each_member(section, [&](const auto& member) {
-    if constexpr (is_key<std::remove_cvref_t<decltype(member)>>) text += table_row(member, path);
-  });
-  return text;
+std::string table_row(const KeyText& key) {
+  const std::string also = key.flag.empty() ? "" : marked(key.flag) + ", " + marked(key.variable);
+  return "| " + marked(key.name) + " | " + key.type + " | " + marked(key.value) + " | " +
+         (key.words.empty() ? key.range : marked(key.words)) + " | " + also + " | " + key.reload +
+         " | " + key.meaning + " |\n";
 }
 
 }  // namespace
@@ -310,13 +197,14 @@ std::vector<Change> changes_between(const Options& from, const Options& to) {
 }
 
 std::string describe_keys() {
-  const Options defaults;
-  return table("Shared with the workers", "", defaults.worker) + argument_rows() + "\n" +
-         table("The proxy", "batchproxy.", defaults.proxy) + "\n" +
-         table("Engines that already run", "batchproxy.backends[].", BackendOptions{}) + "\n" +
-         table("Engines to start", "batchproxy.launcher.", defaults.proxy.launcher) + "\n" +
-         table("One kind of engine", "batchproxy.launcher.servers[].", ServerOptions{}) + "\n" +
-         table("Files and batches", "batchproxy.jobs.", defaults.proxy.jobs);
+  std::string text;
+  for (const KeyTable& table : key_tables()) {
+    text += (text.empty() ? "### " : "\n### ") + table.title +
+            "\n\n| Key | Type | Default | Limits | Flag and variable | Reload | Meaning |\n"
+            "|---|---|---|---|---|---|---|\n";
+    for (const KeyText& key : table.keys) text += table_row(key);
+  }
+  return text;
 }
 
 }  // namespace batchproxy

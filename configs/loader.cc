@@ -123,6 +123,7 @@ LoadResult load(const LoadInputs& inputs) {
   const bool understood = !has_file || apply_file(inputs, result.options, findings);
   apply_environment(inputs.environment, result.options, findings);
   apply_flags(inputs.flags, result.options, findings);
+  apply_engine_words(inputs.engine_words, result.options, findings);
   start_engines_for_model(result.options);
   if (understood) {
     apply_vllm_environment(inputs.environment, result.options, findings);

@@ -22,6 +22,7 @@ struct LoadInputs {
   std::optional<std::string> text;  // its content, instead of reading `file` (which still names it)
   std::vector<Flag> flags;
   Environment environment;
+  std::vector<std::string> engine_words{};  // of vLLM's command line
 };
 
 struct LoadResult {

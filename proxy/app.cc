@@ -112,7 +112,8 @@ App::App(const Options& options, Topology topology, ApiKeysPtr keys, const std::
       drain_timer_(io_),
       listening_(data_.listen(*options.proxy.listen, may_have())),
       listen_url_(url(listening_)),
-      started_(std::chrono::steady_clock::now()) {
+      started_(std::chrono::steady_clock::now()),
+      service_(process_environment()) {
   signals_.add(SIGUSR1);
   signals_.add(SIGUSR2);
   if (topology.plans.empty()) return;
@@ -264,6 +265,7 @@ int App::run() {
   backends_.start();
   batches_.start(reachable(listening_.address()), listening_.port());
   data_.start();
+  service_.ready();
   tick();
   io_.run();
   return ending_.exit_code;
@@ -321,6 +323,7 @@ void App::tick() {
     log(narrator_.on_tick(now));
     backends_.check_liveness(std::chrono::steady_clock::now());
     announce_if_due(now);
+    service_.tick(std::chrono::steady_clock::now(), status_line(now));
     tick();
   });
 }
@@ -370,6 +373,7 @@ void App::shut_down(int exit_code) {
 void App::drain() {
   ending_.stage = Ending::Stage::kDraining;
   narrator_.stop_serving();
+  service_.stopping();
   const Snapshot now = snapshot();
   const auto open = now.queued + now.inflight;
   console_.line(open == 0

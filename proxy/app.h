@@ -20,6 +20,7 @@
 #include "proxy/control/backend_control.h"
 #include "proxy/control/data_plane.h"
 #include "proxy/control/reloader.h"
+#include "proxy/control/service_manager.h"
 #include "proxy/control/topology.h"
 #include "proxy/metrics/trends.h"
 #include "proxy/terminal/console.h"
@@ -100,6 +101,7 @@ class App {
   std::string listen_url_;
   TimePoint started_;
   Ending ending_;
+  ServiceManager service_;
 };
 
 }  // namespace batchproxy

@@ -26,8 +26,9 @@ struct SchedulerOptions {
   Duration hold_timeout = std::chrono::seconds(110);
   // How long a backend may stand still before its requests are asked elsewhere; zero: for ever.
   Duration stuck_timeout = std::chrono::seconds(10);
-  // Share of a backend's room that requests of batches (Ticket::background) fill at most.
-  double background_share = 0.875;
+  // Share of a backend's room that requests of batches (Ticket::background) fill at most while
+  // others ask; see OthersAsking.
+  double background_share = 0.2;
   bool affinity = true;
   MergePolicy merge = MergePolicy::kAuto;
 };

@@ -40,6 +40,7 @@ struct Grant {
   bool holds_call = false;       // counts among the backend's outstanding mergeable calls
   bool alone = false;            // nothing else was on the backend
   bool takes_room = true;        // it is among the backend's prompts in flight
+  bool background = false;       // of a batch
   bool timed = true;             // its answer comes as a whole, and tells how long answers take
   TimePoint since{};
   TimePoint arrival{};          // of the request

@@ -14,6 +14,7 @@ void fill_verdict(Ticket& ticket, BackendId id, const Backend& backend, TimePoin
   verdict.backend = id;
   verdict.generation = backend.breaker.generation();
   verdict.takes_room = !ticket.immediate;
+  verdict.background = ticket.background;
   verdict.timed = !ticket.streaming;
   verdict.since = now;
   verdict.arrival = ticket.arrival;

@@ -16,6 +16,7 @@
 #include "batcher/decision/batches.h"
 #include "batcher/decision/merger.h"
 #include "batcher/fleet/fleet.h"
+#include "batcher/fleet/others_asking.h"
 #include "batcher/fleet/prefix_index.h"
 #include "batcher/turns/prospects.h"
 #include "batcher/turns/turns.h"
@@ -42,6 +43,7 @@ class Decision {
   Merger& merger;
   Batches& batches;
   Gains& gains;
+  OthersAsking& others;
   const bool draining;  // batches no longer wait to fill
   const TimePoint now;
   std::vector<Ticket*>& decided;

@@ -52,6 +52,7 @@ struct Backend {
 
   // What it has.
   std::uint32_t inflight = 0;
+  std::uint32_t background = 0;  // of these, of batches
   std::uint32_t roomless = 0;  // in flight too, of tickets that take no room
   std::uint32_t calls = 0;     // outstanding calls that can carry several tickets
   // Beyond the room, so many may be in flight: what it answers in the time that clients give.

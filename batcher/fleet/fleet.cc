@@ -117,6 +117,7 @@ bool Fleet::on_granted(BackendId id, const Ticket& ticket, TimePoint now) {
   }
   watch_.on_granted(backend, ticket.prompts, now);
   backend.inflight += ticket.prompts;
+  if (ticket.background) backend.background += ticket.prompts;
   if (backend.breaker.is_closed()) return false;
   backend.breaker.on_granted(now);
   return refresh(backend, now);
@@ -130,6 +131,7 @@ void Fleet::on_returned(const Grant& grant, std::uint32_t prompts) {
   }
   assert(backend.inflight >= prompts && (!grant.holds_call || backend.calls > 0));
   backend.inflight -= prompts;
+  if (grant.background) backend.background -= prompts;
   watch_.on_returned(prompts);
   if (grant.holds_call) --backend.calls;
   backend.room.on_completed(prompts);

@@ -53,18 +53,35 @@ void note_held_back(Decision& decision) {
   }
 }
 
-// How many prompts `backend` may have with those of `head`: a batch leaves a part of the room to
-// others, who then need not wait for an answer to it.
-std::uint32_t room_for(const Ticket& head, const Backend& backend, double share) {
-  if (!head.background) return backend.room_now();
-  return std::max(static_cast<std::uint32_t>(share * backend.room_now()), 1u);
-}
+// How many prompts a backend may have with those of a ticket.
+class Rooms {
+ public:
+  explicit Rooms(Decision& decision) : decision_(decision) {}
+
+  std::uint32_t room_for(const Ticket& head, BackendId id) {
+    const std::uint32_t room = decision_.fleet[id].room_now();
+    if (!head.background || !light().contains(id)) return room;
+    return std::max(static_cast<std::uint32_t>(share() * room), 1u);
+  }
+
+ private:
+  double share() const { return decision_.options.background_share; }
+  // Found for the first ticket of a batch: most of the time there is none.
+  const BackendSet& light() {
+    if (!light_) light_ = decision_.others.light(decision_.fleet, share(), decision_.now);
+    return *light_;
+  }
+
+  Decision& decision_;
+  std::optional<BackendSet> light_;
+};
 
 // Fills the room of all backends.
 void fill_rooms(Decision& decision) {
   const FlushReason reason = decision.draining ? FlushReason::kDrain : FlushReason::kRoom;
   const BackendSet all = BackendSet::first(decision.fleet.size());
   BackendSet idle;  // have room, but nothing to do
+  Rooms rooms(decision);
   while (decision.turns.queued() > 0) {
     const auto id = decision.balancer.least_loaded(all - idle, &Backend::has_room);
     if (!id) break;
@@ -78,7 +95,7 @@ void fill_rooms(Decision& decision) {
       idle.insert(*id);
       continue;
     }
-    const std::uint32_t room = room_for(*head, backend, decision.options.background_share);
+    const std::uint32_t room = rooms.room_for(*head, *id);
     if (head->background && backend.inflight >= room) {
       idle.insert(*id);
       decision.fleet.on_held_back(*id);

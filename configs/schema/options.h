@@ -217,9 +217,10 @@ struct JobsOptions {
   Key<std::int64_t> max_bytes{"max_bytes", 20LL << 30, between(1 << 20, 1LL << 50),
                               Applies::kAfterRestart,
                               "Bytes of all files together; an upload beyond is answered 413."};
-  Key<double> room_share{"room_share", 0.875, between(0.01, 1), Applies::kOnReload,
-                         "Share of an engine's room that batches fill at most. A smaller one makes "
-                         "batches slower, and the tokens of others faster."};
+  Key<double> room_share{"room_share", 0.2, between(0.01, 1), Applies::kOnReload,
+                         "Share of its room that batches fill of an engine that is kept for "
+                         "others, while these ask. A smaller one makes the tokens of others "
+                         "faster, and batches slower where there are few engines."};
   Key<bool> by_key{"by_key", false, anything(), Applies::kOnReload,
                    "Every API key's requests are a job of its name, as if they said "
                    "x-batchproxy-job: they are recorded, and answered from the record."};

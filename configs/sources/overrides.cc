@@ -47,8 +47,22 @@ Yaml split_at_commas(std::string_view text, const Place& place) {
   return list;
 }
 
-// The argument of that flag or variable, for all engines: also for those of launcher.servers that
-// have one of their own. False if it has none.
+// Also for those of launcher.servers that have one of their own. `name`: of the flag or variable.
+void set_for_all_engines(const Argument& argument, Source source, std::string_view name,
+                         Options& options) {
+  Key<Arguments>& shared = options.worker.vllm_args;
+  shared.value = merge_arguments(*shared, {argument});
+  if (shared.origin.source == Source::kDefault) shared.origin.source = source;
+  shared.origin.detail += (shared.origin.detail.empty() ? "" : ", ") + std::string(name);
+  auto* servers = std::get_if<std::vector<ServerOptions>>(&options.proxy.launcher.servers.value);
+  if (servers == nullptr) return;
+  for (ServerOptions& server : *servers) {
+    if (!find_argument(*server.vllm_args, argument.name)) continue;
+    server.vllm_args.value = merge_arguments(*server.vllm_args, {argument});
+  }
+}
+
+// The argument of that flag or variable. False if it has none.
 bool set_argument(std::string_view KeyFlag::* by, std::string_view name, const std::string& value,
                   Source source, Options& options, Findings& findings) {
   const auto row = std::ranges::find_if(
@@ -59,16 +73,7 @@ bool set_argument(std::string_view KeyFlag::* by, std::string_view name, const s
     findings.error({std::string(name)}, argument.name + ": " + problem);
     return true;
   }
-  Key<Arguments>& shared = options.worker.vllm_args;
-  shared.value = merge_arguments(*shared, {argument});
-  if (shared.origin.source == Source::kDefault) shared.origin.source = source;
-  shared.origin.detail += (shared.origin.detail.empty() ? "" : ", ") + std::string(name);
-  auto* servers = std::get_if<std::vector<ServerOptions>>(&options.proxy.launcher.servers.value);
-  if (servers == nullptr) return true;
-  for (ServerOptions& server : *servers) {
-    if (!find_argument(*server.vllm_args, argument.name)) continue;
-    server.vllm_args.value = merge_arguments(*server.vllm_args, {argument});
-  }
+  set_for_all_engines(argument, source, name, options);
   return true;
 }
 
@@ -128,6 +133,19 @@ void apply_flags(const std::vector<Flag>& flags, Options& options, Findings& fin
       is_known = set_argument(&KeyFlag::name, flag, value, Source::kFlag, options, findings);
     }
     if (!is_known) findings.error({flag}, "unknown flag");
+  }
+}
+
+void apply_engine_words(const std::vector<std::string>& words, Options& options,
+                        Findings& findings) {
+  if (words.empty()) return;
+  const Place place{"serve"};
+  Yaml list = list_at(place);
+  for (const std::string& word : words) list.items.push_back(Yaml::scalar(word, place));
+  const auto arguments = read_arguments(list, "vllm_args", findings);
+  if (!arguments) return;
+  for (const Argument& argument : *arguments) {
+    set_for_all_engines(argument, Source::kFlag, "--" + argument.name, options);
   }
 }
 

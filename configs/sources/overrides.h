@@ -27,4 +27,9 @@ void apply_environment(const Environment& environment, Options& options, Finding
 // adds.
 void apply_flags(const std::vector<Flag>& flags, Options& options, Findings& findings);
 
+// Words of a command line that are vLLM's, as {"--max-num-seqs", "64", "-tp", "2"}: as if they
+// stood in vllm_args, for all engines.
+void apply_engine_words(const std::vector<std::string>& words, Options& options,
+                        Findings& findings);
+
 }  // namespace batchproxy

@@ -148,4 +148,8 @@ std::string_view nearest_argument(std::string_view name) {
   return nearest_name(name, kWellKnown).value_or(std::string_view());
 }
 
+bool is_known_argument(std::string_view written) {
+  return is_known(resolve_argument_name(written).name);
+}
+
 }  // namespace batchproxy

@@ -22,6 +22,9 @@ struct ArgumentName {
 // for a name that we know nor the beginning of one stays as it is, without its dashes.
 ArgumentName resolve_argument_name(std::string_view written);
 
+// Whether a word of a command line, without its value, names one as vLLM would read it.
+bool is_known_argument(std::string_view written);
+
 // The name that was probably meant; empty when `name` is known, or near to none.
 std::string_view nearest_argument(std::string_view name);
 

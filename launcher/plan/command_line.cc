@@ -81,6 +81,8 @@ bool must_not_reach_an_engine(const std::string& name, const std::string& value)
   // "vllm", as it does others; an API key would lock us out of our own engine.
   if (name == "VLLM_PORT" || name == "VLLM_API_KEY") return true;
   if (name == "VLLM_HOST_IP") return starts_with(value, "tcp://");
+  // systemd's are for us: an engine that answered its watchdog would be taken for us.
+  if (name == "NOTIFY_SOCKET" || starts_with(name, "WATCHDOG_")) return true;
   // Newer ones warn of each name with this prefix that is not their own.
   if (starts_with(name, "VLLM_") && is_borrowed(name)) return true;
   return starts_with(name, "BATCHPROXY_");

@@ -1,6 +1,7 @@
 // proxy/commands/command.cc - see command.h.
 #include "proxy/commands/command.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <iostream>
 #include <system_error>
@@ -9,6 +10,7 @@
 #include <sys/resource.h>
 
 #include "configs/schema/host_port.h"
+#include "configs/sources/usual_places.h"
 #include "configs/text/home_path.h"
 
 namespace batchproxy {
@@ -25,17 +27,42 @@ void KeyFlags::add_to(CLI::App& command) {
   }
 }
 
+namespace {
+
+// Whether flags or variables say already what is to be served.
+bool says_what_to_serve(const CommandLine& arguments, const Environment& environment) {
+  const auto names_it = [](const Flag& flag) {
+    return flag.first == "--backend" || flag.first == "--model";
+  };
+  return std::ranges::any_of(arguments.keys.given, names_it) ||
+         environment.contains("BATCHPROXY_BACKENDS") || environment.contains("BATCHPROXY_MODEL");
+}
+
+}  // namespace
+
+std::string config_file(const CommandLine& arguments) {
+  const Environment environment = process_environment();
+  if (!arguments.config.empty()) return with_home(arguments.config);
+  if (says_what_to_serve(arguments, environment)) return "";
+  for (const std::string& place : usual_places(environment)) {
+    std::error_code ignored;
+    if (std::filesystem::is_regular_file(place, ignored)) return place;
+  }
+  return "";
+}
+
 LoadResult load_options(const CommandLine& arguments) {
   LoadInputs inputs;
-  inputs.file = with_home(arguments.config);
+  inputs.file = config_file(arguments);
   inputs.flags = arguments.keys.given;
+  inputs.engine_words = arguments.engine_words;
   inputs.environment = collect_environment();
   return load(inputs);
 }
 
 std::optional<Options> options_for_operator(const CommandLine& arguments) {
   LoadResult loaded = load_options(arguments);
-  if (arguments.config.empty()) return std::move(loaded.options);
+  if (loaded.options.file.empty()) return std::move(loaded.options);
   print(loaded.diagnostics);
   if (!loaded.ok()) return std::nullopt;
   return std::move(loaded.options);

@@ -34,6 +34,7 @@ struct KeyFlags {
 struct CommandLine {
   std::string config;
   KeyFlags keys;
+  std::vector<std::string> engine_words{};  // behind `serve`, and vLLM's
 };
 
 struct Command {
@@ -43,6 +44,10 @@ struct Command {
 
 // `arguments` outlives the command.
 using AddCommand = Command (*)(CLI::App& app, CommandLine& arguments);
+
+// The file that --config names, or, where nothing else says what to serve, the first of
+// usual_places(); empty when there is none.
+std::string config_file(const CommandLine& arguments);
 
 // The configuration from file, environment and flags.
 LoadResult load_options(const CommandLine& arguments);

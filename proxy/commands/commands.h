@@ -22,7 +22,10 @@ Command add_keys(CLI::App& app, CommandLine& arguments);           // keys.cc
 Command add_plan(CLI::App& app, CommandLine& arguments);           // plan.cc
 Command add_diagnose(CLI::App& app, CommandLine& arguments);       // diagnose.cc
 Command add_launch(CLI::App& app, CommandLine& arguments);         // launch.cc
+Command add_serve_model(CLI::App& app, CommandLine& arguments);    // launch.cc
 Command add_gpus(CLI::App& app, CommandLine& arguments);           // gpus.cc
 Command add_doctor(CLI::App& app, CommandLine& arguments);         // doctor.cc
+Command add_completion(CLI::App& app, CommandLine& arguments);     // manual.cc
+Command add_manual(CLI::App& app, CommandLine& arguments);         // manual.cc
 
 }  // namespace batchproxy

@@ -1,5 +1,5 @@
-// proxy/commands/launch.cc - batchproxy launch MODEL [NUM_GPUS [GPU_MEM]]: serve with the three
-// words that launch scripts take.
+// proxy/commands/launch.cc - batchproxy serve MODEL [any flag of vLLM's], and batchproxy launch
+// MODEL [NUM_GPUS [GPU_MEM]] with the three words that launch scripts take.
 #include <string>
 
 #include "proxy/commands/commands.h"
@@ -31,6 +31,35 @@ Command add_launch(CLI::App& app, CommandLine& arguments) {
       "  batchproxy launch meta-llama/Llama-2-7b-chat-hf 8 0.9     over eight, with 0.9 of each\n"
       "  batchproxy launch meta-llama/Llama-2-7b-chat-hf 8 --servers 4    four engines of two\n"
       "  batchproxy launch ./my-model 8 --dry-run                  what that would run");
+  return {command, {}};  // main.cc serves
+}
+
+Command add_serve_model(CLI::App& app, CommandLine& arguments) {
+  CLI::App* command =
+      app.add_subcommand("serve", "Start engines for a model and serve: MODEL [any vLLM flag]");
+  auto& given = arguments.keys.given;
+  CLI::Option* model = command->add_option_function<std::string>(
+      "MODEL", [&given](const std::string& value) { given.emplace_back("--model", value); },
+      "A Hugging Face id or a directory");
+  CLI::Option* simulated = command->add_option_function<std::string>(
+      "--sim",
+      [&given](const std::string& value) {
+        given.insert(given.end(), {{"--engine", "sim"}, {"--servers", value}});
+      },
+      "Simulated engines, so many, to try it without a GPU");
+  simulated->type_name("N");
+  command->callback([model, simulated, &given] {
+    if (model->count() > 0) return;
+    if (simulated->count() == 0) throw CLI::RequiredError("MODEL");
+    given.emplace_back("--model", "simulated");
+  });
+  command->footer(
+      "Examples:\n"
+      "  batchproxy serve Qwen/Qwen2.5-7B-Instruct --servers 4 -tp 2       four engines of two "
+      "GPUs\n"
+      "  batchproxy serve ./my-model --max-model-len 8k --enforce-eager    any flag of vLLM's\n"
+      "  batchproxy serve --sim 4                                          without a GPU\n"
+      "A flag that is not batchproxy's is the engines'; the model stands before such flags.");
   return {command, {}};  // main.cc serves
 }
 

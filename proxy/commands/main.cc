@@ -1,7 +1,8 @@
 // proxy/commands/main.cc - the program `batchproxy`: its command line, and nothing else.
 //
 //   batchproxy [--config FILE] [flags]     serve
-//   batchproxy launch MODEL [N [MEM]]      serve a model with N GPUs and MEM of their memory
+//   batchproxy serve MODEL [vLLM's flags]  start engines for a model and serve
+//   batchproxy launch MODEL [N [MEM]]      the same with N GPUs and MEM of their memory
 //   batchproxy run QUESTIONS -o ANSWERS    a file of questions in, a file of answers out
 //   batchproxy jobs VERB [ANSWERS]         what has become of runs: list, show, verify, export
 //   batchproxy gpus [--watch]              the GPUs of this machine
@@ -15,6 +16,8 @@
 //   batchproxy keys                        every key of the configuration
 //   batchproxy plan [MODEL]                how an engine would share out its GPUs' memory
 //   batchproxy diagnose LOG                why an engine failed
+//   batchproxy completion SHELL            a script by which the shell completes words
+//   batchproxy manual [1|5]                a manual page
 //   batchproxy sim-engine MODEL [flags]    a simulated vLLM server
 //
 // Exit codes: 0 fine, 1 run-time failure, 2 usage or configuration, 4 no engine has started,
@@ -35,6 +38,7 @@
 #include "configs/sources/overrides.h"
 #include "configs/text/nearest_name.h"
 #include "configs/text/printable.h"
+#include "configs/vllm/argument_names.h"
 #include "configs/yaml/values.h"
 #include "launcher/process/shim.h"
 #include "proxy/commands/commands.h"
@@ -44,8 +48,9 @@ namespace {
 
 // Each adds itself to the command line, and is described by its file.
 constexpr AddCommand kCommands[] = {
-    add_launch,  add_run,    add_jobs, add_plan, add_check, add_worker_config, add_keys,
-    add_engines, add_status, add_top,  add_stop, add_gpus,  add_doctor,        add_diagnose,
+    add_serve_model,   add_launch, add_run,      add_jobs,       add_plan,   add_check,
+    add_worker_config, add_keys,   add_engines,  add_status,     add_top,    add_stop,
+    add_gpus,          add_doctor, add_diagnose, add_completion, add_manual,
 };
 
 // Says what of the command line is not known, and what may have been meant; also what is wrong with
@@ -88,18 +93,45 @@ int refuse_unknown(const CLI::App& app, const std::vector<Flag>& given) {
   return kUsage;
 }
 
+// Behind `serve`, takes those words out that are vLLM's: a flag that we do not have, and its
+// values. One that is nearly ours is not vLLM's, unless vLLM has it.
+std::vector<std::string> take_engine_words(const CLI::App& app, std::vector<std::string>& words) {
+  if (words.empty() || words.front() != "serve") return {};
+  std::vector<std::string> ours;
+  for (const CLI::App* of : {&app, static_cast<const CLI::App*>(app.get_subcommand("serve"))}) {
+    for (const CLI::Option* option : of->get_options()) {
+      for (const std::string& name : option->get_lnames()) ours.push_back("--" + name);
+      for (const std::string& name : option->get_snames()) ours.push_back("-" + name);
+    }
+  }
+  std::vector<std::string> engines;
+  std::vector<std::string> left;
+  bool is_theirs = false;
+  for (std::string& word : words) {
+    if (word.starts_with('-') && word.size() > 1) {
+      const std::string name = word.substr(0, word.find('='));
+      const bool is_ours = std::ranges::find(ours, name) != ours.end();
+      is_theirs = !is_ours &&
+                  (is_known_argument(name) || suggestion(name, {ours.begin(), ours.end()}).empty());
+    }
+    (is_theirs ? engines : left).push_back(std::move(word));
+  }
+  words = std::move(left);
+  return engines;
+}
+
 // The words in CLI11's order, the last first. A flag that may stand alone gets the value that it
 // has then: CLI11 would give it the next word.
-std::vector<std::string> words_for_cli(int argc, char** argv) {
+std::vector<std::string> words_for_cli(const std::vector<std::string>& given) {
   const std::vector<KeyFlag> flags = key_flags();
   const auto may_stand_alone = [&flags](const std::string& word) {
     const auto flag = std::ranges::find(flags, word, &KeyFlag::name);
     return flag != flags.end() && flag->takes == kOptionalBool;
   };
   std::vector<std::string> words;
-  for (int i = 1; i < argc; ++i) {
-    const bool has_value = i + 1 < argc && parse_bool(argv[i + 1]).has_value();
-    words.emplace_back(argv[i]);
+  for (std::size_t i = 0; i < given.size(); ++i) {
+    const bool has_value = i + 1 < given.size() && parse_bool(given[i + 1]).has_value();
+    words.push_back(given[i]);
     if (!has_value && may_stand_alone(words.back())) words.back() += "=true";
   }
   std::ranges::reverse(words);
@@ -132,8 +164,10 @@ int run(int argc, char** argv) {
       "sim-engine", "A simulated vLLM server; `batchproxy sim-engine --help` tells its flags");
   sim_command->prefix_command();  // what follows is its own
 
+  std::vector<std::string> words(argv + 1, argv + argc);
+  arguments.engine_words = take_engine_words(app, words);
   try {
-    app.parse(words_for_cli(argc, argv));
+    app.parse(words_for_cli(words));
   } catch (const CLI::ExtrasError&) {
     return refuse_unknown(app, arguments.keys.given);
   } catch (const CLI::ParseError& error) {

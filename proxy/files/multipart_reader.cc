@@ -92,13 +92,14 @@ bool MultipartReader::step(bool& again) {
     }
     case At::kHead: {
       const std::size_t end = rest.find("\r\n\r\n");
-      if (end == std::string_view::npos) return rest.size() <= kMaxHead;
+      if (end == std::string_view::npos) return rest.size() < kMaxHead + 4;
       if (end > kMaxHead || !read_head(rest.substr(0, end))) return false;
       drop(end + 4);
       at_ = At::kBody;
       break;
     }
     case At::kEnd:
+      drop(rest.size());  // an epilogue says nothing, however long it is
       return true;
   }
   again = true;

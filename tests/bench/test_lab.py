@@ -11,8 +11,8 @@ from bench.lab.overload import goodput, neighbours
 from tests.bench import lab
 from tests.support.builds import BUILD, PROXY, ROOT, is_sanitized
 
-NAMES = ["affinity", "batches", "idle-connections", "instructions", "lists", "merging", "overload", "peers", "policies",
-         "queued-prompts"]
+NAMES = ["affinity", "batches", "idle-connections", "instructions", "job-tail", "lists", "merging", "overload", "peers",
+         "policies", "queued-prompts"]
 FAST = {"sim_time_scale": 0.01}
 
 
@@ -73,6 +73,14 @@ def test_batches_measures_both_sides():
     _, _, cells = table(ended.stdout)
     assert cells[0] == " 10/s "
     assert float(cells[5]) == pytest.approx(float(cells[4]) / float(cells[3]), rel=0.2)
+    assert ended.returncode == 0
+
+
+def test_job_tail_has_a_row_for_each_trouble():
+    ended = lab("job-tail", BUILD, 600, "--tokens", 4, "--time-scale", 0.05, "--max-num-seqs", 16, "--hung", 0.5)
+    _, *cells = table(ended.stdout)[1:]
+    assert [row[0] for row in cells] == [" four alike ", " one 6 times slower ", " one hangs for 0.5 s at the end "], ended
+    assert all(0 <= float(row[2]) <= float(row[1]) for row in cells)
     assert ended.returncode == 0
 
 

@@ -52,6 +52,23 @@ TEST(MultipartReader, HoldsNoMoreOfAPartThanADelimiter) {
   EXPECT_GE(written.text.size(), 1000 - std::string_view("\r\n--xyz").size());
 }
 
+TEST(MultipartReader, TakesTheLongestHeadCutAnywhere) {
+  constexpr std::size_t kLongest = 16 * 1024;
+  const std::string disposition = "Content-Disposition: form-data; name=f\r\nx: ";
+  for (const bool too_long : {false, true}) {
+    const std::string head =
+        disposition + std::string(kLongest - disposition.size() + too_long, 'x');
+    for (const std::size_t last : {0u, 1u, 2u, 3u}) {
+      Written written;
+      MultipartReader reader("xyz", written);
+      ASSERT_TRUE(reader.feed("--xyz\r\n"));
+      const bool taken = reader.feed(head + std::string("\r\n\r\n").substr(0, last)) &&
+                         reader.feed(std::string("\r\n\r\n").substr(last));
+      EXPECT_EQ(taken, !too_long) << last;
+    }
+  }
+}
+
 TEST(MultipartReader, RefusesWhatIsNoForm) {
   for (const char* form : {"--xyzz\r\n", "--xyz\r\nno colon\r\n\r\n", "--xyz\r\na: b\r\n\r\n",
                            "--xyz\r\nContent-Disposition: form-data\r\n\r\n"}) {

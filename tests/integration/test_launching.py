@@ -152,6 +152,51 @@ def test_dry_run_prints_commands_that_can_be_pasted(tmp_path):
     assert len(set(re.findall(r"--host 127.0.0.1 --port (\d+)", done.stdout))) == 4
 
 
+@pytest.mark.parametrize("words, flags", [
+    ("-tp 2 --max-num-seqs 64", "--tensor-parallel-size 2 --max-num-seqs 64"),
+    ("--tensor-parallel-size 2 --enforce-eager", "--tensor-parallel-size 2 --enforce-eager"),
+    ("-tp=2 --allowed-origins a b", "--tensor-parallel-size 2 --allowed-origins a b"),
+    ("--some-new-flag 7 -tp 2", "--some-new-flag 7 --tensor-parallel-size 2"),
+])
+def test_serve_takes_a_model_and_any_flag_of_vllm(tmp_path, words, flags):
+    done = run("serve", "org/m", "--gpus", 4, *words.split(), "--servers", 2, "--dry-run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("vllm serve org/m --host 127.0.0.1 --port ") == 2
+    assert sum(line.endswith(flags) for line in done.stdout.splitlines()) == 2, done.stdout
+    for group in ("0,1", "2,3"):
+        assert f"CUDA_VISIBLE_DEVICES={group} " in done.stdout
+
+
+@pytest.mark.parametrize("words, said", [
+    ("", "MODEL is required"),
+    ("m --serverz 4", "unknown flag '--serverz'; did you mean '--servers'?"),
+    ("m --port 9", "vllm_args.--port: batchproxy picks the engines' ports"),
+    ("m --max-num-seqs many", "--max-num-seqs: expected a whole number from 1 on"),
+    ("--sim many", "expected a number of engines"),
+])
+def test_serve_says_what_is_wrong_with_its_words(tmp_path, words, said):
+    done = run("serve", *words.split(), "--dry-run", cwd=tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+def test_serve_tries_it_without_a_gpu(start_proxy):
+    proxy = start_proxy("serve", "--sim", 2).ready(2)
+    response, body = complete(proxy.url, "p", model="simulated")
+    assert response.status == 200 and body["choices"]
+
+
+@pytest.mark.parametrize("place", ["batchproxy.yaml", "home/.config/batchproxy/batchproxy.yaml"])
+def test_a_configuration_is_found_in_the_usual_places(tmp_path, place):
+    file = tmp_path / place
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("batchproxy:\n  backends: [{url: http://127.0.0.1:7}]\n")
+    env = {"HOME": str(tmp_path / "home"), "XDG_CONFIG_HOME": ""}
+    assert "http://127.0.0.1:7\n" in run("--dry-run", cwd=tmp_path, env=env).stdout
+    given = run("--backend", "http://127.0.0.1:8", "--dry-run", cwd=tmp_path, env=env).stdout
+    assert "http://127.0.0.1:8\n" in given and "http://127.0.0.1:7" not in given
+
+
 def test_a_taken_port_is_named_before_any_engine_starts(start_proxy, tmp_path):
     config = write_config(tmp_path / "c.yaml", servers=1)
     first = start_proxy("--config", config).ready(1)

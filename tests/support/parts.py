@@ -27,6 +27,7 @@ PARTS = {
     "prometheus": Part("tests/prometheus", "Prometheus itself (Debian's package): rules, alerts, a scrape, the board",
                        packages="prometheus"),
     "node": Part("tests/real", "the openai package for Node.js: files and batches", "--node"),
+    "packages": Part("tests/packages", "wheel, .deb and tarball, built and tried on fresh Debian systems (600 MB)"),
     "vllm": Part("tests/real", "a real vLLM, on a CPU, behind batchproxy (3 GB of packages)", "--vllm"),
     "benchmarks": Part("tests/real", "guidellm and vllm bench serve in front of that vLLM", "--vllm"),
     "lm_eval": Part("tests/real", "lm-evaluation-harness on real and simulated engines (700 MB)", "--clients"),

@@ -123,9 +123,11 @@ TEST(EngineEnvironment, RemovesWhatWouldBreakAnEngine) {
                                            {"HF_TOKEN", "kept"},
                                            {"VLLM_API_KEY", "secret"},
                                            {"VLLM_HOST_IP", "tcp://10.0.0.1:80"},
-                                           {"VLLM_PORT", "tcp://10.0.0.1:8000"}});
-  EXPECT_EQ(changes.unset,
-            (Words{"BATCHPROXY_LISTEN", "VLLM_API_KEY", "VLLM_HOST_IP", "VLLM_PORT"}));
+                                           {"VLLM_PORT", "tcp://10.0.0.1:8000"},
+                                           {"NOTIFY_SOCKET", "/run/notify"},
+                                           {"WATCHDOG_USEC", "30000000"}});
+  EXPECT_EQ(changes.unset, (Words{"BATCHPROXY_LISTEN", "NOTIFY_SOCKET", "VLLM_API_KEY",
+                                  "VLLM_HOST_IP", "VLLM_PORT", "WATCHDOG_USEC"}));
 }
 
 TEST(EngineEnvironment, KeepsAHostAddressThatIsOne) {

@@ -61,9 +61,9 @@ async function main() {
   seen.errors = await lines(done.error_file_id);
 
   const other = await upload(many);
-  seen.needed = [await create(other)];
+  const running = await until(await create(other), "in_progress");
   seen.refused = await refusal(client.files.delete(other.id));
-  const cancelling = await client.batches.cancel(seen.needed[0].id);
+  const cancelling = await client.batches.cancel(running.id);
   seen.cancelling = cancelling.status;
   seen.cancelled = await until(cancelling, "cancelled");
   seen.cancelledTwice = await refusal(client.batches.cancel(cancelling.id));

@@ -1,0 +1,31 @@
+// proxy/manual/command_words.h - CommandWords: a program's command line as plain values, of which
+// completions and manual pages are made.
+//
+// Threading: plain values.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace batchproxy {
+
+struct FlagWords {
+  std::vector<std::string> names;  // "-o", "--answers"
+  std::string takes;               // "FILE"; empty for one that stands alone
+  std::string meaning;
+};
+
+struct CommandWords {
+  std::string name;
+  std::string meaning;
+  std::vector<std::string> arguments{};  // "QUESTIONS"
+  std::vector<FlagWords> flags{};
+  std::vector<CommandWords> commands{};
+  std::string examples{};  // lines, as its help ends
+};
+
+// Whether a value of that kind is the name of a file or a folder.
+bool is_path(std::string_view takes);
+
+}  // namespace batchproxy
