@@ -60,16 +60,16 @@ void Trends::fill(Snapshot& now) const {
   const Sample current = take(now);
   const auto rates = [&](const Sample& then) {
     const double seconds = current.at - then.at;
-    Rates rates;
-    rates.received = per_second(current.received, then.received, seconds);
-    rates.answered = per_second(current.answered, then.answered, seconds);
-    rates.errors = per_second(current.errors, then.errors, seconds);
+    Rates of_then;
+    of_then.received = per_second(current.received, then.received, seconds);
+    of_then.answered = per_second(current.answered, then.answered, seconds);
+    of_then.errors = per_second(current.errors, then.errors, seconds);
     for (const OfBackend& backend : current.backends) {
       const OfBackend* earlier = find(then, backend.id);
       if (earlier == nullptr) continue;
-      rates.tokens += per_second(backend.tokens, earlier->tokens, seconds);
+      of_then.tokens += per_second(backend.tokens, earlier->tokens, seconds);
     }
-    return rates;
+    return of_then;
   };
   const Sample& recent = before(kShort, now.uptime);
   const Sample& minute = before(kLong, now.uptime);

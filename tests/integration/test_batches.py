@@ -139,6 +139,21 @@ def test_a_batch_goes_on_after_a_drain(start, start_engine):
     assert keys(read_lines(again.url, done["output_file_id"])) == sorted(f"q{i}" for i in range(300))
 
 
+def test_status_tells_of_a_batch_until_it_is_over(start, start_engine):
+    proxy = start(start_engine("--max-num-seqs", "4")).ready(1)
+    _, batch = create(proxy.url, lines(2000))
+
+    def told():
+        jobs = proxy.status()["jobs"]
+        return jobs and jobs[0]["done"] >= 20 and jobs[0]
+    job = wait_until(told, "it is told")
+    assert job["id"] == batch["id"] and job["status"] == "in_progress" and job["total"] == 2000 and job["failed"] == 0
+    assert proxy.metrics()["batchproxy_jobs_unfinished"] == 1
+    post(proxy.url, f"/v1/batches/{batch['id']}/cancel")
+    wait_for(proxy.url, batch)
+    wait_until(lambda: proxy.status()["jobs"] == [], "it is over")
+
+
 def test_a_cancelled_batch_keeps_what_it_has(start, start_engine):
     proxy = start(start_engine("--max-num-seqs", "4")).ready(1)
     _, batch = create(proxy.url, lines(2000))

@@ -249,6 +249,7 @@ def test_row_24_no_wall_clock_in_the_sources():
     loggers = {"backends/sim/startup_log.cc", "backends/sim/sim_engine.cc",
                "backends/sim/server.cc",  # the dates in its answers
                "launcher/process/shim.cc",  # the line with which a run begins
+               "proxy/terminal/terminal_writer.cc",  # the lines of a console that is a file
                "proxy/files/wall_clock.h",  # when files and batches were made, and expire
                "proxy/jobs/asker.cc", "proxy/jobs/run/manage.cc"}  # when a question was asked, and what that was
     folders = ["configs", "batcher", "backends", "launcher", "proxy"]
