@@ -31,7 +31,7 @@ def pairs(build, enable_batching=None, vllm_args=(), launcher=(), **keys):
                                       "batchproxy": {**keys, "launcher": launched}}))
         proxy = Proxy(["--config", config], folder, program=build.proxy)
         try:
-            proxy.wait_for_line("^ready:", deadline=PATIENCE)
+            proxy.wait_for_line(r"\bready: ", deadline=PATIENCE)
             proxy.engine = proxy.wait_for_line(r"^ *engine-0 +(http\S*)")[0][1]
             yield proxy
         finally:

@@ -67,7 +67,7 @@ def count_hop(build, folder, settings, times):
         config.write_text(settings + PROXY_SETTINGS % engine.port)
         proxy = Proxy(["--config", config], folder, prefix=callgrind.prefix(out), program=build.proxy)
         try:
-            proxy.wait_for_line("^ready")
+            proxy.wait_for_line(r"\bready: ")
             ask(proxy.port, times)
         finally:
             proxy.stop()

@@ -94,7 +94,7 @@ Result<std::string> text_of_message(const dom::element& message, bool alone,
   }
   if (message["role"].get(role)) return must_be(place + ".role", "a string");
   if (message["content"].get(content)) return must_be(place + ".content", "a string, or parts");
-  const Result<std::string> text = text_of(content, place + ".content");
+  Result<std::string> text = text_of(content, place + ".content");
   if (!text || alone) return text;
   return fmt::format("{}: {}", role, *text);
 }
