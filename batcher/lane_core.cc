@@ -28,6 +28,7 @@ void LaneCore::add_backend(BackendId id, const BackendTraits& traits) {
   scheduler_.add_backend(id, traits);
   if (id >= flying_.size()) flying_.resize(id + 1);
   flying_[id] = Ages();
+  stats_.takes[id] = LatencyHistogram();
 }
 
 void LaneCore::set_routes(Routes routes) {

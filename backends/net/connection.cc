@@ -67,6 +67,7 @@ void Connection::on_ready(Ready ready) {
   const Ptr self = shared_from_this();  // the woken coroutine may drop the last other reference
   read_until_empty_ = read_until_empty_ || ready.read_until_empty;
   readable_ = readable_ || ready.readable;
+  if (tls_ && ready.readable) tls_->on_readable();
   if (ready.writable) {
     if (tls_) flush_sealed();
     writer_.wake();

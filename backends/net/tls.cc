@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include <openssl/bio.h>
 #include <openssl/err.h>
@@ -263,7 +264,10 @@ std::size_t TlsLayer::seal(std::span<const asio::const_buffer> buffers, std::siz
 bool TlsLayer::flush() {
   while (has_sealed()) {
     const ssize_t n = ::send(socket_, sealed_.data() + sent_, sealed_.size() - sent_, MSG_NOSIGNAL);
-    if (n < 0 && errno == EAGAIN) return true;
+    if (n < 0 && errno == EAGAIN) {
+      sealed_.erase(0, std::exchange(sent_, 0));  // a slow peer may never have taken all
+      return true;
+    }
     if (n < 0) return false;
     sent_ += static_cast<std::size_t>(n);
   }

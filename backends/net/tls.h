@@ -86,6 +86,8 @@ class TlsLayer {
   Read read(std::span<char> into);
   // What read() would find, without taking it.
   State peek();
+  // The socket has reported bytes: what an earlier read has seen of it counts no more.
+  void on_readable() { emptied_ = false; }
   // Whether the last read has left nothing in the socket, so that it will report what comes.
   bool has_emptied_socket() const;
 

@@ -29,9 +29,14 @@ void add_light(const Fleet& fleet, const BackendSet& among, double wanted, doubl
 
 }  // namespace
 
+void OthersAsking::forget(TimePoint now) {
+  std::erase_if(asked_, [now](const Asked& asked) { return now - asked.last >= kQuiet; });
+}
+
 void OthersAsking::on_submitted(const BackendSet& among, TimePoint now) {
   const auto same = std::ranges::find(asked_, among, &Asked::among);
   if (same == asked_.end()) {
+    forget(now);
     asked_.push_back({among, now});
   } else {
     same->last = std::max(same->last, now);
@@ -39,7 +44,7 @@ void OthersAsking::on_submitted(const BackendSet& among, TimePoint now) {
 }
 
 BackendSet OthersAsking::light(const Fleet& fleet, double share, TimePoint now) {
-  std::erase_if(asked_, [now](const Asked& asked) { return now - asked.last >= kQuiet; });
+  forget(now);
   BackendSet light;
   for (Asked& asked : asked_) {
     const std::uint32_t others = others_on(fleet, asked.among);

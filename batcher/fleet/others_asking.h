@@ -34,6 +34,8 @@ class OthersAsking {
   BackendSet light(const Fleet& fleet, double share, TimePoint now);
 
  private:
+  void forget(TimePoint now);  // whoever has not asked of late
+
   // Requests that the same backends may serve.
   struct Asked {
     BackendSet among;

@@ -29,12 +29,13 @@ BackendMonitor::Intervals intervals(const Options& options) {
           to_duration(*options.proxy.health_timeout)};
 }
 
-// What the driver tells of them now; none where it cannot be asked.
+// Nothing while another batchproxy has it.
 SpareGpus::Claim claim_of(const Gpu& gpu) {
   auto lease = Lease::take(lease_name(gpu));
   return lease ? std::make_shared<Lease>(*std::move(lease)) : nullptr;
 }
 
+// What the driver tells of them now; none where it cannot be asked.
 PlanGpus memory_of(const Gpus& gpus) {
   if (gpus.empty()) return {};
   const auto inventory = read_inventory([](unsigned) { return std::string(); });

@@ -41,7 +41,8 @@ void run_forever(asio::io_context& io) {
 
 // What its kept connections and the next calls to it must know.
 bool talked_to_otherwise(const Endpoint& before, const Endpoint& now) {
-  return before.addresses != now.addresses || before.api_key != now.api_key;
+  return before.addresses != now.addresses || before.api_key != now.api_key ||
+         before.tls != now.tls || before.server_name != now.server_name;
 }
 
 // A session may end by it.

@@ -7,11 +7,10 @@ const std::string* NameTable::keep(std::string_view name) {
   name = name.substr(0, kLongest);
   if (last_ != nullptr && *last_ == name) return last_;
   if (name.empty()) return nullptr;
-  std::string text(name);
-  auto it = names_.find(text);
+  auto it = names_.find(name);
   if (it == names_.end()) {
     if (names_.size() >= kMost) return nullptr;
-    it = names_.insert(std::move(text)).first;
+    it = names_.emplace(name).first;
   }
   return last_ = &*it;
 }

@@ -5,9 +5,10 @@
 // as the table lives.
 #pragma once
 
+#include <functional>
+#include <set>
 #include <string>
 #include <string_view>
-#include <unordered_set>
 
 namespace batchproxy {
 
@@ -22,7 +23,7 @@ class NameTable {
   const std::string* keep(std::string_view name);
 
  private:
-  std::unordered_set<std::string> names_;
+  std::set<std::string, std::less<>> names_;
   const std::string* last_ = nullptr;
 };
 

@@ -53,8 +53,10 @@ void RequestTrace::fill(RequestRecord& record, const ClientRequest& request) con
   }
   record.attempts_made = attempts_;
   const std::size_t room = RequestRecord::kAttempts - (good_ ? 1 : 0);
-  for (const AttemptRecord& attempt : failed_) {
-    if (record.attempts_kept < room) record.attempts[record.attempts_kept++] = attempt;
+  for (std::size_t i = 0; i < failed_.size(); ++i) {
+    // The last one stays rather than the one before it.
+    if (i + 1 >= room && i + 1 < failed_.size()) continue;
+    record.attempts[record.attempts_kept++] = failed_[i];
   }
   if (good_) record.attempts[record.attempts_kept++] = *good_;
 }
