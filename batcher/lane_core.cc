@@ -150,8 +150,7 @@ void LaneCore::publish() {
     stats_.breaker_open[id].store(scheduler_.breaker_open(id), std::memory_order_relaxed);
     stats_.stuck[id].store(scheduler_.stuck(id), std::memory_order_relaxed);
     stats_.oldest[id] = flying_[id].oldest();
-    const bool has_some = flying_[id].count() > 0;
-    stats_.quiet_since[id] = has_some ? std::optional(scheduler_.quiet_since(id)) : std::nullopt;
+    stats_.quiet_since[id] = scheduler_.quiet_since(id);
   }
   const Scheduler::Gains& gains = scheduler_.gains();
   stats_.affine.store(gains.affine, std::memory_order_relaxed);

@@ -77,7 +77,8 @@ void Scheduler::submit(Ticket& ticket) {
   fleet_.on_time_given(ticket.deadline - ticket.arrival, now_);
   turns_.clients().on_submitted(ticket, now_);
   ticket.among = balancer_.candidates(ticket);
-  if (!ticket.background) others_.on_submitted(ticket.among, ticket.arrival);
+  // What takes no room finds an engine as good as idle, however full it is.
+  if (!ticket.background && !ticket.immediate) others_.on_submitted(ticket.among, ticket.arrival);
   if (ticket.prefix.empty()) return enter(ticket, {});
   const PrefixIndex::Match match = prefixes_.find(ticket.prefix, ticket.among);
   ticket.set_beginning(match.beginning, match.share);

@@ -127,8 +127,12 @@ class Scheduler {
   // What nearly all its answers take; zero while too few are known.
   Duration usual(BackendId id) const { return fleet_.usual(fleet_[id]); }
   bool stuck(BackendId id) const { return fleet_[id].stuck; }
-  // Since when it has requests in hand and no byte has come; of one that has some.
-  TimePoint quiet_since(BackendId id) const { return fleet_[id].progress.quiet_since(); }
+  // Since when it has requests in hand and no byte has come. Nothing while it has none but those
+  // that take no room, which say nothing of its progress.
+  std::optional<TimePoint> quiet_since(BackendId id) const {
+    if (fleet_[id].inflight == 0) return std::nullopt;
+    return fleet_[id].progress.quiet_since();
+  }
   // Batches so far, by FlushReason.
   std::uint64_t batches(FlushReason reason) const { return batches_.count(reason); }
   const Gains& gains() const { return gains_; }

@@ -1,4 +1,4 @@
-# packaging/install.cmake - what `cmake --install` puts where, and the .deb that CPack makes of it.
+# packaging/install.cmake - what `cmake --install` puts where. packaging/deb makes a .deb of it.
 include(GNUInstallDirs)
 
 install(TARGETS batchproxy batchproxy-bench RUNTIME)

@@ -67,6 +67,7 @@ BackendSnapshot describe(const BackendRecord& backend) {
 // Where the directory is, or will be made.
 std::uint64_t free_bytes_at(std::filesystem::path directory) {
   std::error_code error;
+  directory = std::filesystem::absolute(directory, error);
   while (!std::filesystem::exists(directory, error) && directory.has_relative_path()) {
     directory = directory.parent_path();
   }

@@ -54,9 +54,11 @@ Attempts::Next Attempts::after(const Attempt& attempt, BackendSet served_by) {
   if (comes_back || (attempt.is_full() && attempt.may_wait)) {
     return attempt.time_left ? Next::kWait : Next::kDeliver;
   }
-  if (describe(attempt.failure).sent) ++made_;
+  if (describe(attempt.failure).sent) {
+    ++made_;
+    was_alone_ = was_alone_ || attempt.alone;
+  }
   if (attempt.is_loss()) ++losses_;
-  if (attempt.alone) was_alone_ = true;
   asked_.insert(attempt.backend);
   const bool may = any_left() && attempt.time_left;
   const bool elsewhere = !(served_by - asked_).empty();

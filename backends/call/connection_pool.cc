@@ -36,6 +36,9 @@ void ConnectionPool::set(std::shared_ptr<const Endpoint> endpoint) {
   if (id >= peers_.size()) peers_.resize(id + 1);
   Peer& peer = peers_[id];
   if (peer.endpoint) ++peer.changes;
+  const bool is_trusted_alike = peer.endpoint && peer.endpoint->tls == endpoint->tls &&
+                                peer.endpoint->server_name == endpoint->server_name;
+  if (!is_trusted_alike) peer.trusted_since = peer.changes;
   peer.endpoint = std::move(endpoint);
   for (Connection::Ptr& connection : std::exchange(peer.idle, {})) {
     if (leads_to(*connection, peer)) {
@@ -48,7 +51,8 @@ void ConnectionPool::set(std::shared_ptr<const Endpoint> endpoint) {
 }
 
 bool ConnectionPool::leads_to(const Connection& connection, const Peer& peer) {
-  return contains(peer.endpoint->addresses, connection.peer());
+  return connection.mark() >= peer.trusted_since &&
+         contains(peer.endpoint->addresses, connection.peer());
 }
 
 Connection::Ptr ConnectionPool::take_idle(BackendId backend) {

@@ -52,8 +52,9 @@ class ConnectionPool {
   struct Peer {
     std::shared_ptr<const Endpoint> endpoint;
     std::vector<Connection::Ptr> idle;
-    asio::ip::tcp::endpoint worked;  // the last time
-    std::uint32_t changes = 0;       // of its endpoint; a connection's mark says which it was for
+    asio::ip::tcp::endpoint worked;   // the last time
+    std::uint32_t changes = 0;        // of its endpoint; a connection's mark says which it was for
+    std::uint32_t trusted_since = 0;  // the change since which TLS is as now
   };
 
   TimePoint end_of_connecting(TimePoint not_after) const;

@@ -251,6 +251,11 @@ void Connection::close_lingering(Duration patience) {
   const bool later = tls_ && tls_->flush() && tls_->has_sealed();
   if (!watched_ || (!later && ::shutdown(socket_, SHUT_WR) != 0)) return close();
   lingering_ = shared_from_this();
+  if (later) {
+    // As long as its peer takes some of it.
+    unsent_ = unsent();
+    write_stall_ = patience;
+  }
   expire_in(patience);
   if (readable_) drop_unread();
 }
@@ -311,7 +316,9 @@ Connection::Peek Connection::peek_sealed() {
 void Connection::flush_sealed() {
   if (!tls_->has_sealed()) return;
   if (!tls_->flush()) return close(Closed::kByPeer);
-  if (lingering_ && !tls_->has_sealed()) ::shutdown(socket_, SHUT_WR);
+  if (!lingering_ || tls_->has_sealed()) return;
+  expire_in(std::exchange(write_stall_, {}));
+  ::shutdown(socket_, SHUT_WR);
 }
 
 // Reads and drops until nothing is left for now, or until the peer ends, which closes us. After

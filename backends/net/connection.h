@@ -126,6 +126,8 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   // connection this means that it is of no use any more. Asks the kernel: what came a moment ago
   // may not have come to our notice.
   bool has_unread();
+  // Some of what was written is still with us.
+  bool is_flushing() const { return tls_ && tls_->has_sealed(); }
   // Whether bytes have come, and not just the peer's end.
   bool has_bytes() { return is_open() && peek() == Peek::kBytes; }
   // The peer's IP address; empty once the socket has lost it.

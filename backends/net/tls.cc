@@ -68,10 +68,6 @@ int choose_protocol(SSL*, const unsigned char** out, unsigned char* size,
   return found == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
 }
 
-}  // namespace
-
-namespace {
-
 // What both sides have in common; null when there is no TLS.
 TlsContextPtr make_context(const SSL_METHOD* method) {
   ERR_clear_error();
@@ -84,6 +80,17 @@ TlsContextPtr make_context(const SSL_METHOD* method) {
                                 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   SSL_CTX_set_read_ahead(context, 1);
   return made;
+}
+
+// The system's authorities. OpenSSL looks where it was built to look; a program that was built
+// elsewhere finds nothing there.
+void trust_the_system(SSL_CTX* context) {
+  SSL_CTX_set_default_verify_paths(context);
+  for (const char* file : {"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt",
+                           "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem"}) {
+    if (::access(file, R_OK) == 0 && SSL_CTX_load_verify_file(context, file) == 1) break;
+  }
+  ERR_clear_error();
 }
 
 std::string problem_of_file(const std::string& file) {
@@ -101,7 +108,7 @@ boost::system::result<TlsContextPtr, std::string> TlsContext::of_client(
   SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);
   SSL_CTX_set_alpn_protos(context, kProtocol, sizeof(kProtocol) - 1);
   if (ca_file.empty()) {
-    SSL_CTX_set_default_verify_paths(context);
+    trust_the_system(context);
     return made;
   }
   if (std::string problem = problem_of_file(ca_file); !problem.empty()) return problem;

@@ -33,7 +33,7 @@ void wait_for(boost::asio::io_context& io, Begin begin) {
 }
 
 http_::response<http_::string_body> call(const HostPort& at, const std::string& method,
-                                         const std::string& path,
+                                         const std::string& path, bool sends_key,
                                          std::chrono::milliseconds patience) {
   boost::asio::io_context io;
   beast::tcp_stream stream(io);
@@ -42,7 +42,7 @@ http_::response<http_::string_body> call(const HostPort& at, const std::string& 
   wait_for(io, [&](auto done) { stream.async_connect(found, done); });
   http_::request<http_::string_body> request(http_::string_to_verb(method), path, 11);
   request.set(http_::field::host, to_string(at));
-  if (const char* key = std::getenv(kKeyVariable)) {
+  if (const char* key = std::getenv(kKeyVariable); key != nullptr && sends_key) {
     request.set(http_::field::authorization, std::string("Bearer ") + key);
   }
   request.prepare_payload();
@@ -58,7 +58,7 @@ http_::response<http_::string_body> call(const HostPort& at, const std::string& 
 AdminClient::Answer AdminClient::ask(const std::string& method, const std::string& path,
                                      std::chrono::milliseconds patience) const {
   try {
-    auto answer = call(at_, method, path, patience);
+    auto answer = call(at_, method, path, sends_key_, patience);
     if (answer.result() == http_::status::unauthorized) {
       answer.body() = address() + " asks for an API key: set " + kKeyVariable + "\n";
     }

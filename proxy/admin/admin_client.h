@@ -14,7 +14,9 @@ namespace batchproxy {
 
 class AdminClient {
  public:
-  explicit AdminClient(HostPort at) : at_(std::move(at)) {}
+  // `sends_key`: BATCHPROXY_API_KEY, where it is set.
+  explicit AdminClient(HostPort at, bool sends_key = true)
+      : at_(std::move(at)), sends_key_(sends_key) {}
 
   struct Answer {
     bool is_good() const { return status / 100 == 2; }
@@ -30,6 +32,7 @@ class AdminClient {
 
  private:
   HostPort at_;
+  bool sends_key_;
 };
 
 }  // namespace batchproxy

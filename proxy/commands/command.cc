@@ -72,7 +72,17 @@ std::optional<AdminClient> admin_client(const CommandLine& arguments) {
   const auto options = options_for_operator(arguments);
   if (!options) return std::nullopt;
   const auto at = parse_host_port(*options->proxy.admin);
-  if (at) return AdminClient(*at);
+  const bool has_tls = !options->proxy.tls.certificate->empty();
+  if (at && has_tls && !is_loopback(at->host)) {
+    std::cerr << "error: the admin address " << *options->proxy.admin
+              << " speaks TLS, and this command does not: give batchproxy.admin an address of this "
+                 "machine alone, such as 127.0.0.1:8001, or use `curl`\n";
+    return std::nullopt;
+  }
+  // A file that merely lies about must not say where a key goes.
+  const bool is_named =
+      !arguments.config.empty() || options->proxy.admin.origin.source != Source::kFile;
+  if (at) return AdminClient(*at, is_named || is_loopback(at->host));
   std::cerr << "error: --admin " << *options->proxy.admin << " is not HOST:PORT\n";
   return std::nullopt;
 }

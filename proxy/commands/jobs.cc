@@ -179,7 +179,7 @@ Command add_jobs(CLI::App& app, CommandLine& arguments) {
             if (shown->parsed()) std::cout << show_job(answers);
             if (deleted->parsed()) delete_job(answers);
             if (exported->parsed()) {
-              std::cout << with_commas(export_job(flags->exported)) << " lines\n";
+              std::cerr << with_commas(export_job(flags->exported)) << " lines\n";
             }
             return 0;
           }};

@@ -28,6 +28,9 @@ std::string name_job(RunFlags& flags) {
                                 : "--ledger is for -o -: the ledger of these answers is " +
                                       ledger_of(options.answers);
   }
+  if (options.retry_errors && options.ordered) {
+    return "-o - with --ordered and --retry-errors would print answers twice: name a file";
+  }
   if (flags.ledger.size() <= kEnding.size() || !flags.ledger.ends_with(kEnding)) {
     return "-o - needs --ledger NAME.ledger: answers are kept there, so that the run can go on";
   }

@@ -243,6 +243,7 @@ void BackendControl::note_step(const BackendRecord& now) {
   const TimePoint at = std::chrono::steady_clock::now();
   BackendNotes& notes = notes_[now.id()];
   notes.begin_state(at);
+  if (!now.is_ready()) notes.forget_gauges();
   if (now.state == BackendState::kUnready) notes.note_problem(now.why, at);
 }
 
@@ -269,7 +270,11 @@ void BackendControl::on_metrics(BackendId backend, const std::optional<EngineMet
     registry_.set_traits(backend, traits);
   }
   notes_[backend].tells = metrics.has_value();
-  if (metrics) notes_[backend].figures = metrics->figures;
+  if (metrics) {
+    notes_[backend].figures = metrics->figures;
+  } else {
+    notes_[backend].forget_gauges();
+  }
   hooks_.observe(backend, metrics ? std::optional(metrics->sample) : std::nullopt);
 }
 

@@ -26,6 +26,12 @@ struct BackendNotes {
     doing.clear();
   }
 
+  // What it does at the moment is not known any more; its counters stay as they were.
+  void forget_gauges() {
+    figures.running = figures.waiting = figures.kv_use = 0;
+    tells = false;
+  }
+
   TimePoint since{};               // in its state
   std::string doing;               // while it loads
   std::optional<Problem> problem;  // the last one, over or not

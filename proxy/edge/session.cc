@@ -204,7 +204,7 @@ void Session::end_idling() {
 }
 
 bool Session::close_idle() {
-  if (connection_->has_bytes()) return false;
+  if (connection_->has_bytes() || connection_->is_flushing()) return false;
   thread_.metrics.evicted.add();
   connection_->close();
   return true;

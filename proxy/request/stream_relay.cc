@@ -18,6 +18,7 @@ Task<Finish> StreamRelay::run(Provenance who) {
     const auto piece = call.piece();
     thread_.lane->on_piece(job_.backend().id);
     if (client_gone_) co_return Finish::kClientGone;
+    if (!piece && events_.is_done()) break;
     if (!piece) {
       const Error error = why_broken();
       const Finish finish = co_await end_broken(error);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <ranges>
 #include <utility>
 
 #include <fmt/format.h>
@@ -214,7 +215,13 @@ void show_whole(Canvas& canvas, const Snapshot& now) {
   if (const std::string errors = errors_of(now); !errors.empty()) {
     canvas.line(errors, now.last_10s.errors > 0 ? Style::kBad : Style::kPlain);
   }
-  for (const JobSnapshot& job : now.jobs) canvas.line(jobs_line(job));
+  constexpr std::size_t kJobsShown = 3;
+  for (const JobSnapshot& job : now.jobs | std::views::take(kJobsShown)) {
+    canvas.line(jobs_line(job));
+  }
+  if (now.jobs.size() > kJobsShown) {
+    canvas.line(fmt::format("and {} more batches", now.jobs.size() - kJobsShown));
+  }
 }
 
 // Those that need a look, each with a sentence: whoever has a second reads this.

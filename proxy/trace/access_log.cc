@@ -140,6 +140,7 @@ void AccessLog::finish() {
   io_.stop();
   thread_.join();
   if (settings_.file.empty()) return;
+  file_.forget_problem();  // an old one says nothing about what is left
   for (Source& source : sources_) {
     while (source.taken != source.ring.written()) {
       const Taken taken = take(source.ring, source.taken, settings_);

@@ -30,6 +30,7 @@ class LogFile {
 
   // Why the last write() or the opening failed; empty: it did not.
   const std::string& problem() const { return problem_; }
+  void forget_problem() { problem_.clear(); }
   // write() returns soon from now on. Threading: any thread.
   void give_up() { gives_up_ = true; }
 

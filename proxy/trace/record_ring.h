@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "batcher/base/count.h"
@@ -23,7 +24,8 @@ class RecordRing {
     const std::size_t at = written_.get() % size_;
     written_.add();
     if (at == records_.size()) return records_.emplace_back();
-    return records_[at] = RequestRecord();
+    std::destroy_at(&records_[at]);
+    return *std::construct_at(&records_[at]);  // in its place, and not copied there
   }
 
   // So many there have been. Threading: any thread.

@@ -17,6 +17,18 @@ std::size_t whole_events(std::string_view text) {
   return std::max({behind("\n\n"), behind("\n\r\n"), behind("\r\r")});
 }
 
+bool ends_with_done(std::string_view events) {
+  const std::size_t end = events.find_last_not_of("\r\n");
+  if (end == events.npos) return false;
+  events = events.substr(0, end + 1);
+  for (const std::string_view last : {"data: [DONE]", "data:[DONE]"}) {
+    if (!events.ends_with(last)) continue;
+    events.remove_suffix(last.size());
+    return events.empty() || events.ends_with('\n') || events.ends_with('\r');
+  }
+  return false;
+}
+
 }  // namespace
 
 std::string_view EventSplitter::take(std::string_view bytes) {
@@ -32,7 +44,10 @@ std::string_view EventSplitter::take(std::string_view bytes) {
     held_.erase(0, whole);
     bytes = passed_;
   }
-  if (!bytes.empty()) between_events_ = true;
+  if (!bytes.empty()) {
+    between_events_ = true;
+    done_ = ends_with_done(bytes);
+  }
   if (held_.size() > kMaxEvent) {
     passed_ = std::string(bytes) + held_;
     held_.clear();

@@ -27,11 +27,15 @@ class EventSplitter {
 
   // False once a part of an event has been passed on.
   bool between_events() const { return between_events_; }
+  // Whether OpenAI's last event, `data: [DONE]`, was passed on: the answer is whole, however its
+  // connection ends.
+  bool is_done() const { return done_; }
 
  private:
   std::string held_;    // the beginning of an event
   std::string passed_;  // what take() returned, if it is not the caller's
   bool between_events_ = true;
+  bool done_ = false;
 };
 
 }  // namespace batchproxy

@@ -111,6 +111,15 @@ def test_a_stream_that_breaks_ends_with_an_error_event_and_without_done(start_pr
     assert b"[DONE]" not in data and not data.endswith(b"0\r\n\r\n")
 
 
+def test_a_stream_that_has_said_done_is_whole_however_its_connection_ends(start_proxy, scripted):
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n"
+    broken = scripted(lambda *_: head + b"9\r\ndata: 1\n\n\r\n" + b"e\r\ndata: [DONE]\n\n\r\n")
+    proxy = start_proxy("--backend", broken.url).ready(1)
+    response, text = call(proxy.url, "/v1/completions", {**BODY, "stream": True})
+    assert response.status == 200 and text == b"data: 1\n\ndata: [DONE]\n\n"
+    wait_until(lambda: proxy.status()["requests"]["finished"]["ok"] == 1, "it to count as answered")
+
+
 @pytest.mark.parametrize("config, headers", [
     ("request_timeout: 0.3", {}),
     ("request_timeout: 600", {"x-stainless-read-timeout": "0.3"}),

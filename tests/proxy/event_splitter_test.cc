@@ -47,6 +47,25 @@ TEST(EventSplitter, LosesNothingInAnyCut) {
   }
 }
 
+TEST(EventSplitter, KnowsTheLastEventInAnyCut) {
+  for (const std::string end : {"\n\n", "\r\n\r\n", "\r\r"}) {
+    const std::string text = "data: {}" + end + "data: [DONE]" + end;
+    for (std::size_t cut = 0; cut <= text.size(); ++cut) {
+      EventSplitter stream;
+      stream.take(std::string_view(text).substr(0, cut));
+      stream.take(std::string_view(text).substr(cut));
+      EXPECT_TRUE(stream.is_done()) << cut;
+    }
+  }
+  EventSplitter stream;
+  stream.take("data: x [DONE]\n\n");
+  EXPECT_FALSE(stream.is_done()) << "words of the answer";
+  stream.take("data: [DONE]");
+  EXPECT_FALSE(stream.is_done()) << "not whole yet";
+  stream.take("\n\ndata: more\n\n");
+  EXPECT_FALSE(stream.is_done()) << "it was not the last";
+}
+
 TEST(EventSplitter, LetsAnEndlessEventPassAndSaysSo) {
   EventSplitter stream;
   const std::string much(EventSplitter::kMaxEvent + 1, 'x');

@@ -294,7 +294,11 @@ void JobRun::tell_away(TimePoint now) {
 
 int JobRun::report() {
   answers_.finish();
-  if (options_.retry_errors) errors_.write_anew(ledger_, false);
+  if (options_.retry_errors) {
+    // What has an answer now may stand before what had one already.
+    if (options_.ordered) answers_.write_anew(ledger_, true);
+    errors_.write_anew(ledger_, false);
+  }
   errors_.finish();
   progress_.clear_line();
   const LedgerCounts& counts = progress_.counts();

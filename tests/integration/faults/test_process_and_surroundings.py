@@ -250,6 +250,9 @@ def test_row_24_no_wall_clock_in_the_sources():
                "backends/sim/server.cc",  # the dates in its answers
                "launcher/process/shim.cc",  # the line with which a run begins
                "proxy/terminal/terminal_writer.cc",  # the lines of a console that is a file
+                   "proxy/control/log_format.cc",  # the lines of the log as JSON
+                   "proxy/admin/admin.cc", "proxy/trace/access_log.cc",  # when a request came
+                   "proxy/trace/record_text.h", "proxy/trace/record_text.cc",
                "proxy/files/wall_clock.h",  # when files and batches were made, and expire
                "proxy/jobs/asker.cc", "proxy/jobs/run/manage.cc"}  # when a question was asked, and what that was
     folders = ["configs", "batcher", "backends", "launcher", "proxy"]
