@@ -50,10 +50,10 @@ namespace {
 constexpr std::size_t kRecord = 16 * 1024;  // bytes that TLS seals as one
 constexpr unsigned char kProtocol[] = "\x08http/1.1";
 
-// The last word of OpenSSL's queue of errors, which is empty afterwards.
-std::string last_error() {
-  unsigned long number = 0;
-  while (const unsigned long next = ERR_get_error()) number = next;
+// The first of OpenSSL's queue of errors, which is the cause of the others; it is empty afterwards.
+std::string first_error() {
+  const unsigned long number = ERR_get_error();
+  ERR_clear_error();
   const char* reason = number == 0 ? nullptr : ERR_reason_error_string(number);
   return reason == nullptr ? "unknown" : reason;
 }
@@ -103,7 +103,7 @@ std::string problem_of_file(const std::string& file) {
 boost::system::result<TlsContextPtr, std::string> TlsContext::of_client(
     const std::string& ca_file) {
   TlsContextPtr made = make_context(TLS_client_method());
-  if (!made) return "TLS cannot be used: " + last_error();
+  if (!made) return "TLS cannot be used: " + first_error();
   SSL_CTX* const context = made->get();
   SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);
   SSL_CTX_set_alpn_protos(context, kProtocol, sizeof(kProtocol) - 1);
@@ -113,7 +113,7 @@ boost::system::result<TlsContextPtr, std::string> TlsContext::of_client(
   }
   if (std::string problem = problem_of_file(ca_file); !problem.empty()) return problem;
   if (SSL_CTX_load_verify_file(context, ca_file.c_str()) != 1) {
-    return "cannot read certificates from " + ca_file + ": " + last_error();
+    return "cannot read certificates from " + ca_file + ": " + first_error();
   }
   return made;
 }
@@ -134,7 +134,7 @@ std::string certificate_problem(const SSL* ssl) {
 boost::system::result<TlsContextPtr, std::string> TlsContext::of_server(
     const std::string& certificate, const std::string& key) {
   TlsContextPtr made = make_context(TLS_server_method());
-  if (!made) return "TLS cannot be used: " + last_error();
+  if (!made) return "TLS cannot be used: " + first_error();
   SSL_CTX* const context = made->get();
   SSL_CTX_set_options(context, SSL_OP_CIPHER_SERVER_PREFERENCE);
   SSL_CTX_set_session_id_context(context, kProtocol, sizeof(kProtocol) - 1);
@@ -145,12 +145,12 @@ boost::system::result<TlsContextPtr, std::string> TlsContext::of_server(
     if (std::string problem = problem_of_file(file); !problem.empty()) return problem;
   }
   if (SSL_CTX_use_certificate_chain_file(context, certificate.c_str()) != 1) {
-    return "cannot read a certificate from " + certificate + ": " + last_error();
+    return "cannot read a certificate from " + certificate + ": " + first_error();
   }
   if (SSL_CTX_use_PrivateKey_file(context, key.c_str(), SSL_FILETYPE_PEM) != 1) {
     // It compares them, too.
     return "cannot use the key in " + key + " with the certificate in " + certificate + ": " +
-           last_error();
+           first_error();
   }
   return made;
 }

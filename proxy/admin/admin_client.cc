@@ -64,8 +64,8 @@ AdminClient::Answer AdminClient::ask(const std::string& method, const std::strin
     }
     return {.status = answer.result_int(), .body = std::move(answer.body())};
   } catch (const boost::system::system_error& error) {
-    return {.body = "no batchproxy answers at " + address() + ": " + error.code().message() +
-                    ". Name its admin address with --admin\n"};
+    return {.body = "no batchproxy answers at " + address() + named_by_ + ": " +
+                    error.code().message() + ". Name its admin address with --admin\n"};
   }
 }
 

@@ -14,9 +14,10 @@ namespace batchproxy {
 
 class AdminClient {
  public:
-  // `sends_key`: BATCHPROXY_API_KEY, where it is set.
-  explicit AdminClient(HostPort at, bool sends_key = true)
-      : at_(std::move(at)), sends_key_(sends_key) {}
+  // `named_by`: what says so, for messages; may be empty. `sends_key`: BATCHPROXY_API_KEY, where it
+  // is set.
+  explicit AdminClient(HostPort at, std::string named_by = {}, bool sends_key = true)
+      : at_(std::move(at)), named_by_(std::move(named_by)), sends_key_(sends_key) {}
 
   struct Answer {
     bool is_good() const { return status / 100 == 2; }
@@ -32,6 +33,7 @@ class AdminClient {
 
  private:
   HostPort at_;
+  std::string named_by_;
   bool sends_key_;
 };
 

@@ -62,7 +62,8 @@ LoadResult load_options(const CommandLine& arguments) {
 
 std::optional<Options> options_for_operator(const CommandLine& arguments) {
   LoadResult loaded = load_options(arguments);
-  if (loaded.options.file.empty()) return std::move(loaded.options);
+  // Of a file that nobody named only what is there counts: its faults are told by who serves.
+  if (arguments.config.empty()) return std::move(loaded.options);
   print(loaded.diagnostics);
   if (!loaded.ok()) return std::nullopt;
   return std::move(loaded.options);
@@ -82,7 +83,9 @@ std::optional<AdminClient> admin_client(const CommandLine& arguments) {
   // A file that merely lies about must not say where a key goes.
   const bool is_named =
       !arguments.config.empty() || options->proxy.admin.origin.source != Source::kFile;
-  if (at) return AdminClient(*at, is_named || is_loopback(at->host));
+  const Origin& origin = options->proxy.admin.origin;
+  const std::string by = origin.source == Source::kFile ? " (" + origin.detail + ")" : "";
+  if (at) return AdminClient(*at, by, is_named || is_loopback(at->host));
   std::cerr << "error: --admin " << *options->proxy.admin << " is not HOST:PORT\n";
   return std::nullopt;
 }

@@ -40,7 +40,12 @@ ReloadReport Reloader::reload() {
     spdlog::error("the configuration was not reloaded; the one in force stays");
     return report;
   }
-  if (changes->empty()) changes->push_back("nothing has changed");
+  if (changes->empty()) {
+    const bool has_tls = !options_.proxy.tls.certificate->empty();
+    changes->push_back(has_tls
+                           ? "nothing has changed but what is in the certificate's files, read anew"
+                           : "nothing has changed");
+  }
   hooks_.apply(keys_);
   set_log_level(*options_.proxy.log_level);
   ++generation_;
