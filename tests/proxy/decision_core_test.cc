@@ -139,7 +139,9 @@ TEST(DecisionCore, SaysWhatTheEngineCannotDo) {
       next = core.on_answer(status, body);
     }
     EXPECT_EQ(next, row.last) << row.what;
-    if (next == Do::kRefuse) EXPECT_EQ(core.error().code, Errc::kEngineLacksScores) << row.what;
+    if (next == Do::kRefuse) {
+      EXPECT_EQ(core.error().code, Errc::kEngineLacksScores) << row.what;
+    }
   }
 }
 
