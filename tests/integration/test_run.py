@@ -168,7 +168,7 @@ def test_engines_of_its_own_end_with_it_however_it_ends(tmp_path):
     write_questions(tmp_path / "q", 20_000)
     ended = run(tmp_path, "q", "-o", "a", "--config", "c.yaml", "--limit", "50")
     assert ended.returncode == 0, ended.stderr
-    assert len(lines(tmp_path / "a")) == 50 and "engine-0 " in ended.stderr and "engine-1 " in ended.stderr
+    assert len(lines(tmp_path / "a")) == 50 and "engine-" in ended.stderr  # of the one that was ready first, or of both
     job = Program([PROXY, "run", "q", "-o", "a", "--config", "c.yaml"], tmp_path)
     wait_until(lambda: len((tmp_path / "a").read_text().splitlines()) > 50, "answers")
     started = descendants(job.pid)
