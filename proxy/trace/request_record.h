@@ -93,6 +93,11 @@ struct RequestRecord {
   std::array<AttemptRecord, kAttempts> attempts;
 };
 
+// The span of an attempt of a request that is traced.
+inline std::uint64_t span_of(const AttemptRecord& attempt, const RequestRecord& record) {
+  return attempt_span(record.span, attempt.granted, attempt.batch);
+}
+
 inline std::optional<Duration> RequestRecord::queued() const {
   if (granted == TimePoint{}) return std::nullopt;
   return granted - arrival;
