@@ -230,8 +230,8 @@ std::string to_otlp(std::span<const RequestRecord> records, const SpanSource& so
     add(span_of_request(record));
     // Two pieces of a list that failed as one would have one span.
     std::set<std::string> ids;
-    for (std::size_t i = 0; i < record.attempts_kept; ++i) {
-      const Span span = span_of_attempt(record.attempts[i], record);
+    for (const AttemptRecord& attempt : record.attempts) {
+      const Span span = span_of_attempt(attempt, record);
       if (ids.insert(span.id).second) add(span);
     }
   }

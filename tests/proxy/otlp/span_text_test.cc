@@ -50,8 +50,8 @@ RequestRecord retried() {
   good.status = 200;
   good.members = 8;
   good.leader = RequestId(kPrefix, 41);
-  record.attempts[record.attempts_kept++] = lost;
-  record.attempts[record.attempts_kept++] = good;
+  record.attempts.push_back(lost);
+  record.attempts.push_back(good);
   return record;
 }
 
@@ -139,7 +139,7 @@ TEST(SpanText, BeginsATraceWithoutAParent) {
 
 TEST(SpanText, CallsOnlyOurFailuresErrors) {
   RequestRecord record = retried();
-  record.attempts_kept = 0;
+  record.attempts.clear();
   record.status = 404;
   record.error = Errc::kUnknownModel;
   record.finish = Finish::kClientError;
