@@ -168,7 +168,10 @@ std::string why_not_taken() {
   const int library = ERR_GET_LIB(number), reason = ERR_GET_REASON(number);
   ERR_clear_error();
   if (number == 0) return "unknown";
-  if (library == ERR_LIB_PEM && reason == PEM_R_NO_START_LINE) {
+  // Of a key it is said otherwise.
+  const bool has_none = (library == ERR_LIB_PEM && reason == PEM_R_NO_START_LINE) ||
+                        (library == ERR_LIB_OSSL_DECODER && reason == ERR_R_UNSUPPORTED);
+  if (has_none) {
     return "there is none in PEM form in it (-----BEGIN …-----)";
   }
   const bool is_of_another = library == ERR_LIB_X509 && (reason == X509_R_KEY_VALUES_MISMATCH ||

@@ -88,7 +88,7 @@ boost::system::result<ExportSettings, std::string> export_settings(const Options
   if (!at.secured) return settings;
   const std::string& own = *tracing.otlp_ca_file;
   auto context = TlsContext::of_client(own.empty() ? *options.proxy.tls.ca_file : own);
-  if (!context) return "tracing: " + context.error();
+  if (!context) return {boost::system::in_place_error, "tracing: " + context.error()};
   settings.collector.tls = *std::move(context);
   settings.collector.server_name = at.address.host;
   return settings;

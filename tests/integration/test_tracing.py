@@ -231,7 +231,9 @@ def test_a_traceparent_goes_on_with_a_span_of_ours(start_proxy, scripted):
     told = record(proxy, response.getheader("x-request-id"))
     assert (told["trace_id"], told["parent_span_id"]) == (PARENT[3:35], PARENT[36:52])
     sent = engine.requests[-1].partition(b"\r\n\r\n")[0].decode().lower()
-    assert f"traceparent: 00-{PARENT[3:35]}-{told['span_id']}-01\r\n" in sent and "tracestate: v=1" in sent
+    attempt = told["attempts"][0]["span_id"]
+    assert f"traceparent: 00-{PARENT[3:35]}-{attempt}-01\r\n" in sent and "tracestate: v=1" in sent
+    assert attempt not in (told["span_id"], told["parent_span_id"])
     assert sent.count("traceparent") == 1
 
     call(proxy.url, "/v1/completions", body, {"traceparent": "broken"})
