@@ -24,7 +24,7 @@ struct Rates {
   double errors = 0;    // of our own
 };
 
-// How a backend has fared of late; see Trends.
+// How a backend, or all of them together, have fared of late; see Trends.
 struct BackendTrend {
   double answers_10s = 0, answers_60s = 0;  // a second
   double tokens_10s = 0, tokens_60s = 0;    // of answers, a second
@@ -56,6 +56,7 @@ struct BackendSnapshot : BackendMetrics, BackendFigures {
   BackendState state = BackendState::kConfigured;
   std::string problem{};  // why it is not ready, if we know
   bool simulated = false;
+  bool launched = false;               // we have started it: it takes orders
   std::string gpus;                    // "0,1"; empty for an engine that we did not start
   std::vector<std::string> repairs{};  // what was changed of its command, in sentences
   std::string models{};                // names, for people
@@ -77,6 +78,7 @@ struct Snapshot : Metrics {
   std::vector<std::string> key_names;     // by KeySlot; empty when none are asked for
   std::string models;                     // names, for people
   Rates last_10s{}, last_60s{};
+  BackendTrend trend{};           // of all backends together
   std::vector<JobSnapshot> jobs;  // those that are not over
   std::string waiting_for;        // what the requests that wait do wait for; empty when none does
 
