@@ -20,9 +20,9 @@
 #include <boost/beast/core/stream_traits.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http/read.hpp>
+#include <boost/beast/http/serializer.hpp>
 #include <boost/beast/http/string_body.hpp>
 #include <boost/beast/http/write.hpp>
-#include <boost/beast/http/serializer.hpp>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
@@ -337,7 +337,7 @@ Task<Response> answer(const Request& request, const AdminHooks& hooks) {
 }
 
 // What the page is told of itself, once.
-std::string hello_to(const Request& request, const AdminHooks& hooks) {
+std::string hello(const AdminHooks& hooks) {
   const AdminRoute* orders = find_route("/admin/engines/restart");
   const auto why = why_read_only(what_is_asked(orders, hooks));
   const std::string data =
@@ -359,9 +359,9 @@ Task<void> send_events(S& stream, const Request& request, Response& response,
   http_::response_serializer<http_::string_body> head(response);
   socket.expires_after(kSlowReader);
   co_await http_::async_write_header(stream, head, asio::redirect_error(use_task, error));
-  const std::string hello = hello_to(request, hooks);
+  const std::string first = hello(hooks);
   if (!error) {
-    co_await asio::async_write(stream, asio::buffer(hello),
+    co_await asio::async_write(stream, asio::buffer(first),
                                asio::redirect_error(use_task, error));
   }
   const AdminRoute* route = find_route(path_of(request));

@@ -20,6 +20,12 @@ function make(tag, attributes = {}, ...children) {
 // Only what has changed is touched: a reader's selection and focus stay.
 function say(node, text) { if (node.textContent !== String(text)) node.textContent = text; }
 function show(node, yes) { if (node.hidden === Boolean(yes)) node.hidden = !yes; }
+// With `commands` set as such.
+function sayCode(node, text) {
+  if (node.dataset.text === text) return;
+  node.dataset.text = text;
+  node.replaceChildren(...text.split("`").map((part, i) => i % 2 ? make("code", {}, part) : part));
+}
 function paint(node, name) { if (node.className !== name) node.className = name; }
 
 function figure(value) {
@@ -168,13 +174,13 @@ function generalConcerns() {
 
 function button(text, act, extra = {}) { return make("button", {type: "button", onclick: act, ...extra}, text); }
 
-// Buttons for an engine; `all` has those that are rarely wanted, too.
-function verbsFor(name, all) {
+// Buttons for an engine: those that are wanted now, or those that rarely are.
+function verbsFor(name, rare) {
   const drain = button("Drain", () => order(name, isPaused(name) ? "resume" : "pause"));
   const restart = button("Restart", () => ask(name, "restart", "It finishes its requests, then its process is ended and started again. It loads for a while, and gets no requests meanwhile."));
   const stop = button("Stop", () => ask(name, "stop", "It finishes its requests, then its process is ended. It stays down until somebody starts it."));
   const start = button("Start", () => order(name, "start"));
-  const nodes = all ? [drain, restart, stop, start] : [drain, restart];
+  const nodes = rare ? [stop] : [drain, restart, start];
   const label = (node, text) => { say(node, text); node.setAttribute("aria-label", text + " " + name); };
   label(restart, "Restart");
   label(stop, "Stop");
@@ -184,7 +190,7 @@ function verbsFor(name, all) {
     const isDown = ["stopped", "failed", "restarting"].includes(e.state);
     label(drain, e.condition === "paused" ? "Resume" : "Drain");
     show(drain, may && !isDown);
-    show(restart, may && e.state !== "stopped");
+    show(restart, may && !isDown);
     show(stop, may && !isDown);
     show(start, may && isDown);
   }};
@@ -219,7 +225,7 @@ function drawConcerns() {
     paint(kept.item, "concern " + c.look);
     say(kept.title, c.title);
     say(kept.remark, c.remark ? "- " + c.remark : "");
-    say(kept.advice, c.advice);
+    sayCode(kept.advice, c.advice);
     kept.verbs?.update(c.engine);
   });
   const bad = all.filter((c) => c.look === "bad").length, warn = all.filter((c) => c.look === "warn").length;
@@ -235,7 +241,7 @@ function drawIcon(colour) {
 }
 
 const TILES = [
-  ["rate", "Answers a second", 1, () => [figure(now.rates.last_10s.answered), figure(now.rates.last_60s.answered) + " in the last minute; " + figure(now.rates.last_10s.tokens) + " tokens"]],
+  ["rate", "Answers a second", 1, () => [figure(now.rates.last_10s.answered), figure(now.rates.last_10s.tokens) + " tokens a second"]],
   ["queue", "Waiting", 1, () => [figure(now.requests.queued), now.requests.queued > 0 ? "the oldest for " + time(now.queue.oldest_seconds) : "nobody waits"]],
   ["p95", "95% take at most", 0.01, () => [orNone(now.trend.p95_seconds), "half of them " + orNone(now.trend.p50_seconds)]],
   ["fill", "Fill of the engines", 1, () => [percent(fill()), now.requests.inflight + " requests in flight"]],
@@ -262,7 +268,7 @@ function drawTiles() {
 
 const tells = (e, text) => e.tells_figures ? text() : "-";
 const COLUMNS = [
-  ["In flight", (e) => e.inflight + " of " + e.room],
+  ["In flight", (e) => e.inflight + "/" + e.room],
   ["Waiting in it", (e) => tells(e, () => String(e.engine_waiting))],
   ["Answers/s", (e) => figure(e.trend.answers_per_second_10s)],
   ["Tokens/s", (e) => tells(e, () => figure(e.trend.tokens_per_second_10s))],
@@ -383,10 +389,10 @@ const wayOf = (r) => r.attempts.map((a) => (a.backend || "?") + " " + a.end).joi
 function drawRequests(found) {
   for (const [id, list] of [["failed", found.failed], ["slow", found.slow]]) {
     const focused = document.activeElement?.closest("#" + id) && document.activeElement.dataset.id;
-    fillTable($(id), ["Arrived", "Request", "Result", "Took", "Engines"], list.map((r) => make("tr", {role: "row"},
-      cell("Arrived", "", clock(r.arrival)),
+    fillTable($(id), ["Arrived", "Took", "Request", "Result", "Engines"], list.map((r) => make("tr", {role: "row"},
+      cell("Arrived", "", clock(r.arrival)), cell("Took", "num", time(r.total_ms / 1000)),
       cell("Request", "head", button(r.client_id || r.id, () => showRequest(r), {class: "link mono", "data-id": r.id})),
-      cell("Result", "", resultOf(r)), cell("Took", "num", time(r.total_ms / 1000)),
+      cell("Result", "wide", resultOf(r)),
       cell("Engines", "wide", wayOf(r)))), ["Took"]);
     show($("no-" + id), list.length === 0);
     if (focused) [...$(id).querySelectorAll("button")].find((b) => b.dataset.id === focused)?.focus();
@@ -399,7 +405,7 @@ function showRequest(r) {
     ["Asked", [r.method, r.path, r.stream && "as a stream", r.of_a_batch && "of a batch", r.replayed && "from the record"].filter(Boolean).join(" ")],
     ["Model", r.model], ["Key", r.key], ["Result", resultOf(r)], ["Prompts", String(r.prompts)],
     ["Waited here", ms(r.queue_ms)], ["First byte after", ms(r.first_byte_ms)], ["Took", ms(r.total_ms)],
-    ["Bytes", r.bytes_in + " in, " + r.bytes_out + " out"], ["Trace", r.trace_id], ["The same", "batchproxy's admin address, /admin/requests/" + r.id]].filter(([, value]) => value));
+    ["Bytes", r.bytes_in + " in, " + r.bytes_out + " out"], ["Trace", r.trace_id], ["As JSON", "/admin/requests/" + r.id + " on the admin address"]].filter(([, value]) => value));
   fillTable($("one-attempts"), ["Engine", "From", "To", "End", "Batch"], r.attempts.map((a) => make("tr", {role: "row"},
     cell("Engine", "head", a.backend || "?"), cell("From", "num", ms(a.granted_ms)), cell("To", "num", ms(a.ended_ms)),
     cell("End", "", a.end + (a.engine_died ? ", the engine had died" : "") + (a.beside ? ", beside another" : "")),
@@ -541,7 +547,7 @@ function tellLoss(error, seconds) {
   document.body.classList.add("stale");
   say($("live"), "\u25cb not live");
   const needsKey = error.status === 401;
-  const why = error.name === "AbortError" ? "no word for " + SILENCE / 1000 + " s" : error.message;
+  const why = error instanceof TypeError ? "batchproxy does not answer" : error.message;
   const old = heardAt ? " What is below is from " + clock(heardAt) + "." : "";
   say($("lost-text"), needsKey ? (key ? "This key does not open the admin address." : "The admin address asks for an API key.")
     : "Not live: " + why.replace(/\.$/, "") + "." + old);
@@ -572,7 +578,7 @@ async function watch() {
   }
 }
 
-setInterval(() => { if (stop && !wake && performance.now() - heard > SILENCE) stop.abort(); }, 1000);
+setInterval(() => { if (stop && !wake && performance.now() - heard > SILENCE) stop.abort(new Error("no word for " + SILENCE / 1000 + " s")); }, 1000);
 $("again").addEventListener("click", () => wake?.());
 $("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -583,7 +589,7 @@ $("key-form").addEventListener("submit", (event) => {
 $("key-button").addEventListener("click", () => {
   key = store(session, "batchproxy.key", "");
   show($("key-button"), false);
-  stop?.abort();
+  stop?.abort(new Error("the key is forgotten"));
 });
 
 // --- light and dark -----------------------------------------------------------------------------
