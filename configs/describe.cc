@@ -195,10 +195,8 @@ std::string effective_json(const Options& options) {
   boost::json::array keys;
   const auto add = [&keys](const std::vector<Row>& rows, std::string_view section) {
     for (const Row& row : rows) {
-      keys.emplace_back(boost::json::object{{"key", row.name},
-                                            {"value", row.value},
-                                            {"origin", row.origin},
-                                            {"section", section}});
+      keys.emplace_back(boost::json::object{
+          {"key", row.name}, {"value", row.value}, {"origin", row.origin}, {"section", section}});
     }
   };
   add(rows_of(options.worker, BackendsBy::kPlace), "shared with the workers' file");

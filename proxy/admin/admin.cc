@@ -47,7 +47,7 @@ using Response = http_::response<http_::string_body>;
 using Stream = beast::basic_stream<asio::ip::tcp, IoExecutor>;
 
 constexpr Duration kIdle = std::chrono::seconds(30);
-constexpr std::size_t kMaxBuffer = 16 * 1024;  // a head, or a part of a body
+constexpr std::size_t kMaxBuffer = 16 * 1024;               // a head, or a part of a body
 constexpr Duration kSlowReader = std::chrono::seconds(10);  // for what a stream has sent
 constexpr int kStreamBuffer = 64 * 1024;  // in the kernel: what a reader may be behind
 constexpr Duration kTurnedAway = std::chrono::seconds(1);
@@ -258,8 +258,7 @@ bool takes(const AdminRoute& route, http_::verb method) {
 }
 
 bool is_stream(const Request& request, const Response& response) {
-  return response[http_::field::content_type] == kEvents &&
-         request.method() == http_::verb::get;
+  return response[http_::field::content_type] == kEvents && request.method() == http_::verb::get;
 }
 
 bool may_ask(const Request& request, const AdminRoute* route, const AdminHooks& hooks) {
@@ -361,8 +360,7 @@ Task<void> send_events(S& stream, const Request& request, Response& response,
   co_await http_::async_write_header(stream, head, asio::redirect_error(use_task, error));
   const std::string first = hello(hooks);
   if (!error) {
-    co_await asio::async_write(stream, asio::buffer(first),
-                               asio::redirect_error(use_task, error));
+    co_await asio::async_write(stream, asio::buffer(first), asio::redirect_error(use_task, error));
   }
   const AdminRoute* route = find_route(path_of(request));
   while (!error && may_ask(request, route, hooks)) {

@@ -56,8 +56,8 @@ bool is_own_host(std::string_view host, std::string_view own_name) {
   if (name.empty()) return false;
   if (is_address(name) || equal_names(name, own_name)) return true;
   constexpr std::string_view kLocal = ".localhost";
-  const bool is_local = name.size() > kLocal.size() &&
-                        equal_names(name.substr(name.size() - kLocal.size()), kLocal);
+  const bool is_local =
+      name.size() > kLocal.size() && equal_names(name.substr(name.size() - kLocal.size()), kLocal);
   return is_local || name.find('.') == name.npos;
 }
 

@@ -5,8 +5,8 @@
 //
 //   a page of another origin            gets nothing (CSRF); a link to /ui may be followed
 //   a page under a name of its own that leads here (DNS rebinding)
-//                                       gets nothing: where no key is asked for, a browser must have
-//                                       come by an address, `localhost` or a name without dots
+//                                       gets nothing: where no key is asked for, a browser must
+//                                       have come by an address, `localhost` or a name without dots
 //   the page at /ui                     may read, and order engines on a loopback address or with a
 //                                       key
 //
@@ -37,11 +37,11 @@ struct Asker {
 
 // What is asked for, and of which address.
 struct AskedOf {
-  bool order = false;     // it changes something
-  bool for_page = false;  // the page may ask for it: reads, and orders for engines
-  bool tells = true;      // something about us; the page alone does not
-  bool loopback = true;   // the address that was connected to
-  bool keyed = false;     // a key is asked for, and was given
+  bool order = false;           // it changes something
+  bool for_page = false;        // the page may ask for it: reads, and orders for engines
+  bool tells = true;            // something about us; the page alone does not
+  bool loopback = true;         // the address that was connected to
+  bool keyed = false;           // a key is asked for, and was given
   std::string_view own_name{};  // of this machine
 };
 

@@ -225,8 +225,9 @@ struct Metrics {
         "Free for uploaded files, batches and records of jobs (batchproxy.jobs.directory).">
       state_free;
   Gauge<"batchproxy_ui_streams", "Open streams of /ui/events on the admin address."> ui_streams;
-  Counter<"batchproxy_ui_pictures_total",
-          "Pictures made for these streams: one a second for all of them, none while there is none.">
+  Counter<
+      "batchproxy_ui_pictures_total",
+      "Pictures made for these streams: one a second for all of them, none while there is none.">
       ui_pictures;
   Measure<"batchproxy_uptime_seconds", "Since the start."> up_for;
   Info<"batchproxy_build_info", "Always 1.", "version", BATCHPROXY_VERSION> build;

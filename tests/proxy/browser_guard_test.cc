@@ -15,8 +15,12 @@ constexpr AskedOf kOrder{.order = true, .for_page = true};
 
 // As browsers send it; nothing of Sec-Fetch to a name that is reached by plain HTTP.
 Asker of_page(std::string_view host = kHost) {
-  return {.host = host, .site = "same-origin", .mode = "cors", .dest = "empty",
-          .language = "en", .agent = "Mozilla/5.0"};
+  return {.host = host,
+          .site = "same-origin",
+          .mode = "cors",
+          .dest = "empty",
+          .language = "en",
+          .agent = "Mozilla/5.0"};
 }
 
 TEST(BrowserGuard, LetsProgramsDoAsEver) {
@@ -42,11 +46,13 @@ TEST(BrowserGuard, RefusesAPageWhoseOwnNameLeadsHere) {
   for (const std::string_view site : {"same-origin", ""}) {
     Asker rebound = of_page("evil.example:8001");
     rebound.site = site;
-    EXPECT_THAT(refuse_browser(rebound, kRead).value_or(""), HasSubstr("not at `evil.example:8001`"));
+    EXPECT_THAT(refuse_browser(rebound, kRead).value_or(""),
+                HasSubstr("not at `evil.example:8001`"));
     rebound.origin = "http://evil.example:8001";
     EXPECT_NE(refuse_browser(rebound, kOrder), std::nullopt);
   }
-  for (const std::string_view host : {"", "127.0.0.1.evil.example", "evil.localhost.example", "1.2.3"}) {
+  for (const std::string_view host :
+       {"", "127.0.0.1.evil.example", "evil.localhost.example", "1.2.3"}) {
     EXPECT_NE(refuse_browser(of_page(host), kRead), std::nullopt) << host;
   }
   AskedOf keyed = kRead;
@@ -99,7 +105,8 @@ TEST(BrowserGuard, KeepsPagesFromAllOtherOrders) {
 TEST(BrowserGuard, GivesThePageItselfToAnyName) {
   AskedOf asked = kRead;
   asked.tells = false;
-  EXPECT_EQ(refuse_browser(of_page("gpus.example.org"), asked), std::nullopt) << "it asks for a key";
+  EXPECT_EQ(refuse_browser(of_page("gpus.example.org"), asked), std::nullopt)
+      << "it asks for a key";
 }
 
 }  // namespace

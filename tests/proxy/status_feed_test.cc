@@ -1,5 +1,5 @@
-// tests/proxy/status_feed_test.cc - StatusFeed: one picture a second for all who watch, and none for
-// nobody.
+// tests/proxy/status_feed_test.cc - StatusFeed: one picture a second for all who watch, and none
+// for nobody.
 #include "proxy/ui/status_feed.h"
 
 #include <memory>
@@ -40,7 +40,8 @@ TEST_F(StatusFeedTest, MakesNoPictureForNobody) {
 TEST_F(StatusFeedTest, ShowsAPictureAtOnceToWhoeverComes) {
   const auto stream = open();
   EXPECT_TRUE(stream->has_news());
-  EXPECT_THAT(texts(*stream), ElementsAre("event: history\ndata: {}\n\n", "id: 1\ndata: {\"n\":1}\n\n"));
+  EXPECT_THAT(texts(*stream),
+              ElementsAre("event: history\ndata: {}\n\n", "id: 1\ndata: {\"n\":1}\n\n"));
   EXPECT_FALSE(stream->has_news());
   EXPECT_THAT(texts(*stream), IsEmpty());
 }
@@ -69,7 +70,8 @@ TEST_F(StatusFeedTest, KeepsNoPictureOfLongAgo) {
   open().reset();
   feed_.tick();
   const auto later = open();
-  EXPECT_THAT(texts(*later), ElementsAre("event: history\ndata: {}\n\n", "id: 2\ndata: {\"n\":2}\n\n"));
+  EXPECT_THAT(texts(*later),
+              ElementsAre("event: history\ndata: {}\n\n", "id: 2\ndata: {\"n\":2}\n\n"));
 }
 
 TEST_F(StatusFeedTest, HasSoManyStreams) {

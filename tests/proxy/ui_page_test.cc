@@ -26,8 +26,9 @@ TEST(UiPage, IsWholeAndLight) {
 
 TEST(UiPage, LoadsNothingAndMakesNoMarkup) {
   const std::string html(ui_page().html);
-  for (const char* no : {" src=", "@import", "url(", "<link rel=\"stylesheet", "innerHTML", "outerHTML",
-                         "insertAdjacentHTML", "document.write", "eval(", " style=\"", "onclick=\""}) {
+  for (const char* no :
+       {" src=", "@import", "url(", "<link rel=\"stylesheet", "innerHTML", "outerHTML",
+        "insertAdjacentHTML", "document.write", "eval(", " style=\"", "onclick=\""}) {
     EXPECT_THAT(html, Not(HasSubstr(no)));
   }
 }
