@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "backends/http/body.h"
+#include "backends/http/head_writer.h"
 #include "proxy/decisions/decided_request.h"
 #include "proxy/edge/recorded_request.h"
 #include "proxy/edge/tls_relay.h"
@@ -383,13 +384,12 @@ ClientRequest Session::describe_request(const http::RequestHead& head) const {
   request.timeout = thread_.settings.request_timeout;
   std::string_view api_key;
   thread_.scratch.text.clear();
+  http::HeadWriter passed_on(thread_.scratch.text);
   for (const http::Field& field : head.fields) {
     const auto is = [&](std::string_view name) { return http::iequals(field.name, name); };
     const bool passed = thread_.settings.passed.request.has(field.name);
     const bool taken = passed && is(kTraceparent) && take_trace(field.value, request);
-    if (passed && !taken) {
-      thread_.scratch.text.append(field.name).append(": ").append(field.value).append("\r\n");
-    }
+    if (passed && !taken) passed_on.field(field.name, field.value);
     if (is("content-encoding")) {
       request.scannable = http::iequals(field.value, "identity");
     } else if (is(kAuthorization)) {
@@ -414,7 +414,7 @@ ClientRequest Session::describe_request(const http::RequestHead& head) const {
     request.authorization = api_key;
   }
   if (!thread_.settings.cors.empty()) request.cors = thread_.settings.cors.fields_for(head);
-  request.fields = thread_.scratch.text;
+  request.fields = passed_on.text();
   return request;
 }
 

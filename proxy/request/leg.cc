@@ -250,11 +250,11 @@ Task<CallFailure> Leg::call_alone() {
 std::string Leg::next_call_id() {
   const ClientRequest& request = *load_.request;
   std::string id;
+  id.reserve(request.given_id.size() + request.id.most() + 32);
   if (!request.given_id.empty()) id.append(request.given_id).append("-");
   request.id.append_to(id);
-  if (load_.piece > 0) id += ".p" + std::to_string(load_.piece);
-  id += "." + std::to_string(++calls_);
-  return id;
+  if (load_.piece > 0) id.append(".p").append(std::to_string(load_.piece));
+  return id.append(".").append(std::to_string(++calls_));
 }
 
 // Whether the answer is one at all. What it says is the client's business, except where we put it

@@ -24,8 +24,9 @@ class RecordRing {
     const std::size_t at = written_.get() % size_;
     written_.add();
     if (at == records_.size()) return records_.emplace_back();
+    // In its place, and not copied there; texts are not zeroed first, as construct_at() would.
     std::destroy_at(&records_[at]);
-    return *std::construct_at(&records_[at]);  // in its place, and not copied there
+    return *::new (&records_[at]) RequestRecord;
   }
 
   // So many there have been. Threading: any thread.

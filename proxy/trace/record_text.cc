@@ -117,8 +117,8 @@ std::string to_json(const RequestRecord& record, const ClockPair& clocks) {
   json.number("bytes_out", record.bytes_out);
   json.number("attempts_made", record.attempts_made);
   std::string attempts;
-  for (std::size_t i = 0; i < record.attempts_kept; ++i) {
-    attempts.append(i == 0 ? "" : ",").append(json_of(record.attempts[i], record));
+  for (const AttemptRecord& attempt : record.attempts) {
+    attempts.append(attempts.empty() ? "" : ",").append(json_of(attempt, record));
   }
   json.add("attempts", "[" + attempts + "]");
   if (record.traced) {
@@ -159,9 +159,8 @@ std::string to_line(const RequestRecord& record, const ClockPair& clocks) {
   add("out", std::to_string(record.bytes_out));
   if (record.prompts > 1) add("prompts", std::to_string(record.prompts));
   std::string attempts;
-  for (std::size_t i = 0; i < record.attempts_kept; ++i) {
-    const AttemptRecord& attempt = record.attempts[i];
-    if (i > 0) attempts += ",";
+  for (const AttemptRecord& attempt : record.attempts) {
+    if (!attempts.empty()) attempts += ",";
     attempts +=
         fmt::format("{}:{}", attempt.backend == nullptr ? "?" : *attempt.backend, end_of(attempt));
     if (attempt.members > 1) {

@@ -30,10 +30,13 @@ class RequestId {
 
   void append_to(std::string& out) const;
   std::string text() const;
+  std::size_t most() const { return prefix_->size() + kMost; }  // bytes of its text
   std::uint64_t hash() const;  // equal for equal ids
   bool operator==(const RequestId&) const = default;
 
  private:
+  static constexpr std::size_t kMost = 16;  // digits of any number
+
   const std::string* prefix_ = nullptr;
   std::uint64_t number_ = 0;
 };

@@ -75,6 +75,28 @@ def test_what_all_are_refused_for_ends_it_and_counts_as_no_failure(tmp_path, eng
     assert jobs(tmp_path, "list").stdout == "a: 0 of 3,000 answered, 3,000 wait\n"
 
 
+@pytest.mark.parametrize("model", [{}, {"model": "m"}], ids=["model unknown", "model named"])
+@pytest.mark.parametrize("where", ["the admin address", "no HTTP"])
+def test_an_address_of_something_else_ends_it_soon(tmp_path, start_proxy, start_engine, where, model):
+    (tmp_path / "q").write_text("".join(json.dumps({"id": f"k{i}", "prompt": "p", **model}) + "\n" for i in range(30)))
+    if where == "no HTTP":
+        stranger = ScriptedEngine(lambda number, request, connection: b"SSH-2.0-OpenSSH_9.2\r\n")
+        try:
+            job = Program([PROXY, "run", "q", "-o", "a", "--url", stranger.url], tmp_path)
+            says = "had no answer in 5 tries each" if model else "does not answer (the connection failed:"
+            wait_until(lambda: says in job.output(), "a word", 30)
+            assert job.stop() == (1 if model else 130)
+        finally:
+            stranger.close()
+    else:
+        proxy = start_proxy("--backend", start_engine().url).ready(1)
+        ended = run(tmp_path, "q", "-o", "a", "--url", proxy.admin)
+        assert ended.returncode == 1, ended.stderr
+        assert "status 404" in ended.stderr and ("not the admin address" in ended.stderr or model)
+    assert not (tmp_path / "a.errors").exists()
+    assert jobs(tmp_path, "list").stdout == "a: 0 of 30 answered, 30 wait\n"
+
+
 def test_a_start_that_fails_forgets_no_failure(tmp_path, engine):
     write_questions(tmp_path / "q", 3)
     with open(tmp_path / "q", "a") as questions:
