@@ -258,7 +258,7 @@ def test_the_configuration_has_origins_and_no_secret(start_proxy, start_engine, 
     config = tmp_path / "c.yaml"
     config.write_text(json.dumps({"batch_size": 7, "batchproxy": {
         "backends": [{"url": start_engine().url, "api_key": "hunter2-hunter2"}]}}))
-    proxy = start_proxy("--config", config, "--log-level", "warn").ready(1)
+    proxy = start_proxy("--config", config, "--log-level", "warning").ready(1)
     response, text = call(proxy.admin, "/admin/config")
     assert response.status == 200 and b"hunter2" not in text
     rows = {row["key"]: row for row in json.loads(text)}
