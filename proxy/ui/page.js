@@ -581,6 +581,8 @@ async function watch() {
 
 setInterval(() => { if (stop && !wake && performance.now() - heard > SILENCE) stop.abort(new Error("no word for " + SILENCE / 1000 + " s")); }, 1000);
 $("again").addEventListener("click", () => wake?.());
+// A browser keeps a page that one has left, for the way back; its stream is another's meanwhile.
+addEventListener("pagehide", () => stop?.abort(new Error("the page was left")));
 $("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
   key = store(session, "batchproxy.key", $("key").value.trim());

@@ -124,7 +124,8 @@ def test_it_names_what_is_wrong_and_says_what_to_do(page):
     assert concerns.index("engine-3 is down") < concerns.index("engine-1 is slow"), "the worst first"
     assert "engine-0" not in concerns
     assert "without a byte for" in concerns or "stood still" in concerns
-    assert "kills and restarts it by itself after launcher.liveness_timeout (3600)" in concerns
+    wait_until(lambda: "kills and restarts it by itself after launcher.liveness_timeout (3600)" in page.text("#concerns"),
+               "what the configuration says of it")
     assert "mend that, then start it" in concerns and "Look at its GPUs" in concerns
     assert page.run("return document.title").startswith("(2!)")
 
