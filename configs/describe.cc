@@ -35,7 +35,8 @@ std::string shortened(std::string text) {
 }
 
 bool is_secret(std::string_view name) {
-  return name.ends_with("api_key") || name.ends_with("_token") || name.ends_with("password");
+  return name.ends_with("api_key") || name.ends_with("_token") || name.ends_with("password") ||
+         name.ends_with("otlp_headers");
 }
 
 // A command with what stands behind a secret's flag masked.
@@ -105,6 +106,10 @@ class EffectiveRows {
   void add_member(const TlsOptions& tls, const std::string& name) { add_section(tls, name + "."); }
   void add_member(const AccessLogOptions& log, const std::string& name) {
     add_section(log, name + ".");
+  }
+
+  void add_member(const TracingOptions& tracing, const std::string& name) {
+    add_section(tracing, name + ".");
   }
 
   template <class T>

@@ -145,7 +145,7 @@ Gpus Mechanic::take_spare(std::size_t count) {
   const PlanGpus known = spare_.look(free);
   if (known.size() == free.size()) {
     const std::vector<int> best = choose_gpus(known, count, 0).indices;
-    std::ranges::stable_partition(free, [&best](const Gpu& gpu) {
+    std::ranges::partition(free, [&best](const Gpu& gpu) {
       return std::ranges::find(best, gpu.index) != best.end();
     });
   }

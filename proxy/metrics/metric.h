@@ -18,6 +18,7 @@
 #include "batcher/base/count.h"
 #include "batcher/base/latency_histogram.h"
 #include "batcher/base/size_histogram.h"
+#include "proxy/metrics/first_byte_histogram.h"
 
 namespace batchproxy {
 
@@ -92,6 +93,9 @@ struct CounterBy : std::array<Count, LabelOf<T>::kSize>,
 
 template <Text name, Text help>
 struct Latency : LatencyHistogram, Described<MetricKind::kHistogram, name, help, ""> {};
+
+template <Text name, Text help>
+struct FirstBytes : FirstByteHistogram, Described<MetricKind::kHistogram, name, help, ""> {};
 
 template <Text name, Text help>
 struct Sizes : SizeHistogram, Described<MetricKind::kHistogram, name, help, ""> {};

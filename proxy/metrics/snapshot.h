@@ -13,6 +13,7 @@
 #include "backends/life_cycle.h"
 #include "proxy/metrics/condition.h"
 #include "proxy/metrics/metrics.h"
+#include "proxy/metrics/model_tally.h"
 
 namespace batchproxy {
 
@@ -48,6 +49,22 @@ struct JobSnapshot {
   std::optional<double> eta{};                    // seconds until it is over, where known
 };
 
+// A job whose requests are recorded (x-batchproxy-job), as far as it has asked since the start.
+struct RecordedJobSnapshot {
+  std::string name;
+  std::string key;              // whose it is; empty where nobody is asked for one
+  std::uint64_t recorded = 0;   // good answers that came
+  std::uint64_t replayed = 0;   // requests answered with one that was there, or that another got
+  std::uint64_t under_way = 0;  // requests for which a backend is asked
+  double seconds_ago = 0;       // its last request
+};
+
+// A GPU of this machine.
+struct GpuSnapshot : GpuMetrics {
+  std::string index;
+  std::string name;  // of its kind
+};
+
 // A backend, and what is counted of it.
 struct BackendSnapshot : BackendMetrics, BackendFigures {
   BackendId id = 0;
@@ -78,8 +95,11 @@ struct Snapshot : Metrics {
   std::vector<std::string> key_names;     // by KeySlot; empty when none are asked for
   std::string models;                     // names, for people
   Rates last_10s{}, last_60s{};
+  std::vector<ModelCounts> by_model;  // what requests have named
+  std::vector<GpuSnapshot> gpus;      // none where we start no engines on GPUs
   BackendTrend trend{};           // of all backends together
   std::vector<JobSnapshot> jobs;  // those that are not over
+  std::vector<RecordedJobSnapshot> recording;  // jobs with a request in the last ten minutes
   std::string waiting_for;        // what the requests that wait do wait for; empty when none does
 
   bool any_ready() const;

@@ -91,6 +91,38 @@ json::object to_object(const JobSnapshot& job) {
   return object;
 }
 
+json::object to_object(const RecordedJobSnapshot& job) {
+  json::object object{{"name", job.name},
+                      {"recorded", job.recorded},
+                      {"replayed", job.replayed},
+                      {"under_way", job.under_way},
+                      {"seconds_ago", std::round(job.seconds_ago)}};
+  if (!job.key.empty()) object["key"] = job.key;
+  return object;
+}
+
+json::object to_object(const GpuSnapshot& gpu) {
+  json::object object{{"gpu", gpu.index}, {"name", gpu.name}};
+  const GpuMetrics& metrics = gpu;
+  pfr::for_each_field(metrics, [&](const auto& metric) {
+    if (metric.get() != GpuMetrics::kUntold) show(object, metric);
+  });
+  return object;
+}
+
+// Of each model the ends that there were.
+json::object to_object(const std::vector<ModelCounts>& models) {
+  json::object object;
+  for (const ModelCounts& model : models) {
+    json::object counts;
+    for (std::size_t i = 0; i < model.finished.size(); ++i) {
+      if (model.finished[i] > 0) counts[LabelOf<Finish>::word(i)] = model.finished[i].get();
+    }
+    if (!counts.empty()) object[model.name] = std::move(counts);
+  }
+  return object;
+}
+
 // Only the codes that there were.
 json::object errors_of(const Snapshot& now) {
   json::object errors;
@@ -281,6 +313,15 @@ std::string to_json(const Snapshot& now) {
   json::array jobs;
   for (const JobSnapshot& job : now.jobs) jobs.push_back(to_object(job));
   status["jobs"] = std::move(jobs);
+  json::array recording;
+  for (const RecordedJobSnapshot& job : now.recording) recording.push_back(to_object(job));
+  status["recorded_jobs"] = std::move(recording);
+  status["by_model"] = to_object(now.by_model);
+  if (!now.gpus.empty()) {
+    json::array gpus;
+    for (const GpuSnapshot& gpu : now.gpus) gpus.push_back(to_object(gpu));
+    status["gpus"] = std::move(gpus);
+  }
   json::array backends;
   for (const BackendSnapshot& backend : now.backends) backends.push_back(to_object(backend));
   status["backends"] = std::move(backends);

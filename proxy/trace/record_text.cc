@@ -62,12 +62,17 @@ class Object {
   std::string text_;
 };
 
+std::string hex(std::uint64_t span) {
+  return fmt::format("{:016x}", span);
+}
+
 std::string json_of(const AttemptRecord& attempt, const RequestRecord& record) {
   Object json;
   json.text("backend", attempt.backend == nullptr ? "" : *attempt.backend);
   json.time("granted_ms", attempt.granted - record.arrival);
   json.time("ended_ms", end_of(attempt, record) - record.arrival);
   json.text("end", end_of(attempt));
+  if (record.traced) json.text("span_id", hex(span_of(attempt, record)));
   json.flag("engine_died", attempt.went_down);
   json.flag("beside", attempt.beside);
   json.number("batch", attempt.batch);
@@ -79,10 +84,6 @@ std::string json_of(const AttemptRecord& attempt, const RequestRecord& record) {
     json.add("merged", merged.take());
   }
   return json.take();
-}
-
-std::string hex(std::uint64_t span) {
-  return fmt::format("{:016x}", span);
 }
 
 }  // namespace
@@ -125,7 +126,8 @@ std::string to_json(const RequestRecord& record, const ClockPair& clocks) {
     const std::string_view parent = record.traceparent.view();
     json.text("trace_id", parent.substr(3, 32));
     json.text("span_id", hex(record.span));
-    json.text("parent_span_id", parent.substr(36, 16));
+    const std::string_view its = parent.substr(36, 16);
+    if (!is_no_span(its)) json.text("parent_span_id", its);
   }
   return json.take();
 }

@@ -95,6 +95,11 @@ struct RequestRecord {
   boost::container::static_vector<AttemptRecord, kAttempts> attempts;  // failed ones, then others
 };
 
+// The span of an attempt of a request that is traced.
+inline std::uint64_t span_of(const AttemptRecord& attempt, const RequestRecord& record) {
+  return attempt_span(record.span, attempt.granted, attempt.batch);
+}
+
 inline std::optional<Duration> RequestRecord::queued() const {
   if (granted == TimePoint{}) return std::nullopt;
   return granted - arrival;

@@ -79,7 +79,6 @@ struct ClientRequest {
 
   // Appends the id that the client's answer is marked with.
   void append_shown_id(std::string& out) const;
-  std::string_view trace_line() const { return trace ? std::string_view(trace->line) : ""; }
   std::string_view cors_lines() const { return cors ? std::string_view(*cors) : ""; }
   // Equal for requests that ask the same.
   std::uint64_t content_key() const;

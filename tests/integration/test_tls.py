@@ -298,14 +298,16 @@ def test_an_engine_with_a_wrong_certificate_is_not_ready_and_says_why(start_prox
 
     def problems():
         return [backend.get("problem") or "" for backend in proxy.status()["backends"]]
-    for number, says in enumerate(("mismatch", "self-signed certificate", "expired")):
+    for number, says in enumerate(("is for elsewhere and not for 127.0.0.1", "is self-signed, and not trusted here",
+                                   "expired on 2021-01-01")):
         wait_until(lambda: says in problems()[number], f"{says} in {problems()}")
 
 
 def test_a_plain_engine_behind_https_is_not_ready(start_proxy, start_engine, tmp_path):
     port = start_engine().url.rsplit(":", 1)[1]
     proxy = start_proxy("--config", config_of(tmp_path, [{"url": f"https://127.0.0.1:{port}"}]))
-    wait_until(lambda: "GET /health" in (proxy.status()["backends"][0].get("problem") or ""), "a problem")
+    wait_until(lambda: "GET /health: it does not speak TLS: begin its URL with http://"
+               in (proxy.status()["backends"][0].get("problem") or ""), "the problem")
 
 
 def test_a_missing_ca_file_is_told(tmp_path):
