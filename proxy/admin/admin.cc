@@ -292,13 +292,13 @@ AskedOf what_is_asked(const AdminRoute* route, const AdminHooks& hooks) {
 
 std::optional<std::string> refusal(const Request& request, const AdminRoute* route,
                                    const AdminHooks& hooks) {
-  const Asker asker{.host = field(request, "host"),
-                    .origin = field(request, "origin"),
-                    .site = field(request, "sec-fetch-site"),
-                    .mode = field(request, "sec-fetch-mode"),
-                    .dest = field(request, "sec-fetch-dest"),
-                    .language = field(request, "accept-language"),
-                    .agent = field(request, "user-agent")};
+  const AskedBy asker{.host = field(request, "host"),
+                      .origin = field(request, "origin"),
+                      .site = field(request, "sec-fetch-site"),
+                      .mode = field(request, "sec-fetch-mode"),
+                      .dest = field(request, "sec-fetch-dest"),
+                      .language = field(request, "accept-language"),
+                      .agent = field(request, "user-agent")};
   return refuse_browser(asker, what_is_asked(route, hooks));
 }
 

@@ -37,11 +37,11 @@ std::string_view host_of(std::string_view origin) {
 }
 
 // A link that somebody follows: only its own page sees what comes.
-bool follows_link(const Asker& asker) {
+bool follows_link(const AskedBy& asker) {
   return asker.mode == "navigate" && asker.dest == "document";
 }
 
-bool is_of_another_page(const Asker& asker, bool is_link) {
+bool is_of_another_page(const AskedBy& asker, bool is_link) {
   if (!asker.origin.empty() && !equal_names(host_of(asker.origin), asker.host)) return true;
   return (asker.site == "cross-site" || asker.site == "same-site") && !is_link;
 }
@@ -67,7 +67,7 @@ std::optional<std::string> why_read_only(const AskedOf& asked) {
          "key. Configure API keys (batchproxy.api_keys_file), or use `batchproxy engines`.";
 }
 
-std::optional<std::string> refuse_browser(const Asker& asker, const AskedOf& asked) {
+std::optional<std::string> refuse_browser(const AskedBy& asker, const AskedOf& asked) {
   if (!asker.is_browser()) return std::nullopt;
   // Any form can send an order without asking first.
   const bool sent_by_page = !asker.origin.empty() || !asker.site.empty();

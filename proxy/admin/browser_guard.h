@@ -20,7 +20,7 @@
 namespace batchproxy {
 
 // What a request's head tells of who sends it; empty: the field is not there.
-struct Asker {
+struct AskedBy {
   // No page can leave all of these out.
   bool is_browser() const {
     return !origin.empty() || !site.empty() || !language.empty() || agent.starts_with("Mozilla/");
@@ -46,7 +46,7 @@ struct AskedOf {
 };
 
 // Why it is refused, in a sentence for people; nothing when it is not.
-std::optional<std::string> refuse_browser(const Asker& asker, const AskedOf& asked);
+std::optional<std::string> refuse_browser(const AskedBy& asker, const AskedOf& asked);
 // Why the page's orders would be refused; nothing when they would not.
 std::optional<std::string> why_read_only(const AskedOf& asked);
 

@@ -36,14 +36,14 @@ function figure(value) {
   return String(Number(value.toPrecision(2)));
 }
 function time(seconds) {
-  if (!(seconds > 0)) return "0 s";
-  if (seconds < 0.9995) return Math.max(1, Math.round(seconds * 1000)) + " ms";
-  if (seconds < 9.95) return seconds.toFixed(1) + " s";
-  if (seconds < 99.5) return Math.round(seconds) + " s";
+  if (!(seconds > 0)) return "0\u00a0s";
+  if (seconds < 0.9995) return Math.max(1, Math.round(seconds * 1000)) + "\u00a0ms";
+  if (seconds < 9.95) return seconds.toFixed(1) + "\u00a0s";
+  if (seconds < 99.5) return Math.round(seconds) + "\u00a0s";
   const two = (n) => String(Math.floor(n)).padStart(2, "0");
-  if (seconds < 3600) return Math.floor(seconds / 60) + ":" + two(seconds % 60) + " min";
-  if (seconds < 86400) return Math.floor(seconds / 3600) + ":" + two(seconds % 3600 / 60) + " h";
-  return Math.floor(seconds / 86400) + " d " + Math.floor(seconds % 86400 / 3600) + " h";
+  if (seconds < 3600) return Math.floor(seconds / 60) + ":" + two(seconds % 60) + "\u00a0min";
+  if (seconds < 86400) return Math.floor(seconds / 3600) + ":" + two(seconds % 3600 / 60) + "\u00a0h";
+  return Math.floor(seconds / 86400) + "\u00a0d\u00a0" + Math.floor(seconds % 86400 / 3600) + "\u00a0h";
 }
 const orNone = (seconds) => seconds > 0 ? time(seconds) : "-";
 const percent = (share) => Math.round(100 * share) + "%";
@@ -139,7 +139,8 @@ const ADVICE = {
     if (!e.launched) return "Look whether its server runs and can be reached at " + e.url + ".";
     if (e.state === "stopped") return "An operator has stopped it. Start it when it is wanted again.";
     if (e.state === "failed") return "It is not started again by itself. `batchproxy diagnose LOG` names the cause; mend that, then start it.";
-    return "If it does not come back, restart it.";
+    if (e.state === "draining") return "A reload has removed it. It finishes the requests that it has.";
+    return "Its process runs and does not answer. batchproxy kills and restarts it by itself after " + setting("launcher.liveness_timeout") + " without a sign of life. Restart it now if that is too late.";
   },
   quiet: (e) => "Wait a little: long answers look like this. Without a byte or a step for " + setting("stuck_timeout") + " it counts as stuck.",
   slow: (e) => "Look at its GPUs" + (e.gpus ? " (" + e.gpus + ")" : "") + ": heat, clocks, another process on them (`nvidia-smi`, `batchproxy gpus`). "
@@ -270,7 +271,7 @@ function drawTiles() {
 const tells = (e, text) => e.tells_figures ? text() : "-";
 const COLUMNS = [
   ["In flight", (e) => e.inflight + "/" + e.room],
-  ["Waiting in it", (e) => tells(e, () => String(e.engine_waiting))],
+  ["Waits in it", (e) => tells(e, () => String(e.engine_waiting))],
   ["Answers/s", (e) => figure(e.trend.answers_per_second_10s)],
   ["Tokens/s", (e) => tells(e, () => figure(e.trend.tokens_per_second_10s))],
   ["p50", (e) => orNone(e.trend.p50_seconds)],
@@ -291,7 +292,7 @@ const engines = new Kept($("engine-rows"), (name) => {
   const detail = make("tr", {role: "row", class: "detail", id, hidden: true},
     make("td", {role: "cell", colspan: COLUMNS.length + 3}, facts, make("div", {class: "acts"}, ...detailVerbs.nodes)));
   const title = button(name, () => { show(detail, detail.hidden); title.setAttribute("aria-expanded", !detail.hidden); },
-    {class: "link engine", "aria-expanded": "false", "aria-controls": id});
+    {class: "link engine" + (name.length < 20 ? " short" : ""), "aria-expanded": "false", "aria-controls": id});
   const pill = make("span", {class: "pill"}), verbs = verbsFor(name, false), bar = make("i"), svg = sparkline();
   const values = COLUMNS.map(() => make("span"));
   const cells = COLUMNS.map(([label], i) => {

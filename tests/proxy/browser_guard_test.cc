@@ -14,7 +14,7 @@ constexpr AskedOf kRead{.for_page = true};
 constexpr AskedOf kOrder{.order = true, .for_page = true};
 
 // As browsers send it; nothing of Sec-Fetch to a name that is reached by plain HTTP.
-Asker of_page(std::string_view host = kHost) {
+AskedBy of_page(std::string_view host = kHost) {
   return {.host = host,
           .site = "same-origin",
           .mode = "cors",
@@ -44,7 +44,7 @@ TEST(BrowserGuard, LetsThePageRead) {
 TEST(BrowserGuard, RefusesAPageWhoseOwnNameLeadsHere) {
   // Of the same origin, says the browser, if it says anything.
   for (const std::string_view site : {"same-origin", ""}) {
-    Asker rebound = of_page("evil.example:8001");
+    AskedBy rebound = of_page("evil.example:8001");
     rebound.site = site;
     EXPECT_THAT(refuse_browser(rebound, kRead).value_or(""),
                 HasSubstr("not at `evil.example:8001`"));
@@ -63,7 +63,7 @@ TEST(BrowserGuard, RefusesAPageWhoseOwnNameLeadsHere) {
 
 TEST(BrowserGuard, RefusesPagesOfOtherOrigins) {
   for (const std::string_view site : {"cross-site", "same-site"}) {
-    Asker other = of_page();
+    AskedBy other = of_page();
     other.site = site;
     EXPECT_NE(refuse_browser(other, kRead), std::nullopt) << site;
     other.mode = "navigate";
@@ -74,14 +74,14 @@ TEST(BrowserGuard, RefusesPagesOfOtherOrigins) {
     EXPECT_NE(refuse_browser(other, kOrder), std::nullopt) << "but a form may not be sent";
   }
   for (const std::string_view origin : {"http://127.0.0.1:3000", "https://evil.example", "null"}) {
-    Asker other{.host = kHost, .origin = origin};
+    AskedBy other{.host = kHost, .origin = origin};
     EXPECT_NE(refuse_browser(other, kRead), std::nullopt) << origin;
     EXPECT_NE(refuse_browser(other, kOrder), std::nullopt) << origin;
   }
 }
 
 TEST(BrowserGuard, LetsThePageOrderEnginesOnLoopbackOrWithAKey) {
-  Asker page = of_page();
+  AskedBy page = of_page();
   page.origin = "http://127.0.0.1:8001";
   EXPECT_EQ(refuse_browser(page, kOrder), std::nullopt);
   AskedOf open = kOrder;
@@ -96,7 +96,7 @@ TEST(BrowserGuard, LetsThePageOrderEnginesOnLoopbackOrWithAKey) {
 }
 
 TEST(BrowserGuard, KeepsPagesFromAllOtherOrders) {
-  Asker page = of_page();
+  AskedBy page = of_page();
   page.origin = "http://127.0.0.1:8001";
   EXPECT_EQ(refuse_browser(page, {.order = true}),
             "Web pages may not use this path. Use a program that sends no Origin field.");
