@@ -14,6 +14,7 @@
 #include <spdlog/spdlog.h>
 
 #include "backends/net/waiter.h"
+#include "configs/describe.h"
 #include "configs/engine_wish.h"
 #include "launcher/memory/learned/state_file.h"
 #include "proxy/control/settings.h"
@@ -66,6 +67,7 @@ BackendSnapshot describe(const BackendRecord& backend) {
       backend.state == BackendState::kUnready || backend.state == BackendState::kFailed;
   if (is_wrong) shown.problem = backend.why;
   shown.simulated = backend.simulated;
+  shown.launched = backend.origin == BackendOrigin::kLaunched;
   shown.gpus = backend.gpus;
   return shown;
 }
@@ -136,6 +138,7 @@ App::App(const Options& options, Topology topology, ApiKeysPtr keys, const std::
     : options_(options),
       holdings_(std::move(topology.holdings)),
       tls_(tls_or_throw(options)),
+      feed_(feed_sources()),
       console_(options_),
       reloader_(options_, keys, reloader_hooks(std::move(load_again))),
       backends_(io_, options_, std::move(topology.backends), console_, narrator_, backend_hooks()),
@@ -287,11 +290,29 @@ AdminHooks App::admin_hooks() {
   hooks.adapters = [this, adapters](AdapterOrder order) {
     return carry_out(io_, adapters, std::move(order));
   };
+  hooks.config = [this] { return effective_json(options_); };
+  hooks.feed = &feed_;
   // On a loopback address whoever asks is on this machine already.
   const bool guarded = !admin_.local_endpoint().address().is_loopback();
   hooks.tls = [this, guarded] { return guarded ? tls_ : nullptr; };
   hooks.keys = [this, guarded] { return guarded ? reloader_.keys() : nullptr; };
+  hooks.loopback = !guarded;
   return hooks;
+}
+
+StatusFeed::Sources App::feed_sources() {
+  StatusFeed::Sources sources;
+  sources.status = [this] { return to_json(snapshot()); };
+  sources.history = [this] { return history_.to_json(); };
+  sources.search_requests = [this] {
+    const auto tell = [this](const std::exception_ptr& error, std::string found) {
+      if (error) std::rethrow_exception(error);
+      feed_.tell_requests(std::move(found));
+    };
+    const auto look = [this](RecordSearch wanted) { return search(std::move(wanted)); };
+    asio::co_spawn(io_.get_executor(), requests_for_page(look), tell);
+  };
+  return sources;
 }
 
 AdapterHooks App::adapter_hooks() {
@@ -378,6 +399,8 @@ Snapshot App::snapshot() const {
   now.state_free = state_free_;
   now.certificate_expires = tls_ ? seconds_since_epoch(certificate_.ends) : 0;
   now.up_for = now.uptime;
+  now.ui_streams = feed_.streams();
+  now.ui_pictures = feed_.pictures();
   trends_.fill(now);
   judge(now);
   return now;
@@ -416,6 +439,8 @@ void App::tick() {
     if (error) return;
     const Snapshot now = snapshot();
     trends_.add(now);
+    history_.add(now);
+    feed_.tick();
     batches_.look_at_jobs();
     data_.look_at_jobs();
     state_free_ = free_bytes_at(jobs_directory());

@@ -28,6 +28,8 @@
 #include "proxy/metrics/trends.h"
 #include "proxy/terminal/console.h"
 #include "proxy/terminal/narrator.h"
+#include "proxy/ui/history.h"
+#include "proxy/ui/status_feed.h"
 
 namespace batchproxy {
 
@@ -68,6 +70,7 @@ class App {
   BatchService::Setup batch_setup() const;
   Reloader::Hooks reloader_hooks(LoadAgain load_again);
   AdminHooks admin_hooks();
+  StatusFeed::Sources feed_sources();
   AdapterHooks adapter_hooks();
   Acceptor take_admin_port();
   std::string read_files(const Options& options);
@@ -97,11 +100,13 @@ class App {
   ExportSettings spans_read_;
   CertificateFacts certificate_{};  // of tls_
   ExpiryWatch expiry_;
+  StatusFeed feed_;    // outlives the streams, whose coroutines io_ keeps
   asio::io_context io_{1};
   Console console_;
   Narrator narrator_;
   Trends trends_;
   std::unique_ptr<GpuWatch> gpus_;  // null: we start no engines on GPUs
+  History history_;
   std::uint64_t state_free_ = 0;  // bytes, for files and records
   Reloader reloader_;
   BackendControl backends_;

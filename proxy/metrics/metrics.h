@@ -255,9 +255,11 @@ struct Metrics {
             "Times that a client could not be taken.">
       accept_errors;
   Counter<"batchproxy_connections_accepted_total", "Clients accepted ever."> accepted;
-  Gauge<"batchproxy_config_generation", "Grows with every reload that took effect.">
+  Gauge<"batchproxy_config_generation", "Grows with every reload that took effect.",
+        "config.generation">
       config_generation;
-  Gauge<"batchproxy_config_last_reload_success", "0 after a reload that was refused.">
+  Gauge<"batchproxy_config_last_reload_success", "0 after a reload that was refused.",
+        "config.last_reload_success">
       last_reload_success;
   Gauge<"batchproxy_jobs_unfinished", "Batches of clients that run, or wait for their turn.">
       jobs_unfinished;
@@ -270,6 +272,11 @@ struct Metrics {
   Gauge<"batchproxy_tls_certificate_expires_seconds",
         "When our own certificate ends, as seconds since 1970; 0 without one.">
       certificate_expires;
+  Gauge<"batchproxy_ui_streams", "Open streams of /ui/events on the admin address."> ui_streams;
+  Counter<
+      "batchproxy_ui_pictures_total",
+      "Pictures made for these streams: one a second for all of them, none while there is none.">
+      ui_pictures;
   Measure<"batchproxy_uptime_seconds", "Since the start."> up_for;
   Info<"batchproxy_build_info", "Always 1.", "version", BATCHPROXY_VERSION> build;
 

@@ -25,7 +25,7 @@ struct Rates {
   double errors = 0;    // of our own
 };
 
-// How a backend has fared of late; see Trends.
+// How a backend, or all of them together, have fared of late; see Trends.
 struct BackendTrend {
   double answers_10s = 0, answers_60s = 0;  // a second
   double tokens_10s = 0, tokens_60s = 0;    // of answers, a second
@@ -73,6 +73,7 @@ struct BackendSnapshot : BackendMetrics, BackendFigures {
   BackendState state = BackendState::kConfigured;
   std::string problem{};  // why it is not ready, if we know
   bool simulated = false;
+  bool launched = false;               // we have started it: it takes orders
   std::string gpus;                    // "0,1"; empty for an engine that we did not start
   std::vector<std::string> repairs{};  // what was changed of its command, in sentences
   std::string models{};                // names, for people
@@ -96,6 +97,7 @@ struct Snapshot : Metrics {
   Rates last_10s{}, last_60s{};
   std::vector<ModelCounts> by_model;  // what requests have named
   std::vector<GpuSnapshot> gpus;      // none where we start no engines on GPUs
+  BackendTrend trend{};           // of all backends together
   std::vector<JobSnapshot> jobs;  // those that are not over
   std::vector<RecordedJobSnapshot> recording;  // jobs with a request in the last ten minutes
   std::string waiting_for;        // what the requests that wait do wait for; empty when none does

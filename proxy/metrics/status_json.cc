@@ -136,7 +136,8 @@ json::object to_object(const BackendSnapshot& backend) {
   json::object object{{"name", backend.name},
                       {"url", backend.url},
                       {"state", to_string(backend.state)},
-                      {"simulated", backend.simulated}};
+                      {"simulated", backend.simulated},
+                      {"launched", backend.launched}};
   const BackendMetrics& metrics = backend;
   pfr::for_each_field(metrics, [&](const auto& metric) { show(object, metric); });
   const BackendFigures& figures = backend;
@@ -289,6 +290,7 @@ BackendSnapshot read_backend(const json::object& object) {
   backend.url = text(object, "url");
   backend.state = named(text(object, "state"), BackendState::kConfigured);
   backend.simulated = flag(object, "simulated");
+  backend.launched = flag(object, "launched");
   read_all<BackendMetrics>(object, backend);
   read_all<BackendFigures>(object, backend);
   backend.up = backend.state == BackendState::kReady ? 1 : 0;
@@ -328,6 +330,7 @@ std::string to_json(const Snapshot& now) {
   if (!now.waiting_for.empty()) put(status, "queue.waiting_for", json::value(now.waiting_for));
   status["rates"] =
       json::object{{"last_10s", to_object(now.last_10s)}, {"last_60s", to_object(now.last_60s)}};
+  status["trend"] = to_object(now.trend);
   status["errors"] = errors_of(now);
   json::array jobs;
   for (const JobSnapshot& job : now.jobs) jobs.push_back(to_object(job));
@@ -364,6 +367,7 @@ std::optional<Snapshot> read_status(std::string_view status) {
   now.waiting_for = text(object, "queue.waiting_for");
   now.last_10s = read_rates(object_at(object, "rates.last_10s"));
   now.last_60s = read_rates(object_at(object, "rates.last_60s"));
+  now.trend = read_trend(object_at(object, "trend"));
   const json::object& errors = object_at(object, "errors");
   for (std::size_t i = 0; i < now.errors.size(); ++i) {
     now.errors[i] = static_cast<std::uint64_t>(number(errors, LabelOf<Errc>::word(i)));

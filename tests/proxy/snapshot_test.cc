@@ -45,7 +45,8 @@ TEST(Snapshot, ShowsItselfAsJson) {
   EXPECT_THAT(json, HasSubstr(R"("merged_calls":3)"));
   EXPECT_THAT(json, HasSubstr(R"("connections":5)"));
   EXPECT_THAT(json, HasSubstr(R"("batches":{"full":0,)"));
-  EXPECT_THAT(json, HasSubstr(R"("simulated":true,"inflight":2,"room":0,"answered":6,)"));
+  EXPECT_THAT(
+      json, HasSubstr(R"("simulated":true,"launched":false,"inflight":2,"room":0,"answered":6,)"));
   EXPECT_THAT(json, HasSubstr(R"("gpus":"0,1")"));
   EXPECT_THAT(json, Not(HasSubstr("stuck")));
 }

@@ -9,6 +9,7 @@
 #include <simdjson.h>
 
 #include "configs/text/printable.h"
+#include "configs/text/trim.h"
 
 namespace batchproxy {
 
@@ -26,7 +27,7 @@ std::string message_in(const std::string& body) {
        answer["detail"].get(message))) {
     message = body;
   }
-  return printable(std::string(message.substr(0, kMostWords)));
+  return printable(std::string(trim(message.substr(0, kMostWords), " \t\r\n")));
 }
 
 // A key is asked for, or may not; a path or a model is not there; what listens there does not speak
