@@ -96,7 +96,10 @@ void SpanExporter::count() {
 Task<void> SpanExporter::work() {
   while (true) {
     const std::optional<TimePoint> due = core_.due();
-    if (ends_ && !due) co_return;
+    if (ends_ && !due) {
+      io_.stop();
+      co_return;
+    }
     if (due && *due <= std::chrono::steady_clock::now()) {
       co_await send();
       count();
@@ -174,6 +177,7 @@ void SpanExporter::finish() {
   ends_ = true;
   timer_.cancel();
   io_.restart();
+  const auto guard = asio::make_work_guard(io_);  // a name may be looked up elsewhere
   io_.run_for(kLastWords);
   core_.drop_all();
   count();

@@ -113,5 +113,37 @@ TEST(Overlaps, HoldsForEveryWayToWriteThisMachine) {
   EXPECT_FALSE(same("127.0.0.1:0", "127.0.0.1:0"));
 }
 
+TEST(CollectorUrl, LeadsToWhereTracesAreTaken) {
+  const auto path = [](std::string_view url) { return parse_collector_url(url).path; };
+  EXPECT_EQ(path("http://localhost:4318"), "/v1/traces");
+  EXPECT_EQ(path("http://localhost:4318/"), "/v1/traces");
+  EXPECT_EQ(path("http://localhost:4318/otlp/"), "/otlp/v1/traces");
+  EXPECT_EQ(path("https://c.example/otlp/v1/traces"), "/otlp/v1/traces");
+  const CollectorUrl at = parse_collector_url("https://c.example/otlp");
+  EXPECT_EQ(to_string(at.address), "c.example:443");
+  EXPECT_TRUE(at.secured);
+  EXPECT_EQ(at.problem, "");
+}
+
+TEST(CollectorUrl, SaysWhatIsWrongWithIt) {
+  for (const char* url : {"", "localhost:4318", "grpc://localhost:4317", "http://", "http:///x",
+                          "http://a:0", "http://a:99999", "http://user@a:1", "http://a:1/x?y",
+                          "http://a:1#z"}) {
+    EXPECT_NE(parse_collector_url(url).problem, "") << url;
+  }
+}
+
+TEST(HeaderPair, IsReadAsOpenTelemetryWritesIt) {
+  using Pair = std::pair<std::string, std::string>;
+  EXPECT_EQ(parse_header_pair("x-api-key=secret"), Pair("x-api-key", "secret"));
+  EXPECT_EQ(parse_header_pair(" authorization = Basic%20YWJj= "),
+            Pair("authorization", "Basic YWJj="));
+  EXPECT_EQ(parse_header_pair("a=100%"), Pair("a", "100%"));
+  EXPECT_EQ(parse_header_pair("a="), Pair("a", ""));
+  for (const char* wrong : {"", "a", "=b", " =b", "a b=c", "a:b=c", "a=b%0d%0ac: d", "a=\x01"}) {
+    EXPECT_FALSE(parse_header_pair(wrong)) << wrong;
+  }
+}
+
 }  // namespace
 }  // namespace batchproxy

@@ -238,7 +238,8 @@ def test_a_collector_that_is_slow_delays_no_request(start_proxy, start_engine, c
 
 def test_the_last_spans_are_sent_at_the_end_and_a_dead_collector_keeps_nobody(start_proxy, start_engine, collector):
     engine, taker = start_engine(), collector()
-    proxy = start_proxy("--backend", engine.url, "--otlp-endpoint", taker.url).ready(1)
+    named = taker.url.replace("127.0.0.1", "localhost")
+    proxy = start_proxy("--backend", engine.url, "--otlp-endpoint", named).ready(1)
     response, _ = complete(proxy.url, "x", model=MODEL)
     assert proxy.stop() == 0
     spans_of(taker, response.getheader("x-request-id"), 1)

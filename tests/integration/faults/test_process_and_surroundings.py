@@ -253,6 +253,9 @@ def test_row_24_no_wall_clock_in_the_sources():
                    "proxy/control/log_format.cc",  # the lines of the log as JSON
                    "proxy/admin/admin.cc", "proxy/trace/access_log.cc",  # when a request came
                    "proxy/trace/record_text.h", "proxy/trace/record_text.cc",
+               "backends/net/certificate.h", "backends/net/certificate.cc", "proxy/certificates/expiry_watch.cc",
+               "proxy/app.cc", "proxy/commands/check.cc",  # when certificates end
+               "proxy/otlp/span_exporter.cc",  # when a request came
                "proxy/files/wall_clock.h",  # when files and batches were made, and expire
                "proxy/jobs/asker.cc", "proxy/jobs/run/manage.cc"}  # when a question was asked, and what that was
     folders = ["configs", "batcher", "backends", "launcher", "proxy"]
