@@ -18,7 +18,6 @@
 #include "batcher/base/count.h"
 #include "batcher/base/latency_histogram.h"
 #include "batcher/base/size_histogram.h"
-#include "proxy/metrics/first_byte_histogram.h"
 
 namespace batchproxy {
 

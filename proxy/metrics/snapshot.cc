@@ -176,10 +176,9 @@ class Writer {
     put(family, labels, info.kLabel, info.kValue, 1);
   }
 
-  void sample(MetricFamily& family, Labels labels, const LatencyHistogram& histogram) const {
-    put_histogram(family, std::move(labels), histogram);
-  }
-  void sample(MetricFamily& family, Labels labels, const FirstByteHistogram& histogram) const {
+  template <class Bounds>
+  void sample(MetricFamily& family, Labels labels,
+              const DurationHistogram<Bounds>& histogram) const {
     put_histogram(family, std::move(labels), histogram);
   }
   void sample(MetricFamily& family, Labels labels, const SizeHistogram& histogram) const {

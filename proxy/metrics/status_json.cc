@@ -262,6 +262,28 @@ JobSnapshot read_job(const json::object& object) {
   return job;
 }
 
+RecordedJobSnapshot read_recorded_job(const json::object& object) {
+  const auto count = [&object](std::string_view name) {
+    return static_cast<std::uint64_t>(number(object, name));
+  };
+  return {.name = text(object, "name"),
+          .key = text(object, "key"),
+          .recorded = count("recorded"),
+          .replayed = count("replayed"),
+          .under_way = count("under_way"),
+          .seconds_ago = number(object, "seconds_ago")};
+}
+
+// Calls visit(object) for each object of the list `name`.
+template <class Visit>
+void for_each_object(const json::object& root, std::string_view name, Visit visit) {
+  const json::value* list = root.if_contains(name);
+  if (list == nullptr || !list->is_array()) return;
+  for (const json::value& one : list->as_array()) {
+    if (one.is_object()) visit(one.as_object());
+  }
+}
+
 BackendSnapshot read_backend(const json::object& object) {
   BackendSnapshot backend;
   backend.name = text(object, "name");
@@ -350,12 +372,11 @@ std::optional<Snapshot> read_status(std::string_view status) {
   for (std::size_t i = 0; i < now.errors.size(); ++i) {
     now.errors[i] = static_cast<std::uint64_t>(number(errors, LabelOf<Errc>::word(i)));
   }
-  const json::value* jobs = object.if_contains("jobs");
-  if (jobs != nullptr && jobs->is_array()) {
-    for (const json::value& job : jobs->as_array()) {
-      if (job.is_object()) now.jobs.push_back(read_job(job.as_object()));
-    }
-  }
+  for_each_object(object, "jobs",
+                  [&now](const json::object& job) { now.jobs.push_back(read_job(job)); });
+  for_each_object(object, "recorded_jobs", [&now](const json::object& job) {
+    now.recording.push_back(read_recorded_job(job));
+  });
   for (const json::value& backend : backends->as_array()) {
     if (!backend.is_object()) return std::nullopt;
     now.backends.push_back(read_backend(backend.as_object()));

@@ -134,6 +134,7 @@ TEST(Snapshot, ReadsBackWhatItHasWritten) {
   engine.remark = "2 prompts without a byte for 31 s";
   engine.repairs = {"less memory"};
   engine.last_problem = LastProblem{"it has ended: exit code 1", 30};
+  now.recording.push_back({"night", "alice", 3, 4, 1, 2});
   engine.trend = {.answers_10s = 2.5, .answers = 10, .p50 = 0.5, .p95 = 1.25, .prefix_hits = 0.75};
   const auto read = read_status(to_json(now));
   ASSERT_TRUE(read);
