@@ -304,6 +304,14 @@ const engines = new Kept($("engine-rows"), (name) => {
   return {nodes: [row, detail], row, detail, facts, pill, verbs, detailVerbs, bar, svg, values};
 });
 
+// What the driver tells of its GPUs, where it does.
+function gpusOf(e) {
+  const own = (e.gpus || "").split(",");
+  return (now.gpus || []).filter((gpu) => own.includes(String(gpu.gpu))).map((gpu) => ["GPU " + gpu.gpu, [gpu.name,
+    "temperature_celsius" in gpu && gpu.temperature_celsius + "\u00a0\u00b0C",
+    "utilization_percent" in gpu && gpu.utilization_percent + "% at work",
+    "memory_used" in gpu && percent(gpu.memory_used / Math.max(1, gpu.memory_total)) + " of its memory used"].filter(Boolean).join(", ")]);
+}
 // What its remark and its row have no room for.
 function factsOf(e) {
   const facts = [
@@ -316,6 +324,7 @@ function factsOf(e) {
     ["It says", e.tells_figures && e.engine_running + " run, " + e.engine_waiting + " wait, KV cache " + percent(e.kv_use)],
     ["Answered", e.answered + " so far, " + e.trend.answers + " in the last minute"],
     ["Restarts", String(e.restarts)],
+    ...gpusOf(e),
     ...(e.repairs || []).map((repair) => ["Repaired", repair]),
   ];
   return facts.filter(([, value]) => value);
@@ -355,6 +364,10 @@ const jobs = new Kept($("jobs"), (name) => {
   const gauge = make("div", {class: "gauge", role: "progressbar", "aria-label": "Job " + name, "aria-valuemin": 0, "aria-valuemax": 100}, bar);
   return {nodes: [make("li", {}, make("div", {class: "row"}, make("b", {class: "mono"}, name), what, eta), gauge)], what, eta, bar, gauge};
 });
+const recorded = new Kept($("recorded"), () => {
+  const name = make("b", {class: "mono"}), what = make("span");
+  return {nodes: [make("li", {}, make("div", {class: "row"}, name, what))], name, what};
+});
 function drawJobs() {
   jobs.update(now.jobs, (job) => job.id, (kept, job) => {
     const share = job.total > 0 ? Math.floor(100 * job.done / job.total) : 0;
@@ -363,8 +376,13 @@ function drawJobs() {
     kept.bar.style.width = share + "%";
     kept.gauge.setAttribute("aria-valuenow", share);
   });
+  const kept = now.recorded_jobs || [];
+  recorded.update(kept, (job) => JSON.stringify([job.key, job.name]), (row, job) => {
+    say(row.name, job.name);
+    say(row.what, (job.key ? "of " + job.key + ", " : "") + job.recorded + " answers recorded, " + job.replayed + " from the record, " + job.under_way + " under way");
+  });
   say($("job-count"), now.jobs.length ? now.jobs.length + " under way" : "");
-  show($("no-jobs"), now.jobs.length === 0);
+  show($("no-jobs"), now.jobs.length + kept.length === 0);
 }
 
 function drawCodes() {

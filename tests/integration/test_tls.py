@@ -248,6 +248,14 @@ def test_the_admin_address_speaks_tls_beyond_loopback(start_tls, start_engine):
             client.request("GET", "/status")
             response = client.getresponse()
             assert response.status == 200 and json.loads(response.read())["requests"]
+        # The page there, and its stream, which ends with the proxy: see start_tls.
+        origin = f"https://127.0.0.1:{port}"
+        client.request("GET", "/ui/events", headers={"Origin": origin, "Sec-Fetch-Site": "same-origin"})
+        events = client.getresponse()
+        assert events.status == 200
+        while not events.readline().startswith(b"id: 2"):
+            pass
+        assert json.loads(events.readline().removeprefix(b"data: "))["state"] == "ready"
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ MISSING = ROOT / "build/axe-missing"
 # Name, width, height, the system's colours.
 VIEWS = [("light", 1280, 800, "light"), ("dark", 1280, 800, "dark"), ("phone", 390, 844, "light"), ("phone-dark", 390, 844, "dark")]
 VIEW = pytest.mark.parametrize("name, width, height, scheme", VIEWS, ids=[view[0] for view in VIEWS])
-STRANGE = "<img src=x onerror=alert(1)>"
+STRANGE = "<img/src=x/onerror=alert(1)>"
 
 
 def engine_command():
@@ -63,16 +63,18 @@ def faulty(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ui")
     config = write_config(folder / "c.yaml", servers=4, engine="command", command=engine_command(), restart="never", gpus=8,
                           liveness_timeout=3600)
-    config.write_text(config.read_text().replace("  health_interval", "  stuck_timeout: 2\n  health_interval"))
+    config.write_text(config.read_text().replace("  health_interval", "  stuck_timeout: 2\n  health_timeout: 600\n  health_interval"))
     with running_proxy(folder, "--config", config, env={"XDG_STATE_HOME": str(folder)}) as proxy:
         proxy.ready(4)
         pids = proxy.engine_pids(4)
         lines = [json.dumps({"custom_id": str(i), "method": "POST", "url": "/v1/completions", "body": {
             "model": MODEL, "prompt": f"line {i}", "max_tokens": 1000}}) for i in range(20_000)]
         assert create(proxy.url, lines)[0] == 200
-        for model in ("nobody has this", STRANGE):
-            assert complete(proxy.url, "x", model=model)[0].status == 404
-        call(proxy.url, "/v1/completions", {"model": MODEL}, {"X-Request-Id": "nightly-eval-7/31"})
+        assert complete(proxy.url, "x", model="nobody has this")[0].status == 404
+        for request_id in ("nightly-eval-7/31", STRANGE):
+            assert call(proxy.url, "/v1/completions", {"model": MODEL}, {"X-Request-Id": request_id})[0].status == 400
+        question = {"model": MODEL, "prompt": "x", "max_tokens": 1, "temperature": 0}
+        assert call(proxy.url, "/v1/completions", question, {"X-Batchproxy-Job": "weekly-mmlu"})[0].status == 200
         with load(proxy):
             condition = lambda i: proxy.status()["backends"][i]["condition"]  # noqa: E731
             wait_until(lambda: condition(1) == "slow", "engine-1 is slow")
@@ -136,6 +138,7 @@ def test_it_shows_the_same_as_status(faulty, page):
     for i, condition in enumerate(("fine", "slow", "stuck", "down")):
         assert condition in row[i], row[i]
     assert "of 20000 answered" in page.text("#jobs")
+    assert "weekly-mmlu 1 answers recorded" in " ".join(page.text("#recorded").split())
     config = page.text("#config")
     assert "stuck_timeout" in config and "max_queue" not in config, "what is set, not the defaults"
     wait_until(lambda: page.run("return [...document.querySelectorAll('.tile svg path.line')].filter((p) => "
@@ -146,7 +149,7 @@ def test_what_clients_send_is_text_and_no_markup(page):
     wait_until(lambda: "nightly-eval-7/31" in page.text("#failed"), "the client's own id")
     page.run("[...document.querySelectorAll('#failed button')].forEach((b) => { b.click(); window.seen = (window.seen || '') + "
              "document.getElementById('one').innerText; document.getElementById('one').close(); })")
-    assert STRANGE in page.run("return window.seen")
+    assert STRANGE in page.text("#failed") and STRANGE in page.run("return window.seen")
     assert page.run("return document.images.length") == 0
 
 
