@@ -20,6 +20,7 @@
 
 #include "configs/text/nearest_name.h"
 #include "proxy/admin/record_query.h"
+#include "proxy/files/query.h"
 #include "proxy/trace/record_text.h"
 #include "proxy/wire/reply.h"
 
@@ -81,8 +82,9 @@ Task<void> show_metrics(const Request&, const AdminHooks& hooks, Response& respo
   co_return;
 }
 
-Task<void> reload(const Request&, const AdminHooks& hooks, Response& response) {
-  const ReloadReport report = hooks.reload();
+// `?flush=fixed&batch_size=8` tries these keys until the next reload.
+Task<void> reload(const Request& request, const AdminHooks& hooks, Response& response) {
+  const ReloadReport report = hooks.reload(query_values(path_of(request)));
   if (!report.ok) response.result(http_::status::bad_request);
   for (const std::string& line : report.lines) response.body() += line + "\n";
   co_return;
@@ -149,6 +151,7 @@ Task<void> show_requests(const Request& request, const AdminHooks& hooks, Respon
 constexpr bool kOpen = true;
 constexpr std::string_view kRequests =
     "/admin/requests[/ID][?failed][&slow[=SECONDS]][&id=ID][&limit=N]";
+constexpr std::string_view kReload = "/admin/reload[?KEY=VALUE&…]";
 constexpr std::string_view kEngineOrders =
     "/admin/engines/[ENGINE/]{pause,resume,stop,start,restart}";
 
@@ -158,7 +161,7 @@ constexpr std::array kRoutes = {
     AdminRoute{"GET", "/livez", &show_life, kOpen},  // it tells nothing
     AdminRoute{"GET", "/readyz", &show_readiness},
     AdminRoute{"GET", kRequests, &show_requests},
-    AdminRoute{"POST", "/admin/reload", &reload},
+    AdminRoute{"POST", kReload, &reload},
     AdminRoute{"POST", "/admin/drain", &drain},
     AdminRoute{"POST", kEngineOrders, &order_engine},
     AdminRoute{"POST", kLoadAdapter, &order_adapter},
@@ -168,6 +171,7 @@ constexpr std::array kRoutes = {
 const AdminRoute* find_route(std::string_view path) {
   if (read_engine_order(path)) path = kEngineOrders;
   if (asks_for_requests(path)) path = kRequests;
+  if (path.substr(0, path.find('?')) == "/admin/reload") path = kReload;
   const auto it = std::ranges::find(kRoutes, path, &AdminRoute::path);
   return it == kRoutes.end() ? nullptr : &*it;
 }
