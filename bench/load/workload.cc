@@ -157,11 +157,11 @@ ReadyQuestion make_ready(const Question& question, const Manner& manner) {
     body["stream"] = true;
     body["stream_options"] = json::object{{"include_usage", true}};
   }
-  const Texts texts = texts_of(body);
-  if (manner.echo && question.path == "/v1/completions" && texts.first != nullptr) {
+  if (manner.echo && question.path == "/v1/completions" && texts_of(body).first != nullptr) {
     ready.echoes = true;
     body["echo"] = true;
   }
+  const Texts texts = texts_of(body);  // a member more would move them
   if (texts.first != nullptr) mark_places(texts);
   const std::string text = json::serialize(body);
   if (texts.first == nullptr) {

@@ -9,9 +9,9 @@ from tests.support.wire import answer
 
 
 @pytest.fixture
-def results(scripted, tmp_path):
+def results(server, tmp_path):
     """Files of two runs against the same server."""
-    engine = scripted(lambda *_: answer(completion(), extra=b"x-batchproxy-backend: e<0>\r\n"))
+    engine = server(lambda *_: answer(completion(), extra=b"x-batchproxy-backend: e<0>\r\n"))
     questions = write_prompts(tmp_path / "q.jsonl", 60)
     files = [tmp_path / "before.json", tmp_path / "after.json"]
     for file in files:

@@ -117,8 +117,8 @@ def test_each_answer_is_checked_to_be_of_its_request(served, tmp_path):
     assert "40 answers, each to its own request" in done.stdout
 
 
-def test_an_answer_to_another_request_is_seen(scripted, tmp_path):
-    engine = scripted(lambda *_: answer(completion("[bench-0-0] what nobody asked")))
+def test_an_answer_to_another_request_is_seen(server, tmp_path):
+    engine = server(lambda *_: answer(completion("[bench-0-0] what nobody asked")))
     done = bench("run", "--url", engine.url, "--questions", write_prompts(tmp_path / "q.jsonl", 3), "--check-ids")
     assert done.returncode == 1
     assert "3 of 3 answers are to ANOTHER request" in done.stdout
@@ -126,8 +126,8 @@ def test_an_answer_to_another_request_is_seen(scripted, tmp_path):
     assert asked["echo"] is True and re.search(r"Which\?\n\[bench-\w+-\d+\]\nAnswer:$", asked["prompt"])
 
 
-def test_labels_give_the_accuracy(scripted, tmp_path):
-    engine = scripted(lambda *_: answer(completion(" (A) because")))
+def test_labels_give_the_accuracy(server, tmp_path):
+    engine = server(lambda *_: answer(completion(" (A) because")))
     done = bench("run", "--url", engine.url, "--questions", write_choices(tmp_path / "q.jsonl", "AABA"))
     assert done.returncode == 0
     assert "accuracy    75.0 % as scored (3 of 4 right)" in done.stdout
@@ -135,7 +135,7 @@ def test_labels_give_the_accuracy(scripted, tmp_path):
 
 # --- what a server does ---------------------------------------------------------------------------
 
-def test_a_server_that_stalls_is_seen_in_an_open_loop(scripted, tmp_path):
+def test_a_server_that_stalls_is_seen_in_an_open_loop(server, tmp_path):
     """For a second the server answers nobody. In the open loop all who were due meanwhile are late; in a closed loop
     it is one request."""
     def stalling():
@@ -151,7 +151,7 @@ def test_a_server_that_stalls_is_seen_in_an_open_loop(scripted, tmp_path):
 
     def p99(*how):
         questions = write_prompts(tmp_path / "q.jsonl", 400)
-        done = bench("run", "--url", scripted(stalling()).url, "--questions", questions, "--json",
+        done = bench("run", "--url", server(stalling()).url, "--questions", questions, "--json",
                      tmp_path / "r.json", *how)
         assert done.returncode == 0, done.stderr
         return result(tmp_path / "r.json")["p99_e2el_ms"]
@@ -160,9 +160,9 @@ def test_a_server_that_stalls_is_seen_in_an_open_loop(scripted, tmp_path):
     assert p99("--workers", 1) < 500
 
 
-def test_errors_are_told_by_code_with_an_example(scripted, tmp_path):
+def test_errors_are_told_by_code_with_an_example(server, tmp_path):
     error = json.dumps({"error": {"message": "the queue\nis full", "code": "queue_full"}})
-    engine = scripted(lambda number, *_: page(503, error) if number % 3 == 0 else answer(completion()))
+    engine = server(lambda number, *_: page(503, error) if number % 3 == 0 else answer(completion()))
     done = bench("run", "--url", engine.url, "--questions", write_prompts(tmp_path / "q.jsonl", 9), "--json",
                  tmp_path / "r.json")
     assert done.returncode == 1
@@ -172,23 +172,23 @@ def test_errors_are_told_by_code_with_an_example(scripted, tmp_path):
         "503 queue_full": {"count": 3, "example": "the queue\nis full"}}
 
 
-def test_a_page_is_no_answer_and_a_cut_stream_none_either(scripted, tmp_path):
-    engine = scripted(lambda *_: answer(b"<html>hello</html>", content_type=b"text/html"))
+def test_a_page_is_no_answer_and_a_cut_stream_none_either(server, tmp_path):
+    engine = server(lambda *_: answer(b"<html>hello</html>", content_type=b"text/html"))
     done = bench("run", "--url", engine.url, "--questions", write_prompts(tmp_path / "q.jsonl", 2))
     assert done.returncode == 1 and "2 × garbage: status 200, and no JSON object: <html>" in done.stdout
     event = b'data: {"choices":[{"text":"one"}]}\n\n'
-    engine = scripted(lambda *_: STREAM_HEAD + chunk(event) + b"0\r\n\r\n")
+    engine = server(lambda *_: STREAM_HEAD + chunk(event) + b"0\r\n\r\n")
     done = bench("run", "--url", engine.url, "--questions", write_prompts(tmp_path / "q.jsonl", 2), "--stream")
     assert done.returncode == 1 and "2 × cut: the stream ended without data: [DONE]" in done.stdout
 
 
-def test_a_server_that_dies_midway_leaves_what_there_is(scripted, tmp_path):
+def test_a_server_that_dies_midway_leaves_what_there_is(server, tmp_path):
     def script(number, request, carried):
         if number == 30:
             engine.close()  # nobody can connect any more
         return answer(completion()) if number < 30 else None
 
-    engine = scripted(script)
+    engine = server(script)
     done = bench("run", "--url", engine.url, "--questions", write_prompts(tmp_path / "q.jsonl", 5000), "--workers", 1,
                  "--give-up", 0.5, "--json", tmp_path / "r.json", "--lines", tmp_path / "r.jsonl")
     assert done.returncode == 1
@@ -201,7 +201,7 @@ def test_a_server_that_dies_midway_leaves_what_there_is(scripted, tmp_path):
 
 # --- how it ends ----------------------------------------------------------------------------------
 
-def test_ctrl_c_prints_what_there_is(scripted, tmp_path):
+def test_ctrl_c_prints_what_there_is(server, tmp_path):
     never = threading.Event()
 
     def script(number, request, carried):
@@ -209,7 +209,7 @@ def test_ctrl_c_prints_what_there_is(scripted, tmp_path):
             never.wait()
         return answer(completion())
 
-    engine = scripted(script)
+    engine = server(script)
     questions = write_prompts(tmp_path / "q.jsonl", 500)
     run = Program([BENCH, "run", "--url", engine.url, "--questions", questions, "--workers", "4", "--json",
                    tmp_path / "r.json"], tmp_path)
@@ -220,8 +220,8 @@ def test_ctrl_c_prints_what_there_is(scripted, tmp_path):
     assert result(tmp_path / "r.json")["completed"] == 20
 
 
-def test_thresholds_are_kept_or_missed(scripted, tmp_path):
-    engine = scripted(lambda *_: answer(completion()))
+def test_thresholds_are_kept_or_missed(server, tmp_path):
+    engine = server(lambda *_: answer(completion()))
     ask = ["run", "--url", engine.url, "--questions", write_prompts(tmp_path / "q.jsonl", 5)]
     done = bench(*ask, "--threshold", "e2el.p99<600s", "--threshold", "failed<1%")
     assert done.returncode == 0
@@ -231,15 +231,15 @@ def test_thresholds_are_kept_or_missed(scripted, tmp_path):
     assert "✓ e2el.p99" in done.stdout and "✗ questions_per_second>1000000000" in done.stdout
 
 
-def test_goodput_counts_the_fast(scripted, tmp_path):
-    engine = scripted(lambda *_: answer(completion()))
+def test_goodput_counts_the_fast(server, tmp_path):
+    engine = server(lambda *_: answer(completion()))
     done = bench("run", "--url", engine.url, "--questions", write_prompts(tmp_path / "q.jsonl", 5), "--goodput",
                  "ttft:200", "e2el:500000", "--json", tmp_path / "r.json")
     told = result(tmp_path / "r.json")
     assert told["request_goodput"] == told["request_throughput"] and "goodput" in done.stdout
 
 
-def test_a_terminal_has_a_live_line(scripted, tmp_path):
+def test_a_terminal_has_a_live_line(server, tmp_path):
     hold = threading.Event()
 
     def script(number, request, carried):
@@ -247,7 +247,7 @@ def test_a_terminal_has_a_live_line(scripted, tmp_path):
             hold.wait()
         return answer(completion())
 
-    engine = scripted(script)
+    engine = server(script)
     terminal = Terminal([BENCH, "run", "--url", engine.url, "--questions", write_prompts(tmp_path / "q.jsonl", 5),
                          "--workers", 1])
     terminal.shows("3 of 5 answered")
@@ -256,14 +256,14 @@ def test_a_terminal_has_a_live_line(scripted, tmp_path):
     assert terminal.end() == 0
 
 
-def test_without_a_terminal_there_is_none(scripted, tmp_path):
-    engine = scripted(lambda *_: answer(completion()))
+def test_without_a_terminal_there_is_none(server, tmp_path):
+    engine = server(lambda *_: answer(completion()))
     done = bench("run", "--url", engine.url, "--questions", write_prompts(tmp_path / "q.jsonl", 5))
     assert done.stderr == "" and "\x1b" not in done.stdout
 
 
-def test_json_on_stdout_is_json_and_nothing_else(scripted, tmp_path):
-    engine = scripted(lambda *_: answer(completion()))
+def test_json_on_stdout_is_json_and_nothing_else(server, tmp_path):
+    engine = server(lambda *_: answer(completion()))
     done = bench("run", "--url", engine.url, "--questions", write_prompts(tmp_path / "q.jsonl", 5), "--json", "-")
     assert json.loads(done.stdout)["completed"] == 5 and "answered    5/5" in done.stderr
 
@@ -293,8 +293,8 @@ def test_flags_that_say_nothing_are_named(flags, said):
     assert done.returncode == 2 and said in done.stderr, done.stderr
 
 
-def test_a_url_where_nobody_listens_is_named(scripted, tmp_path):
-    engine = scripted(None)
+def test_a_url_where_nobody_listens_is_named(server, tmp_path):
+    engine = server(None)
     engine.close()
     done = bench("run", "--url", engine.url, "--questions", write_prompts(tmp_path / "q.jsonl"))
     assert done.returncode == 1
@@ -303,9 +303,9 @@ def test_a_url_where_nobody_listens_is_named(scripted, tmp_path):
     assert done.returncode == 1 and "127.0.0.1:9: expected http://HOST:PORT" in done.stderr
 
 
-def test_a_key_that_is_wanted_is_named(scripted, tmp_path):
+def test_a_key_that_is_wanted_is_named(server, tmp_path):
     refusal = json.dumps({"error": {"message": "no such key"}})
-    engine = scripted(lambda *_: answer(completion()), key="secret", refusal=refusal)
+    engine = server(lambda *_: answer(completion()), key="secret", refusal=refusal)
     ask = ["run", "--url", engine.url, "--questions", write_prompts(tmp_path / "q.jsonl", 2)]
     without = {name: value for name, value in os.environ.items() if name != "OPENAI_API_KEY"}
     done = bench(*ask, env=without)
@@ -316,8 +316,8 @@ def test_a_key_that_is_wanted_is_named(scripted, tmp_path):
     assert done.returncode == 0 and "secret" not in done.stdout
 
 
-def test_an_admin_address_that_is_none_is_named(scripted, tmp_path):
-    engine = scripted(lambda *_: page(404, "{}"))
+def test_an_admin_address_that_is_none_is_named(server, tmp_path):
+    engine = server(lambda *_: page(404, "{}"))
     done = bench("run", "--url", engine.url, "--admin", engine.url, "--questions",
                  write_prompts(tmp_path / "q.jsonl", 2))
     assert done.returncode == 1 and "its /status is not that of batchproxy" in done.stderr
