@@ -39,7 +39,7 @@ void LaneCore::set_routes(Routes routes) {
 
 void LaneCore::observe(BackendId id, const std::optional<EngineSample>& sample, TimePoint now) {
   scheduler_.observe(id, sample, now);
-  tell_stalls();
+  if (scheduler_.has_stalls()) tell_stalls();
 }
 
 void LaneCore::set_pieces(BackendId id, std::uint64_t pieces, TimePoint now) {
@@ -94,7 +94,6 @@ void LaneCore::complete(const LaneMessage& message, TimePoint now) {
   if (message.outcome == Outcome::kGood && grant.takes_room) {
     stats_.takes[grant.backend].observe(now - grant.since);
   }
-  tell_stalls();
   if (!events_.on_batch_done) return;
   const bool ok = message.outcome == Outcome::kGood;
   const auto done = ledger_.completed(message.batch, message.prompts, ok, now);
@@ -104,14 +103,15 @@ void LaneCore::complete(const LaneMessage& message, TimePoint now) {
 const std::vector<Ticket*>& LaneCore::decide(TimePoint now) {
   decided_.clear();
   scheduler_.take(now, decided_);
-  tell_stalls();
-  tell_recalls();
+  if (scheduler_.has_stalls()) tell_stalls();
+  if (scheduler_.has_recalls()) tell_recalls();
   for (Ticket* ticket : decided_) {
     if (events_.on_batch_done && !ticket->verdict.refused) ledger_.granted(ticket->verdict, now);
     note_decided(*ticket, now);
     give_back(*ticket);
   }
   publish();
+  if (!decided_.empty()) publish_leaving();
   return decided_;
 }
 
@@ -128,14 +128,12 @@ void LaneCore::note_decided(const Ticket& ticket, TimePoint now) {
 }
 
 void LaneCore::tell_stalls() {
-  if (!scheduler_.has_stalls()) return;
   for (const Stall& stall : scheduler_.take_stalls()) {
     if (events_.on_stall) events_.on_stall(stall);
   }
 }
 
 void LaneCore::tell_recalls() {
-  if (!scheduler_.has_recalls()) return;
   for (const Recall& recall : scheduler_.take_recalls()) {
     if (events_.on_recall) events_.on_recall(recall);
   }
@@ -152,6 +150,10 @@ void LaneCore::publish() {
     stats_.oldest[id] = flying_[id].oldest();
     stats_.quiet_since[id] = scheduler_.quiet_since(id);
   }
+}
+
+// What only a ticket that leaves can change.
+void LaneCore::publish_leaving() {
   const Scheduler::Gains& gains = scheduler_.gains();
   stats_.affine.store(gains.affine, std::memory_order_relaxed);
   stats_.merged_calls.store(gains.merged_calls, std::memory_order_relaxed);

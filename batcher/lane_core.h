@@ -144,6 +144,7 @@ class LaneCore {
   void tell_stalls();
   void tell_recalls();
   void publish();
+  void publish_leaving();
 
   Scheduler scheduler_;
   Routes routes_;

@@ -9,6 +9,11 @@
 #include <variant>
 #include <vector>
 
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+#include <boost/json/serialize.hpp>
+#include <boost/json/value.hpp>
+
 #include "configs/key_tables.h"
 #include "configs/schema/section.h"
 #include "configs/text/nearest_name.h"
@@ -30,7 +35,21 @@ std::string shortened(std::string text) {
 }
 
 bool is_secret(std::string_view name) {
-  return name.ends_with("api_key") || name.ends_with("_token") || name.ends_with("password");
+  return name.ends_with("api_key") || name.ends_with("_token") || name.ends_with("password") ||
+         name.ends_with("otlp_headers");
+}
+
+// A command with what stands behind a secret's flag masked.
+std::vector<std::string> without_secrets(std::vector<std::string> words) {
+  bool is_next = false;
+  for (std::string& word : words) {
+    const std::size_t flag = word.find('=');
+    const bool is_flag = is_secret(with_underscores(word.substr(0, flag)));
+    if (is_next) word = kMask;
+    if (is_flag && flag != word.npos) word = word.substr(0, flag + 1) + kMask;
+    is_next = is_flag && flag == word.npos;
+  }
+  return words;
 }
 
 // ---- what is in force ----
@@ -70,9 +89,11 @@ class EffectiveRows {
     constexpr bool kHasParts =
         std::is_same_v<T, Arguments> || std::is_same_v<T, std::vector<BackendOptions>>;
     const std::string whole = text_of(key.value);
-    const bool masked = is_secret(name) && whole != "\"\"";
-    rows_.push_back(
-        {name, masked ? kMask : shortened(whole), origin_text(key.origin), whole, kHasParts});
+    std::string shown = is_secret(name) && whole != "\"\"" ? kMask : shortened(whole);
+    if constexpr (std::is_same_v<T, std::vector<std::string>>) {
+      shown = shortened(text_of(without_secrets(key.value)));
+    }
+    rows_.push_back({name, std::move(shown), origin_text(key.origin), whole, kHasParts});
     add_parts(key.value, name);
   }
   void add_member(const LauncherOptions& launcher, const std::string& name) {
@@ -85,6 +106,10 @@ class EffectiveRows {
   void add_member(const TlsOptions& tls, const std::string& name) { add_section(tls, name + "."); }
   void add_member(const AccessLogOptions& log, const std::string& name) {
     add_section(log, name + ".");
+  }
+
+  void add_member(const TracingOptions& tracing, const std::string& name) {
+    add_section(tracing, name + ".");
   }
 
   template <class T>
@@ -169,6 +194,19 @@ std::string show_effective(const Options& options) {
   }
   return "# shared with the workers' file\n" + aligned(worker, names, values) + "\n# batchproxy\n" +
          aligned(proxy, names, values);
+}
+
+std::string effective_json(const Options& options) {
+  boost::json::array keys;
+  const auto add = [&keys](const std::vector<Row>& rows, std::string_view section) {
+    for (const Row& row : rows) {
+      keys.emplace_back(boost::json::object{
+          {"key", row.name}, {"value", row.value}, {"origin", row.origin}, {"section", section}});
+    }
+  };
+  add(rows_of(options.worker, BackendsBy::kPlace), "shared with the workers' file");
+  add(rows_of(options.proxy, BackendsBy::kPlace), "batchproxy");
+  return boost::json::serialize(keys) + "\n";
 }
 
 std::vector<Change> changes_between(const Options& from, const Options& to) {

@@ -14,6 +14,9 @@ namespace batchproxy {
 // masked.
 std::string show_effective(const Options& options);
 
+// The same as JSON: [{"key":…,"value":…,"origin":…,"section":…}].
+std::string effective_json(const Options& options);
+
 // The differences between two configurations.
 struct Change {
   std::string key;  // as show_effective() names it, but a backend by its URL

@@ -108,7 +108,8 @@ std::vector<KeyTable> key_tables() {
       table("One kind of engine", "batchproxy.launcher.servers[].", ServerOptions{}),
       table("Files and batches", "batchproxy.jobs.", defaults.proxy.jobs),
       table("TLS", "batchproxy.tls.", defaults.proxy.tls),
-      table("A line for each request", "batchproxy.access_log.", defaults.proxy.access_log)};
+      table("A line for each request", "batchproxy.access_log.", defaults.proxy.access_log),
+      table("Traces", "batchproxy.tracing.", defaults.proxy.tracing)};
   add_arguments(tables.front());
   return tables;
 }

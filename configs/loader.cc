@@ -138,7 +138,8 @@ Environment collect_environment() {
   Environment collected = process_environment();
   std::erase_if(collected, [](const auto& variable) {
     const std::string& name = variable.first;
-    return !name.starts_with("BATCHPROXY_") && !name.starts_with("VLLM_") && !is_borrowed(name);
+    const auto begins = [&name](const char* with) { return name.starts_with(with); };
+    return !begins("BATCHPROXY_") && !begins("VLLM_") && !begins("OTEL_") && !is_borrowed(name);
   });
   return collected;
 }

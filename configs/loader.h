@@ -36,7 +36,7 @@ struct LoadResult {
 
 LoadResult load(const LoadInputs& inputs);
 
-// The BATCHPROXY_* and VLLM_* variables of this process.
+// The BATCHPROXY_*, VLLM_* and OTEL_* variables of this process.
 Environment collect_environment();
 
 }  // namespace batchproxy

@@ -87,6 +87,7 @@ class Validator {
     check_launcher();
     check_access_log();
     check_tls();
+    check_tracing();
     if (!source_is_certain()) return;
     switch (backend_source(options_)) {
       case BackendSource::kList:
@@ -153,6 +154,24 @@ class Validator {
     findings_.error(place_of(lacks_key ? certificate.origin : key.origin),
                     lacks_key ? "tls: certificate needs key, the file of its key"
                               : "tls: key needs certificate, the file of its certificate");
+  }
+
+  void check_tracing() {
+    const Key<std::string>& endpoint = proxy_.tracing.otlp_endpoint;
+    if (!endpoint->empty()) {
+      const CollectorUrl at = parse_collector_url(*endpoint);
+      if (!at.problem.empty()) {
+        findings_.error(place_of(endpoint.origin), "otlp_endpoint: " + at.problem + ", found '" +
+                                                       *endpoint + "'");
+      }
+    }
+    // Not shown: it may be a key.
+    const Key<std::vector<std::string>>& headers = proxy_.tracing.otlp_headers;
+    for (std::size_t i = 0; i < headers->size(); ++i) {
+      if (parse_header_pair((*headers)[i])) continue;
+      findings_.error(place_of(headers.origin), "otlp_headers: number " + std::to_string(i + 1) +
+                                                    " is not NAME=VALUE, as in x-api-key=secret");
+    }
   }
 
   void check_access_log() {

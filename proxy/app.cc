@@ -3,10 +3,8 @@
 
 #include <algorithm>
 #include <csignal>
-#include <filesystem>
 #include <memory>
 #include <stdexcept>
-#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -16,8 +14,11 @@
 #include <spdlog/spdlog.h>
 
 #include "backends/net/waiter.h"
+#include "configs/describe.h"
+#include "configs/engine_wish.h"
 #include "launcher/memory/learned/state_file.h"
 #include "proxy/control/settings.h"
+#include "proxy/files/free_space.h"
 #include "proxy/jobs/record_store.h"
 
 namespace batchproxy {
@@ -50,6 +51,12 @@ TlsContextPtr tls_or_throw(const Options& options) {
   return *context;
 }
 
+ExportSettings export_or_throw(const Options& options) {
+  auto settings = export_settings(options);
+  if (!settings) throw std::runtime_error(settings.error());
+  return *std::move(settings);
+}
+
 BackendSnapshot describe(const BackendRecord& backend) {
   BackendSnapshot shown;
   shown.id = backend.id();
@@ -60,19 +67,39 @@ BackendSnapshot describe(const BackendRecord& backend) {
       backend.state == BackendState::kUnready || backend.state == BackendState::kFailed;
   if (is_wrong) shown.problem = backend.why;
   shown.simulated = backend.simulated;
+  shown.launched = backend.origin == BackendOrigin::kLaunched;
   shown.gpus = backend.gpus;
   return shown;
 }
 
-// Where the directory is, or will be made.
-std::uint64_t free_bytes_at(std::filesystem::path directory) {
-  std::error_code error;
-  directory = std::filesystem::absolute(directory, error);
-  while (!std::filesystem::exists(directory, error) && directory.has_relative_path()) {
-    directory = directory.parent_path();
+std::uint64_t seconds_since_epoch(WallTime when) {
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(when.time_since_epoch()).count();
+  return seconds > 0 ? static_cast<std::uint64_t>(seconds) : 0;
+}
+
+template <class Number>
+std::uint64_t told(const std::optional<Number>& figure) {
+  return figure ? *figure : GpuMetrics::kUntold;
+}
+
+void add_gpus(Snapshot& now, const std::vector<GpuReading>& readings) {
+  for (const GpuReading& reading : readings) {
+    GpuSnapshot& gpu = now.gpus.emplace_back();
+    gpu.index = std::to_string(reading.index);
+    gpu.name = reading.name;
+    gpu.memory_total = reading.memory.total;
+    gpu.memory_used = reading.memory.used;
+    gpu.utilization = told(reading.utilisation);
+    gpu.temperature = told(reading.temperature);
+    gpu.nvlink_sent = told(reading.nvlink_sent);
+    gpu.nvlink_received = told(reading.nvlink_received);
   }
-  const auto space = std::filesystem::space(directory, error);
-  return error ? 0 : space.available;
+}
+
+// Simulated engines take GPUs in name only.
+bool starts_on_gpus(const Options& options, const BackendControl& backends) {
+  if (!backends.starts_engines()) return false;
+  return *options.proxy.launcher.engine != "sim" || names_gpus(options);
 }
 
 BackendSet only(BackendId backend) {
@@ -111,6 +138,7 @@ App::App(const Options& options, Topology topology, ApiKeysPtr keys, const std::
     : options_(options),
       holdings_(std::move(topology.holdings)),
       tls_(tls_or_throw(options)),
+      feed_(feed_sources()),
       console_(options_),
       reloader_(options_, keys, reloader_hooks(std::move(load_again))),
       backends_(io_, options_, std::move(topology.backends), console_, narrator_, backend_hooks()),
@@ -171,6 +199,8 @@ DataPlane::Setup App::data_plane_setup(const ApiKeysPtr& keys) {
     setup.records = RecordStore::path_in(folder);
   }
   setup.access_log = access_log_settings(options_);
+  setup.beside = console_.beside();
+  setup.spans = export_or_throw(options_);
   setup.on_stall = [this](const Stall& stall) {
     asio::post(io_, [this, stall] { backends_.on_stall(stall); });
   };
@@ -207,24 +237,44 @@ Reloader::Hooks App::reloader_hooks(LoadAgain load_again) {
   Reloader::Hooks hooks;
   hooks.load = std::move(load_again);
   hooks.replace_backends = [this](const Options& options) { return backends_.replace(options); };
-  hooks.read_tls = [this] { return read_tls(); };
+  hooks.read_files = [this](const Options& options) { return read_files(options); };
   hooks.apply = [this](const ApiKeysPtr& keys) {
+    take_tls(std::move(tls_read_));
     data_.set_keys(keys);
     data_.set_settings(data_path_settings(options_, backends_.roster()->present().size()),
                        scheduler_options(options_));
     data_.set_tls(tls_);
     data_.set_access_log(access_log_settings(options_));
+    data_.set_spans(std::move(spans_read_));
     backends_.look_again();
   };
   return hooks;
 }
 
-// For those who connect after a reload.
-std::string App::read_tls() {
-  auto context = tls_context(options_);
+// Nothing is another until all of the reload is taken: see reloader_hooks().
+std::string App::read_files(const Options& options) {
+  auto context = tls_context(options);
   if (!context) return context.error();
-  tls_ = *context;
+  auto spans = export_settings(options);
+  if (!spans) return spans.error();
+  tls_read_ = *std::move(context);
+  spans_read_ = *std::move(spans);
   return {};
+}
+
+// For those who connect from now on.
+void App::take_tls(TlsContextPtr tls) {
+  tls_ = std::move(tls);
+  certificate_ = tls_ ? own_certificate(*tls_) : CertificateFacts{};
+  watch_certificate();
+}
+
+void App::watch_certificate() {
+  if (!tls_) return;
+  const std::string problem = expiry_.look(certificate_, std::chrono::system_clock::now());
+  if (problem.empty()) return;
+  spdlog::warn("the certificate in {} {}; a reload (SIGHUP) takes the new one",
+               *options_.proxy.tls.certificate, problem);
 }
 
 AdminHooks App::admin_hooks() {
@@ -241,11 +291,29 @@ AdminHooks App::admin_hooks() {
   hooks.adapters = [this, adapters](AdapterOrder order) {
     return carry_out(io_, adapters, std::move(order));
   };
+  hooks.config = [this] { return effective_json(options_); };
+  hooks.feed = &feed_;
   // On a loopback address whoever asks is on this machine already.
   const bool guarded = !admin_.local_endpoint().address().is_loopback();
   hooks.tls = [this, guarded] { return guarded ? tls_ : nullptr; };
   hooks.keys = [this, guarded] { return guarded ? reloader_.keys() : nullptr; };
+  hooks.loopback = !guarded;
   return hooks;
+}
+
+StatusFeed::Sources App::feed_sources() {
+  StatusFeed::Sources sources;
+  sources.status = [this] { return to_json(snapshot()); };
+  sources.history = [this] { return history_.to_json(); };
+  sources.search_requests = [this] {
+    const auto tell = [this](const std::exception_ptr& error, std::string found) {
+      if (error) std::rethrow_exception(error);
+      feed_.tell_requests(std::move(found));
+    };
+    const auto look = [this](RecordSearch wanted) { return search(std::move(wanted)); };
+    asio::co_spawn(io_.get_executor(), requests_for_page(look), tell);
+  };
+  return sources;
 }
 
 AdapterHooks App::adapter_hooks() {
@@ -285,6 +353,8 @@ int App::run() {
   console_.banner(*backends_.roster(), backends_.log_directory(), listen_url_, admin_url);
   asio::co_spawn(io_.get_executor(), serve_admin(io_, admin_, admin_hooks()), &end_on_error);
   wait_for_signal();
+  take_tls(tls_);
+  if (starts_on_gpus(options_, backends_)) gpus_ = std::make_unique<GpuWatch>();
   state_free_ = free_bytes_at(jobs_directory());
   const Snapshot first = snapshot();
   narrator_.begin(first);
@@ -324,10 +394,14 @@ Snapshot App::snapshot() const {
     backend.models = roster->models()->names(only(backend.id));
     add_notes(backend, backends_.notes(backend.id), time);
   }
+  if (gpus_) add_gpus(now, gpus_->latest());
   now.jobs = batches_.jobs();
   now.jobs_unfinished = now.jobs.size();
   now.state_free = state_free_;
+  now.certificate_expires = tls_ ? seconds_since_epoch(certificate_.ends) : 0;
   now.up_for = now.uptime;
+  now.ui_streams = feed_.streams();
+  now.ui_pictures = feed_.pictures();
   trends_.fill(now);
   judge(now);
   return now;
@@ -367,8 +441,12 @@ void App::tick() {
     if (error) return;
     const Snapshot now = snapshot();
     trends_.add(now);
+    history_.add(now);
+    feed_.tick();
     batches_.look_at_jobs();
+    data_.look_at_jobs();
     state_free_ = free_bytes_at(jobs_directory());
+    watch_certificate();
     console_.tick(now);
     log(narrator_.on_tick(now));
     backends_.check_liveness(std::chrono::steady_clock::now());

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <stdexcept>
 #include <string>
 
@@ -14,9 +15,11 @@
 
 #include "configs/loader.h"
 #include "configs/schema/options.h"
+#include "launcher/gpus/gpu_watch.h"
 #include "proxy/admin/adapters.h"
 #include "proxy/admin/admin.h"
 #include "proxy/batches/batch_service.h"
+#include "proxy/certificates/expiry_watch.h"
 #include "proxy/control/backend_control.h"
 #include "proxy/control/data_plane.h"
 #include "proxy/control/reloader.h"
@@ -25,6 +28,8 @@
 #include "proxy/metrics/trends.h"
 #include "proxy/terminal/console.h"
 #include "proxy/terminal/narrator.h"
+#include "proxy/ui/history.h"
+#include "proxy/ui/status_feed.h"
 
 namespace batchproxy {
 
@@ -65,9 +70,12 @@ class App {
   BatchService::Setup batch_setup() const;
   Reloader::Hooks reloader_hooks(LoadAgain load_again);
   AdminHooks admin_hooks();
+  StatusFeed::Sources feed_sources();
   AdapterHooks adapter_hooks();
   Acceptor take_admin_port();
-  std::string read_tls();
+  std::string read_files(const Options& options);
+  void take_tls(TlsContextPtr tls);
+  void watch_certificate();
   MayHave may_have();  // a port that no engine has been given
   Snapshot snapshot() const;
   Task<DataPlane::Found> search(RecordSearch search);
@@ -86,11 +94,19 @@ class App {
   Options options_;
   Holdings holdings_;
   InternalMark internal_;
-  TlsContextPtr tls_;  // null: clients are plain
+  TlsContextPtr tls_;       // null: clients are plain
+  // By a reload that may yet be refused:
+  TlsContextPtr tls_read_;
+  ExportSettings spans_read_;
+  CertificateFacts certificate_{};  // of tls_
+  ExpiryWatch expiry_;
+  StatusFeed feed_;    // outlives the streams, whose coroutines io_ keeps
   asio::io_context io_{1};
   Console console_;
   Narrator narrator_;
   Trends trends_;
+  std::unique_ptr<GpuWatch> gpus_;  // null: we start no engines on GPUs
+  History history_;
   std::uint64_t state_free_ = 0;  // bytes, for files and records
   Reloader reloader_;
   BackendControl backends_;

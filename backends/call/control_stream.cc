@@ -11,6 +11,8 @@
 #include <boost/beast/http/string_body.hpp>
 #include <boost/beast/http/write.hpp>
 
+#include "backends/net/certificate.h"
+
 namespace batchproxy {
 
 namespace beast = boost::beast;
@@ -18,6 +20,12 @@ namespace beast = boost::beast;
 namespace {
 
 using Request = beast::http::request<beast::http::string_body>;
+
+// What came instead of the server's part of a handshake is not TLS.
+bool is_plain(const ErrorCode& error) {
+  return error.category() == asio::error::get_ssl_category() &&
+         ERR_GET_REASON(static_cast<unsigned long>(error.value())) == SSL_R_WRONG_VERSION_NUMBER;
+}
 
 template <class Stream>
 Task<ControlReply> exchange_over(Stream& stream, const Endpoint& at, Request request,
@@ -36,6 +44,8 @@ Task<ControlReply> exchange_over(Stream& stream, const Endpoint& at, Request req
                                    asio::redirect_error(use_task, reply.error));
   if (reply.error) co_return reply;
   reply.status = parser.get().result_int();
+  const auto wait = parser.get().find(beast::http::field::retry_after);
+  if (wait != parser.get().end()) reply.retry_after = std::string(wait->value());
   reply.body = std::move(parser.get().body());
   co_return reply;
 }
@@ -56,6 +66,9 @@ Task<ControlReply> exchange(ControlStream& stream, const Endpoint& at, Request r
   if (reply.error) {
     // Which of many reasons it is says more than that it was not believed.
     reply.problem = certificate_problem(secured.native_handle());
+    if (reply.problem.empty() && is_plain(reply.error)) {
+      reply.problem = "it does not speak TLS: begin its URL with http://";
+    }
     co_return reply;
   }
   reply = co_await exchange_over(secured, at, std::move(request), most);
@@ -89,8 +102,9 @@ Task<ControlReply> get_page(ControlStream& stream, const Endpoint& at, std::stri
 }
 
 Task<ControlReply> post_json(ControlStream& stream, const Endpoint& at, std::string target,
-                             std::string json, std::size_t most) {
+                             std::string json, std::size_t most, HttpFields fields) {
   Request request(beast::http::verb::post, target, 11);
+  for (const auto& [name, value] : fields) request.set(name, value);
   request.set(beast::http::field::content_type, "application/json");
   request.body() = std::move(json);
   request.prepare_payload();
@@ -106,8 +120,7 @@ std::string why_no_reply(const ErrorCode& error) {
 }
 
 std::string why_no_reply(const ControlReply& reply) {
-  if (reply.problem.empty()) return why_no_reply(reply.error);
-  return "its certificate is not valid here: " + reply.problem;
+  return reply.problem.empty() ? why_no_reply(reply.error) : reply.problem;
 }
 
 }  // namespace batchproxy

@@ -11,6 +11,7 @@
 
 #include <boost/beast/core/tcp_stream.hpp>
 
+#include "backends/call/http_client.h"
 #include "backends/names/addresses.h"
 #include "backends/names/endpoint.h"
 #include "backends/net/task.h"
@@ -25,16 +26,18 @@ Task<ErrorCode> connect_in_turn(ControlStream& stream, Addresses addresses, Dura
 
 struct ControlReply {
   ErrorCode error{};      // why there is no answer
-  std::string problem{};  // and what is wrong with the certificate, if that is why
+  std::string problem{};  // and what is wrong with its TLS, if that is why, and what to do
   unsigned status = 0;
   std::string body{};
+  std::string retry_after{};  // as it was sent
 };
 // One exchange with the endpoint's own key. `stream` and `at` must outlive it. An answer may have
 // `most` bytes.
 Task<ControlReply> get_page(ControlStream& stream, const Endpoint& at, std::string target,
                             std::size_t most);
+// `fields` go along.
 Task<ControlReply> post_json(ControlStream& stream, const Endpoint& at, std::string target,
-                             std::string json, std::size_t most);
+                             std::string json, std::size_t most, HttpFields fields = {});
 
 // Whether the error says that time was up.
 bool is_silence(const ErrorCode& error);

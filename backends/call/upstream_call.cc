@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "backends/call/answer_check.h"
+#include "backends/http/head_writer.h"
 
 namespace batchproxy {
 
@@ -292,21 +293,22 @@ void UpstreamCall::keep_connection_if_clean() {
   connection_.reset();
 }
 
-void UpstreamCall::compose(const UpstreamRequest& request, std::string& out) const {
+void UpstreamCall::compose(const UpstreamRequest& request, std::string& into) const {
   const Endpoint& endpoint = *resources_.connections.endpoint(backend_);
-  out.clear();
-  out.append(request.method).append(" ").append(request.target).append(" HTTP/1.1\r\nhost: ");
-  out.append(endpoint.authority).append("\r\n").append(request.fields).append(request.trace_line);
+  into.clear();
+  http::HeadWriter out(into);
+  out.add(request.method, " ", request.target, " HTTP/1.1\r\nhost: ", endpoint.authority, "\r\n",
+          request.fields, request.trace_line);
   if (!endpoint.api_key.empty()) {
-    out.append("authorization: Bearer ").append(endpoint.api_key).append("\r\n");
+    out.add("authorization: Bearer ", endpoint.api_key, "\r\n");
   } else if (!request.authorization.empty()) {
-    out.append(request.key_field).append(": ").append(request.authorization).append("\r\n");
+    out.field(request.key_field, request.authorization);
   }
-  out.append("x-request-id: ").append(request.request_id);
+  out.field("x-request-id", request.request_id);
   if (const std::size_t length = request.body.size(); request.method != "GET" || length > 0) {
-    out.append("\r\ncontent-length: ").append(std::to_string(length));
+    out.field("content-length", length);
   }
-  out.append("\r\n\r\n");
+  out.add("\r\n");
 }
 
 }  // namespace batchproxy

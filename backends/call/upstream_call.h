@@ -103,7 +103,7 @@ class UpstreamCall {
   std::optional<bool> begins_with_events() const;
   bool read_some();
   CallFailure broken(bool answer_began) const;
-  void compose(const UpstreamRequest& request, std::string& out) const;
+  void compose(const UpstreamRequest& request, std::string& into) const;
   void keep_connection_if_clean();
 
   const Resources resources_;

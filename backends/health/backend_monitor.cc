@@ -128,7 +128,8 @@ void BackendMonitor::report_failure(BackendId backend, bool unreachable) {
     Watched& watched = *watched_[backend];
     if (stopped_ || watched.is_over()) return;
     events_.on_doubt(backend);
-    if (unreachable) {
+    // With TLS the next look tells whether nobody listens, or what is wrong with its certificate.
+    if (unreachable && !watched.endpoint->tls) {
       watched.problem = "it refuses connections";
       if (watched.tracker.on_unreachable()) {
         tell(watched, BackendEvent::kCallFailed);

@@ -3,15 +3,15 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
-#include <openssl/x509_vfy.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "backends/net/certificate.h"
 
 namespace batchproxy {
 
@@ -50,14 +50,6 @@ namespace {
 constexpr std::size_t kRecord = 16 * 1024;  // bytes that TLS seals as one
 constexpr unsigned char kProtocol[] = "\x08http/1.1";
 
-// The first of OpenSSL's queue of errors, which is the cause of the others; it is empty afterwards.
-std::string first_error() {
-  const unsigned long number = ERR_get_error();
-  ERR_clear_error();
-  const char* reason = number == 0 ? nullptr : ERR_reason_error_string(number);
-  return reason == nullptr ? "unknown" : reason;
-}
-
 // A client that offers other protocols alone is answered in HTTP/1.1 all the same, or goes.
 int choose_protocol(SSL*, const unsigned char** out, unsigned char* size,
                     const unsigned char* offered, unsigned int offered_size, void*) {
@@ -93,19 +85,14 @@ void trust_the_system(SSL_CTX* context) {
   ERR_clear_error();
 }
 
-std::string problem_of_file(const std::string& file) {
-  if (::access(file.c_str(), R_OK) == 0) return {};
-  return "cannot read " + file + ": " + std::strerror(errno);
-}
-
 }  // namespace
 
 boost::system::result<TlsContextPtr, std::string> TlsContext::of_client(
     const std::string& ca_file) {
   TlsContextPtr made = make_context(TLS_client_method());
-  if (!made) return "TLS cannot be used: " + first_error();
+  if (!made) return "TLS cannot be used: " + why_not_taken();
   SSL_CTX* const context = made->get();
-  SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);
+  SSL_CTX_set_verify(context, SSL_VERIFY_PEER, &judge_certificate);
   SSL_CTX_set_alpn_protos(context, kProtocol, sizeof(kProtocol) - 1);
   if (ca_file.empty()) {
     trust_the_system(context);
@@ -113,28 +100,15 @@ boost::system::result<TlsContextPtr, std::string> TlsContext::of_client(
   }
   if (std::string problem = problem_of_file(ca_file); !problem.empty()) return problem;
   if (SSL_CTX_load_verify_file(context, ca_file.c_str()) != 1) {
-    return "cannot read certificates from " + ca_file + ": " + first_error();
+    return "cannot read certificates from " + ca_file + ": " + why_not_taken();
   }
   return made;
-}
-
-void expect_server(SSL* ssl, const std::string& name) {
-  X509_VERIFY_PARAM* const expected = SSL_get0_param(ssl);
-  if (X509_VERIFY_PARAM_set1_ip_asc(expected, name.c_str()) == 1) return;
-  ERR_clear_error();
-  SSL_set_tlsext_host_name(ssl, name.c_str());
-  SSL_set1_host(ssl, name.c_str());
-}
-
-std::string certificate_problem(const SSL* ssl) {
-  const long number = SSL_get_verify_result(ssl);
-  return number == X509_V_OK ? "" : X509_verify_cert_error_string(number);
 }
 
 boost::system::result<TlsContextPtr, std::string> TlsContext::of_server(
     const std::string& certificate, const std::string& key) {
   TlsContextPtr made = make_context(TLS_server_method());
-  if (!made) return "TLS cannot be used: " + first_error();
+  if (!made) return "TLS cannot be used: " + why_not_taken();
   SSL_CTX* const context = made->get();
   SSL_CTX_set_options(context, SSL_OP_CIPHER_SERVER_PREFERENCE);
   SSL_CTX_set_session_id_context(context, kProtocol, sizeof(kProtocol) - 1);
@@ -145,12 +119,12 @@ boost::system::result<TlsContextPtr, std::string> TlsContext::of_server(
     if (std::string problem = problem_of_file(file); !problem.empty()) return problem;
   }
   if (SSL_CTX_use_certificate_chain_file(context, certificate.c_str()) != 1) {
-    return "cannot read a certificate from " + certificate + ": " + first_error();
+    return "cannot read a certificate from " + certificate + ": " + why_not_taken();
   }
   if (SSL_CTX_use_PrivateKey_file(context, key.c_str(), SSL_FILETYPE_PEM) != 1) {
     // It compares them, too.
     return "cannot use the key in " + key + " with the certificate in " + certificate + ": " +
-           first_error();
+           why_not_taken();
   }
   return made;
 }

@@ -49,13 +49,6 @@ class TlsContext {
 };
 using TlsContextPtr = std::shared_ptr<const TlsContext>;
 
-// Before its handshake, as a client: it must show a certificate for `name`, a host's name or an
-// address.
-void expect_server(SSL* ssl, const std::string& name);
-// After one that failed: what is wrong with the certificate that was shown; empty if that was not
-// the reason.
-std::string certificate_problem(const SSL* ssl);
-
 class TlsLayer {
  public:
   static constexpr std::size_t kMostSealed =

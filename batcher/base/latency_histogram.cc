@@ -6,32 +6,53 @@
 
 namespace batchproxy {
 
-void LatencyHistogram::observe(Duration took) {
-  const double seconds = std::chrono::duration<double>(took).count();
-  const auto bound = std::lower_bound(kBounds.begin(), kBounds.end(), seconds);
-  buckets_[static_cast<std::size_t>(bound - kBounds.begin())].add();
-  sum_us_.add(static_cast<std::uint64_t>(seconds * 1e6));
+namespace {
+
+// In the clock's own ticks: each request is observed several times, and most are in an early bucket.
+template <class Bounds>
+constexpr auto kTickBounds = [] {
+  std::array<Duration, Bounds::kSeconds.size()> bounds{};
+  for (std::size_t i = 0; i < bounds.size(); ++i) {
+    bounds[i] =
+        std::chrono::round<Duration>(std::chrono::duration<double>(Bounds::kSeconds[i]));
+  }
+  return bounds;
+}();
+
+}  // namespace
+
+template <class Bounds>
+void DurationHistogram<Bounds>::observe(Duration took) {
+  std::size_t bucket = 0;
+  while (bucket < kBounds.size() && took > kTickBounds<Bounds>[bucket]) ++bucket;
+  buckets_[bucket].add();
+  const auto us = std::chrono::floor<std::chrono::microseconds>(std::max(took, Duration::zero()));
+  sum_us_.add(static_cast<std::uint64_t>(us.count()));
 }
 
-LatencyHistogram& LatencyHistogram::operator+=(const LatencyHistogram& other) {
+template <class Bounds>
+DurationHistogram<Bounds>& DurationHistogram<Bounds>::operator+=(const DurationHistogram& other) {
   for (std::size_t i = 0; i < buckets_.size(); ++i) buckets_[i] += other.buckets_[i];
   sum_us_ += other.sum_us_;
   return *this;
 }
 
-LatencyHistogram LatencyHistogram::since(const LatencyHistogram& earlier) const {
+template <class Bounds>
+DurationHistogram<Bounds> DurationHistogram<Bounds>::since(const DurationHistogram& earlier) const {
   if (total() < earlier.total()) return *this;
-  LatencyHistogram part = *this;
+  DurationHistogram part = *this;
   for (std::size_t i = 0; i < buckets_.size(); ++i) part.buckets_[i].sub(earlier.buckets_[i]);
   part.sum_us_.sub(earlier.sum_us_);
   return part;
 }
 
-std::uint64_t LatencyHistogram::total() const {
+template <class Bounds>
+std::uint64_t DurationHistogram<Bounds>::total() const {
   return std::accumulate(buckets_.begin(), buckets_.end(), std::uint64_t{0});
 }
 
-double LatencyHistogram::quantile(double share) const {
+template <class Bounds>
+double DurationHistogram<Bounds>::quantile(double share) const {
   const double rank = share * static_cast<double>(total());
   double below = 0;
   for (std::size_t i = 0; i < kBounds.size(); ++i) {
@@ -44,5 +65,8 @@ double LatencyHistogram::quantile(double share) const {
   }
   return total() == 0 ? 0 : kBounds.back();
 }
+
+template class DurationHistogram<LatencyBounds>;
+template class DurationHistogram<FirstByteBounds>;
 
 }  // namespace batchproxy

@@ -1,7 +1,8 @@
-// batcher/base/latency_histogram.h - LatencyHistogram: how many requests took how long.
+// batcher/base/latency_histogram.h - LatencyHistogram: how many requests took how long; and
+// FirstByteHistogram: how long they waited for the first byte of their answer.
 //
-// The buckets are those that vLLM uses for its own request latency, so that panels line up, and
-// below them some for one-token answers.
+// The buckets are those that vLLM uses for its own request latency and time to the first token, so
+// that panels line up; and, below the former, some for one-token answers.
 //
 // Threading: written by one thread, read by any.
 #pragma once
@@ -15,17 +16,28 @@
 
 namespace batchproxy {
 
-class LatencyHistogram {
+// In seconds.
+struct LatencyBounds {
+  static constexpr std::array kSeconds = {0.01, 0.025, 0.05, 0.1,  0.2,   0.3,   0.5,  0.8,
+                                          1.0,  1.5,   2.0,  2.5,  5.0,   10.0,  15.0, 20.0,
+                                          30.0, 40.0,  50.0, 60.0, 120.0, 240.0, 480.0};
+};
+struct FirstByteBounds {
+  static constexpr std::array kSeconds = {0.001, 0.005, 0.01, 0.02, 0.04,  0.06,  0.08, 0.1,
+                                          0.25,  0.5,   0.75, 1.0,  2.5,   5.0,   7.5,  10.0,
+                                          20.0,  40.0,  80.0, 160.0, 640.0, 2560.0};
+};
+
+template <class Bounds>
+class DurationHistogram {
  public:
-  static constexpr std::array kBounds = {0.01, 0.025, 0.05, 0.1,  0.2,   0.3,   0.5,  0.8,
-                                         1.0,  1.5,   2.0,  2.5,  5.0,   10.0,  15.0, 20.0,
-                                         30.0, 40.0,  50.0, 60.0, 120.0, 240.0, 480.0};  // s
-  static constexpr std::size_t kBuckets = kBounds.size() + 1;                            // and +Inf
+  static constexpr auto kBounds = Bounds::kSeconds;
+  static constexpr std::size_t kBuckets = kBounds.size() + 1;  // and +Inf
 
   void observe(Duration took);
-  LatencyHistogram& operator+=(const LatencyHistogram& other);
+  DurationHistogram& operator+=(const DurationHistogram& other);
   // What has come since it was `earlier`; all of it if it has begun anew meanwhile.
-  LatencyHistogram since(const LatencyHistogram& earlier) const;
+  DurationHistogram since(const DurationHistogram& earlier) const;
 
   std::uint64_t total() const;
   // So many seconds are not exceeded by `share` (0 to 1) of them, taken as spread evenly in their
@@ -38,5 +50,11 @@ class LatencyHistogram {
   std::array<Count, kBuckets> buckets_;
   Count sum_us_;
 };
+
+extern template class DurationHistogram<LatencyBounds>;
+extern template class DurationHistogram<FirstByteBounds>;
+
+using LatencyHistogram = DurationHistogram<LatencyBounds>;
+using FirstByteHistogram = DurationHistogram<FirstByteBounds>;
 
 }  // namespace batchproxy

@@ -48,7 +48,7 @@ BackendSet OthersAsking::light(const Fleet& fleet, double share, TimePoint now) 
   BackendSet light;
   for (Asked& asked : asked_) {
     const std::uint32_t others = others_on(fleet, asked.among);
-    if (others >= asked.most || now - asked.most_at >= kQuiet) {
+    if (others >= asked.most || now - asked.most_at >= kRemembered) {
       asked.most = others;
       asked.most_at = now;
     }

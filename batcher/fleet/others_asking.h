@@ -26,6 +26,9 @@ class OthersAsking {
  public:
   // For so long after a request of others a batch makes room for the next.
   static constexpr Duration kQuiet = std::chrono::seconds(10);
+  // So long it is remembered how many there were at once. An engine needs a batch's answer's time to
+  // become light, and whoever comes first to it is slow: it should not come and go.
+  static constexpr Duration kRemembered = std::chrono::seconds(60);
 
   // A request that is not a batch's, and may go to any of `among`.
   void on_submitted(const BackendSet& among, TimePoint now);

@@ -11,10 +11,11 @@ class Client:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._spare = b""
 
-    def send(self, path, body=None):
+    def send(self, path, body=None, fields=()):
         head = f"{'GET' if body is None else 'POST'} {path} HTTP/1.1\r\nHost: x\r\n"
         if body is not None:
             head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        head += "".join(f"{name}: {value}\r\n" for name, value in dict(fields).items())
         self._socket.sendall(head.encode() + b"\r\n" + (body or b""))
 
     def read_answer(self):
@@ -28,8 +29,8 @@ class Client:
         self._spare = body[length:]
         return int(head[9:12]), body[:length]
 
-    def ask(self, path, body=None):
-        self.send(path, body)
+    def ask(self, path, body=None, fields=()):
+        self.send(path, body, fields)
         return self.read_answer()
 
     def close(self):

@@ -4,11 +4,14 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <charconv>
+#include <utility>
 
 #include <boost/asio/ip/address.hpp>
 #include <unistd.h>
 
 #include "configs/text/number.h"
+#include "configs/text/trim.h"
 
 namespace batchproxy {
 namespace {
@@ -96,6 +99,50 @@ BackendUrl parse_backend_url(std::string_view url) {
   const std::uint16_t usual = secured ? 443 : 80;
   if (auto host = parse_host(rest)) return {HostPort{*std::move(host), usual}, "", secured};
   return {std::nullopt, "expected http://HOST:PORT with a port from 1 to 65535"};
+}
+
+CollectorUrl parse_collector_url(std::string_view url) {
+  constexpr std::string_view kTraces = "/v1/traces";
+  const std::size_t scheme = url.find("://");
+  const std::size_t host = scheme == std::string_view::npos ? 0 : scheme + 3;
+  const std::size_t slash = std::min(url.find('/', host), url.size());
+  std::string_view path = url.substr(slash);
+  if (url.find('@') < slash) return {.problem = "no user or password in the URL; set otlp_headers"};
+  if (url.find_first_of("?#") != std::string_view::npos) {
+    return {.problem = "no ? and no # in the URL of a collector"};
+  }
+  BackendUrl server = parse_backend_url(url.substr(0, slash));
+  if (!server.address) return {.problem = std::move(server.problem)};
+  while (path.ends_with('/')) path.remove_suffix(1);
+  CollectorUrl at{.address = *std::move(server.address), .path = std::string(path)};
+  if (!at.path.ends_with(kTraces)) at.path += kTraces;
+  at.secured = server.secured;
+  return at;
+}
+
+std::optional<std::pair<std::string, std::string>> parse_header_pair(std::string_view text) {
+  const std::size_t equals = text.find('=');
+  if (equals == 0 || equals == std::string_view::npos) return std::nullopt;
+  const std::string_view name = trim(text.substr(0, equals));
+  const auto is_name_byte = [](unsigned char c) {
+    return std::isalnum(c) != 0 || std::string_view("!#$%&'*+-.^_`|~").find(static_cast<char>(c)) !=
+                                       std::string_view::npos;
+  };
+  if (name.empty() || !std::ranges::all_of(name, is_name_byte)) return std::nullopt;
+  const std::string_view written = trim(text.substr(equals + 1));
+  std::string value;
+  for (std::size_t i = 0; i < written.size(); ++i) {
+    unsigned code = 0;
+    const std::string_view digits = written.substr(i + 1, 2);
+    const char* const end = digits.data() + digits.size();
+    const bool coded = written[i] == '%' && digits.size() == 2 &&
+                       std::from_chars(digits.data(), end, code, 16).ptr == end;
+    value += coded ? static_cast<char>(code) : written[i];
+    if (coded) i += 2;
+  }
+  const auto is_control = [](unsigned char c) { return c < ' ' || c == 0x7f; };
+  if (std::ranges::any_of(value, is_control)) return std::nullopt;
+  return std::pair(std::string(name), std::move(value));
 }
 
 std::string problem_of_origin(std::string_view origin) {

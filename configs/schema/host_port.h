@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace batchproxy {
 
@@ -33,6 +34,20 @@ struct BackendUrl {
   bool secured = false;  // https
 };
 BackendUrl parse_backend_url(std::string_view url);
+
+// Where an OpenTelemetry collector takes traces, of the URL of all that it takes. On failure
+// `problem` says why.
+struct CollectorUrl {
+  HostPort address{};  // port 80, or 443, when the URL names none
+  std::string path{};  // that of traces
+  std::string problem{};
+  bool secured = false;  // https
+};
+CollectorUrl parse_collector_url(std::string_view url);
+
+// "NAME=VALUE" with %XX in VALUE, as OpenTelemetry's variables write a header field; nothing if it
+// is none.
+std::optional<std::pair<std::string, std::string>> parse_header_pair(std::string_view text);
 
 // The fault in the origin of a web page, scheme://host[:port] as its browser sends it, and
 // what to write instead; empty when it has none. Letters may be of either case.

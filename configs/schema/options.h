@@ -274,6 +274,42 @@ struct AccessLogOptions {
                            "Seconds from arrival to answer from which on a request is slow."};
 };
 
+// Traces of requests for an OpenTelemetry collector: see docs/TRACING.md.
+struct TracingOptions {
+  Key<std::string> otlp_endpoint{
+      "otlp_endpoint",
+      "",
+      anything(),
+      Applies::kOnReload,
+      "URL of a collector that takes OTLP over HTTP, such as http://localhost:4318: it is sent a "
+      "trace of each request, at /v1/traces; without, there are none.",
+      {"--otlp-endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT", "URL",
+       "Send traces to this OpenTelemetry collector (OTLP/HTTP)", 136}};
+  Key<std::vector<std::string>> otlp_headers{
+      "otlp_headers",
+      {},
+      anything(),
+      Applies::kOnReload,
+      "Header fields for the collector, such as its key: NAME=VALUE, where %20 is a blank.",
+      {"--otlp-header", "OTEL_EXPORTER_OTLP_HEADERS", "NAME=VALUE",
+       "A header field for the collector; repeat for more", 137}};
+  Key<std::string> otlp_ca_file{
+      "otlp_ca_file", "", a_path(), Applies::kOnReload,
+      "PEM file of who may have signed the certificate of an https:// collector; default: "
+      "`tls.ca_file`, or the system's."};
+  Key<std::string> service_name{
+      "service_name",
+      "batchproxy",
+      anything(),
+      Applies::kOnReload,
+      "What traces call this batchproxy.",
+      {"--otlp-service-name", "OTEL_SERVICE_NAME", "NAME", "What traces call this batchproxy",
+       138}};
+  Key<double> sample{"sample", 1, between(0, 1), Applies::kOnReload,
+                     "Share of the requests that are traced, by chance. One that belongs to a "
+                     "trace of its client's goes by what that says."};
+};
+
 // Everything under the top-level key `batchproxy:`. Unknown or duplicate keys here are errors.
 struct ProxyOptions {
   Key<std::string> listen{"listen",
@@ -412,6 +448,7 @@ struct ProxyOptions {
   JobsOptions jobs;             // section `jobs:`
   TlsOptions tls;               // section `tls:`
   AccessLogOptions access_log;  // section `access_log:`
+  TracingOptions tracing;       // section `tracing:`
 };
 
 struct Options {

@@ -29,6 +29,9 @@ constexpr std::string_view name_of(const TlsOptions&) {
 constexpr std::string_view name_of(const AccessLogOptions&) {
   return "access_log";
 }
+constexpr std::string_view name_of(const TracingOptions&) {
+  return "tracing";
+}
 constexpr std::string_view name_of(const LauncherOptions&) {
   return "launcher";
 }

@@ -21,6 +21,7 @@ std::string_view home_of(std::string_view name) {
   if (has(member_names(defaults.proxy.jobs))) return "batchproxy.jobs";
   if (has(member_names(defaults.proxy.tls))) return "batchproxy.tls";
   if (has(member_names(defaults.proxy.access_log))) return "batchproxy.access_log";
+  if (has(member_names(defaults.proxy.tracing))) return "batchproxy.tracing";
   if (has(member_names(defaults.proxy))) return "batchproxy";
   return {};
 }

@@ -100,14 +100,16 @@ void apply_environment(const Environment& environment, Options& options, Finding
   for (const KeyFlag& flag : key_flags()) names.push_back(flag.variable);
   names.push_back(kKeysVariable);
   for (const auto& [name, value] : environment) {
-    if (!name.starts_with("BATCHPROXY_") || value.empty()) continue;
+    // A few are OpenTelemetry's.
+    const bool is_named = std::ranges::find(names, name) != names.end();
+    if ((!name.starts_with("BATCHPROXY_") && !is_named) || value.empty()) continue;
     const Place place{name};
     if (name == kKeysVariable) {
       options.api_keys = value;
     } else if (set_argument(&KeyFlag::variable, name, value, Source::kEnvironment, options,
                             findings)) {
       continue;
-    } else if (std::ranges::find(names, name) != names.end()) {
+    } else if (is_named) {
       for_each_flagged(options, [&]<class T>(Key<T>& key) {
         if (key.flag.variable != name) return;
         const Yaml given = is_list<T> ? split_at_commas(value, place) : Yaml::scalar(value, place);

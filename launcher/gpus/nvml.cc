@@ -26,6 +26,7 @@ struct Library {
     find(api.memory_v2, "nvmlDeviceGetMemoryInfo_v2");
     find(api.utilization, "nvmlDeviceGetUtilizationRates");
     find(api.temperature, "nvmlDeviceGetTemperature");
+    find(api.field_values, "nvmlDeviceGetFieldValues");
     find(api.capability, "nvmlDeviceGetCudaComputeCapability");
     find(api.processes, "nvmlDeviceGetComputeRunningProcesses_v3");
     if (api.processes == nullptr) find(api.processes, "nvmlDeviceGetComputeRunningProcesses_v2");

@@ -54,6 +54,19 @@ struct NvmlPci {
   char bus_id[32];  // "00000000:1B:00.0"
 };
 
+// One of the many figures that have a number instead of a function.
+struct NvmlFieldValue {
+  unsigned int field;
+  unsigned int scope;  // a link, or kNvmlAllLinks
+  long long timestamp, latency_us;
+  int type;
+  int code;                  // NvmlCode, of this value
+  unsigned long long value;  // of `type`, which for these two is such a number: KiB
+};
+inline constexpr unsigned int kNvmlNvlinkSent = 138;
+inline constexpr unsigned int kNvmlNvlinkReceived = 139;
+inline constexpr unsigned int kNvmlAllLinks = ~0u;
+
 inline constexpr unsigned int kNvmlTextSize = 96;
 inline constexpr unsigned int kNvmlMostLinks = 18;
 inline constexpr int kNvmlP2pByNvlink = 2;
@@ -75,6 +88,7 @@ struct NvmlApi {
   int (*memory_v2)(NvmlDevice, NvmlMemoryV2*) = nullptr;
   int (*utilization)(NvmlDevice, NvmlUtilization*) = nullptr;
   int (*temperature)(NvmlDevice, int sensor, unsigned int* degrees) = nullptr;
+  int (*field_values)(NvmlDevice, int count, NvmlFieldValue*) = nullptr;
   int (*capability)(NvmlDevice, int* major, int* minor) = nullptr;
   int (*processes)(NvmlDevice, unsigned int* count, NvmlProcess*) = nullptr;
   int (*pci)(NvmlDevice, NvmlPci*) = nullptr;

@@ -118,39 +118,46 @@ Mechanic::Care& Mechanic::care_of(const EnginePlan& plan) {
 std::vector<RememberedRepair> Mechanic::remembered_for(const RepairKey& key,
                                                        const EnginePlan& plan) {
   if (repairs_path_.empty()) return {};
-  drop_claimed();
+  const std::size_t spare = free_spare().size();
   std::vector<RememberedRepair> remembered = read_repairs(repairs_path_).memory.repairs_for(key);
   std::erase_if(remembered, [&](const RememberedRepair& repair) {
     if (plan.gpus.empty()) return false;
     std::vector<std::string> argv = plan.argv;
     Environment ignored;
     apply_changes(repair.changes, argv, ignored);
-    return gpus_of_flags(argv) > plan.gpus.size() + spare_.gpus.size();
+    return gpus_of_flags(argv) > plan.gpus.size() + spare;
   });
   return remembered;
 }
 
 // --- GPUs that are to spare ---------------------------------------------------------------------
 
-// Those that another batchproxy has taken by now.
-void Mechanic::drop_claimed() {
-  std::erase_if(spare_.gpus, [this](const Gpu& gpu) { return spare_.claim(gpu) == nullptr; });
+// Those that no other batchproxy has now; it may give them back later.
+Gpus Mechanic::free_spare() const {
+  Gpus free = spare_.gpus;
+  std::erase_if(free, [this](const Gpu& gpu) { return spare_.claim(gpu) == nullptr; });
+  return free;
 }
 
 // The best of them: NVLink neighbours, and those with the most free memory.
 Gpus Mechanic::take_spare(std::size_t count) {
-  const PlanGpus known = spare_.look(spare_.gpus);
-  if (known.size() == spare_.gpus.size()) {
+  Gpus free = free_spare();
+  const PlanGpus known = spare_.look(free);
+  if (known.size() == free.size()) {
     const std::vector<int> best = choose_gpus(known, count, 0).indices;
-    std::ranges::partition(spare_.gpus, [&best](const Gpu& gpu) {
+    std::ranges::partition(free, [&best](const Gpu& gpu) {
       return std::ranges::find(best, gpu.index) != best.end();
     });
   }
-  const auto end =
-      spare_.gpus.begin() + static_cast<std::ptrdiff_t>(std::min(count, spare_.gpus.size()));
-  Gpus taken(spare_.gpus.begin(), end);
-  spare_.gpus.erase(spare_.gpus.begin(), end);
-  for (const Gpu& gpu : taken) claims_.push_back(spare_.claim(gpu));
+  Gpus taken;
+  for (const Gpu& gpu : free) {
+    if (taken.size() == count) break;
+    SpareGpus::Claim claim = spare_.claim(gpu);
+    if (claim == nullptr) continue;  // since a moment ago
+    claims_.push_back(std::move(claim));
+    taken.push_back(gpu);
+    std::erase(spare_.gpus, gpu);
+  }
   for (const PlanGpu& gpu : known) {
     const bool is_new = std::ranges::find(gpus_, gpu.index, &PlanGpu::index) == gpus_.end();
     if (is_new && std::ranges::count(taken, Gpu(gpu.index)) > 0) gpus_.push_back(gpu);
@@ -242,8 +249,7 @@ RepairKey Mechanic::key_of(const EnginePlan& plan) const {
 
 RepairMachine Mechanic::machine_for(const EnginePlan& plan) {
   RepairMachine machine;
-  drop_claimed();
-  machine.spare_gpus = plan.gpus.empty() ? 0 : static_cast<int>(spare_.gpus.size());
+  machine.spare_gpus = plan.gpus.empty() ? 0 : static_cast<int>(free_spare().size());
   if (machine.spare_gpus > 0) {
     const auto wish = wish_of(plan);
     const PlanReport report = wish ? plan_model(*wish, environment_of(plan)) : PlanReport();

@@ -89,7 +89,7 @@ class Mechanic {
 
   Care& care_of(const EnginePlan& plan);
   std::vector<RememberedRepair> remembered_for(const RepairKey& key, const EnginePlan& plan);
-  void drop_claimed();
+  Gpus free_spare() const;
   Gpus take_spare(std::size_t count);
   void move(EnginePlan& plan, Care& care, Gpus gpus);
   void give_enough_gpus(EnginePlan& plan, Care& care);

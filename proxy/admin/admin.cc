@@ -3,25 +3,37 @@
 
 #include <algorithm>
 #include <array>
+#include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/ssl/stream.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/write.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/core/stream_traits.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http/read.hpp>
+#include <boost/beast/http/serializer.hpp>
 #include <boost/beast/http/string_body.hpp>
 #include <boost/beast/http/write.hpp>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include "configs/text/nearest_name.h"
+#include "proxy/admin/browser_guard.h"
 #include "proxy/admin/record_query.h"
 #include "proxy/files/query.h"
+#include "proxy/jobs/json_line.h"
+#include "proxy/limits/client_cap.h"
 #include "proxy/trace/record_text.h"
+#include "proxy/ui/ui_page.h"
 #include "proxy/wire/reply.h"
 
 namespace batchproxy {
@@ -36,7 +48,15 @@ using Response = http_::response<http_::string_body>;
 using Stream = beast::basic_stream<asio::ip::tcp, IoExecutor>;
 
 constexpr Duration kIdle = std::chrono::seconds(30);
-constexpr std::size_t kMaxBuffer = 16 * 1024;  // a head, or a part of a body
+constexpr std::size_t kMaxBuffer = 16 * 1024;               // a head, or a part of a body
+constexpr Duration kSlowReader = std::chrono::seconds(10);  // for what a stream has sent
+constexpr int kStreamBuffer = 64 * 1024;  // in the kernel: what a reader may be behind
+constexpr Duration kTurnedAway = std::chrono::seconds(1);
+// Of the descriptors that there are, the admin address takes a quarter at most.
+constexpr std::size_t kFewestConnections = 32;
+constexpr std::size_t kMostConnections = 512;
+constexpr std::string_view kEvents = "text/event-stream";
+constexpr std::size_t kRequestsShown = 20;  // on the page, of each kind
 
 // Fills `response`, which is 200 and text.
 using Act = Task<void> (*)(const Request&, const AdminHooks&, Response&);
@@ -45,7 +65,8 @@ struct AdminRoute {
   std::string_view method;
   std::string_view path;
   Act act;
-  bool open = false;  // needs no key
+  bool open = false;      // needs no key
+  bool for_page = false;  // of a POST: the page at /ui may send it
 };
 
 void fill(Response& response, unsigned status, std::string json) {
@@ -124,6 +145,52 @@ Task<void> order_adapter(const Request& request, const AdminHooks& hooks, Respon
   fill(response, status, report.to_json());
 }
 
+// The page alone: it tells nothing, and asks for a key where one is needed.
+Task<void> show_page(const Request& request, const AdminHooks&, Response& response) {
+  const UiPage& page = ui_page();
+  response.set(http_::field::etag, page.etag);
+  response.set(http_::field::cache_control, "no-cache");
+  response.set("Content-Security-Policy", page.policy);
+  response.set("Cross-Origin-Opener-Policy", "same-origin");
+  response.set("Referrer-Policy", "no-referrer");
+  response.set(http_::field::content_type, "text/html; charset=utf-8");
+  if (request[http_::field::if_none_match] == page.etag) {
+    response.result(http_::status::not_modified);
+  } else {
+    response.body() = page.html;
+  }
+  co_return;
+}
+
+// What follows the head is send_events()'.
+Task<void> begin_events(const Request& request, const AdminHooks& hooks, Response& response) {
+  if (hooks.feed->has_room()) {
+    response.set(http_::field::content_type, kEvents);
+    if (request.method() == http_::verb::get) response.keep_alive(false);  // it has no other end
+    co_return;
+  }
+  response.result(http_::status::service_unavailable);
+  response.keep_alive(false);
+  response.set(http_::field::retry_after, "10");
+  response.body() = "All " + std::to_string(hooks.feed->most()) +
+                    " streams of /ui/events are in use. Close a page that shows /ui, or ask "
+                    "GET /status instead.\n";
+}
+
+Task<void> show_config(const Request&, const AdminHooks& hooks, Response& response) {
+  fill(response, 200, hooks.config());
+  co_return;
+}
+
+std::string list_of(const std::vector<RequestRecord>& records) {
+  const ClockPair clocks{std::chrono::steady_clock::now(), std::chrono::system_clock::now()};
+  std::string list;
+  for (const RequestRecord& record : records) {
+    list.append(list.empty() ? "" : ",").append(to_json(record, clocks));
+  }
+  return "[" + list + "]";
+}
+
 // Those that ended last, or one of them.
 Task<void> show_requests(const Request& request, const AdminHooks& hooks, Response& response) {
   Result<RecordSearch> search = read_record_search(path_of(request));
@@ -133,22 +200,20 @@ Task<void> show_requests(const Request& request, const AdminHooks& hooks, Respon
   }
   const bool one = search->one;
   const std::vector<RequestRecord> found = co_await hooks.search(*std::move(search));
-  const ClockPair clocks{std::chrono::steady_clock::now(), std::chrono::system_clock::now()};
   if (one && found.empty()) {
     response.result(http_::status::not_found);
     response.body() =
         "No request of this id is among those that ended last; one under way is not shown.\n";
     co_return;
   }
+  const ClockPair clocks{std::chrono::steady_clock::now(), std::chrono::system_clock::now()};
   if (one) co_return fill(response, 200, to_json(found.front(), clocks));
-  std::string list;
-  for (const RequestRecord& record : found) {
-    list.append(list.empty() ? "" : ",").append(to_json(record, clocks));
-  }
-  fill(response, 200, "{\"requests\":[" + list + "]}");
+  fill(response, 200, "{\"requests\":" + list_of(found) + "}");
 }
 
 constexpr bool kOpen = true;
+constexpr bool kKeyed = false;
+constexpr bool kForPage = true;
 constexpr std::string_view kRequests =
     "/admin/requests[/ID][?failed][&slow[=SECONDS]][&id=ID][&limit=N]";
 constexpr std::string_view kReload = "/admin/reload[?KEY=VALUE&…]";
@@ -160,10 +225,13 @@ constexpr std::array kRoutes = {
     AdminRoute{"GET", "/metrics", &show_metrics},
     AdminRoute{"GET", "/livez", &show_life, kOpen},  // it tells nothing
     AdminRoute{"GET", "/readyz", &show_readiness},
+    AdminRoute{"GET", "/ui", &show_page, kOpen},  // nor does it
+    AdminRoute{"GET", "/ui/events", &begin_events},
     AdminRoute{"GET", kRequests, &show_requests},
+    AdminRoute{"GET", "/admin/config", &show_config},
     AdminRoute{"POST", kReload, &reload},
     AdminRoute{"POST", "/admin/drain", &drain},
-    AdminRoute{"POST", kEngineOrders, &order_engine},
+    AdminRoute{"POST", kEngineOrders, &order_engine, kKeyed, kForPage},
     AdminRoute{"POST", kLoadAdapter, &order_adapter},
     AdminRoute{"POST", kUnloadAdapter, &order_adapter},
 };
@@ -193,6 +261,10 @@ bool takes(const AdminRoute& route, http_::verb method) {
   return name == route.method || (method == http_::verb::head && route.method == "GET");
 }
 
+bool is_stream(const Request& request, const Response& response) {
+  return response[http_::field::content_type] == kEvents && request.method() == http_::verb::get;
+}
+
 bool may_ask(const Request& request, const AdminRoute* route, const AdminHooks& hooks) {
   const ApiKeysPtr keys = hooks.keys();
   if (!keys || (route != nullptr && route->open)) return true;
@@ -200,10 +272,47 @@ bool may_ask(const Request& request, const AdminRoute* route, const AdminHooks& 
   return keys->find({field.data(), field.size()}) != nullptr;
 }
 
+std::string_view field(const Request& request, std::string_view name) {
+  const auto value = request[beast::string_view(name.data(), name.size())];
+  return {value.data(), value.size()};
+}
+
+std::string own_name() {
+  std::array<char, 256> name{};
+  ::gethostname(name.data(), name.size() - 1);
+  return name.data();
+}
+
+AskedOf what_is_asked(const AdminRoute* route, const AdminHooks& hooks) {
+  static const std::string name = own_name();
+  const bool order = route != nullptr && route->method == "POST";
+  return {.order = order,
+          .for_page = route != nullptr && (!order || route->for_page),
+          .tells = route == nullptr || !route->open,
+          .loopback = hooks.loopback,
+          .keyed = hooks.keys() != nullptr,  // and may_ask()
+          .own_name = name};
+}
+
+std::optional<std::string> refusal(const Request& request, const AdminRoute* route,
+                                   const AdminHooks& hooks) {
+  const AskedBy asker{.host = field(request, "host"),
+                      .origin = field(request, "origin"),
+                      .site = field(request, "sec-fetch-site"),
+                      .mode = field(request, "sec-fetch-mode"),
+                      .dest = field(request, "sec-fetch-dest"),
+                      .language = field(request, "accept-language"),
+                      .agent = field(request, "user-agent")};
+  return refuse_browser(asker, what_is_asked(route, hooks));
+}
+
 Task<Response> answer(const Request& request, const AdminHooks& hooks) {
   Response response(http_::status::ok, request.version());
   response.keep_alive(request.keep_alive());
   response.set(http_::field::content_type, "text/plain; charset=utf-8");
+  response.set(http_::field::cache_control, "no-store");
+  response.set("X-Content-Type-Options", "nosniff");
+  response.set("Cross-Origin-Resource-Policy", "same-origin");
   const AdminRoute* route = find_route(path_of(request));
   if (!may_ask(request, route, hooks)) {
     response.result(http_::status::unauthorized);
@@ -214,11 +323,9 @@ Task<Response> answer(const Request& request, const AdminHooks& hooks) {
     response.result(http_::status::not_found);
     response.body() = "The admin address has no such path. GET takes " + paths_of("GET") +
                       "; POST takes " + paths_of("POST") + ".\n";
-  } else if (route->method == "POST" && request.count(http_::field::origin) > 0) {
-    // A browser sends what a form could send without asking first, and loopback asks for no key.
+  } else if (const auto why = refusal(request, route, hooks)) {
     response.result(http_::status::forbidden);
-    response.body() =
-        "Web pages may not use this path. Use a program that sends no Origin field.\n";
+    response.body() = *why + "\n";
   } else if (!takes(*route, request.method())) {
     response.result(http_::status::method_not_allowed);
     response.set(http_::field::allow, allowed(*route));
@@ -227,9 +334,52 @@ Task<Response> answer(const Request& request, const AdminHooks& hooks) {
   } else {
     co_await route->act(request, hooks, response);
   }
-  response.prepare_payload();
+  if (!is_stream(request, response)) response.prepare_payload();
   if (request.method() == http_::verb::head) response.body().clear();  // and content-length stays
   co_return response;
+}
+
+// What the page is told of itself, once.
+std::string hello(const AdminHooks& hooks) {
+  const AdminRoute* orders = find_route("/admin/engines/restart");
+  const auto why = why_read_only(what_is_asked(orders, hooks));
+  const std::string data =
+      why ? "{\"orders\":false,\"why\":" + json_text(*why) + "}" : R"({"orders":true})";
+  return event_text("hello", 0, data);
+}
+
+// Sends the picture of each second, until the reader leaves, is too slow or loses its key. `stream`
+// must outlive it.
+template <class S>
+Task<void> send_events(S& stream, const Request& request, Response& response,
+                       const AdminHooks& hooks) {
+  auto& socket = beast::get_lowest_layer(stream);
+  ErrorCode error;
+  socket.socket().set_option(asio::socket_base::send_buffer_size(kStreamBuffer), error);
+  // A timer as bell: unlike a Waiter it lets go of us when the loop ends before we do.
+  asio::steady_timer bell(socket.get_executor());
+  StatusFeed::Stream events(*hooks.feed, [&bell] { bell.cancel(); });
+  http_::response_serializer<http_::string_body> head(response);
+  socket.expires_after(kSlowReader);
+  co_await http_::async_write_header(stream, head, asio::redirect_error(use_task, error));
+  const std::string first = hello(hooks);
+  if (!error) {
+    co_await asio::async_write(stream, asio::buffer(first), asio::redirect_error(use_task, error));
+  }
+  const AdminRoute* route = find_route(path_of(request));
+  while (!error && may_ask(request, route, hooks)) {
+    const std::vector<StatusFeed::Frame> frames = events.take();
+    std::vector<asio::const_buffer> bytes;
+    for (const StatusFeed::Frame& frame : frames) bytes.push_back(asio::buffer(*frame));
+    socket.expires_after(kSlowReader);
+    co_await asio::async_write(stream, bytes, asio::redirect_error(use_task, error));
+    if (error) break;
+    socket.expires_never();
+    if (events.has_news()) continue;
+    bell.expires_at(TimePoint::max());
+    ErrorCode rung;
+    co_await bell.async_wait(asio::redirect_error(use_task, rung));
+  }
 }
 
 // `stream` must outlive it.
@@ -245,13 +395,46 @@ Task<void> serve(S& stream, std::shared_ptr<const AdminHooks> hooks) {
     if (error) break;
     socket.expires_never();  // engines take their time
     Response response = co_await answer(request, *hooks);
+    if (is_stream(request, response)) {
+      co_await send_events(stream, request, response, *hooks);
+      break;
+    }
     socket.expires_after(kIdle);
     co_await http_::async_write(stream, response, asio::redirect_error(use_task, error));
     if (error || !response.keep_alive()) break;
   }
 }
 
-Task<void> serve_one(Stream stream, std::shared_ptr<const AdminHooks> hooks) {
+// Counts a connection for as long as it lives.
+class Connected {
+ public:
+  explicit Connected(std::shared_ptr<std::size_t> count) : count_(std::move(count)) { ++*count_; }
+  ~Connected() {
+    if (count_) --*count_;
+  }
+  Connected(Connected&&) = default;
+  Connected& operator=(Connected&&) = delete;
+
+ private:
+  std::shared_ptr<std::size_t> count_;
+};
+
+// Reads what it asks, so that our word is not lost with an unread request.
+Task<void> turn_away(Stream stream, [[maybe_unused]] Connected counted) {
+  stream.expires_after(kTurnedAway);
+  std::array<char, 4096> ignored{};
+  ErrorCode error;
+  co_await stream.async_read_some(asio::buffer(ignored), asio::redirect_error(use_task, error));
+  if (error) co_return;
+  static constexpr std::string_view kAnswer =
+      "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nRetry-After: 10\r\n"
+      "Connection: close\r\nContent-Length: 56\r\n\r\n"
+      "The admin address has too many connections. Close some.\n";
+  co_await asio::async_write(stream, asio::buffer(kAnswer), asio::redirect_error(use_task, error));
+}
+
+Task<void> serve_one(Stream stream, std::shared_ptr<const AdminHooks> hooks,
+                     [[maybe_unused]] Connected counted) {
   const TlsContextPtr tls = hooks->tls();
   if (!tls) {
     co_await serve(stream, hooks);
@@ -278,9 +461,25 @@ void report(std::exception_ptr error) {
 
 }  // namespace
 
+Task<std::string> requests_for_page(
+    std::function<Task<std::vector<RequestRecord>>(RecordSearch)> search) {
+  RecordSearch failed;
+  failed.failed = true;
+  failed.limit = kRequestsShown;
+  RecordSearch slow;
+  slow.slow = true;
+  slow.limit = kRequestsShown;
+  const std::vector<RequestRecord> lost = co_await search(failed);
+  const std::vector<RequestRecord> late = co_await search(slow);
+  co_return "{\"failed\":" + list_of(lost) + ",\"slow\":" + list_of(late) + "}";
+}
+
 Task<void> serve_admin(asio::io_context& io, Acceptor& acceptor, AdminHooks hooks) {
   // Sessions outlive this coroutine.
   const auto shared = std::make_shared<const AdminHooks>(std::move(hooks));
+  const auto open = std::make_shared<std::size_t>(0);
+  const std::size_t most =
+      std::clamp<std::size_t>(descriptor_limit() / 4, kFewestConnections, kMostConnections);
   while (acceptor.is_open()) {
     Stream::socket_type socket(io.get_executor());
     ErrorCode error;
@@ -290,7 +489,16 @@ Task<void> serve_admin(asio::io_context& io, Acceptor& acceptor, AdminHooks hook
       co_await pause_accepting(io);
       continue;
     }
-    asio::co_spawn(io.get_executor(), serve_one(Stream(std::move(socket)), shared), &report);
+    while (*open >= 2 * most) co_await pause_accepting(io);  // as many are being told
+    const bool has_room = *open < most;
+    Connected counted(open);
+    Stream stream(std::move(socket));
+    if (has_room) {
+      asio::co_spawn(io.get_executor(), serve_one(std::move(stream), shared, std::move(counted)),
+                     &report);
+    } else {
+      asio::co_spawn(io.get_executor(), turn_away(std::move(stream), std::move(counted)), &report);
+    }
   }
 }
 

@@ -1,4 +1,6 @@
 // proxy/commands/check.cc - batchproxy check [FILE]: what is wrong with a configuration.
+#include <algorithm>
+#include <chrono>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -6,6 +8,7 @@
 
 #include "configs/describe.h"
 #include "configs/schema/backend_source.h"
+#include "proxy/certificates/file_check.h"
 #include "proxy/commands/commands.h"
 #include "proxy/control/topology.h"
 #include "proxy/wire/api_keys.h"
@@ -39,16 +42,24 @@ std::vector<std::string> not_right_here(const Options& options) {
   return reasons;
 }
 
+bool has(const std::vector<Diagnostic>& diagnostics, Severity severity) {
+  return std::ranges::find(diagnostics, severity, &Diagnostic::severity) != diagnostics.end();
+}
+
 int check(const CommandLine& arguments, const CheckFlags& flags) {
   const LoadResult loaded = load_options(arguments);
   const LoadedApiKeys keys = load_api_keys(loaded.options);
   print(loaded.diagnostics);
   print(keys.diagnostics);
   if (flags.show_effective && loaded.ok()) std::cout << show_effective(loaded.options);
-  if (!loaded.ok() || !keys.ok() || (flags.strict && loaded.has_warnings())) return kUsage;
+  if (!loaded.ok() || !keys.ok()) return kUsage;
+  const auto files = check_files(loaded.options, std::chrono::system_clock::now());
+  print(files);
+  const bool warned = loaded.has_warnings() || has(files, Severity::kWarning);
+  if (has(files, Severity::kError) || (flags.strict && warned)) return kUsage;
   print(not_right_here(loaded.options));
   std::cerr << (arguments.config.empty() ? "configuration" : arguments.config)
-            << (loaded.has_warnings() ? ": usable; see the warnings above\n" : ": fine\n");
+            << (warned ? ": usable; see the warnings above\n" : ": fine\n");
   return 0;
 }
 

@@ -23,6 +23,7 @@ namespace batchproxy {
 namespace {
 
 constexpr auto kLookInterval = std::chrono::milliseconds(50);
+constexpr Duration kTellAgain = std::chrono::minutes(1);
 
 BackendMonitor::Intervals intervals(const Options& options) {
   return {to_duration(*options.proxy.health_interval), to_duration(*options.proxy.metrics_interval),
@@ -85,7 +86,7 @@ BackendMonitor::Events BackendControl::monitor_events() {
     on_event(backend, event, why);
   };
   events.on_problem = [this](BackendId backend, const std::string& why) {
-    registry_.set_why(backend, why);
+    on_problem(backend, why);
   };
   events.on_models = [this](BackendId backend, ModelList served) {
     registry_.set_served(backend, std::move(served));
@@ -244,7 +245,24 @@ void BackendControl::note_step(const BackendRecord& now) {
   BackendNotes& notes = notes_[now.id()];
   notes.begin_state(at);
   if (!now.is_ready()) notes.forget_gauges();
-  if (now.state == BackendState::kUnready) notes.note_problem(now.why, at);
+  if (now.state != BackendState::kUnready) return;
+  notes.note_problem(now.why, at);
+  notes.told = at;
+}
+
+// Why it is not ready is another by now: it may refuse no connections any more, but show a
+// certificate that has expired.
+void BackendControl::on_problem(BackendId backend, const std::string& why) {
+  registry_.set_why(backend, why);
+  const BackendRecord& now = registry_[backend];
+  if (now.state != BackendState::kUnready || why.empty()) return;
+  const TimePoint at = std::chrono::steady_clock::now();
+  BackendNotes& notes = notes_[backend];
+  notes.note_problem(why, at);
+  if (at - notes.told < kTellAgain) return;
+  notes.told = at;
+  log({{spdlog::level::warn, fmt::format("{} ({}) is still not ready: {}", now.name(),
+                                         now.endpoint->url(), why)}});
 }
 
 void BackendControl::on_event(BackendId backend, BackendEvent event, const std::string& why) {

@@ -107,6 +107,7 @@ class BackendControl final : private LauncherEvents {
   void note_step(const BackendRecord& now);
   void note_failure(BackendId engine, std::string_view what, const EngineFailure& failure);
   void on_event(BackendId backend, BackendEvent event, const std::string& why);
+  void on_problem(BackendId backend, const std::string& why);
   void on_abilities(BackendId backend, const Abilities& abilities);
   void on_metrics(BackendId backend, const std::optional<EngineMetrics>& metrics);
   void on_move(BackendId backend, const NameTracker& name);

@@ -35,6 +35,7 @@ struct BackendNotes {
   TimePoint since{};               // in its state
   std::string doing;               // while it loads
   std::optional<Problem> problem;  // the last one, over or not
+  TimePoint told{};                // the log was told why it is not ready
   EngineFigures figures;           // as last read
   bool tells = false;              // they could be read the last time
 };

@@ -57,7 +57,9 @@ DataPlane::DataPlane(Setup setup)
     : limits_(setup.settings, setup.threads),
       keys_(setup.keys),
       recorder_(setup.records),
-      access_log_settings_(setup.access_log) {
+      access_log_settings_(setup.access_log),
+      span_settings_(setup.spans) {
+  if (setup.beside) access_log_.write_beside(setup.beside);
   for (std::size_t i = 0; i < setup.threads; ++i) {
     auto thread = std::make_unique<IoThread>(setup.settings, limits_, i);
     thread->ids.prefix = random_prefix(i);
@@ -109,8 +111,12 @@ void DataPlane::start() {
     asio::co_spawn(first.net.io.get_executor(),
                    accept_clients(first, acceptors_.back(), /*plain=*/true), &end_on_error);
   }
-  for (const auto& thread : threads_) access_log_.add(thread->net.io, thread->records);
+  for (const auto& thread : threads_) {
+    access_log_.add(thread->net.io, thread->records);
+    spans_.add(thread->net.io, thread->records);
+  }
   access_log_.set(access_log_settings_);
+  spans_.set(span_settings_);
   for (std::size_t i = 0; i < threads_.size(); ++i) {
     IoThread& thread = *threads_[i];
     asio::co_spawn(thread.net.io.get_executor(), accept_clients(thread, acceptors_[i]),
@@ -237,9 +243,21 @@ void DataPlane::collect(Snapshot& into, TimePoint now) const {
     add(into, thread->metrics);
     into.buffered.add(thread->clients.receivers.held());
     into.stale_connections.add(thread->net.upstreams.stale());
+    thread->models.for_each([&into](const ModelCounts& counts) {
+      const auto known = std::ranges::find(into.by_model, counts.name, &ModelCounts::name);
+      if (known != into.by_model.end()) {
+        known->finished += counts.finished;
+      } else {
+        into.by_model.push_back(counts);
+      }
+    });
   }
   into.unrecorded = recorder_.lost();
+  into.recording = recording_jobs();
+  into.recorded_jobs = into.recording.size();
   into.unlogged = access_log_.lost();
+  into.traces_sent = spans_.sent();
+  into.traces_dropped = spans_.dropped();
   if (keys_) into.key_names = keys_->slot_names();
   const LaneStats& lane = lane_->stats();
   into.queued_prompts = lane.queued.load(std::memory_order_relaxed);
@@ -263,6 +281,15 @@ void DataPlane::collect(Snapshot& into, TimePoint now) const {
     backend.oldest = lane.oldest[backend.id].age(now);
     backend.quiet = lane.quiet_since[backend.id].age(now);
   }
+}
+
+std::vector<RecordedJobSnapshot> DataPlane::recording_jobs() const {
+  std::vector<RecordedJobSnapshot> jobs;
+  for (RecordedJob& job : recorder_.jobs()) {
+    jobs.push_back({std::move(job.name), std::move(job.owner), job.recorded, job.replayed,
+                    job.under_way, std::chrono::duration<double>(job.since_last).count()});
+  }
+  return jobs;
 }
 
 void DataPlane::search(const RecordSearch& search, std::function<void(Found)> tell) {
@@ -304,6 +331,7 @@ void DataPlane::stop() {
   for (auto& thread : running_) thread.join();
   running_.clear();
   access_log_.finish();
+  spans_.finish();
 }
 
 }  // namespace batchproxy

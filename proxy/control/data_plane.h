@@ -19,7 +19,9 @@
 #include "proxy/edge/listener.h"
 #include "proxy/metrics/snapshot.h"
 #include "proxy/thread/io_thread.h"
+#include "proxy/otlp/span_exporter.h"
 #include "proxy/trace/access_log.h"
+#include "proxy/trace/name_table.h"
 #include "proxy/trace/record_search.h"
 
 namespace batchproxy {
@@ -34,6 +36,8 @@ class DataPlane {
     std::size_t threads = 1;
     std::string records;  // file for the answers of jobs
     AccessLogSettings access_log;
+    ExportSettings spans;
+    AccessLog::Beside beside;  // other output; may be empty
     // These are called on any thread.
     std::function<void(BackendId, bool unreachable)> report_failure;
     std::function<void(BackendId, BackendMonitor::Tell)> look_at;
@@ -67,6 +71,7 @@ class DataPlane {
   // Other settings from now on; what is under way goes by the old ones.
   void set_settings(const DataPathSettings& settings, const SchedulerOptions& scheduler);
   void set_access_log(AccessLogSettings settings) { access_log_.set(std::move(settings)); }
+  void set_spans(ExportSettings settings) { spans_.set(std::move(settings)); }
 
   // Takes the clients that have connected already and no more, and ends each after the answer
   // under way; one that might be about to ask has a moment to do so.
@@ -83,12 +88,15 @@ class DataPlane {
   std::uint64_t answered(BackendId backend) const;  // so far
   std::uint64_t load() const;                       // requests that wait, or are with a backend
   void collect(Snapshot& into, TimePoint now) const;
+  // Looks at the recorded jobs anew, for collect(): to be called once a second.
+  void look_at_jobs() { recorder_.look_at_jobs(); }
 
   using Found = std::vector<RequestRecord>;
   // Among the requests that ended last. `tell` is called on any thread.
   void search(const RecordSearch& search, std::function<void(Found)> tell);
 
  private:
+  std::vector<RecordedJobSnapshot> recording_jobs() const;
   void on_stall(const Stall& stall);
   void tell_lane(const BackendRecord& backend, const BackendRecord* before);
   void set_endpoint(const EndpointPtr& endpoint);
@@ -108,7 +116,9 @@ class DataPlane {
   std::vector<Acceptor> acceptors_;  // one for each thread, and maybe a plain one on the first
   std::atomic<std::size_t> closed_acceptors_{0};
   const AccessLogSettings access_log_settings_;  // to start with
+  const ExportSettings span_settings_;           // likewise
   AccessLog access_log_;
+  SpanExporter spans_;
   std::vector<std::thread> running_;
 };
 

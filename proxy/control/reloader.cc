@@ -63,7 +63,8 @@ std::optional<std::vector<std::string>> Reloader::take_over(const std::vector<Fl
   const LoadedApiKeys keys = load_api_keys(plan.options, keys_.get());
   tell(keys.diagnostics, report);
   if (!keys.ok()) return std::nullopt;
-  if (const std::string problem = hooks_.read_tls ? hooks_.read_tls() : ""; !problem.empty()) {
+  const std::string problem = hooks_.read_files ? hooks_.read_files(plan.options) : "";
+  if (!problem.empty()) {
     report.lines.push_back("error: " + problem);
     spdlog::error("reload: {}", problem);
     return std::nullopt;

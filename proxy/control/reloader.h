@@ -27,8 +27,9 @@ class Reloader {
     // Has the backends of these options, and says what is another. Throws std::runtime_error, with
     // nothing done.
     std::function<std::vector<std::string>(const Options&)> replace_backends;
-    // Reads the certificate anew, for apply(). A sentence when it cannot be used; else empty.
-    std::function<std::string()> read_tls{};
+    // Reads the certificates that these options name anew, to be used from apply() on and not
+    // before. A sentence when they cannot be used; else empty.
+    std::function<std::string(const Options&)> read_files{};
     // The options and the keys are others now.
     std::function<void(const ApiKeysPtr&)> apply;
   };

@@ -2,8 +2,10 @@
 #include "proxy/control/settings.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "batcher/flush/flush_policies.h"
+#include "configs/schema/host_port.h"
 #include "proxy/limits/client_cap.h"
 
 namespace batchproxy {
@@ -24,6 +26,13 @@ static_assert(std::ranges::all_of(kFlushWords, is_policy),
               "each word of kFlushWords has its row in batcher/flush/flush_policies.h");
 static_assert(std::ranges::all_of(kFlushPolicies, can_be_asked_for),
               "each word in batcher/flush/flush_policies.h is among kFlushWords");
+
+// The largest of that share of all numbers.
+std::uint64_t share_of_all(double share) {
+  constexpr auto kLargest = std::numeric_limits<std::uint64_t>::max();
+  if (share >= 1) return kLargest;
+  return share <= 0 ? 0 : static_cast<std::uint64_t>(share * 0x1p64);
+}
 
 MergePolicy merge_policy(std::string_view name) {
   if (name == "always") return MergePolicy::kAlways;
@@ -62,6 +71,29 @@ boost::system::result<TlsContextPtr, std::string> tls_context(const Options& opt
   return TlsContext::of_server(*tls.certificate, *tls.key);
 }
 
+boost::system::result<ExportSettings, std::string> export_settings(const Options& options) {
+  const TracingOptions& tracing = options.proxy.tracing;
+  ExportSettings settings;
+  if (tracing.otlp_endpoint->empty()) return settings;
+  const CollectorUrl at = parse_collector_url(*tracing.otlp_endpoint);  // it has been checked
+  settings.url = *tracing.otlp_endpoint;
+  settings.collector.authority = to_string(at.address);
+  settings.collector.name = settings.collector.authority;
+  settings.host = at.address;
+  settings.path = at.path;
+  settings.service_name = *tracing.service_name;
+  for (const std::string& header : *tracing.otlp_headers) {
+    if (auto field = parse_header_pair(header)) settings.headers.push_back(*std::move(field));
+  }
+  if (!at.secured) return settings;
+  const std::string& own = *tracing.otlp_ca_file;
+  auto context = TlsContext::of_client(own.empty() ? *options.proxy.tls.ca_file : own);
+  if (!context) return {boost::system::in_place_error, "tracing: " + context.error()};
+  settings.collector.tls = *std::move(context);
+  settings.collector.server_name = at.address.host;
+  return settings;
+}
+
 AccessLogSettings access_log_settings(const Options& options) {
   const AccessLogOptions& log = options.proxy.access_log;
   AccessLogSettings settings;
@@ -87,6 +119,8 @@ DataPathSettings data_path_settings(const Options& options, std::size_t backends
   settings.connect_timeout = to_duration(*proxy.connect_timeout);
   settings.idle_timeout = to_duration(*proxy.idle_timeout);
   settings.job_by_key = *proxy.jobs.by_key;
+  const TracingOptions& tracing = proxy.tracing;
+  if (!tracing.otlp_endpoint->empty()) settings.traced_up_to = share_of_all(*tracing.sample);
   settings.max_buffered = static_cast<std::uint64_t>(*proxy.max_buffered_bytes);
   settings.descriptors = descriptor_limit();
   settings.max_clients =

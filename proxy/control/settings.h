@@ -6,6 +6,7 @@
 #include "backends/net/tls.h"
 #include "batcher/scheduler.h"
 #include "configs/schema/options.h"
+#include "proxy/otlp/span_exporter.h"
 #include "proxy/thread/data_path_settings.h"
 #include "proxy/trace/access_log.h"
 
@@ -20,6 +21,8 @@ SchedulerOptions scheduler_options(const Options& options);
 // why they cannot be used.
 boost::system::result<TlsContextPtr, std::string> tls_context(const Options& options);
 AccessLogSettings access_log_settings(const Options& options);
+// Where traces go; a sentence when what the collector is trusted by cannot be read.
+boost::system::result<ExportSettings, std::string> export_settings(const Options& options);
 // With `backends` backends.
 DataPathSettings data_path_settings(const Options& options, std::size_t backends);
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <stdexcept>
 #include <system_error>
 #include <thread>
@@ -62,13 +63,25 @@ BackendRecord running_server(std::size_t id, const std::string& authority, const
   return backend;
 }
 
-// Throws std::runtime_error.
-void secure(BackendRecord& backend, const HostPort& address, const BackendOptions& options,
-            const std::string& ca_file) {
-  auto context = TlsContext::of_client(options.ca_file->empty() ? ca_file : *options.ca_file);
-  if (!context) throw std::runtime_error(*options.url + ": " + context.error());
+// One for each file of authorities: reading the system's takes a while.
+class ClientContexts {
+ public:
+  // Throws std::runtime_error. `ca_file`: as in TlsContext::of_client().
+  TlsContextPtr get(const std::string& url, const std::string& ca_file) {
+    TlsContextPtr& made = made_[ca_file];
+    if (made) return made;
+    auto context = TlsContext::of_client(ca_file);
+    if (!context) throw std::runtime_error(url + ": " + context.error());
+    return made = *std::move(context);
+  }
+
+ private:
+  std::map<std::string, TlsContextPtr> made_;
+};
+
+void secure(BackendRecord& backend, const HostPort& address, TlsContextPtr context) {
   Endpoint endpoint = *backend.endpoint;
-  endpoint.tls = *context;
+  endpoint.tls = std::move(context);
   endpoint.server_name = address.host;
   backend.endpoint = std::make_shared<const Endpoint>(std::move(endpoint));
 }
@@ -216,6 +229,7 @@ std::vector<BackendRecord> running_servers(const Options& options) {
     backends.push_back(running_server(0, authority, *worker.api_key, {}));
   }
   if (backend_source(options) != BackendSource::kList) return backends;
+  ClientContexts contexts;
   for (const BackendOptions& backend : *options.proxy.backends) {
     const BackendUrl url = parse_backend_url(*backend.url);
     if (!url.address) throw std::runtime_error(*backend.url + ": " + url.problem);
@@ -223,7 +237,10 @@ std::vector<BackendRecord> running_servers(const Options& options) {
     const bool shared = backend.api_key->empty() && !*options.worker.boot_local;
     const std::string& key = shared ? *options.worker.api_key : *backend.api_key;
     backends.push_back(running_server(backends.size(), to_string(*url.address), key, backend));
-    if (url.secured) secure(backends.back(), *url.address, backend, *options.proxy.tls.ca_file);
+    if (!url.secured) continue;
+    const std::string& ca_file =
+        backend.ca_file->empty() ? *options.proxy.tls.ca_file : *backend.ca_file;
+    secure(backends.back(), *url.address, contexts.get(*backend.url, ca_file));
   }
   return backends;
 }

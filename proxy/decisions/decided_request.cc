@@ -75,6 +75,8 @@ std::optional<Error> DecidedRequest::begin() {
   call_.route = completions;
   call_.target = completions->path;
   call_.fields = fields_for_calls(request_);
+  // Its calls have ids of their own; the client knows its request, and its record, by one.
+  if (call_.given_id.empty()) call_.given_id = request_.id.text();
   call_.uncut = true;
   return std::nullopt;
 }

@@ -57,9 +57,7 @@ bool make_room(IoThread& thread) {
 
 // Tells a client no and lets it go.
 Task<void> turn_away(IoThread& thread, Connection::Ptr connection) {
-  const Error error{Errc::kOverloaded,
-                    "batchproxy is out of file descriptors. Try again, or raise its limit "
-                    "(ulimit -n)."};
+  const Error error = out_of_descriptors();
   thread.metrics.count_error(error.code);
   const std::string id = thread.ids.next().text();
   const ReplyContext context{id, 1, false};

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "backends/http/body.h"
+#include "backends/http/head_writer.h"
 #include "proxy/decisions/decided_request.h"
 #include "proxy/edge/recorded_request.h"
 #include "proxy/edge/tls_relay.h"
@@ -48,6 +49,11 @@ bool take_trace(std::string_view traceparent, ClientRequest& request) {
   if (!context) return false;
   request.trace = std::make_shared<const TraceContext>(*std::move(context));
   return true;
+}
+
+// One that has a field of that name which is none is left alone.
+bool may_begin_trace(const ClientRequest& request) {
+  return value_of(request.fields, kTraceparent).empty();
 }
 
 Error bad_job_name() {
@@ -130,6 +136,11 @@ std::optional<Error> fault_of(http::BodyStatus status, const BodyReceiver& recei
 }
 
 }  // namespace
+
+Error out_of_descriptors() {
+  return {Errc::kOverloaded,
+          "batchproxy is out of file descriptors. Try again, or raise its limit (ulimit -n)."};
+}
 
 Session::Session(IoThread& thread, Connection::Ptr connection)
     : thread_(thread), connection_(std::move(connection)) {
@@ -246,7 +257,7 @@ Task<bool> Session::serve_one() {
   ClientRequest request = describe_request(thread_.scratch.request_head);
   received.why = find_fault(thread_.scratch.request_head, request);
   if (received.why) co_return co_await reject(*received.why, &request);
-  if (request.route->handed_over) co_return hand_over(request);
+  if (request.route->handed_over) co_return co_await hand_over(request);
 
   ByteHold hold(thread_.clients.receivers);
   http::WholeBody body;
@@ -299,6 +310,8 @@ Task<bool> Session::decide(const ClientRequest& request, RequestTrace& trace, By
 }
 
 void Session::leave_record(const ClientRequest& request, const RequestTrace& trace) {
+  thread_.metrics.received_bytes.add(request.body.size());
+  thread_.metrics.sent_bytes.add(trace.sent);
   trace.fill(thread_.records.next(), request);
 }
 
@@ -383,13 +396,12 @@ ClientRequest Session::describe_request(const http::RequestHead& head) const {
   request.timeout = thread_.settings.request_timeout;
   std::string_view api_key;
   thread_.scratch.text.clear();
+  http::HeadWriter passed_on(thread_.scratch.text);
   for (const http::Field& field : head.fields) {
     const auto is = [&](std::string_view name) { return http::iequals(field.name, name); };
     const bool passed = thread_.settings.passed.request.has(field.name);
     const bool taken = passed && is(kTraceparent) && take_trace(field.value, request);
-    if (passed && !taken) {
-      thread_.scratch.text.append(field.name).append(": ").append(field.value).append("\r\n");
-    }
+    if (passed && !taken) passed_on.field(field.name, field.value);
     if (is("content-encoding")) {
       request.scannable = http::iequals(field.value, "identity");
     } else if (is(kAuthorization)) {
@@ -414,8 +426,16 @@ ClientRequest Session::describe_request(const http::RequestHead& head) const {
     request.authorization = api_key;
   }
   if (!thread_.settings.cors.empty()) request.cors = thread_.settings.cors.fields_for(head);
-  request.fields = thread_.scratch.text;
+  request.fields = passed_on.text();
+  if (thread_.settings.traced_up_to > 0 && !request.trace) begin_trace_of(request);
   return request;
+}
+
+// Of one that is part of no trace of its client's, if chance has it so.
+void Session::begin_trace_of(ClientRequest& request) const {
+  const std::uint64_t number = request.id.hash();
+  if (number > thread_.settings.traced_up_to || !may_begin_trace(request)) return;
+  request.trace = std::make_shared<const TraceContext>(begin_trace(number));
 }
 
 // Gives the common buffers back for ones made to measure. Views into the head move along.
@@ -520,23 +540,34 @@ std::unique_ptr<const Session::Local> Session::answer_here(const ClientRequest& 
   return std::make_unique<const Local>(std::move(local));
 }
 
-// The request, as far as it has been read, goes on with its connection. Always false: it has left.
-bool Session::hand_over(const ClientRequest& request) {
+// The request, as far as it has been read, goes on with its connection. Always false: it has left,
+// or there is no descriptor for it.
+Task<bool> Session::hand_over(const ClientRequest& request) {
   connection_->never_expire();
   HandedOver over;
+  over.socket = take_socket();
+  if (over.socket.get() < 0) {
+    const Error error = out_of_descriptors();
+    co_return co_await reject(error, &request);
+  }
   request.append_shown_id(over.id);
   over.owner = request.key;
   over.cors = request.cors;
   over.bytes = in_.view();
-  if (connection_->is_secured()) {
-    over.socket = relay_plainly(thread_, connection_);
-    relayed_ = over.socket.get() >= 0;
-    if (!relayed_) return false;
-  } else {
-    over.socket = Descriptor(connection_->release());
-  }
   thread_.hand_over(std::move(over));
-  return false;
+  co_return false;
+}
+
+// For the service that the connection goes to. Of one that speaks TLS it is the plain end of a
+// pair, for which connections that rest may have to go. Empty when there is no descriptor even so.
+Descriptor Session::take_socket() {
+  if (!connection_->is_secured()) return Descriptor(connection_->release());
+  Descriptor socket = relay_plainly(thread_, connection_);
+  if (socket.get() < 0 && thread_.net.upstreams.close_idle() > 0) {
+    socket = relay_plainly(thread_, connection_);
+  }
+  relayed_ = socket.get() >= 0;
+  return socket;
 }
 
 Task<bool> Session::write_local(const ClientRequest& request, const Local& answer) {

@@ -13,6 +13,9 @@
 
 namespace batchproxy {
 
+// What a client is told for which there is no file descriptor.
+Error out_of_descriptors();
+
 class Session final : public Closable, private IdleClient {
  public:
   // Takes over a place that the client has got from the thread's ClientCap.
@@ -65,8 +68,10 @@ class Session final : public Closable, private IdleClient {
   Task<bool> answer_recorded(RequestHandler& handler, const ClientRequest& request);
   Task<bool> decide(const ClientRequest& request, RequestTrace& trace, ByteHold& hold);
   void leave_record(const ClientRequest& request, const RequestTrace& trace);
-  bool hand_over(const ClientRequest& request);
+  Task<bool> hand_over(const ClientRequest& request);
+  Descriptor take_socket();
   ClientRequest describe_request(const http::RequestHead& head) const;
+  void begin_trace_of(ClientRequest& request) const;
   bool identify(const http::RequestHead& head, ClientRequest& request);
   void fit_buffers(std::size_t start, http::WholeBody& body, ClientRequest& request);
 

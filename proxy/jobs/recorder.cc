@@ -4,6 +4,7 @@
 #include <chrono>
 #include <deque>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <system_error>
 #include <thread>
@@ -24,6 +25,8 @@ namespace {
 namespace asio = boost::asio;
 
 constexpr auto kQuiet = std::chrono::minutes(1);  // between two complaints
+constexpr auto kOver = std::chrono::minutes(10);  // a job that asks nothing for so long is over
+constexpr std::size_t kMostJobs = 1000;           // that are counted
 
 }  // namespace
 
@@ -33,11 +36,14 @@ class Recorder::Desk {
   Desk(std::string path, std::atomic<std::uint64_t>& lost) : path_(std::move(path)), lost_(lost) {}
 
   void find(RecordKey key, Tell tell) {
+    JobCount& job = job_of(key);
+    job.last = std::chrono::steady_clock::now();
     if (const auto waiting = asked_.find(key); waiting != asked_.end()) {
       waiting->second.push_back(std::move(tell));
       return;
     }
     RecordedPtr answer = look_up(key);
+    ++(answer == nullptr ? job.under_way : job.replayed);
     if (answer == nullptr) asked_.emplace(std::move(key), std::deque<Tell>{});
     tell(std::move(answer));
   }
@@ -52,9 +58,26 @@ class Recorder::Desk {
       next(nullptr);
       return;
     }
+    JobCount& job = job_of(key);
+    if (job.under_way > 0) --job.under_way;  // it may not have been counted when it began
+    if (answer != nullptr) ++job.recorded;
+    if (answer != nullptr) job.replayed += waiting.size();
     for (const Tell& tell : waiting) tell(answer);
     asked_.erase(asked);
     if (answer != nullptr) unwritten_.emplace(std::move(key), std::move(answer));
+  }
+
+  std::vector<RecordedJob> jobs() {
+    const auto now = std::chrono::steady_clock::now();
+    std::erase_if(jobs_, [now](const auto& entry) {
+      return entry.second.under_way == 0 && now - entry.second.last > kOver;
+    });
+    std::vector<RecordedJob> jobs;
+    for (const auto& [whose, job] : jobs_) {
+      jobs.push_back({whose.first, whose.second, job.recorded, job.replayed, job.under_way,
+                      now - job.last});
+    }
+    return jobs;
   }
 
   bool must_write() const { return !unwritten_.empty(); }
@@ -74,6 +97,19 @@ class Recorder::Desk {
   }
 
  private:
+  struct JobCount {
+    std::uint64_t recorded = 0, replayed = 0, under_way = 0;
+    std::chrono::steady_clock::time_point last{};
+  };
+
+  // Names come from clients: beyond so many they are counted together, and not shown.
+  JobCount& job_of(const RecordKey& key) {
+    std::pair whose(key.owner, key.job);
+    const auto known = jobs_.find(whose);
+    if (known != jobs_.end()) return known->second;
+    return jobs_.size() < kMostJobs ? jobs_[std::move(whose)] : uncounted_;
+  }
+
   RecordedPtr look_up(const RecordKey& key) {
     if (const auto fresh = unwritten_.find(key); fresh != unwritten_.end()) return fresh->second;
     try {
@@ -125,6 +161,8 @@ class Recorder::Desk {
   // A backend is asked for these, and so many wait for its answer.
   std::unordered_map<RecordKey, std::deque<Tell>, RecordKeyHash> asked_;
   std::unordered_map<RecordKey, RecordedPtr, RecordKeyHash> unwritten_;
+  std::map<std::pair<std::string, std::string>, JobCount> jobs_;  // by owner and name
+  JobCount uncounted_;
 };
 
 class Recorder::Loop {
@@ -170,6 +208,19 @@ void Recorder::find(RecordKey key, Tell tell) {
   loop_->post([this, key = std::move(key), tell = std::move(tell)]() mutable {
     desk_->find(std::move(key), std::move(tell));
   });
+}
+
+void Recorder::look_at_jobs() {
+  loop_->post([this] {
+    std::vector<RecordedJob> jobs = desk_->jobs();
+    const std::lock_guard lock(jobs_mutex_);
+    jobs_ = std::move(jobs);
+  });
+}
+
+std::vector<RecordedJob> Recorder::jobs() const {
+  const std::lock_guard lock(jobs_mutex_);
+  return jobs_;
 }
 
 void Recorder::finish(RecordKey key, RecordedPtr answer) {

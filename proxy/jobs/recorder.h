@@ -15,14 +15,27 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <vector>
 
 #include "proxy/jobs/record_store.h"
 
 namespace batchproxy {
+
+// A job of late: what has become of its requests since it was last quiet for ten minutes.
+struct RecordedJob {
+  std::string owner;  // as in RecordKey
+  std::string name;
+  std::uint64_t recorded = 0;   // good answers of backends
+  std::uint64_t replayed = 0;   // requests answered with what was recorded, or what another got
+  std::uint64_t under_way = 0;  // requests for which a backend is asked
+  std::chrono::steady_clock::duration since_last{};  // request
+};
 
 class Recorder {
  public:
@@ -39,6 +52,11 @@ class Recorder {
   // Once after each tell(null). Null: no good answer came.
   void finish(RecordKey key, RecordedPtr answer);
 
+  // Looks at the jobs anew, for jobs(): to be called once a second. Any thread.
+  void look_at_jobs();
+  // Those with a request in the last ten minutes, as they were at the last look. Any thread.
+  std::vector<RecordedJob> jobs() const;
+
   // Answers that could not be written, so far. Any thread.
   std::uint64_t lost() const { return lost_.load(std::memory_order_relaxed); }
 
@@ -47,6 +65,8 @@ class Recorder {
   class Loop;
 
   std::atomic<std::uint64_t> lost_{0};
+  mutable std::mutex jobs_mutex_;
+  std::vector<RecordedJob> jobs_;  // under jobs_mutex_
   std::unique_ptr<Desk> desk_;  // used by the loop's thread alone
   std::unique_ptr<Loop> loop_;
 };

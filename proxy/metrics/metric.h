@@ -94,6 +94,9 @@ template <Text name, Text help>
 struct Latency : LatencyHistogram, Described<MetricKind::kHistogram, name, help, ""> {};
 
 template <Text name, Text help>
+struct FirstBytes : FirstByteHistogram, Described<MetricKind::kHistogram, name, help, ""> {};
+
+template <Text name, Text help>
 struct Sizes : SizeHistogram, Described<MetricKind::kHistogram, name, help, ""> {};
 
 // How many there are, shown as those that are idle and those that are active.

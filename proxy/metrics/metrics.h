@@ -139,6 +139,35 @@ struct BackendFigures {
       in_state;
 };
 
+// The metrics of one model: each has the label `model`.
+struct ModelMetrics {
+  CounterBy<Finish, "batchproxy_model_requests_finished_total",
+            "Requests that named a model and have ended, by how. Those that led to no backend, and "
+            "models beyond the first 255, are `(others)`.">
+      finished;
+};
+
+// The metrics of one GPU of this machine, where we start engines on GPUs: each has the label `gpu`,
+// its index. One that the driver does not tell has no sample.
+struct GpuMetrics {
+  static constexpr std::uint64_t kUntold = ~std::uint64_t{0};
+
+  Gauge<"batchproxy_gpu_memory_total_bytes", "Memory of the GPU.", "memory_total"> memory_total;
+  Gauge<"batchproxy_gpu_memory_used_bytes", "Memory of the GPU that is in use, by whomever.",
+        "memory_used">
+      memory_used;
+  Gauge<"batchproxy_gpu_utilization_percent",
+        "Part of the time in which the GPU has been at work of late.", "utilization_percent">
+      utilization;
+  Gauge<"batchproxy_gpu_temperature_celsius", "Temperature of the GPU.", "temperature_celsius">
+      temperature;
+  Counter<"batchproxy_gpu_nvlink_sent_bytes_total", "Sent by the GPU over all of its NVLinks.">
+      nvlink_sent;
+  Counter<"batchproxy_gpu_nvlink_received_bytes_total",
+          "Received by the GPU over all of its NVLinks.">
+      nvlink_received;
+};
+
 // One flat list, as boost::pfr walks it: a metric is a member here and nothing else.
 struct Metrics {
   Counter<"batchproxy_requests_received_total", "Requests received whole.", "requests.received">
@@ -188,11 +217,20 @@ struct Metrics {
   Counter<"batchproxy_access_log_lost_total",
           "Requests without their line in the access log, which was too slow or not to be written.">
       unlogged;
+  Counter<"batchproxy_traces_sent_total", "Requests whose spans the collector of traces has taken.">
+      traces_sent;
+  Counter<"batchproxy_traces_dropped_total",
+          "Requests whose spans are lost: the collector was away, too slow, or refused them.">
+      traces_dropped;
   CounterBy<Errc, "batchproxy_errors_total", "Error answers of our own, by code."> errors;
   // Of those that ended in kOk.
   Latency<"batchproxy_request_duration_seconds",
           "From the arrival of a request to the end of its answer, for those that succeeded.">
       latency;
+  FirstBytes<"batchproxy_time_to_first_byte_seconds",
+             "From the arrival of a streamed request to the first byte of its answer, for those "
+             "that succeeded. Others have their first byte when they end.">
+      first_bytes;
   Latency<"batchproxy_queue_wait_seconds",
           "From the arrival of a request until it was sent to a backend; again for a retry.">
       waits;
@@ -209,19 +247,36 @@ struct Metrics {
       connections;
   Counter<"batchproxy_connections_evicted_total", "Idle clients closed to make room."> evicted;
   Gauge<"batchproxy_buffered_bytes", "Bytes of request bodies in memory."> buffered;
+  Counter<"batchproxy_received_bytes_total", "Bytes of request bodies that have come.">
+      received_bytes;
+  Counter<"batchproxy_sent_bytes_total", "Bytes of answers that were written to clients.">
+      sent_bytes;
   CounterBy<AcceptError, "batchproxy_accept_errors_total",
             "Times that a client could not be taken.">
       accept_errors;
   Counter<"batchproxy_connections_accepted_total", "Clients accepted ever."> accepted;
-  Gauge<"batchproxy_config_generation", "Grows with every reload that took effect.">
+  Gauge<"batchproxy_config_generation", "Grows with every reload that took effect.",
+        "config.generation">
       config_generation;
-  Gauge<"batchproxy_config_last_reload_success", "0 after a reload that was refused.">
+  Gauge<"batchproxy_config_last_reload_success", "0 after a reload that was refused.",
+        "config.last_reload_success">
       last_reload_success;
   Gauge<"batchproxy_jobs_unfinished", "Batches of clients that run, or wait for their turn.">
       jobs_unfinished;
+  Gauge<"batchproxy_recorded_jobs",
+        "Jobs (x-batchproxy-job) with a request in the last ten minutes.">
+      recorded_jobs;
   Gauge<"batchproxy_state_free_bytes",
         "Free for uploaded files, batches and records of jobs (batchproxy.jobs.directory).">
       state_free;
+  Gauge<"batchproxy_tls_certificate_expires_seconds",
+        "When our own certificate ends, as seconds since 1970; 0 without one.">
+      certificate_expires;
+  Gauge<"batchproxy_ui_streams", "Open streams of /ui/events on the admin address."> ui_streams;
+  Counter<
+      "batchproxy_ui_pictures_total",
+      "Pictures made for these streams: one a second for all of them, none while there is none.">
+      ui_pictures;
   Measure<"batchproxy_uptime_seconds", "Since the start."> up_for;
   Info<"batchproxy_build_info", "Always 1.", "version", BATCHPROXY_VERSION> build;
 

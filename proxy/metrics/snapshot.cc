@@ -70,17 +70,35 @@ class Writer {
     add_by_backend<BackendFigures>();
   }
 
+  // Likewise for models and GPUs.
+  void add_rest() {
+    add_group<ModelMetrics>(now_.by_model, "model", &ModelCounts::name);
+    add_group<GpuMetrics>(now_.gpus, "gpu", &GpuSnapshot::index);
+  }
+
   std::string text() const { return prometheus::TextSerializer().Serialize(families_); }
 
  private:
   template <class Set>
   void add_by_backend() {
-    for_each_index<Set>([this]<std::size_t kIndex>() {
-      MetricFamily& family = begin<pfr::tuple_element_t<kIndex, Set>>();
-      for (const BackendSnapshot& backend : now_.backends) {
-        const Set& metrics = backend;
-        sample(family, {{"backend", backend.name}}, pfr::get<kIndex>(metrics));
+    add_group<Set>(now_.backends, "backend", &BackendSnapshot::name);
+  }
+
+  // `Item` is a `Set`, and `name` tells one from the others.
+  template <class Set, class Item, class Name>
+  void add_group(const std::vector<Item>& items, const char* label, Name Item::* name) {
+    for_each_index<Set>([&]<std::size_t kIndex>() {
+      using Metric = pfr::tuple_element_t<kIndex, Set>;
+      MetricFamily& family = begin<Metric>();
+      for (const Item& item : items) {
+        const Set& metrics = item;
+        const Metric& metric = pfr::get<kIndex>(metrics);
+        if constexpr (std::is_same_v<Set, GpuMetrics>) {
+          if (metric.get() == GpuMetrics::kUntold) continue;
+        }
+        sample(family, {{label, item.*name}}, metric);
       }
+      if (family.metric.empty()) families_.pop_back();
     });
   }
 
@@ -158,7 +176,9 @@ class Writer {
     put(family, labels, info.kLabel, info.kValue, 1);
   }
 
-  void sample(MetricFamily& family, Labels labels, const LatencyHistogram& histogram) const {
+  template <class Bounds>
+  void sample(MetricFamily& family, Labels labels,
+              const DurationHistogram<Bounds>& histogram) const {
     put_histogram(family, std::move(labels), histogram);
   }
   void sample(MetricFamily& family, Labels labels, const SizeHistogram& histogram) const {
@@ -214,25 +234,28 @@ std::string to_prometheus(const Snapshot& now) {
   Writer writer(now);
   const Metrics& metrics = now;
   pfr::for_each_field(metrics, [&](const auto& metric) { writer.add(metric); });
+  writer.add_rest();
   return writer.text();
 }
 
 std::vector<MetricRow> metric_rows() {
   std::vector<MetricRow> rows;
-  const auto add_by_backend = [&rows]<class Set>() {
-    for_each_index<Set>([&rows]<std::size_t kInner>() {
-      rows.push_back(row_of<pfr::tuple_element_t<kInner, Set>>({"backend"}));
+  const auto add_group = [&rows]<class Set>(std::string_view label) {
+    for_each_index<Set>([&]<std::size_t kInner>() {
+      rows.push_back(row_of<pfr::tuple_element_t<kInner, Set>>({label}));
     });
   };
   for_each_index<Metrics>([&]<std::size_t kIndex>() {
     using Metric = pfr::tuple_element_t<kIndex, Metrics>;
     if constexpr (std::is_same_v<Metric, ByBackend>) {
-      add_by_backend.template operator()<BackendMetrics>();
-      add_by_backend.template operator()<BackendFigures>();
+      add_group.template operator()<BackendMetrics>("backend");
+      add_group.template operator()<BackendFigures>("backend");
     } else {
       rows.push_back(row_of<Metric>({}));
     }
   });
+  add_group.template operator()<ModelMetrics>("model");
+  add_group.template operator()<GpuMetrics>("gpu");
   return rows;
 }
 

@@ -13,6 +13,7 @@
 #include "backends/life_cycle.h"
 #include "proxy/metrics/condition.h"
 #include "proxy/metrics/metrics.h"
+#include "proxy/metrics/model_tally.h"
 
 namespace batchproxy {
 
@@ -24,7 +25,7 @@ struct Rates {
   double errors = 0;    // of our own
 };
 
-// How a backend has fared of late; see Trends.
+// How a backend, or all of them together, have fared of late; see Trends.
 struct BackendTrend {
   double answers_10s = 0, answers_60s = 0;  // a second
   double tokens_10s = 0, tokens_60s = 0;    // of answers, a second
@@ -48,6 +49,22 @@ struct JobSnapshot {
   std::optional<double> eta{};                    // seconds until it is over, where known
 };
 
+// A job whose requests are recorded (x-batchproxy-job), as far as it has asked since the start.
+struct RecordedJobSnapshot {
+  std::string name;
+  std::string key;              // whose it is; empty where nobody is asked for one
+  std::uint64_t recorded = 0;   // good answers that came
+  std::uint64_t replayed = 0;   // requests answered with one that was there, or that another got
+  std::uint64_t under_way = 0;  // requests for which a backend is asked
+  double seconds_ago = 0;       // its last request
+};
+
+// A GPU of this machine.
+struct GpuSnapshot : GpuMetrics {
+  std::string index;
+  std::string name;  // of its kind
+};
+
 // A backend, and what is counted of it.
 struct BackendSnapshot : BackendMetrics, BackendFigures {
   BackendId id = 0;
@@ -56,6 +73,7 @@ struct BackendSnapshot : BackendMetrics, BackendFigures {
   BackendState state = BackendState::kConfigured;
   std::string problem{};  // why it is not ready, if we know
   bool simulated = false;
+  bool launched = false;               // we have started it: it takes orders
   std::string gpus;                    // "0,1"; empty for an engine that we did not start
   std::vector<std::string> repairs{};  // what was changed of its command, in sentences
   std::string models{};                // names, for people
@@ -77,7 +95,11 @@ struct Snapshot : Metrics {
   std::vector<std::string> key_names;     // by KeySlot; empty when none are asked for
   std::string models;                     // names, for people
   Rates last_10s{}, last_60s{};
+  std::vector<ModelCounts> by_model;  // what requests have named
+  std::vector<GpuSnapshot> gpus;      // none where we start no engines on GPUs
+  BackendTrend trend{};           // of all backends together
   std::vector<JobSnapshot> jobs;  // those that are not over
+  std::vector<RecordedJobSnapshot> recording;  // jobs with a request in the last ten minutes
   std::string waiting_for;        // what the requests that wait do wait for; empty when none does
 
   bool any_ready() const;

@@ -91,6 +91,38 @@ json::object to_object(const JobSnapshot& job) {
   return object;
 }
 
+json::object to_object(const RecordedJobSnapshot& job) {
+  json::object object{{"name", job.name},
+                      {"recorded", job.recorded},
+                      {"replayed", job.replayed},
+                      {"under_way", job.under_way},
+                      {"seconds_ago", std::round(job.seconds_ago)}};
+  if (!job.key.empty()) object["key"] = job.key;
+  return object;
+}
+
+json::object to_object(const GpuSnapshot& gpu) {
+  json::object object{{"gpu", gpu.index}, {"name", gpu.name}};
+  const GpuMetrics& metrics = gpu;
+  pfr::for_each_field(metrics, [&](const auto& metric) {
+    if (metric.get() != GpuMetrics::kUntold) show(object, metric);
+  });
+  return object;
+}
+
+// Of each model the ends that there were.
+json::object to_object(const std::vector<ModelCounts>& models) {
+  json::object object;
+  for (const ModelCounts& model : models) {
+    json::object counts;
+    for (std::size_t i = 0; i < model.finished.size(); ++i) {
+      if (model.finished[i] > 0) counts[LabelOf<Finish>::word(i)] = model.finished[i].get();
+    }
+    if (!counts.empty()) object[model.name] = std::move(counts);
+  }
+  return object;
+}
+
 // Only the codes that there were.
 json::object errors_of(const Snapshot& now) {
   json::object errors;
@@ -104,7 +136,8 @@ json::object to_object(const BackendSnapshot& backend) {
   json::object object{{"name", backend.name},
                       {"url", backend.url},
                       {"state", to_string(backend.state)},
-                      {"simulated", backend.simulated}};
+                      {"simulated", backend.simulated},
+                      {"launched", backend.launched}};
   const BackendMetrics& metrics = backend;
   pfr::for_each_field(metrics, [&](const auto& metric) { show(object, metric); });
   const BackendFigures& figures = backend;
@@ -229,12 +262,35 @@ JobSnapshot read_job(const json::object& object) {
   return job;
 }
 
+RecordedJobSnapshot read_recorded_job(const json::object& object) {
+  const auto count = [&object](std::string_view name) {
+    return static_cast<std::uint64_t>(number(object, name));
+  };
+  return {.name = text(object, "name"),
+          .key = text(object, "key"),
+          .recorded = count("recorded"),
+          .replayed = count("replayed"),
+          .under_way = count("under_way"),
+          .seconds_ago = number(object, "seconds_ago")};
+}
+
+// Calls visit(object) for each object of the list `name`.
+template <class Visit>
+void for_each_object(const json::object& root, std::string_view name, Visit visit) {
+  const json::value* list = root.if_contains(name);
+  if (list == nullptr || !list->is_array()) return;
+  for (const json::value& one : list->as_array()) {
+    if (one.is_object()) visit(one.as_object());
+  }
+}
+
 BackendSnapshot read_backend(const json::object& object) {
   BackendSnapshot backend;
   backend.name = text(object, "name");
   backend.url = text(object, "url");
   backend.state = named(text(object, "state"), BackendState::kConfigured);
   backend.simulated = flag(object, "simulated");
+  backend.launched = flag(object, "launched");
   read_all<BackendMetrics>(object, backend);
   read_all<BackendFigures>(object, backend);
   backend.up = backend.state == BackendState::kReady ? 1 : 0;
@@ -274,10 +330,20 @@ std::string to_json(const Snapshot& now) {
   if (!now.waiting_for.empty()) put(status, "queue.waiting_for", json::value(now.waiting_for));
   status["rates"] =
       json::object{{"last_10s", to_object(now.last_10s)}, {"last_60s", to_object(now.last_60s)}};
+  status["trend"] = to_object(now.trend);
   status["errors"] = errors_of(now);
   json::array jobs;
   for (const JobSnapshot& job : now.jobs) jobs.push_back(to_object(job));
   status["jobs"] = std::move(jobs);
+  json::array recording;
+  for (const RecordedJobSnapshot& job : now.recording) recording.push_back(to_object(job));
+  status["recorded_jobs"] = std::move(recording);
+  status["by_model"] = to_object(now.by_model);
+  if (!now.gpus.empty()) {
+    json::array gpus;
+    for (const GpuSnapshot& gpu : now.gpus) gpus.push_back(to_object(gpu));
+    status["gpus"] = std::move(gpus);
+  }
   json::array backends;
   for (const BackendSnapshot& backend : now.backends) backends.push_back(to_object(backend));
   status["backends"] = std::move(backends);
@@ -301,16 +367,16 @@ std::optional<Snapshot> read_status(std::string_view status) {
   now.waiting_for = text(object, "queue.waiting_for");
   now.last_10s = read_rates(object_at(object, "rates.last_10s"));
   now.last_60s = read_rates(object_at(object, "rates.last_60s"));
+  now.trend = read_trend(object_at(object, "trend"));
   const json::object& errors = object_at(object, "errors");
   for (std::size_t i = 0; i < now.errors.size(); ++i) {
     now.errors[i] = static_cast<std::uint64_t>(number(errors, LabelOf<Errc>::word(i)));
   }
-  const json::value* jobs = object.if_contains("jobs");
-  if (jobs != nullptr && jobs->is_array()) {
-    for (const json::value& job : jobs->as_array()) {
-      if (job.is_object()) now.jobs.push_back(read_job(job.as_object()));
-    }
-  }
+  for_each_object(object, "jobs",
+                  [&now](const json::object& job) { now.jobs.push_back(read_job(job)); });
+  for_each_object(object, "recorded_jobs", [&now](const json::object& job) {
+    now.recording.push_back(read_recorded_job(job));
+  });
   for (const json::value& backend : backends->as_array()) {
     if (!backend.is_object()) return std::nullopt;
     now.backends.push_back(read_backend(backend.as_object()));

@@ -55,6 +55,15 @@ const Trends::OfBackend* Trends::find(const Sample& sample, BackendId id) {
   return found == sample.backends.end() ? nullptr : &*found;
 }
 
+// What the answers of the last minute, and the cache, come to.
+void Trends::tell_minute(BackendTrend& trend, const Minute& minute) {
+  trend.answers = minute.takes.total();
+  trend.p50 = minute.takes.quantile(0.5);
+  trend.p95 = minute.takes.quantile(0.95);
+  if (minute.queries == 0) return;
+  trend.prefix_hits = static_cast<double>(minute.hits) / static_cast<double>(minute.queries);
+}
+
 void Trends::fill(Snapshot& now) const {
   if (samples_.empty()) return;
   const Sample current = take(now);
@@ -75,6 +84,9 @@ void Trends::fill(Snapshot& now) const {
   const Sample& minute = before(kLong, now.uptime);
   now.last_10s = rates(recent);
   now.last_60s = rates(minute);
+  now.trend.tokens_10s = now.last_10s.tokens;
+  now.trend.tokens_60s = now.last_60s.tokens;
+  Minute all;
   for (std::size_t i = 0; i < now.backends.size(); ++i) {
     const OfBackend& is = current.backends[i];
     BackendTrend& trend = now.backends[i].trend;
@@ -85,17 +97,17 @@ void Trends::fill(Snapshot& now) const {
     if (const OfBackend* was = find(minute, is.id)) {
       trend.answers_60s = per_second(is.answered, was->answered, current.at - minute.at);
       trend.tokens_60s = per_second(is.tokens, was->tokens, current.at - minute.at);
-      const LatencyHistogram takes = is.takes.since(was->takes);
-      trend.answers = takes.total();
-      trend.p50 = takes.quantile(0.5);
-      trend.p95 = takes.quantile(0.95);
-      const std::uint64_t queries = grown(is.prefix_queries, was->prefix_queries);
-      if (queries > 0) {
-        trend.prefix_hits = static_cast<double>(grown(is.prefix_hits, was->prefix_hits)) /
-                            static_cast<double>(queries);
-      }
+      const Minute own{is.takes.since(was->takes), grown(is.prefix_queries, was->prefix_queries),
+                       grown(is.prefix_hits, was->prefix_hits)};
+      tell_minute(trend, own);
+      all.takes += own.takes;
+      all.queries += own.queries;
+      all.hits += own.hits;
     }
+    now.trend.answers_10s += trend.answers_10s;
+    now.trend.answers_60s += trend.answers_60s;
   }
+  tell_minute(now.trend, all);
 }
 
 }  // namespace batchproxy

@@ -42,6 +42,12 @@ class Trends {
     std::uint64_t errors = 0;
     std::vector<OfBackend> backends;
   };
+  struct Minute {
+    LatencyHistogram takes;
+    std::uint64_t queries = 0;  // tokens that were looked for in the cache
+    std::uint64_t hits = 0;
+  };
+  static void tell_minute(BackendTrend& trend, const Minute& minute);
   static OfBackend take(const BackendSnapshot& backend);
   static Sample take(const Snapshot& now);
   const Sample& before(double seconds, double now) const;

@@ -181,9 +181,22 @@ const Leg& Leg::answered_by() const {
 }
 
 Error Leg::error() const {
+  if (core_.refused() == Errc::kNoBackend) return error_of_nobody();
   if (const std::optional<Errc> why = core_.refused()) return error_of(*why);
   static const AnswerFault none;
   return error_of(core_.last(), backend_ ? backend_->name : "", fault_ ? *fault_ : none);
+}
+
+// Why one of its backends is not ready, as far as that is known: often it is the same for all.
+Error Leg::error_of_nobody() const {
+  Error error = error_of(Errc::kNoBackend);
+  for (const BackendPtr& backend : thread_.published.roster->present()) {
+    const bool is_its = ticket().backends.empty() || ticket().backends.contains(backend->id());
+    if (!is_its || backend->is_ready() || backend->why.empty()) continue;
+    error.message += " Of " + backend->name() + " is known: " + backend->why + ".";
+    break;
+  }
+  return error;
 }
 
 // --- the lane -----------------------------------------------------------------------------------
@@ -222,9 +235,10 @@ Task<CallFailure> Leg::call_alone() {
   std::string uncompressed;
   if (load_.piece > 0) uncompressed = without_field(request.fields, "accept-encoding");
   const std::string_view fields = load_.piece > 0 ? uncompressed : request.fields;
+  const std::string traced = trace_line();
   const UpstreamRequest upstream{request.route->method, request.target,        fields,
                                  request.key_field,     request.authorization, id,
-                                 request.trace_line(),  load_.body()};
+                                 traced,                load_.body()};
   CallFailure failure = co_await call_->start(upstream);
   const bool may_stream =
       failure == CallFailure::kNone && ticket().streaming && call_->head().status == 200;
@@ -246,15 +260,22 @@ Task<CallFailure> Leg::call_alone() {
   co_return failure == CallFailure::kNone ? check_answer() : failure;
 }
 
+std::string Leg::trace_line() const {
+  const auto& trace = load_.request->trace;
+  if (!trace) return {};
+  const Verdict& verdict = ticket().verdict;
+  return trace->line_of(attempt_span(trace->span_number, verdict.since, verdict.batch.id));
+}
+
 // Fresh for every attempt: some vLLM versions refuse an id that is still running.
 std::string Leg::next_call_id() {
   const ClientRequest& request = *load_.request;
   std::string id;
+  id.reserve(request.given_id.size() + request.id.most() + 32);
   if (!request.given_id.empty()) id.append(request.given_id).append("-");
   request.id.append_to(id);
-  if (load_.piece > 0) id += ".p" + std::to_string(load_.piece);
-  id += "." + std::to_string(++calls_);
-  return id;
+  if (load_.piece > 0) id.append(".p").append(std::to_string(load_.piece));
+  return id.append(".").append(std::to_string(++calls_));
 }
 
 // Whether the answer is one at all. What it says is the client's business, except where we put it

@@ -76,6 +76,7 @@ class Leg final : public VerdictSink, private InFlight {
   // Threading: any thread, from the verdict until fill().
   const Load& load() const { return load_; }
   TimePoint deadline() const { return ticket().deadline; }
+  std::string trace_line() const;  // for the engine; empty for what is part of no trace
   bool has_left() const { return left_.load(std::memory_order_relaxed); }
   // Threading: any thread, exactly once per merged call; the leg may be gone afterwards.
   void fill(std::unique_ptr<const MergedAnswer> answer);
@@ -108,6 +109,7 @@ class Leg final : public VerdictSink, private InFlight {
   Task<void> join();
 
   void tell(const LegCore::Report& report);
+  Error error_of_nobody() const;
   void note_attempt(CallFailure failure, unsigned status);
   void note_fault();
   void note_poison();

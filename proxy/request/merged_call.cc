@@ -139,13 +139,14 @@ class MergedCall final : private Deadline, private InFlight {
     const std::string id = id_prefix_ + std::to_string(++calls_);
     // What is to be taken apart must not come compressed.
     const std::string fields = without_field(request.fields, "accept-encoding");
+    const std::string traced = members_[group().front()]->trace_line();
     const UpstreamRequest upstream{request.route->method,
                                    target,
                                    fields,
                                    request.key_field,
                                    request.authorization,
                                    id,
-                                   request.trace_line(),
+                                   traced,
                                    many ? SplicedBody(merged) : first.body()};
     calling_ = true;
     CallFailure failure = co_await call_->start(upstream);

@@ -77,11 +77,20 @@ Task<bool> RequestHandler::replay(const Recorded& answer) {
 bool RequestHandler::end(Finish finish) {
   client_.on_peer_gone(nullptr);
   if (kept_) return true;
-  thread_.metrics.count_finish(finish);
   const TimePoint now = std::chrono::steady_clock::now();
-  if (finish == Finish::kOk) thread_.metrics.latency.observe(now - request_.arrival);
+  count(finish, now);
   trace_.end(finish, now);
   return reply_.can_go_on();
+}
+
+void RequestHandler::count(Finish finish, TimePoint now) {
+  thread_.metrics.count_finish(finish);
+  if (model_ != nullptr) model_->finished[finish].add();
+  if (finish != Finish::kOk) return;
+  thread_.metrics.latency.observe(now - request_.arrival);
+  if (trace_.streaming && trace_.first_byte != TimePoint{}) {
+    thread_.metrics.first_bytes.observe(trace_.first_byte - request_.arrival);
+  }
 }
 
 // --- before it waits ----------------------------------------------------------------------------
@@ -98,18 +107,20 @@ Result<RequestHandler::Way> RequestHandler::plan() {
   if (thread_.published.shutting_down) return error_of(Errc::kShuttingDown);
   const Result<BodyScan> scanned = scan();
   if (!scanned) return scanned.error();
-  trace_.model = thread_.models_named.keep(scanned->model);
   trace_.prompts = scanned->prompts;
   trace_.streaming = scanned->streaming;
+  Ticket like;
+  const std::optional<Error> unknown = describe(*scanned, like);
+  note_model(scanned->model, /*is_routed=*/!like.backends.empty());
   const bool known = !thread_.poison->empty() &&
                      thread_.poison->contains(request_.content_key(), request_.arrival);
   if (known) return error_of(Errc::kKnownPoison);
-  Ticket like;
-  if (const auto error = describe(*scanned, like)) {
+  if (unknown) {
     // An engine may have loaded it since it was last asked what it serves.
-    const bool may_be_new = error->code == Errc::kUnknownModel && !std::exchange(has_looked_, true);
+    const bool may_be_new =
+        unknown->code == Errc::kUnknownModel && !std::exchange(has_looked_, true);
     if (may_be_new) return Way::kLookForModel;
-    return *error;
+    return *unknown;
   }
   client_.on_peer_gone([this] { on_client_gone(); });
   if (client_gone_) return Way::kClientGone;  // it had left before we looked
@@ -120,6 +131,11 @@ Result<RequestHandler::Way> RequestHandler::plan() {
   list_ = std::make_unique<ListRequest>(thread_, reply_, phase_, trace_, request_);
   if (const auto error = list_->prepare(*scanned, like)) return *error;
   return Way::kList;
+}
+
+void RequestHandler::note_model(std::string_view name, bool is_routed) {
+  model_ = is_routed || name.empty() ? thread_.models.of(name) : thread_.models.others();
+  trace_.model = model_ == nullptr ? nullptr : &model_->name;
 }
 
 Result<BodyScan> RequestHandler::scan() {

@@ -62,6 +62,7 @@ class RequestHandler final {
   Result<BodyScan> scan();
   BodyScan scan_of_form() const;
   std::optional<Error> describe(const BodyScan& scan, Ticket& ticket);
+  void note_model(std::string_view name, bool is_routed);
   void prepare_whole(const BodyScan& scan, const Ticket& like);
   Task<void> look_for_model();
 
@@ -75,6 +76,7 @@ class RequestHandler final {
   Task<Finish> answer_cancelled();
 
   bool end(Finish finish);
+  void count(Finish finish, TimePoint now);
 
   void on_client_gone();
   void cancel(bool client_left);
@@ -83,6 +85,7 @@ class RequestHandler final {
   Connection& client_;
   const ClientRequest& request_;
   RequestTrace& trace_;
+  ModelCounts* model_ = nullptr;  // null: it has named none
   AnswerTap* tap_ = nullptr;  // null: the client alone sees its answer
   RequestPhase phase_;
   ReplyWriter reply_;

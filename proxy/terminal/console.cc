@@ -54,7 +54,7 @@ void Console::banner(const Roster& roster, const std::string& logs, const std::s
   line(fmt::format("batchproxy {}{}{}", BATCHPROXY_VERSION, options_.file.empty() ? "" : "  ",
                    options_.file));
   line(fmt::format("  listening  {}", listen));
-  line(fmt::format("  admin      {}/status  {}/metrics", admin, admin));
+  line(fmt::format("  admin      {}/ui  {}/status  {}/metrics", admin, admin, admin));
   std::vector<StartupDisplay::Engine> engines;
   for (const BackendPtr& backend : roster.all()) {
     line(fmt::format("  {:<10} {}", backend->name(), describe_engine(*backend)));

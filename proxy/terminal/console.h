@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -30,6 +31,11 @@ class Console {
   void line(std::string_view text);
   // Something has happened now.
   void event(std::string_view text);
+
+  // Writes to the same terminal in its own way. Any thread, as long as the process lives.
+  std::function<void(const std::function<void()>& write)> beside() const {
+    return [writer = writer_](const std::function<void()>& write) { writer->aside(write); };
+  }
 
   // `logs`: the directory of the engines' logs; empty when we start none.
   void banner(const Roster& roster, const std::string& logs, const std::string& listen,

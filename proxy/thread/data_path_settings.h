@@ -29,6 +29,8 @@ struct DataPathSettings {
   BodyPolicy bodies;
   PassedFields passed;
   Cors cors;
+  // Requests whose number is no larger begin a trace here: a share of them. 0: none.
+  std::uint64_t traced_up_to = 0;
   bool job_by_key = false;                                // each API key's requests are a job
   std::uint64_t max_body = 64u << 20;                     // bytes
   std::uint64_t max_answer = 256u << 20;                  // bytes

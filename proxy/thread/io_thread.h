@@ -32,6 +32,7 @@
 #include "proxy/limits/body_receiver.h"
 #include "proxy/limits/client_cap.h"
 #include "proxy/metrics/metrics.h"
+#include "proxy/metrics/model_tally.h"
 #include "proxy/thread/closable.h"
 #include "proxy/thread/data_path_settings.h"
 #include "proxy/thread/handed_over.h"
@@ -39,7 +40,6 @@
 #include "proxy/thread/internal_mark.h"
 #include "proxy/thread/lacking_models.h"
 #include "proxy/thread/poison_list.h"
-#include "proxy/trace/name_table.h"
 #include "proxy/trace/record_ring.h"
 #include "proxy/wire/api_keys.h"
 #include "proxy/wire/client_request.h"
@@ -168,7 +168,7 @@ struct IoThread {
   TimePoint told_refused{};
 
   RecordRing records;                                                // of requests that have ended
-  NameTable models_named;                                            // by requests
+  ModelTally models;                                                 // what requests have named
   std::array<const std::string*, BackendSet::kMax> backend_names{};  // by BackendId
 };
 

@@ -194,6 +194,13 @@ std::string jobs_line(const JobSnapshot& job) {
   return text;
 }
 
+std::string recorded_line(const RecordedJobSnapshot& job) {
+  std::string text = fmt::format("job {}", printable(job.name));
+  if (!job.key.empty()) text += fmt::format(" of {}", printable(job.key));
+  return text + fmt::format(": {} answers recorded, {} from the record, {} under way", job.recorded,
+                            job.replayed, job.under_way);
+}
+
 void show_whole(Canvas& canvas, const Snapshot& now) {
   std::string title = "batchproxy " + printable(now.version);
   title += now.draining ? "  draining" : now.any_ready() ? "  ready" : "  no backend is ready";
@@ -221,6 +228,12 @@ void show_whole(Canvas& canvas, const Snapshot& now) {
   }
   if (now.jobs.size() > kJobsShown) {
     canvas.line(fmt::format("and {} more batches", now.jobs.size() - kJobsShown));
+  }
+  for (const RecordedJobSnapshot& job : now.recording | std::views::take(kJobsShown)) {
+    canvas.line(recorded_line(job));
+  }
+  if (now.recording.size() > kJobsShown) {
+    canvas.line(fmt::format("and {} more recorded jobs", now.recording.size() - kJobsShown));
   }
 }
 

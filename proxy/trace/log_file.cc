@@ -19,6 +19,14 @@ namespace {
 
 constexpr int kLookMs = 50;  // how often a wait looks whether it is still wanted
 
+// Of lines, those that a pipe takes in one go; of a longer line its beginning. What others write to
+// the same pipe comes between two lines then.
+std::string_view piece_of(std::string_view lines) {
+  const std::string_view most = lines.substr(0, PIPE_BUF);
+  const std::size_t end = most.rfind('\n');
+  return end == std::string_view::npos ? most : most.substr(0, end + 1);
+}
+
 std::string reason(int error) {
   return std::strerror(error);
 }
@@ -64,7 +72,7 @@ std::size_t LogFile::write(std::string_view lines, Duration patience) {
   while (done < lines.size()) {
     // What poll() says has room takes so much at once: standard output may not be told to fail
     // rather than wait, as others have it, too.
-    const std::size_t n = write_some(lines.substr(done, PIPE_BUF), patience);
+    const std::size_t n = write_some(piece_of(lines.substr(done)), patience);
     if (n == 0) break;
     done += n;
   }

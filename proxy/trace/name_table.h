@@ -1,5 +1,5 @@
-// proxy/trace/name_table.h - NameTable: one lasting copy of each name that requests have named, so
-// that a record of a request holds a pointer and no text.
+// proxy/trace/name_table.h - NameTable: one lasting copy of each name, so that a record of a
+// request holds a pointer and no text.
 //
 // Threading: grows on one thread; any thread may read a name that it was handed over, for as long
 // as the table lives.
@@ -14,8 +14,7 @@ namespace batchproxy {
 
 class NameTable {
  public:
-  // Names come from clients, who could make up any number of them.
-  static constexpr std::size_t kMost = 1024;
+  static constexpr std::size_t kMost = 4096;  // however often a reload brings other backends
   static constexpr std::size_t kLongest = 256;  // bytes; of a longer one this beginning is kept
 
   // Null for an empty name, and for a new one when the table is full. Nearly always the name is

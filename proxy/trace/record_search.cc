@@ -2,6 +2,7 @@
 #include "proxy/trace/record_search.h"
 
 #include <algorithm>
+#include <iterator>
 
 namespace batchproxy {
 
@@ -21,6 +22,10 @@ void search_in(const RecordRing& ring, const RecordSearch& search,
     if (!search.slow && found.size() == search.limit) return;
     if (found.size() >= 2 * search.limit) put_in_order(search, found);
   }
+  // All of these are older.
+  std::ranges::copy_if(ring.failures(), std::back_inserter(found),
+                       [&search](const RequestRecord& record) { return search.wants(record); });
+  put_in_order(search, found);
 }
 
 void put_in_order(const RecordSearch& search, std::vector<RequestRecord>& found) {

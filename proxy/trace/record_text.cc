@@ -62,12 +62,17 @@ class Object {
   std::string text_;
 };
 
+std::string hex(std::uint64_t span) {
+  return fmt::format("{:016x}", span);
+}
+
 std::string json_of(const AttemptRecord& attempt, const RequestRecord& record) {
   Object json;
   json.text("backend", attempt.backend == nullptr ? "" : *attempt.backend);
   json.time("granted_ms", attempt.granted - record.arrival);
   json.time("ended_ms", end_of(attempt, record) - record.arrival);
   json.text("end", end_of(attempt));
+  if (record.traced) json.text("span_id", hex(span_of(attempt, record)));
   json.flag("engine_died", attempt.went_down);
   json.flag("beside", attempt.beside);
   json.number("batch", attempt.batch);
@@ -79,10 +84,6 @@ std::string json_of(const AttemptRecord& attempt, const RequestRecord& record) {
     json.add("merged", merged.take());
   }
   return json.take();
-}
-
-std::string hex(std::uint64_t span) {
-  return fmt::format("{:016x}", span);
 }
 
 }  // namespace
@@ -117,15 +118,16 @@ std::string to_json(const RequestRecord& record, const ClockPair& clocks) {
   json.number("bytes_out", record.bytes_out);
   json.number("attempts_made", record.attempts_made);
   std::string attempts;
-  for (std::size_t i = 0; i < record.attempts_kept; ++i) {
-    attempts.append(i == 0 ? "" : ",").append(json_of(record.attempts[i], record));
+  for (const AttemptRecord& attempt : record.attempts) {
+    attempts.append(attempts.empty() ? "" : ",").append(json_of(attempt, record));
   }
   json.add("attempts", "[" + attempts + "]");
   if (record.traced) {
     const std::string_view parent = record.traceparent.view();
     json.text("trace_id", parent.substr(3, 32));
     json.text("span_id", hex(record.span));
-    json.text("parent_span_id", parent.substr(36, 16));
+    const std::string_view its = parent.substr(36, 16);
+    if (!is_no_span(its)) json.text("parent_span_id", its);
   }
   return json.take();
 }
@@ -159,9 +161,8 @@ std::string to_line(const RequestRecord& record, const ClockPair& clocks) {
   add("out", std::to_string(record.bytes_out));
   if (record.prompts > 1) add("prompts", std::to_string(record.prompts));
   std::string attempts;
-  for (std::size_t i = 0; i < record.attempts_kept; ++i) {
-    const AttemptRecord& attempt = record.attempts[i];
-    if (i > 0) attempts += ",";
+  for (const AttemptRecord& attempt : record.attempts) {
+    if (!attempts.empty()) attempts += ",";
     attempts +=
         fmt::format("{}:{}", attempt.backend == nullptr ? "?" : *attempt.backend, end_of(attempt));
     if (attempt.members > 1) {

@@ -1,7 +1,8 @@
 // proxy/trace/request_record.h - RequestRecord: what is remembered of a request once it has ended.
 // Never its prompts, its answer or a key.
 //
-// It has a fixed size and owns nothing: a ring of them is written over without an allocation.
+// It has a fixed size and owns nothing: a ring of them is written over without an allocation. Of
+// texts and attempts only what there is gets written, as each request leaves one.
 //
 // Threading: values, any thread. Names and ids in it last as long as the I/O threads.
 #pragma once
@@ -13,6 +14,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+
+#include <boost/container/static_vector.hpp>
 
 #include "backends/call/call_failure.h"
 #include "batcher/base/error.h"
@@ -35,7 +38,7 @@ class ShortText {
  private:
   static_assert(n < 256);
   std::uint8_t size_ = 0;
-  std::array<char, n> bytes_{};
+  std::array<char, n> bytes_;
 };
 
 // One try to have a request answered, and how it ended.
@@ -77,7 +80,6 @@ struct RequestRecord {
   std::uint64_t bytes_out = 0;  // that were written to its client
   std::uint32_t prompts = 0;
   std::uint32_t attempts_made = 0;
-  std::uint8_t attempts_kept = 0;  // the failed ones first, in their order
   std::uint16_t status = 0;        // that the client was answered with; 0: it was not
   Finish finish = Finish::kClientGone;
   std::optional<Errc> error;  // of ours, that the client was told
@@ -90,8 +92,13 @@ struct RequestRecord {
   ShortText<55> traceparent;  // the client's
   ShortText<128> given_id;    // the client's own
   ShortText<40> key;          // the name of its API key
-  std::array<AttemptRecord, kAttempts> attempts;
+  boost::container::static_vector<AttemptRecord, kAttempts> attempts;  // failed ones, then others
 };
+
+// The span of an attempt of a request that is traced.
+inline std::uint64_t span_of(const AttemptRecord& attempt, const RequestRecord& record) {
+  return attempt_span(record.span, attempt.granted, attempt.batch);
+}
 
 inline std::optional<Duration> RequestRecord::queued() const {
   if (granted == TimePoint{}) return std::nullopt;

@@ -56,9 +56,9 @@ void RequestTrace::fill(RequestRecord& record, const ClientRequest& request) con
   for (std::size_t i = 0; i < failed_.size(); ++i) {
     // The last one stays rather than the one before it.
     if (i + 1 >= room && i + 1 < failed_.size()) continue;
-    record.attempts[record.attempts_kept++] = failed_[i];
+    record.attempts.push_back(failed_[i]);
   }
-  if (good_) record.attempts[record.attempts_kept++] = *good_;
+  if (good_) record.attempts.push_back(*good_);
 }
 
 }  // namespace batchproxy

@@ -1,9 +1,7 @@
 // proxy/wire/client_request.cc - see client_request.h.
 #include "proxy/wire/client_request.h"
 
-#include <algorithm>
 #include <array>
-#include <charconv>
 
 #include <xxhash.h>
 
@@ -12,10 +10,11 @@
 namespace batchproxy {
 
 void RequestId::append_to(std::string& out) const {
-  std::array<char, 16> digits;
-  const char* end = std::to_chars(digits.data(), digits.data() + digits.size(), number_, 16).ptr;
-  const auto size = static_cast<std::size_t>(end - digits.data());
-  out.append(*prefix_).append(kWidth - std::min(kWidth, size), '0').append(digits.data(), size);
+  std::array<char, kMost> digits;
+  std::size_t at = kMost;
+  std::uint64_t rest = number_;
+  for (; rest > 0 || at > kMost - kWidth; rest /= 16) digits[--at] = "0123456789abcdef"[rest % 16];
+  out.append(*prefix_).append(digits.data() + at, kMost - at);
 }
 
 std::string RequestId::text() const {

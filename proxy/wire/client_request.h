@@ -30,10 +30,13 @@ class RequestId {
 
   void append_to(std::string& out) const;
   std::string text() const;
+  std::size_t most() const { return prefix_->size() + kMost; }  // bytes of its text
   std::uint64_t hash() const;  // equal for equal ids
   bool operator==(const RequestId&) const = default;
 
  private:
+  static constexpr std::size_t kMost = 16;  // digits of any number
+
   const std::string* prefix_ = nullptr;
   std::uint64_t number_ = 0;
 };
@@ -76,7 +79,6 @@ struct ClientRequest {
 
   // Appends the id that the client's answer is marked with.
   void append_shown_id(std::string& out) const;
-  std::string_view trace_line() const { return trace ? std::string_view(trace->line) : ""; }
   std::string_view cors_lines() const { return cors ? std::string_view(*cors) : ""; }
   // Equal for requests that ask the same.
   std::uint64_t content_key() const;

@@ -5,35 +5,41 @@
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
 
+#include "backends/http/head_writer.h"
+
 namespace batchproxy {
 
 namespace {
 
-void add(std::string& out, std::string_view name, std::string_view value) {
-  out.append(name).append(": ").append(value).append("\r\n");
-}
+using http::HeadWriter;
 
-void add_common(std::string& out, const ReplyContext& context) {
-  add(out, "x-request-id", context.request_id);
-  out.append(context.cors);
+void add_common(HeadWriter& out, const ReplyContext& context) {
+  out.field("x-request-id", context.request_id);
+  out.add(context.cors);
   if (!context.keep_alive) {
-    add(out, "connection", "close");
+    out.add("connection: close\r\n");
   } else if (context.minor_version == 0) {
-    add(out, "connection", "keep-alive");
+    out.add("connection: keep-alive\r\n");
   }
 }
 
-void add_status_line(std::string& out, unsigned status) {
+void add_status_line(HeadWriter& out, unsigned status) {
   const auto reason =
       boost::beast::http::obsolete_reason(static_cast<boost::beast::http::status>(status));
-  out.append("HTTP/1.1 ").append(std::to_string(status)).append(" ");
-  out.append(reason.data(), reason.size()).append("\r\n");
+  out.add("HTTP/1.1 ", status, " ", std::string_view(reason.data(), reason.size()), "\r\n");
 }
 
 // What HTTP asks for beside a status (RFC 9110, 15.5.2 and 15.5.6).
-void add_required(std::string& out, unsigned status, const Error& error) {
-  if (status == 401) add(out, "www-authenticate", "Bearer");
-  if (status == 405) add(out, "allow", error.allow.empty() ? kAllMethods : error.allow);
+void add_required(HeadWriter& out, unsigned status, const Error& error) {
+  if (status == 401) out.add("www-authenticate: Bearer\r\n");
+  if (status == 405) out.field("allow", error.allow.empty() ? kAllMethods : error.allow);
+}
+
+void add_provenance(HeadWriter& out, const Provenance& from) {
+  out.add("x-batchproxy-backend: ", from.backend, "\r\nx-batchproxy-batch: ", from.batch, "/",
+          from.batch_prompts, "\r\nx-batchproxy-attempts: ", from.attempts, "\r\n");
+  if (from.apportioned_usage) out.add("x-batchproxy-usage: apportioned\r\n");
+  if (from.replayed) out.add("x-batchproxy-replayed: true\r\n");
 }
 
 }  // namespace
@@ -41,57 +47,53 @@ void add_required(std::string& out, unsigned status, const Error& error) {
 std::string compose_head(const AnswerHead& head, std::optional<std::size_t> length,
                          const ReplyContext& context, const Provenance* provenance) {
   std::string out;
-  out.reserve(384);
   compose_head_into(out, head, length, context, provenance);
   return out;
 }
 
-void compose_head_into(std::string& out, const AnswerHead& head, std::optional<std::size_t> length,
+void compose_head_into(std::string& into, const AnswerHead& head, std::optional<std::size_t> length,
                        const ReplyContext& context, const Provenance* provenance) {
-  out.clear();
+  into.clear();
+  HeadWriter out(into);
   add_status_line(out, head.status);
-  if (!head.content_type.empty()) add(out, "content-type", head.content_type);
-  if (!head.content_encoding.empty()) add(out, "content-encoding", head.content_encoding);
-  if (!head.retry_after.empty()) add(out, "retry-after", head.retry_after);
-  if (!head.retry_after_ms.empty()) add(out, "retry-after-ms", head.retry_after_ms);
-  if (!head.should_retry.empty()) add(out, "x-should-retry", head.should_retry);
-  out.append(head.more);
+  if (!head.content_type.empty()) out.field("content-type", head.content_type);
+  if (!head.content_encoding.empty()) out.field("content-encoding", head.content_encoding);
+  if (!head.retry_after.empty()) out.field("retry-after", head.retry_after);
+  if (!head.retry_after_ms.empty()) out.field("retry-after-ms", head.retry_after_ms);
+  if (!head.should_retry.empty()) out.field("x-should-retry", head.should_retry);
+  out.add(head.more);
   if (length) {
-    if (head.status != 204) add(out, "content-length", std::to_string(*length));
+    if (head.status != 204) out.field("content-length", *length);
   } else if (context.minor_version == 1) {
-    add(out, "transfer-encoding", "chunked");
+    out.add("transfer-encoding: chunked\r\n");
   }
-  if (provenance != nullptr) {
-    add(out, "x-batchproxy-backend", provenance->backend);
-    add(out, "x-batchproxy-batch",
-        std::to_string(provenance->batch) + "/" + std::to_string(provenance->batch_prompts));
-    add(out, "x-batchproxy-attempts", std::to_string(provenance->attempts));
-    if (provenance->apportioned_usage) add(out, "x-batchproxy-usage", "apportioned");
-    if (provenance->replayed) add(out, "x-batchproxy-replayed", "true");
-  }
+  if (provenance != nullptr) add_provenance(out, *provenance);
   add_common(out, context);
-  out.append("\r\n");
+  out.add("\r\n");
 }
 
 std::string compose_error(const Error& error, const ReplyContext& context) {
   const ErrorTraits& traits = describe(error.code);
   const std::string body = error_json(error, context.errors);
-  std::string out;
-  out.reserve(384 + body.size());
-  add_status_line(out, traits.status);
-  add(out, "content-type", "application/json");
-  add(out, "content-length", std::to_string(body.size()));
-  add(out, "x-batchproxy-code", traits.code);
-  add(out, "x-should-retry", traits.retryable ? "true" : "false");
-  if (!traits.retry_after.empty()) add(out, "retry-after", traits.retry_after);
-  add_required(out, traits.status, error);
-  add_common(out, context);
-  return out.append("\r\n").append(body);
+  std::string text;
+  {
+    HeadWriter out(text);
+    add_status_line(out, traits.status);
+    out.field("content-type", "application/json");
+    out.field("content-length", body.size());
+    out.field("x-batchproxy-code", traits.code);
+    out.field("x-should-retry", traits.retryable ? "true" : "false");
+    if (!traits.retry_after.empty()) out.field("retry-after", traits.retry_after);
+    add_required(out, traits.status, error);
+    add_common(out, context);
+    out.add("\r\n", body);
+  }
+  return text;
 }
 
 std::string compose_local(const LocalAnswer& answer, const ReplyContext& context) {
   std::string allow;
-  if (!answer.allow.empty()) add(allow, "allow", answer.allow);
+  if (!answer.allow.empty()) http::HeadWriter(allow).field("allow", answer.allow);
   AnswerHead head;
   head.status = answer.status;
   head.content_type = answer.content_type;

@@ -37,8 +37,8 @@ struct Provenance {
 // for an HTTP/1.0 client. A 204 has no body, and does not say so.
 std::string compose_head(const AnswerHead& head, std::optional<std::size_t> length,
                          const ReplyContext& context, const Provenance* provenance = nullptr);
-// The same, in place of what `out` holds.
-void compose_head_into(std::string& out, const AnswerHead& head, std::optional<std::size_t> length,
+// The same, in place of what `into` holds.
+void compose_head_into(std::string& into, const AnswerHead& head, std::optional<std::size_t> length,
                        const ReplyContext& context, const Provenance* provenance);
 
 // Head and body.

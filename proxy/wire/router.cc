@@ -84,6 +84,7 @@ constexpr std::string_view kOnAdmin = "The admin address (batchproxy.admin) has 
 constexpr std::string_view kForAllEngines =
     "The admin address (batchproxy.admin) has this path, and asks all engines.";
 constexpr std::array kNotHere = {
+    NotHere{"/ui", kOnAdmin},
     NotHere{"/metrics", kOnAdmin},
     NotHere{"/status", kOnAdmin},
     NotHere{"/livez", kOnAdmin},

@@ -3,60 +3,17 @@
 #include "backends/net/tls.h"
 
 #include <array>
-#include <cstdio>
-#include <filesystem>
-#include <fstream>
 #include <string>
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/x509.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "tests/backends/made_certificate.h"
+
 namespace batchproxy {
 namespace {
-
-// A self-signed certificate for `localhost` and its key, as files.
-class Certificate {
- public:
-  Certificate() {
-    EVP_PKEY* const key = EVP_EC_gen("P-256");
-    X509* const x509 = X509_new();
-    ASN1_INTEGER_set(X509_get_serialNumber(x509), 1);
-    X509_gmtime_adj(X509_getm_notBefore(x509), -60);
-    X509_gmtime_adj(X509_getm_notAfter(x509), 3600);
-    X509_set_pubkey(x509, key);
-    X509_NAME* const name = X509_get_subject_name(x509);
-    const auto* const words = reinterpret_cast<const unsigned char*>("localhost");
-    X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, words, -1, -1, 0);
-    X509_set_issuer_name(x509, name);
-    X509_sign(x509, key, EVP_sha256());
-    write(certificate, [&](std::FILE* file) { PEM_write_X509(file, x509); });
-    write(private_key, [&](std::FILE* file) {
-      PEM_write_PrivateKey(file, key, nullptr, nullptr, 0, nullptr, nullptr);
-    });
-    X509_free(x509);
-    EVP_PKEY_free(key);
-  }
-  ~Certificate() {
-    std::filesystem::remove(certificate);
-    std::filesystem::remove(private_key);
-  }
-
-  const std::string certificate = testing::TempDir() + std::to_string(::getpid()) + "-cert.pem";
-  const std::string private_key = testing::TempDir() + std::to_string(::getpid()) + "-key.pem";
-
- private:
-  template <class Write>
-  static void write(const std::string& path, const Write& how) {
-    std::FILE* const file = std::fopen(path.c_str(), "w");
-    how(file);
-    std::fclose(file);
-  }
-};
 
 class TlsLayerTest : public testing::Test {
  protected:
@@ -93,7 +50,7 @@ class TlsLayerTest : public testing::Test {
   // What the poller would tell.
   void report() { server_->on_readable(); }
 
-  Certificate files_;
+  MadeCertificate files_;
   std::array<int, 2> ends_{};
   TlsContextPtr server_context_;
   TlsContextPtr client_context_;

@@ -41,6 +41,14 @@ class Background : public SchedulerFixture {
     EXPECT_THAT(take(now), ElementsAre(&other));
     complete(other, Outcome::kGood, now);
   }
+  // Backends that a batch does not fill.
+  std::ptrdiff_t light() const {
+    std::ptrdiff_t light = 0;
+    for (BackendId id = 0; id < scheduler_->backend_count(); ++id) {
+      light += scheduler_->inflight(id) < 8 ? 1 : 0;
+    }
+    return light;
+  }
   std::size_t sent_of(int tickets, Duration now) {
     for (int i = 0; i < tickets; ++i) submit(true, 1, now);
     return take(now).size();
@@ -76,12 +84,21 @@ TEST_F(Background, KeepsAsManyBackendsLightAsOthersNeed) {
     for (std::size_t i = 0; i < each.others; ++i) submit(false, 2);
     EXPECT_THAT(take(0s), SizeIs(each.others));
     sent_of(100, 0s);
-    const BackendId all[] = {0, 1, 2, 3};
-    EXPECT_EQ(
-        std::ranges::count_if(all, [&](BackendId id) { return scheduler_->inflight(id) < 8; }),
-        each.light)
-        << each.others;
+    EXPECT_EQ(light(), each.light) << each.others;
   }
+}
+
+TEST_F(Background, KeepsThemLightForAMinute) {
+  start_with(0.25, 4);
+  for (int i = 0; i < 3; ++i) submit(false, 2);
+  submit(true, 1);
+  for (const Ticket* sent : take(0s)) complete(*sent, Outcome::kGood, 1s);
+  for (Duration now = 5s; now <= 55s; now += 5s) ask_once(now);
+  sent_of(100, 55s);
+  EXPECT_EQ(light(), 2) << "as many as there were at once may be there again";
+  ask_once(59s);
+  take(60s);
+  EXPECT_EQ(light(), 1);
 }
 
 TEST_F(Background, OfAnotherModelLeavesNothing) {

@@ -47,6 +47,19 @@ TEST(ShowEffective, MasksSecrets) {
   EXPECT_THAT(text, ContainsRegex("\nbackends.0..api_key +[*]+ "));
 }
 
+TEST(EffectiveJson, HasTheSameRowsAndNoSecret) {
+  const std::string json = effective_json(
+      load_text("model: {api_key: hunter2, boot_local: true, hf_model_id: org/m}\n"
+                "batchproxy: {launcher: {engine: command, command: [serve, --api-key, hunter2, "
+                "--hf-token=hunter2, --port, '{port}']}}\n",
+                {{"--batch-size", "8"}})
+          .options);
+  EXPECT_THAT(json, Not(HasSubstr("hunter2")));
+  EXPECT_THAT(json, HasSubstr(R"("value":"[serve, --api-key, ********, --hf-token=********, )"));
+  EXPECT_THAT(json, HasSubstr(R"({"key":"batch_size","value":"8","origin":"--batch-size",)"
+                              R"("section":"shared with the workers' file"})"));
+}
+
 TEST(DescribeKeys, NamesFlagVariableAndWhatAReloadDoes) {
   const std::string text = describe_keys();
   EXPECT_THAT(text, HasSubstr("| `--batch-size`, `BATCHPROXY_BATCH_SIZE` | yes |"));

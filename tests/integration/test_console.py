@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from tests.integration.test_repair import config_of
-from tests.support.asking import complete
+from tests.support.asking import call, complete
 from tests.support.builds import PROXY
 from tests.support.proxy import write_config
 from tests.support.terminal import Terminal
@@ -46,6 +46,23 @@ def test_the_cause_of_a_failed_start_stays_on_the_screen(on_a_terminal, tmp_path
     assert "cause: " in text and "OutOfMemoryError" in text, text
     board = [line for line in screen if re.fullmatch(r"engine-\d: .*", line)]
     assert sorted(line[:8] for line in board) == ["engine-0", "engine-1", "engine-2"], "one line each, and no remains of others"
+
+
+def test_an_access_log_on_the_terminal_leaves_the_board_whole(on_a_terminal, tmp_path):
+    config = config_of(tmp_path, "org/model", {"sim_load_time": 600}, servers=3)
+    proxy = on_a_terminal(config, 120, BATCHPROXY_ACCESS_LOG="-")
+    wait_until(lambda: re.search(r"listening +http://(\S+)", proxy.read()), "its address")
+    url = "http://" + re.search(r"listening +http://(\S+)", proxy.text)[1]
+    wait_until(lambda: "engine-2: " in proxy.read(), "the board")
+    asked = 20
+    for _ in range(asked):
+        call(url, "/health")
+
+    def logged():
+        return [line for line in proxy.screen() if re.match(r"\d{4}-\d\d-\d\dT\S+ \d+ \S+ GET /health id=\S+ ", line)]
+    wait_until(lambda: len(logged()) == asked, "a whole line for each request")
+    board = [line for line in proxy.screen() if re.fullmatch(r"engine-\d: .*", line)]
+    assert sorted(line[:8] for line in board) == ["engine-0", "engine-1", "engine-2"], proxy.screen()
 
 
 def test_a_dumb_terminal_gets_plain_lines(on_a_terminal, tmp_path):

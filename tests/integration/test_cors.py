@@ -153,7 +153,8 @@ def test_no_page_gives_orders_on_the_admin_address(allowing, path):
     response, text = call(proxy.admin, path, body, {"Origin": PAGE, "Content-Type": "text/plain"})
     assert (response.status, text) == (403, b"Web pages may not use this path. Use a program that sends no Origin field.\n") and of_browsers(response) == {}
     assert not proxy.backend.requests and proxy.status()["state"] != "draining"
-    assert call(proxy.admin, "/status", headers={"Origin": PAGE})[0].status == 200
+    response, text = call(proxy.admin, "/status", headers={"Origin": PAGE})
+    assert response.status == 403 and b"A page of another origin" in text and of_browsers(response) == {}
 
 
 def test_a_reload_lets_another_page_read(allowing):

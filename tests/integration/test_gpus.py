@@ -50,6 +50,21 @@ def test_the_box_in_the_documents_is_shown_as_there(on_box):
         assert written == shown
 
 
+def test_the_gpus_of_our_engines_are_in_the_metrics(on_box, start_proxy, tmp_path):
+    box = tmp_path / "box"
+    box.write_text("gpus 2 name=NVIDIA_H100 total=81559 used=1000\ngpu 1 util=40 temp=55 sent=3 received=5\nlink 0 1 2\n")
+    config = write_config(tmp_path / "c.yaml", servers=1, gpus=[0, 1])
+    proxy = start_proxy("--config", config, env=on_box.environment(box, {})).ready(1)
+    metrics = wait_until(lambda: (lambda found: found if 'batchproxy_gpu_memory_used_bytes{gpu="1"}' in found else None)(
+        proxy.metrics()), "the GPUs")
+    assert metrics['batchproxy_gpu_memory_total_bytes{gpu="1"}'] == 81559 << 20
+    assert metrics['batchproxy_gpu_memory_used_bytes{gpu="0"}'] == 1000 << 20
+    assert metrics['batchproxy_gpu_utilization_percent{gpu="1"}'] == 40
+    assert metrics['batchproxy_gpu_temperature_celsius{gpu="1"}'] == 55
+    assert metrics['batchproxy_gpu_nvlink_received_bytes_total{gpu="1"}'] == 5 * 1024
+    assert [gpu["gpu"] for gpu in proxy.status()["gpus"]] == ["0", "1"]
+
+
 def test_a_simulated_engine_on_named_gpus_goes_by_the_gate(on_box, start_proxy, tmp_path):
     box = tmp_path / "box"
     box.write_text("gpus 2 name=NVIDIA_H100 total=81559\n")

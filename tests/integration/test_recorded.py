@@ -73,6 +73,10 @@ def test_what_was_answered_is_not_asked_again_even_after_a_kill(start, engine):
     assert again == (200, "true", first[2])
     assert engine.counting.asked == 1
     assert metrics(proxy.admin)["batchproxy_requests_replayed_total"] == 1
+    told = wait_until(lambda: proxy.status()["recorded_jobs"], "the job")
+    assert told[0]["name"] == "night" and metrics(proxy.admin)["batchproxy_recorded_jobs"] == 1
+    wait_until(lambda: (lambda job: (job["recorded"], job["replayed"], job["under_way"]) == (1, 1, 0))(
+        proxy.status()["recorded_jobs"][0]), "its counts")
     proxy.stop(signal.SIGINT)
     proxy = start()
     assert ask(proxy) == again

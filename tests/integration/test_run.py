@@ -352,6 +352,8 @@ def test_an_unknown_job_is_named(tmp_path):
         extra = ["--url", "http://127.0.0.1:1"] if verb == "verify" else []
         ended = jobs(tmp_path, verb, "nothing", *extra)
         assert ended.returncode == 1 and "there is no nothing.ledger" in ended.stderr, verb
+    ended = jobs(tmp_path, "list", "nothere")
+    assert ended.returncode == 1 and ended.stderr == "error: cannot list jobs in nothere: No such file or directory\n"
     assert not list(tmp_path.iterdir())
 
 

@@ -7,9 +7,11 @@ import pty
 import re
 import signal
 import socket
+import socketserver
 import struct
 import subprocess
 import termios
+import threading
 
 import pytest
 
@@ -73,6 +75,53 @@ def test_what_all_are_refused_for_ends_it_and_counts_as_no_failure(tmp_path, eng
     assert sentence in ended.stderr and "run again" in ended.stderr
     assert not (tmp_path / "a.errors").exists()
     assert jobs(tmp_path, "list").stdout == "a: 0 of 3,000 answered, 3,000 wait\n"
+
+
+class Stranger(socketserver.ThreadingTCPServer):
+    """Listens at `url`, and speaks something else than HTTP."""
+    daemon_threads = True
+
+    class Banner(socketserver.StreamRequestHandler):
+        def handle(self):
+            self.rfile.readline()
+            self.wfile.write(b"SSH-2.0-OpenSSH_9.2\r\n")
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), self.Banner)
+        self.url = "http://%s:%d" % self.server_address
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
+def questions_without(model, path):
+    path.write_text("".join(json.dumps({"id": f"k{i}", "prompt": "p", **model}) + "\n" for i in range(30)))
+
+
+@pytest.mark.parametrize("model, exit_code, word", [
+    ({}, 130, "does not answer (the connection failed: bad version): waiting for it"),
+    ({"model": "m"}, 1, "had no answer in 5 tries each (the connection failed: bad version)"),
+], ids=["model unknown", "model named"])
+def test_an_address_that_speaks_no_http_is_said(tmp_path, model, exit_code, word):
+    questions_without(model, tmp_path / "q")
+    with Stranger() as stranger:
+        job = Program([PROXY, "run", "q", "-o", "a", "--url", stranger.url], tmp_path)
+        wait_until(lambda: word in job.output(), "a word")
+        if exit_code == 1:  # by itself
+            wait_until(lambda: not job.is_running(), "its end")
+        assert job.stop() == exit_code
+        stranger.shutdown()
+    assert not (tmp_path / "a.errors").exists()
+    assert jobs(tmp_path, "list").stdout == "a: 0 of 30 answered, 30 wait\n"
+
+
+@pytest.mark.parametrize("model, word", [
+    ({}, "/v1/models is answered with status 404: give --url the address that your workers ask (not the admin address)"),
+    ({"model": "m"}, "questions were all refused with status 404: The admin address has no such path."),
+], ids=["model unknown", "model named"])
+def test_the_admin_address_is_not_the_one(tmp_path, start_proxy, start_engine, model, word):
+    questions_without(model, tmp_path / "q")
+    ended = run(tmp_path, "q", "-o", "a", "--url", start_proxy("--backend", start_engine().url).ready(1).admin)
+    assert ended.returncode == 1 and word in ended.stderr, ended.stderr
+    assert jobs(tmp_path, "list").stdout == "a: 0 of 30 answered, 30 wait\n"
 
 
 def test_a_start_that_fails_forgets_no_failure(tmp_path, engine):

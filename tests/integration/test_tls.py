@@ -14,32 +14,9 @@ import pytest
 
 from tests.support.asking import MODEL, call, complete
 from tests.support.builds import PROXY
+from tests.support.certificates import make_certificate, make_expired
 from tests.support.program import Program
 from tests.support.waiting import DEADLINE, wait_until
-
-
-def make_certificate(folder, name="localhost", names=None):
-    """A self-signed certificate for `name` and 127.0.0.1, and its key."""
-    folder.mkdir(exist_ok=True)
-    certificate, key = folder / "cert.pem", folder / "key.pem"
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-                    "-keyout", key, "-out", certificate, "-days", "2", "-subj", f"/CN={name}",
-                    "-addext", "subjectAltName=" + (names or f"DNS:{name},IP:127.0.0.1")], check=True, capture_output=True)
-    return certificate, key
-
-
-def make_expired(folder):
-    """One that ended years ago: openssl signs such a one only as an authority."""
-    certificate, key = make_certificate(folder)
-    (folder / "index.txt").write_text("")
-    (folder / "ca.cnf").write_text("[ca]\ndefault_ca=c\n[c]\ndatabase=index.txt\nnew_certs_dir=.\nrand_serial=yes\n"
-                                   "default_md=sha256\npolicy=p\nx509_extensions=e\n[p]\ncommonName=supplied\n"
-                                   "[e]\nsubjectAltName=IP:127.0.0.1\n")
-    for args in (["req", "-new", "-key", key, "-out", "csr.pem", "-subj", "/CN=localhost"],
-                 ["ca", "-batch", "-selfsign", "-config", "ca.cnf", "-keyfile", key, "-in", "csr.pem", "-notext",
-                  "-out", certificate, "-startdate", "20200101000000Z", "-enddate", "20210101000000Z"]):
-        subprocess.run(["openssl", *args], check=True, capture_output=True, cwd=folder)
-    return certificate, key
 
 
 @pytest.fixture(scope="session")
@@ -321,14 +298,16 @@ def test_an_engine_with_a_wrong_certificate_is_not_ready_and_says_why(start_prox
 
     def problems():
         return [backend.get("problem") or "" for backend in proxy.status()["backends"]]
-    for number, says in enumerate(("mismatch", "self-signed certificate", "expired")):
+    for number, says in enumerate(("is for elsewhere and not for 127.0.0.1", "is self-signed, and not trusted here",
+                                   "expired on 2021-01-01")):
         wait_until(lambda: says in problems()[number], f"{says} in {problems()}")
 
 
 def test_a_plain_engine_behind_https_is_not_ready(start_proxy, start_engine, tmp_path):
     port = start_engine().url.rsplit(":", 1)[1]
     proxy = start_proxy("--config", config_of(tmp_path, [{"url": f"https://127.0.0.1:{port}"}]))
-    wait_until(lambda: "GET /health" in (proxy.status()["backends"][0].get("problem") or ""), "a problem")
+    wait_until(lambda: "GET /health: it does not speak TLS: begin its URL with http://"
+               in (proxy.status()["backends"][0].get("problem") or ""), "the problem")
 
 
 def test_a_missing_ca_file_is_told(tmp_path):

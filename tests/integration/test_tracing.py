@@ -69,7 +69,7 @@ def test_failed_and_slow_ones_are_found(served):
     for prompt in ("a", "b"):
         assert complete(served.url, prompt)[0].status == 200
     assert record(served, "mine")["error"] == "unknown_model"
-    assert record(served, "mine")["model"] == "nobody"
+    assert record(served, "mine")["model"] == "(others)", "a name that leads nowhere is not kept"
 
     def listed(query):
         response, text = call(served.admin, "/admin/requests" + query)
@@ -90,6 +90,35 @@ def test_what_ends_before_it_has_a_route_has_a_record(served):
     assert (told["status"], told["error"], told["attempts"]) == (404, "unknown_route", [])
     response, _ = call(served.url, "/health")
     assert record(served, response.getheader("x-request-id"))["path"] == "/health"
+
+
+def test_a_decision_has_its_record_by_the_id_of_its_answer(served):
+    question = {"type": "choice", "name": "q", "choices": [{"value": " a"}, {"value": " b"}]}
+    response, text = call(served.url, "/v1/decisions", {"model": MODEL, "input": "x", "questions": [question]})
+    assert response.status == 200, text
+    told = record(served, response.getheader("x-request-id"))
+    assert told["path"] == "/v1/decisions" and told["status"] == 200 and told["attempts"], told
+    response, _ = call(served.url, "/v1/decisions", {"model": MODEL, "input": "x", "questions": [question]},
+                       {"x-request-id": "mine"})
+    assert response.getheader("x-request-id") == "mine" and record(served, "mine")["path"] == "/v1/decisions"
+
+
+def test_requests_are_counted_by_model_and_bytes(served):
+    for _ in range(3):
+        assert complete(served.url, "x")[0].status == 200
+    for number in range(5):
+        assert complete(served.url, "x", model=f"invented {number}")[0].status == 404
+    call(served.url, "/v1/completions", {"model": MODEL, "prompt": "x", "max_tokens": 5, "stream": True})
+    metrics = served.metrics()
+
+    def count(model, result):
+        return metrics[f'batchproxy_model_requests_finished_total{{model="{model}",result="{result}"}}']
+    assert (count(MODEL, "ok"), count("(others)", "client_error"), count("(others)", "ok")) == (4, 5, 0)
+    assert served.status()["by_model"] == {MODEL: {"ok": 4}, "(others)": {"client_error": 5}}
+    assert "invented" not in json.dumps(served.status())
+    assert metrics["batchproxy_time_to_first_byte_seconds_count"] == 1
+    assert metrics["batchproxy_received_bytes_total"] > 9 * 40
+    assert metrics["batchproxy_sent_bytes_total"] > 9 * 200
 
 
 def test_a_stream_tells_its_first_byte_and_its_bytes(served):
@@ -202,7 +231,9 @@ def test_a_traceparent_goes_on_with_a_span_of_ours(start_proxy, scripted):
     told = record(proxy, response.getheader("x-request-id"))
     assert (told["trace_id"], told["parent_span_id"]) == (PARENT[3:35], PARENT[36:52])
     sent = engine.requests[-1].partition(b"\r\n\r\n")[0].decode().lower()
-    assert f"traceparent: 00-{PARENT[3:35]}-{told['span_id']}-01\r\n" in sent and "tracestate: v=1" in sent
+    attempt = told["attempts"][0]["span_id"]
+    assert f"traceparent: 00-{PARENT[3:35]}-{attempt}-01\r\n" in sent and "tracestate: v=1" in sent
+    assert attempt not in (told["span_id"], told["parent_span_id"])
     assert sent.count("traceparent") == 1
 
     call(proxy.url, "/v1/completions", body, {"traceparent": "broken"})

@@ -12,7 +12,7 @@ using ::testing::SizeIs;
 
 std::vector<ItemOutcome> outcomes(std::size_t count, unsigned status, const std::string& body) {
   ItemOutcome one;
-  one.state = status < 300 ? ItemState::kAnswered : ItemState::kFailed;
+  one.state = status >= 200 && status < 300 ? ItemState::kAnswered : ItemState::kFailed;
   one.status = status;
   one.answer = body;
   return std::vector<ItemOutcome>(count, one);
@@ -37,6 +37,13 @@ TEST(CommonRefusal, OfAKeyIsSaidAtOnce) {
   EXPECT_THAT(refusal.sentence(true).value(), HasSubstr("is not taken: Incorrect API key."));
 }
 
+TEST(CommonRefusal, OfWhatSpeaksAnotherProtocolNamesTheAddress) {
+  CommonRefusal refusal;
+  refusal.add(outcomes(20, 0, "the connection failed: bad version"));
+  EXPECT_THAT(refusal.sentence(true).value(), HasSubstr("(the connection failed: bad version)"));
+  EXPECT_THAT(refusal.sentence(true).value(), HasSubstr("is --url the address that your workers ask?"));
+}
+
 struct Case {
   const char* name;
   std::vector<ItemOutcome> first;
@@ -47,6 +54,7 @@ TEST(CommonRefusal, IsRuledOutByAnythingElse) {
   const Case cases[] = {
       {"an answer", outcomes(19, 404, kNoModel), outcomes(1, 200, "{}")},
       {"another status", outcomes(19, 404, kNoModel), outcomes(1, 400, kNoModel)},
+      {"lost in another way", outcomes(19, 0, "end of stream"), outcomes(1, 0, "bad version")},
       {"another model", outcomes(19, 404, kNoModel), outcomes(1, 404, "no `y`")},
       {"questions that are too long", outcomes(10, 400, "too long"), outcomes(10, 400, "too long")},
       {"an engine that fails", outcomes(10, 500, "oh"), outcomes(10, 500, "oh")},

@@ -56,6 +56,34 @@ class RecorderTest : public ::testing::Test {
   const RecordKey key_{"alice", "night", "hash"};
 };
 
+TEST_F(RecorderTest, CountsWhatBecomesOfAJobsRequests) {
+  Recorder recorder(file());
+  const auto job = [&] {
+    recorder.look_at_jobs();
+    settle(recorder);
+    for (const RecordedJob& one : recorder.jobs()) {
+      if (one.name == key_.job && one.owner == key_.owner) return one;
+    }
+    return RecordedJob{};
+  };
+  Asked first = ask(recorder, key_), second = ask(recorder, key_);
+  EXPECT_EQ(first.get(), nullptr);
+  EXPECT_EQ(job().under_way, 1u);
+  recorder.finish(key_, answer("x"));
+  second.get();
+  ask(recorder, key_).get();
+  RecordedJob after = job();
+  EXPECT_EQ(after.under_way, 0u);
+  EXPECT_EQ(after.recorded, 1u);
+  EXPECT_EQ(after.replayed, 2u);
+  const RecordKey other{key_.owner, key_.job, "another"};
+  EXPECT_EQ(ask(recorder, other).get(), nullptr);
+  recorder.finish(other, nullptr);
+  after = job();
+  EXPECT_EQ(after.under_way, 0u);
+  EXPECT_EQ(after.recorded, 1u);
+}
+
 TEST_F(RecorderTest, AnswersWhatWasAnsweredBeforeEvenAfterANewStart) {
   {
     Recorder recorder(file());

@@ -10,7 +10,8 @@ import urllib.parse
 
 import pytest
 
-from tests.support.asking import call, complete
+from tests.support.asking import MODEL, call, complete
+from tests.support.builds import BUILD
 from tests.support.program import Program
 from tests.support.proxy import running_proxy, write_config
 from tests.support.waiting import wait_until
@@ -96,8 +97,13 @@ class Prometheus(Program):
 def prometheus(tmp_path_factory):
     """Prometheus, which has scraped a proxy with two engines under load, and one call that failed."""
     folder = tmp_path_factory.mktemp("prometheus")
-    config = write_config(folder / "c.yaml", servers=2)
-    with running_proxy(folder, "--config", config) as proxy:
+    config = write_config(folder / "c.yaml", servers=2, gpus=[0, 1, 2, 3])
+    libraries = folder / "lib"
+    libraries.mkdir()
+    (libraries / "libnvidia-ml.so.1").symlink_to(BUILD / "tests" / "liblauncher_fake_nvml.so")
+    box = "gpus 4 name=NVIDIA_H100 total=81559 used=1000 util=40 temp=55\nlink 0 1 2\nlink 2 3 2\n"
+    driver = {"LD_LIBRARY_PATH": str(libraries), "FAKE_NVML": box}
+    with running_proxy(folder, "--config", config, env=driver) as proxy:
         proxy.ready(2)
         program = Prometheus(folder, proxy)
         try:
@@ -106,6 +112,7 @@ def prometheus(tmp_path_factory):
             def rates():
                 for i in range(8):
                     complete(proxy.url, f"question {i} " + "word " * 40)
+                    call(proxy.url, "/v1/completions", {"model": MODEL, "prompt": "x", "max_tokens": 2, "stream": True})
                 complete(proxy.url, "x", model="nobody has this")
                 return program.query("rate(batchproxy_requests_received_total[5s]) > 0")
             wait_until(rates, "a rate")
@@ -137,7 +144,7 @@ def test_prometheus_finds_no_alert_and_no_error_in_the_rules(prometheus):
         groups = prometheus.get("/api/v1/rules")["groups"]
         return [rule for group in groups for rule in group["rules"] if rule["lastEvaluation"] > "1"] or None
     rules = wait_until(evaluated, "the rules are evaluated")
-    assert len(rules) == 13 and {rule["health"] for rule in rules} <= {"ok", "unknown"}, rules
+    assert len(rules) == 16 and {rule["health"] for rule in rules} <= {"ok", "unknown"}, rules
 
 
 @pytest.mark.full("prometheus")

@@ -46,6 +46,18 @@ TEST(Metrics, AreSummedOverThreads) {
   EXPECT_EQ(sum->connections.idle, 1u);
 }
 
+TEST(Metrics, HaveTheBucketsOfVllmForTheFirstByte) {
+  FirstByteHistogram times;
+  times.observe(std::chrono::milliseconds(1));
+  times.observe(std::chrono::milliseconds(200));
+  times.observe(std::chrono::hours(1));
+  times.observe(-std::chrono::seconds(1));
+  EXPECT_EQ(times.bucket(0), 2u);
+  EXPECT_EQ(times.bucket(8), 1u);
+  EXPECT_EQ(times.bucket(FirstByteHistogram::kBuckets - 1), 1u);
+  EXPECT_DOUBLE_EQ(times.sum(), 3600.201);
+}
+
 TEST(Metrics, AreNamedAsPrometheusAsks) {
   std::set<std::string_view> names;
   for (const MetricRow& row : metric_rows()) {

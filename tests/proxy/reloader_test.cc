@@ -28,12 +28,18 @@ class ReloaderTest : public testing::Test {
       if (!refusal_.empty()) throw std::runtime_error(refusal_);
       return backend_lines_;
     };
+    hooks.read_files = [this](const Options& wanted) {
+      files_of_ = *wanted.proxy.max_queue;
+      return unreadable_;
+    };
     hooks.apply = [this](const ApiKeysPtr&) { ++applied_; };
     return hooks;
   }
 
   std::string text_ = "batchproxy: {backends: [http://10.0.0.1:8000], max_queue: 8}\n";
   std::string refusal_;
+  std::string unreadable_;
+  std::int64_t files_of_ = 0;  // the max_queue of the options whose files were read
   std::vector<std::string> backend_lines_;
   int applied_ = 0;
   Options options_;
@@ -95,6 +101,17 @@ TEST_F(ReloaderTest, ChangesNothingWhenTheBackendsCannotBeHad) {
   const ReloadReport report = reloader_.reload();
   EXPECT_FALSE(report.ok);
   EXPECT_THAT(report.lines, Contains("error: too many"));
+  EXPECT_EQ(*options_.proxy.max_queue, 8);
+  EXPECT_EQ(applied_, 0);
+}
+
+TEST_F(ReloaderTest, ChangesNothingWhenAFileOfTheNewOptionsCannotBeRead) {
+  text_ = "batchproxy: {backends: [http://10.0.0.1:8000], max_queue: 9}\n";
+  unreadable_ = "cannot read x.pem";
+  const ReloadReport report = reloader_.reload();
+  EXPECT_FALSE(report.ok);
+  EXPECT_EQ(files_of_, 9);
+  EXPECT_THAT(report.lines, Contains("error: cannot read x.pem"));
   EXPECT_EQ(*options_.proxy.max_queue, 8);
   EXPECT_EQ(applied_, 0);
 }

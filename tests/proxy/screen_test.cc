@@ -216,8 +216,12 @@ TEST(Screen, TellsOfErrorsAndJobs) {
   now.errors[0] = 2;
   now.jobs.push_back(
       {.id = "batch_1", .status = "in_progress", .total = 100, .done = 40, .failed = 1, .eta = 90});
+  now.recording.push_back({.name = "night", .key = "alice", .recorded = 3, .replayed = 4});
   const auto lines = texts(draw(now, {}, {100, 0}));
   EXPECT_THAT(lines, testing::Contains(testing::StartsWith("errors so far: ")));
+  EXPECT_THAT(lines,
+              testing::Contains("job night of alice: 3 answers recorded, 4 from the record, 0 "
+                                "under way"));
   EXPECT_THAT(lines,
               testing::Contains(
                   "job batch_1: in_progress, 40 of 100 answered, 1 failed, ready in about 90 s"));

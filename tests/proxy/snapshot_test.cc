@@ -45,7 +45,8 @@ TEST(Snapshot, ShowsItselfAsJson) {
   EXPECT_THAT(json, HasSubstr(R"("merged_calls":3)"));
   EXPECT_THAT(json, HasSubstr(R"("connections":5)"));
   EXPECT_THAT(json, HasSubstr(R"("batches":{"full":0,)"));
-  EXPECT_THAT(json, HasSubstr(R"("simulated":true,"inflight":2,"room":0,"answered":6,)"));
+  EXPECT_THAT(
+      json, HasSubstr(R"("simulated":true,"launched":false,"inflight":2,"room":0,"answered":6,)"));
   EXPECT_THAT(json, HasSubstr(R"("gpus":"0,1")"));
   EXPECT_THAT(json, Not(HasSubstr("stuck")));
 }
@@ -79,6 +80,42 @@ TEST(Snapshot, CountsKeysByTheirNamesAndTheRestTogether) {
   EXPECT_THAT(to_prometheus(now), HasSubstr("{key=\"(others)\"} 2\n"));
 }
 
+TEST(Snapshot, ShowsWhatIsCountedByModel) {
+  Snapshot now;
+  EXPECT_THAT(to_prometheus(now), Not(HasSubstr("batchproxy_model_")));
+  ModelCounts& model = now.by_model.emplace_back();
+  model.name = "llama";
+  model.finished[Finish::kOk] = 5;
+  now.by_model.emplace_back().name = "(others)";
+  EXPECT_THAT(
+      to_prometheus(now),
+      HasSubstr("batchproxy_model_requests_finished_total{model=\"llama\",result=\"ok\"} 5\n"));
+  EXPECT_THAT(to_json(now), HasSubstr(R"("by_model":{"llama":{"ok":5}})"));
+}
+
+TEST(Snapshot, ShowsOfAGpuWhatItsDriverTells) {
+  Snapshot now;
+  EXPECT_THAT(to_prometheus(now), Not(HasSubstr("batchproxy_gpu_")));
+  GpuSnapshot& gpu = now.gpus.emplace_back();
+  gpu.index = "3";
+  gpu.name = "NVIDIA L4";
+  gpu.memory_used = 1 << 30;
+  gpu.temperature = 61;
+  gpu.nvlink_sent = gpu.nvlink_received = gpu.utilization = GpuMetrics::kUntold;
+  EXPECT_THAT(to_prometheus(now), HasSubstr("batchproxy_gpu_temperature_celsius{gpu=\"3\"} 61\n"));
+  EXPECT_THAT(to_prometheus(now), Not(HasSubstr("nvlink")));
+  EXPECT_THAT(to_json(now), HasSubstr(R"("gpus":[{"gpu":"3","name":"NVIDIA L4",)"));
+  EXPECT_THAT(to_json(now), Not(HasSubstr("utilization")));
+}
+
+TEST(Snapshot, ShowsRecordedJobs) {
+  Snapshot now;
+  now.recording.push_back({"night", "alice", 3, 4, 1, 2.4});
+  EXPECT_THAT(to_json(now),
+              HasSubstr(R"("recorded_jobs":[{"name":"night","recorded":3,"replayed":4,)"
+                        R"("under_way":1,"seconds_ago":2)"));
+}
+
 TEST(Snapshot, ReadsBackWhatItHasWritten) {
   Snapshot now = example();
   now.uptime = 12;
@@ -97,6 +134,7 @@ TEST(Snapshot, ReadsBackWhatItHasWritten) {
   engine.remark = "2 prompts without a byte for 31 s";
   engine.repairs = {"less memory"};
   engine.last_problem = LastProblem{"it has ended: exit code 1", 30};
+  now.recording.push_back({"night", "alice", 3, 4, 1, 2});
   engine.trend = {.answers_10s = 2.5, .answers = 10, .p50 = 0.5, .p95 = 1.25, .prefix_hits = 0.75};
   const auto read = read_status(to_json(now));
   ASSERT_TRUE(read);

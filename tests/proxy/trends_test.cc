@@ -46,6 +46,28 @@ TEST(Trends, TellTheLastSecondsApartFromTheLastMinute) {
   EXPECT_DOUBLE_EQ(now.backends[0].trend.tokens_10s, 2000);
 }
 
+TEST(Trends, TellOfAllEnginesTogether) {
+  Trends trends;
+  Snapshot now = at(0);
+  now.backends.emplace_back().id = 4;
+  trends.add(now);
+  now.uptime = 10;
+  for (int i = 0; i < 99; ++i) now.backends[0].takes.observe(20ms);
+  now.backends[0].answered = 99;
+  now.backends[0].prefix_queries = 100;
+  now.backends[0].prefix_hits = 10;
+  now.backends[1].takes.observe(50s);
+  now.backends[1].answered = 1;
+  now.backends[1].prefix_queries = 300;
+  now.backends[1].prefix_hits = 290;
+  trends.fill(now);
+  EXPECT_EQ(now.trend.answers, 100u);
+  EXPECT_LT(now.trend.p95, 0.05);
+  EXPECT_GT(now.backends[1].trend.p95, 40);
+  EXPECT_DOUBLE_EQ(now.trend.answers_10s, 10);
+  EXPECT_DOUBLE_EQ(now.trend.prefix_hits.value_or(0), 0.75);
+}
+
 TEST(Trends, KnowHowLongTheAnswersOfTheLastMinuteTook) {
   Trends trends;
   Snapshot now = at(0);

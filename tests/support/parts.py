@@ -27,6 +27,8 @@ PARTS = {
     "prometheus": Part("tests/prometheus", "Prometheus itself (Debian's package): rules, alerts, a scrape, the board",
                        packages="prometheus"),
     "node": Part("tests/real", "the openai package for Node.js: files and batches", "--node"),
+    "ui": Part("tests/ui", "the page at /ui in Chromium: axe-core, keys, pictures; five thousand streams", "--axe",
+               packages="chromium chromium-driver fonts-liberation fonts-dejavu-core"),
     "packages": Part("tests/packages", "wheel, .deb and tarball, built and tried on fresh Debian systems (600 MB)",
                      packages="debootstrap lintian"),
     "vllm": Part("tests/real", "a real vLLM, on a CPU, behind batchproxy (3 GB of packages)", "--vllm"),

@@ -16,9 +16,9 @@ class Proxy(Program):
     def __init__(self, args, cwd, env=None, prefix=(), program=PROXY, prepare=None):
         super().__init__([*prefix, program, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", *args],
                          cwd, env, prepare)
-        self.url = self.wait_for_line(r"listening +(http://\S+)")[0][1]
+        self.url = self.wait_for_line(r"listening +(https?://\S+)")[0][1]
         self.admin = self.wait_for_line(r"admin +(http://[^/]+)")[0][1]
-        self.address = self.url.removeprefix("http://")
+        self.address = self.url.split("//")[1]
         self.port = int(self.address.rsplit(":", 1)[1])
 
     def engine_pids(self, count):

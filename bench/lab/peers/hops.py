@@ -3,6 +3,7 @@ import contextlib
 import json
 import socket
 
+from tests.support.certificates import make_certificate
 from tests.support.program import Program
 from tests.support.proxy import Proxy
 from tests.support.waiting import wait_until
@@ -27,7 +28,7 @@ defaults
     timeout server 1h
     timeout http-keep-alive 1h
 frontend clients
-    bind 127.0.0.1:{port}
+    bind 127.0.0.1:{port}{secured}
     default_backend engine
 backend engine
     server stub 127.0.0.1:{stub}
@@ -72,6 +73,7 @@ http {{
 
 # What stands in batchproxy's file beside one I/O thread; the others have one too.
 BATCHPROXY = {"plain": {"enable_batching": False, "batchproxy": {}},
+              "tls": {"enable_batching": False, "batchproxy": {}},
               "default": {"batchproxy": {}},
               "merged": {"batchproxy": {"merge": "always"}}}
 
@@ -89,13 +91,21 @@ def listens(port):
     return False
 
 
-def configured(lab, name, template, program, *flags):
+def certificate(lab):
+    """A certificate (P-256) and its key; and both in one file, as HAProxy wants them."""
+    files = make_certificate(lab.work / "tls")
+    both = lab.work / "tls" / "both.pem"
+    both.write_text("".join(file.read_text() for file in files))
+    return *files, both
+
+
+def configured(lab, name, template, program, *flags, secured=""):
     """A foreign proxy, which takes its port from a file."""
     port, config = free_port(), lab.work / f"{name}.conf"
     config.write_text(template.format(port=port, stub=lab.stub.port, work=lab.work, connections=lab.connections + 200,
-                                      sockets=2 * lab.connections + 1000))
+                                      sockets=2 * lab.connections + 1000, secured=secured))
     hop = lab.keep(name, Program([program, *flags, config], lab.work, prepare=lab.pin))
-    hop.port = port
+    hop.port, hop.is_secured = port, bool(secured)
     wait_until(lambda: not hop.is_running() or listens(port), f"{name} at port {port}", PATIENCE)
     if not hop.is_running():
         raise SystemExit(f"{name} has ended:\n{hop.output()}")
@@ -106,9 +116,13 @@ def batchproxy(lab, name):
     settings = {**BATCHPROXY[name.removeprefix("batchproxy-")]}
     backends = [{"url": f"http://127.0.0.1:{port}"} for port in lab.stub.ports]
     settings["batchproxy"] = {**settings["batchproxy"], "io_threads": 1, "backends": backends}
+    if name == "batchproxy-tls":
+        own, key, _ = certificate(lab)
+        settings["batchproxy"]["tls"] = {"certificate": str(own), "key": str(key)}
     config = lab.work / "batchproxy.yaml"
     config.write_text(json.dumps(settings))  # which is YAML too
     hop = lab.keep(name, Proxy(["--config", config], lab.work, program=lab.build.proxy, prepare=lab.pin))
+    hop.is_secured = hop.url.startswith("https:")
     wait_until(lambda: all(backend["state"] == "ready" for backend in hop.status()["backends"]), "ready backends",
                PATIENCE)
     return hop
@@ -123,6 +137,9 @@ def start(lab, name):
             return lab.keep(name, copy_hop(lab.build, lab.work, lab.stub.port, prepare=lab.pin))
         case "haproxy":
             return configured(lab, name, HAPROXY, "haproxy", "-db", "-f")
+        case "haproxy-tls":
+            secured = f" ssl crt {certificate(lab)[2]} alpn http/1.1"
+            return configured(lab, name, HAPROXY, "haproxy", "-db", "-f", secured=secured)
         case "nginx":
             return configured(lab, name, NGINX, "nginx", "-p", lab.work, "-c")
         case _:

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import socket
+import ssl
 import tempfile
 import time
 
@@ -51,7 +52,7 @@ class Lab:
 
     def keep(self, name, server):
         """A program that is to be stopped at the end."""
-        server.name = name
+        server.name, server.is_secured = name, False
         self._servers.append(server)
         return server
 
@@ -67,6 +68,9 @@ class Lab:
         answers = []
         for server in (self.stub, hop):
             connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=hops.PATIENCE)
+            if server.is_secured:
+                connection = http.client.HTTPSConnection("127.0.0.1", server.port, timeout=hops.PATIENCE,
+                                                         context=ssl._create_unverified_context())
             connection.request("POST", body.path, body.data, {"Content-Type": "application/json"})
             answer = connection.getresponse()
             answers.append((answer.status, answer.read()))

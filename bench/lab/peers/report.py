@@ -2,7 +2,8 @@
 import statistics
 
 from ..figures import header, row
-from .cases import BACKENDS, COMPLETION, GROWN_BY_CONNECTIONS, HOPS, OURS, PLAIN_HOPS, RAG, SHORT, SIZES, TITLES
+from .cases import (BACKENDS, COMPLETION, GROWN_BY_CONNECTIONS, HOPS, ONCE, OURS, PLAIN_HOPS, RAG, SHORT, SIZES, TITLES,
+                    TLS_TITLES)
 
 
 def cell(values, digits=1):
@@ -60,6 +61,18 @@ class Report:
 
     def _merge(self):
         self._costs("256 connections, completion, 5,120 B, one token", HOPS, part="merge")
+
+    def _tls(self):
+        for body in (SHORT, RAG, ONCE):
+            kind = "each on a connection of its own, with a whole handshake" if body.once else "connections kept"
+            rows = []
+            for target, title in TLS_TITLES.items():
+                mine = {"part": "tls", "body": body.name, "target": target}
+                peer = "haproxy-tls" if target.endswith("-tls") else "haproxy"
+                rows.append([title, self._value("cpu_us", **mine), self._ratio("cpu_us", {"target": peer}, **mine),
+                             self._value("per_second", 0, **mine), self._ratio("per_second", {"target": peer}, **mine)])
+            table(f"64 connections, {body.size:,} B, P-256; {kind}",
+                  ["", "CPU us/request", "x HAProxy", "requests/s, all on one core", "x HAProxy"], rows)
 
     def _latency(self):
         rows = []
@@ -120,7 +133,7 @@ class Report:
         print("; ".join(f"{name}: {value}" for name, value in self._machine.items()))
         print(f"\n{self._options.rounds} rounds of {self._options.seconds:g} s each; medians (least-most), "
               "ratios within a round.")
-        for part, show in {"load": self._load, "stream": self._stream, "merge": self._merge, "latency": self._latency,
+        for part, show in {"load": self._load, "stream": self._stream, "merge": self._merge, "tls": self._tls, "latency": self._latency,
                            "idle": self._idle, "scale": self._scale}.items():
             if part in self._options.parts:
                 show()

@@ -3,8 +3,8 @@ import random
 import sys
 
 from ..figures import percentile
-from .cases import (BACKENDS, COMPLETION, GROWN_BY_CONNECTIONS, HOPS, HUGE, OURS, PLAIN_HOPS, RAG, SHORT, SIZES, STREAM,
-                    TITLES)
+from .cases import (BACKENDS, COMPLETION, GROWN_BY_CONNECTIONS, HOPS, HUGE, ONCE, OURS, PLAIN_HOPS, RAG, SHORT, SIZES,
+                    STREAM, TITLES, TLS_TITLES)
 from .lab import Lab, resident_mib
 
 
@@ -66,6 +66,9 @@ class Rounds:
             yield [(self._load, number, "stream", target, STREAM, 64) for target in HOPS]
         if "merge" in parts:
             yield [(self._load, number, "merge", target, COMPLETION, 256) for target in HOPS]
+        if "tls" in parts:
+            for body in (SHORT, RAG, ONCE):
+                yield [(self._load, number, "tls", target, body, 64) for target in TLS_TITLES]
         if "latency" in parts:
             yield [(self._latency, number, target) for target in HOPS]
         if "idle" in parts:

@@ -19,11 +19,13 @@ class Wrk:
 
     def __init__(self, lab, server, body, connections):
         self._lab, self._server, self._connections = lab, server, connections
+        self._needed = 1 if body.once else connections
         file = lab.work / "body.json"
         file.write_bytes(body.data)
         # The time is a bound, should we not live to end it.
         self._command = ["wrk", "-t1", f"-c{connections}", "-d150s", "--timeout", "60s", "-s", SCRIPT,
-                         f"http://127.0.0.1:{server.port}", "--", body.path, file]
+                         f"http{'s' * server.is_secured}://127.0.0.1:{server.port}", "--", body.path, file,
+                         "close" if body.once else "keep-alive"]
         self.failed = 0
 
     def __enter__(self):
@@ -50,7 +52,7 @@ class Wrk:
         self.failed = sum(int(number) for pattern in FAILURES for number in re.findall(pattern, said))
 
     def _are_there(self):
-        return established(self._server.port) >= self._connections
+        return established(self._server.port) >= self._needed
 
     def _end(self):
         self._process.kill()

@@ -9,6 +9,7 @@
 #include <simdjson.h>
 
 #include "configs/text/printable.h"
+#include "configs/text/trim.h"
 
 namespace batchproxy {
 
@@ -26,18 +27,19 @@ std::string message_in(const std::string& body) {
        answer["detail"].get(message))) {
     message = body;
   }
-  return printable(std::string(message.substr(0, kMostWords)));
+  return printable(std::string(trim(message.substr(0, kMostWords), " \t\r\n")));
 }
 
-// A key is asked for, or may not; a path or a model is not there. All else depends on the question.
+// A key is asked for, or may not; a path or a model is not there; what listens there does not speak
+// our protocol (0). All else depends on the question.
 bool may_be_common(unsigned status) {
-  return status == 401 || status == 403 || status == 404 || status == 405;
+  return status == 0 || status == 401 || status == 403 || status == 404 || status == 405;
 }
 
 // The words of one may name its model: then it is the reason of those with the same model.
 bool is_like(const ItemOutcome& one, const ItemOutcome& other) {
   return one.state == ItemState::kFailed && one.status == other.status &&
-         (one.status <= 403 || message_in(one.answer) == message_in(other.answer));
+         (one.status == 401 || one.status == 403 || message_in(one.answer) == message_in(other.answer));
 }
 
 }  // namespace
@@ -63,6 +65,12 @@ std::optional<std::string> CommonRefusal::sentence(bool has_key) const {
                    : "the proxy wants an API key: set OPENAI_API_KEY, and run again";
   }
   if (held_.size() < kEnough) return std::nullopt;
+  if (first.status == 0) {
+    return fmt::format(
+        "the first {} questions had no answer in {} tries each ({}): is --url the address that "
+        "your workers ask? Run again: none counts as failed",
+        held_.size(), first.attempts, printable(first.answer));
+  }
   return fmt::format(
       "the first {} questions were all refused with status {}: {} {}, and run again: none counts "
       "as failed",

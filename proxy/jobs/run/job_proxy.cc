@@ -26,6 +26,7 @@ using Timer = asio::basic_waitable_timer<Clock, asio::wait_traits<Clock>, IoExec
 
 constexpr Duration kSilence = 2s;  // then a word
 constexpr int kMostRestarts = 5;   // without an answer in between
+constexpr std::chrono::seconds kModelsPatience = 10s;
 
 // Of those that /v1/models lists, `wished` or else the first.
 std::optional<std::string> model_in(const HttpReply& reply, const std::string& wished) {
@@ -41,6 +42,18 @@ std::optional<std::string> model_in(const HttpReply& reply, const std::string& w
     if (!first) first = id;
   }
   return first;
+}
+
+// No waiting makes that another answer: it is no server of models, or it wants a key.
+std::optional<std::string> refusal_in(const HttpReply& reply, const std::string& url) {
+  if (reply.status == 401) return "the proxy wants an API key: set OPENAI_API_KEY";
+  const bool may_change = reply.status < 400 || reply.status >= 500 || reply.status == 408 ||
+                          reply.status == 425 || reply.status == 429;
+  if (may_change) return std::nullopt;
+  return fmt::format(
+      "{}/v1/models is answered with status {}: give --url the address that your workers ask (not "
+      "the admin address), or name a model by --default-model",
+      url, reply.status);
 }
 
 }  // namespace
@@ -83,12 +96,10 @@ Task<std::string> JobProxy::find_model(std::string wished, Duration patience) {
   const TimePoint begun = Clock::now();
   bool told = false;
   for (;;) {
-    HttpClient client(io_, url_, bearer(choice_.api_key));
+    HttpClient client(io_, url_, bearer(choice_.api_key), kModelsPatience);
     const HttpReply reply = co_await client.request("/v1/models", "");
     if (const auto model = model_in(reply, wished)) co_return *model;
-    if (reply.status == 401) {
-      throw std::runtime_error("the proxy wants an API key: set OPENAI_API_KEY");
-    }
+    if (const auto refusal = refusal_in(reply, choice_.url)) throw std::runtime_error(*refusal);
     if (own_) {
       if (const auto why = own_->ended()) throw std::runtime_error(*why);
     } else if (Clock::now() - begun >= patience) {

@@ -64,7 +64,13 @@ void check_job(const std::string& answers) {
 
 std::string list_jobs(const std::string& folder) {
   std::set<std::string> found;
-  for (const auto& entry : fs::directory_iterator(folder)) {
+  std::error_code error;
+  fs::directory_iterator entries(folder, error);
+  if (error) {
+    throw std::runtime_error(fmt::format("cannot list jobs in {}: {}", printable(folder),
+                                         error.message()));
+  }
+  for (const auto& entry : entries) {
     const std::string path = entry.path().string();
     if (path.ends_with(kEnding)) found.insert(path.substr(0, path.size() - kEnding.size()));
   }

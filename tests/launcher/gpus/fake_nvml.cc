@@ -6,6 +6,7 @@
 //   cuda 13000
 //   gpus 8 name=NVIDIA_H100 total=81559 capability=90   this many, alike
 //   gpu 3 used=61234 util=97 temp=64 uuid=GPU-x         what is different with GPU 3
+//   gpu 3 sent=100 received=200                         KiB over its NVLinks, if it has any
 //   process 3 pid=4711 used=61000                       `used=?` where the driver does not tell
 //   switched 18                                         each GPU has so many links to switches
 //   link 0 1 4                                          GPUs 0 and 1 have four links to each other
@@ -21,6 +22,7 @@
 #include <deque>
 #include <fstream>
 #include <map>
+#include <mutex>
 #include <sstream>
 #include <string>
 #include <utility>
@@ -35,6 +37,7 @@ struct NvmlHandle {
   std::string uuid, name, pci;
   unsigned long long total = 0, used = 0;
   unsigned util = 0, temp = 30, capability = 0;
+  unsigned long long nvlink_sent = 0, nvlink_received = 0;  // KiB
   bool lost = false;
   std::vector<NvmlProcess> processes{};
   std::vector<std::string> links{};  // PCI address of the other end
@@ -51,6 +54,8 @@ struct Box {
   std::map<std::pair<int, int>, int> levels;
 };
 Box box;
+int opened = 0;         // how often, without having been closed
+std::mutex box_mutex;  // on both
 
 using Fields = std::map<std::string, std::string>;
 
@@ -81,6 +86,8 @@ void set(NvmlHandle& gpu, const Fields& fields) {
   number("util", gpu.util);
   number("temp", gpu.temp);
   number("capability", gpu.capability);
+  number("sent", gpu.nvlink_sent);
+  number("received", gpu.nvlink_received);
   text("uuid", gpu.uuid);
   text("name", gpu.name);
   text("pci", gpu.pci);
@@ -167,6 +174,7 @@ void read_box() {
 
 // What the box says now: its file may have changed. The handles of before stay what they are.
 void read_memory_again(NvmlHandle& gpu) {
+  const std::lock_guard lock(box_mutex);
   Box before = std::move(box);
   read_box();
   const auto index = static_cast<std::size_t>(gpu.index);
@@ -185,10 +193,14 @@ int copy(const std::string& text, char* into, unsigned int size) {
 extern "C" {
 
 int nvmlInit_v2() {
-  read_box();
+  const std::lock_guard lock(box_mutex);
+  if (opened == 0) read_box();  // others have handles of it
+  if (box.init == kNvmlSuccess) ++opened;
   return box.init;
 }
 int nvmlShutdown() {
+  const std::lock_guard lock(box_mutex);
+  --opened;
   return kNvmlSuccess;
 }
 const char* nvmlErrorString(int code) {
@@ -211,15 +223,18 @@ int nvmlSystemGetCudaDriverVersion_v2(int* version) {
   return kNvmlSuccess;
 }
 int nvmlDeviceGetCount_v2(unsigned int* count) {
+  const std::lock_guard lock(box_mutex);
   *count = static_cast<unsigned int>(box.gpus.size());
   return kNvmlSuccess;
 }
 int nvmlDeviceGetHandleByIndex_v2(unsigned int index, NvmlDevice* device) {
+  const std::lock_guard lock(box_mutex);
   if (index >= box.gpus.size()) return kNvmlNotFound;
   *device = &box.gpus[index];
   return kNvmlSuccess;
 }
 int nvmlDeviceGetHandleByUUID(const char* uuid, NvmlDevice* device) {
+  const std::lock_guard lock(box_mutex);
   for (NvmlHandle& gpu : box.gpus) {
     if (gpu.uuid == uuid) *device = &gpu;
     for (NvmlHandle& mig : gpu.mig) {
@@ -246,6 +261,14 @@ int nvmlDeviceGetUtilizationRates(NvmlDevice gpu, NvmlUtilization* utilization) 
 }
 int nvmlDeviceGetTemperature(NvmlDevice gpu, int, unsigned int* degrees) {
   *degrees = gpu->temp;
+  return kNvmlSuccess;
+}
+int nvmlDeviceGetFieldValues(NvmlDevice gpu, int count, NvmlFieldValue* values) {
+  for (NvmlFieldValue* value = values; value != values + count; ++value) {
+    const bool is_known = !gpu->links.empty() && value->scope == kNvmlAllLinks;
+    value->code = is_known ? kNvmlSuccess : kNvmlNotSupported;
+    value->value = value->field == kNvmlNvlinkSent ? gpu->nvlink_sent : gpu->nvlink_received;
+  }
   return kNvmlSuccess;
 }
 int nvmlDeviceGetCudaComputeCapability(NvmlDevice gpu, int* major, int* minor) {

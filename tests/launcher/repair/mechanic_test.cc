@@ -228,6 +228,21 @@ TEST_F(SpareGpusTest, AreClaimedWhenTheyAreTakenAndLeftToWhoeverHasThem) {
   EXPECT_TRUE(held["2"].expired()) << "it was only asked for";
 }
 
+TEST_F(SpareGpusTest, CountAgainOnceTheirHolderHasGone) {
+  bool held = true;
+  spare_.claim = [&held](const Gpu&) -> SpareGpus::Claim {
+    return held ? nullptr : std::make_shared<int>();
+  };
+  Mechanic its = mechanic();
+  its.prepare(plan_);
+  log(kTooHeavy);
+  its.after_failed_start(plan_, 0);
+  EXPECT_EQ(plan_.gpus, Gpus{0}) << "another batchproxy has the others";
+  held = false;
+  its.after_failed_start(plan_, 0);
+  EXPECT_EQ(plan_.gpus, (Gpus{0, 1}));
+}
+
 TEST_F(SpareGpusTest, ReplaceThoseThatSomebodyElseHolds) {
   set_flag(plan_.argv, "--gpu-memory-utilization", "0.9");
   Mechanic its = mechanic();

@@ -1,4 +1,5 @@
 // tests/proxy/trace/record_test.cc - what is noted of a request becomes a record, JSON and a line.
+#include <algorithm>
 #include <chrono>
 
 #include <gmock/gmock.h>
@@ -106,7 +107,7 @@ TEST(RequestTrace, KeepsTheFirstFailuresTheLastOneAndTheAnswer) {
   trace.end(Finish::kOk, at(1s));
   const RequestRecord record = record_of(trace, request());
   EXPECT_EQ(record.attempts_made, 7u);
-  ASSERT_EQ(record.attempts_kept, 4u);
+  ASSERT_EQ(record.attempts.size(), 4u);
   EXPECT_EQ(end_of(record.attempts[0]), "500");
   EXPECT_EQ(end_of(record.attempts[1]), "501");
   EXPECT_EQ(end_of(record.attempts[3]), "200");
@@ -155,6 +156,22 @@ TEST(RecordRing, KeepsTheLastOnes) {
   EXPECT_EQ(ring[4].id, RequestId(kPrefix, 4));
 }
 
+TEST(RecordRing, KeepsThoseThatFailedForLonger) {
+  RecordRing ring(3);
+  const std::uint64_t count = RecordRing::kFailures + 10;
+  for (std::uint64_t i = 0; i < count; ++i) ring.next() = ended(i, 1ms, Finish::kTimeout);
+  for (std::uint64_t i = 0; i < 5; ++i) ring.next() = ended(count + i, 1ms);
+  ASSERT_EQ(ring.failures().size(), RecordRing::kFailures) << "and no more";
+  const auto has = [&ring](std::uint64_t number) {
+    return std::ranges::find(ring.failures(), RequestId(kPrefix, number), &RequestRecord::id) !=
+           ring.failures().end();
+  };
+  EXPECT_FALSE(has(9)) << "the oldest go first";
+  EXPECT_TRUE(has(10));
+  EXPECT_TRUE(has(count - 1));
+  EXPECT_FALSE(has(count)) << "it has not failed";
+}
+
 struct Found : ::testing::Test {
   Found() {
     ring.next() = ended(1, 30ms);
@@ -183,6 +200,14 @@ TEST_F(Found, ByIdFailureAndTime) {
   EXPECT_EQ(ids("/admin/requests?slow"), Ids({"3", "1", "4", "2"}));
   EXPECT_EQ(ids("/admin/requests?slow&limit=1"), Ids({"3"}));
   EXPECT_EQ(ids("/admin/requests?slow=0.025"), Ids({"3", "1"}));
+}
+
+TEST_F(Found, FailuresAfterTheirTimeInTheRing) {
+  for (std::uint64_t i = 0; i < 100; ++i) ring.next() = ended(10 + i, 1ms);
+  EXPECT_EQ(ids("/admin/requests?failed"), Ids({"2"}));
+  EXPECT_EQ(ids("/admin/requests/bp1-00-00000002"), Ids({"2"}));
+  EXPECT_EQ(ids("/admin/requests?slow=0.005"), Ids({"2"}));
+  EXPECT_EQ(ids("/admin/requests/bp1-00-00000001"), Ids());
 }
 
 TEST(RecordSearch, RefusesWhatItCannotRead) {
