@@ -25,6 +25,7 @@ namespace batchproxy::bench {
 namespace {
 
 const CLI::Range kPositive(1e-6, 1e9);
+constexpr double kLongEnough = 2;  // seconds of a run
 
 void add_axis_flags(CLI::App& sweep, SweepAxes& axes) {
   sweep.add_option("--workers", axes.workers, "So many at a time")
@@ -136,6 +137,16 @@ MeasureOptions measure_options(const SweepCommand& command, const Step& step) {
   return options;
 }
 
+// Once.
+void warn_if_short(const Measured& measured, bool& was_short) {
+  if (was_short || measured.repeats.front().seconds >= kLongEnough) return;
+  was_short = true;
+  std::cerr << fmt::format(
+      "warning: this run took {:.1f} s: chance decides such short ones; ask for more by --requests "
+      "or --duration\n",
+      measured.repeats.front().seconds);
+}
+
 std::string subject_words(const SweepCommand& command, const Subject& subject,
                           std::size_t questions) {
   return fmt::format("{}, {}, {} requests, {:g} s, shuffled by {}", subject.model,
@@ -201,6 +212,7 @@ int run_sweep_command(SweepCommand& command) {
 
   const std::vector<Step> steps = steps_of(command, log);
   bool stopped = false;
+  bool was_short = false;
   if (!steps.empty()) {
     const Restored restored(client, *subject.admin);
     for (std::size_t i = 0; i < steps.size() && !stopped; ++i) {
@@ -211,6 +223,7 @@ int run_sweep_command(SweepCommand& command) {
       const Measured measured = measure(client, subject, questions, measure_options(command, step));
       stopped = measured.stopped;
       if (stopped) break;
+      warn_if_short(measured, was_short);
       if (!measured.ended_early.empty()) throw std::runtime_error(measured.ended_early);
       Record record;
       record.repeats = measured.repeats;

@@ -13,8 +13,9 @@ namespace batchproxy::bench {
 
 namespace {
 
-constexpr double kTitle = 30;  // pixels above the drawing, for its title
-constexpr double kLeft = 52;   // left of it, for the ticks of y
+constexpr double kTitle = 30;      // pixels above the drawing, for its title
+constexpr double kSecondLine = 6;  // below it: the name of y, and the legend
+constexpr double kLeft = 52;       // left of it, for the ticks of y
 constexpr double kRight = 14;
 constexpr double kBelow = 42;       // for the ticks of x and its title
 constexpr double kCharacter = 6.8;  // the width of one of 12 px, about
@@ -34,6 +35,7 @@ std::string begin_svg(double width, double height, std::string_view title) {
 
 std::string text_at(double x, double y, std::string_view anchor, std::string_view text,
                     std::string_view kind = "label") {
+  if (text.empty()) return "";
   return fmt::format(R"(<text class="{}" x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>)", kind,
                      x, y, anchor, escaped(text));
 }
@@ -81,7 +83,7 @@ class Plot {
   Plot(const LineChart& chart, const Canvas& canvas)
       : chart_(chart),
         canvas_(canvas),
-        top_(kTitle + (has_legend() ? 18 : 4)),
+        top_(kTitle + (has_legend() || !chart.y_title.empty() ? 18 : 4)),
         bottom_(canvas.height - kBelow) {}
 
   std::string draw() {
@@ -125,7 +127,7 @@ class Plot {
       svg += line_at(kLeft, y(tick), canvas_.width - kRight, y(tick), tick == 0 ? "axis" : "grid");
       svg += text_at(kLeft - 6, y(tick) + 4, "end", tick_words(tick));
     }
-    return svg + text_at(0, kTitle - 1, "start", chart_.y_title);
+    return svg + text_at(0, kTitle + kSecondLine, "start", chart_.y_title);
   }
 
   std::string vertical_ticks(const Scale& x, const Extent& across) const {
@@ -180,8 +182,8 @@ class Plot {
   std::string legend() const {
     if (!has_legend()) return "";
     std::string svg;
-    double at = kLeft;
-    const double y = kTitle + 12;
+    double at = std::max(kLeft, text_width(chart_.y_title) + 16);
+    const double y = kTitle + kSecondLine;
     for (std::size_t i = 0; i < chart_.series.size(); ++i) {
       svg += fmt::format(R"(<path class="line s{}" d="M{:.1f},{:.1f}h16"/>)", i + 1, at, y - 4);
       svg += text_at(at + 21, y, "start", chart_.series[i].name);
@@ -329,7 +331,7 @@ std::string draw(const HeatMap& map, double width) {
       const bool fits = text_width(words) < step - 2;
       const bool on_dark = cell && heat > kHeatSteps / 2;
       if (fits)
-        svg += text_at(x + step / 2, y + 19, "middle", words, on_dark ? "label onheat" : "label");
+        svg += text_at(x + step / 2, y + 19, "middle", words, on_dark ? "onheat" : "inheat");
     }
   }
   const double below = top + kRowHeight * static_cast<double>(map.rows.size());

@@ -11,7 +11,7 @@ namespace {
 constexpr std::string_view kStyle = R"(
 :root{color-scheme:light dark;--page:#fff;--ink:#1b1f24;--quiet:#59636e;--rule:#d6dbe0;--grid:#e8ebee;--card:#f6f8fa;
 --s1:#0a58ca;--s2:#c2410c;--s3:#15803d;--s4:#7e22ce;--shade:#59636e22;
---h0:#f0f6ff;--h1:#dbe9fe;--h2:#bcd6fd;--h3:#93bdfb;--h4:#669ff6;--h5:#3f82ec;--h6:#2366d1;--h7:#1a4fa8;--h8:#153e84;--onheat:#fff}
+--h0:#f0f6ff;--h1:#dbe9fe;--h2:#bcd6fd;--h3:#93bdfb;--h4:#669ff6;--h5:#2f6fdc;--h6:#2366d1;--h7:#1a4fa8;--h8:#153e84;--onheat:#fff}
 @media (prefers-color-scheme:dark){:root{--page:#0f1318;--ink:#e6e9ed;--quiet:#a3adb8;--rule:#333c46;--grid:#232a32;--card:#171d24;
 --s1:#6ea8fe;--s2:#fb923c;--s3:#4ade80;--s4:#c084fc;--shade:#a3adb822;
 --h0:#16202d;--h1:#1a2c44;--h2:#1e3a5f;--h3:#23497b;--h4:#2a5b9a;--h5:#5b91d6;--h6:#7fb0ea;--h7:#a5cbf5;--h8:#cfe4fc;--onheat:#0b0f14}}
@@ -19,14 +19,14 @@ constexpr std::string_view kStyle = R"(
 body{margin:0 auto;max-width:1280px;padding:24px 20px;background:var(--page);color:var(--ink);font:15px/1.45 system-ui,sans-serif}
 h1{font-size:24px;line-height:1.2;margin:0 0 4px}h2{font-size:17px;margin:28px 0 10px}
 p{margin:6px 0;max-width:80ch}.quiet{color:var(--quiet)}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(130px,1fr));gap:10px;margin:18px 0}
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(140px,1fr));gap:10px;margin:18px 0}
 .tile{background:var(--card);border:1px solid var(--rule);border-radius:8px;padding:10px 12px}
-.tile b{display:block;font-size:22px;font-weight:600;font-variant-numeric:tabular-nums}
+.tile b{display:block;font-size:20px;font-weight:600;font-variant-numeric:tabular-nums}
 .tile span{color:var(--quiet);font-size:13px}
 .charts{display:grid;grid-template-columns:1fr 1fr;gap:22px 30px}
 figure{margin:0;min-width:0}svg{display:block;max-width:100%;height:auto}.narrow{display:none}
 svg text{font:12px system-ui,sans-serif;fill:var(--quiet)}svg .title{font-size:14px;font-weight:600;fill:var(--ink)}
-svg .label{fill:var(--quiet)}svg .onheat{fill:var(--onheat)}
+svg .label{fill:var(--quiet)}svg .onheat{fill:var(--onheat)}svg .inheat{fill:var(--ink)}
 .axis{stroke:var(--quiet)}.grid{stroke:var(--grid)}.mark{stroke:var(--quiet);stroke-dasharray:3 3}.shade{fill:var(--shade)}
 .line{fill:none;stroke-width:2;stroke-linejoin:round}.line.s1{stroke:var(--s1)}.line.s2{stroke:var(--s2);stroke-dasharray:7 3}
 .line.s3{stroke:var(--s3);stroke-dasharray:2 3}.line.s4{stroke:var(--s4);stroke-dasharray:9 3 2 3}
@@ -35,8 +35,8 @@ svg .label{fill:var(--quiet)}svg .onheat{fill:var(--onheat)}
 .heat.none{fill:none;stroke:var(--rule);stroke-dasharray:3 3}.best{stroke:var(--s2);stroke-width:3}
 .scroll{overflow-x:auto}table{border-collapse:collapse;font-size:14px;font-variant-numeric:tabular-nums}
 th,td{text-align:right;padding:5px 10px;border-bottom:1px solid var(--rule);vertical-align:top}
-th:first-child,td:first-child{text-align:left;padding-left:0}thead th{color:var(--quiet);font-weight:600}
-.facts td{text-align:left;overflow-wrap:anywhere}.facts td:first-child{color:var(--quiet);white-space:nowrap}
+th,td{white-space:nowrap}th:first-child,td:first-child{text-align:left;padding-left:0;white-space:normal}thead th{color:var(--quiet);font-weight:600}
+.facts td{text-align:left;white-space:normal;overflow-wrap:anywhere}.facts td:first-child{color:var(--quiet);white-space:nowrap}
 pre{background:var(--card);border:1px solid var(--rule);border-radius:8px;padding:10px 12px;overflow-x:auto;font-size:13px}
 @media (max-width:900px){.charts{grid-template-columns:1fr}}
 @media (max-width:560px){body{padding:16px}.wide{display:none}.narrow{display:block}h1{font-size:20px}}

@@ -19,7 +19,7 @@ using Points = std::vector<std::pair<double, double>>;
 
 constexpr std::size_t kMostBins = 60;
 constexpr std::size_t kHistogramBins = 40;
-constexpr double kShortestBin = 0.05;  // seconds
+constexpr double kShortestBin = 0.2;  // seconds
 constexpr std::size_t kMostBars = 20;
 
 const Repeat& first_of(const Record& record) {
@@ -72,7 +72,7 @@ std::string throughput_figure(const std::vector<PageRun>& runs) {
 std::string latency_figure(const std::vector<PageRun>& runs) {
   LineChart chart;
   chart.title = "Latency over time";
-  chart.x_title = "seconds since the beginning, when the request was due";
+  chart.x_title = "due, in seconds since the beginning";
   chart.y_title = "ms";
   chart.shaded = left_out(runs);
   for (std::size_t i = 0; i < runs.size(); ++i) {

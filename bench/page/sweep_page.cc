@@ -71,7 +71,7 @@ std::string maps_by_batch(const std::vector<SweepRow>& all, const SweepRow& best
   std::string html;
   std::vector<std::string> policies;
   const auto policy = [](const SweepRow& row) {
-    return fmt::format("flush {}, merge {}", row.setting.flush, row.setting.merge);
+    return fmt::format("{}, merge {}", row.setting.flush, row.setting.merge);
   };
   for (const SweepRow& row : all) {
     if (goes_by_batches(row.setting)) place_in(policies, policy(row));
@@ -87,7 +87,7 @@ std::string maps_by_batch(const std::vector<SweepRow>& all, const SweepRow& best
         rows, &questions_per_second,
         [](const SweepRow& row) { return fmt::format("{:g} s", row.setting.batch_timeout); },
         [](const SweepRow& row) { return std::to_string(row.setting.batch_size); });
-    map.title = fmt::format("Questions a second: {}, {} workers", name, best.setting.workers);
+    map.title = fmt::format("{}, {} workers: q/s", name, best.setting.workers);
     map.x_title = "batch_size";
     map.y_title = "batch_timeout";
     html += drawn(map);

@@ -21,7 +21,7 @@ struct LatencyRow {
 };
 inline constexpr EnumTable<LatencyRow> kLatencies({
     {Latency::kTtft, "ttft", "time to first token"},
-    {Latency::kTpot, "tpot", "time per output token, without the first"},
+    {Latency::kTpot, "tpot", "per output token behind the first"},
     {Latency::kItl, "itl", "between two tokens"},
     {Latency::kE2el, "e2el", "whole answer"},
 });

@@ -66,13 +66,13 @@ std::string outcome_of(const Record& record, const Summary& summary) {
 }
 
 std::string latencies_of(const Summary& summary) {
-  std::string text = fmt::format("{:<44}{:>9}", "latency", "mean");
+  std::string text = fmt::format("{:<42}{:>9}", "latency", "mean");
   for (const QuantileRow& row : kQuantiles) text += fmt::format("{:>9}", row.word);
   text += fmt::format("{:>9}\n", "max");
   for (const LatencyRow& row : kLatencies) {
     const Distribution& distribution = summary[row.id];
     if (distribution.count == 0) continue;
-    text += fmt::format("  {:<5}{:<37}{:>9}", row.word, row.title, time_words(distribution.mean));
+    text += fmt::format("  {:<5}{:<35}{:>9}", row.word, row.title, time_words(distribution.mean));
     for (const double value : distribution.quantiles)
       text += fmt::format("{:>9}", time_words(value));
     text += fmt::format("{:>9}\n", time_words(distribution.most));

@@ -161,7 +161,7 @@ TEST(SweepPage, DrawsHeatMaps) {
   for (const Setting& setting : settings_of(axes())) points.push_back(point(setting, 0, ++rate));
   const std::string page = sweep_page(log_of(points));
   EXPECT_THAT(page, AllOf(HasSubstr("Simulated engines: a sweep"), HasSubstr("batch_timeout"),
-                          HasSubstr("flush fixed, merge auto, 32 workers"), HasSubstr(" best\"")));
+                          HasSubstr("fixed, merge auto, 32 workers: q/s"), HasSubstr(" best\"")));
   EXPECT_THAT(page, Not(HasSubstr("nan")));
   EXPECT_THAT(sweep_page(log_of({})), HasSubstr("nothing was measured"));
 }
