@@ -18,7 +18,7 @@ constexpr double kSecondLine = 6;  // below it: the name of y, and the legend
 constexpr double kLeft = 52;       // left of it, for the ticks of y
 constexpr double kRight = 14;
 constexpr double kBelow = 42;       // for the ticks of x and its title
-constexpr double kCharacter = 6.8;  // the width of one of 12 px, about
+constexpr double kCharacter = 7.4;  // the width of one of 12 px, about
 constexpr double kBarHeight = 26;
 constexpr std::size_t kHeatSteps = 9;
 
