@@ -109,13 +109,7 @@ void Console::batch_done(const BatchSummary& batch, const std::string& backend) 
 }
 
 void Console::tick(const Snapshot& now) {
-  if (wants_summary(now)) {
-    const bool watched = writer_->is_terminal();
-    const std::string text = summary(now, watched ? Period::kTenSeconds : Period::kMinute);
-    event(watched ? cut_to_columns(text, std::max<std::size_t>(writer_->columns(), 40)) : text);
-    told_ = now.prompts_answered;
-    told_at_ = now.uptime;
-  }
+  if (wants_summary(now)) show_summary(now);
   history_.clients = std::max(history_.clients, now.connections.get());
   history_.batch_size = static_cast<std::uint32_t>(*options_.worker.batch_size);
   history_.batch_timeout = options_.worker.batch_timeout->count();
@@ -126,8 +120,24 @@ void Console::tick(const Snapshot& now) {
   }
 }
 
-// In a file the first after a pause comes at once, too.
+void Console::show_summary(const Snapshot& now) {
+  const bool watched = writer_->is_terminal();
+  const std::string text =
+      printable(summary(now, watched ? Period::kTenSeconds : Period::kMinute));
+  if (writer_->moves_cursor()) {
+    writer_->status(text, std::chrono::steady_clock::now());
+  } else {
+    writer_->event(watched ? cut_to_columns(text, std::max<std::size_t>(writer_->columns(), 40))
+                           : text);
+  }
+  told_ = now.prompts_answered;
+  told_at_ = now.uptime;
+}
+
+// Where it stays in its place it is always of now, once there was something to tell. In a file the
+// first after a pause comes at once, too.
 bool Console::wants_summary(const Snapshot& now) const {
+  if (writer_->moves_cursor()) return now.prompts_answered > 0;
   if (now.prompts_answered == told_) return false;
   return writer_->is_terminal() || told_ == 0 || now.uptime - told_at_ >= kMinute;
 }

@@ -1,5 +1,6 @@
 // proxy/terminal/console.h - what people see on the terminal: how the engines come up, the address
-// to use, a line per second under load (per minute in a file), a line per fixed batch.
+// to use, a line about how things go (of each second, in its place; in a file each minute under
+// load), a line per fixed batch.
 //
 // Lines go to stdout by way of the one writer of the terminal, which lets the log's through, too.
 // In a file each line about something that happens has the time.
@@ -51,6 +52,7 @@ class Console {
 
  private:
   bool wants_summary(const Snapshot& now) const;
+  void show_summary(const Snapshot& now);
   std::string worker_config_command(std::string_view listen) const;
 
   const Options& options_;

@@ -52,7 +52,8 @@ std::string StartupDisplay::draw() {
   std::string out;
   drawn_.clear();
   for (const Row& row : rows_) {
-    std::string text = fmt::format("{}: {}", row.engine.name, row.text);
+    std::string text =
+        row.engine.name.empty() ? row.text : fmt::format("{}: {}", row.engine.name, row.text);
     if (columns_ > 0) text = cut_to_columns(text, columns_);
     out += "\x1b[2K" + text + "\n";
     drawn_.push_back(columns_of(text));

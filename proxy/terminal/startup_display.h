@@ -1,5 +1,6 @@
 // proxy/terminal/startup_display.h - one line per engine while they load: kept up to date in place
-// on a terminal; elsewhere a line per milestone, and now and then one about progress.
+// on a terminal; elsewhere a line per milestone, and now and then one about progress. On a terminal
+// also the one line of how things go later on.
 //
 // On a terminal the lines are a board that stays below everything else. No line of it is longer
 // than the terminal is wide, or it would take two, and the next drawing would hit what is above.
@@ -26,7 +27,7 @@ class StartupDisplay {
 
   struct Engine {
     BackendId id = 0;
-    std::string name{};
+    std::string name{};  // stands before its text; "" for a line that is no engine's
   };
   // `in_place`: the output is a terminal that understands cursor movements.
   StartupDisplay(std::vector<Engine> engines, bool in_place);

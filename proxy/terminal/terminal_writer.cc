@@ -90,25 +90,34 @@ std::string TerminalWriter::stamp() const {
 void TerminalWriter::begin_board(std::vector<StartupDisplay::Engine> engines) {
   const std::lock_guard lock(mutex_);
   board_.emplace(std::move(engines), moves_cursor_);
+  of_engines_ = true;
 }
 
 void TerminalWriter::end_board() {
   const std::lock_guard lock(mutex_);
-  board_.reset();
+  if (std::exchange(of_engines_, false)) board_.reset();
 }
 
 bool TerminalWriter::has_board() const {
   const std::lock_guard lock(mutex_);
-  return board_.has_value();
+  return of_engines_;
 }
 
 void TerminalWriter::update(BackendId engine, std::string_view text, bool milestone,
                             TimePoint now) {
   const std::lock_guard lock(mutex_);
-  if (!board_) return;
+  if (!of_engines_) return;
   board_->set_columns(columns());
   const std::string shown = board_->update(engine, text, milestone, now);
   if (!shown.empty()) write(stamp() + shown);
+}
+
+void TerminalWriter::status(std::string_view text, TimePoint now) {
+  const std::lock_guard lock(mutex_);
+  if (!moves_cursor_ || of_engines_) return;
+  if (!board_) board_.emplace(std::vector{StartupDisplay::Engine{}}, true);
+  board_->set_columns(columns());
+  write(board_->update(0, text, true, now));
 }
 
 void TerminalWriter::lift() {

@@ -24,7 +24,8 @@ class TerminalWriter {
  public:
   TerminalWriter();
 
-  bool is_terminal() const { return is_terminal_; }  // of people, who look at it now
+  bool is_terminal() const { return is_terminal_; }    // of people, who look at it now
+  bool moves_cursor() const { return moves_cursor_; }  // what it shows can be kept up to date
   // 0 where it has none.
   std::size_t columns() const;
 
@@ -46,6 +47,10 @@ class TerminalWriter {
   bool has_board() const;
   void update(BackendId engine, std::string_view text, bool milestone, TimePoint now);
 
+  // How things go: one line that stays below all others, where the cursor can be moved and there is
+  // no board of engines.
+  void status(std::string_view text, TimePoint now);
+
  private:
   void lift();
   void restore();
@@ -55,7 +60,9 @@ class TerminalWriter {
   const bool is_terminal_;
   const bool moves_cursor_;
   mutable std::mutex mutex_;
-  std::optional<StartupDisplay> board_;  // under mutex_
+  // Under mutex_:
+  std::optional<StartupDisplay> board_;  // of engines, or of the status alone
+  bool of_engines_ = false;              // which of these
 };
 
 // From now on what the log writes to stderr goes by `writer`, if both are the same terminal.

@@ -65,6 +65,24 @@ def test_an_access_log_on_the_terminal_leaves_the_board_whole(on_a_terminal, tmp
     assert sorted(line[:8] for line in board) == ["engine-0", "engine-1", "engine-2"], proxy.screen()
 
 
+def test_how_things_go_is_one_line_below_what_has_happened(on_a_terminal, tmp_path):
+    proxy = on_a_terminal(write_config(tmp_path / "c.yaml", servers=2))
+    wait_until(lambda: "ready: 2 of 2" in proxy.read(), "both are ready")
+    url = "http://" + re.search(r"listening +http://(\S+)", proxy.text)[1]
+
+    def told():
+        return [line for line in proxy.screen() if re.match(r"\d+ answers? ", line)]
+    for answers in range(1, 4):
+        complete(url, f"question {answers}")
+        wait_until(lambda: told() and told()[0].startswith(f"{answers} answer"), "the line of this second")
+        assert len(told()) == 1, proxy.screen()
+    os.kill(int(re.search(r"engine-1: started, pid (\d+)", proxy.text)[1]), signal.SIGKILL)
+    wait_until(lambda: "engine-1 has ended: killed by SIGKILL" in "\n".join(proxy.screen()), "what has happened")
+    wait_until(lambda: re.match(r"3 answers ", [line for line in proxy.screen() if line][-1]), "the line below it")
+    assert len(told()) == 1, proxy.screen()
+    assert [line for line in proxy.screen() if "ready: 2 of 2" in line]
+
+
 def test_a_dumb_terminal_gets_plain_lines(on_a_terminal, tmp_path):
     proxy = on_a_terminal(write_config(tmp_path / "c.yaml", servers=2), TERM="dumb")
     wait_until(lambda: "ready: 2 of 2" in proxy.read(), "both are ready")

@@ -30,6 +30,13 @@ TEST(StartupDisplay, KeepsOneLinePerEngineOnATerminal) {
             "\x1b[2A\x1b[2Ka: started\n\x1b[2Kb: started\n");
 }
 
+TEST(StartupDisplay, HasLinesThatAreNoEngines) {
+  StartupDisplay board({{}}, true);
+  EXPECT_EQ(board.update(0, "10 answers", true, at(0s)), "\x1b[2K10 answers\n");
+  EXPECT_EQ(board.line("engine-0 has ended"),
+            "\x1b[1A\x1b[Jengine-0 has ended\n\x1b[2K10 answers\n");
+}
+
 TEST(StartupDisplay, NeverTakesTwoLinesForOne) {
   StartupDisplay board({{0, "engine-0"}}, true);
   board.set_columns(20);
