@@ -67,6 +67,7 @@ TEST_F(LearntPatience, KeepsNobodyBackUnderAnotherPolicy) {
   ASSERT_TRUE(late.late);
   SchedulerOptions options = patient();
   options.policy = FlushPolicy::kFixed;
+  options.batch_timeout = 1s;
   scheduler_->set_options(options);
   EXPECT_FALSE(late.late);
   EXPECT_THAT(take(5s), ElementsAre(&late));
