@@ -31,6 +31,8 @@ void Scheduler::set_backend(BackendId id, const BackendTraits& traits) {
 }
 
 void Scheduler::set_options(const SchedulerOptions& options) {
+  // Under another rule nobody asks for those that stand back.
+  if (options.policy != options_.policy) turns_.call_back();
   options_ = options;
   for (BackendId id = 0; id < fleet_.size(); ++id) turns_.release(id);
   fleet_.mark_stale();

@@ -1,59 +1,26 @@
-// bench/main.cc - the program `batchproxy-bench`: puts load on a proxy or an engine and prints what
-// came of it, or compares scheduling policies in virtual time.
+// bench/main.cc - the program `batchproxy-bench`: puts load on a proxy or an engine and tells what
+// came of it, tries settings, compares results, or compares scheduling policies in virtual time.
 //
-// Exit codes: 0 every question was answered, or every promise kept; 1 some were not; 2 usage.
+// Exit codes: see commands/exit_codes.h.
+#include <csignal>
 #include <cstdio>
 #include <exception>
-#include <fstream>
 #include <iostream>
-#include <optional>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include <CLI/CLI.hpp>
-#include <fmt/format.h>
 
-#include "bench/load/load.h"
-#include "bench/load/report.h"
-#include "bench/load/scrape.h"
+#include "bench/commands/compare_command.h"
+#include "bench/commands/exit_codes.h"
+#include "bench/commands/run_command.h"
+#include "bench/commands/sweep_command.h"
+#include "bench/load/workload.h"
 #include "bench/policy/command.h"
 #include "configs/text/nearest_name.h"
 
 namespace batchproxy::bench {
 namespace {
-
-constexpr int kUsage = 2;
-
-struct CommandLine {
-  LoadOptions load;
-  std::string questions = "configs/questions.jsonl";
-  std::string admin;
-  std::string answers;
-  bool json = false;
-};
-
-std::optional<double> prefix_hits(const EngineCounters& before, const EngineCounters& after) {
-  const double queries = after.prefix_queries - before.prefix_queries;
-  if (queries <= 0) return std::nullopt;
-  return (after.prefix_hits - before.prefix_hits) / queries;
-}
-
-int run_questions(const CommandLine& line) {
-  const auto questions = load_questions(line.questions);
-  std::optional<EngineCounters> before;
-  if (!line.admin.empty()) before = scrape_engines(line.admin);
-  const LoadResult result = run_load(questions, line.load);
-  Report report = summarise(questions, result);
-  if (before) report.prefix_hits = prefix_hits(*before, scrape_engines(line.admin));
-  if (!line.answers.empty()) {
-    std::ofstream out(line.answers);
-    out << answers_to_jsonl(result);
-    if (!out) throw std::runtime_error("cannot write " + line.answers);
-  }
-  std::cout << (line.json ? to_json(report) + "\n" : to_text(report));
-  return report.answered == report.asked ? 0 : 1;
-}
 
 // Says which words are not known, and what may have been meant.
 int refuse_unknown(const CLI::App& app, const std::vector<std::string>& words) {
@@ -75,33 +42,18 @@ int refuse_unknown(const CLI::App& app, const std::vector<std::string>& words) {
 }
 
 int run(int argc, char** argv) {
-  CommandLine line;
+  RunCommand run_command;
+  CompareCommand compare;
+  ReportCommand report;
+  SweepCommand sweep;
   PolicyCommand policy;
-  CLI::App app("Load for batchproxy: scores multiple-choice questions and times them.",
+  CLI::App app("Load for batchproxy: asks questions, times the answers, and draws a picture.",
                "batchproxy-bench");
   app.require_subcommand(1);
-  auto* questions = app.add_subcommand("questions", "Ask every question of a file once");
-  questions->add_option("--url", line.load.url, "Proxy or engine, http://HOST:PORT")->required();
-  questions->add_option("--questions", line.questions,
-                        "JSON Lines: passage, question, options, label");
-  questions->add_option("--workers", line.load.workers, "Workers, each with one request at a time")
-      ->check(CLI::Range(1, 10000));
-  questions
-      ->add_option("--requests", line.load.requests, "Requests in all (default: the questions)")
-      ->check(CLI::Range(1, 10000000));
-  questions->add_option("--model", line.load.model, "Model name (default: the first one served)");
-  questions->add_option("--max-tokens", line.load.max_tokens, "Longest answer, in tokens");
-  questions->add_flag("--chat", line.load.chat, "Ask through /v1/chat/completions");
-  questions->add_option("--salt", line.load.salt,
-                        "First line of every prompt, so that no earlier run's cache helps");
-  questions->add_option("--shuffle", line.load.shuffle,
-                        "Mix the order within windows of so many requests");
-  questions->add_flag("--distinct-rounds", line.load.distinct_rounds,
-                      "When questions are asked again, let their prompts begin differently");
-  questions->add_option("--admin", line.admin,
-                        "The proxy's admin address, to report the engines' prefix hits");
-  questions->add_option("--answers", line.answers, "Write every answer to this file");
-  questions->add_flag("--json", line.json, "Print the figures as JSON");
+  const auto* runs = add_run_command(app, run_command);
+  const auto* sweeps = add_sweep_command(app, sweep);
+  const auto* compares = add_compare_command(app, compare);
+  const auto* reports = add_report_command(app, report);
   const auto* policies = add_policy_command(app, policy);
   try {
     app.parse(argc, argv);
@@ -113,19 +65,27 @@ int run(int argc, char** argv) {
     app.exit(error);
     return kUsage;
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : kUsage;
+    return app.exit(error) == 0 ? kAllWell : kUsage;
   }
-  return policies->parsed() ? run_policy_command(policy) : run_questions(line);
+  if (runs->parsed()) return run_run_command(run_command, {argv, argv + argc});
+  if (sweeps->parsed()) return run_sweep_command(sweep);
+  if (compares->parsed()) return run_compare_command(compare);
+  if (reports->parsed()) return run_report_command(report);
+  return policies->parsed() ? run_policy_command(policy) : kUsage;
 }
 
 }  // namespace
 }  // namespace batchproxy::bench
 
 int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);  // a server that has gone is told by what is written to it
   try {
     return batchproxy::bench::run(argc, argv);
+  } catch (const batchproxy::bench::UnusableWorkload& error) {
+    std::fprintf(stderr, "error: %s\n", error.what());
+    return batchproxy::bench::kUsage;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "error: %s\n", error.what());
-    return 1;
+    return batchproxy::bench::kFailed;
   }
 }

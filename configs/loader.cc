@@ -124,6 +124,7 @@ LoadResult load(const LoadInputs& inputs) {
   apply_environment(inputs.environment, result.options, findings);
   apply_flags(inputs.flags, result.options, findings);
   apply_engine_words(inputs.engine_words, result.options, findings);
+  apply_trial(inputs.trial, result.options, findings);
   start_engines_for_model(result.options);
   if (understood) {
     apply_vllm_environment(inputs.environment, result.options, findings);

@@ -23,6 +23,7 @@ struct LoadInputs {
   std::vector<Flag> flags;
   Environment environment;
   std::vector<std::string> engine_words{};  // of vLLM's command line
+  std::vector<Flag> trial{};                // keys by name, over all else: see apply_trial()
 };
 
 struct LoadResult {

@@ -204,6 +204,7 @@ DataPlane::Setup App::data_plane_setup(const ApiKeysPtr& keys) {
   setup.on_stall = [this](const Stall& stall) {
     asio::post(io_, [this, stall] { backends_.on_stall(stall); });
   };
+  // Each batch costs a word to this thread: who begins with another policy is not told of them.
   if (setup.scheduler.policy == FlushPolicy::kFixed) {
     setup.on_batch_done = [this](const BatchSummary& batch) {
       asio::post(io_, [this, batch] { tell_batch(batch); });
@@ -279,7 +280,7 @@ void App::watch_certificate() {
 AdminHooks App::admin_hooks() {
   AdminHooks hooks;
   hooks.snapshot = [this] { return snapshot(); };
-  hooks.reload = [this] { return reloader_.reload(); };
+  hooks.reload = [this](const std::vector<Flag>& trial) { return reloader_.reload(trial); };
   // Asked again, it does not hasten: only a signal does.
   hooks.drain = [this] {
     if (ending_.stage == Ending::Stage::kServing) shut_down(0);
@@ -426,6 +427,7 @@ Task<DataPlane::Found> App::search(RecordSearch search) {
 // --- while serving ------------------------------------------------------------------------------
 
 void App::tell_batch(const BatchSummary& batch) {
+  if (flush_policy(options_) != FlushPolicy::kFixed) return;  // any more
   console_.batch_done(batch, backends_[batch.backend].name());
 }
 

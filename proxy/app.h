@@ -41,7 +41,7 @@ struct UnusableLogs : std::runtime_error {
 class App {
  public:
   // Reads the configuration once more, from wherever it came.
-  using LoadAgain = std::function<LoadResult()>;
+  using LoadAgain = std::function<LoadResult(const std::vector<Flag>& trial)>;
 
   // Takes both ports and opens the engines' logs; throws std::runtime_error with a message for the
   // operator, or UnusableLogs.

@@ -170,6 +170,17 @@ void Turns::stand_back(Ticket& ticket) {
   put(ticket, queue, std::nullopt);
 }
 
+void Turns::call_back() {
+  for (auto& queue : queues_) {
+    while (!queue->late.empty()) {
+      Ticket& ticket = *queue->late.begin();
+      take_out(ticket, *queue);
+      ticket.late = false;
+      put(ticket, *queue, std::nullopt);
+    }
+  }
+}
+
 // --- outages ------------------------------------------------------------------------------------
 
 void Turns::look_at(Queue& queue, TimePoint now) {

@@ -76,6 +76,8 @@ class Turns {
   void release(BackendId id);
   // It goes only when nobody else waits.
   void stand_back(Ticket& ticket);
+  // Those that stand back wait as all others do.
+  void call_back();
 
   // --- who waits ---
   const std::vector<std::unique_ptr<Queue>>& queues() const { return queues_; }

@@ -1,4 +1,4 @@
-"""Load by threads of this process, and by `batchproxy-bench questions`."""
+"""Load by threads of this process, and by `batchproxy-bench run`."""
 import json
 import statistics
 import subprocess
@@ -45,10 +45,13 @@ class Workers:
 
 
 def ask_questions(build, url, workers, requests, *flags, questions=QUESTIONS):
-    """The figures of `batchproxy-bench questions`; every question has been answered."""
-    command = [build.load, "questions", "--url", url, "--questions", questions, "--workers", workers,
-               "--requests", requests, "--json", *flags]
+    """What `batchproxy-bench run` tells, by the names of the lab's tables; every question has been answered."""
+    command = [build.load, "run", "--url", url, "--questions", questions, "--workers", workers,
+               "--requests", requests, "--json", "-", *flags]
     ended = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, text=True, check=False)
     if ended.returncode:
         raise SystemExit(f"batchproxy-bench ended with {ended.returncode}: {ended.stdout}")
-    return json.loads(ended.stdout)
+    told = json.loads(ended.stdout)
+    return {"asked": told["num_prompts"], "answered": told["completed"], "per_second": told["request_throughput"],
+            "p50_seconds": told["p50_e2el_ms"] / 1e3, "p99_seconds": told["p99_e2el_ms"] / 1e3,
+            "prefix_hits": told["batchproxy"].get("prefix_hits")}

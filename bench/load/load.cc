@@ -2,131 +2,184 @@
 #include "bench/load/load.h"
 
 #include <algorithm>
-#include <chrono>
 #include <random>
-#include <stdexcept>
 #include <utility>
 
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/json/parse.hpp>
-#include <boost/json/serialize.hpp>
-#include <boost/json/value_to.hpp>
-
-#include "backends/call/http_client.h"
+#include <boost/asio/redirect_error.hpp>
+#include <fmt/format.h>
+#include <sys/resource.h>
 
 namespace batchproxy::bench {
 
-namespace json = boost::json;
-
 namespace {
 
-using Clock = std::chrono::steady_clock;
+// A worker whose server does not answer at all asks again after this: the failures of a dead server
+// are to be few.
+constexpr Duration kPause = std::chrono::milliseconds(250);
+constexpr const char* kAborted = "aborted";
 
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
+double cpu_seconds() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  const auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
+  };
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
-std::string body_of(const LoadOptions& options, const std::string& model,
-                    const std::string& prompt) {
-  json::object body{{"model", model}, {"temperature", 0}, {"max_tokens", options.max_tokens}};
-  if (options.chat) {
-    body["messages"] = json::array{json::object{{"role", "user"}, {"content", prompt}}};
-  } else {
-    body["prompt"] = prompt;
-  }
-  return json::serialize(body);
+// Eight letters that no other run has.
+std::string make_nonce() {
+  std::random_device random;
+  return fmt::format("{:08x}", random());
 }
 
-// The text of the first choice; the body itself when it is not such an answer.
-std::string text_of(const HttpReply& reply, bool chat) {
-  boost::system::error_code error;
-  const json::value parsed = json::parse(reply.body, error);
-  if (error || reply.status != 200) return reply.body;
-  const json::value* text =
-      parsed.find_pointer(chat ? "/choices/0/message/content" : "/choices/0/text", error);
-  return text && text->is_string() ? json::value_to<std::string>(*text) : reply.body;
-}
-
-// The questions in file order, again and again, mixed within windows: always in the same way.
-void choose_questions(std::vector<Outcome>& outcomes, std::size_t questions, std::size_t window) {
-  for (std::size_t i = 0; i < outcomes.size(); ++i) {
-    outcomes[i].round = i / questions;
-    outcomes[i].question = i % questions;
-  }
-  if (window < 2) return;
-  std::mt19937_64 random(1);
-  for (std::size_t begin = 0; begin < outcomes.size(); begin += window) {
-    const std::size_t end = std::min(outcomes.size(), begin + window);
-    for (std::size_t i = end - 1; i > begin; --i) {
-      std::swap(outcomes[i], outcomes[begin + random() % (i - begin + 1)]);
-    }
-  }
-}
-
-std::string salt_of(const LoadOptions& options, const Outcome& outcome) {
-  if (!options.distinct_rounds) return options.salt;
-  return options.salt + "Round " + std::to_string(outcome.round);
-}
-
-struct Run {
-  const std::vector<Question>& questions;
-  const LoadOptions& options;
-  LoadResult result;
-  std::size_t next = 0;
-};
-
-Task<void> find_model(asio::io_context& io, Run& run) {
-  HttpClient client(io, parse_url(run.options.url));
-  const HttpReply reply = co_await client.request("/v1/models", "");
-  boost::system::error_code error;
-  const json::value parsed = json::parse(reply.body, error);
-  if (reply.status != 200 || error) {
-    throw std::runtime_error(run.options.url + "/v1/models: " +
-                             (reply.status == 0 ? reply.body : std::to_string(reply.status)));
-  }
-  const json::value* id = parsed.find_pointer("/data/0/id", error);
-  if (!id) throw std::runtime_error(run.options.url + " serves no model yet");
-  run.result.model = json::value_to<std::string>(*id);
-}
-
-Task<void> work(asio::io_context& io, Run& run) {
-  HttpClient client(io, parse_url(run.options.url));
-  while (run.next < run.result.outcomes.size()) {
-    Outcome& outcome = run.result.outcomes[run.next++];
-    const Question& question = run.questions[outcome.question];
-    std::string body =
-        body_of(run.options, run.result.model, prompt_of(question, salt_of(run.options, outcome)));
-    const auto start = Clock::now();
-    const HttpReply reply = co_await client.request(
-        run.options.chat ? "/v1/chat/completions" : "/v1/completions", std::move(body));
-    outcome.seconds = seconds_since(start);
-    outcome.status = reply.status;
-    outcome.backend = reply.backend;
-    outcome.answer = text_of(reply, run.options.chat);
-  }
+Mark mark_of(const ReadyQuestion& question, const RequestResult& result) {
+  if (question.label.empty() || !result.answered()) return Mark::kNone;
+  // An echo is the prompt, which names all options.
+  if (question.echoes) return Mark::kNone;
+  const char letter = chosen_letter(result.answer, question.options);
+  return question.label == std::string(1, letter) ? Mark::kRight : Mark::kWrong;
 }
 
 }  // namespace
 
-LoadResult run_load(const std::vector<Question>& questions, const LoadOptions& options) {
-  asio::io_context io(1);
-  Run run{questions, options, {}, 0};
-  run.result.model = options.model;
-  if (options.model.empty()) {
-    asio::co_spawn(io.get_executor(), find_model(io, run), &end_on_error);
-    io.run();
-    io.restart();
+std::optional<std::size_t> LoadOptions::most(std::size_t questions) const {
+  if (requests > 0) return requests;
+  if (duration > 0) return std::nullopt;
+  return questions;
+}
+
+Load::Load(LoadClient& client, BackendId server, const std::vector<ReadyQuestion>& questions,
+           const LoadOptions& options, std::function<void(const RequestResult&)> told)
+    : client_(client),
+      server_(server),
+      questions_(questions),
+      options_(options),
+      told_(std::move(told)),
+      nonce_(make_nonce()),
+      order_(questions.size(), options.shuffle, options.most(questions.size())),
+      timer_(client.io().get_executor()) {}
+
+Task<Repeat> Load::run() {
+  const double cpu = cpu_seconds();
+  client_.set_clock();
+  const IoExecutor executor = client_.io().get_executor();
+  if (options_.rate > 0) {
+    ++running_;
+    asio::co_spawn(executor, send_on_time(), &end_on_error);
+  } else {
+    running_ += options_.workers;
+    for (std::size_t i = 0; i < options_.workers; ++i) {
+      asio::co_spawn(executor, work(), &end_on_error);
+    }
   }
-  run.result.outcomes.resize(options.requests == 0 ? questions.size() : options.requests);
-  choose_questions(run.result.outcomes, questions.size(), options.shuffle);
-  const auto start = Clock::now();
-  for (std::size_t i = 0; i < options.workers; ++i) {
-    asio::co_spawn(io.get_executor(), work(io, run), &end_on_error);
+  if (running_ > 0) co_await finished_.wait();
+  Repeat repeat = take_results();
+  repeat.client_cpu = cpu_seconds() - cpu;
+  co_return repeat;
+}
+
+void Load::stop(std::string why) {
+  if (stopped_) return;
+  stopped_ = true;
+  stopped_because_ = std::move(why);
+  timer_.cancel();
+  client_.hang_up();
+}
+
+void Load::leave() {
+  if (--running_ == 0) finished_.wake_later(client_.io().get_executor());
+}
+
+Task<void> Load::work() {
+  asio::steady_timer pause(client_.io().get_executor());
+  while (!stopped_) {
+    if (options_.duration > 0 && client_.now() >= options_.duration) break;
+    const auto turn = order_.next();
+    if (!turn) break;
+    RequestResult& result = results_.emplace_back();
+    result.question = turn->question;
+    result.round = turn->round;
+    result.due = client_.now();
+    co_await ask(result);
+    if (result.status != 0 || stopped_) continue;
+    ErrorCode ignored;
+    pause.expires_after(kPause);
+    co_await pause.async_wait(asio::redirect_error(use_task, ignored));
   }
-  io.run();
-  run.result.seconds = seconds_since(start);
-  return std::move(run.result);
+  leave();
+}
+
+Task<void> Load::send_on_time() {
+  ArrivalTimes arrivals(options_.arrivals, options_.rate, options_.seed);
+  while (!stopped_) {
+    const double due = arrivals.next();
+    if (options_.duration > 0 && due >= options_.duration) break;
+    const auto turn = order_.next();
+    if (!turn) break;
+    // Those that are due already are sent at once, one after the other.
+    if (due > client_.now()) {
+      ErrorCode ignored;
+      timer_.expires_at(client_.moment(due));
+      co_await timer_.async_wait(asio::redirect_error(use_task, ignored));
+    }
+    if (stopped_) break;
+    RequestResult& result = results_.emplace_back();
+    result.question = turn->question;
+    result.round = turn->round;
+    result.due = due;
+    ++running_;
+    asio::co_spawn(client_.io().get_executor(), send(result), &end_on_error);
+  }
+  leave();
+}
+
+Task<void> Load::send(RequestResult& result) {
+  co_await ask(result);
+  leave();
+}
+
+Task<void> Load::ask(RequestResult& result) {
+  const std::size_t number = results_.size();
+  const ReadyQuestion& question = questions_[result.question];
+  std::string salt = options_.salt;
+  if (options_.distinct_rounds) {
+    salt += fmt::format("{}Round {}", salt.empty() ? "" : " ", result.round);
+  }
+  salt = as_first_line(salt);
+  const std::string request_id = fmt::format("bench-{}-{}", nonce_, number);
+  const std::string id = options_.check_ids ? fmt::format("[{}]", request_id) : "";
+  const std::string id_line = as_first_line(id);
+  RequestWords words;
+  words.salt = salt;
+  words.id_line = id_line;
+  words.id = id;
+  words.request_id = request_id;
+  most_in_flight_ = std::max(most_in_flight_, ++in_flight_);
+  co_await client_.ask(server_, question, words, result);
+  --in_flight_;
+  result.mark = mark_of(question, result);
+  note(result);
+}
+
+void Load::note(const RequestResult& result) {
+  if (result.status != 0) last_heard_ = result.end;
+  if (told_ && result.problem != kAborted) told_(result);
+  if (result.status != 0 || result.end - last_heard_ < options_.give_up) return;
+  stop(fmt::format("no answer for {:g} s: {}", options_.give_up, result.detail));
+}
+
+// What was cut off when the run was stopped is no result.
+Repeat Load::take_results() {
+  Repeat repeat;
+  repeat.most_in_flight = most_in_flight_;
+  for (RequestResult& result : results_) {
+    if (result.problem == kAborted) continue;
+    repeat.seconds = std::max(repeat.seconds, result.end);
+    repeat.requests.push_back(std::move(result));
+  }
+  return repeat;
 }
 
 }  // namespace batchproxy::bench

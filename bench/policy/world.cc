@@ -10,7 +10,7 @@
 
 #include "backends/sim/model/hash.h"
 #include "backends/sim/model/server_model.h"
-#include "bench/load/report.h"
+#include "bench/results/statistics.h"
 
 namespace batchproxy::bench {
 

@@ -55,7 +55,7 @@ struct WorkerOptions {
                                       "Seconds an engine may take until it is ready."};
   Key<Arguments> vllm_args{
       "vllm_args", {}, anything(), Applies::kAfterRestart, "Arguments for `vllm serve`."};
-  Key<bool> enable_batching{"enable_batching", true, anything(), Applies::kAfterRestart,
+  Key<bool> enable_batching{"enable_batching", true, anything(), Applies::kOnReload,
                             "false forwards every request at once and concurrently."};
   Key<std::int64_t> batch_size{
       "batch_size",
@@ -354,7 +354,7 @@ struct ProxyOptions {
   Key<std::string> flush{"flush",
                          "eager",
                          one_of({kFlushWords.begin(), kFlushWords.end()}),
-                         Applies::kAfterRestart,
+                         Applies::kOnReload,
                          "eager sends when a backend has room; fixed waits for size or timeout.",
                          {"--flush", "BATCHPROXY_FLUSH", "POLICY",
                           "eager (send when a backend has room) or fixed (size or timeout)", 110}};

@@ -2,6 +2,7 @@
 #include "configs/sources/overrides.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <string_view>
 #include <utility>
@@ -9,6 +10,7 @@
 
 #include "configs/sources/binder.h"
 #include "configs/text/items.h"
+#include "configs/text/nearest_name.h"
 #include "configs/vllm/argument_flags.h"
 #include "configs/vllm/arguments.h"
 
@@ -26,6 +28,10 @@ void for_each_flagged(Options& options, const Visit& visit) {
   for_each_key(options.worker, if_flagged);
   for_each_key(options.proxy, if_flagged);
 }
+
+// Whoever may ask the admin address may try these: nothing of who is let in, or what is started.
+constexpr std::array<std::string_view, 6> kMayBeTried{
+    "enable_batching", "batch_size", "batch_timeout", "flush", "affinity", "merge"};
 
 template <class T>
 inline constexpr bool is_list = false;
@@ -135,6 +141,24 @@ void apply_flags(const std::vector<Flag>& flags, Options& options, Findings& fin
       is_known = set_argument(&KeyFlag::name, flag, value, Source::kFlag, options, findings);
     }
     if (!is_known) findings.error({flag}, "unknown flag");
+  }
+}
+
+void apply_trial(const std::vector<Flag>& trial, Options& options, Findings& findings) {
+  Binder binder(Source::kFlag, findings);
+  for (const auto& [name, value] : trial) {
+    const Place place{name};
+    if (std::ranges::find(kMayBeTried, name) == kMayBeTried.end()) {
+      const std::vector<std::string_view> names(kMayBeTried.begin(), kMayBeTried.end());
+      findings.error(place,
+                     "may not be tried" + suggestion(name, names) + "; what may is " + join(names));
+      continue;
+    }
+    const auto set = [&](auto& key) {
+      if (key.name == name) binder.set(key, Yaml::scalar(value, place), std::string(key.name));
+    };
+    for_each_key(options.worker, set);
+    for_each_key(options.proxy, set);
   }
 }
 

@@ -27,6 +27,10 @@ void apply_environment(const Environment& environment, Options& options, Finding
 // adds.
 void apply_flags(const std::vector<Flag>& flags, Options& options, Findings& findings);
 
+// {"flush", "fixed"} and its like, by the names of keys: what is tried on a proxy that runs, over
+// all else. Only what decides when requests leave, and with whom, may be tried.
+void apply_trial(const std::vector<Flag>& trial, Options& options, Findings& findings);
+
 // Words of a command line that are vLLM's, as {"--max-num-seqs", "64", "-tp", "2"}: as if they
 // stood in vllm_args, for all engines.
 void apply_engine_words(const std::vector<std::string>& words, Options& options,

@@ -29,6 +29,7 @@
 #include "configs/text/nearest_name.h"
 #include "proxy/admin/browser_guard.h"
 #include "proxy/admin/record_query.h"
+#include "proxy/files/query.h"
 #include "proxy/jobs/json_line.h"
 #include "proxy/limits/client_cap.h"
 #include "proxy/trace/record_text.h"
@@ -102,8 +103,9 @@ Task<void> show_metrics(const Request&, const AdminHooks& hooks, Response& respo
   co_return;
 }
 
-Task<void> reload(const Request&, const AdminHooks& hooks, Response& response) {
-  const ReloadReport report = hooks.reload();
+// `?flush=fixed&batch_size=8` tries these keys until the next reload.
+Task<void> reload(const Request& request, const AdminHooks& hooks, Response& response) {
+  const ReloadReport report = hooks.reload(query_values(path_of(request)));
   if (!report.ok) response.result(http_::status::bad_request);
   for (const std::string& line : report.lines) response.body() += line + "\n";
   co_return;
@@ -214,6 +216,7 @@ constexpr bool kKeyed = false;
 constexpr bool kForPage = true;
 constexpr std::string_view kRequests =
     "/admin/requests[/ID][?failed][&slow[=SECONDS]][&id=ID][&limit=N]";
+constexpr std::string_view kReload = "/admin/reload[?KEY=VALUE&…]";
 constexpr std::string_view kEngineOrders =
     "/admin/engines/[ENGINE/]{pause,resume,stop,start,restart}";
 
@@ -226,7 +229,7 @@ constexpr std::array kRoutes = {
     AdminRoute{"GET", "/ui/events", &begin_events},
     AdminRoute{"GET", kRequests, &show_requests},
     AdminRoute{"GET", "/admin/config", &show_config},
-    AdminRoute{"POST", "/admin/reload", &reload},
+    AdminRoute{"POST", kReload, &reload},
     AdminRoute{"POST", "/admin/drain", &drain},
     AdminRoute{"POST", kEngineOrders, &order_engine, kKeyed, kForPage},
     AdminRoute{"POST", kLoadAdapter, &order_adapter},
@@ -236,6 +239,7 @@ constexpr std::array kRoutes = {
 const AdminRoute* find_route(std::string_view path) {
   if (read_engine_order(path)) path = kEngineOrders;
   if (asks_for_requests(path)) path = kRequests;
+  if (path.substr(0, path.find('?')) == "/admin/reload") path = kReload;
   const auto it = std::ranges::find(kRoutes, path, &AdminRoute::path);
   return it == kRoutes.end() ? nullptr : &*it;
 }

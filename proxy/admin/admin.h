@@ -11,6 +11,7 @@
 
 #include "backends/net/task.h"
 #include "backends/net/tls.h"
+#include "configs/sources/overrides.h"
 #include "proxy/admin/adapter_report.h"
 #include "proxy/control/engine_orders.h"
 #include "proxy/control/reload.h"
@@ -24,7 +25,8 @@ namespace batchproxy {
 
 struct AdminHooks {
   std::function<Snapshot()> snapshot;
-  std::function<ReloadReport()> reload;
+  // `trial`: keys by name that count until the next reload.
+  std::function<ReloadReport(const std::vector<Flag>& trial)> reload;
   std::function<void()> drain;  // and exit
   std::function<Result<std::string>(const EngineOrder&)> order_engine;
   std::function<Task<AdapterReport>(AdapterOrder)> adapters;

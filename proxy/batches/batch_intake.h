@@ -14,7 +14,7 @@
 
 #include <boost/json/array.hpp>
 
-#include "proxy/jobs/question_file.h"
+#include "backends/questions/question_file.h"
 
 namespace batchproxy {
 

@@ -14,9 +14,9 @@
 #include <unistd.h>
 
 #include "backends/net/descriptor.h"
+#include "backends/questions/line_reader.h"
 #include "proxy/batches/batch_lines.h"
 #include "proxy/files/wall_clock.h"
-#include "proxy/jobs/line_reader.h"
 
 namespace batchproxy {
 

@@ -10,9 +10,9 @@
 #include <boost/asio/redirect_error.hpp>
 #include <fmt/format.h>
 
+#include "backends/questions/line_reader.h"
 #include "proxy/batches/batch_lines.h"
 #include "proxy/batches/batch_request.h"
-#include "proxy/jobs/line_reader.h"
 
 namespace batchproxy {
 

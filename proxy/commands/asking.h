@@ -3,8 +3,8 @@
 // Threading: start-up only.
 #pragma once
 
+#include "backends/questions/question_file.h"
 #include "proxy/commands/command.h"
-#include "proxy/jobs/question_file.h"
 #include "proxy/jobs/run/job_proxy.h"
 #include "proxy/jobs/run_core.h"
 

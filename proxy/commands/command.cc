@@ -51,12 +51,13 @@ std::string config_file(const CommandLine& arguments) {
   return "";
 }
 
-LoadResult load_options(const CommandLine& arguments) {
+LoadResult load_options(const CommandLine& arguments, const std::vector<Flag>& trial) {
   LoadInputs inputs;
   inputs.file = config_file(arguments);
   inputs.flags = arguments.keys.given;
   inputs.engine_words = arguments.engine_words;
   inputs.environment = collect_environment();
+  inputs.trial = trial;
   return load(inputs);
 }
 

@@ -50,7 +50,8 @@ using AddCommand = Command (*)(CLI::App& app, CommandLine& arguments);
 std::string config_file(const CommandLine& arguments);
 
 // The configuration from file, environment and flags.
-LoadResult load_options(const CommandLine& arguments);
+// `trial`: keys by name that are tried over these.
+LoadResult load_options(const CommandLine& arguments, const std::vector<Flag>& trial = {});
 
 // The same for a command that asks for no backends: without a file nothing need be configured.
 // Nothing when it cannot be used; that has been told.

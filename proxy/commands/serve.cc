@@ -94,8 +94,9 @@ int serve(const CommandLine& arguments, bool dry_run) {
   raise_descriptor_limit();
   refuse_to_be_read();
   try {
-    App app(loaded.options, *std::move(topology), keys.keys, self,
-            [&arguments] { return load_options(arguments); });
+    App app(
+        loaded.options, *std::move(topology), keys.keys, self,
+        [&arguments](const std::vector<Flag>& trial) { return load_options(arguments, trial); });
     return app.run();
   } catch (const UnusableLogs& error) {
     std::cerr << "error: " << error.what() << '\n';

@@ -31,9 +31,9 @@ void tell(const std::vector<Diagnostic>& diagnostics, ReloadReport& report) {
 Reloader::Reloader(Options& options, ApiKeysPtr keys, Hooks hooks)
     : options_(options), keys_(std::move(keys)), hooks_(std::move(hooks)) {}
 
-ReloadReport Reloader::reload() {
+ReloadReport Reloader::reload(const std::vector<Flag>& trial) {
   ReloadReport report;
-  auto changes = take_over(report);
+  auto changes = take_over(trial, report);
   report.ok = changes.has_value();
   last_failed_ = !report.ok;
   if (!report.ok) {
@@ -54,8 +54,9 @@ ReloadReport Reloader::reload() {
   return report;
 }
 
-std::optional<std::vector<std::string>> Reloader::take_over(ReloadReport& report) {
-  const LoadResult loaded = hooks_.load();
+std::optional<std::vector<std::string>> Reloader::take_over(const std::vector<Flag>& trial,
+                                                            ReloadReport& report) {
+  const LoadResult loaded = hooks_.load(trial);
   tell(loaded.diagnostics, report);
   if (!loaded.ok()) return std::nullopt;
   ReloadPlan plan = plan_reload(options_, loaded.options);

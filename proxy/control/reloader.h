@@ -22,8 +22,8 @@ namespace batchproxy {
 class Reloader {
  public:
   struct Hooks {
-    // Reads the configuration once more, from wherever it came.
-    std::function<LoadResult()> load;
+    // Reads the configuration once more, from wherever it came, with what is tried over it.
+    std::function<LoadResult(const std::vector<Flag>& trial)> load;
     // Has the backends of these options, and says what is another. Throws std::runtime_error, with
     // nothing done.
     std::function<std::vector<std::string>(const Options&)> replace_backends;
@@ -38,7 +38,8 @@ class Reloader {
   // may be null: then clients are asked for none.
   Reloader(Options& options, ApiKeysPtr keys, Hooks hooks);
 
-  ReloadReport reload();
+  // `trial`: keys by name, as {"flush", "fixed"}, which count until the next reload.
+  ReloadReport reload(const std::vector<Flag>& trial = {});
 
   const ApiKeysPtr& keys() const { return keys_; }
   std::uint64_t generation() const { return generation_; }  // of the configuration, from 1 on
@@ -47,7 +48,8 @@ class Reloader {
  private:
   // The changes, in sentences; nothing, and nothing done, when the new configuration is of no
   // use, which `report` says then.
-  std::optional<std::vector<std::string>> take_over(ReloadReport& report);
+  std::optional<std::vector<std::string>> take_over(const std::vector<Flag>& trial,
+                                                    ReloadReport& report);
 
   Options& options_;
   ApiKeysPtr keys_;

@@ -2,6 +2,7 @@
 #include "proxy/files/query.h"
 
 #include <algorithm>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -34,17 +35,26 @@ std::string decoded(std::string_view text) {
 
 }  // namespace
 
-std::optional<std::string> query_value(std::string_view target, std::string_view name) {
+std::vector<std::pair<std::string, std::string>> query_values(std::string_view target) {
+  std::vector<std::pair<std::string, std::string>> values;
   const std::size_t mark = target.find('?');
-  if (mark == std::string_view::npos) return std::nullopt;
+  if (mark == std::string_view::npos) return values;
   std::string_view query = target.substr(mark + 1);
   while (!query.empty()) {
     const std::size_t end = std::min(query.find('&'), query.size());
     const std::string_view pair = query.substr(0, end);
     query.remove_prefix(std::min(end + 1, query.size()));
+    if (pair.empty()) continue;
     const std::size_t equals = std::min(pair.find('='), pair.size());
-    if (decoded(pair.substr(0, equals)) != name) continue;
-    return decoded(pair.substr(std::min(equals + 1, pair.size())));
+    values.emplace_back(decoded(pair.substr(0, equals)),
+                        decoded(pair.substr(std::min(equals + 1, pair.size()))));
+  }
+  return values;
+}
+
+std::optional<std::string> query_value(std::string_view target, std::string_view name) {
+  for (auto& [key, value] : query_values(target)) {
+    if (key == name) return std::move(value);
   }
   return std::nullopt;
 }

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "batcher/base/error.h"
@@ -15,6 +16,9 @@ namespace batchproxy {
 
 // The value of `name`, decoded; nothing when it is not there.
 std::optional<std::string> query_value(std::string_view target, std::string_view name);
+
+// All of them, decoded, in their order: {"flush", "fixed"}. What has no `=` has an empty value.
+std::vector<std::pair<std::string, std::string>> query_values(std::string_view target);
 
 // Which part of a list is asked for.
 struct PageWanted {

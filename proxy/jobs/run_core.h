@@ -22,9 +22,9 @@
 #include <string>
 #include <string_view>
 
+#include "backends/questions/question_file.h"
 #include "batcher/base/time.h"
 #include "proxy/jobs/ledger.h"
-#include "proxy/jobs/question_file.h"
 
 namespace batchproxy {
 

@@ -58,6 +58,21 @@ TEST_F(LearntPatience, PutsTheTicketsOfClientsThatWillHaveLeftBehindAllOthers) {
   EXPECT_FALSE(late.verdict.refused);
 }
 
+// Another rule asks nobody's patience: what stood back would wait for ever.
+TEST_F(LearntPatience, KeepsNobodyBackUnderAnotherPolicy) {
+  start_learnt(1);
+  Ticket& late = submit_of(kHasty, 0s);
+  Ticket& second = submit_of(kCalm, 2s);
+  ASSERT_EQ(next(0, 2500ms), &second);
+  ASSERT_TRUE(late.late);
+  SchedulerOptions options = patient();
+  options.policy = FlushPolicy::kFixed;
+  options.batch_timeout = 1s;
+  scheduler_->set_options(options);
+  EXPECT_FALSE(late.late);
+  EXPECT_THAT(take(5s), ElementsAre(&late));
+}
+
 TEST_F(LearntPatience, LeavesThoseThatCanBeAnsweredBeforeTheirClientLeavesAtTheirPlace) {
   start_learnt(1);
   Ticket& in_time = submit_of(kHasty, 0s);

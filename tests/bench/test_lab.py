@@ -11,8 +11,8 @@ from bench.lab.overload import goodput, neighbours
 from tests.bench import lab
 from tests.support.builds import BUILD, PROXY, ROOT, is_sanitized
 
-NAMES = ["affinity", "batches", "idle-connections", "instructions", "job-tail", "lists", "merging", "overload", "peers",
-         "policies", "queued-prompts"]
+NAMES = ["affinity", "batches", "idle-connections", "instructions", "job-tail", "lists", "load-ceiling", "merging",
+         "overload", "peers", "policies", "queued-prompts", "recorded"]
 FAST = {"sim_time_scale": 0.01}
 
 
@@ -87,6 +87,15 @@ def test_job_tail_has_a_row_for_each_trouble():
 def test_lists_compares_the_answers():
     ended = lab("lists", BUILD, "--rounds", 1)
     assert [row[4] for row in table(ended.stdout)[2:]] == [" identical "], ended.stdout
+    assert ended.returncode == 0
+
+
+@pytest.mark.skipif(not shutil.which("wrk") or not shutil.which("nginx"), reason="needs wrk and nginx")
+def test_load_ceiling_asks_by_both_clients():
+    ended = lab("load-ceiling", BUILD, "--seconds", 1, "--rounds", 1)
+    cells = table(ended.stdout)[2:]
+    assert [row[0] for row in cells] == [" 1 ", " 8 ", " 64 "], ended.stdout
+    assert all(float(row[3]) == pytest.approx(float(row[2]) / float(row[1]), abs=0.01) for row in cells)
     assert ended.returncode == 0
 
 

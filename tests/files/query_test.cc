@@ -15,6 +15,14 @@ TEST(Query, FindsAValueAndDecodesIt) {
   EXPECT_EQ(query_value("/v1/files", "after"), std::nullopt);
 }
 
+TEST(Query, GivesAllValuesInTheirOrder) {
+  using Values = std::vector<std::pair<std::string, std::string>>;
+  EXPECT_EQ(query_values("/admin/reload?flush=fixed&&batch_size=8&a"),
+            (Values{{"flush", "fixed"}, {"batch_size", "8"}, {"a", ""}}));
+  EXPECT_EQ(query_values("/admin/reload"), Values{});
+  EXPECT_EQ(query_values("/admin/reload?"), Values{});
+}
+
 TEST(Query, ToldAPage) {
   const auto page = page_wanted("/v1/batches?limit=7&after=x&order=asc", 20, 100);
   EXPECT_EQ(page->limit, 7);

@@ -8,7 +8,7 @@
 
 #include <simdjson.h>
 
-#include "proxy/jobs/question_file.h"
+#include "backends/questions/question_file.h"
 #include "proxy/jobs/run/answer_file.h"
 
 namespace batchproxy {

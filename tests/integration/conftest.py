@@ -58,6 +58,12 @@ def scripted():
 
 
 @pytest.fixture
+def server(scripted):
+    """server(script, **how): a ScriptedEngine whose script is asked for nothing but answers to questions."""
+    return lambda script, **how: scripted(script, pages={"/version": None}, **how)
+
+
+@pytest.fixture
 def serve(start_proxy, start_engine):
     """serve(*flags): a proxy in front of one simulated engine with these flags, its `engine`."""
     def start(*flags):

@@ -91,7 +91,7 @@ def test_fixed_batches_print_the_classic_line_and_one_hint(start_proxy, start_en
 def test_the_bench_scores_questions_through_the_proxy(start_proxy, tmp_path):
     import subprocess
     proxy = start_proxy("--config", write_config(tmp_path / "c.yaml", servers=2)).ready(2)
-    done = subprocess.run([BENCH, "questions", "--url", proxy.url, "--admin", proxy.admin,
+    done = subprocess.run([BENCH, "run", "--url", proxy.url, "--admin", proxy.admin,
                            "--questions", ROOT / "configs" / "questions.jsonl", "--workers", "16"],
                           capture_output=True, text=True, timeout=DEADLINE)
     assert done.returncode == 0, done.stderr

@@ -17,11 +17,13 @@ class ReloaderTest : public testing::Test {
  protected:
   ReloaderTest() { options_ = load_text().options; }
 
-  LoadResult load_text() const { return load({"my.yaml", text_, {}, {}}); }
+  LoadResult load_text(const std::vector<Flag>& trial = {}) const {
+    return load({"my.yaml", text_, {}, {}, {}, trial});
+  }
 
   Reloader::Hooks hooks() {
     Reloader::Hooks hooks;
-    hooks.load = [this] { return load_text(); };
+    hooks.load = [this](const std::vector<Flag>& trial) { return load_text(trial); };
     hooks.replace_backends = [this](const Options&) {
       if (!refusal_.empty()) throw std::runtime_error(refusal_);
       return backend_lines_;
@@ -61,6 +63,27 @@ TEST_F(ReloaderTest, TakesOverOptionsAndBackends) {
   EXPECT_THAT(report.lines, Contains(HasSubstr("max_queue: 8 -> 9")));
   EXPECT_THAT(report.lines, Contains("b is new"));
   EXPECT_FALSE(reloader_.last_failed());
+}
+
+TEST_F(ReloaderTest, TriesKeysUntilTheNextReload) {
+  const ReloadReport report = reloader_.reload({{"flush", "fixed"}, {"batch_size", "3"}});
+  EXPECT_TRUE(report.ok);
+  EXPECT_THAT(report.lines, Contains(HasSubstr("flush: eager -> fixed")));
+  EXPECT_EQ(*options_.proxy.flush, "fixed");
+  EXPECT_EQ(*options_.worker.batch_size, 3);
+  EXPECT_TRUE(reloader_.reload().ok);
+  EXPECT_EQ(*options_.proxy.flush, "eager");
+  EXPECT_EQ(*options_.worker.batch_size, 16);
+}
+
+TEST_F(ReloaderTest, TriesOnlyWhatDecidesWhenRequestsLeave) {
+  for (const Flag& wrong : {Flag{"allow_unauthenticated", "true"}, Flag{"max_queue", "3"},
+                            Flag{"flush", "sometimes"}, Flag{"batch_size", "0"}}) {
+    EXPECT_FALSE(reloader_.reload({wrong}).ok) << wrong.first;
+  }
+  const ReloadReport report = reloader_.reload({{"batchsize", "3"}});
+  EXPECT_THAT(report.lines, Contains(HasSubstr("did you mean 'batch_size'?")));
+  EXPECT_EQ(applied_, 0);
 }
 
 TEST_F(ReloaderTest, ChangesNothingWhenTheFileIsOfNoUse) {

@@ -115,7 +115,7 @@ What is served at which path of `batchproxy.listen`. Another method gets 405 wit
 end makes no difference. `OPTIONS` is taken everywhere, `HEAD` where batchproxy answers `GET` itself. What a path asks of a
 backend is the backend's business: one that has no such path says so itself. The admin address has paths of its own:
 `/ui` and `/ui/events` ([UI.md](UI.md)), `/status`, `/metrics`, `/livez`, `/readyz`, `/admin/config`, `/admin/requests[/ID]`
-([TRACING.md](TRACING.md)), and for `POST` `/admin/reload`, `/admin/drain`,
+([TRACING.md](TRACING.md)), and for `POST` `/admin/reload[?KEY=VALUE]`, `/admin/drain`,
 `/admin/engines/[ENGINE/]{pause,resume,stop,start,restart}`, `/v1/load_lora_adapter` and `/v1/unload_lora_adapter`.
 
 This file is made by a test from `proxy/wire/router.cc` (`UPDATE_GOLDEN=1` rewrites it).

@@ -10,7 +10,7 @@
 #include <string>
 #include <string_view>
 
-#include "proxy/jobs/question_file.h"
+#include "backends/questions/question_file.h"
 #include "proxy/jobs/run/job_proxy.h"
 #include "proxy/jobs/run_core.h"
 

@@ -15,9 +15,9 @@
 #include <string>
 #include <vector>
 
+#include "backends/questions/line_reader.h"
+#include "backends/questions/question_file.h"
 #include "proxy/jobs/ledger.h"
-#include "proxy/jobs/line_reader.h"
-#include "proxy/jobs/question_file.h"
 
 namespace batchproxy {
 

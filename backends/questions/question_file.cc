@@ -1,5 +1,5 @@
-// proxy/jobs/question_file.cc - see question_file.h.
-#include "proxy/jobs/question_file.h"
+// backends/questions/question_file.cc - see question_file.h.
+#include "backends/questions/question_file.h"
 
 #include <algorithm>
 #include <utility>
@@ -258,7 +258,6 @@ Question QuestionParser::decide(const QuestionDefaults& defaults, std::string_vi
   return Question{std::move(key), "/v1/decisions", std::move(body), defaults.model.empty()};
 }
 
-// The words are those of bench/load/questions.cc.
 QuestionParser::Parsed QuestionParser::choice_line(dom::object object, std::int64_t number) {
   const auto key = key_of(object);
   if (key && key->empty()) return bad(number, "the id must be a text or a number");
@@ -287,8 +286,11 @@ QuestionParser::Parsed QuestionParser::choice_line(dom::object object, std::int6
   }
   prompt += "Answer:";
   std::string name = key.value_or(fmt::format("line-{}", number));
-  return with.choices ? decide(with, prompt, texts, std::move(name))
-                      : ask(with, prompt, std::move(name));
+  Question asked = with.choices ? decide(with, prompt, texts, std::move(name))
+                                : ask(with, prompt, std::move(name));
+  asked.label = text_of(object, "label").value_or("");
+  asked.options = texts.size();
+  return asked;
 }
 
 std::optional<std::vector<std::string>> csv_fields(std::string_view record) {

@@ -1,4 +1,4 @@
-// proxy/jobs/question_file.h - QuestionParser: the lines of a question file as requests.
+// backends/questions/question_file.h - QuestionParser: the lines of a question file as requests.
 //
 // The first line tells the format; all others must have the same. Sans-io: lines in, questions or
 // sentences out.
@@ -41,6 +41,9 @@ struct Question {
   std::string path{};  // "/v1/completions"
   std::string body{};
   bool lacks_model = false;  // with_model() makes it whole
+  // Of multiple choice: which option is right, as the file says it, and how many there are.
+  std::string label{};
+  std::size_t options = 0;
 
   // What questions that belong together begin alike with. A view into the body.
   std::string_view beginning() const;

@@ -1,5 +1,5 @@
-// tests/jobs/question_file_test.cc - what people have in their files, and what is asked of it.
-#include "proxy/jobs/question_file.h"
+// tests/backends/question_file_test.cc - what people have in their files, and what is asked of it.
+#include "backends/questions/question_file.h"
 
 #include <span>
 
@@ -199,6 +199,16 @@ TEST(Csv, HasFields) {
 TEST(Question, BeginsWithItsPrompt) {
   const Question question{"k", "/p", R"({"model":"m","temperature":0,"prompt":"P"})", false};
   EXPECT_EQ(question.beginning(), R"("prompt":"P"})");
+}
+
+TEST(QuestionParser, TellsTheLabelAndHowManyOptionsThereAre) {
+  QuestionParser parser("q.jsonl", {});
+  const auto parsed = parser.parse(R"({"question":"q","options":["(A) x","(B) y"],"label":"B"})", 1);
+  EXPECT_EQ(std::get<Question>(parsed).label, "B");
+  EXPECT_EQ(std::get<Question>(parsed).options, 2u);
+  const auto unknown = parser.parse(R"({"question":"q","options":["x","y","z"],"label":2})", 2);
+  EXPECT_EQ(std::get<Question>(unknown).label, "");
+  EXPECT_EQ(std::get<Question>(unknown).options, 3u);
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// proxy/jobs/line_reader.h - LineReader: the lines of a file, one at a time, in bounded memory.
+// backends/questions/line_reader.h - LineReader: the lines of a file, one at a time, in bounded
+// memory.
 //
 // Threading: confined to one thread. Reads block.
 #pragma once

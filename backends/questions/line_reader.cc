@@ -1,5 +1,5 @@
-// proxy/jobs/line_reader.cc - see line_reader.h.
-#include "proxy/jobs/line_reader.h"
+// backends/questions/line_reader.cc - see line_reader.h.
+#include "backends/questions/line_reader.h"
 
 #include <cerrno>
 #include <cstring>

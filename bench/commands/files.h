@@ -1,0 +1,15 @@
+// bench/commands/files.h - files that batchproxy-bench reads and writes whole.
+//
+// Threading: any thread; blocks.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace batchproxy::bench {
+
+// Both throw std::runtime_error with a sentence that names the file. "-" is standard output.
+void write_file(const std::string& file, std::string_view text);
+std::string read_file(const std::string& file);
+
+}  // namespace batchproxy::bench
