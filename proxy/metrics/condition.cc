@@ -19,6 +19,7 @@ constexpr double kLeastQuiet = 5;          // seconds
 constexpr double kLeastQuietAtFirst = 30;  // while nobody knows how long its answers take
 constexpr double kQuietTimes = 3;          // of what nearly all answers take
 constexpr double kLeastSlow = 0.1;         // seconds: below that nobody minds
+constexpr double kOnItsWay = 1;            // seconds that a request may wait in passing
 
 struct ConditionRow {
   Condition id{};
@@ -135,6 +136,8 @@ std::string waiting_for(const Snapshot& now) {
   const bool has_room = any([&](const BackendSnapshot& one) {
     return is_ready(one) && !one.stuck && !one.breaker_open && one.inflight < one.room;
   });
+  // One that has just come is on its way.
+  if (has_room && now.oldest_waiting.real() < kOnItsWay) return {};
   if (has_room) return "a backend that serves their model";
   const bool all_bad = !any(
       [&](const BackendSnapshot& one) { return is_ready(one) && !one.stuck && !one.breaker_open; });

@@ -128,6 +128,7 @@ TEST(WaitingFor, SaysWhatItIs) {
   const auto told = [](auto change) {
     Snapshot now = four();
     now.queued = 3;
+    now.oldest_waiting = 2;
     for (BackendSnapshot& backend : now.backends) backend.inflight = 10;
     change(now);
     judge(now);
@@ -143,6 +144,12 @@ TEST(WaitingFor, SaysWhatItIs) {
   EXPECT_EQ(told([](Snapshot& now) { now.flush = "fixed"; }), "a batch to fill");
   EXPECT_EQ(told([](Snapshot& now) { now.backends[0].inflight = 0; }),
             "a backend that serves their model");
+  EXPECT_EQ(told([](Snapshot& now) {
+              now.backends[0].inflight = 0;
+              now.oldest_waiting = 0.2;
+            }),
+            "")
+      << "it is on its way";
   EXPECT_EQ(told(each([](BackendSnapshot& one) { one.state = BackendState::kStarting; })),
             "an engine that loads");
   EXPECT_EQ(told(each([](BackendSnapshot& one) { one.state = BackendState::kUnready; })),
