@@ -13,6 +13,7 @@
 
 #include "bench/load/arrivals.h"
 #include "bench/load/synthetic.h"
+#include "tests/launcher/temporary_directory.h"
 
 namespace batchproxy::bench {
 namespace {
@@ -44,7 +45,8 @@ Question plain(const std::string& body, const std::string& path = "/v1/completio
 }
 
 std::string file_with(const std::string& text) {
-  const std::string file = testing::TempDir() + "/workload.jsonl";
+  static const TemporaryDirectory folder;  // tests run beside each other
+  const std::string file = folder.file("workload.jsonl");
   std::ofstream(file) << text;
   return file;
 }
