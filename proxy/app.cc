@@ -255,6 +255,14 @@ Reloader::Hooks App::reloader_hooks(LoadAgain load_again) {
 std::string App::read_files(const Options& options) {
   auto context = tls_context(options);
   if (!context) return context.error();
+  if (tls_ && *context) {
+    const std::string why = why_not_replaced(certificate_, own_certificate(**context),
+                                             std::chrono::system_clock::now());
+    if (!why.empty()) {
+      return fmt::format("the certificate in {} {}; the one in use is kept",
+                         *options.proxy.tls.certificate, why);
+    }
+  }
   auto spans = export_settings(options);
   if (!spans) return spans.error();
   tls_read_ = *std::move(context);

@@ -239,7 +239,12 @@ constexpr std::array kRoutes = {
 const AdminRoute* find_route(std::string_view path) {
   if (read_engine_order(path)) path = kEngineOrders;
   if (asks_for_requests(path)) path = kRequests;
-  if (path.substr(0, path.find('?')) == "/admin/reload") path = kReload;
+  // A query that nobody asks for is none of our business.
+  if (const auto it = std::ranges::find(kRoutes, path, &AdminRoute::path); it != kRoutes.end()) {
+    return &*it;
+  }
+  path = path.substr(0, path.find('?'));
+  if (path == "/admin/reload") path = kReload;
   const auto it = std::ranges::find(kRoutes, path, &AdminRoute::path);
   return it == kRoutes.end() ? nullptr : &*it;
 }

@@ -16,6 +16,10 @@ std::string in_days(std::chrono::system_clock::duration left) {
   return fmt::format("in {} day{}", days, days == 1 ? "" : "s");
 }
 
+bool is_valid(const CertificateFacts& certificate, WallTime now) {
+  return certificate.begins <= now && now < certificate.ends;
+}
+
 }  // namespace
 
 std::string expiry_problem(const CertificateFacts& certificate, WallTime now) {
@@ -31,6 +35,12 @@ std::string expiry_problem(const CertificateFacts& certificate, WallTime now) {
   if (certificate.ends - now >= kSoon) return {};
   return fmt::format("expires {}, on {}{}: renew it", in_days(certificate.ends - now),
                      day_of(certificate.ends), whose);
+}
+
+std::string why_not_replaced(const CertificateFacts& used, const CertificateFacts& next,
+                             WallTime now) {
+  if (is_valid(next, now) || !is_valid(used, now)) return {};
+  return expiry_problem(next, now);
 }
 
 std::string ExpiryWatch::look(const CertificateFacts& own, WallTime now) {

@@ -16,6 +16,11 @@ namespace batchproxy {
 // within 14 days; empty when it is fine. It goes on from "the certificate in FILE".
 std::string expiry_problem(const CertificateFacts& certificate, WallTime now);
 
+// Why `next` may not take the place of `used`: clients take this one now, and would refuse the
+// other. Empty when it may.
+std::string why_not_replaced(const CertificateFacts& used, const CertificateFacts& next,
+                             WallTime now);
+
 class ExpiryWatch {
  public:
   static constexpr auto kAgain = std::chrono::hours(24);

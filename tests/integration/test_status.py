@@ -47,6 +47,7 @@ def test_status_tells_of_the_last_seconds_and_of_each_engine(engines):
     assert now["rates"]["last_10s"]["answered"] > 0
     assert now["queue"]["oldest_seconds"] == 0 and "waiting_for" not in now["queue"]
     assert now["errors"] == {} and now["jobs"] == []
+    assert call(proxy.admin, "/status?for=nobody")[0].status == 200, "a query that nobody asks for"
     for engine in now["backends"]:
         assert engine["condition"] == "fine" and engine["models"] and engine["tells_figures"], engine
         assert engine["oldest_seconds"] == 0 and engine["state_seconds"] > 0

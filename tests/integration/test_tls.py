@@ -216,6 +216,12 @@ def test_a_reload_reads_the_certificate_anew_and_refuses_a_bad_one(start_tls, st
     make_certificate(tmp_path / "own", "two")
     proxy.process.send_signal(signal.SIGHUP)
     wait_until(lambda: subject() == files[0].read_text() != old, "the new certificate")
+    new = files[0].read_text()
+    make_expired(tmp_path / "own")
+    proxy.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: any("expired on 2021-01-01" in line and "the one in use is kept" in line for line in proxy.errors),
+               "the refusal of what has ended")
+    assert subject() == new
     kept.sendall(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n")  # who had connected goes on
     assert kept.recv(100).startswith(b"HTTP/1.1 200")
     kept.close()

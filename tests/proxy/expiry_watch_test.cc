@@ -28,6 +28,16 @@ TEST(ExpiryWatch, SaysWhatIsWrongWithTheTimeOfACertificate) {
             "is not valid before 2026-11-30: clients refuse it until then");
 }
 
+TEST(ExpiryWatch, KeepsACertificateThatIsValidFromOneThatIsNot) {
+  const CertificateFacts valid = ends_in(days(30)), expired = ends_in(-days(1));
+  const CertificateFacts later{"", kNow + days(1), kNow + days(90)};
+  EXPECT_EQ(why_not_replaced(valid, expired, kNow), expiry_problem(expired, kNow));
+  EXPECT_EQ(why_not_replaced(valid, later, kNow), expiry_problem(later, kNow));
+  EXPECT_EQ(why_not_replaced(valid, ends_in(days(1)), kNow), "");
+  EXPECT_EQ(why_not_replaced(expired, expired, kNow), "") << "nothing is worse than before";
+  EXPECT_EQ(why_not_replaced(expired, valid, kNow), "");
+}
+
 TEST(ExpiryWatch, WarnsOnceADay) {
   ExpiryWatch watch;
   const CertificateFacts own = ends_in(days(20));
