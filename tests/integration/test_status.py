@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from tests.support.asking import complete
+from tests.support.asking import call, complete
 from tests.support.builds import PROXY
 from tests.support.proxy import write_config
 from tests.support.terminal import Terminal
