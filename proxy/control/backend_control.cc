@@ -66,6 +66,7 @@ EngineOrders::Hooks BackendControl::order_hooks() {
   EngineOrders::Hooks hooks;
   hooks.roster = [this] { return roster(); };
   hooks.in_use = hooks_.in_use;
+  hooks.is_well = [this](BackendId engine) { return monitor_.health(engine) == Health::kReady; };
   hooks.drain_timeout = [this] { return to_duration(*options_.proxy.drain_timeout); };
   hooks.step = [this](BackendId engine, BackendEvent event) {
     step(engine, event, std::string(to_string(event)));

@@ -37,6 +37,10 @@ bool is_down(BackendState state) {
          state == BackendState::kRestarting;
 }
 
+std::string_view past_of(EngineVerb verb) {
+  return verb == EngineVerb::kStop ? "stopped" : "restarted";
+}
+
 void report(std::exception_ptr error) {
   if (!error) return;
   try {
@@ -110,6 +114,11 @@ Result<std::string> EngineOrders::give(const EngineOrder& order) {
 
 std::string EngineOrders::begin(EngineVerb verb, const BackendRecord& engine) {
   const BackendId id = engine.id();
+  const bool may_wait = verb == EngineVerb::kPause || verb == EngineVerb::kResume;
+  if (const auto ending = ending_.find(id); ending != ending_.end() && !may_wait) {
+    return fmt::format("{} is to be {} already, by an order before", engine.name(),
+                       past_of(ending->second));
+  }
   switch (verb) {
     case EngineVerb::kPause:
       hooks_.step(id, BackendEvent::kPauseAsked);
@@ -127,19 +136,22 @@ std::string EngineOrders::begin(EngineVerb verb, const BackendRecord& engine) {
     case EngineVerb::kCount:
       return {};
   }
+  ending_[id] = verb;
   if (verb == EngineVerb::kRestart) {
     asio::co_spawn(io_.get_executor(), restart(id, /*is_rolling=*/false), &report);
   } else {
     asio::co_spawn(io_.get_executor(), end_process(id, verb), &report);
   }
-  return fmt::format("{} finishes its requests, then it is {}", engine.name(),
-                     verb == EngineVerb::kStop ? "stopped" : "restarted");
+  return fmt::format("{} finishes its requests, then it is {}", engine.name(), past_of(verb));
 }
 
 Task<void> EngineOrders::end_process(BackendId engine, EngineVerb verb) {
   hooks_.step(engine, BackendEvent::kPauseAsked);
   const TimePoint until = std::chrono::steady_clock::now() + hooks_.drain_timeout();
-  while (hooks_.in_use(engine) && std::chrono::steady_clock::now() < until) co_await sleep();
+  while (hooks_.in_use(engine) && hooks_.is_well(engine) &&
+         std::chrono::steady_clock::now() < until) {
+    co_await sleep();
+  }
   if (verb == EngineVerb::kStop) {
     hooks_.step(engine, BackendEvent::kStopAsked);
     hooks_.stop(engine);
@@ -147,6 +159,7 @@ Task<void> EngineOrders::end_process(BackendId engine, EngineVerb verb) {
     hooks_.step(engine, BackendEvent::kRestartPlanned);
     hooks_.start_again(engine);
   }
+  ending_.erase(engine);
 }
 
 // Ends when the engine is up again, or will not come up.

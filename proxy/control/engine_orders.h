@@ -7,7 +7,9 @@
 //   start     start one that is down
 //   restart   stop, then start
 //
-// An order waits up to drain_timeout for the requests that the engine has. A rolling restart takes
+// An order waits up to drain_timeout for the requests that the engine has, but not for those of one
+// that does not answer its health probe: they would not end. While an engine is to be stopped or
+// restarted, further orders but pause and resume change nothing. A rolling restart takes
 // the engines one after the other: the next when the last is ready again. While it is under way, or
 // before it begins, a restart of a single engine has its turn likewise.
 //
@@ -16,6 +18,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -50,6 +53,7 @@ class EngineOrders {
   struct Hooks {
     std::function<RosterPtr()> roster;
     std::function<bool(BackendId)> in_use;
+    std::function<bool(BackendId)> is_well;  // it answers its probe
     std::function<Duration()> drain_timeout;
     // What becomes of an engine is told to the registry, and done by the launcher.
     std::function<void(BackendId, BackendEvent)> step;
@@ -75,7 +79,8 @@ class EngineOrders {
   asio::io_context& io_;
   const Hooks hooks_;
   bool rolling_ = false;
-  std::vector<BackendId> away_;  // being restarted by an order, once for each such order
+  std::map<BackendId, EngineVerb> ending_;  // stop or restart: its process is to end
+  std::vector<BackendId> away_;             // being restarted by an order, once for each such order
 };
 
 }  // namespace batchproxy

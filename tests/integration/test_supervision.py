@@ -125,6 +125,34 @@ def test_a_rolling_restart_loses_nothing(engines):
     assert not any(alive(pid) for pid in before) and all(alive(pid) for pid in pids[2:])
 
 
+def test_a_hung_engine_is_restarted_without_its_requests(engines):
+    proxy = engines(1, lines="  drain_timeout: 600\n", stop_timeout=1)
+    hung = proxy.engine_pids(1)[0]
+    os.kill(hung, signal.SIGSTOP)
+    workers = Workers(proxy, 4)
+    wait_until(lambda: states(proxy) == ["unready"] and proxy.status()["backends"][0]["inflight"] > 0,
+               "it is asked, and does not answer")
+    assert order(proxy, "0/restart")[0] == 202
+    wait_until(lambda: states(proxy) == ["ready"] and not alive(hung), "it is another, long before drain_timeout")
+    assert set(workers.results()) == {200}
+
+
+def test_an_order_is_carried_out_once(engines):
+    proxy = engines(2, lines="  drain_timeout: 600\n", sim_time_scale=1)
+    asking = threading.Thread(target=complete, args=(proxy.url, "x"), kwargs={"max_tokens": 200, "ignore_eos": True})
+    asking.start()
+    wait_until(lambda: any(b["inflight"] for b in proxy.status()["backends"]), "a request is under way")
+    busy = next(b["name"] for b in proxy.status()["backends"] if b["inflight"])
+    assert "finishes its requests, then it is stopped" in order(proxy, f"{busy}/stop")[1]
+    for verb in ("stop", "restart", "start"):
+        assert f"{busy} is to be stopped already" in order(proxy, f"{busy}/{verb}")[1]
+    asking.join()
+    wait_until(lambda: "stopped" in states(proxy), "its end")
+    assert order(proxy, f"{busy}/start")[0] == 202
+    wait_until(lambda: states(proxy) == ["ready", "ready"], "it is back")
+    assert len(proxy.engine_pids(3)) == 3
+
+
 def test_a_rolling_restart_waits_for_a_single_one_and_lets_none_between(engines):
     proxy = engines(3)
     downs = []
