@@ -24,17 +24,24 @@ namespace {
 
 // Says which words are not known, and what may have been meant.
 int refuse_unknown(const CLI::App& app, const std::vector<std::string>& words) {
-  std::vector<std::string> names;
+  std::vector<std::string> commands;
+  std::vector<std::string> flags;
   for (const CLI::App* command : app.get_subcommands({})) {
-    names.push_back(command->get_name());
+    commands.push_back(command->get_name());
     for (const CLI::Option* option : command->get_options()) {
-      for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+      for (const std::string& name : option->get_lnames()) flags.push_back("--" + name);
     }
   }
+  const bool has_command = !app.get_subcommands().empty();
   for (const std::string& word : words) {
     const std::string name = word.substr(0, word.find('='));
-    const std::string hint = suggestion(name, {names.begin(), names.end()});
-    if (!name.starts_with('-') && hint.empty()) continue;  // the value of a flag that nobody knows
+    const bool is_flag = name.starts_with('-');
+    if (!is_flag && has_command) continue;  // the value of a flag that nobody knows
+    const auto& known = is_flag ? flags : commands;
+    std::string hint = suggestion(name, {known.begin(), known.end()});
+    const bool is_command = !is_flag && &word == &words.front();
+    if (!is_flag && !is_command) continue;
+    if (hint.empty() && is_command) hint = "; there are " + join({known.begin(), known.end()});
     std::cerr << "error: unknown word '" << name << "'" << hint << '\n';
   }
   std::cerr << "Run with --help for more information.\n";
@@ -60,8 +67,8 @@ int run(int argc, char** argv) {
   } catch (const CLI::ExtrasError&) {
     return refuse_unknown(app, app.remaining(true));
   } catch (const CLI::RequiredError& error) {
-    const bool misspelt = argc > 1 && app.get_subcommands().empty();
-    if (misspelt) return refuse_unknown(app, {argv[1]});
+    // What is missing may be there, misspelt.
+    if (!app.remaining(true).empty()) return refuse_unknown(app, app.remaining(true));
     app.exit(error);
     return kUsage;
   } catch (const CLI::ParseError& error) {

@@ -170,6 +170,11 @@ int run(int argc, char** argv) {
     app.parse(words_for_cli(words));
   } catch (const CLI::ExtrasError&) {
     return refuse_unknown(app, arguments.keys.given);
+  } catch (const CLI::RequiredError& error) {
+    // What is missing may be there, misspelt.
+    if (!app.remaining(true).empty()) return refuse_unknown(app, arguments.keys.given);
+    app.exit(error);
+    return kUsage;
   } catch (const CLI::ParseError& error) {
     const int code = app.exit(error);
     return code == 0 ? 0 : kUsage;

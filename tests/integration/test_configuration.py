@@ -201,10 +201,10 @@ def test_a_simulated_engine_on_a_taken_port_names_it(served):
 
 
 @pytest.mark.parametrize("words, said", [
-    (["questions", "--url", "http://node1", "--questions", "/etc/passwd"],
-     "/etc/passwd:1: not a question (a JSON object with passage, question, options and label): syntax error\n"),
-    (["questions", "--urll", "x", "--url", "http://node1", "--workrs", "3"], "'--workrs'; did you mean '--workers'?"),
-    (["question"], "'question'; did you mean 'questions'?")])
+    (["run", "--url", "http://node1", "--questions", "/etc/passwd"], "/etc/passwd:1: not JSON"),
+    (["run", "--urll", "x", "--workrs", "3"], "'--workrs'; did you mean '--workers'?"),
+    (["rn"], "'rn'; did you mean 'run'?"),
+    (["questions", "--url", "http://node1"], "'questions'; there are run, ")])
 def test_the_bench_tells_what_is_wrong_with_its_words(words, said):
     done = subprocess.run([BENCH, *words], capture_output=True, text=True, timeout=60)
     assert done.returncode != 0 and said in done.stderr, done.stderr

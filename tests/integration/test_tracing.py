@@ -109,10 +109,12 @@ def test_requests_are_counted_by_model_and_bytes(served):
     for number in range(5):
         assert complete(served.url, "x", model=f"invented {number}")[0].status == 404
     call(served.url, "/v1/completions", {"model": MODEL, "prompt": "x", "max_tokens": 5, "stream": True})
-    metrics = served.metrics()
 
     def count(model, result):
-        return metrics[f'batchproxy_model_requests_finished_total{{model="{model}",result="{result}"}}']
+        return served.metrics()[f'batchproxy_model_requests_finished_total{{model="{model}",result="{result}"}}']
+    # The client has the end of its stream a moment before it is counted.
+    wait_until(lambda: count(MODEL, "ok") == 4, "all are counted")
+    metrics = served.metrics()
     assert (count(MODEL, "ok"), count("(others)", "client_error"), count("(others)", "ok")) == (4, 5, 0)
     assert served.status()["by_model"] == {MODEL: {"ok": 4}, "(others)": {"client_error": 5}}
     assert "invented" not in json.dumps(served.status())
