@@ -94,6 +94,7 @@ void LaneCore::complete(const LaneMessage& message, TimePoint now) {
   if (message.outcome == Outcome::kGood && grant.takes_room) {
     stats_.takes[grant.backend].observe(now - grant.since);
   }
+  if (scheduler_.has_stalls()) tell_stalls();
   if (!events_.on_batch_done) return;
   const bool ok = message.outcome == Outcome::kGood;
   const auto done = ledger_.completed(message.batch, message.prompts, ok, now);

@@ -63,7 +63,7 @@ class HeadWriter {
     return at + n - 1;
   }
   static char* put(char* at, std::string_view text) {
-    std::memcpy(at, text.data(), text.size());
+    text.copy(at, text.size());  // which takes an empty one, too
     return at + text.size();
   }
   static char* put(char* at, std::unsigned_integral auto number) {
