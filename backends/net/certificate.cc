@@ -222,7 +222,8 @@ int judge_certificate(int good, X509_STORE_CTX* chain) {
   if (SSL_get_ex_data(ssl, problem_slot()) != nullptr) return good;  // the first is the cause
   auto text = std::make_unique<std::string>(describe(
       ssl, X509_STORE_CTX_get_error(chain), X509_STORE_CTX_get_error_depth(chain), shown));
-  if (SSL_set_ex_data(ssl, problem_slot(), text.get()) == 1) static_cast<void>(text.release());
+  std::string* const its = text.release();
+  if (SSL_set_ex_data(ssl, problem_slot(), its) != 1) text.reset(its);
   return good;
 }
 
