@@ -124,6 +124,7 @@ def test_a_client_that_leaves_behind_its_last_line_is_noticed(start, start_engin
         client.sendall(HEAD % b"?job=night" + chunk(line("slow", max_tokens=500).encode()) + b"0\r\n\r\n")
         wait_until(lambda: proxy.metrics()["batchproxy_requests_inflight"] == 1, "the request")
     wait_until(lambda: proxy.metrics()["batchproxy_requests_inflight"] == 0, "its end")
+    proxy.assert_balanced()
     assert proxy.metrics()['batchproxy_requests_finished_total{result="client_gone"}'] == 1
 
 

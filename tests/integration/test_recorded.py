@@ -126,6 +126,7 @@ def test_equal_requests_in_flight_share_one_answer(start, engine):
         thread.join(DEADLINE)
     assert len({text for _, _, text in answers}) == 1 and engine.counting.asked == 1
     assert sorted(str(replayed) for _, replayed, _ in answers) == ["None"] + ["true"] * 7
+    proxy.assert_balanced()
     seen = metrics(proxy.admin)
     assert seen['batchproxy_requests_finished_total{result="ok"}'] == 8 and seen["batchproxy_requests_queued"] == 0
 

@@ -45,6 +45,7 @@ def test_every_worker_gets_the_answer_that_a_direct_call_gives(start_proxy, star
     direct = ask_all(start_engine().url, 16)
     proxy = start_proxy("--config", write_config(tmp_path / "c.yaml")).ready(4)
     assert ask_all(proxy.url, 32) == direct
+    proxy.assert_balanced()
     status = proxy.status()
     assert status["requests"]["finished"]["ok"] == len(QUESTIONS)
     assert all(backend["answered"] > 0 for backend in status["backends"])  # how many is the machine's business
