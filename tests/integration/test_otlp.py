@@ -244,12 +244,14 @@ def test_the_last_spans_are_sent_at_the_end_and_a_dead_collector_keeps_nobody(st
     assert proxy.stop() == 0
     spans_of(taker, response.getheader("x-request-id"), 1)
 
-    hangs = collector(answers=[lambda: (time.sleep(DEADLINE), (200, {}))[1]] * 9)
+    over = threading.Event()
+    hangs = collector(answers=[lambda: (over.wait(DEADLINE), (200, {}))[1]] * 9)
     proxy = start_proxy("--backend", engine.url, "--otlp-endpoint", hangs.url).ready(1)
     complete(proxy.url, "x")
     began = time.monotonic()
     assert proxy.stop() == 0
     assert time.monotonic() - began < DEADLINE / 2
+    over.set()
 
 
 @pytest.mark.parametrize("flags, says", [
