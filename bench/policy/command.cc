@@ -65,8 +65,12 @@ CLI::App* add_policy_command(CLI::App& app, PolicyCommand& command) {
   policy->add_option("--workers", command.workers, "Only so many workers")->delimiter(',');
   policy->add_option("--seed", command.seed, "Other seeds make other requests of the same kinds")
       ->capture_default_str();
-  policy->add_option("--json", command.json, "Write the figures to this file");
+  policy->add_option("--json", command.json, "Write the figures to this file")->type_name("FILE");
   policy->add_option("--threads", command.threads, "Cells at a time (default: one per core)");
+  policy->footer(
+      "Examples:\n"
+      "  batchproxy-bench policy --grid small --policy all\n"
+      "  batchproxy-bench policy --hardware h100 --workload mcqa --json figures.json");
   return policy;
 }
 
