@@ -33,6 +33,7 @@ TEST(Completion, OfBashKnowsEachPlacesWords) {
   EXPECT_THAT(script, HasSubstr("--answers|--config|-o) COMPREPLY=($(compgen -f"));
   EXPECT_THAT(script, HasSubstr("--level) return"));
   EXPECT_THAT(script, HasSubstr("complete -o filenames -F _tool tool"));
+  EXPECT_THAT(script, HasSubstr("\"${COMP_WORDS[@]:1:$((COMP_CWORD - 1))}\"")) << "as zsh takes it";
 }
 
 TEST(Completion, OfZshIsThatOfBash) {
