@@ -104,7 +104,7 @@ def newer(root, deb, version, configuration=None):
     control.write_text(re.sub(r"(?m)^Version: .*", f"Version: {version}", control.read_text()))
     if configuration:
         (root.path / "tmp/newer/etc/batchproxy/batchproxy.yaml").write_text(configuration)
-    root.run("dpkg-deb", "--root-owner-group", "--build", "/tmp/newer", "/tmp/newer.deb")
+    root.run("dpkg-deb", "--root-owner-group", "-Znone", "--build", "/tmp/newer", "/tmp/newer.deb")
     return "/tmp/newer.deb"
 
 

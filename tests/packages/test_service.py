@@ -106,12 +106,12 @@ def test_a_wrong_configuration_is_told_once_and_not_tried_again(service):
     assert "batchproxy.yaml:6:3: error: unknown key 'lissten' in batchproxy; did you mean 'listen'?" in service.log()
 
 
-def test_an_upgrade_restarts_it_and_a_purge_ends_it(service):
+def test_an_upgrade_restarts_it_and_a_purge_ends_it(packages, service):
     root = service.root
     root.tell("systemctl", "enable", "--now", "batchproxy")
     first = service.is_ready()
-    [deb] = (root.path / "tmp").glob("batchproxy_*.deb")
-    root.tell("dpkg", "-i", newer(root, f"/tmp/{deb.name}", "99"))
+    deb = root.put(packages.the("*.deb"))  # again: systemd empties /tmp when it starts
+    root.tell("dpkg", "-i", newer(root, deb, "99"))
     second = service.is_ready()
     assert second["MainPID"] != first["MainPID"] and service.answers()
     assert (root.path / "etc/batchproxy/batchproxy.yaml").read_text() == CONFIGURATION
