@@ -1,5 +1,6 @@
 // bench/main.cc - the program `batchproxy-bench`: puts load on a proxy or an engine and tells what
-// came of it, tries settings, compares results, or compares scheduling policies in virtual time.
+// came of it, tries settings and topologies, compares results, or compares scheduling policies in
+// virtual time.
 //
 // Exit codes: see commands/exit_codes.h.
 #include <csignal>
@@ -13,10 +14,10 @@
 
 #include "bench/commands/compare_command.h"
 #include "bench/commands/exit_codes.h"
+#include "bench/commands/policy_command.h"
 #include "bench/commands/run_command.h"
 #include "bench/commands/sweep_command.h"
 #include "bench/load/workload.h"
-#include "bench/policy/command.h"
 #include "configs/text/nearest_name.h"
 
 namespace batchproxy::bench {
