@@ -26,12 +26,13 @@ double p99_ms(const Trial& trial) {
 
 std::string most_figure(const AdviceLog& log) {
   BarChart chart;
-  chart.title = "Questions a second, with the best number of workers";
+  chart.title = "Questions a second at best";
   for (const Candidate& candidate : log.candidates) {
     const Trial* best = best_trial(candidate);
     if (best == nullptr) continue;
-    chart.bars.push_back({words_of(candidate.topology), best->per_second,
-                          fmt::format("{:.1f} with {}", best->per_second, best->workers), 0});
+    chart.bars.push_back(
+        {words_of(candidate.topology), best->per_second,
+         fmt::format("{:.1f} with {}", best->per_second, worker_words(best->workers)), 0});
   }
   if (chart.bars.empty()) return "";
   return drawing_of([&](const Canvas& canvas) { return draw(chart, canvas.width); });
