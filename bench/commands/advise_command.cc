@@ -96,11 +96,11 @@ class Adviser {
     watch.told = [&](const std::string& doing) { tell(candidate.topology, doing); };
     const TrialProxy::Outcome outcome = proxy.wait(client, watch);
     candidate.remarks = proxy.repairs();
-    if (outcome == TrialProxy::Outcome::kInterrupted) {
+    if (outcome == TrialProxy::Outcome::kCutShort) {
       candidate.skipped = "stopped while it was starting";
       return;
     }
-    if (outcome == TrialProxy::Outcome::kFailed) {
+    if (outcome == TrialProxy::Outcome::kNotStarted) {
       candidate.skipped = proxy.problem();
       return;
     }

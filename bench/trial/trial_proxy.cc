@@ -116,7 +116,7 @@ TrialProxy::TrialProxy(const std::string& program, const std::string& config,
 
 TrialProxy::Outcome TrialProxy::fail(const std::string& problem) {
   problem_ = printable(problem);
-  return Outcome::kFailed;
+  return Outcome::kNotStarted;
 }
 
 void TrialProxy::find_servers(LoadClient& client, const std::string& api_key) {
@@ -130,7 +130,7 @@ void TrialProxy::find_servers(LoadClient& client, const std::string& api_key) {
 
 Task<std::optional<TrialProxy::Outcome>> TrialProxy::look(LoadClient& client,
                                                           const StartWatch& watch) {
-  if (watch.interrupted()) co_return Outcome::kInterrupted;
+  if (watch.interrupted()) co_return Outcome::kCutShort;
   if (const auto ended = child_.ended()) {
     co_return fail(fmt::format("{} (see {})", reason_in(*ended), log_));
   }
@@ -143,7 +143,7 @@ Task<std::optional<TrialProxy::Outcome>> TrialProxy::look(LoadClient& client,
   if (state.ready >= watch.engines) {
     // The threads that answer clients hear of it a moment later.
     const PageReply health = co_await client.get(servers_->proxy, "/health");
-    if (health.status == 200) co_return Outcome::kServes;
+    if (health.status == 200) co_return Outcome::kServing;
   }
   if (!state.problem.empty()) co_return fail(state.problem);
   if (state.doing != doing_) {
@@ -168,7 +168,7 @@ Task<void> TrialProxy::wait_for_end(LoadClient& client, const StartWatch& watch,
 }
 
 TrialProxy::Outcome TrialProxy::wait(LoadClient& client, const StartWatch& watch) {
-  Outcome outcome = Outcome::kFailed;
+  Outcome outcome = Outcome::kNotStarted;
   client.run(wait_for_end(client, watch, outcome));
   return outcome;
 }

@@ -39,7 +39,7 @@ struct StartWatch {
 
 class TrialProxy {
  public:
-  enum class Outcome : std::uint8_t { kServes, kFailed, kInterrupted };
+  enum class Outcome : std::uint8_t { kServing, kNotStarted, kCutShort };
 
   // `folder` gets its log, batchproxy.log. Throws std::runtime_error when it cannot be started.
   TrialProxy(const std::string& program, const std::string& config, const std::string& folder);
@@ -47,10 +47,10 @@ class TrialProxy {
   // Until all engines are ready, one has failed for good, or it is interrupted.
   Outcome wait(LoadClient& client, const StartWatch& watch);
 
-  // After kServes: what is asked.
+  // After kServing: what is asked.
   const std::string& url() const { return url_; }
   const std::string& admin() const { return admin_; }
-  // After kFailed: why.
+  // After kNotStarted: why.
   const std::string& problem() const { return problem_; }
   const std::vector<std::string>& repairs() const { return repairs_; }
 
