@@ -109,6 +109,15 @@ def test_ctrl_c_stops_all_that_was_started_and_prints_what_there_is(tmp_path):
     assert not (tmp_path / "advised.yaml").exists()
 
 
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
+def test_nothing_outlives_it_while_engines_load(tmp_path, number, code):
+    config = write_config(tmp_path / "mine.yaml", "sim-load-time: 86400")
+    run = Program([BENCH, *advise(tmp_path, "--config", config, "--synthetic", 8, "--simulate", 2)], tmp_path)
+    wait_until(lambda: engine_pids(tmp_path), f"a started engine\n{run.output()}")
+    assert run.stop(number) == code, run.output()
+    assert_nothing_is_left(tmp_path, 1)
+
+
 @pytest.mark.parametrize("words, code, said", [
     ([], 2, "Give your configuration with --config, or --model"),
     (["--config", "none.yaml"], 1, "none.yaml cannot be read"),
