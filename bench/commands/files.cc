@@ -8,8 +8,10 @@
 #include <iterator>
 #include <stdexcept>
 
+#include <fcntl.h>
 #include <fmt/format.h>
 
+#include "backends/net/descriptor.h"
 #include "configs/text/printable.h"
 
 namespace batchproxy::bench {
@@ -25,6 +27,13 @@ void write_file(const std::string& file, std::string_view text) {
   if (out) return;
   throw std::runtime_error(
       fmt::format("{} cannot be written: {}", printable(file), std::strerror(errno)));
+}
+
+void write_private_file(const std::string& file, std::string_view text) {
+  if (file != "-") {
+    const Descriptor made(::open(file.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  }
+  write_file(file, text);
 }
 
 std::string read_file(const std::string& file) {
