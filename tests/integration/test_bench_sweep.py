@@ -68,6 +68,16 @@ def test_a_sweep_of_something_else_is_not_mixed_in(served, tmp_path):
     assert done.returncode == 1 and "sweep.jsonl:1: this is no line of a sweep" in done.stderr
 
 
+@pytest.mark.parametrize("flag", ["--out", "--html"])
+def test_a_file_that_cannot_be_written_is_told_before_anything_is_tried(flag, served, tmp_path):
+    file = tmp_path / "none" / "s"
+    words = sweep(served, tmp_path, "--html", tmp_path / "s.html")
+    words[words.index(flag) + 1] = file
+    done = bench(*words)
+    assert done.returncode == 2 and f"{file} cannot be written: No such file or directory" in done.stderr, done.stderr
+    assert served.status()["requests"]["received"] == 0
+
+
 # --- the reload by which it does so ---------------------------------------------------------------
 
 def test_keys_are_tried_until_the_next_reload(served):
