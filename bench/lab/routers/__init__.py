@@ -119,7 +119,8 @@ def run(options):
 
 
 def report(samples, titles, missing, options):
-    print(f"{describe_machine()}; medians (least-most) of {options.rounds} rounds; {', '.join(titles.values())}.")
+    print(f"{describe_machine()}; {', '.join(sorted({title.partition(',')[0] for title in titles.values()}))}; medians "
+          f"(least-most) of {options.rounds} round{'' if options.rounds == 1 else 's'}.")
     for part in options.parts:
         PARTS[part].show([sample for sample in samples.of(part=part) if sample["router"] in titles], titles, options)
     for part in options.parts:

@@ -10,18 +10,18 @@ from tests.support.asking import MODEL
 PATH = b"/v1/completions"
 MAX_TOKENS = 8
 RESTED = 3  # seconds: an engine closes what rests for five, and good clients do not use such a connection again
-RIGHT, WRONG, SILENT = "right", "wrong", "no answer in time"
+RIGHT, WRONG, TIMEOUT, GARBAGE = "right", "wrong", "timeout", "garbage"  # the last three in batchproxy-bench's words
 
 
 class Outcome(NamedTuple):
-    """What became of a question: RIGHT, WRONG, SILENT, or what the client saw; seconds since the job began."""
+    """What became of a question: RIGHT, or the error that the client saw; seconds since the job began."""
     kind: str
     begun: float
     took: float
 
 
 class Lost(Exception):
-    """No answer came; the text says how."""
+    """No answer came; the text says how, in the words of batchproxy-bench."""
 
 
 class Connection:
@@ -39,9 +39,12 @@ class Connection:
                                b"Content-Length: %d\r\n\r\n%s" % (PATH, len(body), body))
             status, fields = await self._read_head()
             data = await self._read_body(fields)
-        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError, IndexError) as error:
+        except (OSError, asyncio.IncompleteReadError) as error:
             self.close()
-            raise Lost(f"cut off ({type(error).__name__})") from None
+            raise Lost("cut" if isinstance(error, asyncio.IncompleteReadError) else "reset") from None
+        except (asyncio.LimitOverrunError, ValueError, IndexError):
+            self.close()
+            raise Lost(GARBAGE) from None
         self._used = time.monotonic()
         if fields.get(b"connection", b"").lower() == b"close":
             self.close()
@@ -51,8 +54,8 @@ class Connection:
         self.close()
         try:
             self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
-        except OSError as error:
-            raise Lost(f"not connected ({type(error).__name__})") from None
+        except OSError:
+            raise Lost("refused") from None
 
     async def _read_head(self):
         first, *lines = (await self._reader.readuntil(b"\r\n\r\n")).split(b"\r\n")
@@ -89,7 +92,7 @@ def judge(prompt, status, data):
     try:
         text = answer["choices"][0]["text"].strip()
     except (AttributeError, IndexError, KeyError, TypeError):
-        return "200 without an answer"
+        return GARBAGE
     return RIGHT if text and hashlib.sha256(prompt.encode()).hexdigest().startswith(text) else WRONG
 
 
@@ -137,4 +140,4 @@ class Job:
             return str(lost)
         except TimeoutError:
             connection.close()
-            return SILENT
+            return TIMEOUT

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ..figures import percentile
 from ..peers.report import table
-from .asking import RIGHT, SILENT, WRONG, Job
+from .asking import RIGHT, Job
 from .engines import COUNT
 from .questions import in_order
 from .report import Column, cell_of, ranked, say_who_is_ahead, title_of
@@ -75,33 +75,28 @@ def measure(options, router, scenario, number):
 ERRORS = Column("errors", "errors", more_is_better=False)
 MAKESPAN = Column("makespan, s", "makespan", digits=1, more_is_better=False)
 FIGURES = [ERRORS, MAKESPAN, Column("p99, s", "p99_s", digits=1, more_is_better=False),
-           Column("slowest, s", "slowest", digits=1), Column("longest stall, s", "stall", digits=1)]
+           Column("slowest, s", "slowest", digits=1, more_is_better=False),
+           Column("longest stall, s", "stall", digits=1, more_is_better=False)]
 
 
 def _seen(samples, router):
-    """What clients saw instead of right answers, the most frequent first."""
-    seen = collections.Counter()
-    for sample in samples:
-        if sample["router"] == router and "failed" not in sample:
-            seen.update(sample["seen"])
+    """What clients saw instead of right answers, the most frequent first; and whether they saw all of the trouble."""
+    mine = [sample for sample in samples if sample["router"] == router and "failed" not in sample]
+    seen = sum((collections.Counter(sample["seen"]) for sample in mine), collections.Counter())
     del seen[RIGHT]
-    return ", ".join(f"{count} x {kind}" for kind, count in seen.most_common(4))
-
-
-def _note(samples, router):
-    late = any(not sample.get("is_over", True) for sample in samples if sample["router"] == router)
-    return " (it was through before the trouble was)" if late else ""
+    said = [f"{count} x {kind}" for kind, count in seen.most_common(4)]
+    return ", ".join(said + ["through before the trouble was"] * (not all(sample["is_over"] for sample in mine)))
 
 
 def show(samples, titles, options):
     print(f"\n## Engines fail\n\n{words_of(options, options.fault_requests)}; {options.fault_workers} workers that ask "
-          f"nothing twice and wait {options.patience:g} s. The trouble begins when {options.at:.0%} are answered. An "
-          f"error is whatever is not the right answer, {WRONG} ones and those with {SILENT}, too. Who loses questions "
-          "is soon through.")
+          f"nothing twice and wait {options.patience:g} s. The trouble begins when {100 * options.at:.0f} % are "
+          "answered. An error is whatever is not the right answer; in `batchproxy-bench`'s words, or the answer's own. "
+          "Who loses questions is soon through. A stall is a time without any right answer.")
     for scenario in options.scenarios:
         mine = [sample for sample in samples if sample["scenario"] == scenario]
-        rows = [[title_of(router, titles) + _note(mine, router), *(cell_of(mine, router, column) for column in FIGURES),
-                 _seen(mine, router)] for router in ranked(mine, ERRORS, MAKESPAN)]
+        rows = [[title_of(router, titles), *(cell_of(mine, router, column) for column in FIGURES), _seen(mine, router)]
+                for router in ranked(mine, ERRORS, MAKESPAN)]
         table(f"**{SCENARIOS[scenario].title.format(**vars(options)).capitalize()}**",
               ["", *(column.title for column in FIGURES), "what clients saw"], rows)
-        say_who_is_ahead(mine, titles, [ERRORS, MAKESPAN], whole=True)
+        say_who_is_ahead(mine, titles, FIGURES, whole=True)

@@ -164,7 +164,7 @@ class Router:
 
 OURS, NONE = "batchproxy", "direct"
 ROUTERS = {
-    NONE: Router("no proxy: the clients take the engines in turn"),
+    NONE: Router("no proxy, engines in turn"),
     "nginx": Router("nginx {}, least_conn", "nginx", nginx),
     "haproxy": Router("HAProxy {}, leastconn", "haproxy", haproxy),
     OURS: Router("batchproxy {}", OURS),  # which tests/support starts

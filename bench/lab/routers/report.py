@@ -17,6 +17,11 @@ class Column:
     digits: int = 0
     more_is_better: bool | None = None
 
+    @property
+    def name(self):
+        """Without its unit."""
+        return self.title.partition(",")[0].removesuffix(" ms")
+
 
 def errors_of(sample):
     return sum(count for kind, count in sample["seen"].items() if kind != RIGHT)
@@ -84,13 +89,16 @@ def say_who_is_ahead(samples, titles, columns, whole=False):
         most = statistics.median(by_round(samples, OURS, errors).values())
         fair = [sample for sample in samples if sample["router"] == OURS or
                 statistics.median(by_round(samples, sample["router"], errors).values() or [most + 1]) <= most]
-    sentences = []
+    of_whom = " of those that lose no more questions" if whole else ""
+    lines, nobody = [], []
     for column in columns:
-        if others := ahead(fair, column):
-            sentences.append(f"{column.title}: " + ", ".join(
-                f"{titles[router]} ({times}; in {wins} of {rounds} rounds)" for router, times, wins, rounds in others))
-    if sentences:
-        print("\nAhead of batchproxy: " + ". ".join(sentences) + ".")
-    else:
-        print(f"\nNobody is ahead of batchproxy in {', '.join(column.title for column in columns)}"
-              f"{' without losing more questions' if whole else ''} (by more than {AHEAD:.0%}).")
+        others = [f"{titles[router]} ({times}, in {wins} of {rounds} rounds)" for router, times, wins, rounds in
+                  ahead(fair, column)]
+        if others:
+            lines.append(f"* in {column.name}: {'; '.join(others)}")
+        else:
+            nobody.append(column.name)
+    if lines:
+        print("\n".join([f"\n**Ahead of batchproxy{of_whom}:**\n", *lines]))
+    if nobody:
+        print(f"\nNobody{of_whom} is ahead of batchproxy by more than {100 * AHEAD:.0f} % in {', '.join(nobody)}.")
