@@ -2,6 +2,7 @@
 import asyncio
 import json
 import re
+import signal
 import sys
 import types
 
@@ -15,7 +16,9 @@ from bench.lab.routers.recipes import NONE, OURS, ROUTERS
 from bench.lab.routers.report import Column, ahead, say_who_is_ahead
 from bench.lab.routers.samples import Samples
 from tests.bench import lab
-from tests.support.builds import BUILD
+from tests.support.builds import BUILD, ROOT
+from tests.support.program import Program
+from tests.support.waiting import wait_until
 
 FAST = ["--time-scale", 0.02]
 FOREIGN = [name for name in ROUTERS if name not in (NONE, OURS)]
@@ -168,6 +171,16 @@ def test_a_job_is_asked_with_and_without_us(tmp_path):
     again = lab(*words)
     assert again.returncode == 0 and "round 1" not in again.stdout.partition("medians")[0], again.stdout
     assert table(again.stdout) == table(ended.stdout)
+
+
+def test_ctrl_c_shows_what_there_is(tmp_path):
+    run = Program([sys.executable, "-m", "bench.lab", "routers", BUILD, "--parts", "schedule", "--routers", "direct",
+                   "--rounds", 1000, "--workers", 4, "--requests", 20, "--out", tmp_path / "out.jsonl", *FAST], ROOT)
+    wait_until(lambda: any(line.startswith("round 2, ") for line in run.errors), f"a second round\n{run.output()}")
+    assert run.stop(signal.SIGINT) == 130, run.output()
+    assert f"stopped: the same command goes on with {tmp_path / 'out.jsonl'}" in run.errors
+    [rows] = table("\n".join(run.lines) + "\n")
+    assert list(rows) == [ROUTERS[NONE].title] and "Not measured" not in run.output()
 
 
 def test_all_engines_are_down_and_ours_loses_nothing():

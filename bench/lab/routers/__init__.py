@@ -99,6 +99,22 @@ def tell(sample):
     print(f"round {sample['round']}, {what}, {sample['router']}: {became}", file=sys.stderr, flush=True)
 
 
+def measure_all(samples, options):
+    """What is not there yet; False when Ctrl-C ended it."""
+    try:
+        for number in range(1, options.rounds + 1):
+            todo = [(part, cell) for part in options.parts for cell in PARTS[part].cells(options)]
+            random.Random(number).shuffle(todo)
+            for part, cell in todo:
+                if not samples.has(part=part, **cell, round=number):
+                    samples.add(sample := measure(part, cell, number, options))
+                    tell(sample)
+    except KeyboardInterrupt:
+        print(f"stopped{f': the same command goes on with {options.out}' if options.out else ''}", file=sys.stderr)
+        return False
+    return True
+
+
 def run(options):
     options.build.need(options.build.proxy)
     raise_descriptors(2048)
@@ -108,14 +124,10 @@ def run(options):
     options.routers = list(titles)
     options.asked, options.subject = read_questions(options)
     samples = Samples(options.out, {name: getattr(options, name) for name in SETTINGS})
-    for number in range(1, options.rounds + 1):
-        todo = [(part, cell) for part in options.parts for cell in PARTS[part].cells(options)]
-        random.Random(number).shuffle(todo)
-        for part, cell in todo:
-            if not samples.has(part=part, **cell, round=number):
-                samples.add(measure(part, cell, number, options))
-                tell(samples.of(part=part, **cell, round=number)[0])
+    is_whole = measure_all(samples, options)
     report(samples, titles, missing, options)
+    if not is_whole:
+        raise SystemExit(130)
 
 
 def report(samples, titles, missing, options):
