@@ -196,6 +196,13 @@ CLI::App* add_sweep_command(CLI::App& app, SweepCommand& command) {
 }
 
 int run_sweep_command(SweepCommand& command) {
+  try {
+    check_writable(command.out);
+    check_writable(command.html);
+  } catch (const std::runtime_error& error) {
+    std::cerr << "error: " << error.what() << '\n';
+    return kUsage;
+  }
   std::vector<ReadyQuestion> questions = load_questions(command.workload, false);
   raise_descriptor_limit();
   LoadClient client(duration_of(command.target.timeout));

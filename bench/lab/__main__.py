@@ -4,11 +4,11 @@ import signal
 import sys
 
 from . import (affinity, batches, claims, idle_connections, instructions, job_tail, lists, load_ceiling, merging,
-               overload, peers, policies, queued_prompts, recorded)
+               overload, peers, policies, queued_prompts, recorded, routers)
 from .build import Build
 
 COMMANDS = [affinity, batches, claims, idle_connections, instructions, job_tail, lists, load_ceiling, merging,
-            overload, peers, policies, queued_prompts, recorded]
+            overload, peers, policies, queued_prompts, recorded, routers]
 RAW = argparse.RawDescriptionHelpFormatter
 
 

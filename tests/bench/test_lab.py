@@ -12,7 +12,7 @@ from tests.bench import lab
 from tests.support.builds import BUILD, PROXY, ROOT, is_sanitized
 
 NAMES = ["affinity", "batches", "claims", "idle-connections", "instructions", "job-tail", "lists", "load-ceiling",
-         "merging", "overload", "peers", "policies", "queued-prompts", "recorded"]
+         "merging", "overload", "peers", "policies", "queued-prompts", "recorded", "routers"]
 FAST = {"sim_time_scale": 0.01}
 
 
