@@ -15,10 +15,12 @@
 #include "bench/commands/advise_command.h"
 #include "bench/commands/compare_command.h"
 #include "bench/commands/exit_codes.h"
+#include "bench/commands/manual_command.h"
 #include "bench/commands/policy_command.h"
 #include "bench/commands/run_command.h"
 #include "bench/commands/sweep_command.h"
 #include "bench/load/workload.h"
+#include "configs/text/build_name.h"
 #include "configs/text/nearest_name.h"
 
 namespace batchproxy::bench {
@@ -59,6 +61,7 @@ int run(int argc, char** argv) {
   PolicyCommand policy;
   CLI::App app("Load for batchproxy: asks questions, times the answers, and draws a picture.",
                "batchproxy-bench");
+  app.set_version_flag("--version", "batchproxy-bench " + build_name());
   app.require_subcommand(1);
   const auto* runs = add_run_command(app, run_command);
   const auto* sweeps = add_sweep_command(app, sweep);
@@ -66,6 +69,7 @@ int run(int argc, char** argv) {
   const auto* compares = add_compare_command(app, compare);
   const auto* reports = add_report_command(app, report);
   const auto* policies = add_policy_command(app, policy);
+  const std::vector<WordCommand> words = add_word_commands(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ExtrasError&) {
@@ -83,6 +87,9 @@ int run(int argc, char** argv) {
   if (advises->parsed()) return run_advise_command(advise);
   if (compares->parsed()) return run_compare_command(compare);
   if (reports->parsed()) return run_report_command(report);
+  for (const WordCommand& each : words) {
+    if (each.app->parsed()) return each.run();
+  }
   return policies->parsed() ? run_policy_command(policy) : kUsage;
 }
 

@@ -17,6 +17,7 @@ EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest that a zip knows
 
 def metadata(version, readme):
     return (f"Metadata-Version: 2.1\nName: {NAME}\nVersion: {version}\nSummary: {SUMMARY}\n"
+            "License: Apache-2.0\nRequires-Python: >=3.8\n"
             f"Description-Content-Type: text/markdown\n\n{readme}")
 
 
@@ -43,7 +44,8 @@ def build(tree, version, glibc, out):
     readme = (tree / "share/doc/batchproxy/README.md").read_text()
     files = list(files_of(tree, data))
     files += [(f"{info}/METADATA", metadata(version, readme).encode(), False),
-              (f"{info}/WHEEL", wheel_file(tag).encode(), False)]
+              (f"{info}/WHEEL", wheel_file(tag).encode(), False),
+              (f"{info}/LICENSE", (tree / "share/doc/batchproxy/licences/batchproxy").read_bytes(), False)]
     record = "".join(f"{name},{digest(content)},{len(content)}\n" for name, content, _ in files)
     files.append((f"{info}/RECORD", f"{record}{info}/RECORD,,\n".encode(), False))
     path = out / f"{NAME}-{version}-{tag}.whl"

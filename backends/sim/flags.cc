@@ -241,13 +241,17 @@ SimFlags parse_sim_flags(std::span<const std::string> arguments) {
 
 std::string sim_usage() {
   std::string text =
-      "usage: sim-engine MODEL [flags]\n\n"
+      "usage: batchproxy sim-engine MODEL [flags]\n\n"
       "A simulated vLLM server. Flags of `vllm serve` that are not listed are ignored.\n\n";
   for (const Flag& flag : kFlags) {
     std::string name = "  --" + std::string(flag.name);
     name.resize(std::max<std::size_t>(name.size() + 1, 30), ' ');
     text += name + std::string(flag.help) + "\n";
   }
+  text +=
+      "\nExamples:\n"
+      "  batchproxy sim-engine my/model --port 8101\n"
+      "  batchproxy sim-engine my/model -tp 2 --sim-hardware h100 --sim-time-scale 0.1\n";
   return text;
 }
 

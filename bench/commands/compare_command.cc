@@ -27,8 +27,9 @@ Record read_result(const std::string& file) {
 CLI::App* add_compare_command(CLI::App& app, CompareCommand& command) {
   auto* compare =
       app.add_subcommand("compare", "How two results differ, and whether by more than chance");
-  compare->add_option("first", command.first, "What `run --json` wrote")->required();
-  compare->add_option("second", command.second, "The same of another run")->required();
+  compare->add_option("FIRST", command.first, "What `run --json` wrote")->required();
+  compare->add_option("SECOND", command.second, "The same of another run")->required();
+  compare->footer("Example:\n  batchproxy-bench compare before.json after.json");
   return compare;
 }
 
@@ -41,10 +42,13 @@ int run_compare_command(const CompareCommand& command) {
 
 CLI::App* add_report_command(CLI::App& app, ReportCommand& command) {
   auto* report = app.add_subcommand("report", "Results as one page of HTML with pictures");
-  report->add_option("results", command.results, "What `run --json` wrote, one to four")
+  report->add_option("RESULTS", command.results, "What `run --json` wrote, one to four")
       ->required()
       ->expected(1, static_cast<int>(kMostPageRuns));
-  report->add_option("--html,-o", command.html, "Where to write it")->capture_default_str();
+  report->add_option("--html,-o", command.html, "Where to write it")
+      ->type_name("FILE")
+      ->capture_default_str();
+  report->footer("Example:\n  batchproxy-bench report before.json after.json -o report.html");
   return report;
 }
 

@@ -176,7 +176,7 @@ CLI::App* add_policy_command(CLI::App& app, PolicyCommand& command) {
       ->delimiter(',');
   policy->add_option("--seed", command.seed, "Other seeds make other requests of the same kinds")
       ->capture_default_str();
-  policy->add_option("--json", command.json, "Write the figures to this file");
+  policy->add_option("--json", command.json, "Write the figures to this file")->type_name("FILE");
   policy->add_option("--threads", command.threads, "Situations at a time (default: one per core)");
   policy->footer(
       "Examples:\n"

@@ -20,6 +20,7 @@
 #include "bench/page/report_page.h"
 #include "bench/results/text.h"
 #include "bench/results/threshold.h"
+#include "configs/text/build_name.h"
 #include "configs/text/printable.h"
 
 namespace batchproxy::bench {
@@ -77,9 +78,11 @@ void add_output_flags(CLI::App& run, RunCommand& command) {
   run.add_option("--threshold", command.thresholds,
                  "What the run must reach: 'e2el.p99<2s'; exit code 3 when it does not");
   run.add_option("--json", command.json,
-                 "Write the result here, in the words of `vllm bench serve` (- for stdout)");
-  run.add_option("--lines", command.lines, "Write a line of JSON for each request here");
-  run.add_option("--html", command.html, "Write a report with pictures here");
+                 "Write the result here, in the words of `vllm bench serve` (- for stdout)")
+      ->type_name("FILE");
+  run.add_option("--lines", command.lines, "Write a line of JSON for each request here")
+      ->type_name("FILE");
+  run.add_option("--html", command.html, "Write a report with pictures here")->type_name("FILE");
   run.add_option("--ui", command.ui, "The line that shows how it goes: auto is on a terminal only")
       ->check(CLI::IsMember({"auto", "line", "none"}))
       ->capture_default_str();
@@ -150,7 +153,7 @@ Record describe(const RunCommand& command, const Subject& subject,
   record.facts.emplace_back("load", record.load);
   record.facts.emplace_back("date", record.date + " UTC");
   record.facts.emplace_back("machine", machine_words());
-  record.facts.emplace_back("program", "batchproxy-bench " + program_words());
+  record.facts.emplace_back("program", "batchproxy-bench " + build_name());
   record.facts.emplace_back("command", joined(words));
   return record;
 }
@@ -170,7 +173,8 @@ void add_target_flags(CLI::App& command, Target& target) {
   command.add_option("--admin", target.admin,
                      "The proxy's admin address, which tells of engines, batches and prefix hits");
   command.add_option("--model", target.model, "Model name (default: the first one served)");
-  command.add_option("--ca-file", target.ca_file, "Whose certificates to believe, of https");
+  command.add_option("--ca-file", target.ca_file, "Whose certificates to believe, of https")
+      ->type_name("FILE");
   command.add_option("--timeout", target.timeout, "Seconds for an answer")
       ->check(kPositive)
       ->capture_default_str();
@@ -201,6 +205,7 @@ void add_workload_flags(CLI::App& command, WorkloadChoice& choice) {
   auto* file = command
                    .add_option("--questions", choice.questions,
                                "In any format that `batchproxy run` reads (- for stdin)")
+                   ->type_name("FILE")
                    ->capture_default_str();
   command.add_option("--column", defaults.column, "They are CSV; the prompts are in this column");
   command.add_flag("--chat", defaults.chat, "Ask through /v1/chat/completions");
@@ -263,6 +268,9 @@ CLI::App* add_run_command(CLI::App& app, RunCommand& command) {
   add_load_flags(*run, command);
   add_output_flags(*run, command);
   run->footer(
+      "Examples:\n"
+      "  batchproxy-bench run --url http://127.0.0.1:8000 --questions q.jsonl --workers 64\n"
+      "  batchproxy-bench run --url http://127.0.0.1:8000 --synthetic 1000 --rate 20 --stream\n"
       "The API key is taken from the variable OPENAI_API_KEY.\n"
       "Exit codes: 0 all answered, 1 some were not, 2 a wrong flag or line, 3 a threshold was\n"
       "missed, 130 stopped.");

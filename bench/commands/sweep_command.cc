@@ -17,6 +17,7 @@
 #include "bench/load/subject.h"
 #include "bench/page/sweep_page.h"
 #include "bench/sweep/sweep_log.h"
+#include "configs/text/build_name.h"
 #include "configs/text/printable.h"
 #include "configs/text/trim.h"
 
@@ -179,14 +180,19 @@ CLI::App* add_sweep_command(CLI::App& app, SweepCommand& command) {
   sweep
       ->add_option("--out", command.out,
                    "What was measured; a sweep that was stopped goes on there")
+      ->type_name("FILE")
       ->capture_default_str();
-  sweep->add_option("--html", command.html, "Write a report with heat maps here");
+  sweep->add_option("--html", command.html, "Write a report with heat maps here")
+      ->type_name("FILE");
   sweep
       ->add_option("--ui", command.ui,
                    "The line that shows how it goes: auto is on a terminal only")
       ->check(CLI::IsMember({"auto", "line", "none"}))
       ->capture_default_str();
   sweep->footer(
+      "Example:\n"
+      "  batchproxy-bench sweep --url http://127.0.0.1:8000 --admin http://127.0.0.1:8001 \\\n"
+      "      --workers 8,32,128 --flush eager,fixed --html sweep.html\n"
       "Each setting is tried by POST /admin/reload?KEY=VALUE, and the proxy's own configuration "
       "is\n"
       "put in force again at the end. A setting that failed more than 1 % of its requests is "
@@ -216,7 +222,7 @@ int run_sweep_command(SweepCommand& command) {
   log.facts.emplace_back("repeats", std::to_string(command.repeats));
   log.facts.emplace_back("date", utc_stamp() + " UTC");
   log.facts.emplace_back("machine", machine_words());
-  log.facts.emplace_back("program", "batchproxy-bench " + program_words());
+  log.facts.emplace_back("program", "batchproxy-bench " + build_name());
   SweepFile file(command.out, log);
 
   const std::vector<Step> steps = steps_of(command, log);

@@ -2,13 +2,14 @@
 #include "bench/load/load.h"
 
 #include <algorithm>
-#include <random>
 #include <utility>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <fmt/format.h>
 #include <sys/resource.h>
+
+#include "backends/net/system_random.h"
 
 namespace batchproxy::bench {
 
@@ -30,8 +31,7 @@ double cpu_seconds() {
 
 // Eight letters that no other run has.
 std::string make_nonce() {
-  std::random_device random;
-  return fmt::format("{:08x}", random());
+  return fmt::format("{:08x}", system_random() >> 32);
 }
 
 Mark mark_of(const ReadyQuestion& question, const RequestResult& result) {

@@ -11,7 +11,6 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include "batchproxy_commit.h"
 #include "configs/text/trim.h"
 
 namespace batchproxy::bench {
@@ -41,10 +40,6 @@ std::string machine_words() {
   const double gib = pages * static_cast<double>(::sysconf(_SC_PAGESIZE)) / (1 << 30);
   return fmt::format("{}, {} cores, {:.0f} GiB, {} {}", cpu, std::thread::hardware_concurrency(),
                      gib, system.sysname, system.release);
-}
-
-std::string program_words() {
-  return fmt::format("{}, commit {}", BATCHPROXY_VERSION, kCommit);
 }
 
 std::string utc_stamp() {

@@ -1,4 +1,4 @@
-// bench/load/machine.h - where and when a run was made, and by which build of this program.
+// bench/load/machine.h - where and when a run was made.
 //
 // Threading: any thread; reads files of the system.
 #pragma once
@@ -9,9 +9,6 @@ namespace batchproxy::bench {
 
 // "Intel Xeon …, 2 cores, 8 GiB, Linux 6.1.0".
 std::string machine_words();
-
-// "0.1.0, commit 0123456789ab"; the commit is that of the source when it was built.
-std::string program_words();
 
 // "20261130-014500", in UTC.
 std::string utc_stamp();

@@ -72,6 +72,9 @@ struct KeyFlag {
   int order = 0;              // the place in --help, least first
 };
 
+// Flags up to this place stand in --help, which is one screen; --help-all has all of them.
+inline constexpr int kLastOfShortHelp = 70;
+
 // `takes` of a flag that may stand alone and says true then.
 inline constexpr std::string_view kOptionalBool = "[BOOL]";
 

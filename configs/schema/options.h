@@ -174,8 +174,13 @@ struct LauncherOptions {
       Applies::kAfterRestart,
       "The one GPU to use, by index or UUID: short for a list of one in `gpus`.",
       {"--gpu", "BATCHPROXY_GPU", "GPU", "The one GPU to use: 7, or its UUID", 72}};
-  Key<std::int64_t> port_base{"port_base", 8100, between(1024, 65000), Applies::kAfterRestart,
-                              "First port to give to engines; taken ports are skipped."};
+  Key<std::int64_t> port_base{"port_base",
+                              8100,
+                              between(1024, 65000),
+                              Applies::kAfterRestart,
+                              "First port to give to engines; taken ports are skipped.",
+                              {"--port-base", "BATCHPROXY_PORT_BASE", "PORT",
+                               "First port to give to engines; taken ones are skipped", 73}};
   Key<Seconds> stagger{"stagger", Seconds(2), between(0, 3600), Applies::kAfterRestart,
                        "Seconds between the starts of two engines (none for simulated ones)."};
   Key<Seconds> stop_timeout{"stop_timeout", Seconds(20), between(0, 3600), Applies::kAfterRestart,
@@ -297,14 +302,13 @@ struct TracingOptions {
       "otlp_ca_file", "", a_path(), Applies::kOnReload,
       "PEM file of who may have signed the certificate of an https:// collector; default: "
       "`tls.ca_file`, or the system's."};
-  Key<std::string> service_name{
-      "service_name",
-      "batchproxy",
-      anything(),
-      Applies::kOnReload,
-      "What traces call this batchproxy.",
-      {"--otlp-service-name", "OTEL_SERVICE_NAME", "NAME", "What traces call this batchproxy",
-       138}};
+  Key<std::string> service_name{"service_name",
+                                "batchproxy",
+                                anything(),
+                                Applies::kOnReload,
+                                "What traces call this batchproxy.",
+                                {"--otlp-service-name", "OTEL_SERVICE_NAME", "NAME",
+                                 "What traces call this batchproxy", 138}};
   Key<double> sample{"sample", 1, between(0, 1), Applies::kOnReload,
                      "Share of the requests that are traced, by chance. One that belongs to a "
                      "trace of its client's goes by what that says."};

@@ -11,9 +11,6 @@
 namespace batchproxy {
 namespace {
 
-const std::vector<std::string_view> kBareNames{"enable_batching", "batch_size", "batch_timeout",
-                                               "parallel_workers"};
-
 // What a message calls the home.
 std::string title(const WorkerHome& home) {
   return home.path.empty() ? "the top level" : home.path;
@@ -108,6 +105,12 @@ void require_mapping(const Yaml& parent, const std::string& path, Findings& find
 
 }  // namespace
 
+const std::vector<std::string_view>& bare_worker_names() {
+  static const std::vector<std::string_view> names{"enable_batching", "batch_size", "batch_timeout",
+                                                   "parallel_workers"};
+  return names;
+}
+
 std::vector<WorkerHome> worker_homes(const Yaml& root) {
   static const WorkerOptions defaults;
   const std::vector<std::string_view> all = member_names(defaults);
@@ -124,7 +127,7 @@ std::vector<WorkerHome> worker_homes(const Yaml& root) {
   add(root, "generator_settings", {nullptr, "generator_settings", all, {}});
   add(root, "model", {nullptr, "model", all, {"generator_settings"}});
   add(root, "processing", {nullptr, "processing", {"parallel_workers"}, {}});
-  homes.push_back({&root, "", kBareNames, {"batchproxy", "generator_settings"}});
+  homes.push_back({&root, "", bare_worker_names(), {"batchproxy", "generator_settings"}});
   return homes;
 }
 

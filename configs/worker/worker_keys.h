@@ -25,6 +25,9 @@ struct WorkerHome {
   std::vector<std::string_view> landmarks;  // other names that we would miss if misspelt
 };
 
+// Shared keys that may also stand at the top level, outside of any mapping.
+const std::vector<std::string_view>& bare_worker_names();
+
 // The keys that `root` has, the most nested first.
 std::vector<WorkerHome> worker_homes(const Yaml& root);
 

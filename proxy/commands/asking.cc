@@ -39,6 +39,7 @@ bool choose_proxy(const CommandLine& arguments, ProxyChoice& proxy) {
     }
     return true;
   }
+  tell_found_file(arguments);
   const LoadResult loaded = load_options(arguments);
   print(loaded.diagnostics);
   if (!loaded.ok()) return false;

@@ -58,7 +58,8 @@ int check(const CommandLine& arguments, const CheckFlags& flags) {
   const bool warned = loaded.has_warnings() || has(files, Severity::kWarning);
   if (has(files, Severity::kError) || (flags.strict && warned)) return kUsage;
   print(not_right_here(loaded.options));
-  std::cerr << (arguments.config.empty() ? "configuration" : arguments.config)
+  const std::string file = config_file(arguments);
+  std::cerr << (file.empty() ? "configuration" : file)
             << (warned ? ": usable; see the warnings above\n" : ": fine\n");
   return 0;
 }
@@ -68,7 +69,7 @@ int check(const CommandLine& arguments, const CheckFlags& flags) {
 Command add_check(CLI::App& app, CommandLine& arguments) {
   const auto flags = std::make_shared<CheckFlags>();
   CLI::App* command = app.add_subcommand("check", "Check a configuration; exit 0 if it is fine");
-  command->add_option("file", arguments.config, "Configuration file");
+  command->add_option("FILE", arguments.config, "Configuration file");
   command->add_flag("--strict", flags->strict, "Warnings are errors");
   command->add_flag("--show-effective", flags->show_effective,
                     "Print every value and where it came from");

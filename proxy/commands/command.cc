@@ -9,6 +9,7 @@
 #include <sys/auxv.h>
 #include <sys/resource.h>
 
+#include "configs/manual/short_help.h"
 #include "configs/schema/host_port.h"
 #include "configs/sources/usual_places.h"
 #include "configs/text/home_path.h"
@@ -23,6 +24,7 @@ void KeyFlags::add_to(CLI::App& command) {
             name, [this, name](const std::string& value) { given.emplace_back(name, value); },
             std::string(flag.help))
         ->type_name(std::string(flag.takes))
+        ->group(flag.order <= kLastOfShortHelp ? "Options" : kMoreFlags)
         ->trigger_on_parse();  // each time it is given, not the last time
   }
 }
@@ -49,6 +51,16 @@ std::string config_file(const CommandLine& arguments) {
     if (std::filesystem::is_regular_file(place, ignored)) return place;
   }
   return "";
+}
+
+bool knows_what_to_serve(const CommandLine& arguments) {
+  return says_what_to_serve(arguments, process_environment()) || !config_file(arguments).empty();
+}
+
+void tell_found_file(const CommandLine& arguments) {
+  const std::string file = config_file(arguments);
+  if (!arguments.config.empty() || file.empty()) return;
+  std::cerr << "notice: without --config, " << file << " is taken\n";
 }
 
 LoadResult load_options(const CommandLine& arguments, const std::vector<Flag>& trial) {

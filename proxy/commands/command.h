@@ -49,6 +49,12 @@ using AddCommand = Command (*)(CLI::App& app, CommandLine& arguments);
 // usual_places(); empty when there is none.
 std::string config_file(const CommandLine& arguments);
 
+// Whether a file, flags or variables say it.
+bool knows_what_to_serve(const CommandLine& arguments);
+
+// Says which file is taken that nobody named.
+void tell_found_file(const CommandLine& arguments);
+
 // The configuration from file, environment and flags.
 // `trial`: keys by name that are tried over these.
 LoadResult load_options(const CommandLine& arguments, const std::vector<Flag>& trial = {});

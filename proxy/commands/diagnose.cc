@@ -36,7 +36,7 @@ int run_diagnose(const DiagnoseFlags& flags) {
 Command add_diagnose(CLI::App& app, CommandLine&) {
   CLI::App* command = app.add_subcommand("diagnose", "Say why an engine failed, from its log");
   const auto flags = std::make_shared<DiagnoseFlags>();
-  command->add_option("log", flags->log, "An engine's log, - for standard input")->required();
+  command->add_option("LOG", flags->log, "An engine's log, - for standard input")->required();
   command->add_flag("--json", flags->json, "As one JSON object");
   command->footer(
       "Exit code 0 if the log could be read, whatever it says.\n\n"

@@ -24,6 +24,7 @@ struct DoctorFlags {
 };
 
 int doctor(const CommandLine& arguments, const DoctorFlags& flags) {
+  tell_found_file(arguments);
   const LoadResult loaded = load_options(arguments);
   // Without any the machine alone is looked at; that no engines are named is no mistake then.
   const bool is_given = !arguments.config.empty() || !arguments.keys.given.empty();

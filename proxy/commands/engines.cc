@@ -3,9 +3,13 @@
 #include <iostream>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <fmt/format.h>
 
+#include "configs/text/items.h"
+#include "configs/text/nearest_name.h"
+#include "configs/text/printable.h"
 #include "proxy/commands/commands.h"
 #include "proxy/control/engine_orders.h"
 #include "proxy/metrics/snapshot.h"
@@ -42,8 +46,10 @@ int engines(const CommandLine& arguments, const EnginesFlags& flags) {
   if (!flags.verb.empty()) {
     path = "/admin/engines/" + (flags.engine.empty() ? "" : flags.engine + "/") + flags.verb;
     if (!read_engine_order(path)) {
-      std::cerr << "error: no such order: " << flags.verb << "; there are " << engine_verbs()
-                << '\n';
+      const std::vector<std::string> verbs = items_between_commas(engine_verbs());
+      const std::string hint = suggestion(flags.verb, {verbs.begin(), verbs.end()});
+      std::cerr << "error: no such order: " << printable(flags.verb)
+                << (hint.empty() ? "; there are " + engine_verbs() : hint) << '\n';
       return kUsage;
     }
   }
@@ -69,8 +75,8 @@ Command add_engines(CLI::App& app, CommandLine& arguments) {
   const auto flags = std::make_shared<EnginesFlags>();
   CLI::App* command =
       app.add_subcommand("engines", "What the engines of a running batchproxy do; orders for them");
-  command->add_option("verb", flags->verb, "One of " + engine_verbs());
-  command->add_option("engine", flags->engine, "Its name or number; all, if it is left out");
+  command->add_option("VERB", flags->verb, "One of " + engine_verbs());
+  command->add_option("ENGINE", flags->engine, "Its name or number; all, if it is left out");
   command->footer(
       "Examples:\n"
       "  batchproxy engines                     a line for each\n"

@@ -152,7 +152,9 @@ Command add_jobs(CLI::App& app, CommandLine& arguments) {
   add_verify_flags(*verified, *flags);
   CLI::App* exported =
       add_verb(*command, *flags, "export", "Write its answers in the order of the questions");
-  exported->add_option("-o,--output", flags->exported.to, "The file to write")->required();
+  exported->add_option("-o,--output", flags->exported.to, "The file to write")
+      ->type_name("FILE")
+      ->required();
   exported->add_flag("--failed", flags->exported.failed, "What has failed, instead of the answers");
   exported->add_flag("--provenance", flags->exported.provenance,
                      "Each answer says where it is from, and when");

@@ -48,10 +48,13 @@ Command add_serve_model(CLI::App& app, CommandLine& arguments) {
       },
       "Simulated engines, so many, to try it without a GPU");
   simulated->type_name("N");
-  command->callback([model, simulated, &given] {
+  command->callback([model, simulated, &arguments, &given] {
     if (model->count() > 0) return;
-    if (simulated->count() == 0) throw CLI::RequiredError("MODEL");
-    given.emplace_back("--model", "simulated");
+    if (simulated->count() > 0) {
+      given.emplace_back("--model", "simulated");
+    } else if (!knows_what_to_serve(arguments)) {
+      throw CLI::RequiredError("MODEL");
+    }
   });
   command->footer(
       "Examples:\n"
@@ -59,6 +62,7 @@ Command add_serve_model(CLI::App& app, CommandLine& arguments) {
       "GPUs\n"
       "  batchproxy serve ./my-model --max-model-len 8k --enforce-eager    any flag of vLLM's\n"
       "  batchproxy serve --sim 4                                          without a GPU\n"
+      "  batchproxy serve --config mine.yaml                               as the file says\n"
       "A flag that is not batchproxy's is the engines'; the model stands before such flags.");
   return {command, {}};  // main.cc serves
 }

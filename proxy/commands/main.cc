@@ -27,6 +27,7 @@
 #include <exception>
 #include <iostream>
 #include <iterator>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -35,7 +36,9 @@
 #include <boost/system/system_error.hpp>
 
 #include "backends/sim/sim_engine.h"
+#include "configs/manual/short_help.h"
 #include "configs/sources/overrides.h"
+#include "configs/text/build_name.h"
 #include "configs/text/nearest_name.h"
 #include "configs/text/printable.h"
 #include "configs/vllm/argument_names.h"
@@ -146,12 +149,13 @@ int run(int argc, char** argv) {
 
   CommandLine arguments;
   CLI::App app("Batching proxy between scoring workers and vLLM servers.", "batchproxy");
-  app.set_version_flag("--version", "batchproxy " BATCHPROXY_VERSION);
+  app.set_version_flag("--version", "batchproxy " + build_name());
   app.footer(
       "Examples:\n"
       "  batchproxy --config multi_gpu_batch_config.yaml    start its engines and serve\n"
       "  batchproxy --backend http://gpu1:8000              serve an engine that runs\n"
-      "  batchproxy --config configs/demo.yaml              try it without a GPU");
+      "  batchproxy serve --sim 4                           try it without a GPU\n"
+      "`batchproxy COMMAND --help` tells of a command, `batchproxy --help-all` every flag.");
   app.failure_message([](const CLI::App*, const CLI::Error& error) {
     return std::string("error: ") + error.what() + "\nRun with --help for more information.\n";
   });
@@ -163,6 +167,9 @@ int run(int argc, char** argv) {
   auto* sim_command = app.add_subcommand(
       "sim-engine", "A simulated vLLM server; `batchproxy sim-engine --help` tells its flags");
   sim_command->prefix_command();  // what follows is its own
+  // Of the program alone: subcommands that were added before have theirs.
+  app.set_help_all_flag("--help-all", "Print all flags, and those of each command, and exit");
+  app.formatter(std::make_shared<ShortHelp>());
 
   std::vector<std::string> words(argv + 1, argv + argc);
   arguments.engine_words = take_engine_words(app, words);

@@ -226,7 +226,7 @@ int plan(const CommandLine& arguments, const PlanFlags& flags) {
 Command add_plan(CLI::App& app, CommandLine& arguments) {
   const auto flags = std::make_shared<PlanFlags>();
   CLI::App* command = app.add_subcommand("plan", "How an engine would share out its GPUs' memory");
-  command->add_option("model", flags->model, "A directory, or a Hugging Face id that is cached");
+  command->add_option("MODEL", flags->model, "A directory, or a Hugging Face id that is cached");
   command->add_flag("--json", flags->json, "For programs");
   command->add_flag("--forget", flags->forget,
                     "Forget the repairs that the model's engines came up with, and plan nothing");

@@ -45,8 +45,10 @@ void add_flags(CLI::App& command, RunFlags& flags) {
   command
       .add_option("-o,--answers", options.answers,
                   "The file of their answers, - for standard output")
+      ->type_name("FILE")
       ->required();
-  command.add_option("--ledger", flags.ledger, "With -o -: the file, NAME.ledger, that keeps them");
+  command.add_option("--ledger", flags.ledger, "With -o -: the file, NAME.ledger, that keeps them")
+      ->type_name("FILE");
   command.add_flag("--ordered", options.ordered, "Answers in the order of the questions");
   command.add_flag("--provenance", options.provenance,
                    "Each answer says where it is from, and when");

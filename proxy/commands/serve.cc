@@ -61,6 +61,7 @@ void warn_of_missing_names(const Topology& topology) {
 }
 
 int serve(const CommandLine& arguments, bool dry_run) {
+  if (dry_run) tell_found_file(arguments);  // else the console does
   const LoadResult loaded = load_options(arguments);
   print(loaded.diagnostics);
   if (!loaded.ok()) return kUsage;

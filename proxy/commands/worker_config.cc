@@ -52,7 +52,7 @@ int print_worker_config(const CommandLine& arguments) {
 Command add_worker_config(CLI::App& app, CommandLine& arguments) {
   CLI::App* command =
       app.add_subcommand("worker-config", "Print the file that the workers should use");
-  command->add_option("file", arguments.config, "Configuration file")->required();
+  command->add_option("FILE", arguments.config, "Configuration file")->required();
   command->footer(
       "Examples:\n"
       "  batchproxy worker-config mine.yaml > workers.yaml\n"

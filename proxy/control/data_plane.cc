@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <iterator>
 #include <mutex>
-#include <random>
 #include <utility>
 
 #include <boost/asio/co_spawn.hpp>
@@ -14,6 +13,7 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include "backends/net/system_random.h"
 #include "proxy/request/ticket_builder.h"
 
 namespace batchproxy {
@@ -22,8 +22,7 @@ namespace {
 
 // Tells the ids of two runs apart, so that they can meet in an engine's log.
 std::string random_prefix(std::size_t thread) {
-  std::random_device random;
-  return fmt::format("bp{:08x}-{:02x}-", random(), thread);
+  return fmt::format("bp{:08x}-{:02x}-", system_random() >> 32, thread);
 }
 
 // Runs until stopped. An exception out of a handler is a bug, but not a reason to lose the others'

@@ -6,7 +6,6 @@
 #include <cstring>
 #include <filesystem>
 #include <limits>
-#include <random>
 #include <set>
 #include <system_error>
 
@@ -15,6 +14,7 @@
 #include <unistd.h>
 
 #include "backends/net/descriptor.h"
+#include "backends/net/system_random.h"
 #include "configs/text/number.h"
 #include "proxy/jobs/ledger.h"
 
@@ -148,8 +148,7 @@ void put_in_place(const std::string& from, const std::string& to) {
 }  // namespace
 
 std::string new_id(std::string_view prefix) {
-  std::random_device random;
-  return fmt::format("{}{:08x}{:08x}{:08x}", prefix, random(), random(), random());
+  return fmt::format("{}{:016x}{:08x}", prefix, system_random(), system_random() >> 32);
 }
 
 JobStore::JobStore(std::string folder)

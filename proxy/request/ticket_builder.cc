@@ -2,9 +2,10 @@
 #include "proxy/request/ticket_builder.h"
 
 #include <initializer_list>
-#include <random>
 
 #include <xxhash.h>
+
+#include "backends/net/system_random.h"
 
 namespace batchproxy {
 
@@ -56,10 +57,7 @@ void describe_prompt(const BodyPolicy& policy, const BodyScan& scan, std::uint64
 }
 
 std::uint64_t client_key(std::uint64_t address, std::string_view bearer) {
-  static const std::uint64_t secret = [] {
-    std::random_device random;
-    return (std::uint64_t{random()} << 32) | random();
-  }();
+  static const std::uint64_t secret = system_random();
   return XXH3_64bits_withSeed(bearer.data(), bearer.size(), address ^ secret);
 }
 

@@ -2,9 +2,10 @@
 #include "proxy/wire/trace_context.h"
 
 #include <algorithm>
-#include <random>
 
 #include <fmt/format.h>
+
+#include "backends/net/system_random.h"
 
 namespace batchproxy {
 
@@ -35,10 +36,7 @@ std::uint64_t not_zero(std::uint64_t number) {
 
 // Tells the traces of this process from others'.
 std::uint64_t of_this_process() {
-  static const std::uint64_t chosen = [] {
-    std::random_device random;
-    return std::uint64_t{random()} << 32 | random();
-  }();
+  static const std::uint64_t chosen = system_random();
   return chosen;
 }
 

@@ -194,6 +194,19 @@ def test_each_command_has_help_of_its_own():
     assert all(f"batchproxy {name}" in text for name, text in texts.items())
 
 
+def test_every_help_is_one_screen_with_examples():
+    main = run("--help").stdout
+    commands = re.findall(r"(?m)^  ([a-z-]+) {2,}\S", main.partition("Subcommands:")[2].partition("Examples:")[0])
+    assert len(commands) > 15
+    for words in [[], *([command] for command in commands)]:
+        text = run(*words, "--help").stdout
+        assert "Example" in text and f"batchproxy {' '.join(words)}".strip() in text, words
+        assert len(text.splitlines()) <= 48, words
+    everything = run("--help-all").stdout
+    for flag in ("--otlp-endpoint", "--batch-timeout", "--retry-errors"):
+        assert flag in everything and flag not in main
+
+
 def test_a_simulated_engine_on_a_taken_port_names_it(served):
     port = served.engine.url.rpartition(":")[2]
     done = run("sim-engine", MODEL, "--port", port, "--sim-load-time", "0")

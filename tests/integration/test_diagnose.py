@@ -91,4 +91,4 @@ def test_of_a_long_log_little_is_kept(tmp_path):
 
 def test_a_log_that_is_not_named():
     done = subprocess.run([PROXY, "diagnose"], capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stderr) == (2, "error: log is required\nRun with --help for more information.\n")
+    assert (done.returncode, done.stderr) == (2, "error: LOG is required\nRun with --help for more information.\n")

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from tests.support.asking import MODEL, call, complete
-from tests.support.builds import PROXY, ROOT
+from tests.support.builds import BENCH, PROXY, ROOT
 from tests.support.proxy import write_config
 from tests.support.waiting import alive, wait_until
 
@@ -195,6 +195,43 @@ def test_a_configuration_is_found_in_the_usual_places(tmp_path, place):
     assert "http://127.0.0.1:7\n" in run("--dry-run", cwd=tmp_path, env=env).stdout
     given = run("--backend", "http://127.0.0.1:8", "--dry-run", cwd=tmp_path, env=env).stdout
     assert "http://127.0.0.1:8\n" in given and "http://127.0.0.1:7" not in given
+    told = str(file) if "home" in place else place
+    for words in (["--dry-run"], ["serve", "--dry-run"], ["doctor"], ["run", "none.jsonl", "-o", "a.jsonl"]):
+        assert f"notice: without --config, {told} is taken\n" in run(*words, cwd=tmp_path, env=env).stderr, words
+    assert f"{told}: fine\n" in run("check", cwd=tmp_path, env=env).stderr
+    assert run("--config", file, "--dry-run", cwd=tmp_path, env=env).stderr == ""
+
+
+def test_serve_takes_a_file_in_place_of_a_model(tmp_path):
+    (tmp_path / "c.yaml").write_text("batchproxy:\n  backends: [{url: http://127.0.0.1:7}]\n")
+    done = run("serve", "--config", "c.yaml", "--dry-run", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "# 1 backend, nothing to start\nhttp://127.0.0.1:7\n"), done.stderr
+    done = run("serve", "--backend", "http://127.0.0.1:8", "--dry-run", cwd=tmp_path)
+    assert done.returncode == 0 and "http://127.0.0.1:8\n" in done.stdout
+
+
+def test_engines_get_ports_from_the_one_that_a_flag_names(tmp_path):
+    done = run("serve", "--sim", 2, "--port-base", 23100, "--dry-run", cwd=tmp_path)
+    ports = [int(port) for port in re.findall(r"--port (\d+)", done.stdout)]
+    assert len(ports) == 2 and all(23100 <= port < 23200 for port in ports), done.stdout + done.stderr
+
+
+def test_versions_name_commit_and_build():
+    for program in (PROXY, BENCH):
+        done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=60)
+        assert re.fullmatch(rf"{program.name} \d+\.\d+\.\d+, commit \S+, \w+ build by (clang|g\+\+) [\d.]+\n", done.stdout), done.stdout
+
+
+@pytest.mark.parametrize("words, said", [
+    ("jobs lsit", "'lsit'; did you mean 'list'?"),
+    ("jobs shwo a.jsonl", "'shwo'; did you mean 'show'?"),
+    ("serv --sim 4", "'serv'; did you mean 'serve'?"),
+    ("engines puase", "did you mean 'pause'?"),
+    ("completion bahs", "bash, zsh or fish"),
+])
+def test_a_misspelt_word_of_a_command_is_told(tmp_path, words, said):
+    done = run(*words.split(), cwd=tmp_path)
+    assert done.returncode == 2 and said in done.stderr, done.stderr
 
 
 def test_a_taken_port_is_named_before_any_engine_starts(start_proxy, tmp_path):

@@ -6,8 +6,10 @@ import re
 import shutil
 import subprocess
 
+from tests.support.waiting import wait_until
+
 ROOTS = pathlib.Path(__file__).resolve().parents[2] / "build" / "roots"
-INCLUDED = "python3-pip,python3-venv"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def why_not():
@@ -27,39 +29,139 @@ def mirror():
     raise LookupError("no source of Debian's packages in /etc/apt")
 
 
+def base_of(suite, *included):
+    """A fresh system with these packages, made once."""
+    base = ROOTS / "-".join([suite, *included])
+    if not (base / "ready").exists():
+        shutil.rmtree(base, ignore_errors=True)
+        base.parent.mkdir(parents=True, exist_ok=True)
+        wanted = [f"--include={','.join(included)}"] if included else []
+        subprocess.run(["debootstrap", "--variant=minbase", *wanted, suite, str(base), mirror()],
+                       check=True, stdout=subprocess.DEVNULL)
+        (base / "ready").touch()
+    return base
+
+
+# Namespaces of its own, the few devices that a container has, and then systemd.
+BOOT = r"""
+set -e
+mount --make-rprivate /
+mount --bind "$1" "$1"
+echo $$ >"$2/cgroup.procs"
+exec unshare --cgroup --pid --fork --kill-child --mount --uts --ipc sh -c '
+set -e
+mount -t proc proc "$1/proc"
+mount -t sysfs -o ro sysfs "$1/sys"
+mount -t cgroup2 cgroup2 "$1/sys/fs/cgroup"
+mount -t tmpfs tmpfs "$1/run"
+mount -t tmpfs tmpfs "$1/dev"
+for device in null zero full random urandom tty; do touch "$1/dev/$device"; mount --bind "/dev/$device" "$1/dev/$device"; done
+mkdir "$1/dev/pts" "$1/dev/shm"
+mount -t devpts -o newinstance,ptmxmode=0666 devpts "$1/dev/pts"
+mount -t tmpfs tmpfs "$1/dev/shm"
+ln -s /proc/self/fd "$1/dev/fd"
+exec env -i container=batchproxy-test PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot "$1" /lib/systemd/systemd
+' sh "$1"
+"""
+
+
+def cgroups():
+    """Where this machine has its control groups of version 2; nothing if it has none."""
+    found = re.search(r"(?m)^cgroup2 (\S+) cgroup2 rw", pathlib.Path("/proc/mounts").read_text())
+    return pathlib.Path(found[1]) if found else None
+
+
+def first_below(pid):
+    """The process that is 1 in the namespace which `pid` has made."""
+    below = subprocess.run(["pgrep", "-P", str(pid)], text=True, stdout=subprocess.PIPE).stdout.split()
+    for child in below:
+        if pathlib.Path(f"/proc/{child}/comm").read_text() == "systemd\n":
+            return int(child)
+    return None
+
+
+def remove_group(group):
+    """Whether it is gone, with those below."""
+    with contextlib.suppress(OSError):
+        for folder in sorted(group.rglob("*"), reverse=True):
+            if folder.is_dir():
+                folder.rmdir()
+        group.rmdir()
+    return not group.exists()
+
+
 class Root:
     """A copy of a fresh system, gone afterwards."""
 
-    def __init__(self, suite, folder):
-        base = ROOTS / suite
-        if not (base / "ready").exists():
-            shutil.rmtree(base, ignore_errors=True)
-            base.parent.mkdir(parents=True, exist_ok=True)
-            subprocess.run(["debootstrap", "--variant=minbase", f"--include={INCLUDED}", suite, str(base), mirror()],
-                           check=True, stdout=subprocess.DEVNULL)
-            (base / "ready").touch()
+    def __init__(self, suite, folder, *included):
+        self.suite = suite
         self.path = folder / suite
-        subprocess.run(["cp", "-a", str(base), str(self.path)], check=True)
-        shutil.copy("/etc/resolv.conf", self.path / "etc" / "resolv.conf")
+        subprocess.run(["cp", "-a", str(base_of(suite, *included)), str(self.path)], check=True)
+        (self.path / "ready").unlink()
+        # The machine's own way to the packages.
+        for file in ("/etc/resolv.conf", "/etc/hosts"):
+            shutil.copy(file, self.path / file[1:])
+        for file in pathlib.Path("/etc/apt/apt.conf.d").glob("*"):
+            if re.search(r"^Acquire::(Check|http|Retries)", file.read_text(), re.M):
+                shutil.copy(file, self.path / "etc/apt/apt.conf.d")
 
     @contextlib.contextmanager
-    def mounted(self):
-        mounts = [(["-t", "proc", "proc"], "proc"), (["--bind", "/dev"], "dev")]
+    def mounted(self, *binds):
+        """`binds`: (folder of this machine, place in the root)."""
         done = []
         try:
-            for what, where in mounts:
-                subprocess.run(["mount", *what, str(self.path / where)], check=True)
-                done.append(self.path / where)
+            for what, where in [(["-t", "proc", "proc"], "proc"), (["--rbind", "/dev"], "dev"),
+                                *((["--bind", str(source)], place) for source, place in binds)]:
+                target = self.path / where.lstrip("/")
+                target.mkdir(parents=True, exist_ok=True)
+                subprocess.run(["mount", *what, str(target)], check=True)
+                subprocess.run(["mount", "--make-rslave", str(target)], check=True)
+                done.append(target)
             yield self
         finally:
-            for where in reversed(done):
-                subprocess.run(["umount", "-l", str(where)], check=True)
+            for target in reversed(done):
+                subprocess.run(["umount", "-l", str(target)], check=True)
 
-    def command(self, *words):
-        return ["chroot", str(self.path), "env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-                "HOME=/root", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C.UTF-8", *map(str, words)]
+    def command(self, *words, **environment):
+        variables = {"PATH": PATH, "HOME": "/root", "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8", **environment}
+        return ["chroot", str(self.path), "env", "-i", *(f"{name}={value}" for name, value in variables.items()),
+                *map(str, words)]
 
-    def run(self, *words, check=True):
-        done = subprocess.run(self.command(*words), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300)
-        assert not check or done.returncode == 0, done.stdout
+    def run(self, *words, check=True, timeout=300, **environment):
+        done = subprocess.run(self.command(*words, **environment), text=True, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout)
+        assert not check or done.returncode == 0, done.stdout[-8000:]
         return done
+
+    @contextlib.contextmanager
+    def booted(self):
+        """With its systemd as process 1 of its own, and a part of the machine's control groups: what `inside` gives runs there."""
+        group = cgroups() / f"batchproxy-test-{os.getpid()}"
+        group.mkdir()
+        process = subprocess.Popen(["unshare", "--mount", "sh", "-c", BOOT, "sh", str(self.path), str(group)],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            self.first = wait_until(lambda: first_below(process.pid), "systemd to be started")
+            wait_until(lambda: subprocess.run(self.inside("systemctl", "is-system-running"), text=True, stderr=subprocess.DEVNULL,
+                                              stdout=subprocess.PIPE).stdout.strip() in ("running", "degraded"), "systemd to have started")
+            yield self
+        finally:
+            process.kill()  # and all that is in its namespace with it
+            process.wait()
+            wait_until(lambda: remove_group(group), "its control groups to be empty")
+
+    def inside(self, *words):
+        """Words to be run in the system that is booted."""
+        return ["nsenter", "-t", str(self.first), "--mount", "--pid", "--uts", "--ipc", "--cgroup", "--root", "--wd", "env", "-i",
+                f"PATH={PATH}", "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive", *map(str, words)]
+
+    def tell(self, *words, check=True):
+        done = subprocess.run(self.inside(*words), text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, timeout=300)
+        assert not check or done.returncode == 0, done.stdout[-8000:]
+        return done.stdout
+
+    def put(self, path):
+        """The place in the root of a copy of this file."""
+        shutil.copy(path, self.path / "tmp")
+        return f"/tmp/{path.name}"

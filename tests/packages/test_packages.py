@@ -1,143 +1,178 @@
 """What scripts/package makes, on fresh systems: installs, answers, upgrades, and leaves nothing behind."""
-import pathlib
+import hashlib
+import json
 import re
-import shutil
-import signal
 import subprocess
 import time
 
 import pytest
 
-from tests.support.asking import complete
 from tests.support.builds import ROOT
-from tests.support.waiting import DEADLINE, wait_until
+from tests.support.terminal import Terminal
 
-from .roots import Root, why_not
+from .conftest import OUT, serve_and_ask
+from .roots import why_not
 
 pytestmark = [pytest.mark.full("packages"), pytest.mark.skipif(why_not() is not None, reason=str(why_not()))]
-OUT = ROOT / "build" / "packages"
+SUITES = pytest.mark.parametrize("suite", ["bookworm", "trixie"])
 
 
-@pytest.fixture(scope="module")
-def packages():
-    done = subprocess.run([ROOT / "scripts" / "package"], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    assert done.returncode == 0, done.stdout[-4000:]
-    print(done.stdout)
-    return OUT
-
-
-def the(packages, pattern):
-    [path] = packages.glob(pattern)
-    return path
-
-
-@pytest.fixture(params=["bookworm", "trixie"])
-def root(request, tmp_path):
-    made = Root(request.param, tmp_path)
-    with made.mounted():
-        yield made
-    shutil.rmtree(made.path)
-
-
-def put(root, path):
-    shutil.copy(path, root.path / "tmp")
-    return f"/tmp/{path.name}"
-
-
-def serve_and_ask(root, program):
-    """Seconds until `serve --sim 4` has answered."""
-    begun = time.monotonic()
-    command = root.command(program, "serve", "--sim", 4, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
-    with open(root.path / "tmp" / "out", "w+") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
-        try:
-            said = lambda: (root.path / "tmp" / "out").read_text()
-            url = lambda: re.search(r"listening +(\S+)", said())
-            wait_until(lambda: url() and "ready:" in said(), "it to be ready")
-            response, body = complete(url()[1], "p", model="simulated")
-            assert response.status == 200 and body["choices"], body
-            return time.monotonic() - begun
-        finally:
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(DEADLINE) == 0
-
-
-def test_the_wheel_answers_beside_nothing_but_python_and_pip(packages, root):
-    wheel = the(packages, "*.whl")
+@SUITES
+def test_the_wheel_answers_beside_nothing_but_python_and_pip(packages, fresh, suite):
+    root = fresh(suite, "python3-pip", "python3-venv")
+    wheel = packages.the("*.whl")
     begun = time.monotonic()
     root.run("python3", "-m", "venv", "/venv")
-    root.run("/venv/bin/pip", "install", "--no-index", put(root, wheel))
-    installed = time.monotonic() - begun
+    made = time.monotonic()
+    root.run("/venv/bin/pip", "install", "--no-index", root.put(wheel))
+    installed = time.monotonic()
     took = serve_and_ask(root, "/venv/bin/batchproxy")
-    print(f"{root.path.name}: {wheel.stat().st_size / 2**20:.1f} MiB, venv and pip {installed:.1f} s, "
+    print(f"{suite}: {wheel.stat().st_size / 2**20:.1f} MiB; venv {made - begun:.1f} s, pip {installed - made:.1f} s, "
           f"first answer after {took:.1f} s")
     assert root.run("/venv/bin/batchproxy-bench", "--help").returncode == 0
     assert (root.path / "venv/share/man/man1/batchproxy.1").exists()
     root.run("/venv/bin/pip", "uninstall", "-y", "batchproxy")
-    left = [path for path in (root.path / "venv").rglob("*batchproxy*")]
-    assert not left
+    assert not list((root.path / "venv").rglob("*batchproxy*"))
 
 
-def test_the_tarball_installs_itself(packages, root):
-    tarball = put(root, the(packages, "*.tar.gz"))
-    root.run("tar", "-xzf", tarball, "-C", "/tmp")
+@SUITES
+def test_the_tarball_installs_itself(packages, fresh, suite):
+    root = fresh(suite, "python3-pip", "python3-venv")
+    root.run("tar", "-xzf", root.put(packages.the("*.tar.gz")), "-C", "/tmp")
     [folder] = (root.path / "tmp").glob("batchproxy-*/")
     said = root.run(f"/tmp/{folder.name}/install.sh").stdout
-    assert "installed in /usr/local: batchproxy " in said
+    assert re.search(r"installed in /usr/local: batchproxy \S+, commit \S+, portable build by clang 19", said), said
     serve_and_ask(root, "/usr/local/bin/batchproxy")
 
 
-def test_the_deb_installs_upgrades_and_purges(packages, root):
-    root.run("apt-get", "update", "-qq")
-    root.run("apt-get", "install", "-y", "-qq", "systemd", "man-db")
+@SUITES
+def test_the_deb_installs_upgrades_and_purges(packages, fresh, suite):
+    root = fresh(suite, "systemd", "man-db", "adduser", "ca-certificates")
     before = everything(root)
-    deb = put(root, the(packages, "*.deb"))
+    deb = root.put(packages.the("*.deb"))
     root.run("apt-get", "install", "-y", "-qq", deb)
     assert "batchproxy" in root.run("getent", "passwd", "batchproxy").stdout
     serve_and_ask(root, "/usr/bin/batchproxy")
-    said = root.run("systemd-analyze", "verify", "/lib/systemd/system/batchproxy.service").stdout
-    assert "batchproxy" not in said, said
-    assert root.run("man", "--warnings", "-l", "/usr/share/man/man1/batchproxy.1.gz").returncode == 0
+    for unit in ("/lib/systemd/system/batchproxy.service", "/usr/lib/systemd/user/batchproxy.service"):
+        said = root.run("systemd-analyze", "verify", *(["--user"] if "user" in unit else []), unit, check=False).stdout
+        assert "batchproxy" not in said, said
+    for page in ("man1/batchproxy.1.gz", "man1/batchproxy-bench.1.gz", "man5/batchproxy.yaml.5.gz"):
+        done = subprocess.run(root.command("man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", f"/usr/share/man/{page}"),
+                              text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        assert (done.returncode, done.stderr) == (0, ""), page
     assert root.run("batchproxy", "check", "/etc/batchproxy/batchproxy.yaml").returncode == 0
 
     configuration = root.path / "etc/batchproxy/batchproxy.yaml"
-    configuration.write_text(configuration.read_text().replace("127.0.0.1:8000", "127.0.0.1:9000"))
-    root.run("dpkg", "--force-confold", "-i", newer(root, deb))
-    assert "127.0.0.1:9000" in configuration.read_text()
+    mine = configuration.read_text().replace("127.0.0.1:8000", "127.0.0.1:9000")
+    configuration.write_text(mine)
+    root.run("dpkg", "-i", newer(root, deb, "98"))
+    assert configuration.read_text() == mine
+    root.run("dpkg", "--force-confold", "-i", newer(root, deb, "99", "# another one\n"))
+    assert configuration.read_text() == mine
+    assert (root.path / "etc/batchproxy/batchproxy.yaml.dpkg-dist").read_text() == "# another one\n"
+    root.run("apt-get", "remove", "-y", "-qq", "batchproxy")
+    assert configuration.read_text() == mine
 
+    (root.path / "var/lib/batchproxy/jobs").mkdir(parents=True)
     root.run("apt-get", "purge", "-y", "-qq", "batchproxy")
-    assert root.run("getent", "passwd", "batchproxy", check=False).returncode == 2
-    root.run("apt-get", "autoremove", "-y", "-qq", "--purge")
+    for kind in ("passwd", "group"):
+        assert root.run("getent", kind, "batchproxy", check=False).returncode == 2
     assert everything(root) - before == set()
+    left = [str(path) for part in ("etc", "usr", "var/lib", "var/log") for path in (root.path / part).rglob("*batchproxy*")
+            if "var/lib/apt" not in str(path)]
+    assert not left
 
 
 def everything(root):
     """Files that a package may leave: not those of apt, dpkg and caches."""
     skipped = ("proc", "dev", "tmp", "var/lib/dpkg", "var/lib/apt", "var/cache", "var/log", "run", "root", "var/lib/systemd")
-    found = set()
-    for path in pathlib.Path(root.path).rglob("*"):
-        place = path.relative_to(root.path).as_posix()
-        if not place.startswith(skipped):
-            found.add(place)
-    return {place for place in found if not place.endswith(("-", ".lock", "~"))}
+    found = {path.relative_to(root.path).as_posix() for path in root.path.rglob("*")}
+    return {place for place in found if not place.startswith(skipped) and not place.endswith(("-", ".lock", "~"))}
 
 
-def newer(root, deb):
-    """The same package under a higher version."""
+def newer(root, deb, version, configuration=None):
+    """The same package under a higher version; with another configuration, if one is given."""
+    root.run("rm", "-rf", "/tmp/newer")
     root.run("dpkg-deb", "-R", deb, "/tmp/newer")
     control = root.path / "tmp/newer/DEBIAN/control"
-    control.write_text(re.sub(r"(?m)^Version: .*", "Version: 99", control.read_text()))
-    root.run("dpkg-deb", "--build", "/tmp/newer", "/tmp/newer.deb")
+    control.write_text(re.sub(r"(?m)^Version: .*", f"Version: {version}", control.read_text()))
+    if configuration:
+        (root.path / "tmp/newer/etc/batchproxy/batchproxy.yaml").write_text(configuration)
+    root.run("dpkg-deb", "--root-owner-group", "--build", "/tmp/newer", "/tmp/newer.deb")
     return "/tmp/newer.deb"
 
 
+def test_shells_complete_words_once_the_deb_is_there(packages, fresh):
+    root = fresh("bookworm", "adduser", "ca-certificates", "bash-completion", "zsh", "fish")
+    root.run("dpkg", "-i", root.put(packages.the("*.deb")))
+    root.run("touch", "/root/answers-of-mine.jsonl")
+    for program, begun, wanted in [("batchproxy", "batchproxy wor", "worker-config"),
+                                   ("batchproxy", "batchproxy jobs ver", "verify"),
+                                   ("batchproxy", "batchproxy serve --port-b", "--port-base"),
+                                   ("batchproxy", "batchproxy jobs show answers-of", "answers-of-mine.jsonl"),
+                                   ("batchproxy-bench", "batchproxy-bench comp", "compare")]:
+        script = ("cd /root; . /usr/share/bash-completion/bash_completion; _completion_loader " + program +
+                  f"; COMP_WORDS=({begun}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); COMP_LINE='{begun}'; COMP_POINT=${{#COMP_LINE}}"
+                  f"; $(complete -p {program} | sed 's/.*-F \\([^ ]*\\).*/\\1/'); printf '%s\\n' \"${{COMPREPLY[@]}}\"")
+        assert wanted in root.run("bash", "-c", script).stdout.splitlines(), begun
+        said = root.run("fish", "-c", f"cd /root; complete -C '{begun}'", HOME="/root").stdout
+        assert wanted in [line.split("\t")[0].split("/")[-1] for line in said.splitlines()], said
+        terminal = Terminal(root.command("zsh", "-f", "-i", TERM="dumb", PS1="> "))
+        try:
+            terminal.press("cd /root; autoload -U compinit && compinit -u -D && echo loa''ded\n")
+            terminal.shows("loaded")
+            terminal.press(begun + "\t")
+            terminal.shows(wanted)
+        finally:
+            terminal.process.kill()
+            terminal.process.wait()
+
+
 def test_lintian_finds_nothing(packages):
-    said = subprocess.run(["lintian", "--allow-root", str(the(packages, "*.deb"))], text=True, stdout=subprocess.PIPE,
+    said = subprocess.run(["lintian", "--allow-root", str(packages.the("*.deb"))], text=True, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT).stdout
     assert not [line for line in said.splitlines() if line.startswith(("E:", "W:"))], said
 
 
-def test_the_same_tree_makes_the_same_bytes(packages, tmp_path):
-    first = {path.name: path.read_bytes() for path in packages.glob("*.whl")}
+def test_an_older_glibc_is_named_by_the_loader(packages, fresh):
+    """Debian has no release with glibc 2.35: that of Ubuntu 22.04. The one before it refuses the program, and says why."""
+    root = fresh("bullseye")
+    root.run("tar", "-xzf", root.put(packages.the("*.tar.gz")), "-C", "/tmp")
+    [folder] = (root.path / "tmp").glob("batchproxy-*/")
+    done = root.run(f"/tmp/{folder.name}/bin/batchproxy", "--version", check=False)
+    assert done.returncode != 0 and re.search(r"version `GLIBC_2\.3[45]' not found", done.stdout), done.stdout
+
+
+def test_the_sums_the_bill_and_the_debug_symbols_belong_to_the_programs(packages):
+    for line in packages.the("SHA256SUMS").read_text().splitlines():
+        wanted, name = line.split()
+        assert hashlib.sha256((OUT / name).read_bytes()).hexdigest() == wanted, name
+    bill = json.loads(packages.the("*.cdx.json").read_text())
+    assert {"openssl", "sqlite3", "boost1.81", "simdjson"} <= {part["name"] for part in bill["components"]}
+    said = subprocess.run(["readelf", "-n", packages.the("batchproxy.debug"), ROOT / "build/portable/proxy/batchproxy"],
+                          check=True, text=True, stdout=subprocess.PIPE).stdout
+    first, second = re.findall(r"Build ID: (\S+)", said)
+    assert first == second
+
+
+def test_auditwheel_agrees_with_the_platform_of_the_wheel(packages, tmp_path):
+    """auditwheel reads the programs themselves, and names the oldest system that they run on."""
+    subprocess.run(["/usr/bin/python3", "-m", "venv", tmp_path / "venv"], check=True)
+    subprocess.run([tmp_path / "venv/bin/pip", "install", "--quiet", "auditwheel"], check=True)
+    wheel = packages.the("*.whl")
+    said = subprocess.run([tmp_path / "venv/bin/auditwheel", "show", wheel], text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT).stdout
+    print(said)
+    assert re.search(r"manylinux_2_3[45]_x86_64", said), said
+    found = re.search(r"manylinux_2_(\d+)_x86_64", said)
+    named = re.search(r"manylinux_2_(\d+)_x86_64", wheel.name)
+    assert int(found[1]) <= int(named[1])
+
+
+def test_the_same_source_makes_the_same_packages(packages):
+    def made():
+        return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for pattern in ("*.whl", "*.deb", "*.tar.gz", "*.json")
+                for path in OUT.glob(pattern)}
+    first = made()
     subprocess.run([ROOT / "scripts" / "package"], check=True, stdout=subprocess.DEVNULL)
-    assert {path.name: path.read_bytes() for path in packages.glob("*.whl")} == first
+    assert made() == first

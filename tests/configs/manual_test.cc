@@ -1,9 +1,9 @@
-// tests/proxy/manual_test.cc - completions and manual pages say what the command line has.
+// tests/configs/manual_test.cc - completions and manual pages say what the command line has.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "proxy/manual/completion.h"
-#include "proxy/manual/manual_page.h"
+#include "configs/manual/completion.h"
+#include "configs/manual/manual_page.h"
 
 namespace batchproxy {
 namespace {
@@ -39,6 +39,7 @@ TEST(Completion, OfZshIsThatOfBash) {
   const std::string script = *completion_script(program(), "zsh");
   EXPECT_TRUE(script.starts_with("#compdef tool\n"));
   EXPECT_THAT(script, HasSubstr("bashcompinit"));
+  EXPECT_TRUE(script.ends_with("\n_bash_complete -o filenames -F _tool\n")) << "the first word";
 }
 
 TEST(Completion, OfFishQuotesAndNestsCommands) {
@@ -55,7 +56,10 @@ TEST(Completion, IsForKnownShellsOnly) {
 }
 
 TEST(ManualPage, HasEachFlagAndCommand) {
-  const std::string page = program_page(program(), "1.2", "0: fine.");
+  const std::string page = program_page(program(), {.version = "1.2",
+                                                    .flags_note = "They serve.",
+                                                    .codes = "0: fine.\n1: not.",
+                                                    .see_also = {"other(1)", "tool.yaml(5)"}});
   EXPECT_TRUE(page.starts_with(".TH TOOL 1 \"\" \"batchproxy 1.2\"\n"));
   EXPECT_THAT(page, HasSubstr(".SS \\fBtool ask\\fR \\fIQUESTIONS\\fR\nAsk it's engines.\n"));
   EXPECT_THAT(page,
@@ -63,6 +67,10 @@ TEST(ManualPage, HasEachFlagAndCommand) {
   EXPECT_THAT(page, HasSubstr("\\fBtool jobs list\\fR")) << "commands of commands";
   EXPECT_THAT(page, HasSubstr("\n\\&.hidden\\en\n")) << "no request of roff's, and no escape";
   EXPECT_THAT(page, Not(HasSubstr("\n.hidden")));
+  EXPECT_THAT(page, HasSubstr(".SH NAME\ntool \\- A tool\n")) << "no stop";
+  EXPECT_THAT(page, HasSubstr(".SH FLAGS\nThey serve.\n"));
+  EXPECT_THAT(page, HasSubstr(".SH EXIT STATUS\n0: fine.\n.br\n1: not.\n"));
+  EXPECT_THAT(page, HasSubstr(".SH SEE ALSO\n.BR other (1) ,\n.BR tool.yaml (5)\n"));
 }
 
 TEST(ManualPage, OfTheConfigurationHasEachKey) {

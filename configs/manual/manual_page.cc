@@ -1,5 +1,5 @@
-// proxy/manual/manual_page.cc - see manual_page.h.
-#include "proxy/manual/manual_page.h"
+// configs/manual/manual_page.cc - see manual_page.h.
+#include "configs/manual/manual_page.h"
 
 #include <algorithm>
 #include <cctype>
@@ -74,6 +74,29 @@ std::string command_text(const std::string& path, const CommandWords& command) {
   return text;
 }
 
+// What whatis(1) shows: one line, without a stop.
+std::string name_line(std::string_view meaning) {
+  while (meaning.ends_with('.')) meaning.remove_suffix(1);
+  return plain(meaning);
+}
+
+// Each on a line of its own.
+std::string lines(std::string_view text) {
+  std::string broken;
+  for (const char c : plain(text)) broken += c == '\n' ? "\n.br\n" : std::string(1, c);
+  return broken;
+}
+
+std::string see_also(const std::vector<std::string>& pages) {
+  std::string text = ".SH SEE ALSO\n";
+  for (const std::string& page : pages) {
+    const std::size_t section = page.find('(');
+    text += fmt::format(".BR {} {}{}\n", plain(page.substr(0, section)), page.substr(section),
+                        &page == &pages.back() ? "" : " ,");
+  }
+  return text;
+}
+
 std::string head(std::string_view title, int section, std::string_view version) {
   return fmt::format(".TH {} {} \"\" \"batchproxy {}\"\n", title, section, plain(version));
 }
@@ -94,23 +117,22 @@ std::string key_text(const KeyText& key) {
 
 }  // namespace
 
-std::string program_page(const CommandWords& program, std::string_view version,
-                         std::string_view codes) {
-  std::string text = head(upper(program.name), 1, version);
-  text += fmt::format(".SH NAME\n{} \\- {}\n", program.name, plain(program.meaning));
+std::string program_page(const CommandWords& program, const PageWords& words) {
+  std::string text = head(upper(program.name), 1, words.version);
+  text += fmt::format(".SH NAME\n{} \\- {}\n", plain(program.name), name_line(program.meaning));
   text += fmt::format(".SH SYNOPSIS\n{} [\\fIflags\\fR]\n.br\n{} \\fIcommand\\fR [\\fIflags\\fR]\n",
                       bold(program.name), bold(program.name));
-  text += ".SH FLAGS\nThey serve, and may stand behind a command that needs a configuration.\n";
+  text += fmt::format(".SH FLAGS\n{}\n", plain(words.flags_note));
   for (const FlagWords& flag : program.flags) text += flag_text(flag);
   text += ".SH COMMANDS\n";
   for (const CommandWords& command : program.commands) {
     text += command_text(program.name + ' ' + command.name, command);
   }
-  text += fmt::format(".SH EXIT STATUS\n{}\n", plain(codes));
+  text += fmt::format(".SH EXIT STATUS\n{}\n", lines(words.codes));
   if (!program.examples.empty()) {
     text += fmt::format(".SH EXAMPLES\n.EX\n{}\n.EE\n", plain(program.examples));
   }
-  return text + ".SH SEE ALSO\n.BR batchproxy.yaml (5)\n";
+  return text + see_also(words.see_also);
 }
 
 std::string keys_page(const std::vector<KeyTable>& tables, std::string_view version) {
@@ -123,7 +145,7 @@ std::string keys_page(const std::vector<KeyTable>& tables, std::string_view vers
     text += fmt::format(".SH {}\n", plain(upper(table.title)));
     for (const KeyText& key : table.keys) text += key_text(key);
   }
-  return text + ".SH SEE ALSO\n.BR batchproxy (1)\n";
+  return text + see_also({"batchproxy(1)"});
 }
 
 }  // namespace batchproxy

@@ -1,4 +1,4 @@
-// proxy/manual/completion.h - scripts by which shells complete a command line.
+// configs/manual/completion.h - scripts by which shells complete a command line.
 //
 // Threading: pure functions, any thread.
 #pragma once
@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "proxy/manual/command_words.h"
+#include "configs/manual/command_words.h"
 
 namespace batchproxy {
 

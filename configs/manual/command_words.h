@@ -1,4 +1,4 @@
-// proxy/manual/command_words.h - CommandWords: a program's command line as plain values, of which
+// configs/manual/command_words.h - CommandWords: a program's command line as plain values, of which
 // completions and manual pages are made.
 //
 // Threading: plain values.

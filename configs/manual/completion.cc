@@ -1,5 +1,5 @@
-// proxy/manual/completion.cc - see completion.h.
-#include "proxy/manual/completion.h"
+// configs/manual/completion.cc - see completion.h.
+#include "configs/manual/completion.h"
 
 #include <algorithm>
 #include <array>
@@ -12,8 +12,8 @@
 namespace batchproxy {
 
 bool is_path(std::string_view takes) {
-  static constexpr std::array<std::string_view, 6> kPaths = {"FILE",      "LOG",  "ANSWERS",
-                                                             "QUESTIONS", "PATH", "FOLDER"};
+  static constexpr std::array<std::string_view, 9> kPaths = {
+      "FILE", "LOG", "ANSWERS", "QUESTIONS", "PATH", "FOLDER", "FIRST", "SECOND", "RESULTS"};
   return std::ranges::any_of(kPaths, [takes](std::string_view path) { return takes == path; });
 }
 
@@ -120,9 +120,12 @@ complete -o filenames -F _{0} {0}
                      flags_that_take(places, is_value), steps, words);
 }
 
+// zsh runs the file when it first completes a word of the program: the last line is for that word.
 std::string zsh_script(const CommandWords& program) {
-  return fmt::format("#compdef {0}\nautoload -U +X bashcompinit && bashcompinit\n{1}", program.name,
-                     bash_script(program));
+  return fmt::format(
+      "#compdef {0}\nautoload -U +X bashcompinit && bashcompinit\n{1}"
+      "_bash_complete -o filenames -F _{0}\n",
+      program.name, bash_script(program));
 }
 
 std::string fish_quoted(std::string_view text) {
