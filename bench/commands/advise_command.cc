@@ -24,6 +24,7 @@
 #include "bench/trial/programs.h"
 #include "bench/trial/trial_proxy.h"
 #include "bench/trial/user_config.h"
+#include "configs/text/build_name.h"
 #include "configs/text/printable.h"
 #include "configs/yaml/writer.h"
 
@@ -192,7 +193,7 @@ Facts facts_of(const AdviseCommand& command, const UserConfig& config, const Box
       "each run", fmt::format("{:g} s at most; its first fifth does not count", command.duration));
   facts.emplace_back("date", utc_stamp() + " UTC");
   facts.emplace_back("machine", machine_words());
-  facts.emplace_back("program", "batchproxy-bench " + program_words());
+  facts.emplace_back("program", "batchproxy-bench " + build_name());
   return facts;
 }
 
