@@ -106,8 +106,9 @@ def test_lists_compares_the_answers():
 def test_load_ceiling_asks_by_both_clients():
     ended = lab("load-ceiling", BUILD, "--seconds", 1, "--rounds", 1)
     cells = table(ended.stdout)[2:]
-    assert [row[0] for row in cells] == [" 1 ", " 8 ", " 64 "], ended.stdout
-    assert all(float(row[3]) == pytest.approx(float(row[2]) / float(row[1]), abs=0.01) for row in cells)
+    assert [(row[0], row[1]) for row in cells] == [(gives, count) for gives in (" all it can ", " 5,000/s ")
+                                                   for count in (" 1 ", " 8 ", " 64 ")], ended.stdout
+    assert all(float(row[4]) == pytest.approx(float(row[3]) / float(row[2]), abs=0.01) for row in cells)
     assert ended.returncode == 0
 
 
