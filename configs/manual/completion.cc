@@ -75,7 +75,7 @@ std::string flags_that_take(const std::vector<Place>& places,
   return joined(std::move(names), "|");
 }
 
-// zsh reads it too, by its own bashcompinit.
+// zsh reads it too, by its own bashcompinit; a letter behind a colon would be a modifier there.
 std::string bash_script(const CommandWords& program) {
   const std::vector<Place> places = places_of(program);
   std::string steps;
@@ -100,7 +100,7 @@ _{0}() {{
     {1}) COMPREPLY=($(compgen -f -- "$current")); return ;;
     {2}) return ;;
   esac
-  for word in "${{COMP_WORDS[@]:1:COMP_CWORD-1}}"; do
+  for word in "${{COMP_WORDS[@]:1:$((COMP_CWORD - 1))}}"; do
     next="${{at:+$at }}$word"
     case $next in
 {3}    esac

@@ -98,7 +98,9 @@ std::string see_also(const std::vector<std::string>& pages) {
 }
 
 std::string head(std::string_view title, int section, std::string_view version) {
-  return fmt::format(".TH {} {} \"\" \"batchproxy {}\"\n", title, section, plain(version));
+  // Flags do not break, so that few words stand on a line: blanks between them are left as they
+  // are.
+  return fmt::format(".TH {} {} \"\" \"batchproxy {}\"\n.ad l\n", title, section, plain(version));
 }
 
 std::string key_text(const KeyText& key) {

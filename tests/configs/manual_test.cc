@@ -33,6 +33,7 @@ TEST(Completion, OfBashKnowsEachPlacesWords) {
   EXPECT_THAT(script, HasSubstr("--answers|--config|-o) COMPREPLY=($(compgen -f"));
   EXPECT_THAT(script, HasSubstr("--level) return"));
   EXPECT_THAT(script, HasSubstr("complete -o filenames -F _tool tool"));
+  EXPECT_THAT(script, HasSubstr("\"${COMP_WORDS[@]:1:$((COMP_CWORD - 1))}\"")) << "as zsh takes it";
 }
 
 TEST(Completion, OfZshIsThatOfBash) {
@@ -60,7 +61,7 @@ TEST(ManualPage, HasEachFlagAndCommand) {
                                                     .flags_note = "They serve.",
                                                     .codes = "0: fine.\n1: not.",
                                                     .see_also = {"other(1)", "tool.yaml(5)"}});
-  EXPECT_TRUE(page.starts_with(".TH TOOL 1 \"\" \"batchproxy 1.2\"\n"));
+  EXPECT_TRUE(page.starts_with(".TH TOOL 1 \"\" \"batchproxy 1.2\"\n.ad l\n"));
   EXPECT_THAT(page, HasSubstr(".SS \\fBtool ask\\fR \\fIQUESTIONS\\fR\nAsk it's engines.\n"));
   EXPECT_THAT(page,
               HasSubstr("\\fB\\-o\\fR, \\fB\\-\\-answers\\fR \\fIFILE\\fR\nWhere answers go\n"));

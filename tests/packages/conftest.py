@@ -55,7 +55,7 @@ def fresh(tmp_path):
 def serve_and_ask(root, program, *words, **environment):
     """Seconds until `serve --sim 4` has answered."""
     begun = time.monotonic()
-    command = root.command(program, *(words or ("serve", "--sim", 4)), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
+    command = root.command("sh", "-c", 'cd /tmp && exec "$@"', "sh", program, *(words or ("serve", "--sim", 4)), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
                            **environment)
     said = root.path / "tmp" / "out"
     with open(said, "w") as out:
