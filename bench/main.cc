@@ -1,5 +1,6 @@
 // bench/main.cc - the program `batchproxy-bench`: puts load on a proxy or an engine and tells what
-// came of it, tries settings, compares results, or compares scheduling policies in virtual time.
+// came of it, tries settings and topologies, compares results, or compares scheduling policies in
+// virtual time.
 //
 // Exit codes: see commands/exit_codes.h.
 #include <csignal>
@@ -11,13 +12,14 @@
 
 #include <CLI/CLI.hpp>
 
+#include "bench/commands/advise_command.h"
 #include "bench/commands/compare_command.h"
 #include "bench/commands/exit_codes.h"
 #include "bench/commands/manual_command.h"
+#include "bench/commands/policy_command.h"
 #include "bench/commands/run_command.h"
 #include "bench/commands/sweep_command.h"
 #include "bench/load/workload.h"
-#include "bench/policy/command.h"
 #include "configs/text/build_name.h"
 #include "configs/text/nearest_name.h"
 
@@ -55,6 +57,7 @@ int run(int argc, char** argv) {
   CompareCommand compare;
   ReportCommand report;
   SweepCommand sweep;
+  AdviseCommand advise;
   PolicyCommand policy;
   CLI::App app("Load for batchproxy: asks questions, times the answers, and draws a picture.",
                "batchproxy-bench");
@@ -62,6 +65,7 @@ int run(int argc, char** argv) {
   app.require_subcommand(1);
   const auto* runs = add_run_command(app, run_command);
   const auto* sweeps = add_sweep_command(app, sweep);
+  const auto* advises = add_advise_command(app, advise);
   const auto* compares = add_compare_command(app, compare);
   const auto* reports = add_report_command(app, report);
   const auto* policies = add_policy_command(app, policy);
@@ -80,6 +84,7 @@ int run(int argc, char** argv) {
   }
   if (runs->parsed()) return run_run_command(run_command, {argv, argv + argc});
   if (sweeps->parsed()) return run_sweep_command(sweep);
+  if (advises->parsed()) return run_advise_command(advise);
   if (compares->parsed()) return run_compare_command(compare);
   if (reports->parsed()) return run_report_command(report);
   for (const WordCommand& each : words) {

@@ -181,23 +181,28 @@ CallFailure UpstreamCall::refuse_head(std::string why) {
   return CallFailure::kBadAnswer;
 }
 
-// By what has come of the body, without taking it; nothing while that is too little to tell.
-std::optional<bool> UpstreamCall::begins_with_events() const {
+UpstreamCall::BodyStart UpstreamCall::body_start() const {
   constexpr std::size_t kEnough = 8;  // bytes
   const http::Framing& framing = reader_->framing();
   std::string_view left = in_.view().substr(pos_);
-  std::string bytes(framing.chunked ? std::string_view() : left.substr(0, kEnough));
-  bool ended = !framing.chunked && framing.content_length && left.size() >= *framing.content_length;
+  BodyStart start{std::string(framing.chunked ? std::string_view() : left.substr(0, kEnough))};
+  start.ended = !framing.chunked && framing.content_length && left.size() >= *framing.content_length;
   http::ChunkDecoder chunks;
-  while (framing.chunked && !ended && !left.empty() && bytes.size() < kEnough) {
+  while (framing.chunked && !start.ended && !left.empty() && start.bytes.size() < kEnough) {
     const auto step = chunks.next(left);
-    ended = !step || chunks.done();
+    start.ended = !step || chunks.done();
     if (!step) break;
-    bytes += step->data.substr(0, kEnough);
+    start.bytes += step->data.substr(0, kEnough);
     left.remove_prefix(step->consumed);
   }
-  const std::optional<bool> are_events = begins_like_events(bytes);
-  return ended ? are_events.value_or(false) : are_events;
+  return start;
+}
+
+// Nothing while too little has come to tell.
+std::optional<bool> UpstreamCall::begins_with_events() const {
+  const BodyStart start = body_start();
+  const std::optional<bool> are_events = begins_like_events(start.bytes);
+  return start.ended ? are_events.value_or(false) : are_events;
 }
 
 Task<bool> UpstreamCall::sends_events() {
@@ -208,6 +213,19 @@ Task<bool> UpstreamCall::sends_events() {
     if (connection_->must_wait()) co_await connection_->wait();
     if (!read_some()) co_return false;
   }
+}
+
+Task<CallFailure> UpstreamCall::await_body() {
+  awaits_body_ = true;
+  while (true) {
+    const BodyStart start = body_start();
+    if (start.ended || !start.bytes.empty()) break;
+    if (in_.spare().empty()) break;  // as above; a body that has not begun does not fill it
+    if (connection_->must_wait()) co_await connection_->wait();
+    if (!read_some()) co_return broken(true);
+  }
+  awaits_body_ = false;
+  co_return CallFailure::kNone;
 }
 
 bool UpstreamCall::take_whole() {

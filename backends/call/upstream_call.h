@@ -69,6 +69,11 @@ class UpstreamCall {
   // Behind a head whose type is not that of events: whether the body begins as theirs does. What
   // has come of it is still to be read.
   Task<bool> sends_events();
+  // Until a byte of the body has come, which is still to be read, or its end: an engine sends a
+  // stream's head when it takes the request, long before it begins with it.
+  Task<CallFailure> await_body();
+  // Not a byte of an answer has come but, perhaps, the head of a stream.
+  bool is_silent() const { return head_.status == 0 || awaits_body_; }
 
   // The whole body into body(): if it has come with the head; by waiting for it.
   bool take_whole();
@@ -100,6 +105,12 @@ class UpstreamCall {
   std::optional<CallFailure> take_head(HeadProgress& progress);
   void keep_fields(const http::Fields& fields);
   CallFailure refuse_head(std::string why);
+  // What has come of the body, as far as it tells how that begins.
+  struct BodyStart {
+    std::string bytes;
+    bool ended = false;
+  };
+  BodyStart body_start() const;
   std::optional<bool> begins_with_events() const;
   bool read_some();
   CallFailure broken(bool answer_began) const;
@@ -117,6 +128,7 @@ class UpstreamCall {
   std::string head_fault_;  // a sentence
   bool keep_alive_ = false;
   bool aborted_ = false;
+  bool awaits_body_ = false;
   std::optional<http::BodyReader> reader_;
   std::optional<std::string_view> piece_;
 };

@@ -28,7 +28,7 @@ struct SchedulerOptions {
   Duration stuck_timeout = std::chrono::seconds(10);
   // Share of a backend's room that requests of batches (Ticket::background) fill at most while
   // others ask; see OthersAsking.
-  double background_share = 0.2;
+  double background_share = 0.18;
   bool affinity = true;
   MergePolicy merge = MergePolicy::kAuto;
 };

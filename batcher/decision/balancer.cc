@@ -23,6 +23,12 @@ constexpr double kHotSlack = 1;
 constexpr double kColdPrompts = 2;
 constexpr double kHotPrompts = 10;
 constexpr double kHotShareOfMany = 0.1;
+// One that more than this share has is no reason to prefer a backend: all of them have it, or should.
+constexpr double kEveryonesShare = 0.5;
+// Turns let a backend have so much more than the least busy one, of what the mean has beyond two:
+// with one or two prompts each, more for one would be none for another.
+constexpr double kTurnSlack = 0.75;
+constexpr double kFewPrompts = 2;
 // A new beginning goes to the backend that was sent the fewest of late, and not to the one with the
 // fewest prompts: most of the prompts that it brings are still to come. A backend that is slower is
 // known by having more in flight, and is left out.
@@ -34,6 +40,23 @@ constexpr double kPlaceSlackBelowMean = 4;
 BackendSet Balancer::candidates(const Ticket& ticket) const {
   const BackendSet others = ticket.backends - ticket.avoid;
   return fleet_.any(others, &Backend::serves) ? others : ticket.backends;
+}
+
+std::optional<BackendId> Balancer::next_in_turn(const Ticket& ticket, BackendSet among) {
+  if (!ticket.short_answer) return std::nullopt;
+  const std::optional<Loads> loads = loads_of(among);
+  if (!loads) return std::nullopt;
+  const bool alike = !turns_.sharing().is_common() || is_everyones(ticket.beginning, *loads);
+  if (!alike) return std::nullopt;
+  const double most = loads->least + kTurnSlack * std::max(0.0, loads->mean - kFewPrompts);
+  const auto count = static_cast<BackendId>(fleet_.size());
+  for (BackendId i = 0; i < count; ++i) {
+    const BackendId id = (i + turn_) % count;
+    if (!among.contains(id) || !fleet_[id].has_room() || load(id) > most) continue;
+    turn_ = id + 1;
+    return id;
+  }
+  return std::nullopt;
 }
 
 std::optional<BackendId> Balancer::least_loaded(BackendSet among, Fleet::Condition condition) {
@@ -59,6 +82,7 @@ std::optional<BackendId> Balancer::home(const Ticket& ticket,
   }
   const std::optional<Loads> loads = loads_of(ticket.among);
   if (!loads) return std::nullopt;
+  if (is_everyones(match.beginning, *loads)) return std::nullopt;
   const auto home = least_busy_holder(match.holders);
   if (home && load(*home) <= most_at_home(match.beginning, *loads)) return home;
   // Else as if it were new: that may be the same one again, if it is not too busy for that.
@@ -82,6 +106,11 @@ std::optional<Balancer::Loads> Balancer::loads_of(BackendSet among) const {
   loads.mean = loads.all / ready;
   loads.coming = waiting / ready;
   return loads;
+}
+
+bool Balancer::is_everyones(std::uint64_t beginning, const Loads& loads) const {
+  const double demand = turns_.sharing().demand(beginning);
+  return demand > std::max(kColdPrompts, kEveryonesShare * loads.all);
 }
 
 double Balancer::most_at_home(std::uint64_t beginning, const Loads& loads) const {

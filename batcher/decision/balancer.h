@@ -1,7 +1,7 @@
 // batcher/decision/balancer.h - Balancer: which backend is best for a ticket.
 //
 // It only looks, at the fleet, at what waits, and at which backends hold a prompt's beginning; it
-// moves and grants nothing. Its one memory is where its last search ended, to spread ties.
+// moves and grants nothing. All that it remembers is where its last searches ended, to go round.
 //
 // Threading: confined to the lane.
 #pragma once
@@ -27,6 +27,13 @@ class Balancer {
   // serves.
   BackendSet candidates(const Ticket& ticket) const;
 
+  // For a ticket that no backend is better for than another, and whose answer is short: the one
+  // whose turn it is of those that have room and not many prompts more than the least busy one.
+  // Prompts that come to an engine together are computed together and answered together; were each
+  // followed by one to the same engine, they would stay together, and its steps be full of prompts
+  // now and empty then. None for any other ticket.
+  std::optional<BackendId> next_in_turn(const Ticket& ticket, BackendSet among);
+
   // Of those that meet the condition, the one with the fewest prompts in flight; ties go round.
   std::optional<BackendId> least_loaded(BackendSet among, Fleet::Condition condition);
 
@@ -46,6 +53,7 @@ class Balancer {
   };
   std::optional<Loads> loads_of(BackendSet among) const;
   double load(BackendId id) const;
+  bool is_everyones(std::uint64_t beginning, const Loads& loads) const;
   double most_at_home(std::uint64_t beginning, const Loads& loads) const;
   std::optional<BackendId> place(BackendSet among, const Loads& loads) const;
   std::optional<BackendId> least_busy_holder(BackendSet holders) const;
@@ -55,6 +63,7 @@ class Balancer {
   const Fleet& fleet_;
   const Turns& turns_;
   std::uint32_t rotation_ = 0;  // where the next search for the least loaded starts
+  std::uint32_t turn_ = 0;      // whose turn it is
 };
 
 }  // namespace batchproxy

@@ -78,6 +78,16 @@ class Rooms {
   std::optional<BackendSet> light_;
 };
 
+// Instead of `id`, where it would have gone as the least busy one, the backend whose turn it is.
+BackendId in_its_turn(Decision& decision, const Ticket& head, BackendId id, BackendSet among) {
+  const auto gathers = [&](BackendId its) {
+    return decision.merger.gathers(head, decision.fleet[its]);
+  };
+  if (head.affine || head.background || gathers(id)) return id;
+  const auto next = decision.balancer.next_in_turn(head, head.among & among);
+  return next && !gathers(*next) ? *next : id;
+}
+
 // Fills the room of all backends.
 void fill_rooms(Decision& decision) {
   const FlushReason reason = decision.draining ? FlushReason::kDrain : FlushReason::kRoom;
@@ -85,10 +95,11 @@ void fill_rooms(Decision& decision) {
   BackendSet idle;  // have room, but nothing to do
   Rooms rooms(decision);
   while (decision.turns.queued() > 0) {
-    const auto id = decision.balancer.least_loaded(all - idle, &Backend::has_room);
+    auto id = decision.balancer.least_loaded(all - idle, &Backend::has_room);
     if (!id) break;
-    const Backend& backend = decision.fleet[*id];
     Ticket* head = head_for(decision, *id, idle);
+    if (head != nullptr) id = in_its_turn(decision, *head, *id, all - idle);
+    const Backend& backend = decision.fleet[*id];
     // A backend with many merged calls waits: meanwhile others join the head's call.
     if (head != nullptr && !decision.draining && decision.merger.gathers(*head, backend)) {
       head = decision.merger.first_alone(*id, decision.now);

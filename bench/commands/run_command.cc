@@ -124,6 +124,10 @@ Wishes wishes_of(const RunCommand& command) {
   for (const std::string& text : command.thresholds) {
     wishes.thresholds.push_back(parse_threshold(text));
   }
+  // Told now, and not when all is measured.
+  for (const std::string* file : {&command.json, &command.lines, &command.html}) {
+    check_writable(*file);
+  }
   return wishes;
 }
 

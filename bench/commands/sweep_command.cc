@@ -56,18 +56,20 @@ class SweepFile {
  public:
   SweepFile(const std::string& file, SweepLog& log) : file_(file) {
     if (std::filesystem::exists(file)) {
-      SweepLog before = read_sweep(read_file(file), printable(file));
-      if (!before.subject.empty() && before.subject != log.subject) {
+      const SweepLog before = read_sweep(read_file(file), printable(file));
+      if (before.bytes > 0 && before.subject != log.subject) {
         throw std::runtime_error(
             fmt::format("{} is a sweep of something else ({}): name another file with --out",
                         printable(file), printable(before.subject)));
       }
-      log.points = std::move(before.points);
+      log.points = before.points;
+      log.bytes = before.bytes;
     }
-    // Anew, so that a line that was cut off is gone.
-    std::string text = head_line(log);
-    for (const SweepPoint& point : log.points) text += to_line(point);
-    write_file(file, text);
+    if (log.bytes == 0) {
+      write_file(file, head_line(log));
+    } else {
+      std::filesystem::resize_file(file, log.bytes);  // without a line that was cut off
+    }
     out_.open(file, std::ios::app);
   }
 
@@ -200,6 +202,13 @@ CLI::App* add_sweep_command(CLI::App& app, SweepCommand& command) {
 }
 
 int run_sweep_command(SweepCommand& command) {
+  try {
+    check_writable(command.out);
+    check_writable(command.html);
+  } catch (const std::runtime_error& error) {
+    std::cerr << "error: " << error.what() << '\n';
+    return kUsage;
+  }
   std::vector<ReadyQuestion> questions = load_questions(command.workload, false);
   raise_descriptor_limit();
   LoadClient client(duration_of(command.target.timeout));

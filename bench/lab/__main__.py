@@ -3,12 +3,12 @@ import argparse
 import signal
 import sys
 
-from . import (affinity, batches, idle_connections, instructions, job_tail, lists, load_ceiling, merging, overload,
-               peers, policies, queued_prompts, recorded)
+from . import (affinity, batches, claims, idle_connections, instructions, job_tail, lists, load_ceiling, merging,
+               overload, peers, policies, queued_prompts, recorded, routers)
 from .build import Build
 
-COMMANDS = [affinity, batches, idle_connections, instructions, job_tail, lists, load_ceiling, merging, overload,
-            peers, policies, queued_prompts, recorded]
+COMMANDS = [affinity, batches, claims, idle_connections, instructions, job_tail, lists, load_ceiling, merging,
+            overload, peers, policies, queued_prompts, recorded, routers]
 RAW = argparse.RawDescriptionHelpFormatter
 
 

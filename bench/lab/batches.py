@@ -30,7 +30,7 @@ def add_options(parser):
     parser.add_argument("--requests", type=positive(int), default=50_000, help="of the batch (50000)")
     parser.add_argument("--max-num-seqs", type=positive(int), default=64, help="of each engine (64)")
     parser.add_argument("--tokens", type=positive(int), default=64, help="of each answer (64)")
-    parser.add_argument("--room-share", type=positive(float), default=0.2, help="batchproxy.jobs.room_share (0.2)")
+    parser.add_argument("--room-share", type=positive(float), default=0.18, help="batchproxy.jobs.room_share (0.18)")
     parser.add_argument("--time-scale", type=positive(float), default=1, help="of the engines (1)")
     parser.add_argument("--servers", type=positive(int), default=1, help="engines: pairs of GPUs, single ones beyond four (1)")
 

@@ -45,8 +45,10 @@ class Workers:
 
 
 def ask_questions(build, url, workers, requests, *flags, questions=QUESTIONS):
-    """What `batchproxy-bench run` tells, by the names of the lab's tables; every question has been answered."""
-    command = [build.load, "run", "--url", url, "--questions", questions, "--workers", workers,
+    """What `batchproxy-bench run` tells, by the names of the lab's tables; every question has been answered.
+    `questions` is a file, or None where the flags say what is asked."""
+    asked = [] if questions is None else ["--questions", questions]
+    command = [build.load, "run", "--url", url, *asked, "--workers", workers,
                "--requests", requests, "--json", "-", *flags]
     ended = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, text=True, check=False)
     if ended.returncode:

@@ -53,13 +53,14 @@ Means means_of(const WorldOptions& options, const sim::Hardware& hardware,
                std::span<const PromptRequest> requests) {
   Means mean;
   std::unordered_set<sim::BlockHash> seen;
+  const bool caches = limits_of(options).prefix_caching;
   const double weight = 1 / static_cast<double>(requests.size());
   for (const PromptRequest& request : requests) {
     // A block's hash covers all before it, so the known ones come first.
     int blocks = 0;
     for (const sim::BlockHash block : request.blocks) blocks += seen.insert(block).second ? 0 : 1;
-    const int cached =
-        std::min(blocks, (request.prompt_tokens - 1) / sim::kKvBlockTokens) * sim::kKvBlockTokens;
+    const int usable = std::min(blocks, (request.prompt_tokens - 1) / sim::kKvBlockTokens);
+    const int cached = caches ? usable * sim::kKvBlockTokens : 0;
     const double fresh = request.prompt_tokens - cached;
     const double steps = request.output_tokens - 1;
     mean.cached_tokens += weight * cached;

@@ -151,7 +151,9 @@ double best_router(const Cell& cell, std::span<const PromptRequest> requests) {
 
 // One row for each policy.
 void run_cell(const Cell& cell, std::span<const Policy> policies, Row* rows) {
-  const std::vector<PromptRequest> requests = make_requests(cell.workload);
+  const std::vector<PromptRequest> made =
+      cell.asked ? std::vector<PromptRequest>() : make_requests(cell.workload);
+  const std::vector<PromptRequest>& requests = cell.asked ? *cell.asked : made;
   const double bound = throughput_bound(cell.world, requests);
   const double pass_through = throughput(cell, Policy::kPassThrough, requests);
   for (const Policy policy : policies) {

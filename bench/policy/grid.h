@@ -3,6 +3,7 @@
 // Threading: run_grid() uses threads of its own; the rest are pure functions.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -18,6 +19,9 @@ namespace batchproxy::bench {
 struct Cell {
   WorldOptions world;
   WorkloadOptions workload;
+  // Instead of that workload: requests that somebody else has made, and what they are called.
+  std::shared_ptr<const std::vector<PromptRequest>> asked{};
+  std::string asked_name{};
 };
 
 std::string shape_of(const Cell& cell);  // such as "4xTP2"

@@ -9,6 +9,8 @@
 #include <boost/json/serialize.hpp>
 #include <fmt/format.h>
 
+#include "bench/policy/words.h"
+
 namespace batchproxy::bench {
 
 namespace json = boost::json;
@@ -81,49 +83,53 @@ struct Claim {
 };
 
 constexpr Claim kClaims[] = {
-    {"over pass-through, every cell", 0.98, is_any, over_pass_through},
-    {"over pass-through, shared passages, a100, 128 workers", 1.45, is_shared_a100_128,
+    {"of sending all at once, in every situation", 0.98, is_any, over_pass_through},
+    {"of sending all at once, shared passages, A100, 128 workers", 1.45, is_shared_a100_128,
      over_pass_through},
-    {"over pass-through, shared passages, a100, 512 workers", 1.60, is_shared_a100_512,
+    {"of sending all at once, shared passages, A100, 512 workers", 1.60, is_shared_a100_512,
      over_pass_through},
-    {"of the bound, shared passages, a100, 512 workers", 0.95, is_shared_a100_512, of_bound},
-    {"over pass-through, shared passages, h100, 512 workers", 1.50, is_shared_h100_512,
+    {"of the bound, shared passages, A100, 512 workers", 0.95, is_shared_a100_512, of_bound},
+    {"of sending all at once, shared passages, H100, 512 workers", 1.50, is_shared_h100_512,
      over_pass_through},
-    {"of the bound, shared passages, h100, 512 workers", 0.88, is_shared_h100_512, of_bound},
-    {"over the best rule of other routers, shared passages", 0.96, shares, over_router},
-    {"over the best rule of other routers, nothing shared", 0.90, shares_nothing, over_router},
-    {"over the best plain router, hot passage or slow server", 0.95, has_plain, over_plain},
-    {"over the best plain router, several slow servers", 0.90, has_several_slow, over_plain},
-    {"merging over not merging, slow front end, short prompts", 1.50, is_front_end_bound,
-     over_unmerged},
-    {"merging over not merging, wherever else it merged", 0.98, merges_elsewhere, over_unmerged},
+    {"of the bound, shared passages, H100, 512 workers", 0.88, is_shared_h100_512, of_bound},
+    {"of the best rule of other routers, shared passages", 0.95, shares, over_router},
+    {"of the best rule of other routers, nothing shared", 0.96, shares_nothing, over_router},
+    {"of the best plain router, one hot passage or slow engine", 0.95, has_plain, over_plain},
+    {"of the best plain router, several slow engines", 0.90, has_several_slow, over_plain},
+    {"of never merging, slow front end, short prompts", 1.50, is_front_end_bound, over_unmerged},
+    {"of never merging, wherever else requests were merged", 0.98, merges_elsewhere, over_unmerged},
 };
 
-// "a100 4xTP2 mcqa g=4 W=128", and what is unusual about it.
-std::string name_of(const Cell& cell) {
-  const WorkloadOptions& work = cell.workload;
-  std::string name = fmt::format("{} {} {} g={}", gpu_name(cell.world.gpu), shape_of(cell),
-                                 name_of(work.kind), work.sharing);
-  if (work.most_sharing > work.sharing) name += fmt::format("-{}", work.most_sharing);
-  name += fmt::format(" W={}", cell.world.workers);
-  if (work.window == 1) {
-    name += " in order";
-  } else if (work.window == work.count) {
-    name += " mixed whole";
-  } else if (work.window != WorkloadOptions{}.window) {
-    name += fmt::format(" mixed={}", work.window);
+std::string speed_table(std::span<const Row> rows) {
+  std::string text =
+      "| situation | way | questions/s | p50 s | p99 s | prefix hits | prompts a call | of the "
+      "bound |\n|---|---|---|---|---|---|---|---|\n";
+  auto out = std::back_inserter(text);
+  for (const Row& row : rows) {
+    fmt::format_to(out, "| {} | {} | {:.1f} | {:.3f} | {:.3f} | {:.0f} % | {:.1f} | {:.0f} % |\n",
+                   name_of(row.cell), name_of(row.policy), row.measured.throughput,
+                   row.measured.p50, row.measured.p99, 100 * row.measured.hit_rate,
+                   row.measured.prompts_per_call, 100 * row.fraction_of_bound());
   }
-  if (work.beside) name += fmt::format(" beside {}", name_of(*work.beside));
-  if (work.passage_tokens != 0) name += fmt::format(" passage={}", work.passage_tokens);
-  if (work.output_tokens != 0) name += fmt::format(" output={}", work.output_tokens);
-  if (cell.world.kv_share != 1) name += fmt::format(" cache={}", cell.world.kv_share);
-  if (cell.world.slowdown != 1) name += fmt::format(" slow={}", cell.world.slowdown);
-  if (cell.world.slow_servers != 1) name += fmt::format("x{}", cell.world.slow_servers);
-  if (cell.world.think_seconds != 0) name += fmt::format(" think={}s", cell.world.think_seconds);
-  if (cell.world.front_end.per_call != sim::FrontEndCosts{}.per_call) {
-    name += fmt::format(" http={}ms", 1e3 * cell.world.front_end.per_call);
+  return text;
+}
+
+std::string ratio_words(const std::optional<double>& other, double own) {
+  return other ? fmt::format("{:.3f}", own / *other) : "";
+}
+
+std::string comparison_table(std::span<const Row> rows) {
+  std::string text =
+      "| situation | way | sending all at once | best rule of other routers | best plain router | "
+      "never merging |\n|---|---|---|---|---|---|\n";
+  for (const Row& row : rows) {
+    const double own = row.measured.throughput;
+    text +=
+        fmt::format("| {} | {} | {:.3f} | {} | {} | {} |\n", name_of(row.cell), name_of(row.policy),
+                    row.over_pass_through(), ratio_words(row.best_router, own),
+                    ratio_words(row.best_plain, own), ratio_words(row.unmerged, own));
   }
-  return name;
+  return text;
 }
 
 }  // namespace
@@ -147,32 +153,47 @@ std::vector<Promise> check_promises(std::span<const Row> rows) {
   return promises;
 }
 
-std::string to_table(std::span<const Row> rows) {
-  std::string text =
-      "| cell | policy | req/s | p50 s | p99 s | hits | prompts/call | of bound | over "
-      "pass-through "
-      "| over best router | over best plain | over unmerged |\n"
-      "|---|---|---|---|---|---|---|---|---|---|---|---|\n";
-  auto out = std::back_inserter(text);
+std::string to_text(std::span<const Row> rows) {
+  return "Simulated engines in virtual time: no GPU, no network, the same figures on every run.\n\n"
+         "# How fast is each way of sending, and could anything be faster?\n\n" +
+         speed_table(rows) +
+         "\n# How many times as many questions a second as with other ways?\n\n" +
+         comparison_table(rows) + "\n# What do the words mean?\n\n" + legend_of(rows);
+}
+
+std::string best_topologies(std::span<const Row> rows) {
+  std::string text;
   for (const Row& row : rows) {
-    fmt::format_to(out,
-                   "| {} | {} | {:.1f} | {:.3f} | {:.3f} | {:.2f} | {:.1f} | {:.2f} | {:.3f} |",
-                   name_of(row.cell), name_of(row.policy), row.measured.throughput,
-                   row.measured.p50, row.measured.p99, row.measured.hit_rate,
-                   row.measured.prompts_per_call, row.fraction_of_bound(), row.over_pass_through());
-    text += row.best_router ? fmt::format(" {:.3f} |", over_router(row)) : " |";
-    text += row.best_plain ? fmt::format(" {:.3f} |", over_plain(row)) : " |";
-    text += row.unmerged ? fmt::format(" {:.3f} |\n", over_unmerged(row)) : " |\n";
+    std::size_t rivals = 0;
+    bool is_best = row.policy == Policy::kDefault;
+    for (const Row& other : rows) {
+      const bool is_rival = &other != &row && other.policy == Policy::kDefault &&
+                            other.cell.world.workers == row.cell.world.workers &&
+                            other.cell.world.gpu == row.cell.world.gpu;
+      if (!is_rival) continue;
+      ++rivals;
+      is_best = is_best && other.measured.throughput <= row.measured.throughput;
+    }
+    if (!is_best || rivals == 0) continue;
+    const WorldOptions& world = row.cell.world;
+    text += fmt::format("- {} worker{} on {}: {} x TP{}, {:.1f} questions a second\n",
+                        world.workers, world.workers == 1 ? "" : "s", card_name(world.gpu),
+                        world.servers, world.tensor_parallel, row.measured.throughput);
   }
-  return text;
+  return text.empty() ? "" : "\n# Which topology is best for these questions?\n\n" + text;
 }
 
 std::string to_text(std::span<const Promise> promises) {
-  std::string text;
+  if (promises.empty()) return "";
+  std::string text =
+      "\n# Does batchproxy keep its promises?\n\n"
+      "Each is a number of questions a second, as a multiple of something else's, that must be "
+      "reached.\n\n"
+      "| kept? | at least | least seen | in situations | where |\n|---|---|---|---|---|\n";
   for (const Promise& promise : promises) {
-    text += fmt::format("{} {:<56} least {:.3f} of {:3} cells, promised {:.2f}  ({})\n",
-                        promise.kept() ? "kept  " : "BROKEN", promise.text, promise.worst,
-                        promise.cells, promise.floor, promise.worst_cell);
+    text +=
+        fmt::format("| {} | {:.2f} {} | {:.3f} | {} | {} |\n", promise.kept() ? "kept" : "BROKEN",
+                    promise.floor, promise.text, promise.worst, promise.cells, promise.worst_cell);
   }
   return text;
 }
@@ -183,7 +204,7 @@ std::string to_json(std::span<const Row> rows) {
     const Cell& cell = row.cell;
     json::object object{{"hardware", gpu_name(cell.world.gpu)},
                         {"shape", shape_of(cell)},
-                        {"workload", name_of(cell.workload.kind)},
+                        {"workload", cell.asked ? "yours" : name_of(cell.workload.kind)},
                         {"sharing", cell.workload.sharing},
                         {"most_sharing", cell.workload.most_sharing},
                         {"window", cell.workload.window},

@@ -25,8 +25,13 @@ struct Promise {
 // Those that some row is about.
 std::vector<Promise> check_promises(std::span<const Row> rows);
 
-std::string to_table(std::span<const Row> rows);  // Markdown
+// For people, in Markdown: what was asked, how fast each way of sending is, how it compares, and
+// what the words mean.
+std::string to_text(std::span<const Row> rows);
 std::string to_text(std::span<const Promise> promises);
+// Of situations that differ in hardware and topology only: which is best, in a sentence for each
+// number of workers.
+std::string best_topologies(std::span<const Row> rows);
 std::string to_json(std::span<const Row> rows);
 
 }  // namespace batchproxy::bench

@@ -17,7 +17,6 @@ namespace batchproxy::bench {
 namespace {
 
 constexpr double kNever = std::numeric_limits<double>::infinity();
-constexpr double kGpuMemoryUtilization = 0.9;
 constexpr double kLookSeconds = 0.25;     // between looks at the engines' metrics
 constexpr double kStaggerSeconds = 1e-4;  // between the workers' first requests
 
@@ -195,7 +194,7 @@ class World {
       hits += static_cast<double>(counters.prefix_hits);
       result.preemptions += counters.preemptions;
     }
-    result.hit_rate = hits / queries;
+    result.hit_rate = queries > 0 ? hits / queries : 0;
     result.prompts_per_call =
         static_cast<double>(prompts_sent_) / static_cast<double>(calls_.size());
     return result;
@@ -220,9 +219,11 @@ class World {
 sim::EngineLimits limits_of(const WorldOptions& options) {
   const sim::Hardware hardware(options.gpu, options.tensor_parallel);
   const auto kv_tokens =
-      static_cast<double>(hardware.kv_tokens(kGpuMemoryUtilization)) * options.kv_share;
-  return {hardware.default_max_num_seqs(), hardware.default_max_num_batched_tokens(),
-          std::llround(kv_tokens) / sim::kKvBlockTokens, true};
+      static_cast<double>(hardware.kv_tokens(options.gpu_memory_utilization)) * options.kv_share;
+  return {options.max_num_seqs > 0 ? options.max_num_seqs : hardware.default_max_num_seqs(),
+          options.max_num_batched_tokens > 0 ? options.max_num_batched_tokens
+                                             : hardware.default_max_num_batched_tokens(),
+          std::llround(kv_tokens) / sim::kKvBlockTokens, options.prefix_caching};
 }
 
 BackendTraits traits_of(const WorldOptions& options) {

@@ -24,6 +24,11 @@ struct WorldOptions {
   double slowdown = 1;           // everything takes so many times as long, ...
   std::size_t slow_servers = 1;  // ... on the first of them
   double kv_share = 1;           // of the KV cache that the hardware has room for
+  // As vLLM has these flags; 0: its default on this GPU.
+  int max_num_seqs = 0;
+  int max_num_batched_tokens = 0;
+  double gpu_memory_utilization = 0.9;
+  bool prefix_caching = true;
   sim::FrontEndCosts front_end;
   std::size_t workers = 64;
   double think_seconds = 0;  // mean, exponential

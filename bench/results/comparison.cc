@@ -171,21 +171,23 @@ std::vector<double> values_of(const ComparedFigure& figure, const std::vector<Su
   return values;
 }
 
+// Runs that differ in one of these were not asked the same: figures then tell of that, too.
+constexpr std::array<std::string_view, 3> kOfAlikeRuns{"model", "questions", "load"};
+
 // Facts that differ in every two runs.
 bool always_differs(std::string_view fact) {
   return fact == "date";
 }
 
-std::vector<std::string> differences_between(const Facts& a, const Facts& b) {
-  std::vector<std::string> differences;
+void note_differences(const Facts& a, const Facts& b, Comparison& comparison) {
   for (const auto& [name, value] : a) {
     const auto other = std::ranges::find(b, name, &Facts::value_type::first);
     const std::string there = other == b.end() ? "not told" : other->second;
-    if (there != value && !always_differs(name)) {
-      differences.push_back(fmt::format("{}: {} | {}", name, printable(value), printable(there)));
-    }
+    if (there == value || always_differs(name)) continue;
+    comparison.differences.push_back(
+        fmt::format("{}: {} | {}", name, printable(value), printable(there)));
+    if (std::ranges::count(kOfAlikeRuns, name) > 0) comparison.unlike.push_back(name);
   }
-  return differences;
 }
 
 std::string verdict_on(const FigureChange& change, double level) {
@@ -229,12 +231,17 @@ Comparison compare(const Record& a, const Record& b) {
         {std::string(figure.name), *from, *to, figure.more_is_better,
          permutation_p(values_of(figure, parts_a), values_of(figure, parts_b))});
   }
-  comparison.differences = differences_between(a.facts, b.facts);
+  note_differences(a.facts, b.facts, comparison);
   return comparison;
 }
 
 std::string to_text(const Comparison& comparison) {
   std::string text;
+  if (!comparison.unlike.empty()) {
+    text = fmt::format(
+        "warning: the runs are unlike ({}): the figures tell of that, not only of the servers\n",
+        fmt::join(comparison.unlike, ", "));
+  }
   for (const std::string& difference : comparison.differences) text += difference + "\n";
   text += fmt::format("{}{:<17}{:>12}{:>12}{:>9}{:>8}\n", text.empty() ? "" : "\n", "", "first",
                       "second", "Δ", "p");

@@ -36,6 +36,7 @@ struct Comparison {
   double level = 0.05;  // a difference whose p is less is called real
   std::vector<FigureChange> changes{};
   std::vector<std::string> differences{};  // facts that are not the same in both
+  std::vector<std::string> unlike{};       // names of those without which runs are not alike
 };
 Comparison compare(const Record& a, const Record& b);
 

@@ -179,6 +179,7 @@ SweepLog read_sweep(const std::string& text, const std::string& file) {
           "{}:{}: this is no line of a sweep: name another file with --out", file, number));
     }
     at = end + 1;
+    log.bytes = at;
   }
   return log;
 }

@@ -32,6 +32,7 @@ struct SweepLog {
   std::string subject{};  // what was asked of whom; points of another subject do not belong here
   Facts facts{};
   std::vector<SweepPoint> points{};
+  std::size_t bytes = 0;  // of the whole lines that were read
 
   bool has(const Setting& setting, std::size_t repeat) const;
 };

@@ -225,7 +225,7 @@ struct JobsOptions {
   Key<std::int64_t> max_bytes{"max_bytes", 20LL << 30, between(1 << 20, 1LL << 50),
                               Applies::kAfterRestart,
                               "Bytes of all files together; an upload beyond is answered 413."};
-  Key<double> room_share{"room_share", 0.2, between(0.01, 1), Applies::kOnReload,
+  Key<double> room_share{"room_share", 0.18, between(0.01, 1), Applies::kOnReload,
                          "Share of its room that batches fill of an engine that is kept for "
                          "others, while these ask. A smaller one makes the tokens of others "
                          "faster, and batches slower where there are few engines."};
@@ -402,8 +402,8 @@ struct ProxyOptions {
                                    Applies::kOnReload,
                                    "Longest that a client which tells its time-out is waited for."};
   Key<Seconds> attempt_timeout{"attempt_timeout", Seconds(0), between(0, 86400), Applies::kOnReload,
-                               "Seconds an engine may take for one answer before another is asked; "
-                               "0: all of request_timeout."};
+                               "Seconds an engine may take for one answer, or to the first event of a "
+                               "stream, before another is asked; 0: all of request_timeout."};
   Key<Seconds> stuck_timeout{"stuck_timeout", Seconds(10), between(0, 86400), Applies::kOnReload,
                              "Seconds an engine with work may stand still before its requests are "
                              "asked elsewhere; 0: for ever."};

@@ -14,7 +14,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include "launcher/base/program_output.h"
+#include "backends/child/program_output.h"
 
 namespace batchproxy {
 namespace {

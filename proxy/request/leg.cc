@@ -250,12 +250,16 @@ Task<CallFailure> Leg::call_alone() {
     if (is_odd) streams_ = co_await call_->sends_events();
     streams_ = streams_ && !core_.is_cancelled();
   }
+  // Until it has begun it can be asked anew, like any other answer.
   if (streams_) {
-    InFlight::unlink();  // what has begun cannot be asked anew
+    failure = co_await call_->await_body();
+    streams_ = failure == CallFailure::kNone && !core_.is_cancelled();
+  }
+  if (streams_ || failure != CallFailure::kNone) {
+    InFlight::unlink();
     co_return failure;
   }
-  const bool waits = failure == CallFailure::kNone && !call_->take_whole();
-  if (waits) failure = co_await call_->read_whole();
+  if (!call_->take_whole()) failure = co_await call_->read_whole();
   InFlight::unlink();
   co_return failure == CallFailure::kNone ? check_answer() : failure;
 }
@@ -311,7 +315,7 @@ void Leg::fill(std::unique_ptr<const MergedAnswer> answer) {
 LegCore::CallEnd Leg::end_of_call(CallFailure failure) const {
   LegCore::CallEnd end{.failure = failure, .streams = streams_};
   const bool own = !core_.is_merged() && call_ != nullptr;
-  end.silent = own && call_->head().status == 0;
+  end.silent = own && call_->is_silent();
   if (failure == CallFailure::kNone) {
     end.status = answer().status;
     if (!streams_) end.says_dead = own && tells_of_death(end.status, call_->body());

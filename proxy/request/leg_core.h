@@ -53,7 +53,7 @@ class LegCore {
 
   enum class Ending : std::uint8_t {
     kAnswer,     // of this leg's last call, or of the leg beside
-    kStream,     // the head of the answer has come
+    kStream,     // the answer has begun to come
     kFailed,     // refused() says why, or last()
     kCancelled,  // cancel() was called
   };
@@ -66,7 +66,7 @@ class LegCore {
     unsigned status = 0;     // of the answer, if failure is kNone
     bool streams = false;    // the answer is passed on as it comes, and has begun
     bool says_dead = false;  // the answer says that its engine has ended
-    bool silent = false;     // the call was begun, and not a byte of an answer has come
+    bool silent = false;     // the call was begun, and no byte of an answer's body has come
     Duration pause{};        // that the answer asks for
     TimePoint at{};          // of one that is not good
   };

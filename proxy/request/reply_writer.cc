@@ -70,19 +70,21 @@ std::string ReplyWriter::compose_stream_head(const AnswerHead& from, const Prove
   return compose_head(from, std::nullopt, context(), &who);
 }
 
-ReplyWriter::UnsentPtr ReplyWriter::send_chunk(std::string_view bytes) {
+ReplyWriter::UnsentPtr ReplyWriter::send_chunk(std::string_view bytes, std::string_view head) {
   std::array<char, 20> storage;
   const std::string_view size = is_chunked() ? chunk_size_line(bytes.size(), storage) : "";
   const std::string_view end = is_chunked() ? "\r\n" : "";
-  const std::array<asio::const_buffer, 3> chunk{asio::const_buffer(size.data(), size.size()),
+  const std::array<asio::const_buffer, 4> chunk{asio::const_buffer(head.data(), head.size()),
+                                                asio::const_buffer(size.data(), size.size()),
                                                 asio::const_buffer(bytes.data(), bytes.size()),
                                                 asio::const_buffer(end.data(), end.size())};
   if (trace_.first_byte == TimePoint{}) trace_.first_byte = std::chrono::steady_clock::now();
+  began_ = true;
   const std::size_t sent = client_.try_write(chunk);
   trace_.sent += sent;
-  if (sent == size.size() + bytes.size() + end.size()) return nullptr;
-  std::string whole(size);
-  whole.append(bytes).append(end);
+  if (sent == head.size() + size.size() + bytes.size() + end.size()) return nullptr;
+  std::string whole(head);
+  whole.append(size).append(bytes).append(end);
   return std::make_unique<const Unsent>(Unsent{std::move(whole), {}, sent});
 }
 

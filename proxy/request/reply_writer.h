@@ -47,9 +47,9 @@ class ReplyWriter {
   // How a request ends whose answer has been written, or could not be.
   Finish finish_answered(const AnswerHead& answer, std::uint32_t prompts);
 
-  // The head of a stream, then parts of its body: chunks, or plain bytes for an HTTP/1.0 client.
+  // The head of a stream, with the first part or by write(), then parts of its body: chunks, or plain bytes for an HTTP/1.0 client.
   std::string compose_stream_head(const AnswerHead& from, const Provenance& who);
-  UnsentPtr send_chunk(std::string_view bytes);
+  UnsentPtr send_chunk(std::string_view bytes, std::string_view head = {});
   Task<bool> write_last_chunk();
   // False when the client has gone.
   Task<bool> write(std::string_view bytes);

@@ -5,13 +5,12 @@
 
 namespace batchproxy {
 
-// Every event goes out as it comes in: clients measure the time between tokens.
+// Every event goes out as it comes in: clients measure the time between tokens. The head goes with
+// the first.
 Task<Finish> StreamRelay::run(Provenance who) {
   UpstreamCall& call = job_.stream();
   is_events_ = call.head().content_encoding.empty();
   const std::string head = reply_.compose_stream_head(call.head(), who);
-  const bool begun = co_await reply_.write(head);
-  if (!begun) co_return Finish::kClientGone;
   bool ended = false;
   while (!ended) {
     while (call.must_wait(request_.timeout)) co_await call.wait();
@@ -21,16 +20,25 @@ Task<Finish> StreamRelay::run(Provenance who) {
     if (!piece && events_.is_done()) break;
     if (!piece) {
       const Error error = why_broken();
-      const Finish finish = co_await end_broken(error);
+      if (reply_.has_begun()) {
+        const Finish finish = co_await end_broken(error);
+        co_return finish;
+      }
+      const Finish finish = co_await reply_.refuse(error);
       co_return finish;
     }
     ended = piece->empty();
     const std::string_view bytes = take(*piece);
     if (!bytes.empty()) {
-      const ReplyWriter::UnsentPtr unsent = reply_.send_chunk(bytes);
+      const std::string_view before = reply_.has_begun() ? std::string_view() : head;
+      const ReplyWriter::UnsentPtr unsent = reply_.send_chunk(bytes, before);
       if (unsent) co_await reply_.write_rest(*unsent);
       if (!reply_.is_open()) co_return Finish::kClientGone;
     }
+  }
+  if (!reply_.has_begun()) {
+    const bool begun = co_await reply_.write(head);
+    if (!begun) co_return Finish::kClientGone;
   }
   if (request_.minor_version == 1) {
     const bool sent = co_await reply_.write_last_chunk();

@@ -2,10 +2,14 @@
 // event, as it comes.
 //
 // A stream that cannot be finished must not look finished: it gets an error event, no `[DONE]`, no
-// last chunk. Where there is no place for an event it just ends.
+// last chunk. Where there is no place for an event it just ends. One of which no event has come
+// whole is refused.
 //
 // Threading: confined to one I/O thread.
 #pragma once
+
+#include <string>
+#include <string_view>
 
 #include "proxy/request/job.h"
 #include "proxy/request/reply_writer.h"

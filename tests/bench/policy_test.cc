@@ -11,6 +11,7 @@
 
 #include "bench/policy/bound.h"
 #include "bench/policy/grid.h"
+#include "bench/policy/replay.h"
 #include "bench/policy/report.h"
 
 namespace batchproxy::bench {
@@ -184,7 +185,7 @@ TEST(PolicyGrid, TheDefaultPolicyKeepsEveryPromiseInTheSmallGrid) {
     EXPECT_TRUE(promise.kept()) << to_text(std::span(&promise, 1));
   }
   for (const Row& row : rows)
-    EXPECT_LE(row.fraction_of_bound(), 1.05) << to_table(std::span(&row, 1));
+    EXPECT_LE(row.fraction_of_bound(), 1.05) << to_text(std::span(&row, 1));
 }
 
 TEST(PolicyReport, SeesABrokenPromise) {
@@ -195,7 +196,41 @@ TEST(PolicyReport, SeesABrokenPromise) {
   const auto promises = check_promises(std::span(&row, 1));
   ASSERT_EQ(promises.size(), 1u);
   EXPECT_FALSE(promises[0].kept());
-  EXPECT_THAT(to_text(promises), testing::StartsWith("BROKEN"));
+  EXPECT_THAT(to_text(promises), testing::HasSubstr("| BROKEN | 0.98 of sending all at once"));
+}
+
+TEST(PolicyReport, ExplainsItsWords) {
+  Row row;
+  row.measured.throughput = 97;
+  row.pass_through = 100;
+  row.bound = 200;
+  row.cell.workload.sharing = 4;
+  row.cell.workload.beside = Workload::kGeneration;
+  const std::string text = to_text(std::span(&row, 1));
+  EXPECT_THAT(text,
+              testing::HasSubstr(
+                  "| A100, 4 x TP2, mcqa, 4 to a passage, beside gen, 64 workers | default |"));
+  for (const char* words :
+       {"- mcqa: multiple choice", "- gen: free text", "- default: batchproxy"}) {
+    EXPECT_THAT(text, testing::HasSubstr(words));
+  }
+  EXPECT_THAT(text, testing::Not(testing::HasSubstr("- tiny:")));  // does not occur
+}
+
+TEST(PolicyReport, NamesTheBestTopologyForEachNumberOfWorkers) {
+  std::vector<Row> rows(4);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    rows[i].cell.world.workers = i < 2 ? 8 : 128;
+    rows[i].cell.world.servers = i % 2 == 0 ? 1 : 8;
+    rows[i].cell.world.tensor_parallel = i % 2 == 0 ? 8 : 1;
+  }
+  rows[0].measured.throughput = 20;
+  rows[1].measured.throughput = 10;
+  rows[2].measured.throughput = 30;
+  rows[3].measured.throughput = 90;
+  EXPECT_THAT(best_topologies(rows),
+              testing::AllOf(testing::HasSubstr("- 8 workers on A100: 1 x TP8, 20.0 questions"),
+                             testing::HasSubstr("- 128 workers on A100: 8 x TP1, 90.0 questions")));
 }
 
 TEST(PolicyReport, GivesEveryFigureInJson) {
@@ -214,6 +249,73 @@ TEST(PolicyReport, GivesEveryFigureInJson) {
   EXPECT_EQ(cell.at("fraction_of_bound"), 0.5);
   EXPECT_EQ(cell.at("ratio_to_best_plain"), 2.0);
   EXPECT_FALSE(cell.contains("ratio_to_unmerged"));
+}
+
+// --- a user's own questions
+// -----------------------------------------------------------------------
+
+ReadyQuestion ready(const std::string& prompt, int max_tokens) {
+  Question question;
+  question.path = "/v1/completions";
+  question.body =
+      R"({"prompt":")" + prompt + R"(","max_tokens":)" + std::to_string(max_tokens) + "}";
+  question.lacks_model = true;
+  return make_ready(question, {});
+}
+
+std::string long_text(const std::string& word) {
+  std::string text;
+  for (int i = 0; i < 400; ++i) text += word + " ";
+  return text;
+}
+
+TEST(Replay, KeepsLengthsAndWhatQuestionsShare) {
+  const std::string passage = long_text("passage");
+  const std::vector<ReadyQuestion> questions{ready(passage + "One?", 1), ready(passage + "Two?", 1),
+                                             ready(long_text("other") + "Three?", 40)};
+  const auto asked = replay(questions, 3, 4096);
+  ASSERT_EQ(asked.size(), 3u);
+  EXPECT_EQ(asked[0].passage, asked[1].passage);
+  EXPECT_NE(asked[0].passage, asked[2].passage);
+  EXPECT_EQ(asked[0].blocks[10], asked[1].blocks[10]);
+  EXPECT_NE(asked[0].blocks[10], asked[2].blocks[10]);
+  EXPECT_TRUE(asked[0].short_answer);
+  EXPECT_FALSE(asked[2].short_answer);
+  EXPECT_EQ(asked[0].output_tokens, 1);
+  EXPECT_GT(asked[0].prompt_tokens, 400);
+}
+
+TEST(Replay, IsNewToTheCachesEachTimeRound) {
+  const std::vector<ReadyQuestion> questions{ready(long_text("passage") + "One?", 1)};
+  const auto asked = replay(questions, 2, 4096);
+  ASSERT_EQ(asked.size(), 2u);
+  EXPECT_NE(asked[0].blocks[0], asked[1].blocks[0]);
+  EXPECT_NE(asked[0].passage, asked[1].passage);
+}
+
+TEST(Replay, LeavesOutWhatAnEngineWouldRefuse) {
+  const std::vector<ReadyQuestion> questions{ready(long_text("long"), 1), ready("Short?", 1)};
+  EXPECT_EQ(replay(questions, 2, 100).size(), 1u);
+  EXPECT_THROW(replay(std::span(questions).first(1), 1, 100), UnusableWorkload);
+}
+
+TEST(Replay, KnowsNoEmbeddings) {
+  Question question;
+  question.path = "/v1/embeddings";
+  question.body = R"({"input":"x"})";
+  const std::vector<ReadyQuestion> questions{make_ready(question, {})};
+  EXPECT_THROW(replay(questions, 1, 4096), UnusableWorkload);
+}
+
+TEST(PolicyWorld, HasTheLimitsThatItIsGiven) {
+  WorldOptions options = world(1, 8);
+  options.max_num_seqs = 7;
+  options.max_num_batched_tokens = 512;
+  options.prefix_caching = false;
+  EXPECT_EQ(limits_of(options).max_num_seqs, 7);
+  EXPECT_EQ(limits_of(options).max_num_batched_tokens, 512);
+  const auto asked = requests(Workload::kChoices, 4, 400);
+  EXPECT_EQ(run(options, asked, Policy::kDefault).hit_rate, 0);
 }
 
 }  // namespace

@@ -23,7 +23,9 @@ namespace json = boost::json;
 using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsEmpty;
 using testing::Not;
+using testing::StartsWith;
 
 // Answers of about `latency` seconds, one behind the other in four lines.
 Repeat repeat_of(double latency, std::uint64_t seed, std::size_t requests = 400) {
@@ -276,6 +278,19 @@ TEST(Compare, NamesWhatElseDiffers) {
   Record other = record_of(0.1);
   other.facts[0].second = "c/d";
   EXPECT_THAT(compare(record_of(0.1), other).differences, ElementsAre("model: a/b | c/d"));
+}
+
+TEST(Compare, WarnsOfRunsThatWereNotAskedTheSame) {
+  Record first = record_of(0.1);
+  first.facts = {{"model", "a/b"}, {"questions", "3"}, {"load", "8 workers"}, {"machine", "x"}};
+  Record second = first;
+  second.facts[3].second = "y";
+  EXPECT_THAT(compare(first, second).unlike, IsEmpty());
+  EXPECT_THAT(to_text(compare(first, second)), Not(HasSubstr("warning")));
+  for (int i = 0; i < 3; ++i) second.facts[static_cast<std::size_t>(i)].second += " more";
+  EXPECT_THAT(compare(first, second).unlike, ElementsAre("model", "questions", "load"));
+  EXPECT_THAT(to_text(compare(first, second)),
+              StartsWith("warning: the runs are unlike (model, questions, load): "));
 }
 
 // --- drawn --------------------------------------------------------------------------------------

@@ -87,7 +87,10 @@ TEST(SweepLogLines, ReadBackWhatTheyTell) {
 
 TEST(SweepLogLines, LeaveOutOneThatWasCutOff) {
   const std::string whole = head_line({}) + to_line(point(kEager, 0, 1));
-  EXPECT_THAT(read_sweep(whole.substr(0, whole.size() - 1), "s.jsonl").points, IsEmpty());
+  const SweepLog read = read_sweep(whole.substr(0, whole.size() - 1), "s.jsonl");
+  EXPECT_THAT(read.points, IsEmpty());
+  EXPECT_EQ(read.bytes, head_line({}).size());
+  EXPECT_EQ(read_sweep(whole, "s.jsonl").bytes, whole.size());
   EXPECT_THAT(read_sweep("", "s.jsonl").points, IsEmpty());
 }
 

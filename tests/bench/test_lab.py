@@ -11,8 +11,8 @@ from bench.lab.overload import goodput, neighbours
 from tests.bench import lab
 from tests.support.builds import BUILD, PROXY, ROOT, is_sanitized
 
-NAMES = ["affinity", "batches", "idle-connections", "instructions", "job-tail", "lists", "load-ceiling", "merging",
-         "overload", "peers", "policies", "queued-prompts", "recorded"]
+NAMES = ["affinity", "batches", "claims", "idle-connections", "instructions", "job-tail", "lists", "load-ceiling",
+         "merging", "overload", "peers", "policies", "queued-prompts", "recorded", "routers"]
 FAST = {"sim_time_scale": 0.01}
 
 
@@ -84,6 +84,18 @@ def test_job_tail_has_a_row_for_each_trouble():
     assert ended.returncode == 0
 
 
+def test_claims_are_held_against_one_request_at_a_time():
+    ended = lab("claims", BUILD, "--workers", 4, "--time-scale", 0.02)
+    cells = [row for row in table(ended.stdout) if row[1].startswith(" 1 x TP") or row[0].startswith(" combined,")]
+    assert len(cells) == 12, ended
+    for individual, *others in (cells[:6], cells[6:]):
+        assert individual[0] == " individual " and individual[5] == " 1.0x "
+        for row in others:
+            ratio = float(row[3]) / float(individual[3])
+            assert float(row[5].strip(" x")) == pytest.approx(ratio, rel=0.02, abs=0.1)
+    assert ended.returncode == 0
+
+
 def test_lists_compares_the_answers():
     ended = lab("lists", BUILD, "--rounds", 1)
     assert [row[4] for row in table(ended.stdout)[2:]] == [" identical "], ended.stdout
@@ -94,8 +106,9 @@ def test_lists_compares_the_answers():
 def test_load_ceiling_asks_by_both_clients():
     ended = lab("load-ceiling", BUILD, "--seconds", 1, "--rounds", 1)
     cells = table(ended.stdout)[2:]
-    assert [row[0] for row in cells] == [" 1 ", " 8 ", " 64 "], ended.stdout
-    assert all(float(row[3]) == pytest.approx(float(row[2]) / float(row[1]), abs=0.01) for row in cells)
+    assert [(row[0], row[1]) for row in cells] == [(gives, count) for gives in (" all it can ", " 5,000/s ")
+                                                   for count in (" 1 ", " 8 ", " 64 ")], ended.stdout
+    assert all(float(row[4]) == pytest.approx(float(row[3]) / float(row[2]), abs=0.01) for row in cells)
     assert ended.returncode == 0
 
 

@@ -95,9 +95,65 @@ def test_interim_answers_are_skipped(start_proxy, scripted):
     assert ask(proxy)[0].status == 200
 
 
+EVENTS = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n"
+WHOLE_STREAM = EVENTS + b"9\r\ndata: 1\n\n\r\n" + b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
+
+
+def ask_for_stream(proxy):
+    return call(proxy.url, "/v1/completions", {**BODY, "stream": True})
+
+
+# An engine sends a stream's head when it takes the request, long before the first token.
+@pytest.mark.parametrize("begun", [EVENTS, EVENTS + b"9\r\n"], ids=["head", "chunk size"])
+def test_a_stream_that_is_lost_before_its_first_event_is_asked_for_elsewhere(start_proxy, scripted, begun):
+    dying = scripted(lambda *_: begun)
+    healthy = scripted(lambda *_: WHOLE_STREAM)
+    proxy = start_proxy("--backend", dying.url, "--backend", healthy.url).ready(2)
+    attempts = set()
+    for _ in range(6):
+        response, text = ask_for_stream(proxy)
+        assert response.status == 200 and text == b"data: 1\n\ndata: [DONE]\n\n"
+        attempts.add(response.headers["x-batchproxy-attempts"])
+    assert "2" in attempts
+    assert proxy.status()["requests"]["retried"] == len(dying.requests)
+
+
+def test_a_stream_that_is_always_lost_before_its_first_event_is_answered_502(start_proxy, scripted):
+    dying = scripted(lambda *_: EVENTS)
+    proxy = start_proxy("--backend", dying.url).ready(1)
+    response, text = ask_for_stream(proxy)
+    assert response.status == 502 and json.loads(text)["error"]["code"] == "backend_lost"
+    assert len(dying.requests) == 4
+
+
+def test_a_stream_that_breaks_within_its_first_event_is_answered_502(start_proxy, scripted):
+    broken = scripted(lambda *_: EVENTS + b"9\r\ndata")
+    proxy = start_proxy("--backend", broken.url).ready(1)
+    response, text = ask_for_stream(proxy)
+    assert response.status == 502 and json.loads(text)["error"]["code"] == "backend_lost"
+
+
+def test_a_stream_whose_engine_hangs_before_its_first_event_is_asked_for_elsewhere(start_proxy, scripted, tmp_path):
+    over = threading.Event()
+    hanging = scripted(lambda *_: [EVENTS, lambda: over.wait(60), None])
+    healthy = scripted(lambda *_: WHOLE_STREAM)
+    (tmp_path / "c.yaml").write_text(
+        f"batchproxy: {{attempt_timeout: 0.3, backends: ['{hanging.url}', '{healthy.url}']}}\n")
+    proxy = start_proxy("--config", tmp_path / "c.yaml").ready(2)
+    while not hanging.requests:
+        assert ask_for_stream(proxy)[1] == b"data: 1\n\ndata: [DONE]\n\n"
+    over.set()
+
+
+def test_a_stream_without_an_event_is_passed_on(start_proxy, scripted):
+    empty = scripted(lambda *_: EVENTS + b"0\r\n\r\n")
+    proxy = start_proxy("--backend", empty.url).ready(1)
+    response, text = ask_for_stream(proxy)
+    assert response.status == 200 and text == b"" and response.headers["content-type"] == "text/event-stream"
+
+
 def test_a_stream_that_breaks_ends_with_an_error_event_and_without_done(start_proxy, scripted):
-    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n"
-    broken = scripted(lambda *_: head + b"9\r\ndata: 1\n\n\r\n" + b"9\r\nda")
+    broken = scripted(lambda *_: EVENTS + b"9\r\ndata: 1\n\n\r\n" + b"9\r\nda")
     proxy = start_proxy("--backend", broken.url).ready(1)
     host, port = proxy.address.split(":")
     body = json.dumps({**BODY, "stream": True}).encode()
@@ -112,10 +168,9 @@ def test_a_stream_that_breaks_ends_with_an_error_event_and_without_done(start_pr
 
 
 def test_a_stream_that_has_said_done_is_whole_however_its_connection_ends(start_proxy, scripted):
-    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n"
-    broken = scripted(lambda *_: head + b"9\r\ndata: 1\n\n\r\n" + b"e\r\ndata: [DONE]\n\n\r\n")
+    broken = scripted(lambda *_: EVENTS + b"9\r\ndata: 1\n\n\r\n" + b"e\r\ndata: [DONE]\n\n\r\n")
     proxy = start_proxy("--backend", broken.url).ready(1)
-    response, text = call(proxy.url, "/v1/completions", {**BODY, "stream": True})
+    response, text = ask_for_stream(proxy)
     assert response.status == 200 and text == b"data: 1\n\ndata: [DONE]\n\n"
     wait_until(lambda: proxy.status()["requests"]["finished"]["ok"] == 1, "it to count as answered")
 

@@ -1,5 +1,6 @@
 """What results of `batchproxy-bench run` say side by side, and as a page."""
 import html.parser
+import json
 import re
 
 import pytest
@@ -32,6 +33,17 @@ def test_compare_tells_what_differs_and_by_how_much(results):
     assert first == pytest.approx(result(results[0])["request_throughput"], rel=0.5)
     assert "Permutation test over 4 and 4 repeats" in done.stdout
     assert "command: " in done.stdout  # the files' names differ
+
+
+def test_compare_warns_of_runs_that_were_not_asked_the_same(results, tmp_path):
+    other = result(results[1])
+    other["batchproxy"]["facts"]["load"] = "closed loop, 5 workers"
+    file = tmp_path / "other.json"
+    file.write_text(json.dumps(other))
+    assert "warning" not in bench("compare", *results).stdout
+    done = bench("compare", results[0], file)
+    assert done.returncode == 0 and done.stdout.startswith("warning: the runs are unlike (load): "), done.stdout
+    assert "load: closed loop, 4 workers | closed loop, 5 workers" in done.stdout
 
 
 def test_a_result_beside_itself_is_the_same(results):

@@ -293,6 +293,15 @@ def test_flags_that_say_nothing_are_named(flags, said):
     assert done.returncode == 2 and said in done.stderr, done.stderr
 
 
+@pytest.mark.parametrize("flag", ["--json", "--lines", "--html"])
+def test_a_file_that_cannot_be_written_is_told_before_anything_is_asked(flag, served, tmp_path):
+    wrong = {tmp_path / "none" / "r.json": "No such file or directory", tmp_path: "Is a directory"}
+    for file, why in wrong.items():
+        done = bench("run", "--url", served.url, "--synthetic", 3, flag, file)
+        assert (done.returncode, done.stdout) == (2, "") and f"{file} cannot be written: {why}" in done.stderr, done.stderr
+    assert served.status()["requests"]["received"] == 0
+
+
 def test_a_url_where_nobody_listens_is_named(server, tmp_path):
     engine = server(None)
     engine.close()

@@ -32,8 +32,8 @@ def test_a_sweep_tries_each_setting_and_tells_the_best(served, tmp_path):
     best = max(measured, key=lambda point: point["questions_per_second"])
     assert f"flush: {best['flush']}" in done.stdout and f"batch_size: {best['batch_size']}" in done.stdout
     assert "<svg" in (tmp_path / "sweep.html").read_text()
-    log = "\n".join(served.errors)
-    assert "flush: eager -> fixed" in log and "flush: fixed -> eager" in log
+    wait_until(lambda: all(change in "\n".join(served.errors) for change in
+                           ("flush: eager -> fixed", "flush: fixed -> eager")), "both changes in the log")
     assert served.status()["flush"] == "eager"  # its own configuration is in force again
 
 
@@ -45,7 +45,7 @@ def test_a_sweep_goes_on_where_it_was(served, tmp_path):
     done = bench(*sweep(served, tmp_path))
     assert done.returncode == 0, done.stderr
     assert "1 of 2: fixed" in done.stderr  # the first is not measured again
-    assert len(points(tmp_path)) == 3 and points(tmp_path)[0] == json.loads(rest[0])
+    assert len(points(tmp_path)) == 3 and file.read_text().splitlines()[:2] == [first, rest[0]]  # to the byte
     received = served.status()["requests"]["received"]
     assert bench(*sweep(served, tmp_path)).returncode == 0
     assert served.status()["requests"]["received"] == received  # nothing was left to measure
@@ -66,6 +66,16 @@ def test_a_sweep_of_something_else_is_not_mixed_in(served, tmp_path):
     (tmp_path / "sweep.jsonl").write_text("{}\n")
     done = bench(*sweep(served, tmp_path))
     assert done.returncode == 1 and "sweep.jsonl:1: this is no line of a sweep" in done.stderr
+
+
+@pytest.mark.parametrize("flag", ["--out", "--html"])
+def test_a_file_that_cannot_be_written_is_told_before_anything_is_tried(flag, served, tmp_path):
+    file = tmp_path / "none" / "s"
+    words = sweep(served, tmp_path, "--html", tmp_path / "s.html")
+    words[words.index(flag) + 1] = file
+    done = bench(*words)
+    assert done.returncode == 2 and f"{file} cannot be written: No such file or directory" in done.stderr, done.stderr
+    assert served.status()["requests"]["received"] == 0
 
 
 # --- the reload by which it does so ---------------------------------------------------------------

@@ -15,7 +15,7 @@ import subprocess
 import sys
 
 from ..machine import may_go_first, raise_descriptors
-from ..options import names_of, positive
+from ..options import names_of, positive, writable
 from .cases import PARTS, Counts
 from .report import Report
 from .rounds import Rounds
@@ -33,7 +33,7 @@ def add_options(parser):
     parser.add_argument("--core", type=core, default=max(os.sched_getaffinity(0)), help="to run on (the last)")
     parser.add_argument("--parts", type=names_of(PARTS), default=list(PARTS),
                         help="; ".join(f"{part}: {what}" for part, what in PARTS.items()))
-    parser.add_argument("--out", type=pathlib.Path, help="every measurement, as JSON; written after every round")
+    parser.add_argument("--out", type=writable, help="every measurement, as JSON; written after every round")
 
 
 def need_programs(build):

@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "backends/call/http_client.h"
+#include "backends/child/child_proxy.h"
 #include "backends/net/task.h"
 #include "batcher/base/time.h"
-#include "proxy/jobs/run/child_proxy.h"
 
 namespace batchproxy {
 

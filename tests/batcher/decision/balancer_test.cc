@@ -109,6 +109,55 @@ TEST_F(Balancing, LetsABeginningSpreadThatMuchOfAllAsksFor) {
   EXPECT_EQ(home(asking_for(passage_)), 1u);
 }
 
+TEST_F(Balancing, LeavesABeginningThatMostHaveToTurns) {
+  prefixes_.sent(passage_, 1000, 1);
+  const std::uint64_t beginning = prefixes_.find(passage_, all_).beginning;
+  load(0, 4), load(1, 4), load(2, 4);
+  turns_.sharing().on_submitted(beginning, 6);
+  EXPECT_EQ(home(asking_for(passage_)), 1u);
+  turns_.sharing().on_submitted(beginning, 1);
+  EXPECT_EQ(home(asking_for(passage_)), std::nullopt);
+}
+
+TEST_F(Balancing, GivesShortPromptsToBackendsInTurnWhileNoneIsFarBusier) {
+  Ticket ticket = asking_for({});
+  ticket.short_answer = true;
+  load(0, 6), load(1, 4), load(2, 8);
+  for (const BackendId expected : {0u, 1u, 0u, 1u}) {
+    EXPECT_EQ(balancer_.next_in_turn(ticket, all_), expected) << "4 and three quarters of 6 - 2";
+  }
+  load(2, 1);
+  load(0, 5), load(1, 5);
+  for (const BackendId expected : {2u, 0u, 1u, 2u}) {
+    EXPECT_EQ(balancer_.next_in_turn(ticket, all_), expected);
+  }
+  EXPECT_EQ(balancer_.next_in_turn(ticket, only(1) | only(2)), 1u);
+  load(2, 100);
+  EXPECT_EQ(balancer_.next_in_turn(ticket, only(1) | only(2)), 1u) << "the other has no room";
+}
+
+TEST_F(Balancing, GivesNoMoreToOneThatHasAPromptWhileAnotherHasNone) {
+  Ticket ticket = asking_for({});
+  ticket.short_answer = true;
+  load(0, 1), load(1, 1);
+  EXPECT_EQ(balancer_.next_in_turn(ticket, all_), 2u);
+  EXPECT_EQ(balancer_.next_in_turn(ticket, all_), 2u);
+}
+
+TEST_F(Balancing, KnowsNoTurnsOfLongAnswersAndWherePromptsBeginAlike) {
+  Ticket ticket = asking_for(passage_);
+  load(0, 4), load(1, 4), load(2, 4);
+  EXPECT_EQ(balancer_.next_in_turn(ticket, all_), std::nullopt) << "its answer is long";
+  ticket.short_answer = true;
+  EXPECT_TRUE(balancer_.next_in_turn(ticket, all_));
+  for (int i = 0; i < 64; ++i) turns_.sharing().on_submitted(9, 1);
+  ticket.beginning = 7;
+  turns_.sharing().on_submitted(7, 6);
+  EXPECT_EQ(balancer_.next_in_turn(ticket, all_), std::nullopt);
+  turns_.sharing().on_submitted(7, 100);
+  EXPECT_TRUE(balancer_.next_in_turn(ticket, all_)) << "most have its beginning";
+}
+
 TEST_F(Balancing, PlacesANewBeginningWhereTheFewestWerePlacedOfLate) {
   const Ticket ticket = asking_for(passage_);
   Sharing& sharing = turns_.sharing();

@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "launcher/base/program_output.h"
+#include "backends/child/program_output.h"
 #include "launcher/installation/vllm_installation.h"
 #include "tests/launcher/doctor/box.h"
 

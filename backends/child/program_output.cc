@@ -1,5 +1,5 @@
-// launcher/base/program_output.cc - see program_output.h.
-#include "launcher/base/program_output.h"
+// backends/child/program_output.cc - see program_output.h.
+#include "backends/child/program_output.h"
 
 #include <array>
 #include <csignal>

@@ -1,5 +1,5 @@
-// proxy/jobs/run/child_proxy.cc - see child_proxy.h.
-#include "proxy/jobs/run/child_proxy.h"
+// backends/child/child_proxy.cc - see child_proxy.h.
+#include "backends/child/child_proxy.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -88,11 +88,13 @@ std::string ChildProxy::text(Part part) const {
   return text;
 }
 
-std::optional<std::string> ChildProxy::url() const {
+std::optional<std::string> ChildProxy::told(std::string_view word) const {
+  constexpr std::string_view kScheme = "http://";
   const std::string said = text(Part::kFirst);
-  const std::size_t line = said.find("listening");
-  const std::size_t begin = line == std::string::npos ? line : said.find("http://", line);
-  const std::size_t end = begin == std::string::npos ? begin : said.find_first_of(" \r\n", begin);
+  const std::size_t line = said.find(word);
+  const std::size_t begin = line == std::string::npos ? line : said.find(kScheme, line);
+  if (begin == std::string::npos) return std::nullopt;
+  const std::size_t end = said.find_first_of("/ \r\n", begin + kScheme.size());
   if (end == std::string::npos) return std::nullopt;
   return said.substr(begin, end - begin);
 }

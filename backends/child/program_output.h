@@ -1,4 +1,4 @@
-// launcher/base/program_output.h - asks a program, but not for longer than one would wait.
+// backends/child/program_output.h - asks a program, but not for longer than one would wait.
 //
 // Threading: any thread; blocks until the program has answered or the time is over.
 #pragma once
