@@ -220,7 +220,7 @@ const Trial* best_trial(const Candidate& candidate) {
 
 std::optional<Advice> advise(const AdviceLog& log) {
   std::vector<Ranked> order = ranked(log);
-  if (order.empty()) return std::nullopt;
+  if (order.empty() || log.stopped) return std::nullopt;
   const Ranked most = order.front();
   const auto alike = std::ranges::find_if(order, [&](const Ranked& each) {
     return each.best->per_second < most.best->per_second * (1 - kAlike);
@@ -277,7 +277,9 @@ std::string to_text(const AdviceLog& log) {
   }
   text += "\n" + table_of(log, advice) + legend_of(log) + remarks_of(log);
   if (const std::string order = order_words(log); !order.empty()) text += "\n" + order + "\n";
-  if (log.stopped) text += "\nStopped before the end: what is above is all there is.\n";
+  if (log.stopped) {
+    return text + "\nStopped before all were tried: there is no advice yet, and no configuration.\n";
+  }
   if (!advice) return text + "\nNone can be advised: none answered 99 of 100 questions.\n";
   return text + fmt::format("\nAdvice: {} with {}.\n{}\n", words_of(advice->candidate->topology),
                             worker_words(advice->trial->workers), advice->reason);

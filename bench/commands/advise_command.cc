@@ -156,6 +156,7 @@ class Adviser {
 
 // A file that somebody else has written is not written over.
 void check_out(const std::string& out) {
+  check_writable(out);
   std::error_code ignored;
   if (out == "-" || !fs::exists(out, ignored)) return;
   if (read_file(out).starts_with(kAdvisedMark)) return;
@@ -277,7 +278,14 @@ int run_advise_command(const AdviseCommand& command) {
       read_user_config(text, command.config.empty() ? command.model : command.config);
   for (const std::string& problem : config.problems) std::cerr << problem << '\n';
   if (!config.problems.empty()) return kUsage;
-  check_out(command.out);
+  try {  // now, and not when all is measured
+    check_out(command.out);
+    check_writable(command.html);
+    check_writable(command.json);
+  } catch (const std::runtime_error& error) {
+    std::cerr << "error: " << error.what() << '\n';
+    return kUsage;
+  }
   const std::string program = find_batchproxy(command.program);
   const Box box = find_box(command.box, config.options, program);
   const std::vector<Topology> topologies =

@@ -189,6 +189,12 @@ CLI::App* add_policy_command(CLI::App& app, PolicyCommand& command) {
 }
 
 int run_policy_command(const PolicyCommand& command) {
+  try {
+    check_writable(command.json);
+  } catch (const std::runtime_error& error) {
+    std::cerr << "error: " << error.what() << '\n';
+    return kUsage;
+  }
   const bool is_own = command.own.wanted;
   const std::vector<Cell> cells = is_own ? cells_of_own(command) : cells_of_grid(command);
   const unsigned threads =

@@ -120,6 +120,11 @@ Wishes wishes_of(const RunCommand& command) {
   wishes.measure = measure_options(command);
   for (const std::string& text : command.goodput) {
     wishes.objectives.push_back(parse_objective(text));
+    const bool of_whole = wishes.objectives.back().latency == Latency::kE2el;
+    if (!of_whole && !command.workload.manner.stream) {
+      throw std::runtime_error(
+          fmt::format("--goodput {}: it is measured of streams only: add --stream", text));
+    }
   }
   for (const std::string& text : command.thresholds) {
     wishes.thresholds.push_back(parse_threshold(text));

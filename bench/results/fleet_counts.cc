@@ -88,7 +88,9 @@ std::optional<double> FleetCounts::mean_fill() const {
 }
 
 std::optional<double> FleetCounts::prefix_share() const {
-  if (prefix_queries <= 0) return std::nullopt;
+  // An engine that has begun anew counts from nothing.
+  const bool is_known = prefix_queries > 0 && prefix_hits >= 0 && prefix_hits <= prefix_queries;
+  if (!is_known) return std::nullopt;
   return prefix_hits / prefix_queries;
 }
 

@@ -48,11 +48,14 @@ std::string words_of(const Setting& setting) {
 }
 
 std::string yaml_of(const Setting& setting) {
-  return fmt::format(
-      "batch_size: {}\nbatch_timeout: {:g}\nparallel_workers: {}\nbatchproxy:\n  flush: {}\n  "
-      "merge: {}\n",
-      setting.batch_size, setting.batch_timeout, setting.workers, setting.flush,
-      setting.merge == "off" ? "\"off\"" : setting.merge);
+  // Of the others size and time-out were not tried.
+  const std::string batches = goes_by_batches(setting)
+                                  ? fmt::format("batch_size: {}\nbatch_timeout: {:g}\n",
+                                                setting.batch_size, setting.batch_timeout)
+                                  : "";
+  return fmt::format("{}parallel_workers: {}\nbatchproxy:\n  flush: {}\n  merge: {}\n", batches,
+                     setting.workers, setting.flush,
+                     setting.merge == "off" ? "\"off\"" : setting.merge);
 }
 
 }  // namespace batchproxy::bench

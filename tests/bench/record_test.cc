@@ -293,6 +293,21 @@ TEST(Compare, WarnsOfRunsThatWereNotAskedTheSame) {
               StartsWith("warning: the runs are unlike (model, questions, load): "));
 }
 
+TEST(Compare, WarnsOfCachesThatHeldOther) {
+  Record first = record_of(0.1);
+  first.repeats.front().counts = FleetCounts{.prefix_queries = 100, .prefix_hits = 49};
+  Record second = first;
+  second.repeats.front().counts->prefix_hits = 55;
+  EXPECT_THAT(compare(first, second).unlike, IsEmpty());
+  second.repeats.front().counts->prefix_hits = 93;
+  EXPECT_THAT(compare(first, second).unlike, ElementsAre("prefix hits"));
+  EXPECT_THAT(compare(first, second).differences,
+              ElementsAre(HasSubstr("prefix hits: 49 % | 93 %")));
+  // Of an engine that has begun anew meanwhile nothing is known.
+  second.repeats.front().counts->prefix_hits = -10;
+  EXPECT_THAT(compare(first, second).unlike, IsEmpty());
+}
+
 // --- drawn --------------------------------------------------------------------------------------
 
 TEST(Ticks, AreRoundAndReachBothEnds) {

@@ -61,6 +61,7 @@ TEST(SettingWords, AreThoseOfTheConfiguration) {
       "batch_size: 16\nbatch_timeout: 0.5\nparallel_workers: 32\nbatchproxy:\n  flush: fixed\n"
       "  merge: auto\n");
   EXPECT_THAT(yaml_of({32, "eager", "off", 16, 0.5}), HasSubstr("merge: \"off\""));  // not false
+  EXPECT_EQ(yaml_of(kEager), "parallel_workers: 32\nbatchproxy:\n  flush: eager\n  merge: auto\n");
 }
 
 // --- what is kept -------------------------------------------------------------------------------

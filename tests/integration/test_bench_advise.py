@@ -103,7 +103,7 @@ def test_ctrl_c_stops_all_that_was_started_and_prints_what_there_is(tmp_path):
                                   "--simulate", 2, "--workers", "1,2,4,8", "--duration", 86400)], tmp_path)
     wait_until(lambda: any("1 x TP2: 1 worker" in line for line in run.errors), f"the first run\n{run.output()}")
     assert run.stop(signal.SIGINT) == 130, run.output()
-    assert "Stopped before the end" in run.output()
+    assert "Stopped before all were tried: there is no advice yet" in run.output()
     assert_nothing_is_left(tmp_path, 1)
     assert json.loads((tmp_path / "a.json").read_text())["stopped"]
     assert not (tmp_path / "advised.yaml").exists()
@@ -146,7 +146,7 @@ def test_a_file_of_somebody_else_is_not_written_over(tmp_path):
     (tmp_path / "advised.yaml").write_text("mine: true\n")
     questions = write_prompts(tmp_path / "q.jsonl", 2)
     done = bench("advise", "--model", "m", "--simulate", 1, "--questions", questions, cwd=tmp_path)
-    assert done.returncode == 1 and "advised.yaml is there already" in done.stderr
+    assert done.returncode == 2 and "advised.yaml is there already" in done.stderr
     assert (tmp_path / "advised.yaml").read_text() == "mine: true\n"
 
 

@@ -234,7 +234,7 @@ def test_thresholds_are_kept_or_missed(server, tmp_path):
 def test_goodput_counts_the_fast(server, tmp_path):
     engine = server(lambda *_: answer(completion()))
     done = bench("run", "--url", engine.url, "--questions", write_prompts(tmp_path / "q.jsonl", 5), "--goodput",
-                 "ttft:200", "e2el:500000", "--json", tmp_path / "r.json")
+                 "e2el:500000", "--json", tmp_path / "r.json")
     told = result(tmp_path / "r.json")
     assert told["request_goodput"] == told["request_throughput"] and "goodput" in done.stdout
 
@@ -285,6 +285,7 @@ def test_questions_that_are_none_are_named(make, code, said, tmp_path):
 @pytest.mark.parametrize("flags, said", [
     (["--threshold", "e2el.p42<1s"], "no figure 'e2el.p42'"),
     (["--goodput", "speed:3"], "--goodput speed:3: write ttft:MS"),
+    (["--goodput", "ttft:200"], "--goodput ttft:200: it is measured of streams only: add --stream"),
     (["--warm-up", "long"], "'long' is neither seconds"),
     (["--synthetic", "3", "--shared-tokens", "512"], "--shared-tokens 512 must be less than --prompt-tokens 512"),
 ])
