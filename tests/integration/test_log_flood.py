@@ -35,4 +35,4 @@ def test_requests_are_unaffected_by_a_flood_of_log_lines(flood, start_proxy, tmp
     lasted = time.monotonic() - started
     log = (tmp_path / "logs" / "engine-0.log").read_text()
     assert note in log
-    assert log.count("\n") < (lasted + 1) * LINES
+    assert log.count("\n") <= (int(lasted) + 2) * LINES  # of each second that it touches

@@ -15,12 +15,19 @@ class Program:
         self.lines, self.errors = [], []
         self.process = subprocess.Popen(
             [str(arg) for arg in args], cwd=cwd, env={**os.environ, **(env or {})},
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=prepare)
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=lambda: self._begin(prepare))
         self._readers = [
             threading.Thread(target=self._read, args=(self.process.stdout, self.lines), daemon=True),
             threading.Thread(target=self._read, args=(self.process.stderr, self.errors), daemon=True)]
         for reader in self._readers:
             reader.start()
+
+    @staticmethod
+    def _begin(prepare):
+        # A shell's job in the background, such as the tests may be, ignores it, and so would its children.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if prepare:
+            prepare()
 
     @property
     def pid(self):
