@@ -63,6 +63,15 @@ Task<void> look_at_sizes(LoadClient& client, const Subject& subject, EngineSizes
   }
 }
 
+// What a line of the log says behind its `error`; empty: it is none.
+std::string_view said_after_error(std::string_view line) {
+  constexpr std::string_view kError = "error";
+  const std::size_t error = line.find(kError);
+  if (error == std::string_view::npos) return {};
+  const std::size_t begin = line.find_first_not_of(": ]", error + kError.size());
+  return begin == std::string_view::npos ? std::string_view() : line.substr(begin);
+}
+
 }  // namespace
 
 StartState read_start(const std::string& status_json) {
@@ -94,18 +103,19 @@ StartState read_start(const std::string& status_json) {
 std::string reason_in(const std::string& last_words) {
   std::string_view rest = last_words;
   const std::string_view first = rest.substr(0, rest.find('\n'));
-  const std::size_t semicolon = first.find(';');
-  std::string reason(first.substr(0, semicolon));
+  std::string reason(first.substr(0, first.find(';')));
+  bool is_found = false;
   while (!rest.empty()) {
     const std::string_view line = rest.substr(0, rest.find('\n'));
     rest.remove_prefix(std::min(rest.size(), line.size() + 1));
-    const std::size_t error = line.find("error");
-    if (error == std::string_view::npos || line.data() == last_words.data()) continue;
-    std::string_view said = line.substr(error + std::string_view("error").size());
-    while (said.starts_with(':') || said.starts_with(' ') || said.starts_with(']')) {
-      said.remove_prefix(1);
-    }
-    return said.empty() ? reason : std::string(said);
+    const std::string_view said = said_after_error(line);
+    // Of an engine's report, whose beginning may be gone, its first line says what it is about.
+    const bool is_report = said.find("did not start") != std::string_view::npos;
+    const bool is_more = said.empty() || said.starts_with("| ") || line.data() == first.data();
+    if (is_more || (is_found && !is_report)) continue;
+    reason = said;
+    is_found = true;
+    if (is_report) break;
   }
   return reason;
 }

@@ -245,6 +245,13 @@ TEST(ReasonIn, IsTheErrorThatTheLogEndsWith) {
       reason_in("the proxy has ended with exit code 2; logs/x says:\nwarning: a\nerror: needs "
                 "8 GPUs, found 2\nmore\n"),
       "needs 8 GPUs, found 2");
+  EXPECT_EQ(reason_in("the proxy has ended with exit code 1; logs/x says:\n"
+                      "t error   | no repair: it was set by you\nt error engine-1 stays down\n"
+                      "t error engine-0 did not start: exit code 1\nt error none has started\n"),
+            "engine-0 did not start: exit code 1");
+  EXPECT_EQ(reason_in("the proxy has ended with exit code 1; logs/x says:\n"
+                      "t error   | cut off\nt error no engine has started; stopping\n"),
+            "no engine has started; stopping");
   EXPECT_EQ(reason_in("the proxy has ended by signal 9; logs/x says:\nready\n"),
             "the proxy has ended by signal 9");
 }
