@@ -1,6 +1,7 @@
 """`python3 -m bench.lab routers` puts what is installed before engines, and kills those; no figure is a promise."""
 import asyncio
 import json
+import os
 import re
 import signal
 import sys
@@ -8,6 +9,7 @@ import types
 
 import pytest
 
+from bench.lab import routers
 from bench.lab.build import Build
 from bench.lab.routers import faults, installed, questions, schedule
 from bench.lab.routers.asking import GARBAGE, RIGHT, TIMEOUT, WRONG, Job, judge
@@ -181,6 +183,29 @@ def test_ctrl_c_shows_what_there_is(tmp_path):
     assert f"stopped: the same command goes on with {tmp_path / 'out.jsonl'}" in run.errors
     [rows] = table("\n".join(run.lines) + "\n")
     assert list(rows) == [ROUTERS[NONE].title] and "Not measured" not in run.output()
+
+
+class InterruptedInItsDestructor:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_ctrl_c_that_python_drops_ends_it_after_the_row(monkeypatch, capsys):
+    """Python prints «Exception ignored in», and goes on."""
+    def measure(_part, cell, number, _options):
+        InterruptedInItsDestructor()
+        return {"part": "schedule", **cell, "round": number, "failed": "measured nothing"}
+
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(routers, "measure", measure)
+    samples = Samples(None, {})
+    options = types.SimpleNamespace(rounds=9, parts=["schedule"], workers=[1, 2], routers=["direct"], out=None)
+    try:
+        assert not routers.measure_all(samples, options)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert len(samples.of(part="schedule")) == 1 and "stopped" in capsys.readouterr().err
 
 
 def test_all_engines_are_down_and_ours_loses_nothing():

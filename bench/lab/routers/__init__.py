@@ -13,6 +13,7 @@ import pathlib
 import platform
 import random
 import re
+import signal
 import sys
 
 from ..machine import raise_descriptors
@@ -99,8 +100,25 @@ def tell(sample):
     print(f"round {sample['round']}, {what}, {sample['router']}: {became}", file=sys.stderr, flush=True)
 
 
+class CtrlC:
+    """Remembers it: Python drops the KeyboardInterrupt of one that comes while a hook of fork or a destructor runs."""
+
+    def __init__(self):
+        self._has_come = False
+        signal.signal(signal.SIGINT, self._take)
+
+    def _take(self, *_):
+        self._has_come = True
+        raise KeyboardInterrupt
+
+    def check(self):
+        if self._has_come:
+            raise KeyboardInterrupt
+
+
 def measure_all(samples, options):
     """What is not there yet; False when Ctrl-C ended it."""
+    ctrl_c = CtrlC()
     try:
         for number in range(1, options.rounds + 1):
             todo = [(part, cell) for part in options.parts for cell in PARTS[part].cells(options)]
@@ -109,6 +127,7 @@ def measure_all(samples, options):
                 if not samples.has(part=part, **cell, round=number):
                     samples.add(sample := measure(part, cell, number, options))
                     tell(sample)
+                ctrl_c.check()
     except KeyboardInterrupt:
         print(f"stopped{f': the same command goes on with {options.out}' if options.out else ''}", file=sys.stderr)
         return False
