@@ -7,11 +7,10 @@
 #include <fstream>
 #include <optional>
 #include <sstream>
-#include <string_view>
+#include <stdexcept>
 #include <utility>
 
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <unistd.h>
@@ -270,8 +269,8 @@ struct RayPlacement::Core : std::enable_shared_from_this<Core> {
   asio::steady_timer prepared;  // is cancelled when preparations have ended
 };
 
-RayPlacement::RayPlacement(const PlacementSetup& setup)
-    : core_(std::make_shared<Core>(setup, ray_address(setup.options, setup.environment).value())) {}
+RayPlacement::RayPlacement(const PlacementSetup& setup, RayAddress address)
+    : core_(std::make_shared<Core>(setup, std::move(address))) {}
 
 RayPlacement::~RayPlacement() {
   core_->is_open = false;
@@ -311,7 +310,9 @@ std::string ray_shown(const Options& options, const Environment& /*environment*/
 }
 
 std::unique_ptr<Placement> make_ray_placement(const PlacementSetup& setup) {
-  return std::make_unique<RayPlacement>(setup);
+  OrError<RayAddress> address = ray_address(setup.options, setup.environment);
+  if (!address) throw std::runtime_error(address.error().text);
+  return std::make_unique<RayPlacement>(setup, *std::move(address));
 }
 
 // The 22nd word of /proc/PID/stat is its start; its name, which may hold anything, ends with ")".

@@ -20,10 +20,11 @@
 
 namespace batchproxy {
 
+struct RayAddress;
+
 class RayPlacement final : public Placement {
  public:
-  // `setup.options` have been checked.
-  explicit RayPlacement(const PlacementSetup& setup);
+  RayPlacement(const PlacementSetup& setup, RayAddress address);
   // Jobs that are not yet over are left to their agents, which end without us.
   ~RayPlacement() override;
   RayPlacement(const RayPlacement&) = delete;
@@ -37,7 +38,7 @@ class RayPlacement final : public Placement {
   std::shared_ptr<Core> core_;
 };
 
-// For the table of placements.
+// For the table of placements. The last throws std::runtime_error for what the first names.
 std::vector<std::string> ray_lacks(const Options& options, const Environment& environment);
 std::string ray_shown(const Options& options, const Environment& environment,
                       const AgentCall& call);
