@@ -69,6 +69,7 @@ BackendSnapshot describe(const BackendRecord& backend) {
   shown.simulated = backend.simulated;
   shown.launched = backend.origin == BackendOrigin::kLaunched;
   shown.gpus = backend.gpus;
+  shown.node = backend.node;
   return shown;
 }
 
