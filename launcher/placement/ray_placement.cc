@@ -15,8 +15,8 @@
 #include <boost/asio/steady_timer.hpp>
 #include <unistd.h>
 
-#include "launcher/placement/ray_client.h"
-#include "launcher/placement/ray_jobs.h"
+#include "launcher/ray/ray_client.h"
+#include "launcher/ray/ray_jobs.h"
 #include "launcher/plan/command_line.h"
 
 namespace batchproxy {
@@ -24,7 +24,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr Duration kEagerLook = std::chrono::seconds(1);
+constexpr Duration kEagerLook = std::chrono::milliseconds(500);
 constexpr Duration kLook = std::chrono::seconds(5);
 // A job's stop takes as long as its engine's; and Ray some seconds on either side.
 constexpr Duration kStopSlack = std::chrono::seconds(15);
@@ -60,15 +60,20 @@ struct Job {
     const auto told = std::exchange(hooks, {}).on_ended;
     if (told) told(how);
   }
+  void expect_end() {
+    is_ending = true;
+    timer.cancel();
+  }
   void dismiss() {
     is_wanted = false;
-    timer.cancel();
+    expect_end();
   }
 
   const RaySubmission submission;
   Carrier::Hooks hooks;      // none once it has ended, or nobody wants to hear of it
   asio::steady_timer timer;  // until the next look at it
   bool is_wanted = true;
+  bool is_ending = false;  // it is over any moment
   bool is_submitted = false;
 };
 using JobPtr = std::shared_ptr<Job>;
@@ -83,6 +88,7 @@ class RayCarrier final : public Carrier {
   RayCarrier(const RayCarrier&) = delete;
   RayCarrier& operator=(const RayCarrier&) = delete;
 
+  void expect_end() override { job_->expect_end(); }
   void cancel() override { job_->dismiss(); }
   // Ray knows no other way: it kills what does not end in time.
   void kill() override { job_->dismiss(); }
@@ -235,7 +241,7 @@ struct RayPlacement::Core : std::enable_shared_from_this<Core> {
         job.say_waiting(
             describe_wait(job.submission.gpus, now - submitted, parse_ray_gpus(cluster.body)));
       }
-      co_await pause(job, is_pending || stopped ? kEagerLook : kLook);
+      co_await pause(job, is_pending || job.is_ending ? kEagerLook : kLook);
     }
   }
 

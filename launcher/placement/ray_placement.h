@@ -4,7 +4,7 @@
 //   carry: submit ─▶ PENDING ─▶ RUNNING ─▶ over ─▶ deleted, on_ended()
 //                       └── cancel: stop ──▶─┘
 //
-// A job is looked at every second while it waits or is to end, every five seconds while it runs:
+// A job is looked at twice a second while it waits or is to end, every five seconds while it runs:
 // that its engine has died is known sooner, by the agent's connection. A job that Ray no longer
 // knows has ended: a head that was started anew has forgotten all of them, and its nodes have ended
 // their processes.

@@ -1,4 +1,4 @@
-// tests/launcher/placement/ray_jobs_test.cc - Ray's answers as Ray 2.60 gave them, and what we make
+// tests/launcher/ray/ray_jobs_test.cc - Ray's answers as Ray 2.60 gave them, and what we make
 // of them.
 #include <filesystem>
 #include <fstream>
@@ -6,7 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "launcher/placement/ray_jobs.h"
+#include "launcher/ray/ray_jobs.h"
 #include "tests/launcher/temporary_directory.h"
 
 namespace batchproxy {

@@ -1,4 +1,4 @@
-// launcher/placement/ray_jobs.h - Ray's Jobs REST API as values: the bodies of requests, what its
+// launcher/ray/ray_jobs.h - Ray's Jobs REST API as values: the bodies of requests, what its
 // answers say, and a sentence for each answer that is a refusal.
 //
 // What Ray does in truth stands in docs/PLACEMENT.md, with the version that it was seen in.

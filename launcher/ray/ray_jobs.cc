@@ -1,5 +1,5 @@
-// launcher/placement/ray_jobs.cc - Boost.JSON writes, simdjson reads.
-#include "launcher/placement/ray_jobs.h"
+// launcher/ray/ray_jobs.cc - Boost.JSON writes, simdjson reads.
+#include "launcher/ray/ray_jobs.h"
 
 #include <algorithm>
 #include <array>

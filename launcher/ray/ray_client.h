@@ -1,4 +1,4 @@
-// launcher/placement/ray_client.h - RayClient: asks Ray's Jobs REST API, and says what is wrong
+// launcher/ray/ray_client.h - RayClient: asks Ray's Jobs REST API, and says what is wrong
 // where the answer is not the one that was hoped for.
 //
 // Each request has a connection of its own, like a probe: they are few. The token is looked for
@@ -19,7 +19,7 @@
 #include "configs/schema/options.h"
 #include "configs/sources/environment.h"
 #include "launcher/base/result.h"
-#include "launcher/placement/ray_jobs.h"
+#include "launcher/ray/ray_jobs.h"
 
 namespace batchproxy {
 

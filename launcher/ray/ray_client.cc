@@ -1,5 +1,5 @@
-// launcher/placement/ray_client.cc - see ray_client.h.
-#include "launcher/placement/ray_client.h"
+// launcher/ray/ray_client.cc - see ray_client.h.
+#include "launcher/ray/ray_client.h"
 
 #include <cstddef>
 #include <utility>
