@@ -31,6 +31,8 @@ PARTS = {
                packages="chromium chromium-driver fonts-liberation fonts-dejavu-core"),
     "packages": Part("tests/packages", "wheel, .deb and tarball, built and tried on fresh Debian systems (600 MB)",
                      packages="debootstrap lintian"),
+    "slurm": Part("tests/slurm", "a real Slurm of two fake nodes, of which one is taken away (needs root)",
+                  packages="slurmctld slurmd slurm-client munge"),
     "vllm": Part("tests/real", "a real vLLM, on a CPU, behind batchproxy (3 GB of packages)", "--vllm"),
     "benchmarks": Part("tests/real", "guidellm and vllm bench serve in front of that vLLM", "--vllm"),
     "lm_eval": Part("tests/real", "lm-evaluation-harness on real and simulated engines (700 MB)", "--clients"),
