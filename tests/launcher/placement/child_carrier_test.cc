@@ -95,5 +95,15 @@ TEST_F(ChildCarrierTest, TellsNobodyOnceItIsDestroyed) {
   EXPECT_TRUE(ends_.empty());
 }
 
+TEST(CarrierCommand, TakesTheTokenAlongAndLeavesOurSecretsBehind) {
+  AgentCall call;
+  call.token = "t";
+  const CarrierCommand command = carrier_command(
+      {"ssh"}, {{"HOME", "/h"}, {"BATCHPROXY_API_KEYS", "secret"}, {"NOTIFY_SOCKET", "/run/x"}},
+      call);
+  EXPECT_EQ(command.environment, (Environment{{"HOME", "/h"}, {"BATCHPROXY_AGENT_TOKEN", "t"}}));
+  EXPECT_EQ(command.input, "t\n");
+}
+
 }  // namespace
 }  // namespace batchproxy
