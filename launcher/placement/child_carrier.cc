@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "backends/net/descriptor.h"
+#include "launcher/plan/command_line.h"
 #include "launcher/plan/executable.h"
 
 namespace batchproxy {
@@ -268,6 +269,10 @@ std::unique_ptr<Carrier> start_carrier(asio::io_context& io, CarrierCommand comm
 
 CarrierCommand carrier_command(std::vector<std::string> argv, Environment environment,
                                const AgentCall& call) {
+  // No keys of ours, and nothing of our own service manager.
+  for (const std::string& name : engine_environment({}, "", environment).unset) {
+    environment.erase(name);
+  }
   environment[kAgentTokenVariable] = call.token;
   return {std::move(argv), std::move(environment), call.token + "\n"};
 }

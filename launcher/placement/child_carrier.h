@@ -28,7 +28,8 @@ struct CarrierCommand {
 std::unique_ptr<Carrier> start_carrier(boost::asio::io_context& io, CarrierCommand command,
                                        Carrier::Hooks hooks);
 
-// For an agent: `environment` and the standard input with the token in them.
+// For an agent: `environment`, but for what no engine may have, and the standard input, with the
+// token in them.
 CarrierCommand carrier_command(std::vector<std::string> argv, Environment environment,
                                const AgentCall& call);
 

@@ -49,10 +49,13 @@ FarEngines::FarEngines(boost::asio::io_context& io, const Options& options, Envi
     throw std::runtime_error("launcher.placement: " + *options.proxy.launcher.placement +
                              " cannot be used");
   }
-  remark(
-      fmt::format("engines run on other nodes (placement: {}); their agents connect to {}. Their "
-                  "memory is not planned, and they get no spare GPUs: see docs/PLACEMENT.md",
-                  *options.proxy.launcher.placement, agents_.address()));
+}
+
+std::string FarEngines::introduction() const {
+  return fmt::format(
+      "engines run on other nodes (placement: {}); their agents connect to {}. Their memory is not "
+      "planned, and they get no spare GPUs",
+      *options_.proxy.launcher.placement, agents_.address());
 }
 
 void FarEngines::begin(std::function<void()> ready) {

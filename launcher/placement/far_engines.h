@@ -30,6 +30,9 @@ class FarEngines {
   FarEngines(boost::asio::io_context& io, const Options& options, Environment environment,
              std::string self, int engines, std::function<void(const std::string&)> remark);
 
+  // What people should know of it, as a sentence.
+  std::string introduction() const;
+
   // Once, before the first start(); calls `ready`, at once or later.
   void begin(std::function<void()> ready);
 

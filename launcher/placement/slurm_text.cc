@@ -36,11 +36,11 @@ std::optional<int> cores_of_engine(const AgentCall& call, const Environment& env
 }
 
 // Said to the whole job, they would be taken by each step.
-constexpr std::array<std::string_view, 13> kOfTheJob{
+constexpr std::array<std::string_view, 14> kOfTheJob{
     "SLURM_GPUS",         "SLURM_GPUS_PER_NODE",   "SLURM_GPUS_PER_TASK",  "SLURM_GPUS_PER_SOCKET",
     "SLURM_NTASKS",       "SLURM_NTASKS_PER_NODE", "SLURM_NTASKS_PER_GPU", "SLURM_NPROCS",
     "SLURM_MEM_PER_NODE", "SLURM_MEM_PER_CPU",     "SLURM_MEM_PER_GPU",    "SLURM_TRES_PER_TASK",
-    "SLURM_CPUS_PER_GPU"};
+    "SLURM_CPUS_PER_GPU", "SLURM_CPUS_PER_TASK"};
 
 struct Advice {
   std::string_view sentence;  // of srun, in part

@@ -42,7 +42,7 @@ struct SlurmJob {
 std::optional<SlurmJob> parse_squeue(std::string_view line);
 
 // A line of sinfo in kSinfoFormat.
-inline constexpr const char* kSinfoFormat = "%n|%T|%E";
+inline constexpr const char* kSinfoFormat = "%N|%T|%E";
 struct SlurmNode {
   std::string name;
   std::string state;   // "allocated", "draining", "down*"

@@ -143,6 +143,7 @@ void BackendControl::plan_engines(std::vector<EnginePlan> plans, Gpus spare,
     far_ = std::make_unique<FarEngines>(
         io_, options_, hooks.inherited, self, static_cast<int>(plans.size()),
         [](const std::string& sentence) { log({{spdlog::level::warn, sentence}}); });
+    log({{spdlog::level::info, far_->introduction()}});
     hooks.far = far_.get();
   }
   liveness_.resize(plans.size());

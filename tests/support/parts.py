@@ -33,6 +33,8 @@ PARTS = {
                      packages="debootstrap lintian"),
     "ray": Part("tests/ray", "two nodes of a real Ray: eight engines over both, while one goes and comes back (400 MB)",
                 "--ray"),
+    "slurm": Part("tests/slurm", "a real Slurm of two fake nodes, of which one is taken away (needs root)",
+                  packages="slurmctld slurmd slurm-client munge"),
     "vllm": Part("tests/real", "a real vLLM, on a CPU, behind batchproxy (3 GB of packages)", "--vllm"),
     "benchmarks": Part("tests/real", "guidellm and vllm bench serve in front of that vLLM", "--vllm"),
     "lm_eval": Part("tests/real", "lm-evaluation-harness on real and simulated engines (700 MB)", "--clients"),
