@@ -114,26 +114,27 @@ struct RayPlacement::Core : std::enable_shared_from_this<Core> {
 
   // --- what was there before us ------------------------------------------------------------------
 
-  // `self` keeps the coroutine's object.
+  // What goes wrong is told by each engine that it keeps from starting. `self` keeps the
+  // coroutine's object.
   Task<void> begin(std::shared_ptr<Core> self, std::function<void()> ready) {
-    const std::optional<RayRefusal> refusal = co_await prepare();
-    if (refusal && self->is_open) remark(refusal->sentence);
+    co_await prepare();
     if (self->is_open) ready();
   }
 
-  // Once it has gone well it is not done again. Who comes meanwhile waits for its end.
+  // Once it has gone well it is not done again. Who comes meanwhile shares what comes of it.
   Task<std::optional<RayRefusal>> prepare() {
-    while (is_preparing) {
+    if (is_prepared) co_return std::nullopt;
+    if (is_preparing) {
       ErrorCode ignored;
       co_await prepared.async_wait(asio::redirect_error(use_task, ignored));
+      co_return obstacle;
     }
-    if (is_prepared) co_return std::nullopt;
     is_preparing = true;
-    std::optional<RayRefusal> refusal = co_await look_around();
+    obstacle = co_await look_around();
     is_preparing = false;
-    is_prepared = !refusal;
+    is_prepared = !obstacle;
     prepared.cancel();
-    co_return refusal;
+    co_return obstacle;
   }
 
   Task<std::optional<RayRefusal>> look_around() {
@@ -272,6 +273,7 @@ struct RayPlacement::Core : std::enable_shared_from_this<Core> {
   bool is_open = true;  // the placement is there, and may be told
   bool is_preparing = false;
   bool is_prepared = false;
+  std::optional<RayRefusal> obstacle{};  // that the last preparation has met
   asio::steady_timer prepared;  // is cancelled when preparations have ended
 };
 
