@@ -7,6 +7,7 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/write.hpp>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -38,6 +39,7 @@ void notice_vanished_peers(int socket) {
 
 struct AgentLink::State : std::enable_shared_from_this<State> {
   explicit State(asio::ip::tcp::socket its_socket) : socket(std::move(its_socket)) {
+    ::fcntl(socket.native_handle(), F_SETFD, FD_CLOEXEC);  // its end is ours alone
     notice_vanished_peers(socket.native_handle());
   }
 

@@ -64,6 +64,17 @@ struct ChildFiles {
   }
 };
 
+// A connection that it holds open would not end when we do, and its agent would not hear of that.
+void keep_nothing_of_ours() {
+  constexpr unsigned kFirst = STDERR_FILENO + 1;
+#ifdef SYS_close_range
+  constexpr unsigned kCloseOnExec = 4;  // CLOSE_RANGE_CLOEXEC, from Linux 5.11 on
+  if (::syscall(SYS_close_range, kFirst, ~0U, kCloseOnExec) == 0) return;
+#endif
+  constexpr int kMost = 65536;
+  for (int file = kFirst; file < kMost; ++file) ::fcntl(file, F_SETFD, FD_CLOEXEC);
+}
+
 // In the child: only what is safe behind a fork.
 [[noreturn]] void become(char* const* argv, char* const* variables, const ChildFiles& files,
                          pid_t parent) {
@@ -73,6 +84,7 @@ struct ChildFiles {
   ::dup2(files.its_input.get(), STDIN_FILENO);
   ::dup2(files.its_output.get(), STDOUT_FILENO);
   ::dup2(files.its_output.get(), STDERR_FILENO);
+  keep_nothing_of_ours();
   for (int number = 1; number < NSIG; ++number) ::signal(number, SIG_DFL);
   sigset_t none;
   ::sigemptyset(&none);

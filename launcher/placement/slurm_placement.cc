@@ -32,7 +32,7 @@ Carrier::Hooks explaining(Carrier::Hooks hooks, std::function<void()> on_ended) 
   Carrier::Hooks with;
   with.on_line = [advice, on_line = hooks.on_line,
                   on_waiting = hooks.on_waiting](std::string_view line) {
-    if (const auto found = slurm_advice(line); !found.empty()) *advice = found;
+    if (advice->empty()) *advice = slurm_advice(line);  // the first names the cause
     if (on_line) on_line(line);
     if (is_waiting(line) && on_waiting) {
       on_waiting("the allocation's GPUs or cores are all in use, or a node is out; srun waits");

@@ -59,6 +59,10 @@ constexpr std::array kAdvice{
            "the allocation has ended: start again in a new one (salloc)"},
     Advice{"Required node not available (down, drained or reserved)",
            "a node of the allocation is down or drained: `sinfo -R` says why"},
+    Advice{"is more than the job's",
+           "no node of the allocation has so many GPUs or cores: allocate more of them "
+           "(salloc --gres=gpu:8), lower tensor_parallel_size, or start fewer engines"},
+    Advice{"failed on node", "the node, or its slurmd, does not answer"},
     Advice{
         "Invalid generic resource (gres) specification",
         "the allocation has no GPUs of that name: allocate them with --gres=gpu:N, or name their "

@@ -17,6 +17,18 @@ constexpr seconds kShortly{5};
 // It is said again when so much is left.
 constexpr std::array<seconds, 4> kSayAgain{seconds(3600), seconds(600), seconds(120), seconds(30)};
 
+std::string what_is_wrong(const SlurmNode& node) {
+  if (node.state.ends_with('*')) return "does not respond: no engine starts there now";
+  const bool has_reason = !node.reason.empty() && node.reason != "none";
+  const std::string is =
+      fmt::format("is {}{}", node.state, has_reason ? " (" + node.reason + ")" : std::string());
+  // Steps of a job that has the node already may still begin.
+  if (node.state.starts_with("drain")) {
+    return is + ": it takes no new jobs; engines of this one may still start there";
+  }
+  return is + ": no engine starts there until it is resumed";
+}
+
 }  // namespace
 
 std::vector<std::string> SlurmWatch::on_job(const std::optional<SlurmJob>& job) {
@@ -65,14 +77,12 @@ std::vector<std::string> SlurmWatch::on_nodes(const std::vector<SlurmNode>& node
     if (!node.is_out()) {
       if (known == out_.end()) continue;
       out_.erase(known);
-      said.push_back(fmt::format("Slurm: node {} is {} again", node.name, node.state));
+      said.push_back(fmt::format("Slurm: node {} is well again: {}", node.name, node.state));
       continue;
     }
     if (known != out_.end() && known->second == node.state) continue;
     out_[node.name] = node.state;
-    const bool has_reason = !node.reason.empty() && node.reason != "none";
-    said.push_back(fmt::format("Slurm: node {} is {}{}: no engine starts there until it is resumed",
-                               node.name, node.state, has_reason ? " (" + node.reason + ")" : ""));
+    said.push_back(fmt::format("Slurm: node {} {}", node.name, what_is_wrong(node)));
   }
   return said;
 }

@@ -114,11 +114,12 @@ def test_five_thousand_questions_are_answered_while_a_node_is_taken_away_and_com
         questions = Questions(proxy.url, QUESTIONS)
         questions.allowed = 3000
         questions.answered(500)
-        slurm.kill_node("n2")
+        slurm.take_away("n2")
         said(proxy, r"its agent on n2 is gone")
         questions.answered(3000)
         assert sum(one["state"] == "ready" for one in proxy.status()["backends"]) == 4
-        slurm.start_node("n2")
+        said(proxy, r"Slurm: node n2 does not respond: no engine starts there now")
+        slurm.give_back("n2")
         questions.allowed = 4000
         ready(proxy, 8)
         assert sorted(nodes_of(proxy).values()) == ["n1"] * 4 + ["n2"] * 4
@@ -178,10 +179,10 @@ def test_a_node_that_is_drained_is_named_with_its_reason(slurm, allocation, tmp_
         try:
             engine = next(name for name, node in nodes_of(proxy).items() if node == "n2")
             os.kill(proxy.engine_pids(8)[int(engine.split("-")[1])], signal.SIGKILL)
-            said(proxy, r"Slurm: node n2 is drain\w+ \(new fans\): no engine starts there until it is resumed")
+            said(proxy, r"Slurm: node n2 is drain\w+ \(new fans\): it takes no new jobs; engines of this one may still start")
         finally:
             slurm.run("scontrol", "update", "nodename=n2", "state=resume")
-        said(proxy, r"Slurm: node n2 is \w+ again")
+        said(proxy, r"Slurm: node n2 is well again")
         ready(proxy, 8)
 
 

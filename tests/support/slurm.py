@@ -116,14 +116,16 @@ class Slurm:
         wait_until(lambda: self.state(node).rstrip("*") in ("idle", "mixed", "allocated") and "*" not in self.state(node),
                    f"node {node}, which is {self.state(node)}\n{self.logs()}")
 
-    def kill_node(self, node):
-        """As if the machine had lost its power: its slurmd, and each process of its steps."""
-        daemon = self.daemons.pop(node)
-        steps = self.steps_of(node)
-        for pid in {*steps, *(child for step in steps for child in descendants(step)), *descendants(daemon.pid), daemon.pid}:
+    def take_away(self, node):
+        """Every process of its steps is killed, and its slurmd answers nobody until give_back(). The slurmstepds live: of
+        steps whose slurmstepd has died Slurm 22.05 never hears the end, and keeps their GPUs until the job ends."""
+        self.daemons[node].send_signal(signal.SIGSTOP)
+        for pid in {child for step in self.steps_of(node) for child in descendants(step)}:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        daemon.wait()
+
+    def give_back(self, node):
+        self.daemons[node].send_signal(signal.SIGCONT)
 
     def steps_of(self, node):
         """The slurmstepds of a node: each has its socket in the node's spool folder."""
@@ -181,6 +183,7 @@ class Slurm:
             keeper.stderr.close()
         for name in reversed(list(self.daemons)):
             daemon = self.daemons.pop(name)
+            daemon.send_signal(signal.SIGCONT)
             daemon.terminate()
             try:
                 daemon.wait(20)

@@ -4,8 +4,10 @@
 #include <csignal>
 #include <cstdlib>
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "tests/launcher/agent/scripted_agent.h"
 
@@ -53,6 +55,16 @@ TEST_F(ChildCarrierTest, GivesItItsEnvironmentAndItsInput) {
   start("read token; echo \"$WORD $token\"; read more || echo no more", "secret\n");
   ASSERT_TRUE(await_end());
   EXPECT_THAT(lines_, ElementsAre("x secret", "no more"));
+}
+
+TEST_F(ChildCarrierTest, LeavesItNothingOpenOfOurs) {
+  const int ours = ::open("/dev/null", O_RDONLY);  // without O_CLOEXEC
+  ASSERT_GE(ours, 3);
+  start("for file in /proc/$$/fd/*; do readlink $file; done");
+  ASSERT_TRUE(await_end());
+  ::close(ours);
+  EXPECT_THAT(lines_, testing::Each(testing::Not("/dev/null")));
+  EXPECT_THAT(lines_, testing::Contains(testing::StartsWith("pipe:")));
 }
 
 TEST_F(ChildCarrierTest, SaysWhatCannotBeStarted) {

@@ -128,6 +128,10 @@ TEST(SlurmText, SaysWhatToDo) {
                          "configuration is not available")
                 .find("no node of the allocation has so many GPUs"),
             std::string_view::npos);
+  EXPECT_NE(slurm_advice("srun: error: Step requested gres_per_node=gpu:16 is more than the job's "
+                         "gres_per_node=gpu:8")
+                .find("no node of the allocation has so many GPUs"),
+            std::string_view::npos);
   EXPECT_EQ(slurm_advice("srun: launching StepId=3.1 on host n1, 1 tasks: 0"), "");
 }
 

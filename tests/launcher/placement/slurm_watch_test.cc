@@ -65,13 +65,18 @@ TEST(SlurmWatch, SaysOnceThatTheJobHasEnded) {
 TEST(SlurmWatch, SaysWhichNodesAreOutAndComeBack) {
   SlurmWatch watch("12");
   EXPECT_THAT(watch.on_nodes({{"n1", "mixed", "none"}, {"n2", "mixed", "none"}}), IsEmpty());
+  EXPECT_THAT(watch.on_nodes({{"n1", "mixed", "none"}, {"n2", "allocated*", "none"}}),
+              ElementsAre("Slurm: node n2 does not respond: no engine starts there now"));
+  EXPECT_THAT(watch.on_nodes({{"n2", "allocated*", "none"}}), IsEmpty());
   EXPECT_THAT(
-      watch.on_nodes({{"n1", "mixed", "none"}, {"n2", "down*", "Not responding"}}),
-      ElementsAre("Slurm: node n2 is down* (Not responding): no engine starts there until it "
+      watch.on_nodes({{"n2", "down", "Not responding"}}),
+      ElementsAre("Slurm: node n2 is down (Not responding): no engine starts there until it "
                   "is resumed"));
-  EXPECT_THAT(watch.on_nodes({{"n2", "down*", "Not responding"}}), IsEmpty());
   EXPECT_THAT(watch.on_nodes({{"n2", "idle", "none"}}),
-              ElementsAre("Slurm: node n2 is idle again"));
+              ElementsAre("Slurm: node n2 is well again: idle"));
+  EXPECT_THAT(watch.on_nodes({{"n2", "draining", "new fans"}}),
+              ElementsAre("Slurm: node n2 is draining (new fans): it takes no new jobs; engines of "
+                          "this one may still start there"));
 }
 
 TEST(SlurmWatch, LooksMoreOftenTowardsTheEnd) {
