@@ -10,6 +10,7 @@
 
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
+#include <fmt/format.h>
 #include <simdjson.h>
 
 #include "configs/schema/host_port.h"
@@ -222,8 +223,9 @@ std::string describe_wait(std::int64_t gpus, Duration so_far, const std::optiona
                      (gpus == 0 ? "a CPU" : in_words(gpus)) + " of one node";
   if (!has || gpus == 0) return text;
   if (has->all == 0) return text + "; the cluster has none";
-  return text + "; the cluster has " + short_number(has->all) + ", " +
-         short_number(has->all - has->used) + " of them free";
+  // A job may have a half of one.
+  return text + fmt::format("; the cluster has {:g}, {:g} of them free", has->all,
+                            has->all - has->used);
 }
 
 std::string describe_end(const RayJob& job) {

@@ -100,8 +100,11 @@ def test_an_engine_that_finds_no_gpus_says_how_long_it_waits_and_what_there_is(s
                            b["doing"].endswith(": it needs 2 GPUs of one node; the cluster has 16, 1 of them free")
                            for b in proxy.status()["backends"]), f"its wait is told\n{json.dumps(proxy.status())}")
     assert complete(proxy.url, "hello")[0].status == 200, "the other one works"
+    pids = engines_of(ray, 2)  # and the other's job
     proxy.stop()
-    assert "stays in Ray's queue" not in proxy.output()
+    assert [pid for pid in pids if alive(pid)] == [ray.jobs["others"].process.pid]
+    # Nothing can be taken out of Ray's queue: it begins once there is room, and ends at once.
+    wait_until(lambda: {state for name, state in ray.look().items() if name != "others"} <= {"STOPPED"}, f"{ray.look()}")
 
 
 @pytest.mark.parametrize("version, says", [
