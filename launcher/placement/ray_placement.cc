@@ -32,7 +32,11 @@ constexpr Seconds kAgentSlack{5};  // that the agent has to see its engine end
 constexpr Duration kTellWait = std::chrono::seconds(3);
 // One that waits in the queue cannot be taken out of it; it may just have begun.
 constexpr Duration kPendingStop = std::chrono::seconds(3);
+constexpr Duration kSilentEnd = std::chrono::seconds(3);  // its agent has left, and Ray is silent
 constexpr int kSubmissions = 3;  // of one that got no answer
+// Ray looks at a job until it has seen that it is over, once a second or less often. If its record
+// has gone by then, Ray 2.60 makes a new one that says FAILED.
+constexpr Duration kUntilBurial = std::chrono::seconds(10);
 
 std::string host_name() {
   std::array<char, 256> name{};
@@ -173,7 +177,18 @@ struct RayPlacement::Core : std::enable_shared_from_this<Core> {
       ErrorCode ignored;
       co_await pause.async_wait(asio::redirect_error(use_task, ignored));
     }
-    co_await client.remove(left.id);
+    bury(left.id);
+  }
+
+  // Deletes what Ray keeps of a job that is over; if we end before, the next run does.
+  void bury(const std::string& id) {
+    const auto wait_and_remove = [](std::shared_ptr<Core> self, std::string which) -> Task<void> {
+      asio::steady_timer pause(self->io, kUntilBurial);
+      ErrorCode ignored;
+      co_await pause.async_wait(asio::redirect_error(use_task, ignored));
+      co_await self->client.remove(which);
+    };
+    asio::co_spawn(io.get_executor(), wait_and_remove(shared_from_this(), id), &end_on_error);
   }
 
   // --- a job -------------------------------------------------------------------------------------
@@ -211,7 +226,7 @@ struct RayPlacement::Core : std::enable_shared_from_this<Core> {
     const TimePoint submitted = Clock::now();
     TimePoint told = submitted;
     std::optional<TimePoint> stopped{};
-    bool is_silent = false;
+    std::optional<TimePoint> silent_since{};
     RayState state = RayState::kPending;
     while (true) {
       const RayReply reply = co_await client.job(job.id());
@@ -219,17 +234,24 @@ struct RayPlacement::Core : std::enable_shared_from_this<Core> {
         co_return "Ray at " + client.url() + " does not know its job " + job.id() +
             " any more: its head was started anew, which ends all jobs";
       }
-      if (reply.refusal && !std::exchange(is_silent, true)) job.say(reply.refusal->sentence);
-      if (!reply.refusal) is_silent = false;
+      const TimePoint now = Clock::now();
+      if (!reply.refusal) {
+        silent_since.reset();
+      } else if (!silent_since) {
+        silent_since = now;
+        job.say(reply.refusal->sentence);
+      } else if (job.is_ending && now - *silent_since > kSilentEnd) {
+        co_return "whether its job " + job.id() + " has ended is not known: " +
+            reply.refusal->sentence;
+      }
       const OrError<RayJob> seen = parse_ray_job(reply.body);
       if (seen && is_over(seen->state)) {
-        co_await client.remove(job.id());
+        bury(job.id());
         co_return describe_end(*seen);
       }
       if (seen && std::exchange(state, seen->state) != seen->state) {
         job.say("its job " + job.id() + " runs on " + seen->node);
       }
-      const TimePoint now = Clock::now();
       const bool is_pending = state == RayState::kPending;
       if (!job.is_wanted && !stopped) {
         stopped = now;

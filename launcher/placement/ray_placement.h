@@ -1,7 +1,7 @@
 // launcher/placement/ray_placement.h - RayPlacement: engines' agents as jobs of a Ray cluster.
 //
-//   begin: Ray's version, the jobs of earlier runs ─▶ stopped and deleted
-//   carry: submit ─▶ PENDING ─▶ RUNNING ─▶ over ─▶ deleted, on_ended()
+//   begin: Ray's version, the jobs of earlier runs ─▶ stopped, and deleted later
+//   carry: submit ─▶ PENDING ─▶ RUNNING ─▶ over: on_ended(), and deleted later
 //                       └── cancel: stop ──▶─┘
 //
 // A job is looked at twice a second while it waits or is to end, every five seconds while it runs:

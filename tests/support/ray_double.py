@@ -7,8 +7,10 @@ import os
 import signal
 import subprocess
 import threading
+import time
 
 AGENT = "http://127.0.0.1:52365"  # what Ray calls the agent of the node that runs a job
+SEEN = 3  # seconds until Ray has seen that a job is over; one that is deleted before comes back, as FAILED
 
 
 class RayJob:
@@ -18,6 +20,7 @@ class RayJob:
         self.process = None
         self.gpus = []
         self.is_stopped = False
+        self.ended = None
 
     @property
     def is_over(self):
@@ -82,7 +85,10 @@ class RayDouble:
         if command == "DELETE":
             if not job.is_over:
                 return handler.answer(500, f"RuntimeError: Attempted to delete job '{name}', but it is in a non-terminal state")
-            del self.jobs[name]
+            if time.monotonic() - job.ended < SEEN:
+                job.state, job.body = "FAILED", {"submission_id": name}
+            else:
+                del self.jobs[name]
             return handler.answer(200, {"deleted": True})
         if verb == "stop":
             job.is_stopped = True  # one that is pending is stopped when it begins
@@ -114,6 +120,7 @@ class RayDouble:
                 job.state = "STOPPED" if job.is_stopped else "SUCCEEDED" if code == 0 else "FAILED"
                 job.message = f"Job entrypoint command failed with exit code {code}"
                 self.free += job.gpus
+                job.ended = time.monotonic()
         for job in self.jobs.values():
             wanted = job.body.get("entrypoint_num_gpus", 0)
             if job.state == "PENDING" and len(self.free) >= wanted:
@@ -157,7 +164,11 @@ class RayDouble:
                 os.killpg(job.process.pid, signal.SIGKILL)
             job.process.wait()
 
-    def close(self):
+    def leave(self):
+        """Nobody answers any more; what runs goes on."""
         self.server.shutdown()
         self.server.server_close()
+
+    def close(self):
+        self.leave()
         self.forget()
