@@ -11,7 +11,7 @@ import subprocess
 from .processes import descendants
 from .waiting import DEADLINE, alive, wait_until
 
-PROGRAMS = ("munged", "slurmctld", "slurmd", "srun", "salloc", "squeue", "sinfo", "scontrol", "scancel")
+PROGRAMS = ("munged", "slurmctld", "slurmd", "srun", "salloc", "sbatch", "squeue", "sinfo", "scontrol", "scancel")
 CPUS, GPUS = 16, 8  # of each node
 
 CONFIG = """\
