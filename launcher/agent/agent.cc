@@ -278,7 +278,7 @@ class Agent {
         choose_node_gpus(order_.gpus, environment_, [this] { return visible_gpus(environment_); });
     if (!gpus) return end(gpus.error().text);
     gpus_ = *std::move(gpus);
-    ports_.emplace(order_.port_base);
+    ports_.emplace(order_.port_base, PortAllocator::Where::kEverywhere);
     const auto port = ports_->take();
     if (!port) return end(port.error().text);
     EngineCommand command;

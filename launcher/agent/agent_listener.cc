@@ -106,9 +106,10 @@ void AgentListener::receive(tcp::socket socket) {
   guest->link->send(to_text(
       {"challenge", {{"protocol", std::to_string(kAgentProtocol)}, {"nonce", guest->nonce}}}));
   guest->timer.expires_after(kTimeToSayHello);
-  guest->timer.async_wait([this, guest](const boost::system::error_code& error) {
-    if (!error) guests_.erase(guest);
-  });
+  guest->timer.async_wait(
+      [this, guest, alive = std::weak_ptr(guest->alive)](const boost::system::error_code& error) {
+        if (!error && !alive.expired()) guests_.erase(guest);
+      });
 }
 
 void AgentListener::hear(Guests::iterator guest, std::string_view text) {

@@ -57,6 +57,7 @@ class AgentListener {
     boost::asio::steady_timer timer;
     std::string nonce;
     std::string from;  // its address
+    std::shared_ptr<bool> alive = std::make_shared<bool>();
   };
   using Guests = std::list<Guest>;
 

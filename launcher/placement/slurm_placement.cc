@@ -26,35 +26,60 @@ std::vector<std::string> command_for(const Options& options, const Environment& 
   return srun_command(call, environment, *options.proxy.launcher.srun_arguments);
 }
 
-// A carrier whose last words are explained.
-Carrier::Hooks explaining(Carrier::Hooks hooks, std::function<void()> on_ended) {
-  auto advice = std::make_shared<std::string>();
-  Carrier::Hooks with;
-  with.on_line = [advice, on_line = hooks.on_line,
-                  on_waiting = hooks.on_waiting](std::string_view line) {
-    if (advice->empty()) *advice = slurm_advice(line);  // the first names the cause
-    if (on_line) on_line(line);
-    if (is_waiting(line) && on_waiting) {
-      on_waiting("the allocation's GPUs or cores are all in use, or a node is out; srun waits");
-    }
-  };
-  with.on_ended = [advice, on_end = hooks.on_ended,
-                   also = std::move(on_ended)](const std::string& how) {
-    also();
-    if (on_end) on_end(advice->empty() ? how : how + "; " + *advice);
-  };
-  return with;
-}
+// srun says nothing while it waits for room, and whatever is wrong at once.
+constexpr std::chrono::seconds kSilence{3};
+constexpr const char* kWaiting =
+    "the allocation's GPUs or cores are all in use, or a node is out; srun waits";
+
+// An srun whose words are explained, and its silence.
+class SrunCarrier final : public Carrier {
+ public:
+  SrunCarrier(asio::io_context& io, CarrierCommand command, Hooks hooks,
+              std::function<void()> on_ended)
+      : hooks_(std::move(hooks)), also_on_ended_(std::move(on_ended)), silence_(io) {
+    Hooks ours;
+    ours.on_line = [this](std::string_view line) { take_line(line); };
+    ours.on_ended = [this](const std::string& how) { take_end(how); };
+    srun_ = start_carrier(io, std::move(command), std::move(ours));
+    silence_.expires_after(kSilence);
+    silence_.async_wait(
+        [this, alive = std::weak_ptr(alive_)](const boost::system::error_code& error) {
+          if (!error && !alive.expired()) hooks_.on_waiting(kWaiting);
+        });
+  }
+
+  void cancel() override { srun_->cancel(); }
+  void kill() override { srun_->kill(); }
+
+ private:
+  void take_line(std::string_view line) {
+    if (advice_.empty()) advice_ = slurm_advice(line);  // the first names the cause
+    silence_.cancel();
+    const Hooks told = hooks_;  // which may destroy us
+    const bool waits = is_waiting(line);
+    told.on_line(line);
+    if (waits) told.on_waiting(kWaiting);
+  }
+
+  void take_end(const std::string& how) {
+    silence_.cancel();
+    also_on_ended_();
+    const Hooks told = hooks_;
+    told.on_ended(advice_.empty() ? how : how + "; " + advice_);
+  }
+
+  const Hooks hooks_;
+  const std::function<void()> also_on_ended_;
+  asio::steady_timer silence_;
+  std::string advice_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>();  // a timer that is over is not cancelled
+  std::unique_ptr<Carrier> srun_;
+};
 
 class SlurmPlacement final : public Placement {
  public:
   explicit SlurmPlacement(const PlacementSetup& setup)
-      : setup_(setup),
-        watch_(slurm_job(setup.environment)),
-        timer_(setup.io),
-        alive_(std::make_shared<bool>(true)) {}
-
-  ~SlurmPlacement() override { *alive_ = false; }
+      : setup_(setup), watch_(slurm_job(setup.environment)), timer_(setup.io) {}
 
   // The engines do not wait for what Slurm tells: who has a job may start a step.
   void begin(std::function<void()> ready) override {
@@ -65,10 +90,10 @@ class SlurmPlacement final : public Placement {
   std::unique_ptr<Carrier> carry(const AgentCall& call, Carrier::Hooks hooks) override {
     auto command = carrier_command(command_for(setup_.options, setup_.environment, call),
                                    srun_environment(setup_.environment), call);
-    return start_carrier(setup_.io, std::move(command),
-                         explaining(std::move(hooks), [this, alive = alive_] {
-                           if (*alive) look_in(kAfterAnEnd);
-                         }));
+    return std::make_unique<SrunCarrier>(setup_.io, std::move(command), std::move(hooks),
+                                         [this, alive = std::weak_ptr(alive_)] {
+                                           if (!alive.expired()) look_in(kAfterAnEnd);
+                                         });
   }
 
  private:
@@ -76,9 +101,10 @@ class SlurmPlacement final : public Placement {
 
   void look_in(std::chrono::seconds time) {
     timer_.expires_after(time);
-    timer_.async_wait([this](const boost::system::error_code& error) {
-      if (!error) look();
-    });
+    timer_.async_wait(
+        [this, alive = std::weak_ptr(alive_)](const boost::system::error_code& error) {
+          if (!error && !alive.expired()) look();
+        });
   }
 
   void look() {
@@ -128,7 +154,7 @@ class SlurmPlacement final : public Placement {
   SlurmWatch watch_;
   asio::steady_timer timer_;
   std::unique_ptr<Carrier> asking_;
-  std::shared_ptr<bool> alive_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>();
 };
 
 }  // namespace

@@ -146,6 +146,24 @@ def test_a_killed_proxy_leaves_no_step(slurm, allocation, tmp_path):
     wait_until(lambda: not slurm.steps(), f"no step is left: {slurm.steps()}", PATIENCE)
 
 
+def test_a_batch_script_serves_and_ends_in_order(slurm, tmp_path):
+    """What was said to the whole job, --gpus-per-node and --cpus-per-task, must not be taken by each step as said to it."""
+    config = slurm_config(tmp_path / "c.yaml")
+    script, output = tmp_path / "job.sh", tmp_path / "job.out"
+    script.write_text(f"#!/bin/sh\nexec {PROXY.resolve()} --listen 127.0.0.1:0 --admin 127.0.0.1:0 --config {config}\n")
+    output.touch()
+    job = slurm.run("sbatch", "--parsable", "-N2", "--ntasks-per-node=1", "--cpus-per-task=16", "--gpus-per-node=8", "-t10",
+                    "--chdir", tmp_path, "--output", output, script).stdout.strip()
+    wait_until(lambda: "ready: 8 of 8 backends" in output.read_text(), f"8 ready engines\n{output.read_text()}", PATIENCE)
+    url = re.search(r"listening +(http://\S+)", output.read_text())[1]
+    assert all(complete(url, f"question {i}")[0].status == 200 for i in range(20))
+    slurm.run("scancel", "--batch", "--signal=TERM", job)
+    wait_until(lambda: not slurm.run("squeue", "--noheader").stdout.strip(), f"the job's end\n{output.read_text()}", PATIENCE)
+    assert "JobState=COMPLETED" in slurm.run("scontrol", "show", "job", job).stdout
+    assert "20 answered with success" in output.read_text()
+    assert not slurm.steps()
+
+
 def test_more_engines_than_gpus_wait_and_say_so(slurm, allocation, tmp_path):
     with running(tmp_path, allocation, servers=9) as proxy:
         ready(proxy, 8)

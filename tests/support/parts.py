@@ -35,6 +35,8 @@ PARTS = {
                 "--ray"),
     "slurm": Part("tests/slurm", "a real Slurm of two fake nodes, of which one is taken away (needs root)",
                   packages="slurmctld slurmd slurm-client munge"),
+    "ssh": Part("tests/ssh", "engines that a real ssh brings to their nodes (needs root)",
+                packages="openssh-server openssh-client"),
     "vllm": Part("tests/real", "a real vLLM, on a CPU, behind batchproxy (3 GB of packages)", "--vllm"),
     "benchmarks": Part("tests/real", "guidellm and vllm bench serve in front of that vLLM", "--vllm"),
     "lm_eval": Part("tests/real", "lm-evaluation-harness on real and simulated engines (700 MB)", "--clients"),

@@ -11,7 +11,7 @@ import subprocess
 from .processes import descendants
 from .waiting import DEADLINE, alive, wait_until
 
-PROGRAMS = ("munged", "slurmctld", "slurmd", "srun", "salloc", "squeue", "sinfo", "scontrol", "scancel")
+PROGRAMS = ("munged", "slurmctld", "slurmd", "srun", "salloc", "sbatch", "squeue", "sinfo", "scontrol", "scancel")
 CPUS, GPUS = 16, 8  # of each node
 
 CONFIG = """\
@@ -176,10 +176,10 @@ class Slurm:
     def stop(self):
         self.run("scancel", "--user=root", check=False)
         for keeper in self.allocations:
-            for pid in descendants(keeper.pid):  # its shell: salloc ends with that
+            for pid in {*descendants(keeper.pid), keeper.pid}:  # the job itself has been cancelled
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            keeper.wait(DEADLINE)
+            keeper.wait()
             keeper.stderr.close()
         for name in reversed(list(self.daemons)):
             daemon = self.daemons.pop(name)
