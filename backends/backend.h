@@ -74,6 +74,7 @@ struct BackendRecord {
   // For people.
   bool simulated = false;
   std::string gpus{};  // "0,1"; empty when we did not start it
+  std::string node{};  // on which others have placed it; empty: on none, or this machine
 };
 
 using BackendPtr = std::shared_ptr<const BackendRecord>;

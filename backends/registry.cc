@@ -118,9 +118,12 @@ void BackendRegistry::set_traits(BackendId id, const BackendTraits& traits) {
   change(id, [&](BackendRecord& backend) { backend.traits = traits; });
 }
 
-void BackendRegistry::set_gpus(BackendId id, const std::string& gpus) {
-  if ((*this)[id].gpus == gpus) return;
-  change(id, [&](BackendRecord& backend) { backend.gpus = gpus; });
+void BackendRegistry::set_gpus(BackendId id, const std::string& gpus, const std::string& node) {
+  if ((*this)[id].gpus == gpus && (*this)[id].node == node) return;
+  change(id, [&](BackendRecord& backend) {
+    backend.gpus = gpus;
+    backend.node = node;
+  });
 }
 
 void BackendRegistry::set_served(BackendId id, ModelList served) {

@@ -50,7 +50,8 @@ class BackendRegistry {
   // The backend that `endpoint` names is reached in another way from now on.
   void set_endpoint(EndpointPtr endpoint);
   void set_traits(BackendId backend, const BackendTraits& traits);
-  void set_gpus(BackendId backend, const std::string& gpus);
+  // `node`: empty for this machine.
+  void set_gpus(BackendId backend, const std::string& gpus, const std::string& node = {});
   // The models that the backend lists.
   void set_served(BackendId backend, ModelList served);
   // The backend no longer serves `model`, until it lists that again.

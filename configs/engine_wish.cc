@@ -137,7 +137,27 @@ std::string remedy(const Options& options, std::size_t engines, std::size_t gpus
                      : "lower tensor_parallel_size";
 }
 
+// Whether they get any, here or elsewhere.
+bool takes_gpus(const Options& options) {
+  const LauncherOptions& launcher = options.proxy.launcher;
+  if (has_profile(options, "cpu")) return false;
+  if (*launcher.engine != "command") return !is_simulated(options);
+  const auto uses_gpus = [](const std::string& word) {
+    return word.find("{gpus}") != std::string::npos;
+  };
+  if (is_automatic(options) || std::ranges::any_of(*launcher.command, uses_gpus)) return true;
+  if (names_parallel_size(*options.worker.vllm_args)) return true;
+  const auto* servers = server_list(options);
+  return servers && std::ranges::any_of(*servers, [](const ServerOptions& server) {
+           return names_parallel_size(*server.vllm_args);
+         });
+}
+
 }  // namespace
+
+bool runs_elsewhere(const Options& options) {
+  return *options.proxy.launcher.placement != kPlacementWords.front();
+}
 
 GpuChoice asked_gpus(const Options& options) {
   const LauncherOptions& launcher = options.proxy.launcher;
@@ -160,18 +180,7 @@ void settle_profile(Options& options, std::size_t gpus) {
 }
 
 bool needs_gpus(const Options& options) {
-  const LauncherOptions& launcher = options.proxy.launcher;
-  if (has_profile(options, "cpu")) return false;
-  if (*launcher.engine != "command") return !is_simulated(options);
-  const auto uses_gpus = [](const std::string& word) {
-    return word.find("{gpus}") != std::string::npos;
-  };
-  if (is_automatic(options) || std::ranges::any_of(*launcher.command, uses_gpus)) return true;
-  if (names_parallel_size(*options.worker.vllm_args)) return true;
-  const auto* servers = server_list(options);
-  return servers && std::ranges::any_of(*servers, [](const ServerOptions& server) {
-           return names_parallel_size(*server.vllm_args);
-         });
+  return !runs_elsewhere(options) && takes_gpus(options);
 }
 
 std::optional<std::size_t> told_gpus(const Options& options) {
@@ -179,7 +188,8 @@ std::optional<std::size_t> told_gpus(const Options& options) {
   if (const auto* listed = std::get_if<std::vector<std::string>>(&asked)) return listed->size();
   const std::int64_t told = std::get<std::int64_t>(asked);
   if (told > 0) return static_cast<std::size_t>(told);
-  return is_simulated(options) ? std::optional(kSimulatedGpus) : std::nullopt;
+  const bool has_simulated = is_simulated(options) && !runs_elsewhere(options);
+  return has_simulated ? std::optional(kSimulatedGpus) : std::nullopt;
 }
 
 std::vector<EngineWish> wished_engines(const Options& given, std::size_t gpus) {
@@ -205,7 +215,7 @@ std::vector<EngineWish> wished_engines(const Options& given, std::size_t gpus) {
 }
 
 std::size_t gpus_of(const EngineWish& wish, const Options& options) {
-  if (has_profile(options, "cpu") || (!is_simulated(options) && !needs_gpus(options))) return 0;
+  if (has_profile(options, "cpu") || (!is_simulated(options) && !takes_gpus(options))) return 0;
   std::int64_t product = 1;
   for (const std::string_view name : kParallelSizes) product *= size_of(wish.arguments, name);
   return static_cast<std::size_t>(product);

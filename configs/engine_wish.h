@@ -20,6 +20,9 @@ struct EngineWish {
   Arguments arguments;
 };
 
+// Whether launcher.placement has engines run on other nodes.
+bool runs_elsewhere(const Options& options);
+
 // Whether engines get GPUs of this machine. Simulated ones need none, nor does `profile: cpu`, and
 // a command only if it uses {gpus} or a parallel size is given.
 bool needs_gpus(const Options& options);
@@ -35,7 +38,8 @@ bool may_do_without_gpus(const Options& options);
 // Makes `auto` of launcher.profile one of the other words, once the number of GPUs is known.
 void settle_profile(Options& options, std::size_t gpus);
 
-// How many there are as far as the options tell; nothing when the driver has to be asked.
+// How many there are as far as the options tell, on all nodes together; nothing when the driver has
+// to be asked, or, of other nodes, their scheduler.
 std::optional<std::size_t> told_gpus(const Options& options);
 
 // In the order of launcher.servers. `auto` is as many as `gpus` allow, and at least one, so that

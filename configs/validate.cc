@@ -85,6 +85,7 @@ class Validator {
     check_backend_urls();
     check_backend_words();
     check_launcher();
+    check_placement();
     check_access_log();
     check_tls();
     check_tracing();
@@ -161,8 +162,8 @@ class Validator {
     if (!endpoint->empty()) {
       const CollectorUrl at = parse_collector_url(*endpoint);
       if (!at.problem.empty()) {
-        findings_.error(place_of(endpoint.origin), "otlp_endpoint: " + at.problem + ", found '" +
-                                                       *endpoint + "'");
+        findings_.error(place_of(endpoint.origin),
+                        "otlp_endpoint: " + at.problem + ", found '" + *endpoint + "'");
       }
     }
     // Not shown: it may be a key.
@@ -325,6 +326,104 @@ class Validator {
     }
   }
 
+  // What is of one placement alone.
+  void check_placement() {
+    if (refused(launcher_.placement)) return;
+    const std::string& placement = *launcher_.placement;
+    check_used_only_by("exec", launcher_.exec_command, launcher_.nodes);
+    check_used_only_by("slurm", launcher_.srun_arguments);
+    check_used_only_by("ray", launcher_.ray_address, launcher_.ray_token_file);
+    if (!launcher_.agents_listen->empty() && !parse_host_port(*launcher_.agents_listen)) {
+      findings_.error(place_of(launcher_.agents_listen.origin),
+                      "agents_listen: expected HOST:PORT as other nodes reach this one, such as "
+                      "login1:7000, found '" +
+                          *launcher_.agents_listen + "'");
+    }
+    if (!runs_elsewhere(options_)) return;
+    if (*launcher_.keep) {
+      findings_.error(place_of(launcher_.keep.origin),
+                      "keep: engines on other nodes end with batchproxy; with `placement: " +
+                          placement + "` leave keep out");
+    }
+    if (std::holds_alternative<std::vector<std::string>>(asked_gpus(options_))) {
+      const bool by_one = !launcher_.gpu->empty();
+      findings_.error(place_of(by_one ? launcher_.gpu.origin : launcher_.gpus.origin),
+                      "gpus: with `placement: " + placement +
+                          "` others choose the GPUs; write how many there are on all nodes, or "
+                          "leave it out");
+    }
+    check_counted_by_gpus(placement);
+    if (placement == "exec") check_exec_command();
+    if (placement == "ray") check_ray_address();
+  }
+
+  template <class... Keys>
+  void check_used_only_by(const std::string& placement, const Keys&... keys) {
+    if (*launcher_.placement == placement) return;
+    const auto check = [&](const auto& key) {
+      if (!key.is_set()) return;
+      findings_.warning(
+          place_of(key.origin),
+          std::string(key.name) + ": not used; write placement: " + placement + " to use it");
+    };
+    (check(keys), ...);
+  }
+
+  // What is filled in by the number of GPUs, which nobody tells us of other nodes.
+  void check_counted_by_gpus(const std::string& placement) {
+    if (told_gpus(options_) || refused(launcher_.gpus)) return;
+    const auto& servers = launcher_.servers;
+    const auto& profile = launcher_.profile;
+    const bool by_servers = std::holds_alternative<AutoServers>(*servers);
+    if (!by_servers && *profile != "auto" && *profile != "multi") return;
+    findings_.error(place_of(by_servers ? servers.origin : profile.origin),
+                    std::string(by_servers ? "servers: auto" : "profile: " + *profile) +
+                        " goes by the number of GPUs, and with `placement: " + placement +
+                        "` nobody counts them: write in batchproxy.launcher.gpus how many there "
+                        "are on all nodes, or a number of servers");
+  }
+
+  void check_exec_command() {
+    const auto& command = launcher_.exec_command;
+    if (refused(command)) return;
+    if (command->empty()) {
+      return findings_.error(place_of(launcher_.placement.origin),
+                             "placement: exec needs batchproxy.launcher.exec_command, such as "
+                             "[ssh, -oBatchMode=yes, \"{node}\", \"{agent}\"]");
+    }
+    const auto mentions = [&command](std::string_view what) {
+      return std::ranges::any_of(*command, [what](const std::string& word) {
+        return word.find(what) != std::string::npos;
+      });
+    };
+    if (!mentions("{agent}") && std::ranges::count(*command, "{agent...}") == 0) {
+      findings_.error(place_of(command.origin),
+                      "exec_command never mentions {agent...} or {agent}, so nothing would run the "
+                      "engine's agent");
+    }
+    if (mentions("{node}") == launcher_.nodes->empty() && !refused(launcher_.nodes)) {
+      findings_.error(place_of(launcher_.nodes->empty() ? command.origin : launcher_.nodes.origin),
+                      launcher_.nodes->empty()
+                          ? "exec_command mentions {node}: name the nodes in "
+                            "batchproxy.launcher.nodes"
+                          : "nodes: exec_command never mentions {node}, so they are not used");
+    }
+  }
+
+  void check_ray_address() {
+    const auto& address = launcher_.ray_address;
+    if (refused(address)) return;
+    if (address->empty()) {
+      return findings_.error(place_of(launcher_.placement.origin),
+                             "placement: ray needs batchproxy.launcher.ray_address, the URL of "
+                             "Ray's dashboard, such as http://head:8265");
+    }
+    const BackendUrl at = parse_backend_url(*address);
+    if (at.address) return;
+    findings_.error(place_of(address.origin),
+                    "ray_address: " + at.problem + ", found '" + *address + "'");
+  }
+
   void check_server_count() {
     const auto* servers = std::get_if<std::vector<ServerOptions>>(&launcher_.servers.value);
     if (!servers) return;
@@ -339,8 +438,8 @@ class Validator {
   // When the file tells how many GPUs there are, the driver need not be asked.
   void check_gpus() {
     const auto gpus = told_gpus(options_);
-    if (!gpus || refused(launcher_.gpus) || refused(launcher_.servers) ||
-        refused(launcher_.engine) || refused(worker_.vllm_args)) {
+    if (!gpus || refused(launcher_.placement) || refused(launcher_.gpus) ||
+        refused(launcher_.servers) || refused(launcher_.engine) || refused(worker_.vllm_args)) {
       return;
     }
     const std::string problem = gpu_shortage(wished_engines(options_, *gpus), options_, *gpus);

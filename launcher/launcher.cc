@@ -61,9 +61,10 @@ struct Engine {
   GpuGate gate;
   LogTail log;
   asio::steady_timer timer;                // until its next start, or the next look at it
-  std::unique_ptr<EngineProcess> process;  // until its tree is gone
+  std::unique_ptr<RunningEngine> process;  // until its tree is gone
   Next next = Next::kNothing;
   Clock::time_point due;  // of kStart
+  int far_starts = 0;     // of agents for it
 
   // What is known of its present run.
   struct Run {
@@ -71,6 +72,7 @@ struct Engine {
     std::string stage{};  // the newest, in words
     Clock::time_point started_at{};
     std::optional<Clock::time_point> ready_at{};
+    bool is_placed = false;  // it is on its node
     bool is_running = false;
     bool is_over = false;  // its end was asked for, or has been told
   };
@@ -132,8 +134,9 @@ struct Launcher::Core : std::enable_shared_from_this<Core> {
       return start_when_clear(engine, Clock::now());
     }
     begin_run(engine);
-    engine.process = std::make_unique<EngineProcess>(io.get_executor(), hooks_for(engine));
-    engine.process->adopt(std::move(its->connection));
+    auto process = std::make_unique<EngineProcess>(io.get_executor(), hooks_for(engine));
+    process->adopt(std::move(its->connection));
+    engine.process = std::move(process);
     if (its->identity == engine.plan.identity) return schedule_watch(engine);
     tell(engine, {engine.plan.name + " runs with other settings than these; it is restarted"});
     order(engine, Next::kStart);
@@ -153,7 +156,7 @@ struct Launcher::Core : std::enable_shared_from_this<Core> {
 
   void begin_run(Engine& engine) {
     engine.next = Next::kNothing;
-    engine.run = {.started_at = Clock::now()};
+    engine.run = {.started_at = Clock::now(), .is_placed = !engine.plan.is_far};
     engine.log = LogTail(engine.plan.log_file);
     hooks.events->on_starting(engine.plan.backend);
   }
@@ -167,6 +170,7 @@ struct Launcher::Core : std::enable_shared_from_this<Core> {
 
   // Once nobody else has its port, and the memory of its GPUs is back; it waits since `since`.
   void start_when_clear(Engine& engine, Clock::time_point since) {
+    if (engine.plan.is_far) return start_far(engine);
     const auto why_wait = why_not_clear(engine, Clock::now() - since);
     if (!why_wait) return start_engine(engine);
     hooks.events->on_stage(engine.plan.backend, *why_wait);
@@ -193,27 +197,53 @@ struct Launcher::Core : std::enable_shared_from_this<Core> {
     command.environment = changed_environment(hooks.inherited, engine.plan.environment);
     command.log_file = engine.plan.log_file;
     command.run = run_name(engine.plan.name, engine.policy.restarts() + 1);
-    command.log_descriptor = engine.plan.log_descriptor;
+    if (engine.plan.log_descriptor >= 0) command.held = {engine.plan.log_descriptor};
     command.stop_timeout = stop_timeout;
     if (keeps) {
       command.keep_as = engine.plan.name;
       command.greeting = kept_greeting(engine.plan.identity, engine.plan.port);
     }
     begin_run(engine);
-    engine.process = std::make_unique<EngineProcess>(io.get_executor(), hooks_for(engine));
-    if (const auto error = engine.process->start(command)) {
-      engine.process.reset();
+    auto process = std::make_unique<EngineProcess>(io.get_executor(), hooks_for(engine));
+    if (const auto error = process->start(command)) {
       fail(engine, *error);
       return act(engine);
     }
+    engine.process = std::move(process);
     schedule_watch(engine);
   }
 
+  // Its port is free, and its GPUs are: its agent and whoever brings it there see to that.
+  void start_far(Engine& engine) {
+    if (engine.process) return;
+    begin_run(engine);
+    const int start = ++engine.far_starts;
+    engine.process =
+        hooks.far->start(engine.plan, start, run_name(engine.plan.name, start), hooks_for(engine));
+    schedule_watch(engine);
+  }
+
+  // Its time to load begins now: it may have waited long for a node.
+  void on_placed(Engine& engine, const EnginePlace& place) {
+    if (stopping || engine.run.is_over) return;
+    engine.run.is_placed = true;
+    engine.run.started_at = Clock::now();
+    hooks.events->on_placed(engine.plan.backend, place);
+  }
+
+  void on_far_stage(Engine& engine, const std::string& text) {
+    if (stopping || !is_loading(engine)) return;
+    engine.run.stage = text;
+    hooks.events->on_stage(engine.plan.backend, text);
+  }
+
   // The process belongs to the engine, which belongs to us, and calls no hook once destroyed.
-  EngineProcess::Hooks hooks_for(Engine& engine) {
+  EngineHooks hooks_for(Engine& engine) {
     return {[this, &engine](pid_t pid) { on_started(engine, pid); },
             [this, &engine](const EngineEnd& end) { on_exited(engine, end); },
-            [this, &engine] { on_gone(engine); }};
+            [this, &engine] { on_gone(engine); },
+            [this, &engine](const std::string& text) { on_far_stage(engine, text); },
+            [this, &engine](const EnginePlace& place) { on_placed(engine, place); }};
   }
 
   void on_started(Engine& engine, pid_t pid) {
@@ -222,7 +252,8 @@ struct Launcher::Core : std::enable_shared_from_this<Core> {
   }
 
   void schedule_watch(Engine& engine) {
-    const Seconds left = startup_timeout - engine.age();
+    const Seconds left =
+        engine.run.is_placed ? startup_timeout - engine.age() : hooks.look_interval;
     engine.timer.expires_after(ticks(std::clamp(left, Seconds(0), hooks.look_interval)));
     engine.timer.async_wait(guarded([&engine](Core& core) { core.watch(engine); }));
   }
@@ -235,7 +266,7 @@ struct Launcher::Core : std::enable_shared_from_this<Core> {
   void look(Engine& engine) {
     if (stopping || !is_loading(engine)) return;
     report_progress(engine);
-    if (engine.age() >= startup_timeout) {
+    if (engine.run.is_placed && engine.age() >= startup_timeout) {
       return fail(engine, "not ready " + seconds_text(startup_timeout) +
                               " after its start (server_startup_timeout)" + last_seen(engine));
     }
@@ -432,7 +463,8 @@ Launcher::~Launcher() = default;
 void Launcher::start() {
   asio::post(core_->io, core_->guarded([](Core& core) {
     core.stop_strangers();
-    core.start_next(0);
+    if (core.hooks.far == nullptr) return core.start_next(0);
+    core.hooks.far->begin(core.guarded([](Core& ready) { ready.start_next(0); }));
   }));
 }
 

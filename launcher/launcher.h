@@ -23,8 +23,10 @@
 #include "batcher/base/time.h"
 #include "configs/schema/options.h"
 #include "launcher/diagnosis/cause.h"
+#include "launcher/placement/far_engines.h"
 #include "launcher/plan/engine_plan.h"
 #include "launcher/process/kept_engine.h"
+#include "launcher/process/running_engine.h"
 #include "launcher/repair/mechanic.h"
 
 namespace batchproxy {
@@ -50,6 +52,9 @@ class LauncherEvents {
   // The engine's process is about to be started: for the first time, or again.
   virtual void on_starting(BackendId engine) = 0;
   virtual void on_started(BackendId engine, pid_t pid) = 0;
+
+  // An engine of another node has an address, and is started there.
+  virtual void on_placed(BackendId engine, const EnginePlace& place) = 0;
   virtual void on_stage(BackendId engine, const std::string& text) = 0;
 
   // Something about it that people should know.
@@ -78,6 +83,8 @@ struct LauncherHooks {
   std::function<std::optional<std::uint64_t>(const Gpus&)> free_memory = [](const Gpus&) {
     return std::optional<std::uint64_t>();
   };
+  // For plans of other nodes; must outlive the launcher. Null: there are none.
+  FarEngines* far = nullptr;
   Mechanic* mechanic = nullptr;  // must outlive the launcher; null: no log is read for reasons
   std::string self_executable;   // the program that has the subcommand `engine-shim`
   Environment inherited;         // our own environment

@@ -69,6 +69,7 @@ BackendSnapshot describe(const BackendRecord& backend) {
   shown.simulated = backend.simulated;
   shown.launched = backend.origin == BackendOrigin::kLaunched;
   shown.gpus = backend.gpus;
+  shown.node = backend.node;
   return shown;
 }
 
@@ -98,7 +99,7 @@ void add_gpus(Snapshot& now, const std::vector<GpuReading>& readings) {
 
 // Simulated engines take GPUs in name only.
 bool starts_on_gpus(const Options& options, const BackendControl& backends) {
-  if (!backends.starts_engines()) return false;
+  if (!backends.starts_engines() || runs_elsewhere(options)) return false;
   return *options.proxy.launcher.engine != "sim" || names_gpus(options);
 }
 

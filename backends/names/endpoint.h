@@ -13,11 +13,14 @@
 namespace batchproxy {
 
 struct Endpoint {
-  std::string url() const { return (tls ? "https://" : "http://") + authority; }
+  // Empty while nobody knows where it is.
+  std::string url() const {
+    return authority.empty() ? "" : (tls ? "https://" : "http://") + authority;
+  }
 
   BackendId id = 0;
   std::string name;       // for people: "engine-0", or "host:port"
-  std::string authority;  // "host:port", for the Host header
+  std::string authority;  // "host:port", for the Host header; empty: it has no place yet
   Addresses addresses;    // all of this one server; none while it is not known where it is
   std::string problem;    // why its name could not be looked up the last time, in words; else empty
   std::string api_key;    // sent as bearer instead of the client's, if not empty

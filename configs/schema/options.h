@@ -126,6 +126,11 @@ using GpuChoice = std::variant<std::int64_t, std::vector<std::string>>;
 inline constexpr std::array<std::string_view, 5> kProfileWords = {"none", "auto", "multi", "single",
                                                                   "cpu"};
 
+// The words of `placement`. What each but the first needs, and how it brings engines to nodes, is a
+// row in launcher/placement/placements.cc.
+inline constexpr std::array<std::string_view, 4> kPlacementWords = {"local", "exec", "slurm",
+                                                                    "ray"};
+
 struct LauncherOptions {
   Key<std::string> engine{
       "engine",
@@ -208,6 +213,51 @@ struct LauncherOptions {
   Key<std::string> log_directory{"log_directory", "batchproxy_logs", a_path(),
                                  Applies::kAfterRestart,
                                  "Where each engine's output goes, one file per engine."};
+  Key<std::string> placement{
+      "placement",
+      "local",
+      one_of({kPlacementWords.begin(), kPlacementWords.end()}),
+      Applies::kAfterRestart,
+      "Where engines run: on this machine, or on others, to which Slurm, Ray or a program of yours "
+      "(`exec_command`) brings them. See docs/PLACEMENT.md.",
+      {"--placement", "BATCHPROXY_PLACEMENT", "WORD",
+       "Where engines run: local, exec, slurm or ray", 74}};
+  Key<std::string> agents_listen{"agents_listen", "", anything(), Applies::kAfterRestart,
+                                 "HOST:PORT at which the engines' agents on other nodes reach us; "
+                                 "default: this machine's name, "
+                                 "and a port that is free."};
+  Key<std::string> agent_program{
+      "agent_program", "", anything(), Applies::kAfterRestart,
+      "batchproxy on the other nodes, a path or a name on PATH there; default: the path of ours."};
+  Key<Seconds> agent_timeout{
+      "agent_timeout", Seconds(120), between(1, 86400), Applies::kAfterRestart,
+      "Seconds in which an engine's agent must have come to a node and connected. A scheduler that "
+      "says it waits for room is waited for."};
+  Key<std::vector<std::string>> exec_command{
+      "exec_command",
+      {},
+      anything(),
+      Applies::kAfterRestart,
+      "For `placement: exec`: what brings an agent to a node, a list of arguments; {node} {index} "
+      "{gpus} are filled in, {agent...} becomes the agent's words, {agent} one word for a shell."};
+  Key<std::vector<std::string>> nodes{
+      "nodes",
+      {},
+      anything(),
+      Applies::kAfterRestart,
+      "For `placement: exec`: names for {node}; the engines are shared out among them in order."};
+  Key<std::vector<std::string>> srun_arguments{
+      "srun_arguments",
+      {},
+      anything(),
+      Applies::kAfterRestart,
+      "For `placement: slurm`: more arguments for srun, which win over ours: [\"-c\", \"16\"]."};
+  Key<std::string> ray_address{
+      "ray_address", "", anything(), Applies::kAfterRestart,
+      "For `placement: ray`: the URL of its dashboard, such as http://head:8265."};
+  Key<std::string> ray_token_file{
+      "ray_token_file", "", a_path(), Applies::kAfterRestart,
+      "For `placement: ray`: file of its token; else RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH."};
   Key<std::string> sim_hardware{"sim_hardware", "a100", one_of({"a100", "h100"}),
                                 Applies::kAfterRestart,
                                 "What the simulated engine pretends to run on."};
@@ -401,9 +451,10 @@ struct ProxyOptions {
   Key<Seconds> max_request_timeout{"max_request_timeout", Seconds(86400), between(0.01, 604800),
                                    Applies::kOnReload,
                                    "Longest that a client which tells its time-out is waited for."};
-  Key<Seconds> attempt_timeout{"attempt_timeout", Seconds(0), between(0, 86400), Applies::kOnReload,
-                               "Seconds an engine may take for one answer, or to the first event of a "
-                               "stream, before another is asked; 0: all of request_timeout."};
+  Key<Seconds> attempt_timeout{
+      "attempt_timeout", Seconds(0), between(0, 86400), Applies::kOnReload,
+      "Seconds an engine may take for one answer, or to the first event of a "
+      "stream, before another is asked; 0: all of request_timeout."};
   Key<Seconds> stuck_timeout{"stuck_timeout", Seconds(10), between(0, 86400), Applies::kOnReload,
                              "Seconds an engine with work may stand still before its requests are "
                              "asked elsewhere; 0: for ever."};

@@ -76,8 +76,10 @@ void conclude(Subject& subject) {
 
 }  // namespace
 
+// Those of other nodes need nothing of this machine.
 bool Subject::starts_engines() const {
-  return !configured || backend_source(options) == BackendSource::kLauncher;
+  if (!configured) return true;
+  return backend_source(options) == BackendSource::kLauncher && !runs_elsewhere(options);
 }
 
 bool Subject::starts_vllm() const {

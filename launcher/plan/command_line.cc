@@ -109,6 +109,12 @@ std::string pasteable_command(const EnginePlan& plan) {
   return line;
 }
 
+// Of a dry run.
+std::string gpus_text(const EnginePlan& plan) {
+  if (plan.is_far && plan.far_gpus > 0) return "needs " + std::to_string(plan.far_gpus) + " GPUs";
+  return plan.gpus.empty() ? "no GPU pinned" : "GPUs " + join_gpus(plan.gpus);
+}
+
 }  // namespace
 
 std::vector<std::string> flags_for(const Arguments& arguments) {
@@ -118,21 +124,28 @@ std::vector<std::string> flags_for(const Arguments& arguments) {
 }
 
 std::vector<std::string> serve_arguments(const EnginePlan& plan, const Arguments& arguments) {
-  std::vector<std::string> words{
-      plan.model, "--host", plan.host, "--port", std::to_string(plan.port), "--served-model-name"};
+  std::vector<std::string> words{plan.model, "--host",        plan.host,
+                                 "--port",   port_text(plan), "--served-model-name"};
   words.insert(words.end(), plan.served_names.begin(), plan.served_names.end());
   const auto flags = flags_for(arguments);
   words.insert(words.end(), flags.begin(), flags.end());
   return words;
 }
 
+std::string fill_place(std::string word, const std::string& host, int port,
+                       const std::string& gpus) {
+  word = with_replaced(std::move(word), kPortToFill, std::to_string(port));
+  word = with_replaced(std::move(word), kHostToFill, host);
+  return with_replaced(std::move(word), "{gpus}", gpus);
+}
+
 std::vector<std::string> fill_command(const std::vector<std::string>& command,
                                       const EnginePlan& plan) {
   std::vector<std::string> words;
   for (std::string word : command) {
-    word = with_replaced(std::move(word), "{port}", std::to_string(plan.port));
-    word = with_replaced(std::move(word), "{host}", plan.host);
-    word = with_replaced(std::move(word), "{gpus}", join_gpus(plan.gpus));
+    // Those of another node are for its agent to fill in.
+    if (!plan.is_far)
+      word = fill_place(std::move(word), plan.host, plan.port, join_gpus(plan.gpus));
     word = with_replaced(std::move(word), "{index}", std::to_string(plan.index));
     // Last, since a model's name is the user's text and may itself have braces.
     words.push_back(with_replaced(std::move(word), "{model}", plan.model));
@@ -202,10 +215,9 @@ std::string dry_run_text(const std::vector<EnginePlan>& plans) {
   std::string text;
   for (const EnginePlan& plan : plans) {
     if (!text.empty()) text += "\n";
-    text += "# " + plan.name + ": " +
-            (plan.gpus.empty() ? "no GPU pinned" : "GPUs " + join_gpus(plan.gpus)) + ", http://" +
-            plan.host + ":" + std::to_string(plan.port) + ", log " + plan.log_file + "\n" +
-            pasteable_command(plan);
+    text += "# " + plan.name + ": " + gpus_text(plan) +
+            (plan.is_far ? ", on another node" : ", http://" + plan.host + ":" + port_text(plan)) +
+            ", log " + plan.log_file + "\n" + pasteable_command(plan);
   }
   return text;
 }

@@ -26,6 +26,11 @@ std::vector<std::string> serve_arguments(const EnginePlan& plan, const Arguments
 std::vector<std::string> fill_command(const std::vector<std::string>& command,
                                       const EnginePlan& plan);
 
+// {port}, {host} and {gpus} in a word of a command filled in: where the engine is, and what
+// CUDA_VISIBLE_DEVICES it has.
+std::string fill_place(std::string word, const std::string& host, int port,
+                       const std::string& gpus);
+
 // The variable by which an engine and all that it starts can be told from others.
 inline constexpr const char* kEngineMarker = "BATCHPROXY_ENGINE_ID";
 

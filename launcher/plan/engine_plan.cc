@@ -54,6 +54,7 @@ std::string identity_of(const EnginePlan& plan) {
 constexpr Version kReadsUuids{0, 33, 0};
 
 Gpus pool_of(const Options& options, const PlanContext& context) {
+  if (runs_elsewhere(options)) return {};
   if (*options.proxy.launcher.engine != "sim") return context.gpus;
   Gpus gpus(told_gpus(options).value_or(0));
   std::iota(gpus.begin(), gpus.end(), 0);
@@ -79,13 +80,15 @@ class Planner {
           "batchproxy.launcher.command is empty: `engine: command` needs the program and its "
           "arguments as a list");
     }
-    std::vector<EngineWish> wishes = wished_engines(options_, gpus_.size());
+    const std::size_t gpus = told_gpus(options_).value_or(gpus_.size());
+    std::vector<EngineWish> wishes = wished_engines(options_, gpus);
     for (EngineWish& wish : wishes) fit_to_engine(wish);
     check_models(wishes);
     check_uuids();
-    if (std::string problem = gpu_shortage(wishes, options_, gpus_.size()); !problem.empty()) {
-      problems_.push_back(std::move(problem));
-    }
+    // Nobody knows how many other nodes have, unless we are told.
+    const bool is_known = !runs_elsewhere(options_) || told_gpus(options_);
+    std::string shortage = is_known ? gpu_shortage(wishes, options_, gpus) : "";
+    if (!shortage.empty()) problems_.push_back(std::move(shortage));
     if (!problems_.empty()) return problems_;
 
     std::vector<EnginePlan> plans;
@@ -93,8 +96,9 @@ class Planner {
       auto plan = plan_engine(static_cast<int>(plans.size()), wish);
       if (!plan) return refuse(plan.error().text);
       if (has_profile_cpu()) {
-        run_on_cpu(share_of_cores(plans.size(), wishes.size()), context_.inherited,
-                   plan->environment);
+        const CoreRange cores =
+            plan->is_far ? CoreRange{} : share_of_cores(plans.size(), wishes.size());
+        run_on_cpu(cores, context_.inherited, plan->environment);
       }
       plans.push_back(std::move(*plan));
     }
@@ -186,15 +190,21 @@ class Planner {
       plan.served_names.push_back(wish.second_name);
     }
     if (*launcher_.engine != "command") plan.adapters = adapter_names(wish.arguments);
-    plan.gpus = take_gpus(gpus_of(wish, options_));
+    plan.is_far = runs_elsewhere(options_);
+    if (plan.is_far) {
+      plan.far_gpus = gpus_of(wish, options_);
+      plan.host = kHostToFill;
+    } else {
+      plan.gpus = take_gpus(gpus_of(wish, options_));
+    }
     plan.max_num_seqs = integer_argument(wish.arguments, "max_num_seqs", kDefaultMaxNumSeqs);
     plan.environment =
         engine_environment(plan.gpus, context_.run_id + "-" + plan.name, context_.inherited);
     plan.log_file = *launcher_.log_directory + "/" + plan.name + ".log";
-    if (const auto kept = context_.kept_port(plan.name)) {
+    if (const auto kept = context_.kept_port(plan.name); kept && !plan.is_far) {
       plan.runs_already = true;
       plan.port = *kept;
-    } else {
+    } else if (!plan.is_far) {
       const auto port = context_.next_port();
       if (!port) return port.error();
       plan.port = *port;
@@ -215,7 +225,7 @@ class Planner {
   std::vector<std::string> argv_of(const EnginePlan& plan, const Arguments& arguments) const {
     if (launcher_.engine.value == "command") return fill_command(*launcher_.command, plan);
     std::vector<std::string> argv{*launcher_.executable, "serve"};
-    if (is_simulated()) argv = {context_.self_executable, "sim-engine"};
+    if (is_simulated()) argv = {program_of_ours(plan), "sim-engine"};
     const auto words = serve_arguments(plan, arguments);
     argv.insert(argv.end(), words.begin(), words.end());
     if (is_simulated()) {
@@ -223,6 +233,11 @@ class Planner {
                                number_text(*launcher_.sim_time_scale)});
     }
     return argv;
+  }
+
+  const std::string& program_of_ours(const EnginePlan& plan) const {
+    const std::string& there = *launcher_.agent_program;
+    return plan.is_far && !there.empty() ? there : context_.self_executable;
   }
 
   const Options& options_;
@@ -236,6 +251,10 @@ class Planner {
 
 }  // namespace
 
+std::string port_text(const EnginePlan& plan) {
+  return plan.is_far ? std::string(kPortToFill) : std::to_string(plan.port);
+}
+
 EnginePlans plan_engines(const Options& options, const PlanContext& context) {
   Options settled = options;
   settle_profile(settled, told_gpus(options).value_or(context.gpus.size()));
@@ -245,6 +264,7 @@ EnginePlans plan_engines(const Options& options, const PlanContext& context) {
 Gpus spare_gpus(const Options& options, const PlanContext& context,
                 const std::vector<EnginePlan>& plans) {
   // Eight simulated GPUs that nobody has asked for are no GPUs.
+  if (runs_elsewhere(options)) return {};
   if (*options.proxy.launcher.engine == "sim" && !names_gpus(options)) return {};
   Gpus spare = pool_of(options, context);
   std::erase_if(spare, [&plans](const Gpu& gpu) {

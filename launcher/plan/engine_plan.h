@@ -8,6 +8,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "batcher/base/backend_set.h"
@@ -36,6 +37,10 @@ struct EnginePlan {
   Gpus gpus;                            // empty when the engine is not pinned to any
   std::string host = "127.0.0.1";
   int port = 0;
+  // It runs on another node, where its agent finds its address and fills it into the command, as it
+  // does with its GPUs: so many that others choose.
+  bool is_far = false;
+  std::size_t far_gpus = 0;
   std::int64_t max_num_seqs = 0;
   Arguments arguments{};             // as the user has them, for this version of vLLM
   std::optional<Version> version{};  // of vLLM, if known
@@ -47,6 +52,13 @@ struct EnginePlan {
   int log_descriptor = -1;             // open and locked, by EngineLogs
   std::vector<std::string> remarks{};  // what of its arguments this version of vLLM takes otherwise
 };
+
+// What stands for the address in the command of an engine of another node, until its agent fills it
+// in.
+inline constexpr std::string_view kHostToFill = "{host}";
+inline constexpr std::string_view kPortToFill = "{port}";
+// "8100", or what stands for it.
+std::string port_text(const EnginePlan& plan);
 
 // Facts that the planner may not find out by itself.
 struct PlanContext {

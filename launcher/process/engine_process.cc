@@ -96,8 +96,15 @@ struct ShimFiles {
 int spawn_shim(const EngineCommand& command, const ShimFiles& files, pid_t& pid) {
   std::vector<std::string> argv{command.shim_executable, "engine-shim"};
   argv.insert(argv.end(), files.words.begin(), files.words.end());
-  argv.insert(argv.end(), {"--stop-timeout", std::to_string(command.stop_timeout.count()), "--log",
-                           command.log_file, "--keep-fd", std::to_string(command.log_descriptor)});
+  argv.insert(argv.end(), {"--stop-timeout", std::to_string(command.stop_timeout.count())});
+  if (command.output >= 0) {
+    argv.insert(argv.end(), {"--output-fd", std::to_string(command.output)});
+  } else {
+    argv.insert(argv.end(), {"--log", command.log_file});
+  }
+  for (const int held : command.held) {
+    argv.insert(argv.end(), {"--keep-fd", std::to_string(held)});
+  }
   if (!command.run.empty()) argv.insert(argv.end(), {"--run", command.run});
   argv.push_back("--");
   argv.insert(argv.end(), command.argv.begin(), command.argv.end());
@@ -105,7 +112,8 @@ int spawn_shim(const EngineCommand& command, const ShimFiles& files, pid_t& pid)
   for (const auto& [name, value] : command.environment) variables.push_back(name + "=" + value);
   SpawnOptions options;
   for (const int descriptor : files.descriptors) options.pass(descriptor);
-  if (command.log_descriptor >= 0) options.pass(command.log_descriptor);
+  for (const int held : command.held) options.pass(held);
+  if (command.output >= 0) options.pass(command.output);
   return posix_spawn(&pid, command.shim_executable.c_str(), options.actions(), options.attributes(),
                      c_pointers(argv).data(), c_pointers(variables).data());
 }
@@ -125,7 +133,7 @@ Environment changed_environment(Environment inherited, const EnvironmentChanges&
 
 // Outlives its EngineProcess until the shim has ended and is reaped.
 struct EngineProcess::State : std::enable_shared_from_this<State> {
-  State(const asio::any_io_executor& executor, Hooks its_hooks)
+  State(const asio::any_io_executor& executor, EngineHooks its_hooks)
       : hooks(std::move(its_hooks)), status(executor), reap_timer(executor) {}
 
   std::optional<std::string> start(const EngineCommand& command) {
@@ -229,7 +237,7 @@ struct EngineProcess::State : std::enable_shared_from_this<State> {
     if (hook) hook(values...);
   }
 
-  Hooks hooks;
+  EngineHooks hooks;
   asio::posix::stream_descriptor status;
   asio::steady_timer reap_timer;
   Descriptor control;
@@ -240,7 +248,7 @@ struct EngineProcess::State : std::enable_shared_from_this<State> {
   std::string unread;
 };
 
-EngineProcess::EngineProcess(asio::any_io_executor executor, Hooks hooks)
+EngineProcess::EngineProcess(asio::any_io_executor executor, EngineHooks hooks)
     : state_(std::make_shared<State>(executor, std::move(hooks))) {}
 
 EngineProcess::~EngineProcess() {

@@ -5,18 +5,17 @@
 // a call into this class.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include <boost/asio/any_io_executor.hpp>
-#include <sys/types.h>
 
 #include "backends/net/descriptor.h"
 #include "configs/schema/key.h"
 #include "launcher/plan/engine_plan.h"
+#include "launcher/process/running_engine.h"
 
 namespace batchproxy {
 
@@ -24,9 +23,10 @@ struct EngineCommand {
   std::string shim_executable;  // the program whose `engine-shim` is run: batchproxy itself
   std::vector<std::string> argv;
   Environment environment;  // all of it
-  std::string log_file;
-  std::string run{};        // "engine-0, run 3", for the line in the log with which it begins
-  int log_descriptor = -1;  // its lock, which lasts as long as the engine; -1: there is none
+  std::string log_file{};
+  int output = -1;    // where its output goes instead, if it is one; what is not read there is lost
+  std::string run{};  // "engine-0, run 3", for the line in the log with which it begins
+  std::vector<int> held{};  // what the engine has open as long as it lives: the locks that it holds
   Seconds stop_timeout{20};
   // An engine that goes on without us; see kept_engine.h. Empty: it does not.
   std::string keep_as{};   // its name
@@ -36,24 +36,10 @@ struct EngineCommand {
 // `inherited` with `changes` made.
 Environment changed_environment(Environment inherited, const EnvironmentChanges& changes);
 
-struct EngineEnd {
-  std::string how;                 // "exit code 1", "killed by SIGKILL"
-  std::optional<int> exit_code{};  // if it ended so
-};
-
-class EngineProcess {
+class EngineProcess final : public RunningEngine {
  public:
-  struct Hooks {
-    std::function<void(pid_t)> on_started;
-    std::function<void(const EngineEnd&)> on_exited;  // once, also if it never started
-    std::function<void()> on_gone;                    // once, last: no process is left
-  };
-
-  // `hooks` are not called after the destructor.
-  EngineProcess(boost::asio::any_io_executor executor, Hooks hooks);
-
-  // Asks a running shim to stop the engine and leaves it to do so. An engine that is kept goes on.
-  ~EngineProcess();
+  EngineProcess(boost::asio::any_io_executor executor, EngineHooks hooks);
+  ~EngineProcess() override;
 
   EngineProcess(const EngineProcess&) = delete;
   EngineProcess& operator=(const EngineProcess&) = delete;
@@ -64,11 +50,8 @@ class EngineProcess {
   // Instead of start(): takes over an engine that runs, by a connection to its shim.
   void adopt(Descriptor connection);
 
-  // SIGTERM to the engine, SIGKILL to its whole tree after `grace`: by default the stop timeout.
-  void stop(std::optional<Seconds> grace = std::nullopt);
-
-  // SIGKILL to the whole tree at once.
-  void kill();
+  void stop(std::optional<Seconds> grace = std::nullopt) override;
+  void kill() override;
 
  private:
   struct State;

@@ -18,6 +18,9 @@ class Lease {
   // Nothing when anybody holds it, or, as good as never, when there is no socket to be had.
   static std::optional<Lease> take(const std::string& name);
 
+  // For a child that is to hold it as well: it lasts until both are gone.
+  int descriptor() const { return socket_.get(); }
+
  private:
   explicit Lease(Descriptor socket) : socket_(std::move(socket)) {}
 

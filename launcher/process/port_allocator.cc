@@ -25,10 +25,11 @@ sockaddr_in loopback(int port) {
 
 // Without SO_REUSEADDR, so that a port which another program has bound and will listen on later
 // counts as taken.
-bool can_bind(int port) {
+bool can_bind(int port, PortAllocator::Where where) {
   const int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (descriptor < 0) return false;
-  const sockaddr_in address = loopback(port);
+  sockaddr_in address = loopback(port);
+  if (where == PortAllocator::Where::kEverywhere) address.sin_addr.s_addr = htonl(INADDR_ANY);
   const bool bound =
       bind(descriptor, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
   close(descriptor);
@@ -65,7 +66,7 @@ OrError<int> PortAllocator::take() {
   const int first = next_;
   while (next_ <= kLastPort) {
     const int port = next_++;
-    if (can_bind(port) && reserve(port)) return port;
+    if (can_bind(port, where_) && reserve(port)) return port;
   }
   return LaunchError{"no free port from " + std::to_string(first) +
                      " upwards on 127.0.0.1: lower batchproxy.launcher.port_base"};

@@ -20,7 +20,11 @@ bool is_listened_to(int port);
 // Keeps the leases it gives out; keep it as long as the engines live.
 class PortAllocator {
  public:
-  explicit PortAllocator(int first_port) : next_(first_port) {}
+  // Free on 127.0.0.1, or on every address of IPv4.
+  enum class Where { kLoopback, kEverywhere };
+
+  explicit PortAllocator(int first_port, Where where = Where::kLoopback)
+      : next_(first_port), where_(where) {}
 
   // The next free port from `first_port` upwards.
   OrError<int> take();
@@ -31,6 +35,7 @@ class PortAllocator {
 
  private:
   int next_;
+  Where where_;
   std::vector<Lease> leases_;
 };
 

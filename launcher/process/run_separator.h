@@ -7,6 +7,8 @@
 // Threading: pure functions, any thread.
 #pragma once
 
+#include <array>
+#include <ctime>
 #include <string>
 #include <string_view>
 
@@ -24,6 +26,15 @@ inline std::string run_name(std::string_view engine, int run) {
 inline std::string run_separator(std::string_view run, std::string_view utc) {
   return std::string(kRunSeparatorBegin) + std::string(run) + ", " + std::string(utc) +
          std::string(kRunSeparatorEnd);
+}
+
+// "2026-11-29T14:33:18Z"
+inline std::string utc_text(std::time_t moment) {
+  std::tm utc{};
+  ::gmtime_r(&moment, &utc);
+  std::array<char, 32> text{};
+  std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &utc);
+  return text.data();
 }
 
 // "engine-0, run 3, 2026-11-29T14:33:18Z", or nothing for any other line. A view into `line`.

@@ -28,6 +28,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "backends/net/descriptor.h"
 #include "launcher/process/log/log_flood.h"
 #include "launcher/process/log/rotating_log.h"
 #include "launcher/process/run_separator.h"
@@ -50,11 +51,12 @@ constexpr std::size_t kMostAtOnce = 256 * 1024;
 struct ShimArguments {
   int control_fd = -1;
   int status_fd = -1;
-  int listen_fd = -1;       // instead of these, for an engine that is kept
-  std::string socket;       // where that is
-  std::string greeting;     // without its newline
-  int kept_fd = -1;         // for the engine, untouched
-  double stop_timeout = 0;  // seconds
+  int listen_fd = -1;         // instead of these, for an engine that is kept
+  std::string socket;         // where that is
+  std::string greeting;       // without its newline
+  int output_fd = -1;         // instead of log_file
+  std::vector<int> kept_fds;  // for the engine, untouched
+  double stop_timeout = 0;    // seconds
   std::string log_file;
   std::string run;               // "engine-0, run 3", for the log
   char** engine_argv = nullptr;  // null-terminated
@@ -78,7 +80,8 @@ std::optional<ShimArguments> parse_arguments(int argc, char** argv) {
     if (name == "--listen-fd") good = parse_number(value, arguments.listen_fd);
     if (name == "--socket") good = !(arguments.socket = value).empty();
     if (name == "--greeting") good = !(arguments.greeting = value).empty();
-    if (name == "--keep-fd") good = parse_number(value, arguments.kept_fd);
+    if (name == "--output-fd") good = parse_number(value, arguments.output_fd);
+    if (name == "--keep-fd") good = parse_number(value, arguments.kept_fds.emplace_back());
     if (name == "--stop-timeout") good = parse_number(value, arguments.stop_timeout);
     if (name == "--log") good = !(arguments.log_file = value).empty();
     if (name == "--run") good = !(arguments.run = value).empty();
@@ -87,24 +90,17 @@ std::optional<ShimArguments> parse_arguments(int argc, char** argv) {
   const bool has_command = next + 1 < argc && std::string_view(argv[next]) == "--";
   const bool has_pipes = arguments.control_fd >= 0 && arguments.status_fd >= 0;
   const bool is_kept = arguments.listen_fd >= 0 && !arguments.socket.empty();
-  if (!has_command || has_pipes == is_kept || arguments.log_file.empty()) return std::nullopt;
+  const bool has_output = arguments.output_fd >= 0;
+  if (!has_command || has_pipes == is_kept || arguments.log_file.empty() != has_output) {
+    return std::nullopt;
+  }
   arguments.engine_argv = argv + next + 1;
   return arguments;
 }
 
-// "2026-11-29T14:33:18Z"
-std::string utc_now() {
-  const std::time_t now = std::time(nullptr);
-  std::tm utc{};
-  gmtime_r(&now, &utc);
-  std::array<char, 32> text{};
-  std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &utc);
-  return text.data();
-}
-
 // Whatever we inherited would otherwise stay open as long as the engine lives: listening sockets of
 // the launcher, control pipes of other shims.
-void close_files_except(const std::array<int, 4>& kept) {
+void close_files_except(const std::vector<int>& kept) {
   std::vector<int> files;
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator("/proc/self/fd", ignored)) {
@@ -166,10 +162,13 @@ class Shim {
 
  private:
   void isolate() {
-    close_files_except(
-        {arguments_.control_fd, arguments_.status_fd, arguments_.listen_fd, arguments_.kept_fd});
-    for (const int ours : {arguments_.control_fd, arguments_.status_fd, arguments_.listen_fd}) {
-      if (ours >= 0) fcntl(ours, F_SETFD, FD_CLOEXEC);
+    const std::array ours{arguments_.control_fd, arguments_.status_fd, arguments_.listen_fd,
+                          arguments_.output_fd};
+    std::vector<int> kept = arguments_.kept_fds;
+    kept.insert(kept.end(), ours.begin(), ours.end());
+    close_files_except(kept);
+    for (const int file : ours) {
+      if (file >= 0) fcntl(file, F_SETFD, FD_CLOEXEC);
     }
     setsid();
     prctl(PR_SET_CHILD_SUBREAPER, 1);
@@ -195,10 +194,13 @@ class Shim {
 
   // The engine inherits our stdin, stdout and stderr: both of these lead to us.
   bool redirect_output() {
-    if (!log_.open(arguments_.log_file)) {
+    if (arguments_.output_fd >= 0) {
+      log_.open_pipe(Descriptor(arguments_.output_fd));
+    } else if (!log_.open(arguments_.log_file)) {
       return fail("cannot write the log file " + arguments_.log_file);
     }
-    if (!arguments_.run.empty()) log_.write(run_separator(arguments_.run, utc_now()) + "\n");
+    if (!arguments_.run.empty())
+      log_.write(run_separator(arguments_.run, utc_text(std::time(nullptr))) + "\n");
     std::array<int, 2> output{};
     if (pipe2(output.data(), O_CLOEXEC) != 0) return fail("pipe");
     const int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);

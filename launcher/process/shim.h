@@ -2,7 +2,8 @@
 // engine.
 //
 //   engine-shim (--control-fd N --status-fd M | --listen-fd N --socket PATH --greeting TEXT)
-//               --stop-timeout SECONDS --log FILE [--run NAME] [--keep-fd L] -- PROGRAM ARGS...
+//               --stop-timeout SECONDS (--log FILE | --output-fd O) [--run NAME] [--keep-fd L]...
+//               -- PROGRAM ARGS...
 //
 // The shim is the parent of the engine and, as a subreaper, of every orphan the engine leaves
 // behind, so it can tell when the whole tree is gone. The launcher holds the only write end of the
@@ -15,9 +16,10 @@
 // shim_status.h.
 //
 // What the engine writes comes to the shim by a pipe, and goes to FILE, which is rotated; NAME
-// stands in the line with which each run begins there.
+// stands in the line with which each run begins there. Or it goes to descriptor O, a pipe of an
+// agent, which is never waited for.
 //
-// The engine inherits descriptor L, which holds the lock of its log file.
+// The engine inherits each descriptor L: the lock of its log file, what keeps others off its GPUs.
 //
 // Threading: single-threaded process.
 #pragma once

@@ -19,6 +19,7 @@
 //   batchproxy completion SHELL            a script by which the shell completes words
 //   batchproxy manual [1|5]                a manual page
 //   batchproxy sim-engine MODEL [flags]    a simulated vLLM server
+//   batchproxy engine-agent ...            runs an engine on another node; started by batchproxy
 //
 // Exit codes: 0 fine, 1 run-time failure, 2 usage or configuration, 4 no engine has started,
 // 5 some questions of a run have failed or flipped, 130 a run was stopped.
@@ -43,6 +44,7 @@
 #include "configs/text/printable.h"
 #include "configs/vllm/argument_names.h"
 #include "configs/yaml/values.h"
+#include "launcher/agent/agent.h"
 #include "launcher/process/shim.h"
 #include "proxy/commands/commands.h"
 
@@ -142,10 +144,11 @@ std::vector<std::string> words_for_cli(const std::vector<std::string>& given) {
 }
 
 int run(int argc, char** argv) {
-  // These two have command lines of their own.
+  // These have command lines of their own.
   const std::string_view first = argc > 1 ? argv[1] : "";
   if (first == "sim-engine") return sim::run_sim_engine(argc - 1, argv + 1);
   if (first == "engine-shim") return run_shim(argc - 1, argv + 1);
+  if (first == "engine-agent") return run_agent(argc - 1, argv + 1);
 
   CommandLine arguments;
   CLI::App app("Batching proxy between scoring workers and vLLM servers.", "batchproxy");

@@ -12,6 +12,8 @@
 
 #include "backends/names/resolver.h"
 #include "configs/schema/host_port.h"
+#include "launcher/placement/far_engines.h"
+#include "launcher/placement/placements.h"
 #include "launcher/plan/command_line.h"
 #include "proxy/app.h"
 #include "proxy/commands/commands.h"
@@ -36,9 +38,26 @@ void refuse_to_be_read() {
   ::prctl(PR_SET_DUMPABLE, 0);
 }
 
+// How the agents of engines come to their nodes; empty for engines of this machine.
+std::string carriers_text(const Options& options, const std::string& self,
+                          const std::vector<EnginePlan>& plans) {
+  const PlacementRow* row = placement_row(options);
+  if (row == nullptr) return {};
+  const std::string& told = *options.proxy.launcher.agents_listen;
+  std::string text = "\n# their agents, which get the token of the run in their environment\n";
+  for (const EnginePlan& plan : plans) {
+    const AgentCall call = agent_call(options, plan, 1, static_cast<int>(plans.size()),
+                                      told.empty() ? "HOST:PORT" : told, self);
+    text += row->shown(options, process_environment(), call) + "\n";
+  }
+  return text;
+}
+
 // What a start would do.
-std::string plan_text(const Topology& topology) {
-  if (!topology.plans.empty()) return dry_run_text(topology.plans);
+std::string plan_text(const Options& options, const std::string& self, const Topology& topology) {
+  if (!topology.plans.empty()) {
+    return dry_run_text(topology.plans) + carriers_text(options, self, topology.plans);
+  }
   const std::size_t count = topology.backends.size();
   std::string text =
       fmt::format("# {} backend{}, nothing to start\n", count, count == 1 ? "" : "s");
@@ -88,7 +107,7 @@ int serve(const CommandLine& arguments, bool dry_run) {
         topology->plans.empty() ? "" : EngineLogs::problem(logs, topology->plans);
     if (!problem.empty()) std::cerr << "warning: " << problem << '\n';
     warn_of_missing_names(*topology);
-    std::cout << plan_text(*topology);
+    std::cout << plan_text(loaded.options, self, *topology);
     return 0;
   }
   if (!topology->missing.empty()) return kUsage;

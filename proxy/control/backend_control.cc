@@ -139,6 +139,13 @@ void BackendControl::plan_engines(std::vector<EnginePlan> plans, Gpus spare,
       return memory.least_of(of);
     };
   }
+  if (runs_elsewhere(options_)) {
+    far_ = std::make_unique<FarEngines>(
+        io_, options_, hooks.inherited, self, static_cast<int>(plans.size()),
+        [](const std::string& sentence) { log({{spdlog::level::warn, sentence}}); });
+    log({{spdlog::level::info, far_->introduction()}});
+    hooks.far = far_.get();
+  }
   liveness_.resize(plans.size());
   launcher_ = std::make_unique<Launcher>(io_, options_, std::move(plans), std::move(hooks),
                                          std::move(kept));
@@ -262,8 +269,8 @@ void BackendControl::on_problem(BackendId backend, const std::string& why) {
   notes.note_problem(why, at);
   if (at - notes.told < kTellAgain) return;
   notes.told = at;
-  log({{spdlog::level::warn, fmt::format("{} ({}) is still not ready: {}", now.name(),
-                                         now.endpoint->url(), why)}});
+  log({{spdlog::level::warn,
+        fmt::format("{} ({}) is still not ready: {}", now.name(), now.endpoint->url(), why)}});
 }
 
 void BackendControl::on_event(BackendId backend, BackendEvent event, const std::string& why) {
@@ -321,6 +328,7 @@ void BackendControl::on_starting(BackendId engine) {
   traits.max_num_seqs = static_cast<std::uint32_t>(launcher_->plan(engine).max_num_seqs);
   registry_.set_traits(engine, traits);
   registry_.set_gpus(engine, join_gpus(launcher_->plan(engine).gpus));
+  if (launcher_->plan(engine).is_far) set_place(engine, std::nullopt);
   // What was seen of its last process says nothing of this one.
   monitor_.remove(engine);
   monitor_.add(registry_[engine].endpoint);
@@ -329,6 +337,25 @@ void BackendControl::on_starting(BackendId engine) {
 
 void BackendControl::on_started(BackendId engine, pid_t pid) {
   show_engine(engine, fmt::format("started, pid {}", pid), true);
+}
+
+void BackendControl::on_placed(BackendId engine, const EnginePlace& place) {
+  set_place(engine, place);
+  const std::string gpus = place.gpus.empty() ? "" : ", GPUs " + place.gpus;
+  show_engine(engine, fmt::format("on node {}{}", place.node, gpus), true);
+}
+
+// Where an engine of another node is from now on; nothing: nowhere yet.
+void BackendControl::set_place(BackendId engine, const std::optional<EnginePlace>& place) {
+  Endpoint next = *registry_[engine].endpoint;
+  if (place) {
+    next = placed_endpoint(std::move(next), place->address);
+    registry_.set_gpus(engine, place->gpus, place->node);
+  } else {
+    next = unplaced_endpoint(std::move(next));
+  }
+  registry_.set_endpoint(std::make_shared<const Endpoint>(std::move(next)));
+  if (place) monitor_.set_endpoint(registry_[engine].endpoint);
 }
 
 void BackendControl::on_stage(BackendId engine, const std::string& text) {

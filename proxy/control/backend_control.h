@@ -115,12 +115,14 @@ class BackendControl final : private LauncherEvents {
   EngineOrders::Hooks order_hooks();
   void on_starting(BackendId engine) override;
   void on_started(BackendId engine, pid_t pid) override;
+  void on_placed(BackendId engine, const EnginePlace& place) override;
   void on_stage(BackendId engine, const std::string& text) override;
   void on_ready(BackendId engine, double seconds) override;
   void on_remark(BackendId engine, const std::string& sentence) override;
   void on_failed(BackendId engine, const EngineFailure& failure, NextStart next) override;
   void on_exited(BackendId engine, const EngineFailure& failure, NextStart next) override;
   void on_stopped(BackendId engine) override;
+  void set_place(BackendId engine, const std::optional<EnginePlace>& place);
   void show_engine(BackendId engine, const std::string& text, bool milestone);
   void lose_engine(BackendId engine, BackendEvent event, const NextStart& next);
 
@@ -134,6 +136,7 @@ class BackendControl final : private LauncherEvents {
   NameWatch names_;
   asio::io_context& io_;
   std::unique_ptr<Mechanic> mechanic_;                  // of the launcher
+  std::unique_ptr<FarEngines> far_;                     // of the launcher; null: all run here
   std::unique_ptr<Launcher> launcher_;                  // null when we start none
   std::vector<Liveness> liveness_;                      // of the engines, by id
   std::array<BackendNotes, BackendSet::kMax> notes_{};  // by id

@@ -18,6 +18,7 @@
 #include "launcher/gpus/inventory_reader.h"
 #include "launcher/installation/vllm_installation.h"
 #include "launcher/memory/gpu_order.h"
+#include "launcher/placement/placements.h"
 #include "launcher/plan/command_line.h"
 #include "launcher/plan/executable.h"
 
@@ -197,15 +198,20 @@ std::vector<std::string> add_engines(const Options& given, const std::string& se
   for (const EnginePlan& plan : topology.plans) {
     for (const std::string& remark : plan.remarks) topology.remarks.push_back("notice: " + remark);
   }
-  topology.missing =
-      resolve_executables(topology.plans, lookup(context.inherited, "PATH").value_or(""));
+  if (const PlacementRow* row = placement_row(options)) {
+    topology.missing = row->lacks(options, context.inherited);
+  } else {
+    topology.missing =
+        resolve_executables(topology.plans, lookup(context.inherited, "PATH").value_or(""));
+  }
   const bool keeps_alive = *options.proxy.launcher.engine != "command";
   for (EnginePlan& plan : topology.plans) {
     plan.backend = static_cast<BackendId>(topology.backends.size());
     BackendRecord backend;
     backend.origin = BackendOrigin::kLaunched;
     Endpoint endpoint =
-        make_endpoint(plan.backend, plan.name, plan.host + ":" + std::to_string(plan.port), "");
+        make_endpoint(plan.backend, plan.name, plan.host + ":" + port_text(plan), "");
+    if (plan.is_far) endpoint = unplaced_endpoint(std::move(endpoint));
     if (keeps_alive) endpoint.idle_time_to_live = kOwnIdle;
     backend.endpoint = std::make_shared<Endpoint>(std::move(endpoint));
     backend.traits.max_num_seqs = static_cast<std::uint32_t>(plan.max_num_seqs);
@@ -219,6 +225,20 @@ std::vector<std::string> add_engines(const Options& given, const std::string& se
 }
 
 }  // namespace
+
+Endpoint placed_endpoint(Endpoint endpoint, const HostPort& address) {
+  endpoint.authority = to_string(address);
+  endpoint.addresses = literal_address(endpoint.authority);
+  endpoint.problem.clear();
+  return endpoint;
+}
+
+Endpoint unplaced_endpoint(Endpoint endpoint) {
+  endpoint.authority.clear();
+  endpoint.addresses.clear();
+  endpoint.problem = "it is on no node yet";
+  return endpoint;
+}
 
 std::vector<BackendRecord> running_servers(const Options& options) {
   std::vector<BackendRecord> backends;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "backends/backend.h"
+#include "configs/schema/host_port.h"
 #include "configs/schema/options.h"
 #include "launcher/plan/engine_plan.h"
 #include "launcher/process/engine_logs.h"
@@ -44,6 +45,10 @@ TopologyOrErrors make_topology(const Options& options, const std::string& self);
 
 // Opens the log files of the plans, before anything is started. Returns why it cannot, or "".
 std::string open_logs(const Options& options, std::vector<EnginePlan>& plans, Holdings& holdings);
+
+// Where an engine of another node is, as soon as its agent has told; and before.
+Endpoint placed_endpoint(Endpoint endpoint, const HostPort& address);
+Endpoint unplaced_endpoint(Endpoint endpoint);
 
 // The backends that run already, in the order of the options. Throws std::runtime_error.
 std::vector<BackendRecord> running_servers(const Options& options);

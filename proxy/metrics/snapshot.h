@@ -75,6 +75,7 @@ struct BackendSnapshot : BackendMetrics, BackendFigures {
   bool simulated = false;
   bool launched = false;               // we have started it: it takes orders
   std::string gpus;                    // "0,1"; empty for an engine that we did not start
+  std::string node;                    // on which others have placed it; empty for this machine
   std::vector<std::string> repairs{};  // what was changed of its command, in sentences
   std::string models{};                // names, for people
   std::string doing{};                 // while it loads
@@ -95,12 +96,12 @@ struct Snapshot : Metrics {
   std::vector<std::string> key_names;     // by KeySlot; empty when none are asked for
   std::string models;                     // names, for people
   Rates last_10s{}, last_60s{};
-  std::vector<ModelCounts> by_model;  // what requests have named
-  std::vector<GpuSnapshot> gpus;      // none where we start no engines on GPUs
-  BackendTrend trend{};           // of all backends together
-  std::vector<JobSnapshot> jobs;  // those that are not over
+  std::vector<ModelCounts> by_model;           // what requests have named
+  std::vector<GpuSnapshot> gpus;               // none where we start no engines on GPUs
+  BackendTrend trend{};                        // of all backends together
+  std::vector<JobSnapshot> jobs;               // those that are not over
   std::vector<RecordedJobSnapshot> recording;  // jobs with a request in the last ten minutes
-  std::string waiting_for;        // what the requests that wait do wait for; empty when none does
+  std::string waiting_for;  // what the requests that wait do wait for; empty when none does
 
   bool any_ready() const;
   std::uint64_t finished_total() const;

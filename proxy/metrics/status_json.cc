@@ -157,6 +157,7 @@ json::object to_object(const BackendSnapshot& backend) {
   if (backend.stuck) object["stuck"] = true;
   if (!backend.problem.empty()) object["problem"] = backend.problem;
   if (!backend.gpus.empty()) object["gpus"] = backend.gpus;
+  if (!backend.node.empty()) object["node"] = backend.node;
   if (!backend.repairs.empty()) {
     object["repairs"] = json::array(backend.repairs.begin(), backend.repairs.end());
   }
@@ -309,6 +310,7 @@ BackendSnapshot read_backend(const json::object& object) {
   backend.stuck = flag(object, "stuck") ? 1 : 0;
   backend.problem = text(object, "problem");
   backend.gpus = text(object, "gpus");
+  backend.node = text(object, "node");
   const json::value* repairs = object.if_contains("repairs");
   if (repairs == nullptr || !repairs->is_array()) return backend;
   for (const json::value& repair : repairs->as_array()) {

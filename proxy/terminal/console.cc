@@ -19,6 +19,8 @@ constexpr double kMinute = 60;  // seconds
 
 std::string describe_engine(const BackendRecord& backend) {
   std::string text = backend.endpoint->url();
+  if (text.empty()) text = "on no node yet";
+  if (!backend.node.empty()) text += "  on " + backend.node;
   if (!backend.gpus.empty()) {
     text += (backend.gpus.size() > 1 ? "  GPUs " : "  GPU ") + backend.gpus;
   }
@@ -122,8 +124,7 @@ void Console::tick(const Snapshot& now) {
 
 void Console::show_summary(const Snapshot& now) {
   const bool watched = writer_->is_terminal();
-  const std::string text =
-      printable(summary(now, watched ? Period::kTenSeconds : Period::kMinute));
+  const std::string text = printable(summary(now, watched ? Period::kTenSeconds : Period::kMinute));
   if (writer_->moves_cursor()) {
     writer_->status(text, std::chrono::steady_clock::now());
   } else {

@@ -20,6 +20,7 @@ constexpr double kAnnounceAnyway =
 constexpr double kRefusalsPause = 10;  // seconds between two lines about requests refused
 
 std::string with_url(const BackendRecord& backend) {
+  if (backend.endpoint->url().empty()) return backend.name();  // it is nowhere yet
   return fmt::format("{} ({})", backend.name(), backend.endpoint->url());
 }
 

@@ -282,6 +282,7 @@ void show_detail(Canvas& canvas, const BackendSnapshot& one) {
   field("address", one.url + (one.simulated ? "  (simulated)" : ""));
   field("serves", one.models);
   field("GPUs", one.gpus);
+  field("node", one.node);
   field("in flight",
         fmt::format("{} of {} prompts, the oldest for {}, no byte for {}", one.inflight.get(),
                     one.room.get(), short_time(one.oldest.real()), short_time(one.quiet.real())));

@@ -306,7 +306,7 @@ const engines = new Kept($("engine-rows"), (name) => {
 
 // What the driver tells of its GPUs, where it does.
 function gpusOf(e) {
-  const own = (e.gpus || "").split(",");
+  const own = e.node ? [] : (e.gpus || "").split(",");  // those of other nodes nobody has asked
   return (now.gpus || []).filter((gpu) => own.includes(String(gpu.gpu))).map((gpu) => ["GPU " + gpu.gpu, [gpu.name,
     "temperature_celsius" in gpu && gpu.temperature_celsius + "\u00a0\u00b0C",
     "utilization_percent" in gpu && gpu.utilization_percent + "% at work",
@@ -319,7 +319,7 @@ function factsOf(e) {
     ["State", e.state + " for " + time(e.state_seconds)],
     ["Doing", e.doing], ["Not ready", e.problem],
     ["Last problem", e.last_problem && time(e.last_problem.seconds_ago) + " ago: " + e.last_problem.text],
-    ["Model", e.models], ["Address", e.url + (e.simulated ? " (simulated)" : "")], ["GPUs", e.gpus],
+    ["Model", e.models], ["Address", e.url + (e.simulated ? " (simulated)" : "")], ["Node", e.node], ["GPUs", e.gpus],
     ["In flight", e.inflight + " of " + e.room + " prompts, the oldest for " + time(e.oldest_seconds) + ", no byte for " + time(e.quiet_seconds)],
     ["It says", e.tells_figures && e.engine_running + " run, " + e.engine_waiting + " wait, KV cache " + percent(e.kv_use)],
     ["Answered", e.answered + " so far, " + e.trend.answers + " in the last minute"],

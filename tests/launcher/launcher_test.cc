@@ -91,6 +91,7 @@ class LauncherTest : public testing::Test, public LauncherEvents {
     ++starts_;
     started_.insert(engine);
   }
+  void on_placed(BackendId, const EnginePlace&) override {}
   void on_stage(BackendId, const std::string& text) override { stages_.push_back(text); }
   void on_ready(BackendId engine, double) override {
     EXPECT_TRUE(started_.contains(engine));

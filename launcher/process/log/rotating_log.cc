@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <system_error>
 #include <utility>
 
@@ -27,6 +28,12 @@ bool RotatingLog::open(const std::string& path, Limits limits) {
   struct stat status{};
   if (::fstat(file_.get(), &status) == 0) size_ = static_cast<std::uint64_t>(status.st_size);
   return true;
+}
+
+void RotatingLog::open_pipe(Descriptor pipe) {
+  limits_.bytes = std::numeric_limits<std::uint64_t>::max();
+  file_ = std::move(pipe);
+  ::fcntl(file_.get(), F_SETFL, O_WRONLY | O_NONBLOCK);
 }
 
 void RotatingLog::write(std::string_view bytes) {

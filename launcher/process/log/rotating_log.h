@@ -26,6 +26,8 @@ class RotatingLog {
   // False, with errno, when the file cannot be opened. Makes its directory.
   bool open(const std::string& path, Limits limits);
   bool open(const std::string& path) { return open(path, Limits()); }
+  // Instead: writes to a pipe that somebody reads. What he is too slow for is dropped.
+  void open_pipe(Descriptor pipe);
 
   void write(std::string_view bytes);
 

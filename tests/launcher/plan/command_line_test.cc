@@ -155,6 +155,21 @@ TEST(DryRunText, IsOneCommentAndOneCommandForEachEngine) {
             "VLLM_HTTP_TIMEOUT_KEEP_ALIVE=120 VLLM_LOGGING_COLOR=0 vllm serve org/model\n");
 }
 
+TEST(DryRunText, SaysOfAnEngineOfAnotherNodeWhatItNeedsThere) {
+  EnginePlan plan = plan_on({});
+  plan.is_far = true;
+  plan.far_gpus = 2;
+  const std::string text = dry_run_text({plan});
+  EXPECT_EQ(text.substr(0, text.find('\n')),
+            "# engine-0: needs 2 GPUs, on another node, log logs/engine-0.log");
+}
+
+TEST(FillPlace, FillsInAddressAndGpus) {
+  EXPECT_EQ(fill_place("http://{host}:{port}/{gpus}", "10.0.0.7", 8100, "0,1"),
+            "http://10.0.0.7:8100/0,1");
+  EXPECT_EQ(fill_place("{\"a\": 1}", "h", 1, ""), "{\"a\": 1}");
+}
+
 TEST(DryRunText, SeparatesEnginesByAnEmptyLine) {
   const std::string one = dry_run_text({plan_on({0})});
   EXPECT_EQ(dry_run_text({plan_on({0}), plan_on({0})}), one + "\n" + one);

@@ -279,5 +279,54 @@ TEST(SpareGpus, OfSimulatedEnginesAreNoneUnlessTheyAreNamed) {
   EXPECT_EQ(spare_gpus(options, context, *plan_engines(options, context)), (Gpus{1, 2}));
 }
 
+Options far_options(Arguments arguments, Servers servers) {
+  Options options = options_with(std::move(arguments), std::move(servers));
+  options.proxy.launcher.placement.value = "slurm";
+  return options;
+}
+
+TEST(PlanFarEngines, LeavesAddressAndGpusToTheirNodes) {
+  PlanContext context = context_with(0);
+  context.next_port = []() -> OrError<int> { return LaunchError{"a port of this machine"}; };
+  const auto plans = plan_engines(far_options({tensor_parallel(2)}, std::int64_t{20}), context);
+  ASSERT_TRUE(plans) << "40 GPUs are no more than others may have";
+  const EnginePlan& last = plans->back();
+  EXPECT_TRUE(last.is_far);
+  EXPECT_EQ(last.far_gpus, 2u);
+  EXPECT_TRUE(last.gpus.empty());
+  EXPECT_FALSE(last.environment.set.contains("CUDA_VISIBLE_DEVICES"));
+  EXPECT_EQ(last.argv,
+            (Words{"vllm", "serve", "org/model", "--host", "{host}", "--port", "{port}",
+                   "--served-model-name", "org/model", "short", "--tensor-parallel-size", "2"}));
+}
+
+TEST(PlanFarEngines, AreCountedWhereItIsToldHowManyGpusThereAre) {
+  Options options = far_options({tensor_parallel(2)}, AutoServers{});
+  options.proxy.launcher.gpus.value = std::int64_t{16};
+  EXPECT_EQ(plan_engines(options, context_with(0))->size(), 8u);
+  options.proxy.launcher.servers.value = std::int64_t{9};
+  EXPECT_EQ(problem(options, context_with(0)),
+            "needs 18 GPUs (9 engines x tensor_parallel_size 2), found 16: lower "
+            "batchproxy.launcher.servers or tensor_parallel_size");
+}
+
+TEST(PlanFarEngines, OfACommandLeaveItsPlaceOpen) {
+  Options options = far_options({}, std::int64_t{2});
+  options.proxy.launcher.engine.value = "command";
+  options.proxy.launcher.command.value = {"serve", "{model}", "{host}:{port}", "--on={gpus}",
+                                          "{index}"};
+  const auto plans = plan_engines(options, context_with(0));
+  ASSERT_TRUE(plans);
+  EXPECT_EQ(plans->back().argv, (Words{"serve", "org/model", "{host}:{port}", "--on={gpus}", "1"}));
+}
+
+TEST(PlanFarEngines, RunOurOwnProgramWhereItIsOnTheNodes) {
+  Options options = far_options({}, std::int64_t{1});
+  options.proxy.launcher.engine.value = "sim";
+  EXPECT_EQ(plan_engines(options, context_with(0))->front().argv.front(), "/bin/batchproxy");
+  options.proxy.launcher.agent_program.value = "/opt/batchproxy";
+  EXPECT_EQ(plan_engines(options, context_with(0))->front().argv.front(), "/opt/batchproxy");
+}
+
 }  // namespace
 }  // namespace batchproxy

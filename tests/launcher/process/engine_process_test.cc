@@ -64,7 +64,7 @@ class EngineProcessTest : public testing::Test {
     return command({"/bin/sh", "-c", script}, stop_timeout);
   }
 
-  EngineProcess::Hooks hooks() {
+  EngineHooks hooks() {
     return {[this](pid_t pid) { pid_ = pid; }, [this](const EngineEnd& end) { exit_ = end.how; },
             [this] { is_gone_ = true; }};
   }

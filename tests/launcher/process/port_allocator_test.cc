@@ -73,5 +73,23 @@ TEST(PortAllocator, SaysWhenNoneIsLeft) {
             "no free port from 65535 upwards on 127.0.0.1: lower batchproxy.launcher.port_base");
 }
 
+TEST(PortAllocator, LooksAtEveryAddressWhereAnEngineMayHaveAnyOfThem) {
+  // Of 127.0.0.0/8, which is all of this machine's, another one than the first.
+  const int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1);
+  auto* const generic = reinterpret_cast<sockaddr*>(&address);
+  socklen_t size = sizeof address;
+  ASSERT_EQ(bind(descriptor, generic, size), 0);
+  getsockname(descriptor, generic, &size);
+  const int taken = ntohs(address.sin_port);
+  PortAllocator everywhere(taken, PortAllocator::Where::kEverywhere);
+  EXPECT_NE(*everywhere.take(), taken);
+  PortAllocator here(taken);
+  EXPECT_EQ(*here.take(), taken);
+  close(descriptor);
+}
+
 }  // namespace
 }  // namespace batchproxy

@@ -1,0 +1,36 @@
+// launcher/placement/child_carrier.h - a Carrier that is a program of this machine, such as ssh or
+// srun.
+//
+// It has a session of its own: Ctrl-C in our terminal is for us, who still want the answers in
+// flight, and a password cannot be asked for. It gets the token in its environment and as the first
+// line of its standard input, and SIGTERM when we die in any way.
+//
+// Threading: confined to the control thread's io_context, and started on it.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <boost/asio/io_context.hpp>
+
+#include "configs/sources/environment.h"
+#include "launcher/placement/placement.h"
+
+namespace batchproxy {
+
+struct CarrierCommand {
+  std::vector<std::string> argv;  // argv[0]: a name on PATH, or a path
+  Environment environment;        // all of it
+  std::string input{};            // for its standard input, which ends behind it
+};
+
+std::unique_ptr<Carrier> start_carrier(boost::asio::io_context& io, CarrierCommand command,
+                                       Carrier::Hooks hooks);
+
+// For an agent: `environment`, but for what no engine may have, and the standard input, with the
+// token in them.
+CarrierCommand carrier_command(std::vector<std::string> argv, Environment environment,
+                               const AgentCall& call);
+
+}  // namespace batchproxy

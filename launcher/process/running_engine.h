@@ -1,0 +1,52 @@
+// launcher/process/running_engine.h - RunningEngine: one engine that runs or is about to, here or
+// on another node, as the launcher sees it.
+//
+// Threading: confined to one thread; the hooks are called there, never from inside a call into an
+// engine, and not after its destructor.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include <sys/types.h>
+
+#include "configs/schema/host_port.h"
+#include "configs/schema/key.h"
+
+namespace batchproxy {
+
+struct EngineEnd {
+  std::string how;                 // "exit code 1", "killed by SIGKILL"
+  std::optional<int> exit_code{};  // if it ended so
+};
+
+// Where an engine is that others have placed.
+struct EnginePlace {
+  HostPort address;
+  std::string node;  // its name
+  std::string gpus;  // "0,1", as CUDA_VISIBLE_DEVICES names them there; empty: it has none
+};
+
+struct EngineHooks {
+  std::function<void(pid_t)> on_started;
+  std::function<void(const EngineEnd&)> on_exited;  // once, also if it never started
+  std::function<void()> on_gone;                    // once, last: no process is left
+  // Of an engine of another node: what it waits for; and, before on_started, where it is.
+  std::function<void(const std::string&)> on_stage{};
+  std::function<void(const EnginePlace&)> on_placed{};
+};
+
+class RunningEngine {
+ public:
+  // Asks a running engine to stop, and leaves it to do so. One that is kept goes on.
+  virtual ~RunningEngine() = default;
+
+  // SIGTERM to the engine, SIGKILL to its whole tree after `grace`: by default the stop timeout.
+  virtual void stop(std::optional<Seconds> grace = std::nullopt) = 0;
+
+  // SIGKILL to the whole tree at once.
+  virtual void kill() = 0;
+};
+
+}  // namespace batchproxy

@@ -1,0 +1,216 @@
+"""A real Slurm with two fake nodes of eight GPUs, and simulated engines in an allocation of both (the part `slurm` of
+scripts/test --full; it needs root)."""
+import contextlib
+import json
+import os
+import re
+import signal
+import threading
+import time
+
+import pytest
+
+from tests.integration.test_launching import environment_of
+from tests.support.asking import complete
+from tests.support.builds import PROXY
+from tests.support.processes import descendants
+from tests.support.program import Program
+from tests.support.proxy import Proxy, write_config
+from tests.support.slurm import Slurm, why_not
+from tests.support.waiting import alive, wait_until
+
+pytestmark = [pytest.mark.full("slurm"), pytest.mark.skipif(bool(why_not()), reason=why_not())]
+
+QUESTIONS = 5000
+# A restart may be due a minute after a node is back, and srun takes its time to give one up that has gone.
+PATIENCE = 300
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory):
+    with Slurm(tmp_path_factory.mktemp("slurm")) as started:
+        yield started
+
+
+@pytest.fixture
+def allocation(slurm):
+    """The environment of one who has both nodes, for half an hour."""
+    environment = slurm.allocate("-N2", "--ntasks-per-node=1", "-c16", "--gres=gpu:8", "-t30")
+    yield environment
+    slurm.run("scancel", environment["SLURM_JOB_ID"])
+    wait_until(lambda: not slurm.run("squeue", "--noheader").stdout.strip(), "the end of the job")
+
+
+def slurm_config(path, servers=8, **launcher):
+    return write_config(path, servers, placement="slurm", agents_listen="127.0.0.1:0", stop_timeout=5, **launcher)
+
+
+@contextlib.contextmanager
+def running(tmp_path, environment, **how):
+    proxy = Proxy(["--config", slurm_config(tmp_path / "c.yaml", **how)], tmp_path, env=environment)
+    try:
+        yield proxy
+    finally:
+        if proxy.is_running():
+            proxy.stop()
+    proxy.assert_clean()
+
+
+def ready(proxy, count):
+    wait_until(lambda: sum(one["state"] == "ready" for one in proxy.status()["backends"]) == count,
+               f"{count} ready engines\n{proxy.output()}", PATIENCE)
+
+
+def said(proxy, pattern, deadline=PATIENCE):
+    return wait_until(lambda: next((line for line in list(proxy.errors) if re.search(pattern, line)), None),
+                      f"{pattern!r} in\n{proxy.output()}", deadline)
+
+
+def nodes_of(proxy):
+    return {one["name"]: one.get("node") for one in proxy.status()["backends"]}
+
+
+class Questions:
+    """`count` questions from some threads at once; no more than `allowed` of them are begun."""
+
+    def __init__(self, url, count, threads=16):
+        self.allowed, self.begun, self.codes, self.lock = 0, 0, [], threading.Lock()
+        self.threads = [threading.Thread(target=self._ask, args=(url, count), daemon=True) for _ in range(threads)]
+        for thread in self.threads:
+            thread.start()
+
+    def _ask(self, url, count):
+        while True:
+            with self.lock:
+                if self.begun == count:
+                    return
+                number = self.begun if self.begun < self.allowed else None
+                self.begun += number is not None
+            if number is None:
+                time.sleep(0.01)
+                continue
+            code = complete(url, f"question {number}", max_tokens=2)[0].status
+            with self.lock:
+                self.codes.append(code)
+
+    def answered(self, count):
+        wait_until(lambda: len(self.codes) >= count, f"{count} answers; there are {len(self.codes)}", PATIENCE)
+
+    def end(self):
+        for thread in self.threads:
+            thread.join(PATIENCE)
+
+
+def test_five_thousand_questions_are_answered_while_a_node_is_taken_away_and_comes_back(slurm, allocation, tmp_path):
+    with running(tmp_path, allocation) as proxy:
+        ready(proxy, 8)
+        nodes = nodes_of(proxy)
+        assert sorted(nodes.values()) == ["n1"] * 4 + ["n2"] * 4
+        assert len(slurm.steps()) == 8, slurm.steps()
+        gpus = sorted((nodes[one["name"]], environment_of(pid)["CUDA_VISIBLE_DEVICES"])
+                      for one, pid in zip(proxy.status()["backends"], proxy.engine_pids(8)))
+        assert gpus == [(node, pair) for node in ("n1", "n2") for pair in ("0,1", "2,3", "4,5", "6,7")]
+
+        questions = Questions(proxy.url, QUESTIONS)
+        questions.allowed = 3000
+        questions.answered(500)
+        slurm.take_away("n2")
+        said(proxy, r"its agent on n2 is gone")
+        questions.answered(3000)
+        assert sum(one["state"] == "ready" for one in proxy.status()["backends"]) == 4
+        said(proxy, r"Slurm: node n2 does not respond: no engine starts there now")
+        slurm.give_back("n2")
+        questions.allowed = 4000
+        ready(proxy, 8)
+        assert sorted(nodes_of(proxy).values()) == ["n1"] * 4 + ["n2"] * 4
+        questions.allowed = QUESTIONS
+        questions.end()
+        assert len(questions.codes) == QUESTIONS and set(questions.codes) == {200}
+        proxy.assert_balanced()
+
+        tree = descendants(proxy.pid)
+        pids = [pid for pid in proxy.engine_pids(8) if alive(pid)]
+        assert len(pids) == 8
+        assert proxy.stop(signal.SIGINT) == 0
+    wait_until(lambda: not any(map(alive, [*tree, *pids])), "every srun and engine to go")
+    wait_until(lambda: not slurm.steps(), f"no step is left: {slurm.steps()}")
+    assert slurm.run("squeue", "--noheader", "--format=%T").stdout.strip() == "RUNNING", "the job is its owner's"
+
+
+def test_a_killed_proxy_leaves_no_step(slurm, allocation, tmp_path):
+    with running(tmp_path, allocation) as proxy:
+        ready(proxy, 8)
+        tree, pids = descendants(proxy.pid), proxy.engine_pids(8)
+        proxy.kill()
+    wait_until(lambda: not any(map(alive, [*tree, *pids])), "every srun and engine to go", PATIENCE)
+    wait_until(lambda: not slurm.steps(), f"no step is left: {slurm.steps()}", PATIENCE)
+
+
+def test_a_batch_script_serves_and_ends_in_order(slurm, tmp_path):
+    """What was said to the whole job, --gpus-per-node and --cpus-per-task, must not be taken by each step as said to it."""
+    config = slurm_config(tmp_path / "c.yaml")
+    script, output = tmp_path / "job.sh", tmp_path / "job.out"
+    script.write_text(f"#!/bin/sh\nexec {PROXY.resolve()} --listen 127.0.0.1:0 --admin 127.0.0.1:0 --config {config}\n")
+    output.touch()
+    job = slurm.run("sbatch", "--parsable", "-N2", "--ntasks-per-node=1", "--cpus-per-task=16", "--gpus-per-node=8", "-t10",
+                    "--chdir", tmp_path, "--output", output, script).stdout.strip()
+    wait_until(lambda: "ready: 8 of 8 backends" in output.read_text(), f"8 ready engines\n{output.read_text()}", PATIENCE)
+    url = re.search(r"listening +(http://\S+)", output.read_text())[1]
+    assert all(complete(url, f"question {i}")[0].status == 200 for i in range(20))
+    slurm.run("scancel", "--batch", "--signal=TERM", job)
+    wait_until(lambda: not slurm.run("squeue", "--noheader").stdout.strip(), f"the job's end\n{output.read_text()}", PATIENCE)
+    assert "JobState=COMPLETED" in slurm.run("scontrol", "show", "job", job).stdout
+    assert "20 answered with success" in output.read_text()
+    assert not slurm.steps()
+
+
+def test_more_engines_than_gpus_wait_and_say_so(slurm, allocation, tmp_path):
+    with running(tmp_path, allocation, servers=9) as proxy:
+        ready(proxy, 8)
+        waiting = next(one for one in proxy.status()["backends"] if one["state"] != "ready")
+        wait_until(lambda: "GPUs or cores are all in use" in json.dumps(
+            next(one for one in proxy.status()["backends"] if one["name"] == waiting["name"])),
+                   f"why it waits\n{proxy.output()}")
+        # Another's end is its beginning.
+        other = next(pid for pid in proxy.engine_pids(8) if alive(pid))
+        os.kill(other, signal.SIGKILL)
+        wait_until(lambda: waiting["name"] in [one["name"] for one in proxy.status()["backends"] if one["state"] == "ready"],
+                   f"{waiting['name']} to get them\n{proxy.output()}", PATIENCE)
+        assert proxy.stop(signal.SIGINT) == 0
+    wait_until(lambda: not slurm.steps(), f"no step is left: {slurm.steps()}")
+
+
+def test_an_engine_that_no_node_can_hold_says_what_to_do(slurm, allocation, tmp_path):
+    config = slurm_config(tmp_path / "c.yaml", servers=1, restart="never")
+    config.write_text(config.read_text().replace("tensor_parallel_size: 2", "tensor_parallel_size: 16"))
+    program = Program([PROXY, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--config", config], tmp_path,
+                      env=allocation)
+    assert program.wait() == 4, program.output()
+    assert "no node of the allocation has so many GPUs or cores" in program.output(), program.output()
+    assert not slurm.steps()
+
+
+def test_a_node_that_is_drained_is_named_with_its_reason(slurm, allocation, tmp_path):
+    with running(tmp_path, allocation) as proxy:
+        ready(proxy, 8)
+        slurm.run("scontrol", "update", "nodename=n2", "state=drain", "reason=new fans")
+        try:
+            engine = next(name for name, node in nodes_of(proxy).items() if node == "n2")
+            os.kill(proxy.engine_pids(8)[int(engine.split("-")[1])], signal.SIGKILL)
+            said(proxy, r"Slurm: node n2 is drain\w+ \(new fans\): it takes no new jobs; engines of this one may still start")
+        finally:
+            slurm.run("scontrol", "update", "nodename=n2", "state=resume")
+        said(proxy, r"Slurm: node n2 is well again")
+        ready(proxy, 8)
+
+
+def test_the_end_of_the_allocations_time_is_said_before_and_when_it_comes(slurm, tmp_path):
+    environment = slurm.allocate("-N2", "--ntasks-per-node=1", "-c16", "--gres=gpu:8", "-t1")
+    with running(tmp_path, environment, servers=2) as proxy:
+        said(proxy, r"Slurm: job \d+ on n\[1-2\]: its time limit is reached in \d+ s")
+        ready(proxy, 2)
+        said(proxy, r"Slurm: the time limit of job \d+ is reached in \d+ s: Slurm ends its engines then")
+        said(proxy, r"Slurm: job \d+ is (now [A-Z]+|not there any more); its engines end")
+        said(proxy, r"the allocation's time limit is reached|the allocation has ended")
+        assert proxy.stop(signal.SIGINT) == 0
+    wait_until(lambda: not slurm.steps(), f"no step is left: {slurm.steps()}")

@@ -1,0 +1,1 @@
+"""Engines that a real ssh brings to their nodes."""
