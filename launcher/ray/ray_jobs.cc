@@ -47,7 +47,7 @@ constexpr std::array<StateWord, 5> kStates{{
 // The names of the marks in a job's metadata.
 struct MarkName {
   std::string_view name;
-  std::string RayMarks::*mark;
+  std::string RayMarks::* mark;
 };
 constexpr std::array<MarkName, 4> kMarks{{
     {"batchproxy_configuration", &RayMarks::configuration},
@@ -224,8 +224,8 @@ std::string describe_wait(std::int64_t gpus, Duration so_far, const std::optiona
   if (!has || gpus == 0) return text;
   if (has->all == 0) return text + "; the cluster has none";
   // A job may have a half of one.
-  return text + fmt::format("; the cluster has {:g}, {:g} of them free", has->all,
-                            has->all - has->used);
+  return text +
+         fmt::format("; the cluster has {:g}, {:g} of them free", has->all, has->all - has->used);
 }
 
 std::string describe_end(const RayJob& job) {
