@@ -20,10 +20,33 @@ namespace batchproxy {
 namespace {
 
 constexpr std::size_t kMaxPieces = 16;  // of one gathered write
+constexpr std::size_t kMostCopied = 2048;
 constexpr int kReadsPerTurn = 16;       // while dropping what a lingering peer still sends
 
 ErrorCode last_error() {
   return {errno, boost::system::system_category()};
+}
+
+ssize_t send_pieces(int socket, std::span<const asio::const_buffer> buffers) {
+  std::array<iovec, kMaxPieces> pieces;
+  msghdr message{};
+  message.msg_iov = pieces.data();
+  for (const asio::const_buffer& buffer : buffers) {
+    pieces[message.msg_iovlen++] = {const_cast<void*>(buffer.data()), buffer.size()};
+  }
+  return ::sendmsg(socket, &message, MSG_NOSIGNAL);
+}
+
+// As send(). Few bytes are copied together first: that costs less than to have the kernel collect
+// them (docs/PERFORMANCE.md).
+ssize_t send_now(int socket, std::span<const asio::const_buffer> buffers) {
+  std::array<char, kMostCopied> together;
+  asio::const_buffer whole = buffers.front();
+  if (buffers.size() > 1) {
+    if (asio::buffer_size(buffers) > together.size()) return send_pieces(socket, buffers);
+    whole = asio::buffer(together.data(), asio::buffer_copy(asio::buffer(together), buffers));
+  }
+  return ::send(socket, whole.data(), whole.size(), MSG_NOSIGNAL);
 }
 
 }  // namespace
@@ -95,7 +118,7 @@ Connection::Peek Connection::peek() {
 }
 
 bool Connection::has_unread() {
-  return !is_open() || peek() != Peek::kNothing;
+  return !is_open() || (readable_ && peek() != Peek::kNothing);
 }
 
 asio::ip::tcp::endpoint Connection::peer() const {
@@ -170,13 +193,7 @@ std::size_t Connection::try_write(std::span<const asio::const_buffer> buffers) {
     if (!taken) close(Closed::kByPeer);
     return taken.value_or(0);
   }
-  std::array<iovec, kMaxPieces> pieces;
-  msghdr message{};
-  message.msg_iov = pieces.data();
-  for (const asio::const_buffer& buffer : buffers.first(std::min(buffers.size(), kMaxPieces))) {
-    pieces[message.msg_iovlen++] = {const_cast<void*>(buffer.data()), buffer.size()};
-  }
-  const ssize_t n = ::sendmsg(socket_, &message, MSG_NOSIGNAL);
+  const ssize_t n = send_now(socket_, buffers.first(std::min(buffers.size(), kMaxPieces)));
   if (n >= 0) return static_cast<std::size_t>(n);
   if (errno != EAGAIN) close(Closed::kByPeer);
   return 0;

@@ -14,7 +14,7 @@ namespace {
 // prompts stay with a backend that holds their beginning until it is far busier than the least busy
 // of all: by so many prompts, or by so many times the mean.
 constexpr double kSlack = 32;
-constexpr double kSlackOfMean = 1.5;
+constexpr double kSlackOfMean = 1.75;
 // But a beginning that so many of all prompts here have at the moment must spread, or it brings
 // about by itself that one engine has all the work and the others none.
 constexpr double kHotShare = 0.3;
@@ -24,7 +24,7 @@ constexpr double kColdPrompts = 2;
 constexpr double kHotPrompts = 10;
 constexpr double kHotShareOfMany = 0.1;
 // One that more than this share has is no reason to prefer a backend: all of them have it, or should.
-constexpr double kEveryonesShare = 0.5;
+constexpr double kEveryonesShare = 0.4;
 // Turns let a backend have so much more than the least busy one, of what the mean has beyond two:
 // with one or two prompts each, more for one would be none for another.
 constexpr double kTurnSlack = 0.75;
@@ -33,7 +33,7 @@ constexpr double kFewPrompts = 2;
 // fewest prompts: most of the prompts that it brings are still to come. A backend that is slower is
 // known by having more in flight, and is left out.
 constexpr double kPlaceSlack = 3;
-constexpr double kPlaceSlackBelowMean = 4;
+constexpr double kPlaceSlackBelowMean = 2;
 
 }  // namespace
 

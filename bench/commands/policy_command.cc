@@ -52,8 +52,12 @@ std::vector<Cell> cells_of_grid(const PolicyCommand& command) {
   std::vector<Cell> cells = command.grid == "small" ? small_grid() : default_grid();
   std::erase_if(cells, [&](const Cell& cell) { return !is_wanted(cell, command); });
   if (cells.empty()) throw std::runtime_error("no situation of the grid passes these filters");
-  for (Cell& cell : cells) cell.workload.seed = command.seed;
-  return cells;
+  std::vector<Cell> all;
+  for (std::size_t i = 0; i < command.seeds; ++i) {
+    for (Cell& cell : cells) cell.workload.seed = command.seed + i;
+    all.insert(all.end(), cells.begin(), cells.end());
+  }
+  return all;
 }
 
 WorkloadChoice own_questions(const PolicyCommand& command) {
@@ -176,6 +180,11 @@ CLI::App* add_policy_command(CLI::App& app, PolicyCommand& command) {
       ->delimiter(',');
   policy->add_option("--seed", command.seed, "Other seeds make other requests of the same kinds")
       ->capture_default_str();
+  policy
+      ->add_option("--seeds", command.seeds,
+                   "Of the grid, means over so many: one run of a situation is 2 % of chance")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
   policy->add_option("--json", command.json, "Write the figures to this file")->type_name("FILE");
   policy->add_option("--threads", command.threads, "Situations at a time (default: one per core)");
   policy->footer(
@@ -199,7 +208,8 @@ int run_policy_command(const PolicyCommand& command) {
   const std::vector<Cell> cells = is_own ? cells_of_own(command) : cells_of_grid(command);
   const unsigned threads =
       command.threads != 0 ? command.threads : std::max(1U, std::thread::hardware_concurrency());
-  const std::vector<Row> rows = run_grid(cells, wanted_policies(command.policies), threads);
+  std::vector<Row> rows = run_grid(cells, wanted_policies(command.policies), threads);
+  if (!is_own) rows = mean_of_runs(rows, command.seeds);
   // The promises speak of the grid's situations.
   const std::vector<Promise> promises = is_own ? std::vector<Promise>() : check_promises(rows);
   std::cout << to_text(std::span<const Row>(rows))

@@ -33,6 +33,7 @@ struct PolicyCommand {
   std::vector<std::size_t> workers;
   OwnWork own{};
   std::uint64_t seed = 1;  // of the requests
+  std::size_t seeds = 1;   // from that one on
   std::string json;        // file to write
   unsigned threads = 0;
 };

@@ -2,9 +2,13 @@
 
 No noise of the machine changes these figures: they are there to compare before and after. batchproxy-microbench runs
 under valgrind's callgrind, each of its parts twice, and the difference is divided; likewise batchproxy itself, asked by
-one client, a request at a time, before an engine that costs nothing (bench/stub_engine.cc)."""
+one client, a request at a time, before an engine that costs nothing (bench/stub_engine.cc). HAProxy and nginx are asked
+the same where they are installed."""
 import os
 import pathlib
+import shutil
+import signal
+import socket
 import subprocess
 import tempfile
 
@@ -14,6 +18,7 @@ from . import callgrind
 from .client import Client
 from .engines import stub_engine
 from .figures import header, row
+from .peers.lab import Lab, find_foreign
 
 PARTS = {
     "head guard": "HeadGuard",
@@ -25,6 +30,7 @@ PARTS = {
     "check that an answer of 500 B is whole": "AnswerCheck/500",
 }
 HOPS = {"a hop, nothing batched": "enable_batching: false", "a hop, by default": ""}
+PEERS = {"a hop of HAProxy's": "haproxy", "a hop of nginx's": "nginx"}
 FEW, MANY = 500, 2500
 PROXY_SETTINGS = """
 batchproxy:
@@ -76,14 +82,28 @@ def count_hop(build, folder, settings, times):
     return callgrind.total(out)
 
 
+def count_peer(build, folder, name, times):
+    out = folder / "callgrind.out"
+    with Lab(build, max(os.sched_getaffinity(0)), 0, 100, prefix=callgrind.prefix(out)) as lab:
+        lab.start_stub()
+        hop = lab.start(name)
+        ask(hop.port, times)
+        hop.process.send_signal(signal.SIGTERM)
+        socket.create_connection(("127.0.0.1", hop.port)).close()  # who waits without end under valgrind hears no signal
+        hop.wait()
+    return callgrind.total(out)
+
+
 def run(options):
     build = options.build
     build.need(build.microbench, hint=" (it needs libbenchmark-dev)")
     build.need(build.proxy, build.stub_engine)
     callgrind.need_valgrind()
+    find_foreign()
+    peers = {what: peer for what, peer in PEERS.items() if shutil.which(peer)}
     header("what", "instructions")
     with tempfile.TemporaryDirectory() as name:
-        for count, rows in ((count_part, PARTS), (count_hop, HOPS)):
+        for count, rows in ((count_part, PARTS), (count_hop, HOPS), (count_peer, peers)):
             for what, argument in rows.items():
                 few, many = (count(build, pathlib.Path(name), argument, times) for times in (FEW, MANY))
                 row(what, f"{(many - few) / (MANY - FEW):,.0f}")

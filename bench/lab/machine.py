@@ -73,6 +73,12 @@ def idle_seconds(core):
     return TICK * (int(fields[3]) + int(fields[4]))
 
 
+def stolen_seconds(core):
+    """That a hypervisor took from a core."""
+    fields = re.search(rf"^cpu{core} (.*)$", pathlib.Path("/proc/stat").read_text(), re.MULTILINE)[1].split()
+    return TICK * int(fields[7])
+
+
 def established(port):
     """How many connections a server on loopback has."""
     sockets = pathlib.Path("/proc/net/tcp").read_text()

@@ -149,6 +149,39 @@ double best_router(const Cell& cell, std::span<const PromptRequest> requests) {
                   throughput(cell, Policy::kPrefixHash, requests));
 }
 
+void add(std::optional<double>& sum, const std::optional<double>& other) {
+  if (sum && other) *sum += *other;
+}
+
+void add(Row& sum, const Row& other) {
+  Measurement& mine = sum.measured;
+  mine.throughput += other.measured.throughput;
+  mine.p50 += other.measured.p50;
+  mine.p99 += other.measured.p99;
+  mine.hit_rate += other.measured.hit_rate;
+  mine.prompts_per_call += other.measured.prompts_per_call;
+  mine.preemptions += other.measured.preemptions;
+  sum.bound += other.bound;
+  sum.pass_through += other.pass_through;
+  add(sum.best_router, other.best_router);
+  add(sum.best_plain, other.best_plain);
+  // What one run merged, another may not have: nothing to compare with, then.
+  if (!other.unmerged) sum.unmerged.reset();
+  add(sum.unmerged, other.unmerged);
+}
+
+void divide(Row& sum, double by) {
+  Measurement& mine = sum.measured;
+  for (double* value : {&mine.throughput, &mine.p50, &mine.p99, &mine.hit_rate,
+                        &mine.prompts_per_call, &sum.bound, &sum.pass_through}) {
+    *value /= by;
+  }
+  mine.preemptions = static_cast<std::uint64_t>(static_cast<double>(mine.preemptions) / by);
+  for (std::optional<double>* value : {&sum.best_router, &sum.best_plain, &sum.unmerged}) {
+    if (*value) **value /= by;
+  }
+}
+
 // One row for each policy.
 void run_cell(const Cell& cell, std::span<const Policy> policies, Row* rows) {
   const std::vector<PromptRequest> made =
@@ -241,6 +274,14 @@ std::vector<Row> run_grid(std::span<const Cell> cells, std::span<const Policy> p
   }
   if (failure) std::rethrow_exception(failure);
   return rows;
+}
+
+std::vector<Row> mean_of_runs(std::span<const Row> rows, std::size_t runs) {
+  const std::size_t count = rows.size() / runs;
+  std::vector<Row> means(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(count));
+  for (std::size_t i = count; i < rows.size(); ++i) add(means[i % count], rows[i]);
+  for (Row& mean : means) divide(mean, static_cast<double>(runs));
+  return means;
 }
 
 }  // namespace batchproxy::bench

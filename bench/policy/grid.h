@@ -53,4 +53,8 @@ struct Row {
 std::vector<Row> run_grid(std::span<const Cell> cells, std::span<const Policy> policies,
                           unsigned threads);
 
+// Of the rows of as many runs over the same cells, one after the other, in which only the seeds
+// differ: the mean of each figure.
+std::vector<Row> mean_of_runs(std::span<const Row> rows, std::size_t runs);
+
 }  // namespace batchproxy::bench

@@ -26,8 +26,8 @@ namespace {
 namespace json = boost::json;
 using Element = simdjson::dom::element;
 
-// The first with POST /api/jobs/ as it is today, and with entrypoint_num_gpus.
-constexpr Version kOldestRay{2, 3, 0};
+// The first with entrypoint_num_gpus.
+constexpr Version kOldestRay{2, 2, 0};
 constexpr std::size_t kMostOfMessage = 300;  // bytes of what others say, on one line
 constexpr std::size_t kMostOfToken = 16 << 10;
 

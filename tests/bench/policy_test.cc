@@ -233,6 +233,26 @@ TEST(PolicyReport, NamesTheBestTopologyForEachNumberOfWorkers) {
                              testing::HasSubstr("- 128 workers on A100: 8 x TP1, 90.0 questions")));
 }
 
+TEST(PolicyGrid, MeansOverRunsAreOfEachCell) {
+  std::vector<Row> rows(4);  // two cells, twice
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    rows[i].cell.world.workers = i % 2 == 0 ? 8 : 128;
+    rows[i].measured.throughput = static_cast<double>(10 * (i + 1));
+    rows[i].pass_through = static_cast<double>(i + 1);
+    rows[i].best_router = 5;
+    if (i != 3) rows[i].unmerged = 7;
+  }
+  const std::vector<Row> means = mean_of_runs(rows, 2);
+  ASSERT_EQ(means.size(), 2u);
+  EXPECT_EQ(means[0].cell.world.workers, 8u);
+  EXPECT_EQ(means[0].measured.throughput, 20);  // of 10 and 30
+  EXPECT_EQ(means[1].measured.throughput, 30);  // of 20 and 40
+  EXPECT_EQ(means[1].pass_through, 3);
+  EXPECT_EQ(means[0].best_router, 5);
+  EXPECT_EQ(means[0].unmerged, 7);
+  EXPECT_EQ(means[1].unmerged, std::nullopt);  // one run had none
+}
+
 TEST(PolicyReport, GivesEveryFigureInJson) {
   Row row;
   row.measured.throughput = 50;

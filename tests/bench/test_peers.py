@@ -13,6 +13,7 @@ import pytest
 from bench.lab.build import Build
 from bench.lab.engines import copy_hop, stub_engine
 from bench.lab.peers.cases import HOPS, Counts
+from bench.lab.peers.pairs import Side, interval, pair
 from bench.lab.peers.report import Report
 from tests.bench import lab
 from tests.support.builds import BUILD
@@ -155,9 +156,52 @@ def test_the_report_has_medians_with_least_and_most_and_ratios_within_a_round(ca
                 "connections": 64} for number in costs for target in HOPS]
     samples[-1]["failed"] = 7
     options = types.SimpleNamespace(parts=["stream"], rounds=3, seconds=2)
-    Report(types.SimpleNamespace(options=options, counts=Counts(20_400), samples=samples), {"cores": 2}).show()
+    Report(types.SimpleNamespace(options=options, counts=Counts(20_400), samples=samples)).show()
     said = capsys.readouterr().out
-    assert said.startswith("cores: 2\n\n3 rounds of 2 s each; medians (least-most), ratios within a round.\n\n64 str")
+    assert said.startswith("\n3 rounds of 2 s each; medians (least-most), ratios within a round.\n\n64 str")
     assert "| nginx | 15.0 | 1.00 (0.75-1.50) | 2.50 (2.14-3.00) | 1.00 | 2,000 (1,000-3,000) |\n" in said
     assert "\nOther programs had 2 % of the core (most 3 %).\n" in said
     assert "**7 requests failed**: round 3, stream, batchproxy-merged, stream, 64 connections\n" in said
+
+
+# --- pairs ----------------------------------------------------------------------------------------
+
+def slower_each_time(first):
+    """Slices on a machine that gets slower: each costs 10 % more than the one before, whoever's it is."""
+    cost = [first]
+
+    def of(times):
+        def slice_of(_seconds):
+            cost[0] *= 1.1
+            return times * cost[0]
+        return types.SimpleNamespace(slice=slice_of)
+    return of
+
+
+def test_in_abba_order_a_drift_is_nobodys_advantage():
+    of = slower_each_time(10)
+    ours, peer = of(1.0), of(1.0)
+    starts = [[pair(ours, peer, number, 0.5) for number in range(40)]]
+    assert [round(mine / theirs, 3) for mine, theirs in starts[0][:4]] == [0.909, 1.1, 0.909, 1.1]
+    middle, low, high = interval(starts)
+    assert low < 1 < high and 0.9 < middle < 1.1
+
+
+def test_an_interval_is_as_wide_as_the_starts_differ():
+    def start(ratio):
+        return [(ratio * (100 + number % 3), 100 + number % 3) for number in range(10)]
+
+    alike, apart = interval([start(0.9)] * 4), interval([start(0.8), start(0.9), start(0.9), start(1.0)])
+    assert alike == pytest.approx((0.9, 0.9, 0.9))
+    assert apart[0] == pytest.approx(0.9) and apart[1] < 0.9 < apart[2]
+
+
+def test_a_slice_is_what_the_hop_has_used_for_what_has_arrived(monkeypatch):
+    cpu, asked, said = iter([1.0, 1.5]), iter([100, 50_100]), []
+    monkeypatch.setattr("bench.lab.peers.pairs.cpu_seconds", lambda _pid: next(cpu))
+    side = Side.__new__(Side)
+    side._lab = types.SimpleNamespace(prompts=lambda: next(asked))
+    side.hop = types.SimpleNamespace(pid=1, name="hop")
+    side._load = types.SimpleNamespace(go_on=lambda: said.append("on"), halt=lambda: said.append("halt"))
+    assert side.slice(0.001) == pytest.approx(10)  # microseconds
+    assert said == ["on", "halt"]

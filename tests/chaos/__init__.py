@@ -1,1 +1,1 @@
-"""Chaos, drain and soak runs against the real program; see README.md."""
+"""Chaos, drain and soak runs against the real program; see docs/FAILURES.md."""

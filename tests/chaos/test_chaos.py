@@ -1,4 +1,4 @@
-"""Short runs of the chaos harness, and the full ones as parts of `scripts/test --full`. See README.md."""
+"""Short runs of the chaos harness, and the full ones as parts of `scripts/test --full`. See docs/FAILURES.md."""
 import json
 import os
 import subprocess

@@ -176,6 +176,13 @@ def test_auditwheel_agrees_with_the_platform_of_the_wheel(packages, tmp_path):
     assert int(found[1]) <= int(named[1])
 
 
+def test_the_same_source_makes_the_same_programs_in_another_folder(packages):
+    """A library compiled anew in both, and the programs linked; `--whole` compiles all of it, which takes an hour."""
+    done = subprocess.run([ROOT / "packaging" / "check-reproducible"], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == 0 and "the same bytes in both folders" in done.stdout, done.stdout
+    print(done.stdout)
+
+
 def test_the_same_source_makes_the_same_packages(packages):
     def made():
         return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for pattern in ("*.whl", "*.deb", "*.tar.gz", "*.json")

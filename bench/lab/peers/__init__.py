@@ -3,7 +3,10 @@
 All in one run: CPU per request, added latency, memory; and how batchproxy's cost grows. The floor is a hop that copies
 bytes and parses nothing (bench/copy_hop.cc). Client, hop and engine (bench/stub_engine.cc) share one core, where ratios
 repeat best; in each round the hops take turns in a new order, each started afresh, and ratios are those of one round.
-Needs wrk, haproxy and nginx."""
+
+The part `pairs` says who is ahead: two hops in turn, in short slices, ABBA (pairs.py). --against BUILD has it compare
+with another build of batchproxy, to judge a change by. Needs wrk, haproxy and nginx; perf, if it is there, counts
+system calls."""
 import argparse
 import json
 import os
@@ -16,7 +19,9 @@ import sys
 
 from ..machine import may_go_first, raise_descriptors
 from ..options import names_of, positive, writable
-from .cases import PARTS, Counts
+from . import pairs
+from .cases import PAIRS, PARTS, Counts
+from .lab import find_foreign
 from .report import Report
 from .rounds import Rounds
 
@@ -33,11 +38,12 @@ def add_options(parser):
     parser.add_argument("--core", type=core, default=max(os.sched_getaffinity(0)), help="to run on (the last)")
     parser.add_argument("--parts", type=names_of(PARTS), default=list(PARTS),
                         help="; ".join(f"{part}: {what}" for part, what in PARTS.items()))
+    pairs.add_options(parser)
     parser.add_argument("--out", type=writable, help="every measurement, as JSON; written after every round")
 
 
 def need_programs(build):
-    os.environ["PATH"] += ":/usr/sbin"  # where Debian keeps two of them, and no user looks
+    find_foreign()
     build.need(build.proxy, build.stub_engine, build.copy_hop)
     if missing := [tool for tool in ("haproxy", "nginx", "wrk") if not shutil.which(tool)]:
         raise SystemExit(f"missing: {', '.join(missing)}; on Debian: apt-get install haproxy nginx wrk")
@@ -72,8 +78,20 @@ def run(options):
     need_programs(options.build)
     rounds = Rounds(options, Counts(need_descriptors(options.parts)))
     machine = describe_machine(options)
+    print("; ".join(f"{name}: {value}" for name, value in machine.items()), flush=True)
+
+    def keep(samples):
+        if options.out:
+            options.out.write_text(json.dumps({"machine": machine, "samples": samples}, indent=1))
+
+    paired = []
+    if PAIRS in options.parts:
+        for sample in pairs.run(options, rounds.counts.most):
+            paired.append(sample)
+            keep(paired)
+    if options.parts == [PAIRS]:
+        return
     for number in range(1, options.rounds + 1):
         rounds.run(number)
-        if options.out:
-            options.out.write_text(json.dumps({"machine": machine, "samples": rounds.samples}, indent=1))
-    Report(rounds, machine).show()
+        keep([*paired, *rounds.samples])
+    Report(rounds).show()

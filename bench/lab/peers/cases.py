@@ -1,8 +1,11 @@
 """What is compared: hops, requests, and how many there are of each."""
 import json
 
-PARTS = {"load": "CPU per request", "latency": "added latency", "idle": "memory", "stream": "CPU per stream",
-         "merge": "requests that share calls", "tls": "CPU per request and per handshake of TLS", "scale": "how the cost grows with connections, bodies and backends"}
+PAIRS = "pairs"  # which are no rounds
+PARTS = {PAIRS: "CPU per request beside HAProxy, with an interval", "load": "CPU per request",
+         "latency": "added latency", "idle": "memory", "stream": "CPU per stream", "merge": "requests that share calls",
+         "tls": "CPU per request and per handshake of TLS",
+         "scale": "how the cost grows with connections, bodies and backends"}
 TITLES = {"direct": "direct", "copy": "floor: bytes copied", "haproxy": "HAProxy", "nginx": "nginx",
           "batchproxy-plain": "batchproxy, `enable_batching: false`", "batchproxy-default": "batchproxy",
           "batchproxy-merged": "batchproxy, `merge: always`"}

@@ -31,7 +31,7 @@ frontend clients
     bind 127.0.0.1:{port}{secured}
     default_backend engine
 backend engine
-    server stub 127.0.0.1:{stub}
+{servers}
 """
 
 # One process, as HAProxy is one; nothing is written to files, also of large bodies; streams come as they are made.
@@ -102,9 +102,10 @@ def certificate(lab):
 def configured(lab, name, template, program, *flags, secured=""):
     """A foreign proxy, which takes its port from a file."""
     port, config = free_port(), lab.work / f"{name}.conf"
-    config.write_text(template.format(port=port, stub=lab.stub.port, work=lab.work, connections=lab.connections + 200,
-                                      sockets=2 * lab.connections + 1000, secured=secured))
-    hop = lab.keep(name, Program([program, *flags, config], lab.work, prepare=lab.pin))
+    servers = "\n".join(f"    server stub{n} 127.0.0.1:{each}" for n, each in enumerate(lab.stub.ports))
+    config.write_text(template.format(port=port, stub=lab.stub.port, servers=servers, work=lab.work, secured=secured,
+                                      connections=lab.connections + 200, sockets=2 * lab.connections + 1000))
+    hop = lab.keep(name, Program([*lab.prefix, program, *flags, config], lab.work, prepare=lab.pin))
     hop.port, hop.is_secured = port, bool(secured)
     wait_until(lambda: not hop.is_running() or listens(port), f"{name} at port {port}", PATIENCE)
     if not hop.is_running():
@@ -112,24 +113,24 @@ def configured(lab, name, template, program, *flags, secured=""):
     return hop
 
 
-def batchproxy(lab, name):
+def batchproxy(lab, name, build):
     settings = {**BATCHPROXY[name.removeprefix("batchproxy-")]}
     backends = [{"url": f"http://127.0.0.1:{port}"} for port in lab.stub.ports]
     settings["batchproxy"] = {**settings["batchproxy"], "io_threads": 1, "backends": backends}
     if name == "batchproxy-tls":
         own, key, _ = certificate(lab)
         settings["batchproxy"]["tls"] = {"certificate": str(own), "key": str(key)}
-    config = lab.work / "batchproxy.yaml"
+    config = lab.work / f"batchproxy-{lab.kept}.yaml"
     config.write_text(json.dumps(settings))  # which is YAML too
-    hop = lab.keep(name, Proxy(["--config", config], lab.work, program=lab.build.proxy, prepare=lab.pin))
+    hop = lab.keep(name, Proxy(["--config", config], lab.work, program=build.proxy, prepare=lab.pin))
     hop.is_secured = hop.url.startswith("https:")
     wait_until(lambda: all(backend["state"] == "ready" for backend in hop.status()["backends"]), "ready backends",
                PATIENCE)
     return hop
 
 
-def start(lab, name):
-    """The hop of that name (cases.TITLES) before lab.stub, on lab's core."""
+def start(lab, name, build=None):
+    """The hop of that name (cases.TITLES) before lab.stub, on lab's core; ours of that build, or lab's."""
     match name:
         case "direct":
             return lab.stub
@@ -143,4 +144,4 @@ def start(lab, name):
         case "nginx":
             return configured(lab, name, NGINX, "nginx", "-p", lab.work, "-c")
         case _:
-            return batchproxy(lab, name)
+            return batchproxy(lab, name, build or lab.build)

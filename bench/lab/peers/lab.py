@@ -19,6 +19,12 @@ from .wrk import Wrk
 LATENCY_RATE = 200  # requests a second, to the hop and as many directly
 
 
+def find_foreign():
+    """Debian keeps two of the foreign hops where no user looks."""
+    if "/usr/sbin" not in os.environ["PATH"].split(":"):
+        os.environ["PATH"] += ":/usr/sbin"
+
+
 def resident_mib(pid):
     return resident(pid) / 2**20
 
@@ -26,9 +32,10 @@ def resident_mib(pid):
 class Lab:
     """Starts a stub and hops before it on one core; all stop when the `with` block ends."""
 
-    def __init__(self, build, core, seconds, connections, first=False):
+    def __init__(self, build, core, seconds, connections, first=False, prefix=()):
         """`seconds` a measurement takes; `connections`: the most that there will be; `first`: before other programs
-        (not for a load that takes the whole core)."""
+        (not for a load that takes the whole core); `prefix`: what foreign hops are started by."""
+        self.prefix = prefix
         self.build, self.core, self.seconds, self.connections, self._first = build, core, seconds, connections, first
 
     def __enter__(self):
@@ -56,12 +63,16 @@ class Lab:
         self._servers.append(server)
         return server
 
+    @property
+    def kept(self):
+        return len(self._servers)
+
     def start_stub(self, ports=1):
         self.stub = self.keep("stub", stub_engine(self.build, self.work, ports, prepare=self.pin))
         self._asking = Client(self.stub.port)
 
-    def start(self, name):
-        return hops.start(self, name)
+    def start(self, name, build=None):
+        return hops.start(self, name, build)
 
     def check(self, hop, body):
         """One answer through the hop, which must be the stub's."""
@@ -77,6 +88,10 @@ class Lab:
             connection.close()
         if answers[0] != answers[1] or answers[0][0] != 200:
             raise SystemExit(f"{hop.name} answers {body.name} with {answers[1]}; the stub does with {answers[0]}")
+
+    def prompts(self):
+        """That have arrived at the stub."""
+        return json.loads(self._asking.ask("/stats")[1])["prompts"]
 
     def _costs(self, hop, load):
         """CPU seconds of hop, stub and wrk; requests and prompts at the stub; the core's idle time; the time."""

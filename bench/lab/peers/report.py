@@ -21,9 +21,8 @@ def table(title, columns, rows):
 
 
 class Report:
-    def __init__(self, rounds, machine):
+    def __init__(self, rounds):
         self._options, self._counts, self._samples = rounds.options, rounds.counts, rounds.samples
-        self._machine = machine
 
     def _by_round(self, key, **where):
         return {sample["round"]: sample[key] for sample in self._samples
@@ -130,11 +129,10 @@ class Report:
         return cell([1e3 * (cost - costs[0][number]) / further for number, cost in costs[1].items()], 3)
 
     def show(self):
-        print("; ".join(f"{name}: {value}" for name, value in self._machine.items()))
         print(f"\n{self._options.rounds} rounds of {self._options.seconds:g} s each; medians (least-most), "
               "ratios within a round.")
-        for part, show in {"load": self._load, "stream": self._stream, "merge": self._merge, "tls": self._tls, "latency": self._latency,
-                           "idle": self._idle, "scale": self._scale}.items():
+        for part, show in {"load": self._load, "stream": self._stream, "merge": self._merge, "tls": self._tls,
+                           "latency": self._latency, "idle": self._idle, "scale": self._scale}.items():
             if part in self._options.parts:
                 show()
         loads = [sample for sample in self._samples if "others" in sample]

@@ -1,4 +1,5 @@
 """Load from wrk."""
+import contextlib
 import pathlib
 import re
 import signal
@@ -42,14 +43,28 @@ class Wrk:
             raise
         return self
 
+    def halt(self):
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self):
+        self._process.send_signal(signal.SIGCONT)
+
     def __exit__(self, *_):
-        self._process.send_signal(signal.SIGINT)
         try:
-            said, _ = self._process.communicate(timeout=PATIENCE)
+            said = self._interrupt()
         except BaseException:
             self._end()
             raise
         self.failed = sum(int(number) for pattern in FAILURES for number in re.findall(pattern, said))
+
+    def _interrupt(self):
+        """What it says. Once is not enough where a signal comes to one of its threads that does not sleep."""
+        self.go_on()
+        for _ in range(PATIENCE):
+            self._process.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return self._process.communicate(timeout=1)[0]
+        raise SystemExit("wrk does not end")
 
     def _are_there(self):
         return established(self._server.port) >= self._needed
