@@ -15,9 +15,9 @@
 #include <boost/asio/steady_timer.hpp>
 #include <unistd.h>
 
+#include "launcher/plan/command_line.h"
 #include "launcher/ray/ray_client.h"
 #include "launcher/ray/ray_jobs.h"
-#include "launcher/plan/command_line.h"
 
 namespace batchproxy {
 namespace {
@@ -33,7 +33,7 @@ constexpr Duration kTellWait = std::chrono::seconds(3);
 // One that waits in the queue cannot be taken out of it; it may just have begun.
 constexpr Duration kPendingStop = std::chrono::seconds(3);
 constexpr Duration kSilentEnd = std::chrono::seconds(3);  // its agent has left, and Ray is silent
-constexpr int kSubmissions = 3;  // of one that got no answer
+constexpr int kSubmissions = 3;                           // of one that got no answer
 // Ray looks at a job until it has seen that it is over, once a second or less often. If its record
 // has gone by then, Ray 2.60 makes a new one that says FAILED.
 constexpr Duration kUntilBurial = std::chrono::seconds(10);
@@ -241,8 +241,8 @@ struct RayPlacement::Core : std::enable_shared_from_this<Core> {
         silent_since = now;
         job.say(reply.refusal->sentence);
       } else if (job.is_ending && now - *silent_since > kSilentEnd) {
-        co_return "whether its job " + job.id() + " has ended is not known: " +
-            reply.refusal->sentence;
+        co_return "whether its job " + job.id() +
+            " has ended is not known: " + reply.refusal->sentence;
       }
       const OrError<RayJob> seen = parse_ray_job(reply.body);
       if (seen && is_over(seen->state)) {
@@ -296,7 +296,7 @@ struct RayPlacement::Core : std::enable_shared_from_this<Core> {
   bool is_preparing = false;
   bool is_prepared = false;
   std::optional<RayRefusal> obstacle{};  // that the last preparation has met
-  asio::steady_timer prepared;  // is cancelled when preparations have ended
+  asio::steady_timer prepared;           // is cancelled when preparations have ended
 };
 
 RayPlacement::RayPlacement(const PlacementSetup& setup, RayAddress address)

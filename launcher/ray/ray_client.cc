@@ -84,8 +84,7 @@ Task<RayReply> RayClient::ask(Verb verb, std::string path, std::string body) {
   reply.status = answer.status;
   reply.body = std::move(answer.body);
   if (reply.status / 100 != 2) {
-    reply.refusal =
-        explain_refusal(address_.url, reply.status, reply.body, !at.api_key.empty());
+    reply.refusal = explain_refusal(address_.url, reply.status, reply.body, !at.api_key.empty());
   }
   co_return reply;
 }

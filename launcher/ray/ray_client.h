@@ -25,9 +25,9 @@ namespace batchproxy {
 
 // Where Ray is, and who we are to it.
 struct RayAddress {
-  std::string url{};    // as it was given
-  Endpoint endpoint{};  // but for its addresses and key
-  HostPort host{};      // where these are
+  std::string url{};                           // as it was given
+  Endpoint endpoint{};                         // but for its addresses and key
+  HostPort host{};                             // where these are
   std::function<OrError<RayToken>()> token{};  // see find_ray_token()
 };
 
@@ -35,7 +35,7 @@ struct RayAddress {
 OrError<RayAddress> ray_address(const Options& options, const Environment& environment);
 
 struct RayReply {
-  unsigned status = 0;                  // 0: none came
+  unsigned status = 0;  // 0: none came
   std::string body{};
   std::optional<RayRefusal> refusal{};  // unless it is 2xx
 };

@@ -26,8 +26,8 @@ namespace {
 namespace json = boost::json;
 using Element = simdjson::dom::element;
 
-// The first with POST /api/jobs/ as it is today, and with entrypoint_num_gpus.
-constexpr Version kOldestRay{2, 3, 0};
+// The first with entrypoint_num_gpus.
+constexpr Version kOldestRay{2, 2, 0};
 constexpr std::size_t kMostOfMessage = 300;  // bytes of what others say, on one line
 constexpr std::size_t kMostOfToken = 16 << 10;
 
@@ -47,7 +47,7 @@ constexpr std::array<StateWord, 5> kStates{{
 // The names of the marks in a job's metadata.
 struct MarkName {
   std::string_view name;
-  std::string RayMarks::*mark;
+  std::string RayMarks::* mark;
 };
 constexpr std::array<MarkName, 4> kMarks{{
     {"batchproxy_configuration", &RayMarks::configuration},
@@ -224,8 +224,8 @@ std::string describe_wait(std::int64_t gpus, Duration so_far, const std::optiona
   if (!has || gpus == 0) return text;
   if (has->all == 0) return text + "; the cluster has none";
   // A job may have a half of one.
-  return text + fmt::format("; the cluster has {:g}, {:g} of them free", has->all,
-                            has->all - has->used);
+  return text +
+         fmt::format("; the cluster has {:g}, {:g} of them free", has->all, has->all - has->used);
 }
 
 std::string describe_end(const RayJob& job) {

@@ -119,7 +119,7 @@ def test_an_engine_that_finds_no_gpus_says_how_long_it_waits_and_what_there_is(s
 
 
 @pytest.mark.parametrize("version, says", [
-    ("1.13.0", "is 1.13.0, and cannot give GPUs to a job: install Ray 2.3.0 or newer there"),
+    ("1.13.0", "is 1.13.0, and cannot give GPUs to a job: install Ray 2.2.0 or newer there"),
     ("", "is no Ray: launcher.ray_address is http://HEAD:8265")])
 def test_what_is_no_ray_or_an_old_one_is_told(start_proxy, ray, configured, version, says):
     ray.version = version

@@ -1,4 +1,6 @@
 // tests/launcher/placement/ray_placement_test.cc - whose leftovers are whose, and what is shown.
+#include "launcher/placement/ray_placement.h"
+
 #include <csignal>
 
 #include <gmock/gmock.h>
@@ -6,7 +8,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "launcher/placement/ray_placement.h"
 #include "tests/launcher/temporary_directory.h"
 
 namespace batchproxy {

@@ -1,21 +1,22 @@
 // tests/launcher/ray/ray_jobs_test.cc - Ray's answers as Ray 2.60 gave them, and what we make
 // of them.
+#include "launcher/ray/ray_jobs.h"
+
 #include <filesystem>
 #include <fstream>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "launcher/ray/ray_jobs.h"
 #include "tests/launcher/temporary_directory.h"
 
 namespace batchproxy {
 namespace {
 
+using std::chrono::seconds;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
-using std::chrono::seconds;
 
 constexpr const char* kUrl = "http://head:8265";
 
@@ -32,9 +33,8 @@ std::string job_body(const std::string& status, const std::string& rest) {
 }
 const std::string kPending = job_body(
     "PENDING", R"("message": "Job has not started yet.", "driver_agent_http_address": null)");
-const std::string kRunning =
-    job_body("RUNNING",
-             R"("message": "Job is currently running.",
+const std::string kRunning = job_body("RUNNING",
+                                      R"("message": "Job is currently running.",
                 "driver_agent_http_address": "http://10.0.0.7:52365")");
 
 TEST(RayJobId, HoldsNothingThatAPathMustNot) {
@@ -145,12 +145,14 @@ TEST(ParseRayGpus, ReadsWhatTheAutoscalerCounts) {
 }
 
 TEST(DescribeWait, SaysHowLongForWhatAndWhatThereIs) {
-  EXPECT_EQ(describe_wait(2, seconds(40), RayGpus{.all = 16, .used = 15}),
-            "its job has been PENDING in Ray for 40 s: it needs 2 GPUs of one node; the cluster has "
-            "16, 1 of them free");
-  EXPECT_EQ(describe_wait(1, seconds(5), RayGpus{}),
-            "its job has been PENDING in Ray for 5.0 s: it needs 1 GPU of one node; the cluster has "
-            "none");
+  EXPECT_EQ(
+      describe_wait(2, seconds(40), RayGpus{.all = 16, .used = 15}),
+      "its job has been PENDING in Ray for 40 s: it needs 2 GPUs of one node; the cluster has "
+      "16, 1 of them free");
+  EXPECT_EQ(
+      describe_wait(1, seconds(5), RayGpus{}),
+      "its job has been PENDING in Ray for 5.0 s: it needs 1 GPU of one node; the cluster has "
+      "none");
   EXPECT_EQ(describe_wait(0, seconds(5), std::nullopt),
             "its job has been PENDING in Ray for 5.0 s: it needs a CPU of one node");
 }
