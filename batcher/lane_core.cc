@@ -143,7 +143,7 @@ void LaneCore::tell_recalls() {
 void LaneCore::publish() {
   stats_.queued.store(scheduler_.queued(), std::memory_order_relaxed);
   stats_.oldest_waiting = waiting_.oldest();
-  for (BackendId id = 0; id < scheduler_.backend_count(); ++id) {
+  for (const BackendId id : scheduler_.take_touched()) {
     stats_.inflight[id].store(scheduler_.inflight(id), std::memory_order_relaxed);
     stats_.room[id].store(scheduler_.room(id), std::memory_order_relaxed);
     stats_.breaker_open[id].store(scheduler_.breaker_open(id), std::memory_order_relaxed);

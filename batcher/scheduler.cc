@@ -78,6 +78,7 @@ void Scheduler::submit(Ticket& ticket) {
   }
   fleet_.on_time_given(ticket.deadline - ticket.arrival, now_);
   turns_.clients().on_submitted(ticket, now_);
+  assert((ticket.backends - BackendSet::first(fleet_.size())).empty());
   ticket.among = balancer_.candidates(ticket);
   // What takes no room finds an engine as good as idle, however full it is.
   if (!ticket.background && !ticket.immediate) others_.on_submitted(ticket.among, ticket.arrival);
@@ -149,10 +150,7 @@ void Scheduler::take(TimePoint now, std::vector<Ticket*>& decided) {
 // Most of the time nothing has changed, and this is not called.
 void Scheduler::refresh() {
   fleet_.begin_refresh(now_);
-  const BackendSet ceased = fleet_.refresh(turns_.find_unserved(now_), now_);
-  for (BackendId id = 0; id < fleet_.size(); ++id) {
-    if (ceased.contains(id)) turns_.release(id);
-  }
+  for (const BackendId id : fleet_.refresh(turns_.find_unserved(now_), now_)) turns_.release(id);
   // Those that avoid a backend may have nobody else left.
   std::vector<Ticket*> moved;
   turns_.for_each_unserved([&](Ticket& ticket) {

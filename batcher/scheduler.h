@@ -115,6 +115,8 @@ class Scheduler {
   std::size_t queued() const { return turns_.queued(); }           // prompts
   std::size_t clients() const { return turns_.clients().size(); }  // that are remembered
   std::size_t backend_count() const { return fleet_.size(); }
+  // Backends of which something may be another since the last call.
+  BackendSet take_touched() { return fleet_.take_touched(); }
   std::uint32_t inflight(BackendId id) const { return fleet_[id].inflight + fleet_[id].roomless; }
   // How many prompts the backend may have at most now; 0 while it is given none.
   std::uint32_t max_inflight(BackendId id) const {

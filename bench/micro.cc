@@ -4,7 +4,8 @@
 //
 //   build/release/bench/batchproxy-microbench
 //
-// `python3 -m bench.lab instructions` counts their instructions: MICRO_ITERATIONS says how often each is then done.
+// `python3 -m bench.lab instructions` counts their instructions: MICRO_ITERATIONS says how often
+// each is then done.
 #include <cstdlib>
 #include <deque>
 #include <string>
@@ -17,6 +18,7 @@
 #include "backends/http/head.h"
 #include "backends/json/body_scan.h"
 #include "batcher/base/prefix.h"
+#include "batcher/lane_core.h"
 #include "batcher/scheduler.h"
 
 namespace batchproxy {
@@ -70,17 +72,18 @@ void PrefixKey(benchmark::State& state) {
 }
 BENCHMARK(PrefixKey)->Arg(240)->Arg(6000)->Arg(100000)->Apply(iterate_as_told);
 
-// One ticket more in a queue of so many, and the next one granted: four backends, prompts of 6 kB
-// of which four begin alike.
+// One ticket more in a queue of so many, and the next one granted to one of so many backends:
+// prompts of 6 kB of which four begin alike.
 void EnqueueAndGrant(benchmark::State& state) {
   const auto waiting = static_cast<std::size_t>(state.range(0));
+  const auto backends = static_cast<std::size_t>(state.range(1));
   Scheduler scheduler({.batch_timeout = 1h, .max_queue = 10000000});
-  for (BackendId id = 0; id < 4; ++id) {
+  for (BackendId id = 0; id < backends; ++id) {
     scheduler.add_backend(id, {.max_num_seqs = 16, .kv_tokens = 240000});
     scheduler.set_up(id, true);
   }
   const TimePoint now = TimePoint() + 1h;
-  std::deque<Ticket> tickets(waiting + 256);
+  std::deque<Ticket> tickets(waiting + 64 * backends);
   std::vector<PrefixChain> prefixes;
   for (int i = 0; i < 4096; ++i)
     prefixes.emplace_back(std::to_string(i) + std::string(6000, 'x'), 0);
@@ -89,7 +92,7 @@ void EnqueueAndGrant(benchmark::State& state) {
     ticket.turn = 0;
     ticket.arrival = now + std::chrono::nanoseconds(made);
     ticket.deadline = ticket.arrival + 600s;
-    ticket.backends = BackendSet::first(4);
+    ticket.backends = BackendSet::first(backends);
     ticket.tokens = 1500;
     ticket.prefix = prefixes[made++ / 4 % prefixes.size()];
     scheduler.submit(ticket);
@@ -120,7 +123,50 @@ void EnqueueAndGrant(benchmark::State& state) {
   }
   for (Ticket& ticket : tickets) scheduler.cancel(ticket);
 }
-BENCHMARK(EnqueueAndGrant)->Arg(10)->Arg(1000)->Arg(100000)->Apply(iterate_as_told);
+BENCHMARK(EnqueueAndGrant)
+    ->Args({10, 4})
+    ->Args({1000, 4})
+    ->Args({100000, 4})
+    ->Args({1000, 64})
+    ->Args({1000, 256})
+    ->Apply(iterate_as_told);
+
+// What the lane does for one request, of which half of what the backends can take is in flight: it
+// is taken in, granted at once, told to the metrics, and answered.
+void LaneTurn(benchmark::State& state) {
+  const auto backends = static_cast<std::size_t>(state.range(0));
+  LaneCore lane({.batch_timeout = 1h});
+  lane.add_handle();
+  for (BackendId id = 0; id < backends; ++id) {
+    lane.add_backend(id, {.max_num_seqs = 16});
+    lane.set_up(id, true);
+  }
+  TimePoint now = TimePoint() + 1h;
+  std::deque<Ticket> tickets(8 * backends);
+  const auto ask = [&](Ticket& ticket) {
+    ticket.turn = 0;
+    ticket.arrival = now += 1us;
+    ticket.deadline = now + 600s;
+    ticket.backends = BackendSet::first(backends);
+    lane.handle(LaneMessage::submit(ticket), now);
+    benchmark::DoNotOptimize(lane.decide(now));
+    lane.outbox(0).clear();
+    benchmark::DoNotOptimize(lane.next_due());
+  };
+  const auto answer = [&](Ticket& ticket) {
+    lane.handle(LaneMessage::complete(ticket, Outcome::kGood, {}), now += 1us);
+    lane.decide(now);
+  };
+  for (Ticket& ticket : tickets) ask(ticket);
+  std::size_t next = 0;
+  for (auto _ : state) {
+    answer(tickets[next]);
+    ask(tickets[next]);
+    next = (next + 1) % tickets.size();
+  }
+  for (Ticket& ticket : tickets) answer(ticket);
+}
+BENCHMARK(LaneTurn)->Arg(4)->Arg(64)->Arg(256)->Apply(iterate_as_told);
 
 // An answer with sixteen choices, taken apart.
 void Demultiplex(benchmark::State& state) {

@@ -354,6 +354,7 @@ class Validator {
     }
     check_counted_by_gpus(placement);
     if (placement == "exec") check_exec_command();
+    if (placement == "ray") check_ray_address();
   }
 
   template <class... Keys>
@@ -407,6 +408,20 @@ class Validator {
                             "batchproxy.launcher.nodes"
                           : "nodes: exec_command never mentions {node}, so they are not used");
     }
+  }
+
+  void check_ray_address() {
+    const auto& address = launcher_.ray_address;
+    if (refused(address)) return;
+    if (address->empty()) {
+      return findings_.error(place_of(launcher_.placement.origin),
+                             "placement: ray needs batchproxy.launcher.ray_address, the URL of "
+                             "Ray's dashboard, such as http://head:8265");
+    }
+    const BackendUrl at = parse_backend_url(*address);
+    if (at.address) return;
+    findings_.error(place_of(address.origin),
+                    "ray_address: " + at.problem + ", found '" + *address + "'");
   }
 
   void check_server_count() {

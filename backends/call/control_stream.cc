@@ -111,6 +111,11 @@ Task<ControlReply> post_json(ControlStream& stream, const Endpoint& at, std::str
   return exchange(stream, at, std::move(request), most);
 }
 
+Task<ControlReply> delete_page(ControlStream& stream, const Endpoint& at, std::string target,
+                               std::size_t most) {
+  return exchange(stream, at, Request(beast::http::verb::delete_, target, 11), most);
+}
+
 bool is_silence(const ErrorCode& error) {
   return error == beast::error::timeout;
 }

@@ -1,7 +1,8 @@
 // backends/call/control_stream.h - ControlStream: the control thread's own connections to backends,
 // for probes and orders. Clients' requests go through ConnectionPool.
 //
-// Each connection carries one request: connect_in_turn(), then get_page() or post_json().
+// Each connection carries one request: connect_in_turn(), then get_page(), post_json() or
+// delete_page().
 //
 // Threading: the io_context's own thread.
 #pragma once
@@ -38,6 +39,10 @@ Task<ControlReply> get_page(ControlStream& stream, const Endpoint& at, std::stri
 // `fields` go along.
 Task<ControlReply> post_json(ControlStream& stream, const Endpoint& at, std::string target,
                              std::string json, std::size_t most, HttpFields fields = {});
+
+// DELETE, which answers like a page.
+Task<ControlReply> delete_page(ControlStream& stream, const Endpoint& at, std::string target,
+                               std::size_t most);
 
 // Whether the error says that time was up.
 bool is_silence(const ErrorCode& error);

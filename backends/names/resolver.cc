@@ -8,6 +8,8 @@
 
 #include <boost/asio/post.hpp>
 
+#include "backends/net/waiter.h"
+
 namespace batchproxy {
 
 LookUp look_up(const HostPort& name) {
@@ -18,6 +20,23 @@ LookUp look_up(const HostPort& name) {
   const auto found = resolver.resolve(name.host, std::to_string(name.port), flags, answer.error);
   for (const auto& entry : found) answer.found.push_back(entry.endpoint());
   return answer;
+}
+
+Task<Addresses> find_addresses(Resolver& resolver, HostPort name) {
+  if (is_address(name.host)) {
+    co_return Addresses{{asio::ip::make_address(name.host), name.port}};
+  }
+  struct Seat {
+    Waiter waiter;
+    LookUp answer;
+  };
+  const auto seat = std::make_shared<Seat>();
+  resolver.look_up(name, [seat](const LookUp& answer) {
+    seat->answer = answer;
+    seat->waiter.wake();
+  });
+  co_await seat->waiter.wait();
+  co_return in_order(seat->answer.found);
 }
 
 struct SystemResolver::Desk {

@@ -25,6 +25,10 @@ class Resolver {
   virtual void look_up(const HostPort& name, Tell tell) = 0;
 };
 
+// The addresses of a name, or of what is an address already, in the order in which to try them.
+// `resolver` outlives the answer.
+Task<Addresses> find_addresses(Resolver& resolver, HostPort name);
+
 // Asks by look_up(), for each question on a thread of its own: a name server that does not answer
 // keeps no other name waiting. Nothing can interrupt the system's resolver, so these threads are
 // not waited for either: Asio's own resolver would be, at our end.

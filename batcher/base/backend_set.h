@@ -1,7 +1,8 @@
 // batcher/base/backend_set.h - BackendId: which backend; BackendSet: some of them.
 //
 // A set is a few words of bits: it is copied with every ticket, and asked and joined on the way of
-// every request, without an allocation.
+// every request, without an allocation. A walk over it (`for (const BackendId id : set)`) costs as
+// much as it has members.
 //
 // Threading: values.
 #pragma once
@@ -11,6 +12,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 
 namespace batchproxy {
 
@@ -69,6 +71,11 @@ class BackendSet {
     return differs == 0;
   }
 
+  class Iterator;
+  // In order. What was passed may be erased meanwhile.
+  constexpr Iterator begin() const;
+  constexpr std::default_sentinel_t end() const { return {}; }
+
  private:
   using Word = std::uint64_t;
   static constexpr std::size_t kBits = 64;  // in a word
@@ -76,5 +83,44 @@ class BackendSet {
 
   std::array<Word, kMax / kBits> words_{};
 };
+
+class BackendSet::Iterator {
+ public:
+  using value_type = BackendId;
+  using difference_type = std::ptrdiff_t;
+
+  constexpr explicit Iterator(const BackendSet& of) : word_(of.words_.data()), left_(*word_) {
+    skip();
+  }
+
+  constexpr BackendId operator*() const {
+    return first_ + static_cast<BackendId>(std::countr_zero(left_));
+  }
+  constexpr Iterator& operator++() {
+    left_ &= left_ - 1;
+    skip();
+    return *this;
+  }
+  constexpr void operator++(int) { ++*this; }
+  friend constexpr bool operator==(const Iterator& at, std::default_sentinel_t) {
+    return at.left_ == 0;
+  }
+
+ private:
+  constexpr void skip() {
+    while (left_ == 0 && first_ + kBits < kMax) {
+      left_ = *++word_;
+      first_ += kBits;
+    }
+  }
+
+  const Word* word_;
+  Word left_;            // its members that are not passed yet
+  BackendId first_ = 0;  // that it could hold
+};
+
+constexpr BackendSet::Iterator BackendSet::begin() const {
+  return Iterator(*this);
+}
 
 }  // namespace batchproxy

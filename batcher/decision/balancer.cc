@@ -23,7 +23,8 @@ constexpr double kHotSlack = 1;
 constexpr double kColdPrompts = 2;
 constexpr double kHotPrompts = 10;
 constexpr double kHotShareOfMany = 0.1;
-// One that more than this share has is no reason to prefer a backend: all of them have it, or should.
+// One that more than this share has is no reason to prefer a backend: all of them have it, or
+// should.
 constexpr double kEveryonesShare = 0.4;
 // Turns let a backend have so much more than the least busy one, of what the mean has beyond two:
 // with one or two prompts each, more for one would be none for another.
@@ -62,12 +63,12 @@ std::optional<BackendId> Balancer::next_in_turn(const Ticket& ticket, BackendSet
 std::optional<BackendId> Balancer::least_loaded(BackendSet among, Fleet::Condition condition) {
   std::optional<BackendId> best;
   std::uint32_t fewest = 0;
-  const auto count = static_cast<BackendId>(fleet_.size());
-  for (BackendId i = 0; i < count; ++i) {
-    const BackendId id = (i + rotation_) % count;
-    if (!among.contains(id)) continue;
+  for (const BackendId id : among) {
     const Backend& backend = fleet_[id];
-    if ((best && backend.inflight >= fewest) || !(backend.*condition)()) continue;
+    // Of those with as few, the first from rotation_ on, else the first.
+    const bool has_fewer = !best || backend.inflight < fewest ||
+                           (backend.inflight == fewest && *best < rotation_ && id >= rotation_);
+    if (!has_fewer || !(backend.*condition)()) continue;
     best = id;
     fewest = backend.inflight;
   }
@@ -142,9 +143,8 @@ double Balancer::load(BackendId id) const {
 
 std::optional<BackendId> Balancer::least_busy_holder(BackendSet holders) const {
   std::optional<BackendId> best;
-  for (const Backend& backend : fleet_) {
-    const BackendId id = fleet_.id_of(backend);
-    if (!holders.contains(id) || !backend.ready) continue;
+  for (const BackendId id : holders) {
+    if (!fleet_[id].ready) continue;
     if (!best || load(id) < load(*best)) best = id;
   }
   return best;

@@ -3,7 +3,9 @@
 
 namespace batchproxy {
 
-void Batches::close(Open& open, FlushReason reason, std::vector<Ticket*>& decided) {
+void Batches::leave(BackendId id, FlushReason reason, std::vector<Ticket*>& decided) {
+  with_open_.erase(id);
+  Open& open = open_[id];
   const BatchInfo batch{++last_, open.prompts, reason};
   for (Ticket* ticket : open.tickets) {
     ticket->verdict.batch = batch;

@@ -24,6 +24,7 @@ class Batches {
 
   // Puts a granted ticket into the open batch of backend `id`.
   void add(Ticket& ticket, BackendId id) {
+    with_open_.insert(id);
     open_[id].tickets.push_back(&ticket);
     open_[id].prompts += ticket.prompts;
   }
@@ -32,13 +33,11 @@ class Batches {
   // The open batch of backend `id`, if there is one, leaves because of `reason`: each of its
   // tickets is told, and appended to `decided`.
   void close(BackendId id, FlushReason reason, std::vector<Ticket*>& decided) {
-    if (!open_[id].tickets.empty()) close(open_[id], reason, decided);
+    if (with_open_.contains(id)) leave(id, reason, decided);
   }
   // Likewise of all backends.
   void close_all(FlushReason reason, std::vector<Ticket*>& decided) {
-    for (Open& open : open_) {
-      if (!open.tickets.empty()) close(open, reason, decided);
-    }
+    for (const BackendId id : with_open_) leave(id, reason, decided);
   }
 
   // Number of the batch that was closed last.
@@ -53,9 +52,10 @@ class Batches {
     std::vector<Ticket*> tickets;
     std::uint32_t prompts = 0;
   };
-  void close(Open& open, FlushReason reason, std::vector<Ticket*>& decided);
+  void leave(BackendId id, FlushReason reason, std::vector<Ticket*>& decided);
 
   std::vector<Open> open_;  // by backend
+  BackendSet with_open_;
   std::uint64_t last_ = 0;
   std::array<std::uint64_t, kAllFlushReasons.size()> counts_{};
 };

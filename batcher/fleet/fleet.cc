@@ -12,7 +12,7 @@ namespace batchproxy {
 void Fleet::add(BackendId id, const BackendTraits& traits) {
   assert(traits.max_num_seqs > 0);
   while (id >= backends_.size()) backends_.emplace_back(BackendTraits{}, options_.batch_size);
-  Backend& backend = backends_[id];
+  Backend& backend = touch(id);
   assert(backend.inflight + backend.roomless == 0);
   backend = Backend(traits, options_.batch_size);
   limit_to_time(backend);
@@ -21,7 +21,7 @@ void Fleet::add(BackendId id, const BackendTraits& traits) {
 
 void Fleet::set_traits(BackendId id, const BackendTraits& traits) {
   assert(traits.max_num_seqs > 0);
-  Backend& backend = backends_.at(id);
+  Backend& backend = touch(id);
   if (backend.traits.max_num_seqs != traits.max_num_seqs) {
     backend.room = Room(traits.max_num_seqs, options_.batch_size);
   }
@@ -29,7 +29,7 @@ void Fleet::set_traits(BackendId id, const BackendTraits& traits) {
 }
 
 bool Fleet::set_up(BackendId id, bool up, TimePoint now) {
-  Backend& backend = backends_.at(id);
+  Backend& backend = touch(id);
   if (backend.up == up) return false;
   backend.up = up;
   stale_ = true;
@@ -45,13 +45,13 @@ bool Fleet::set_up(BackendId id, bool up, TimePoint now) {
 }
 
 void Fleet::observe(BackendId id, const std::optional<EngineSample>& sample, TimePoint now) {
-  Backend& backend = backends_.at(id);
+  Backend& backend = touch(id);
   backend.room.observe(sample, backend.inflight, now);
   if (watch_.on_sample(id, backend, sample, all_times_, now)) stale_ = true;
 }
 
 void Fleet::on_bytes(BackendId id, TimePoint now) {
-  if (watch_.on_bytes(id, backends_.at(id), now)) stale_ = true;
+  if (watch_.on_bytes(id, touch(id), now)) stale_ = true;
 }
 
 void Fleet::on_time_given(Duration time, TimePoint now) {
@@ -69,6 +69,7 @@ void Fleet::limit_to_time(Backend& backend) {
 void Fleet::begin_refresh(TimePoint now) {
   stale_ = false;
   refresh_at_ = TimePoint::max();
+  touch_all();
   for (Backend& backend : backends_) backend.breaker.advance(now);
 }
 
@@ -98,19 +99,20 @@ bool Fleet::refresh(Backend& backend, TimePoint now) {
 }
 
 bool Fleet::reserve(BackendId id, TimePoint now) {
-  backends_[id].reserved = true;
-  return refresh(backends_[id], now);
+  Backend& backend = touch(id);
+  backend.reserved = true;
+  return refresh(backend, now);
 }
 
 void Fleet::unreserve(BackendId id) {
-  backends_[id].reserved = false;
+  touch(id).reserved = false;
   stale_ = true;
 }
 
 // --- requests come and go -----------------------------------------------------------------------
 
 bool Fleet::on_granted(BackendId id, const Ticket& ticket, TimePoint now) {
-  Backend& backend = backends_[id];
+  Backend& backend = touch(id);
   if (ticket.immediate) {
     backend.roomless += ticket.prompts;
     return false;
@@ -124,7 +126,7 @@ bool Fleet::on_granted(BackendId id, const Ticket& ticket, TimePoint now) {
 }
 
 void Fleet::on_returned(const Grant& grant, std::uint32_t prompts) {
-  Backend& backend = backends_.at(grant.backend);
+  Backend& backend = touch(grant.backend);
   if (!grant.takes_room) {
     backend.roomless -= prompts;
     return;
@@ -138,7 +140,7 @@ void Fleet::on_returned(const Grant& grant, std::uint32_t prompts) {
 }
 
 void Fleet::learn(const Grant& grant, std::uint32_t prompts, Outcome outcome, TimePoint now) {
-  Backend& backend = backends_[grant.backend];
+  Backend& backend = touch(grant.backend);
   const Duration took = now - grant.since;
   const Duration before = usual(backend);
   const Duration before_of_all = all_times_.usual();
@@ -185,9 +187,8 @@ void Fleet::learn(const Grant& grant, std::uint32_t prompts, Outcome outcome, Ti
 
 // They had failed a request that another has answered now.
 void Fleet::refute(BackendSet failed, TimePoint now) {
-  if (failed.empty()) return;
-  for (Backend& backend : backends_) {
-    if (!failed.contains(id_of(backend))) continue;
+  for (const BackendId id : failed) {
+    Backend& backend = touch(id);
     backend.breaker.on_refuted(usual(backend), now);
     stale_ = true;
   }
@@ -199,7 +200,7 @@ void Fleet::find_longest_usual() {
 }
 
 void Fleet::finish(const Grant& grant, Outcome outcome, Duration pause, TimePoint now) {
-  Backend& backend = backends_[grant.backend];
+  Backend& backend = touch(grant.backend);
   if (!backend.breaker.is_closed() || backend.slow_start.was_tripped()) stale_ = true;
   if (outcome == Outcome::kFull && rule_of(options_.policy).pauses_when_full(backend)) {
     pause = std::max(pause, backend.pause.after_refusals());
@@ -212,7 +213,9 @@ void Fleet::finish(const Grant& grant, Outcome outcome, Duration pause, TimePoin
 // --- whether they get on ------------------------------------------------------------------------
 
 void Fleet::watch_progress(TimePoint now) {
-  if (now >= watch_.due() && watch_.look(backends_, all_times_, now)) stale_ = true;
+  if (now < watch_.due() || !watch_.look(backends_, all_times_, now)) return;
+  stale_ = true;
+  touch_all();
 }
 
 }  // namespace batchproxy

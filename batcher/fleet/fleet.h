@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "batcher/base/backend_set.h"
@@ -39,13 +40,17 @@ class Fleet {
   auto begin() const { return backends_.begin(); }
   auto end() const { return backends_.end(); }
 
-  // Whether one of `among` meets the condition.
+  // Whether one of `among`, which all have been added, meets the condition.
   using Condition = bool (Backend::*)() const;
-  bool any(BackendSet among, Condition condition) const {
-    return std::ranges::any_of(backends_, [&](const Backend& backend) {
-      return (backend.*condition)() && among.contains(id_of(backend));
-    });
+  bool any(const BackendSet& among, Condition condition) const {
+    for (const BackendId id : among) {
+      if ((backends_[id].*condition)()) return true;
+    }
+    return false;
   }
+
+  // Backends of which something may be another since the last call.
+  BackendSet take_touched() { return std::exchange(touched_, {}); }
 
   // All that meet the condition.
   BackendSet all(Condition condition) const {
@@ -63,7 +68,7 @@ class Fleet {
   // Whether its server is there. False when that was known.
   bool set_up(BackendId id, bool up, TimePoint now);
   // Something waited for it while nobody was up.
-  void start_slowly(BackendId id) { backends_[id].slow_start.prepare(); }
+  void start_slowly(BackendId id) { touch(id).slow_start.prepare(); }
   void observe(BackendId id, const std::optional<EngineSample>& sample, TimePoint now);
   void on_bytes(BackendId id, TimePoint now);
   // Something waits because its room is used up.
@@ -89,7 +94,7 @@ class Fleet {
   // A ticket is granted to a backend. True when it has ceased to take requests.
   bool on_granted(BackendId id, const Ticket& ticket, TimePoint now);
   // The ticket's call can carry several: it counts until it has ended.
-  void on_call(BackendId id) { ++backends_[id].calls; }
+  void on_call(BackendId id) { ++touch(id).calls; }
   // The prompts of a grant are no longer in flight.
   void on_returned(const Grant& grant, std::uint32_t prompts);
   // What their end says of the backend, and of others.
@@ -111,6 +116,14 @@ class Fleet {
   const StallWatch& watch() const { return watch_; }
 
  private:
+  // Whoever changes a backend gets it here.
+  Backend& touch(BackendId id) {
+    Backend& backend = backends_.at(id);
+    touched_.insert(id);
+    return backend;
+  }
+  void touch_all() { touched_ = BackendSet::first(backends_.size()); }
+
   bool refresh(Backend& backend, TimePoint now);
   void refute(BackendSet failed, TimePoint now);
   void find_longest_usual();
@@ -119,6 +132,7 @@ class Fleet {
 
   const SchedulerOptions& options_;
   std::vector<Backend> backends_;
+  BackendSet touched_;
   bool stale_ = true;
   TimePoint refresh_at_{};
   AnswerTimes all_times_;  // of all backends, for those whose own are not known yet

@@ -35,21 +35,14 @@ Ticket* head_for(Decision& decision, BackendId id, BackendSet& idle) {
   }
 }
 
-bool is_waited_for(const Decision& decision, BackendId id) {
-  return !decision.turns.affine(id).empty() ||
-         std::ranges::any_of(decision.turns.queues(), [&](const auto& queue) {
-           const bool waits = !queue->central.empty() || !queue->late.empty();
-           return waits && queue->backends.contains(id);
-         });
-}
-
 // Tells each backend that is full whether something waits here because of its room. A slow start
 // holds back too, but says nothing about the room.
 void note_held_back(Decision& decision) {
-  for (const Backend& backend : decision.fleet) {
+  if (decision.turns.queued() == 0) return;
+  for (const BackendId id : decision.turns.waited_for()) {
+    const Backend& backend = decision.fleet[id];
     const bool full = backend.ready && backend.inflight >= backend.room.prompts();
-    const BackendId id = decision.fleet.id_of(backend);
-    if (full && is_waited_for(decision, id)) decision.fleet.on_held_back(id);
+    if (full) decision.fleet.on_held_back(id);
   }
 }
 
@@ -91,14 +84,14 @@ BackendId in_its_turn(Decision& decision, const Ticket& head, BackendId id, Back
 // Fills the room of all backends.
 void fill_rooms(Decision& decision) {
   const FlushReason reason = decision.draining ? FlushReason::kDrain : FlushReason::kRoom;
-  const BackendSet all = BackendSet::first(decision.fleet.size());
   BackendSet idle;  // have room, but nothing to do
   Rooms rooms(decision);
   while (decision.turns.queued() > 0) {
-    auto id = decision.balancer.least_loaded(all - idle, &Backend::has_room);
+    const BackendSet asked_for = decision.turns.waited_for();
+    auto id = decision.balancer.least_loaded(asked_for - idle, &Backend::has_room);
     if (!id) break;
     Ticket* head = head_for(decision, *id, idle);
-    if (head != nullptr) id = in_its_turn(decision, *head, *id, all - idle);
+    if (head != nullptr) id = in_its_turn(decision, *head, *id, asked_for - idle);
     const Backend& backend = decision.fleet[*id];
     // A backend with many merged calls waits: meanwhile others join the head's call.
     if (head != nullptr && !decision.draining && decision.merger.gathers(*head, backend)) {

@@ -118,6 +118,14 @@ Queue& Turns::queue_for(BackendSet backends, TimePoint now) {
   return *queues_.back();
 }
 
+BackendSet Turns::waited_for() const {
+  BackendSet all = with_affine_;
+  for (const auto& queue : queues_) {
+    if (!queue->central.empty() || !queue->late.empty()) all |= queue->backends;
+  }
+  return all;
+}
+
 // A ticket that waits has its queue already.
 Queue& Turns::queue_of(const Ticket& ticket) {
   return **std::ranges::find_if(queues_,
@@ -134,12 +142,14 @@ void Turns::put(Ticket& ticket, Queue& queue, std::optional<BackendId> home) {
   ticket.affine = home;
   TurnSet& place = place_of(ticket, queue);
   place.insert(place.end(), ticket);
+  if (home) with_affine_.insert(*home);
   count_in(ticket, queue, ticket.prompts);
 }
 
 void Turns::take_out(Ticket& ticket, Queue& queue) {
   TurnSet& place = place_of(ticket, queue);
   place.erase(place.iterator_to(ticket));
+  if (ticket.affine && place.empty()) with_affine_.erase(*ticket.affine);
   count_in(ticket, queue, -std::size_t{ticket.prompts});
 }
 

@@ -90,6 +90,8 @@ class Turns {
   const DeadlineSet& all() const { return deadlines_; }
   std::size_t queued() const { return queued_; }  // prompts
   bool any_refused() const { return !refused_.empty(); }
+  // Backends for which something waits: for the cache of one, or for any of several.
+  BackendSet waited_for() const;
   // The queue of those that only `backends` may serve.
   Queue& queue_for(BackendSet backends, TimePoint now);
 
@@ -129,6 +131,7 @@ class Turns {
   Sharing sharing_;
   std::vector<std::unique_ptr<Queue>> queues_;  // one per distinct BackendSet seen
   std::vector<Affine> affine_;                  // by backend
+  BackendSet with_affine_;                      // for whose cache something waits
   TurnSet suspects_;
   DeadlineSet deadlines_;         // every ticket
   std::vector<Ticket*> refused_;  // since the last take_refused()

@@ -25,7 +25,9 @@ PARTS = {
     "scan of a body of 240 B": "BodyScan/240",
     "scan of a body of 6 kB": "BodyScan/6000",
     "prefix key of a prompt of 6 kB": "PrefixKey/6000",
-    "a place in the queue and a grant, 1,000 waiting": "EnqueueAndGrant/1000",
+    "a place in the queue and a grant, 1,000 waiting": "EnqueueAndGrant/1000/4",
+    "a turn of the lane, 4 engines": "LaneTurn/4",
+    "a turn of the lane, 256 engines": "LaneTurn/256",
     "an answer to 16 prompts taken apart": "Demultiplex",
     "check that an answer of 500 B is whole": "AnswerCheck/500",
 }

@@ -170,6 +170,7 @@ struct FarEngine::State : std::enable_shared_from_this<State> {
   void await_carrier() {
     is_over = true;
     if (!carrier) return look_whether_gone();
+    carrier->expect_end();
     after(kCarrierGrace, [](State& self) {
       if (self.carrier) self.carrier->cancel();
     });

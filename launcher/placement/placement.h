@@ -55,6 +55,8 @@ class Carrier {
   // Cancels what is still there.
   virtual ~Carrier() = default;
 
+  // The agent has left: a carrier that only asks now and then whether it has ended asks now.
+  virtual void expect_end() {}
   // It shall end, and take the agent with it; on_ended() follows.
   virtual void cancel() = 0;
   // The same, at once.

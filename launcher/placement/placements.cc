@@ -5,29 +5,16 @@
 #include <array>
 
 #include "launcher/placement/exec_placement.h"
+#include "launcher/placement/ray_placement.h"
 #include "launcher/placement/slurm_placement.h"
 
 namespace batchproxy {
 namespace {
 
-// Until it is there, nothing starts with it.
-namespace ray {
-std::vector<std::string> lacks(const Options& /*options*/, const Environment& /*environment*/) {
-  return {"`placement: ray` is not in this version: use exec or slurm"};
-}
-std::string shown(const Options& /*options*/, const Environment& /*environment*/,
-                  const AgentCall& /*call*/) {
-  return "# not in this version";
-}
-std::unique_ptr<Placement> make(const PlacementSetup& /*setup*/) {
-  return nullptr;
-}
-}  // namespace ray
-
 constexpr std::array kRows{
     PlacementRow{"exec", &exec_lacks, &exec_shown, &make_exec_placement},
     PlacementRow{"slurm", &slurm_lacks, &slurm_shown, &make_slurm_placement},
-    PlacementRow{"ray", &ray::lacks, &ray::shown, &ray::make},
+    PlacementRow{"ray", &ray_lacks, &ray_shown, &make_ray_placement},
 };
 
 // A word of the configuration without its row, or a row that lacks something, does not compile.

@@ -106,12 +106,12 @@ std::optional<double> p50_of_others(const Snapshot& now, const BackendSnapshot& 
 
 void look_whether_slow(const Snapshot& now, BackendSnapshot& backend) {
   if (backend.condition != Condition::kFine) return;
-  const std::optional<double> others = p50_of_others(now, backend);
-  if (!others) return;
   // One that has hardly answered is known by what it has in hand.
   const bool has_answered = backend.trend.answers >= kFewAnswers;
   const double takes = has_answered ? backend.trend.p50 : backend.oldest.real();
-  if (takes < kLeastSlow || takes <= kSlowTimes * *others) return;
+  if (takes < kLeastSlow) return;
+  const std::optional<double> others = p50_of_others(now, backend);
+  if (!others || takes <= kSlowTimes * *others) return;
   backend.condition = Condition::kSlow;
   backend.remark =
       has_answered

@@ -2,7 +2,6 @@
 #include "proxy/otlp/span_exporter.h"
 
 #include <array>
-#include <memory>
 #include <utility>
 
 #include <boost/asio/co_spawn.hpp>
@@ -11,8 +10,6 @@
 #include <boost/asio/redirect_error.hpp>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
-
-#include "backends/net/waiter.h"
 
 namespace batchproxy {
 
@@ -119,7 +116,7 @@ Task<void> SpanExporter::send() {
   Endpoint collector = settings_.collector;
   const HttpFields headers = settings_.headers;
   const std::string path = settings_.path;
-  collector.addresses = co_await find();
+  collector.addresses = co_await find_addresses(resolver_, settings_.host);
   ControlReply reply;
   ControlStream stream(io_.get_executor());
   reply.error = co_await connect_in_turn(stream, collector.addresses, kPatience);
@@ -137,23 +134,6 @@ Task<void> SpanExporter::send() {
   } else {
     tell_problem("it answers " + std::to_string(status));
   }
-}
-
-Task<Addresses> SpanExporter::find() {
-  if (is_address(settings_.host.host)) {
-    co_return Addresses{{asio::ip::make_address(settings_.host.host), settings_.host.port}};
-  }
-  struct Seat {
-    Waiter waiter;
-    LookUp answer;
-  };
-  const auto seat = std::make_shared<Seat>();
-  resolver_.look_up(settings_.host, [seat](const LookUp& answer) {
-    seat->answer = answer;
-    seat->waiter.wake();
-  });
-  co_await seat->waiter.wait();
-  co_return in_order(seat->answer.found);
 }
 
 void SpanExporter::tell_problem(const std::string& why) {

@@ -60,7 +60,6 @@ class SpanExporter {
   void count();
   Task<void> work();
   Task<void> send();
-  Task<Addresses> find();
   void tell_problem(const std::string& why);
 
   asio::io_context io_{1};

@@ -16,6 +16,9 @@ namespace batchproxy {
 namespace {
 
 constexpr double kMinute = 60;  // seconds
+// So many engines are listed when it begins; of more, the first few.
+constexpr std::size_t kMostListed = 32;
+constexpr std::size_t kFewListed = 8;
 
 std::string describe_engine(const BackendRecord& backend) {
   std::string text = backend.endpoint->url();
@@ -58,10 +61,18 @@ void Console::banner(const Roster& roster, const std::string& logs, const std::s
   line(fmt::format("  listening  {}", listen));
   line(fmt::format("  admin      {}/ui  {}/status  {}/metrics", admin, admin, admin));
   std::vector<StartupDisplay::Engine> engines;
+  const std::size_t count = roster.all().size();
+  const std::size_t listed = count > kMostListed ? kFewListed : count;
   for (const BackendPtr& backend : roster.all()) {
-    line(fmt::format("  {:<10} {}", backend->name(), describe_engine(*backend)));
+    if (backend->id() < listed) {
+      line(fmt::format("  {:<10} {}", backend->name(), describe_engine(*backend)));
+    }
     if (backend->origin == BackendOrigin::kLaunched)
       engines.push_back({backend->id(), backend->name()});
+  }
+  if (listed < count) {
+    line(fmt::format("  and {} more: `batchproxy status --admin {}` lists them", count - listed,
+                     admin.substr(admin.find("//") + 2)));
   }
   if (engines.empty()) return;
   line(fmt::format("starting {} engine{}; logs in {}", engines.size(),

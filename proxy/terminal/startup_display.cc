@@ -2,6 +2,7 @@
 #include "proxy/terminal/startup_display.h"
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 
 #include <fmt/format.h>
@@ -9,6 +10,13 @@
 #include "configs/text/columns.h"
 
 namespace batchproxy {
+
+namespace {
+
+constexpr std::size_t kUsualHeight = 24;  // lines of a terminal that does not tell
+constexpr std::size_t kNotForBoard = 4;   // of these, what is above it stays in sight
+
+}  // namespace
 
 StartupDisplay::StartupDisplay(std::vector<Engine> engines, bool in_place) : in_place_(in_place) {
   for (Engine& engine : engines) {
@@ -48,17 +56,63 @@ std::string StartupDisplay::restore() {
   return std::exchange(lifted_, false) ? draw() : std::string();
 }
 
+std::vector<std::string> StartupDisplay::lines() const {
+  const std::size_t height = height_ > 0 ? height_ : kUsualHeight;
+  const std::size_t most = std::max(height, kNotForBoard + 2) - kNotForBoard;
+  if (rows_.size() > most) return grouped_lines(most);
+  std::vector<std::string> lines;
+  for (const Row& row : rows_) {
+    lines.push_back(row.engine.name.empty() ? row.text
+                                            : fmt::format("{}: {}", row.engine.name, row.text));
+  }
+  return lines;
+}
+
+std::vector<std::string> StartupDisplay::grouped_lines(std::size_t most) const {
+  struct Group {
+    const Row* first;
+    std::size_t engines;
+  };
+  std::vector<Group> groups;
+  for (const Row& row : rows_) {
+    const auto same = std::ranges::find_if(
+        groups, [&](const Group& group) { return group.first->text == row.text; });
+    if (same == groups.end()) {
+      groups.push_back({&row, 1});
+    } else {
+      ++same->engines;
+    }
+  }
+  // The larger ones tell more; others stay as they are.
+  const Row* const rows_begin = rows_.data();
+  std::ranges::sort(groups, std::greater(), [rows_begin](const Group& group) {
+    return std::pair(group.engines, -(group.first - rows_begin));
+  });
+  std::vector<std::string> lines;
+  std::size_t left = rows_.size();
+  for (const Group& group : groups) {
+    if (lines.size() + 1 == most && group.engines < left) {
+      lines.push_back(fmt::format("{} more engines", left));
+      break;
+    }
+    left -= group.engines;
+    lines.push_back(group.engines == 1
+                        ? fmt::format("{}: {}", group.first->engine.name, group.first->text)
+                        : fmt::format("{} engines: {}", group.engines, group.first->text));
+  }
+  return lines;
+}
+
 std::string StartupDisplay::draw() {
   std::string out;
+  const std::size_t before = drawn_.size();
   drawn_.clear();
-  for (const Row& row : rows_) {
-    std::string text =
-        row.engine.name.empty() ? row.text : fmt::format("{}: {}", row.engine.name, row.text);
+  for (std::string& text : lines()) {
     if (columns_ > 0) text = cut_to_columns(text, columns_);
     out += "\x1b[2K" + text + "\n";
     drawn_.push_back(columns_of(text));
   }
-  return out;
+  return drawn_.size() < before ? out + "\x1b[J" : out;
 }
 
 // On a terminal that has become narrower since, a line takes several.

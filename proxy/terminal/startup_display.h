@@ -4,6 +4,8 @@
 //
 // On a terminal the lines are a board that stays below everything else. No line of it is longer
 // than the terminal is wide, or it would take two, and the next drawing would hit what is above.
+// For the same reason it is never higher than the terminal: where there are more engines than that,
+// those at the same point share a line.
 //
 // Sans-io: returns the text to write.
 //
@@ -32,8 +34,11 @@ class StartupDisplay {
   // `in_place`: the output is a terminal that understands cursor movements.
   StartupDisplay(std::vector<Engine> engines, bool in_place);
 
-  // The terminal has so many columns from now on; 0: unknown.
-  void set_columns(std::size_t columns) { columns_ = columns; }
+  // The terminal is so large from now on; 0: unknown.
+  void set_size(std::size_t columns, std::size_t rows) {
+    columns_ = columns;
+    height_ = rows;
+  }
 
   // An engine is now at `text`. A milestone (started, ready, failed) is always shown.
   std::string update(BackendId engine, std::string_view text, bool milestone, TimePoint now);
@@ -51,12 +56,15 @@ class StartupDisplay {
     std::string text;
     TimePoint shown{};
   };
+  std::vector<std::string> lines() const;
+  std::vector<std::string> grouped_lines(std::size_t most) const;
   std::string draw();
   std::string move_to_top() const;
 
   std::vector<Row> rows_;
   const bool in_place_;
   std::size_t columns_ = 0;
+  std::size_t height_ = 0;          // of the terminal, in lines
   std::vector<std::size_t> drawn_;  // columns of each line on the terminal; none: no board there
   bool lifted_ = false;
 };

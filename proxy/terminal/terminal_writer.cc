@@ -58,16 +58,21 @@ class AsideSink final : public spdlog::sinks::sink {
 TerminalWriter::TerminalWriter()
     : is_terminal_(::isatty(STDOUT_FILENO) == 1), moves_cursor_(is_terminal_ && !is_dumb()) {}
 
-std::size_t TerminalWriter::columns() const {
+TerminalWriter::Size TerminalWriter::size() const {
   winsize size{};
-  if (!is_terminal_ || ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0) return 0;
-  return size.ws_col;
+  if (!is_terminal_ || ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0) return {};
+  return {size.ws_col, size.ws_row};
+}
+
+void TerminalWriter::measure_board() {
+  const auto [columns, rows] = size();
+  board_->set_size(columns, rows);
 }
 
 void TerminalWriter::line(std::string_view text) {
   const std::lock_guard lock(mutex_);
   if (board_) {
-    board_->set_columns(columns());
+    measure_board();
     write(board_->line(text));
   } else {
     write(std::string(text) + "\n");
@@ -107,7 +112,7 @@ void TerminalWriter::update(BackendId engine, std::string_view text, bool milest
                             TimePoint now) {
   const std::lock_guard lock(mutex_);
   if (!of_engines_) return;
-  board_->set_columns(columns());
+  measure_board();
   const std::string shown = board_->update(engine, text, milestone, now);
   if (!shown.empty()) write(stamp() + shown);
 }
@@ -116,13 +121,13 @@ void TerminalWriter::status(std::string_view text, TimePoint now) {
   const std::lock_guard lock(mutex_);
   if (!moves_cursor_ || of_engines_) return;
   if (!board_) board_.emplace(std::vector{StartupDisplay::Engine{}}, true);
-  board_->set_columns(columns());
+  measure_board();
   write(board_->update(0, text, true, now));
 }
 
 void TerminalWriter::lift() {
   if (!board_) return;
-  board_->set_columns(columns());
+  measure_board();
   write(board_->lift());
 }
 

@@ -27,7 +27,7 @@ class TerminalWriter {
   bool is_terminal() const { return is_terminal_; }    // of people, who look at it now
   bool moves_cursor() const { return moves_cursor_; }  // what it shows can be kept up to date
   // 0 where it has none.
-  std::size_t columns() const;
+  std::size_t columns() const { return size().columns; }
 
   void line(std::string_view text);
   // A line about something that has happened now: where nobody looks at it now, with the time.
@@ -52,6 +52,12 @@ class TerminalWriter {
   void status(std::string_view text, TimePoint now);
 
  private:
+  struct Size {
+    std::size_t columns = 0;
+    std::size_t rows = 0;
+  };
+  Size size() const;
+  void measure_board();
   void lift();
   void restore();
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <ranges>
+#include <span>
 #include <utility>
 
 #include <fmt/format.h>
@@ -237,31 +238,83 @@ void show_whole(Canvas& canvas, const Snapshot& now) {
   }
 }
 
-// Those that need a look, each with a sentence: whoever has a second reads this.
-void show_concerns(Canvas& canvas, const Snapshot& now) {
-  std::size_t fine = 0;
-  for (const BackendSnapshot& one : now.backends) {
-    if (one.condition == Condition::kFine) {
-      ++fine;
-      continue;
-    }
-    std::string text = fmt::format("{} is {}", printable(one.name), to_string(one.condition));
-    if (!one.remark.empty()) text += ": " + printable(one.remark);
-    canvas.line(text, style_of(one.condition));
+// The worst first; kFine is the least of them.
+int severity(Condition condition) {
+  switch (condition) {
+    case Condition::kStuck:
+      return 0;
+    case Condition::kFailing:
+      return 1;
+    case Condition::kDown:
+      return 2;
+    case Condition::kQuiet:
+      return 3;
+    case Condition::kSlow:
+      return 4;
+    case Condition::kLoading:
+      return 5;
+    case Condition::kPaused:
+      return 6;
+    case Condition::kFine:
+    case Condition::kCount:
+      break;
   }
-  if (fine == now.backends.size() && fine > 0) {
-    canvas.line(fine == 1 ? "the engine is fine" : fmt::format("all {} engines are fine", fine),
+  return 7;
+}
+
+constexpr std::size_t kConcernsListed = 20;  // where there is no screen's end
+
+// "2 stuck, 30 loading"
+std::string count_conditions(std::span<const BackendSnapshot* const> engines) {
+  std::string text;
+  for (auto it = engines.begin(); it != engines.end();) {
+    const Condition condition = (*it)->condition;
+    const auto next = std::ranges::find_if(
+        it, engines.end(), [&](const BackendSnapshot* one) { return one->condition != condition; });
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", next - it, to_string(condition));
+    it = next;
+  }
+  return text;
+}
+
+// Those that need a look, each with a sentence: whoever has a second reads this. Of more than
+// `most` the worst, and how many more there are.
+void show_concerns(Canvas& canvas, const Snapshot& now, std::size_t most) {
+  std::vector<const BackendSnapshot*> concerns;
+  for (const BackendSnapshot& one : now.backends) {
+    if (one.condition != Condition::kFine) concerns.push_back(&one);
+  }
+  if (concerns.size() > most) {
+    std::ranges::sort(concerns, {}, [](const BackendSnapshot* one) {
+      return std::pair(severity(one->condition), one);
+    });
+  }
+  for (const BackendSnapshot* one : concerns | std::views::take(most)) {
+    std::string text = fmt::format("{} is {}", printable(one->name), to_string(one->condition));
+    if (!one->remark.empty()) text += ": " + printable(one->remark);
+    canvas.line(text, style_of(one->condition));
+  }
+  if (concerns.size() > most) {
+    const std::span rest = std::span(concerns).subspan(most);
+    canvas.line(fmt::format("and {} more: {}", rest.size(), count_conditions(rest)),
+                style_of(rest.front()->condition));
+  }
+  const std::size_t count = now.backends.size();
+  if (concerns.empty() && count > 0) {
+    canvas.line(count == 1 ? "the engine is fine" : fmt::format("all {} engines are fine", count),
                 Style::kGood);
   }
 }
 
-// `most` lines; those around the chosen one when there are more.
+// `most` lines; those around the chosen one when there are more, and which these are.
 void show_table(Canvas& canvas, const Snapshot& now, const TopView& view, std::size_t most) {
   canvas.line(row(canvas.width(), [](const Column& column) { return column.head; }),
               Style::kHeading);
   const auto shown = listed(now, view);
   const auto chosen = std::ranges::find(shown, view.chosen, &BackendSnapshot::name);
   const auto place = chosen == shown.end() ? 0 : static_cast<std::size_t>(chosen - shown.begin());
+  const bool says_which = shown.size() > most && most > 1;
+  if (says_which) --most;
   const std::size_t first = place + 1 > most ? place + 1 - most : 0;
   for (std::size_t i = first; i < std::min(first + most, shown.size()); ++i) {
     const bool is_chosen = view.with_keys && i == place && chosen != shown.end();
@@ -269,6 +322,10 @@ void show_table(Canvas& canvas, const Snapshot& now, const TopView& view, std::s
                 is_chosen ? Style::kChosen : style_of(shown[i]->condition));
   }
   if (shown.empty()) canvas.line("no engine is called like that", Style::kDim);
+  if (says_which) {
+    canvas.line(fmt::format("{} to {} of {} engines", first + 1, first + most, shown.size()),
+                Style::kDim);
+  }
 }
 
 void show_detail(Canvas& canvas, const BackendSnapshot& one) {
@@ -321,30 +378,6 @@ bool matches(const BackendSnapshot& one, std::string_view filter) {
          has(to_string(one.condition));
 }
 
-// The worst first; kFine is the least of them.
-int severity(Condition condition) {
-  switch (condition) {
-    case Condition::kStuck:
-      return 0;
-    case Condition::kFailing:
-      return 1;
-    case Condition::kDown:
-      return 2;
-    case Condition::kQuiet:
-      return 3;
-    case Condition::kSlow:
-      return 4;
-    case Condition::kLoading:
-      return 5;
-    case Condition::kPaused:
-      return 6;
-    case Condition::kFine:
-    case Condition::kCount:
-      break;
-  }
-  return 7;
-}
-
 }  // namespace
 
 std::string_view to_string(SortBy sort) {
@@ -388,7 +421,8 @@ std::vector<ScreenLine> draw(const Snapshot& now, const TopView& view, ScreenSiz
   const std::size_t height = is_endless ? SIZE_MAX : std::max<std::size_t>(size.height, below);
   Canvas canvas(size.width);
   show_whole(canvas, now);
-  show_concerns(canvas, now);
+  // A quarter of the screen at most, so that the table stays.
+  show_concerns(canvas, now, is_endless ? kConcernsListed : std::max<std::size_t>(height / 4, 2));
   canvas.line("");
   const auto chosen = std::ranges::find(now.backends, view.chosen, &BackendSnapshot::name);
   if (view.detail && chosen != now.backends.end()) {

@@ -111,11 +111,13 @@ TEST_F(FoundBySimulation, TheRetryBudgetCountsAtTheTimeOfTheFailure) {
 
 // Seed 1827: nor is a new queue taken to have been without a backend since the last take().
 TEST_F(FoundBySimulation, ARetryAfterASilenceIsHeldForTheWholeHoldTimeout) {
-  start({.policy = FlushPolicy::kOff, .hold_timeout = 10s}, 1, {.max_num_seqs = 8});
+  start({.policy = FlushPolicy::kOff, .hold_timeout = 10s}, 2, {.max_num_seqs = 8});
+  scheduler_->set_up(1, false);
+  all_ = BackendSet::first(1);
   for (int i = 0; i < 3; ++i) scheduler_->submit(ticket(0s));
   const auto lost = take(0s);
   for (const Ticket* each : lost) complete(*each, Outcome::kDied, 60s);
-  lost[0]->backends.insert(5);  // another set, so that it gets a queue of its own
+  lost[0]->backends.insert(1);  // another set, so that it gets a queue of its own
   scheduler_->submit(*lost[0]);
   EXPECT_TRUE(take(60s).empty());
 }

@@ -1,7 +1,12 @@
 // tests/proxy/screen_test.cc - what `batchproxy top` and `batchproxy status` show, at four widths.
+//
+// UPDATE_GOLDEN=1 draws the picture in the README anew; read the difference before you commit it.
 #include "proxy/top/screen.h"
 
 #include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -117,6 +122,60 @@ TEST(Screen, At80Columns) {
                   "", "q quit  enter detail  d drain/resume  r restart  s sort: name  / filter"));
 }
 
+// Four simulated pairs under 64 workers, of which one is slow and one has fallen silent.
+Snapshot of_the_readme() {
+  Snapshot now;
+  now.version = BATCHPROXY_VERSION;
+  now.uptime = 63;
+  now.flush = "eager";
+  now.models = "meta-llama/Llama-2-7b-chat-hf";
+  now.inflight = 70;
+  now.last_10s = {.received = 70, .answered = 69, .tokens = 594};
+  now.last_60s = {.received = 84, .answered = 83};
+  for (int i = 0; i < 4; ++i) {
+    BackendSnapshot& one = now.backends.emplace_back(engine(i));
+    one.models = now.models;
+    one.room = 256;
+    one.engine_waiting = 0;
+    one.trend.answers = 1200;
+  }
+  const auto set = [&now](std::size_t i, std::uint32_t inflight, double oldest,
+                          BackendTrend trend) {
+    trend.answers = 1200;
+    now.backends[i].inflight = inflight;
+    now.backends[i].oldest = oldest;
+    now.backends[i].trend = trend;
+  };
+  set(0, 11, 0.709, {.answers_10s = 28, .tokens_10s = 255, .p50 = 0.4, .p95 = 0.818});
+  set(1, 22, 6.2, {.answers_10s = 5.6, .tokens_10s = 49, .p50 = 5, .p95 = 9.5});
+  set(2, 27, 9.7, {.answers_10s = 5.4, .p50 = 0.436, .p95 = 0.845});
+  set(3, 10, 1.2, {.answers_10s = 30, .tokens_10s = 244, .p50 = 0.41, .p95 = 0.857});
+  now.backends[3].engine_waiting = 1;
+  now.backends[2].quiet = 8;
+  now.backends[2].tells_figures = false;  // its metrics have fallen silent, too
+  judge(now);
+  return now;
+}
+
+TEST(Screen, IsAsTheReadmeShowsIt) {
+  const std::string path = BATCHPROXY_SOURCE_DIR "/README.md";
+  std::stringstream text;
+  text << std::ifstream(path).rdbuf();
+  std::string readme = text.str();
+  const std::size_t begin = readme.find("\nbatchproxy 0.") + 1;
+  ASSERT_NE(begin, std::string::npos + 1);
+  const std::size_t size = readme.find("\n```", begin) + 1 - begin;
+  std::string drawn;
+  for (const std::string& line : texts(draw(of_the_readme(), {.with_keys = false}, {88, 0}))) {
+    drawn += line + "\n";
+  }
+  if (std::getenv("UPDATE_GOLDEN")) {
+    std::ofstream(path) << std::string(readme).replace(begin, size, drawn);
+  } else {
+    EXPECT_EQ(readme.substr(begin, size), drawn);
+  }
+}
+
 TEST(Screen, ShowsMoreOnWiderScreens) {
   Snapshot now = four();
   now.backends[0].trend.prefix_hits = 0.9;
@@ -194,6 +253,33 @@ TEST(Screen, ShowsTheChosenOneWhereNotAllFit) {
   const auto chosen = std::ranges::find(lines, Style::kChosen, &ScreenLine::style);
   ASSERT_NE(chosen, lines.end());
   EXPECT_THAT(chosen->text, HasSubstr("engine-40"));
+}
+
+TEST(Screen, StaysReadableWithManyEngines) {
+  Snapshot now = four();
+  now.backends.clear();
+  for (int i = 0; i < 256; ++i) {
+    now.backends.push_back(engine(i));
+    if (i >= 200) now.backends.back().state = BackendState::kStarting;
+  }
+  now.backends[130].stuck = 1;
+  now.queued = 0;
+  judge(now);
+  const auto lines = texts(draw(now, {.chosen = "engine-100"}, {80, 24}));
+  ASSERT_EQ(lines.size(), 24u);
+  const auto worst = std::ranges::find_if(
+      lines, [](const auto& line) { return line.starts_with("engine-130 is stuck"); });
+  ASSERT_NE(worst, lines.end());
+  EXPECT_THAT(worst[1], testing::StartsWith("engine-200 is loading")) << "the worst first";
+  EXPECT_EQ(worst[6], "and 51 more: 51 loading");
+  EXPECT_THAT(worst[8], testing::StartsWith("engine  ")) << "the table";
+  EXPECT_THAT(lines[21], testing::StartsWith("engine-100 "));
+  EXPECT_THAT(lines[22], testing::EndsWith(" to 101 of 256 engines"));
+  const auto all = texts(draw(now, {}, {80, 0}));
+  EXPECT_THAT(all, testing::Contains("and 37 more: 37 loading"));
+  EXPECT_EQ(
+      std::ranges::count_if(all, [](const auto& line) { return line.starts_with("engine-"); }),
+      256 + 20);
 }
 
 TEST(Screen, ShowsOneEngineInDetail) {

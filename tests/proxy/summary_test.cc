@@ -29,5 +29,22 @@ TEST(Summary, TellsRatesOfThePeriodAndWhoeverIsNotFine) {
             "engine-2 0/s (down)  waiting for room");
 }
 
+TEST(Summary, NamesOfManyEnginesOnlyThoseThatAreNotFine) {
+  Snapshot now;
+  for (int i = 0; i < 200; ++i) now.backends.emplace_back().name = "engine-" + std::to_string(i);
+  EXPECT_EQ(summary(now, Period::kMinute),
+            "0 answers  0/s  0 queued  0 in flight  200 of 200 engines fine");
+  now.backends[70].condition = Condition::kSlow;
+  now.backends[199].condition = Condition::kDown;
+  EXPECT_EQ(summary(now, Period::kMinute),
+            "0 answers  0/s  0 queued  0 in flight  198 of 200 engines fine engine-70 (slow) "
+            "engine-199 (down)");
+  for (int i = 0; i < 50; ++i)
+    now.backends[static_cast<std::size_t>(i)].condition = Condition::kLoading;
+  EXPECT_EQ(summary(now, Period::kMinute),
+            "0 answers  0/s  0 queued  0 in flight  148 of 200 engines fine engine-0 (loading) "
+            "engine-1 (loading) engine-2 (loading) engine-3 (loading) and 48 more");
+}
+
 }  // namespace
 }  // namespace batchproxy

@@ -31,6 +31,8 @@ PARTS = {
                packages="chromium chromium-driver fonts-liberation fonts-dejavu-core"),
     "packages": Part("tests/packages", "wheel, .deb and tarball, built and tried on fresh Debian systems (600 MB)",
                      packages="debootstrap lintian"),
+    "ray": Part("tests/ray", "two nodes of a real Ray: eight engines over both, while one goes and comes back (400 MB)",
+                "--ray"),
     "slurm": Part("tests/slurm", "a real Slurm of two fake nodes, of which one is taken away (needs root)",
                   packages="slurmctld slurmd slurm-client munge"),
     "ssh": Part("tests/ssh", "engines that a real ssh brings to their nodes (needs root)",

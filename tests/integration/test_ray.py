@@ -1,0 +1,136 @@
+"""Engines as jobs of a Ray head that is made to fail. What a real Ray does is asked in tests/ray."""
+import json
+import signal
+import time
+
+import pytest
+
+from tests.support.asking import MODEL, complete
+from tests.support.processes import descendants
+from tests.support.proxy import Proxy, write_config
+from tests.support.ray_double import RayDouble
+from tests.support.waiting import alive, wait_until
+
+
+@pytest.fixture
+def ray():
+    double = RayDouble()
+    yield double
+    double.close()
+
+
+@pytest.fixture
+def configured(tmp_path, ray):
+    """configured(**launcher): a configuration of simulated 2-GPU engines on that Ray."""
+    def make(servers=2, **launcher):
+        return write_config(tmp_path / "c.yaml", servers=servers, placement="ray", ray_address=ray.url,
+                            agents_listen="127.0.0.1:0", **launcher)
+    return make
+
+
+def engines_of(ray, servers):
+    """Pids of all processes of that many jobs, once they run."""
+    wait_until(lambda: list(ray.look().values()).count("RUNNING") == servers, f"{servers} jobs run: {ray.look()}")
+    agents = [job.process.pid for job in ray.jobs.values() if job.process]
+    return [pid for agent in agents for pid in [agent, *descendants(agent)]]
+
+
+def test_engines_are_jobs_of_two_gpus_which_leave_nothing(start_proxy, ray, configured):
+    proxy = start_proxy("--config", configured(servers=3)).ready(3)
+    assert complete(proxy.url, "hello")[0].status == 200
+    pids = engines_of(ray, 3)
+    assert {job["metadata"]["batchproxy_engine"] for job in ray.submitted} == {"engine-0", "engine-1", "engine-2"}
+    for job in ray.submitted:
+        assert job["entrypoint_num_gpus"] == 2
+        assert "engine-agent" in job["entrypoint"]
+        token = job["runtime_env"]["env_vars"]["BATCHPROXY_AGENT_TOKEN"]
+        assert len(token) >= 32 and token not in job["entrypoint"] and token not in proxy.output()
+    proxy.stop(signal.SIGINT)
+    assert not [pid for pid in pids if alive(pid)]
+    assert set(ray.look().values()) == {"SUCCEEDED"}
+
+
+def test_after_a_kill_engines_end_and_the_next_run_clears_up(tmp_path, ray, configured):
+    config = configured()
+    first = Proxy(["--config", config], tmp_path).ready(2)
+    pids = engines_of(ray, 2)
+    marks = ray.submitted[0]["metadata"]
+    first.kill()
+    wait_until(lambda: not [pid for pid in pids if alive(pid)], "the engines have ended")
+    assert set(ray.look().values()) <= {"SUCCEEDED", "FAILED"}, "no job runs on"
+    # One whose agent hangs, say; another of somebody else's.
+    ray.submit(submission_id="left", entrypoint="exec sleep 1000", metadata=marks)
+    ray.submit(submission_id="neighbour", entrypoint="exec sleep 1000", metadata={**marks, "batchproxy_configuration": "x:/y"})
+    second = Proxy(["--config", config], tmp_path).ready(2)
+    assert "an earlier batchproxy has left 1 job in Ray; stopped" in second.output()
+    wait_until(lambda: list(ray.look().values()) == ["RUNNING"] * 3, f"of the first none is left in the list: {ray.look()}")
+    assert "neighbour" in ray.jobs
+    second.stop()
+
+
+def test_a_second_proxy_of_the_same_logs_stops_none_of_the_first(start_proxy, ray, configured):
+    config = configured(servers=1)
+    start_proxy("--config", config).ready(1)
+    second = start_proxy("--config", config).ready(1)
+    assert list(ray.look().values()) == ["RUNNING"] * 2
+    assert "an earlier batchproxy" not in second.output()
+
+
+def test_a_head_that_was_started_anew_gets_the_engines_again(start_proxy, ray, configured):
+    proxy = start_proxy("--config", configured()).ready(2)
+    ray.forget()
+    wait_until(lambda: len(ray.submitted) == 4, f"both are submitted again\n{proxy.output()}")
+    wait_until(lambda: list(ray.look().values()) == ["RUNNING"] * 2, "both run")
+    proxy.ready(2)
+    assert complete(proxy.url, "hello")[0].status == 200
+    assert len({job["submission_id"] for job in ray.submitted}) == 4
+
+
+def test_it_ends_soon_also_without_its_ray(start_proxy, ray, configured):
+    proxy = start_proxy("--config", configured()).ready(2)
+    pids = engines_of(ray, 2)
+    ray.leave()
+    begun = time.monotonic()
+    proxy.stop(signal.SIGINT)
+    assert time.monotonic() - begun < 20, "less than the time for a job to end"
+    assert not [pid for pid in pids if alive(pid)]
+
+
+def test_a_submission_without_an_answer_is_repeated_and_runs_once(start_proxy, ray, configured):
+    ray.lose_answer()
+    proxy = start_proxy("--config", configured(servers=1)).ready(1)
+    assert len(ray.submitted) == 1
+    assert complete(proxy.url, "hello")[0].status == 200
+
+
+def test_an_engine_that_finds_no_gpus_says_how_long_it_waits_and_what_there_is(start_proxy, ray, configured):
+    ray.submit(submission_id="others", entrypoint="exec sleep 1000", entrypoint_num_gpus=13)
+    proxy = start_proxy("--config", configured(servers=2))
+    wait_until(lambda: any("its job has been PENDING in Ray for " in b.get("doing", "") and
+                           b["doing"].endswith(": it needs 2 GPUs of one node; the cluster has 16, 1 of them free")
+                           for b in proxy.status()["backends"]), f"its wait is told\n{json.dumps(proxy.status())}")
+    assert complete(proxy.url, "hello")[0].status == 200, "the other one works"
+    pids = engines_of(ray, 2)  # and the other's job
+    proxy.stop()
+    assert [pid for pid in pids if alive(pid)] == [ray.jobs["others"].process.pid]
+    # Nothing can be taken out of Ray's queue: it begins once there is room, and ends at once.
+    wait_until(lambda: {state for name, state in ray.look().items() if name != "others"} <= {"STOPPED", "SUCCEEDED"},
+               f"{ray.look()}")
+
+
+@pytest.mark.parametrize("version, says", [
+    ("1.13.0", "is 1.13.0, and cannot give GPUs to a job: install Ray 2.3.0 or newer there"),
+    ("", "is no Ray: launcher.ray_address is http://HEAD:8265")])
+def test_what_is_no_ray_or_an_old_one_is_told(start_proxy, ray, configured, version, says):
+    ray.version = version
+    proxy = start_proxy("--config", configured(servers=1))
+    wait_until(lambda: says in proxy.output(), f"{says} in\n{proxy.output()}")
+    assert not ray.submitted
+
+
+def test_no_ray_is_told_with_what_to_do(start_proxy, ray, configured):
+    config = configured(servers=1)
+    ray.close()
+    proxy = start_proxy("--config", config)
+    says = f"no Ray answers at {ray.url}: Connection refused (launcher.ray_address: the dashboard of a running `ray start --head`"
+    wait_until(lambda: says in proxy.output(), f"{says} in\n{proxy.output()}")
