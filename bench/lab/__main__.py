@@ -3,11 +3,11 @@ import argparse
 import signal
 import sys
 
-from . import (affinity, batches, claims, idle_connections, instructions, job_tail, lists, load_ceiling, merging,
+from . import (affinity, batches, claims, idle_connections, instructions, job_tail, lists, load_ceiling, many_engines, merging,
                overload, peers, policies, queued_prompts, recorded, routers)
 from .build import Build
 
-COMMANDS = [affinity, batches, claims, idle_connections, instructions, job_tail, lists, load_ceiling, merging,
+COMMANDS = [affinity, batches, claims, idle_connections, instructions, job_tail, lists, load_ceiling, many_engines, merging,
             overload, peers, policies, queued_prompts, recorded, routers]
 RAW = argparse.RawDescriptionHelpFormatter
 

@@ -12,7 +12,7 @@ from tests.bench import lab
 from tests.support.builds import BUILD, PROXY, ROOT, is_sanitized
 
 NAMES = ["affinity", "batches", "claims", "idle-connections", "instructions", "job-tail", "lists", "load-ceiling",
-         "merging", "overload", "peers", "policies", "queued-prompts", "recorded", "routers"]
+         "many-engines", "merging", "overload", "peers", "policies", "queued-prompts", "recorded", "routers"]
 FAST = {"sim_time_scale": 0.01}
 
 
@@ -116,6 +116,16 @@ def test_idle_connections_weighs_them_alone_and_beside_load():
     ended = lab("idle-connections", BUILD, 50, "--seconds", 1)
     assert re.findall(r"^(?:50 idle connections|8 workers) (\w+)", ended.stdout, re.MULTILINE) == [
         "alone", "without", "beside", "beside"], ended.stdout
+    assert ended.returncode == 0
+
+
+@pytest.mark.skipif(not Build().microbench.exists(), reason="needs libbenchmark-dev")
+def test_many_engines_has_a_row_for_each_number_of_them():
+    ended = lab("many-engines", BUILD, "--engines", "2,5", "--requests", 50, "--seconds", 0.2)
+    lane, waiting, (few, *_), (many, *figures) = table(ended.stdout)[2:4] + table(ended.stdout)[6:]
+    assert len(lane) == len(waiting) == 4 and float(lane[3]) > float(lane[1]), ended.stdout
+    assert (few, many) == (" 2 ", " 5 ")
+    assert all(float(part) >= 0 for cell in figures for part in cell.split(",")), ended.stdout
     assert ended.returncode == 0
 
 

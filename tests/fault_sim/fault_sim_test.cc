@@ -16,9 +16,9 @@ namespace batchproxy::fault_sim {
 namespace {
 
 #ifdef NDEBUG
-constexpr std::uint64_t kSeeds = 2000;
+constexpr std::uint64_t kSeeds = 2000, kLarge = 10;
 #else
-constexpr std::uint64_t kSeeds = 200;
+constexpr std::uint64_t kSeeds = 200, kLarge = 4;
 #endif
 
 TEST(FaultSim, EveryHistoryKeepsTheRules) {
@@ -50,6 +50,19 @@ TEST(FaultSim, EveryHistoryKeepsTheRules) {
   EXPECT_GT(sum.beside, seeds / 20);
   EXPECT_GT(sum.merged, seeds);
   EXPECT_GT(sum.split, seeds / 2);
+}
+
+// More backends than a word has bits, most of which come and go with a reload.
+TEST(FaultSim, HistoriesOfTwoHundredEnginesKeepThemToo) {
+  Tally sum;
+  for (std::uint64_t seed = 1; seed <= kLarge; ++seed) {
+    ASSERT_NO_THROW(sum.add(live_through(seed, false, {.servers = 200, .clients = 400}))) << seed;
+  }
+  std::cout << kLarge << " large histories: " << sum.requests << " requests, " << sum.ok
+            << " answered, " << sum.retried << " retries, " << sum.crashes << " crashes, "
+            << sum.reloads << " reloads\n";
+  EXPECT_GT(sum.ok, 1000 * kLarge);
+  EXPECT_GT(sum.crashes + sum.retried, kLarge);
 }
 
 }  // namespace

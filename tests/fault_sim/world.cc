@@ -26,7 +26,6 @@ const Duration kHealthTimeout = BackendMonitor::Intervals{}.patience;
 constexpr Duration kSettling = 150s;  // in which all must end once nothing goes wrong any more
 constexpr Duration kLastWords = 4s;   // in which all must end once it is cut short
 constexpr int kHanging = 1;           // the trouble that engines stand still
-constexpr std::size_t kServers = 6;   // that reloads choose from
 
 double seconds(Duration duration) {
   return std::chrono::duration<double>(duration).count();
@@ -34,7 +33,7 @@ double seconds(Duration duration) {
 
 class World {
  public:
-  World(std::uint64_t seed, bool trace);
+  World(std::uint64_t seed, bool trace, Scale scale);
   Tally run();
 
  private:
@@ -74,6 +73,7 @@ class World {
   void set_models();
   void look_at_metrics();
   void reload(const std::vector<BackendRecord>& wanted);
+  void reload_later();
 
   // Clients.
   void start_client(std::uint64_t client);
@@ -90,9 +90,12 @@ class World {
   void check_holding();
   void check_end() const;
 
-  FakeServer& any_server() { return *servers_[dice_.below(kServers)]; }
+  FakeServer& any_server() {
+    return *servers_[dice_.below(static_cast<std::uint32_t>(scale_.servers))];
+  }
   Duration pause() { return dice_.between(Duration(100ms), Duration(8s)); }
 
+  const Scale scale_;
   Dice dice_;
   VirtualTime time_;
   std::vector<std::unique_ptr<FakeServer>> servers_;
@@ -116,13 +119,14 @@ class World {
   Tally tally_;
 };
 
-World::World(std::uint64_t seed, bool trace)
-    : dice_(seed),
+World::World(std::uint64_t seed, bool trace, Scale scale)
+    : scale_(scale),
+      dice_(seed),
       time_(trace),
       options_(any_options()),
       lane_(time_, dice_, options_),
       registry_({}) {
-  for (std::size_t i = 0; i < kServers; ++i) {
+  for (std::size_t i = 0; i < scale_.servers; ++i) {
     servers_.push_back(std::make_unique<FakeServer>(time_, dice_, "server-" + std::to_string(i)));
     serves_b_.push_back(i == 0 || dice_.chance(50));
   }
@@ -196,9 +200,9 @@ SchedulerOptions World::any_options() {
 
 std::vector<BackendRecord> World::any_backends() {
   std::vector<BackendRecord> backends;
-  const std::uint32_t most = dice_.between(1u, 5u);
-  for (std::size_t i = 0; i < kServers && backends.size() < most; ++i) {
-    const bool needed = kServers - i <= most - backends.size();
+  const auto most = dice_.between(1u, static_cast<std::uint32_t>(scale_.servers) - 1);
+  for (std::size_t i = 0; i < scale_.servers && backends.size() < most; ++i) {
+    const bool needed = scale_.servers - i <= most - backends.size();
     if (!needed && dice_.chance(40)) continue;
     Endpoint endpoint;
     endpoint.name = endpoint.authority = servers_[i]->name();
@@ -224,7 +228,7 @@ Tally World::run() {
              looks_ ? ", looks" : "");
   reload(any_backends());
   time_.run_until(time_.now() + 1ms);  // the threads know who is expected before they listen
-  const std::uint32_t clients = dice_.between(1u, 12u);
+  const std::uint32_t clients = dice_.between(1u, scale_.clients);
   for (std::uint32_t client = 0; client < clients; ++client) {
     time_.after(dice_.between(Duration(1us), Duration(1s)),
                 [this, client] { start_client(client); });
@@ -266,7 +270,12 @@ void World::reload(const std::vector<BackendRecord>& wanted) {
   const auto in_use = [this](BackendId id) { return lane_.inflight(id) > 0; };
   const RosterPtr before = registry_.roster();
   const auto changes = registry_.replace(wanted, in_use);
-  if (!changes) throw Violation("no room for six backends");
+  if (!changes) {
+    // Those that still finish what they had keep their ids: a reload may be refused.
+    if (2 * scale_.servers <= BackendSet::kMax) throw Violation("no room for so few backends");
+    time_.note("reload: refused, there is no room for it yet");
+    return reload_later();
+  }
   for (const BackendId id : changes->added) {
     time_.note("reload: {} comes as backend {}", registry_[id].name(), id);
     introduce(registry_[id], true);
@@ -294,11 +303,14 @@ void World::reload(const std::vector<BackendRecord>& wanted) {
   options_ = any_options();
   options_.policy = policy;  // as plan_reload() has it
   lane_.set_options(options_);
-  if (!over_) {
-    time_.after(pause(), [this] {
-      if (!over_) reload(any_backends());
-    });
-  }
+  reload_later();
+}
+
+void World::reload_later() {
+  if (over_) return;
+  time_.after(pause(), [this] {
+    if (!over_) reload(any_backends());
+  });
 }
 
 // DataPlane::set_backend().
@@ -341,7 +353,7 @@ void World::on_probe(const WatchedPtr& watched, ProbeResult result) {
   if (watched->retired) return;
   if (result == ProbeResult::kOk && watched->tracker.health() != Health::kReady) {
     std::vector<ServedModel> serves{{"a", "{}"}};
-    for (std::size_t i = 0; i < kServers; ++i) {
+    for (std::size_t i = 0; i < scale_.servers; ++i) {
       if (servers_[i].get() == watched->server && serves_b_[i]) serves.push_back({"b", "{}"});
     }
     registry_.set_served(watched->id, {ModelList::Kind::kListed, std::move(serves)});
@@ -552,8 +564,8 @@ void World::check_end() const {
 
 }  // namespace
 
-Tally live_through(std::uint64_t seed, bool trace) {
-  World world(seed, trace);
+Tally live_through(std::uint64_t seed, bool trace, Scale scale) {
+  World world(seed, trace, scale);
   return world.run();
 }
 

@@ -4,6 +4,7 @@
 // Threading: test code, one thread.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace batchproxy::fault_sim {
@@ -15,7 +16,13 @@ struct Tally {
   void add(const Tally& other);
 };
 
+// How many servers there are, of which reloads choose, and how many clients at most.
+struct Scale {
+  std::size_t servers = 6;
+  std::uint32_t clients = 12;
+};
+
 // Throws Violation. `trace`: tells the history on stdout.
-Tally live_through(std::uint64_t seed, bool trace);
+Tally live_through(std::uint64_t seed, bool trace, Scale scale = {});
 
 }  // namespace batchproxy::fault_sim
