@@ -66,6 +66,13 @@ Condition condition_of(const BackendSnapshot& backend) {
   return Condition::kDown;
 }
 
+// Why an engine of ours is not there, where more is known than that it has ended.
+std::string why_down(const BackendSnapshot& backend) {
+  const bool has_ended =
+      backend.state == BackendState::kRestarting || backend.state == BackendState::kFailed;
+  return has_ended && backend.last_problem ? backend.last_problem->text : backend.problem;
+}
+
 std::string remark_on(const BackendSnapshot& backend) {
   switch (backend.condition) {
     case Condition::kStuck:
@@ -75,9 +82,9 @@ std::string remark_on(const BackendSnapshot& backend) {
     case Condition::kFailing:
       return "its calls fail; it gets one now and then";
     case Condition::kLoading:
-      return backend.doing;
+      return backend.state == BackendState::kRestarting ? why_down(backend) : backend.doing;
     case Condition::kDown:
-      return is_quiet(backend) ? backend.problem + "; " + silence_of(backend) : backend.problem;
+      return is_quiet(backend) ? why_down(backend) + "; " + silence_of(backend) : why_down(backend);
     case Condition::kQuiet:
       return silence_of(backend);
     case Condition::kFine:

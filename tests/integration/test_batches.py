@@ -1,16 +1,18 @@
 """Batches over files: each request asked once, through bad lines, kills and cancels; and who goes first."""
 import concurrent.futures
+import contextlib
 import json
 import os
 import re
 import signal
 import subprocess
+import threading
 
 import pytest
 
 from tests.support.asking import MODEL, call, complete
 from tests.support.scripted_engine import ScriptedEngine
-from tests.support.waiting import wait_until
+from tests.support.waiting import DEADLINE, wait_until
 from tests.support.wire import answer
 
 from .test_files import get, upload
@@ -224,21 +226,23 @@ def test_the_mark_of_a_batch_cannot_be_guessed(start, start_engine, tmp_path):
         assert call(proxy.url, "/v1/models", headers={"x-batchproxy-internal": mark})[0].status == 401
 
 
-def test_others_go_before_a_batch(start_proxy, start_engine, state, tmp_path):
-    """One slot, dozens of requests of a batch that wait for it: another client is next."""
-    engine = start_engine("--max-num-seqs", "1")
+def test_others_go_before_a_batch(start_proxy, state, tmp_path):
+    """One slot, which a request of a batch has; more of the batch wait for it, and then another client does."""
+    go = threading.Event()
+    engine = ScriptedEngine(lambda number, *_: [lambda: number > 1 or go.wait(DEADLINE), answer()])
+    engine.models = json.dumps({"object": "list", "data": [{"id": MODEL, "object": "model"}]}).encode()
     config = tmp_path / "config.yaml"
     config.write_text(f"batch_timeout: 60\nbatchproxy:\n  backends: [{{url: '{engine.url}', max_num_seqs: 1}}]\n")
     proxy = start_proxy("--config", config, env={"XDG_STATE_HOME": str(state)}).ready(1)
-    _, batch = create(proxy.url, [line(f"q{i}", max_tokens=50) for i in range(300)])
-    wait_until(lambda: batch_of(proxy.url, batch)["request_counts"]["completed"] >= 2, "some answers")
-    before = batch_of(proxy.url, batch)["request_counts"]["completed"]
-    with concurrent.futures.ThreadPoolExecutor(5) as pool:
-        assert all(response.status == 200 for response, _ in
-                   pool.map(lambda i: complete(proxy.url, f"mine {i}", max_tokens=50), range(5)))
-    assert batch_of(proxy.url, batch)["request_counts"]["completed"] - before <= 7
-    post(proxy.url, f"/v1/batches/{batch['id']}/cancel")
-    wait_for(proxy.url, batch)
+    _, batch = create(proxy.url, lines(12))
+    with contextlib.closing(engine), concurrent.futures.ThreadPoolExecutor(5) as pool:
+        wait_until(lambda: proxy.status()["requests"]["queued"] == 11, "the batch in the queue")
+        mine = [pool.submit(complete, proxy.url, f"mine {i}") for i in range(5)]
+        wait_until(lambda: proxy.status()["requests"]["queued"] == 16, "mine in the queue")
+        go.set()
+        assert all(each.result()[0].status == 200 for each in mine)
+        assert wait_for(proxy.url, batch)["request_counts"]["completed"] == 12
+        assert ["mine" in str(request) for request in engine.requests] == [False] + 5 * [True] + 11 * [False]
 
 
 def test_a_batch_whose_file_cannot_be_read_holds_up_no_one(start, start_engine, state):

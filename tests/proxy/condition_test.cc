@@ -107,6 +107,24 @@ TEST(Condition, NamesTheHungOne) {
   EXPECT_EQ(now.backends[1].remark, "it stood still") << "others have answered in its place";
 }
 
+TEST(Condition, SaysWhyAnEngineThatHasEndedDid) {
+  Snapshot now = four();
+  for (BackendSnapshot& backend : now.backends) {
+    backend.problem = "it has ended";
+    backend.last_problem = LastProblem{"it did not start: ssh ended with exit code 255", 2};
+  }
+  now.backends[0].state = BackendState::kRestarting;
+  now.backends[1].state = BackendState::kFailed;
+  now.backends[2].state = BackendState::kStarting;  // again: that was before
+  now.backends[2].doing = "loads weights";
+  judge(now);
+  EXPECT_EQ(now.backends[0].condition, Condition::kLoading);
+  EXPECT_EQ(now.backends[0].remark, "it did not start: ssh ended with exit code 255");
+  EXPECT_EQ(now.backends[1].condition, Condition::kDown);
+  EXPECT_EQ(now.backends[1].remark, "it did not start: ssh ended with exit code 255");
+  EXPECT_EQ(now.backends[2].remark, "loads weights");
+}
+
 TEST(Condition, FollowsFromTheStateOfOneThatIsNotReady) {
   Snapshot now = four();
   now.backends[0].state = BackendState::kStarting;

@@ -248,7 +248,8 @@ def test_row_24_no_wall_clock_in_the_sources():
                       r"std::time\(|\btime\((?:0|nullptr|NULL)\)|localtime|gmtime")
     loggers = {"backends/sim/startup_log.cc", "backends/sim/sim_engine.cc",
                "backends/sim/server.cc",  # the dates in its answers
-               "launcher/process/shim.cc",  # the line with which a run begins
+               "launcher/process/run_separator.h", "launcher/process/shim.cc",
+               "launcher/placement/far_engine.cc",  # the line with which a run begins
                "proxy/terminal/terminal_writer.cc",  # the lines of a console that is a file
                    "proxy/control/log_format.cc",  # the lines of the log as JSON
                    "proxy/admin/admin.cc", "proxy/trace/access_log.cc",  # when a request came
