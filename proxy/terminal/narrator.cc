@@ -111,9 +111,9 @@ Lines tell_exit(const BackendRecord& engine, const EngineFailure& failure,
 }
 
 Lines tell_lost(const BackendRecord& engine) {
-  return {{err, fmt::format("{0} stays down, and the others do its work. Start it: `batchproxy "
-                            "engines start {0}`, or POST /admin/engines/{0}/start on the admin "
-                            "address",
+  return {{err, fmt::format("{0} stays down, and is not started again by itself. Start it: "
+                            "`batchproxy engines start {0}`, or POST "
+                            "/admin/engines/{0}/start on the admin address",
                             engine.name())}};
 }
 
