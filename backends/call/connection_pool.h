@@ -22,8 +22,8 @@ class ConnectionPool {
   // server. Kept connections to addresses that it has not are of no more use.
   void set(std::shared_ptr<const Endpoint> endpoint);
 
-  // The idle connection used last (it is the likeliest to be alive), or null. It had nothing unread
-  // and its peer had not left when the thread last looked at its sockets.
+  // The idle connection used last (it is the likeliest to be alive), or null. It has nothing unread
+  // and its peer had not left a moment ago.
   Connection::Ptr take_idle(BackendId backend);
 
   // A connection that is not connected yet, and the way to connect it, within connect_timeout and

@@ -230,7 +230,8 @@ def read_events(request, body):
 # Codes of answers for which every attempt was used up, or may not be repeated.
 SPENT = {"backend_lost", "backend_timeout", "bad_backend_response", "choice_count_mismatch", "poison_prompt"}
 ATTEMPTS = 3
-MOST_ATTEMPTS = ATTEMPTS + 1  # the last one may stand still, and another is asked as well
+MOST_ATTEMPTS = ATTEMPTS + 2  # one alone after as many losses; the last may stand still, and another is asked as well
+SPENT_ATTEMPTS = {str(count) for count in range(ATTEMPTS, MOST_ATTEMPTS + 1)}
 HARMLESS = {"right", "spent", "marked", "stream lost"}  # verdicts
 
 
@@ -260,7 +261,7 @@ def judge(request, response):
         return "wrong headers", f"{seen}, but the body says {error.get('code')}"
     if response.status in MARKED.get(request.mark, ()):
         return "marked", seen
-    if response.code in SPENT or headers.get("x-batchproxy-attempts") in (str(ATTEMPTS), str(MOST_ATTEMPTS)):
+    if response.code in SPENT or headers.get("x-batchproxy-attempts") in SPENT_ATTEMPTS:
         return "spent", seen
     return "wrong status", f"{seen} {error.get('message')!r}"
 

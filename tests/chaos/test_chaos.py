@@ -113,7 +113,7 @@ WHOLE = text_of("one two")
     (PLAIN, response(good_body(client.Request("", ["another"]))), "misrouted"),
     (PLAIN, response({**good_body(PLAIN), "usage": {"prompt_tokens": 9, "completion_tokens": 1}}), "wrong usage"),
     (PLAIN, response(good_body(PLAIN), x_request_id="other"), "wrong headers"),
-    (PLAIN, response(good_body(PLAIN), x_batchproxy_attempts="5"), "wrong headers"),
+    (PLAIN, response(good_body(PLAIN), x_batchproxy_attempts="6"), "wrong headers"),
     (PLAIN, response(good_body(PLAIN), extra=b"HTTP/1.1 200 OK"), "extra bytes"),
     (PLAIN, response(good_body(PLAIN), cut=True), "cut"),
     (PLAIN, response(b"<html>"), "invented"),
