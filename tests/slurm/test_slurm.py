@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import threading
-import time
 
 import pytest
 
@@ -74,23 +73,28 @@ class Questions:
     """`count` questions from some threads at once; no more than `allowed` of them are begun."""
 
     def __init__(self, url, count, threads=16):
-        self.allowed, self.begun, self.codes, self.lock = 0, 0, [], threading.Lock()
+        self.allowed, self.begun, self.codes, self.gate = 0, 0, [], threading.Condition()
         self.threads = [threading.Thread(target=self._ask, args=(url, count), daemon=True) for _ in range(threads)]
         for thread in self.threads:
             thread.start()
 
+    def allow(self, allowed):
+        with self.gate:
+            self.allowed = allowed
+            self.gate.notify_all()
+
     def _ask(self, url, count):
         while True:
-            with self.lock:
+            with self.gate:
+                self.gate.wait_for(lambda: self.begun < self.allowed or self.begun == count)
                 if self.begun == count:
                     return
-                number = self.begun if self.begun < self.allowed else None
-                self.begun += number is not None
-            if number is None:
-                time.sleep(0.01)
-                continue
+                number = self.begun
+                self.begun += 1
+                if self.begun == count:
+                    self.gate.notify_all()
             code = complete(url, f"question {number}", max_tokens=2)[0].status
-            with self.lock:
+            with self.gate:
                 self.codes.append(code)
 
     def answered(self, count):
@@ -112,7 +116,7 @@ def test_five_thousand_questions_are_answered_while_a_node_is_taken_away_and_com
         assert gpus == [(node, pair) for node in ("n1", "n2") for pair in ("0,1", "2,3", "4,5", "6,7")]
 
         questions = Questions(proxy.url, QUESTIONS)
-        questions.allowed = 3000
+        questions.allow(3000)
         questions.answered(500)
         slurm.take_away("n2")
         said(proxy, r"its agent on n2 is gone")
@@ -120,10 +124,10 @@ def test_five_thousand_questions_are_answered_while_a_node_is_taken_away_and_com
         assert sum(one["state"] == "ready" for one in proxy.status()["backends"]) == 4
         said(proxy, r"Slurm: node n2 does not respond: no engine starts there now")
         slurm.give_back("n2")
-        questions.allowed = 4000
+        questions.allow(4000)
         ready(proxy, 8)
         assert sorted(nodes_of(proxy).values()) == ["n1"] * 4 + ["n2"] * 4
-        questions.allowed = QUESTIONS
+        questions.allow(QUESTIONS)
         questions.end()
         assert len(questions.codes) == QUESTIONS and set(questions.codes) == {200}
         proxy.assert_balanced()
