@@ -7,7 +7,12 @@ namespace batchproxy {
 
 void Isolation::place(Decision& decision) {
   TurnSet& suspects = decision.turns.suspects();
+  waits_for_calm_ = false;
   if (flies_ || suspects.empty()) return;
+  if (!is_calm(decision.now)) {
+    waits_for_calm_ = true;
+    return release();
+  }
   if (reserved_ && !fleet_[*reserved_].takes(decision.now)) release();
   const auto has_reserved = [this](const Ticket& ticket) {
     return reserved_ && ticket.among.contains(*reserved_);
@@ -28,6 +33,11 @@ void Isolation::place(Decision& decision) {
   decision.grant(suspect, *reserved_, FlushReason::kRoom);
   suspect.verdict.alone = true;
   decision.close_batch(*reserved_, FlushReason::kRoom);
+}
+
+std::optional<TimePoint> Isolation::due() const {
+  if (!waits_for_calm_ || turns_.suspects().empty()) return std::nullopt;
+  return *fleet_.last_death() + kCalm;
 }
 
 void Isolation::tidy() {

@@ -3,7 +3,8 @@
 // if the engine dies again.
 //
 // One suspect at a time: a backend is reserved for it, runs empty, and gets it; the others serve
-// meanwhile.
+// meanwhile. It waits until no engine has ended for kCalm: where all of them end one after another,
+// whoever is sent on from each to the next would be blamed for it.
 //
 // Threading: confined to the lane.
 #pragma once
@@ -12,6 +13,7 @@
 #include <utility>
 
 #include "batcher/base/backend_set.h"
+#include "batcher/base/time.h"
 #include "batcher/decision/decision.h"
 #include "batcher/fleet/fleet.h"
 #include "batcher/turns/turns.h"
@@ -20,6 +22,8 @@ namespace batchproxy {
 
 class Isolation {
  public:
+  static constexpr Duration kCalm = std::chrono::seconds(2);
+
   // What is passed must outlive it.
   Isolation(Fleet& fleet, const Turns& turns) : fleet_(fleet), turns_(turns) {}
 
@@ -29,6 +33,8 @@ class Isolation {
   bool lets_others_first() { return std::exchange(others_first_, false); }
   // Gives the reserved backend back when no suspect needs it.
   void tidy();
+  // When a suspect that waits for calm may have its turn.
+  std::optional<TimePoint> due() const;
   // The suspect under way has ended.
   void on_completed();
   // Backend `id` is another's now.
@@ -37,11 +43,15 @@ class Isolation {
   }
 
  private:
+  bool is_calm(TimePoint now) const {
+    return !fleet_.last_death() || now >= *fleet_.last_death() + kCalm;
+  }
   void release();
 
   Fleet& fleet_;
   const Turns& turns_;
   std::optional<BackendId> reserved_;  // for the first suspect, or the one under way
+  bool waits_for_calm_ = false;
   bool flies_ = false;                 // one is under way
   bool others_first_ = false;
 };

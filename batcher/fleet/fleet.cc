@@ -174,8 +174,10 @@ void Fleet::learn(const Grant& grant, std::uint32_t prompts, Outcome outcome, Ti
     case Outcome::kServerError:
     case Outcome::kTimedOut:
     case Outcome::kLost:
-    case Outcome::kDied:
     case Outcome::kUnknown:
+      break;
+    case Outcome::kDied:
+      last_death_ = now;
       break;
   }
   if (usual(backend) != before || all_times_.usual() != before_of_all) find_longest_usual();

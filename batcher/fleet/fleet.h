@@ -101,6 +101,8 @@ class Fleet {
   void learn(const Grant& grant, std::uint32_t prompts, Outcome outcome, TimePoint now);
   // Behind learn(). `pause`: how long the backend asked to be left alone.
   void finish(const Grant& grant, Outcome outcome, Duration pause, TimePoint now);
+  // When an engine was last seen to have ended with what it had.
+  std::optional<TimePoint> last_death() const { return last_death_; }
 
   // --- how long answers take ---
   Duration usual(const Backend& backend) const { return backend.usual(all_times_); }
@@ -135,6 +137,7 @@ class Fleet {
   BackendSet touched_;
   bool stale_ = true;
   TimePoint refresh_at_{};
+  std::optional<TimePoint> last_death_;
   AnswerTimes all_times_;  // of all backends, for those whose own are not known yet
   Duration longest_usual_{};
   TimeGiven time_given_;

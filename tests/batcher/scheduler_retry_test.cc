@@ -265,8 +265,8 @@ TEST_F(SchedulerRetry, DoesNotGiveASuspectABackendWhoseBreakerHasOpenedMeanwhile
   Ticket& suspect = submit_suspect(0s);
   take(0s);
   complete_all(before, Outcome::kDied, 0s);
-  EXPECT_THAT(wait(0s, 999ms), IsEmpty());
-  EXPECT_THAT(wait(0s, 1s), ElementsAre(&suspect)) << "as its probe";
+  EXPECT_THAT(wait(0s, Isolation::kCalm - 1ms), IsEmpty());
+  EXPECT_THAT(wait(0s, Isolation::kCalm), ElementsAre(&suspect)) << "as its probe";
 }
 
 TEST_F(SchedulerRetry, DoesNotGiveASuspectABackendThatHasAskedForAPauseMeanwhile) {

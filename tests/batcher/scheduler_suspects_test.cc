@@ -81,6 +81,33 @@ TEST_F(FoundBySimulation, ASuspectIsNotHeldLongerThanOthers) {
   EXPECT_EQ(refused[0]->verdict.refused, Errc::kNoBackend);
 }
 
+// All engines are killed one after another, faster than the proxy asks the next.
+TEST_F(FoundBySimulation, ASuspectWaitsUntilNoEngineHasEndedForAWhile) {
+  start_two();
+  const Ticket& other = ticket(0s);
+  scheduler_->submit(tickets_.back());
+  ASSERT_EQ(take(0s).size(), 1u);
+  complete(other, Outcome::kDied, 1s);
+  Ticket& waits = suspect(1s, all_);
+  scheduler_->submit(waits);
+  EXPECT_TRUE(take(1s).empty());
+  EXPECT_EQ(scheduler_->next_due(), at(1s + Isolation::kCalm));
+  EXPECT_TRUE(take(1s + Isolation::kCalm - 1ms).empty());
+  EXPECT_EQ(take(1s + Isolation::kCalm), std::vector<Ticket*>{&waits});
+  EXPECT_TRUE(waits.verdict.alone);
+}
+
+TEST_F(FoundBySimulation, OthersGoOnWhileASuspectWaitsForCalm) {
+  start_two();
+  const Ticket& dies = ticket(0s);
+  scheduler_->submit(tickets_.back());
+  ASSERT_EQ(take(0s).size(), 1u);
+  complete(dies, Outcome::kDied, 1s);
+  scheduler_->submit(suspect(1s, all_));
+  for (int i = 0; i < 3; ++i) scheduler_->submit(ticket(1s));
+  EXPECT_EQ(take(1s).size(), 3u);
+}
+
 // Seed 21.
 TEST_F(FoundBySimulation, AFixedBatchIsNoProbe) {
   start_two(FlushPolicy::kFixed);

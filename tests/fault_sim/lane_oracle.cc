@@ -90,6 +90,7 @@ void LaneOracle::on_completed(const Grant& grant, std::uint32_t prompts, const T
   if (tells) {
     seen.breaker.on_result(outcome, flight->second, scheduler_.usual(grant.backend), time_.now());
   }
+  if (tells && outcome == Outcome::kDied) last_death_ = time_.now();
   flying_.erase(flight);
   if (pause > Duration::zero()) {
     const TimePoint until = time_.now() + std::min(pause, Pause::kLongest);
@@ -136,6 +137,8 @@ void LaneOracle::check_grant(const Ticket& ticket, const Waiting& waiting, const
           waiting.tried.deaths, waiting.tried.lost, ticket.verdict.alone ? "alone" : "with others");
   if (ticket.verdict.alone) {
     require(seen.inflight == 0, "a suspect has company on backend {}", id);
+    require(!last_death_ || now >= *last_death_ + Isolation::kCalm,
+            "a suspect runs although an engine has just ended");
     ++seen.alone;
     ++suspects_;
   }

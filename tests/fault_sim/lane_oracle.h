@@ -105,6 +105,7 @@ class LaneOracle {
   std::size_t queued_ = 0;  // prompts
   std::uint64_t decided_ = 0;
   std::uint64_t suspects_ = 0;
+  std::optional<TimePoint> last_death_;
 };
 
 }  // namespace batchproxy::fault_sim

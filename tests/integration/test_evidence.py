@@ -214,6 +214,18 @@ def test_what_a_stuck_engine_holds_is_asked_elsewhere(serve, scripted):
     assert ask(proxy)[0].headers["x-batchproxy-attempts"] == "1", "nothing more is sent to it"
 
 
+def test_who_was_on_each_engine_of_an_outage_is_not_blamed_for_it(serve, scripted):
+    """All end within a second, one after another, just as the next is asked."""
+    began = []
+
+    def die(number, request, carried):
+        began.append(time.monotonic())
+        return answer(DEAD, b"500 Internal Server Error") if time.monotonic() - began[0] < 1 else answer()
+
+    response, _ = ask(serve([scripted(die) for _ in range(6)]))
+    assert response.status == 200
+
+
 def test_a_killer_that_stood_still_first_is_with_no_two_engines_and_ends_three(serve, scripted):
     """The first that gets it stands still, all others die of it. Both calls are of one request; its last try is alone, and blames it."""
     asked, given_up = [], threading.Event()
