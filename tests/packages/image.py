@@ -5,7 +5,6 @@ import json
 import pathlib
 import re
 import shlex
-import shutil
 import subprocess
 
 from tests.support.builds import ROOT
@@ -51,24 +50,23 @@ class Stage:
                        check=True, stdin=subprocess.DEVNULL)
 
 
+@contextlib.contextmanager
 def replay(dockerfile, folder, arguments, binds=()):
     """The last stage as it is then. `binds` are mounted in the first stages: (folder of this machine, place)."""
     stages = {}
-    names = re.findall(r"(?m)^FROM (\S+?):(\w+)-slim(?: AS (\w+))?$", dockerfile.read_text())
-    with contextlib.ExitStack() as open_roots:
+    text = dockerfile.read_text()
+    names = re.findall(r"(?m)^FROM debian:(\w+)-slim(?: AS (\w+))?$", text)
+    with contextlib.ExitStack() as last, contextlib.ExitStack() as earlier:
         stage = None
-        for word, rest in instructions(dockerfile.read_text()):
+        for word, rest in instructions(text):
             if word == "FROM":
-                distribution, suite, name = names[len(stages)]
-                assert distribution == "debian"
+                suite, name = names[len(stages)]
                 is_last = len(stages) == len(names) - 1
                 place = folder / (name or "last")
                 place.mkdir()
                 root = Root(suite, place)
-                mounts = root.mounted(*(() if is_last else binds))
-                mounts.__enter__() if is_last else open_roots.enter_context(mounts)
+                (last if is_last else earlier).enter_context(root.mounted(*(() if is_last else binds)))
                 stage = stages[name or "last"] = Stage(root, {})
-                stage.close = (lambda mounts=mounts: mounts.__exit__(None, None, None))
                 continue
             assert word in KNOWN, word
             rest = re.sub(r"\$(\w+)", lambda found: {**arguments, **stage.env}.get(found[1], found[0]), rest) \
@@ -88,7 +86,8 @@ def replay(dockerfile, folder, arguments, binds=()):
                 copy(stage, stages, rest.split())
             else:
                 stage.told[word] = rest
-        return stage
+        earlier.close()
+        yield stage
 
 
 def copy(stage, stages, words):
