@@ -78,6 +78,18 @@ exec env -i container=batchproxy-test PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot 
 """
 
 
+PIVOT = r"""
+set -e
+mount --make-rprivate /
+cd "$1"
+mkdir -p old
+pivot_root . old
+umount -l /old
+echo there
+exec cat
+"""
+
+
 def cgroups():
     """Where this machine has its control groups of version 2; nothing if it has none."""
     found = re.search(r"(?m)^cgroup2 (\S+) cgroup2 rw", pathlib.Path("/proc/mounts").read_text())
@@ -111,6 +123,7 @@ class Root:
         self.suite = suite
         self.base = base_of(suite, *included)
         self.path = folder / suite
+        self.entered = ["chroot", str(self.path)]
         self.layers = [folder / f"{suite}-{layer}" for layer in ("changes", "work")]
 
     @contextlib.contextmanager
@@ -156,7 +169,7 @@ class Root:
 
     def command(self, *words, **environment):
         variables = {"PATH": PATH, "HOME": "/root", "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8", **environment}
-        return ["chroot", str(self.path), "env", "-i", *(f"{name}={value}" for name, value in variables.items()),
+        return [*self.entered, "env", "-i", *(f"{name}={value}" for name, value in variables.items()),
                 *map(str, words)]
 
     def run(self, *words, check=True, timeout=300, **environment):
@@ -164,6 +177,18 @@ class Root:
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout)
         assert not check or done.returncode == 0, done.stdout[-8000:]
         return done
+
+    @contextlib.contextmanager
+    def pivoted(self):
+        """Commands have it as the root of their mounts meanwhile: what enters a container leaves a mere chroot."""
+        with subprocess.Popen(["unshare", "--mount", "sh", "-c", PIVOT, "sh", str(self.path)],
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:  # it ends when its input does
+            assert holder.stdout.readline() == b"there\n"
+            chroot, self.entered = self.entered, ["nsenter", "-t", str(holder.pid), "--mount"]
+            try:
+                yield self
+            finally:
+                self.entered = chroot
 
     @contextlib.contextmanager
     def booted(self):

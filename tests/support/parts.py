@@ -31,7 +31,7 @@ PARTS = {
     "ui": Part("tests/ui", "the page at /ui in Chromium: axe-core, keys, pictures; five thousand streams", "--axe",
                packages="chromium chromium-driver fonts-liberation fonts-dejavu-core"),
     "packages": Part("tests/packages", "wheel, .deb and tarball, built and tried on fresh Debian systems (600 MB)",
-                     packages="debootstrap lintian iproute2", build=""),
+                     packages="debootstrap lintian", build=""),
     "ray": Part("tests/ray", "two nodes of a real Ray: eight engines over both, while one goes and comes back (400 MB)",
                 "--ray"),
     "slurm": Part("tests/slurm", "a real Slurm of two fake nodes, of which one is taken away (needs root)",
