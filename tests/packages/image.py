@@ -54,7 +54,7 @@ class Container:
                 tools.command("podman", "run", "--name", "it", "--network", "none", "--cgroups", "disabled",
                               "--health-interval", "disable",  # by a timer of systemd; it is asked for instead
                               *limits(), NAME, *words),
-                stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
+                stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT)
 
     def tell(self, *words, check=True):
         """What podman says to `words` and the container's name."""

@@ -1,14 +1,16 @@
-"""Fresh Debian systems in folders, in which packages are tried as on a machine that has nothing of ours."""
+"""Fresh systems of Debian and Ubuntu in folders, in which packages are tried as on a machine that has nothing of ours."""
 import contextlib
 import ctypes
 import functools
+import hashlib
 import os
 import pathlib
 import re
 import shutil
 import subprocess
+import urllib.request
 
-from tests.support.waiting import wait_until
+from tests.support.waiting import DEADLINE, wait_until
 
 ROOTS = pathlib.Path(__file__).resolve().parents[2] / "build" / "roots"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -31,6 +33,25 @@ def mirror():
     raise LookupError("no source of Debian's packages in /etc/apt")
 
 
+UBUNTU = {"jammy"}  # 22.04
+UBUNTU_ARCHIVE = "http://archive.ubuntu.com/ubuntu"
+# Ubuntu's keys, which Debian has no package of: of 2012 and 2018.
+UBUNTU_KEYRING = ("/pool/main/u/ubuntu-keyring/ubuntu-keyring_2021.03.26_all.deb",
+                  "0d0e7ed6b112f5d03eabf3c7eb01ebdacf9c57714b279e90495cfc58c8c4520f")
+
+
+def ubuntu_keyring():
+    keyring = ROOTS / "ubuntu-keyring" / "usr/share/keyrings/ubuntu-archive-keyring.gpg"
+    if not keyring.exists():
+        place, digest = UBUNTU_KEYRING
+        with urllib.request.urlopen(UBUNTU_ARCHIVE + place, timeout=DEADLINE) as answer:
+            package = answer.read()
+        assert hashlib.sha256(package).hexdigest() == digest, "not the keyring that was there when this was written"
+        (ROOTS / "keyring.deb").write_bytes(package)
+        subprocess.run(["dpkg-deb", "-x", ROOTS / "keyring.deb", ROOTS / "ubuntu-keyring"], check=True)
+    return keyring
+
+
 def base_of(suite, *included):
     """A fresh system with these packages, made once."""
     base = ROOTS / "-".join([suite, *included])
@@ -38,7 +59,11 @@ def base_of(suite, *included):
         shutil.rmtree(base, ignore_errors=True)
         base.parent.mkdir(parents=True, exist_ok=True)
         wanted = [f"--include={','.join(included)}"] if included else []
-        subprocess.run(["debootstrap", "--variant=minbase", *wanted, suite, str(base), mirror()],
+        archive = mirror()
+        if suite in UBUNTU:
+            archive = UBUNTU_ARCHIVE
+            wanted += [f"--keyring={ubuntu_keyring()}", "--components=main,universe"]
+        subprocess.run(["debootstrap", "--variant=minbase", *wanted, suite, str(base), archive],
                        check=True, stdout=subprocess.DEVNULL)
         (base / "ready").touch()
     return base
@@ -55,7 +80,23 @@ def keep_mounts_to_ourselves():
     subprocess.run(["mount", "--make-rprivate", "/"], check=True)
 
 
-# Namespaces of its own, the few devices that a container has, and then systemd.
+# The few devices that a container has. They are its own: who runs a container gives what it reads to the container's user.
+DEVICES = r"""
+mount -t tmpfs -o mode=755 tmpfs "$1/dev"
+mknod -m 666 "$1/dev/null" c 1 3
+mknod -m 666 "$1/dev/zero" c 1 5
+mknod -m 666 "$1/dev/full" c 1 7
+mknod -m 666 "$1/dev/random" c 1 8
+mknod -m 666 "$1/dev/urandom" c 1 9
+mknod -m 666 "$1/dev/tty" c 5 0
+mkdir "$1/dev/pts" "$1/dev/shm"
+mount -t devpts -o newinstance,ptmxmode=0666 devpts "$1/dev/pts"
+mount -t tmpfs tmpfs "$1/dev/shm"
+ln -s pts/ptmx "$1/dev/ptmx"
+ln -s /proc/self/fd "$1/dev/fd"
+"""
+
+# Namespaces of its own, and then systemd.
 BOOT = r"""
 set -e
 mount --make-rprivate /
@@ -67,16 +108,10 @@ mount -t proc proc "$1/proc"
 mount -t sysfs -o ro sysfs "$1/sys"
 mount -t cgroup2 cgroup2 "$1/sys/fs/cgroup"
 mount -t tmpfs tmpfs "$1/run"
-mount -t tmpfs tmpfs "$1/dev"
-for device in null zero full random urandom tty; do touch "$1/dev/$device"; mount --bind "/dev/$device" "$1/dev/$device"; done
-mkdir "$1/dev/pts" "$1/dev/shm"
-mount -t devpts -o newinstance,ptmxmode=0666 devpts "$1/dev/pts"
-mount -t tmpfs tmpfs "$1/dev/shm"
-ln -s /proc/self/fd "$1/dev/fd"
+""" + DEVICES + r"""
 exec env -i container=batchproxy-test PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot "$1" /lib/systemd/systemd
 ' sh "$1"
 """
-
 
 PIVOT = r"""
 set -e
@@ -139,8 +174,9 @@ class Root:
             else:  # no layers on this file system
                 subprocess.run(["cp", "-a", f"{self.base}/.", str(self.path)], check=True)
             self.give_the_way_to_packages()
-            for what, where in [(["-t", "proc", "proc"], "proc"), (["--rbind", "/dev"], "dev"),
-                                *((["--bind", str(source)], place) for source, place in binds)]:
+            done.append(self.path / "dev")
+            subprocess.run(["sh", "-ec", DEVICES, "sh", str(self.path)], check=True)
+            for what, where in [(["-t", "proc", "proc"], "proc"), *((["--bind", str(source)], place) for source, place in binds)]:
                 target = self.path / where.lstrip("/")
                 target.mkdir(parents=True, exist_ok=True)
                 subprocess.run(["mount", *what, str(target)], check=True)

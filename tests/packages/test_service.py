@@ -116,7 +116,7 @@ def test_an_upgrade_restarts_it_and_a_purge_ends_it(packages, service):
     second = service.is_ready()
     assert second["MainPID"] != first["MainPID"] and service.answers()
     assert (root.path / "etc/batchproxy/batchproxy.yaml").read_text() == CONFIGURATION
-    root.tell("dpkg", "--purge", "batchproxy")
-    assert service.processes() == [] and root.tell("getent", "passwd", "batchproxy", check=False) == ""
+    said = root.tell("dpkg", "--purge", "batchproxy")
+    assert service.processes() == [] and root.tell("getent", "passwd", "batchproxy", check=False) == "", said
     left = [str(path) for part in ("etc", "usr", "var/lib", "var/log", "lib/systemd") for path in (root.path / part).rglob("*batchproxy*")]
     assert not left
