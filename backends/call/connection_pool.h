@@ -22,8 +22,8 @@ class ConnectionPool {
   // server. Kept connections to addresses that it has not are of no more use.
   void set(std::shared_ptr<const Endpoint> endpoint);
 
-  // The idle connection used last (it is the likeliest to be alive), or null. It has nothing unread
-  // and its peer had not left a moment ago.
+  // The idle connection used last (it is the likeliest to be alive), or null. Nothing is known to be
+  // unread on it, nor its peer to have left.
   Connection::Ptr take_idle(BackendId backend);
 
   // A connection that is not connected yet, and the way to connect it, within connect_timeout and
@@ -35,7 +35,8 @@ class ConnectionPool {
   // Gives their descriptors back. Returns how many there were.
   std::size_t close_idle();
 
-  // Keeps `connection` for the next call. It must be between two answers.
+  // Keeps `connection` for the next call. It must be between two answers, and no more bytes may be
+  // expected on it: the next call may be made before they are seen.
   void give_back(BackendId backend, Connection::Ptr connection);
 
   void set_connect_timeout(Duration timeout) { connect_timeout_ = timeout; }

@@ -229,16 +229,12 @@ Task<CallFailure> UpstreamCall::await_body() {
 }
 
 bool UpstreamCall::take_whole() {
-  if (!reader_->take_whole()) return false;
-  keep_connection_if_clean();
-  return true;
+  return reader_->take_whole();
 }
 
 Task<CallFailure> UpstreamCall::read_whole() {
   const http::BodyStatus status = co_await reader_->read_whole();
-  if (status != http::BodyStatus::kWhole) co_return failure();
-  keep_connection_if_clean();
-  co_return CallFailure::kNone;
+  co_return status == http::BodyStatus::kWhole ? CallFailure::kNone : failure();
 }
 
 bool UpstreamCall::must_wait(Duration patience) {
@@ -249,7 +245,7 @@ bool UpstreamCall::must_wait(Duration patience) {
       return false;
     }
     if (reader_->at_end()) {
-      keep_connection_if_clean();
+      keep_connection();
       return false;
     }
     connection_->expire_in(patience);
@@ -302,7 +298,7 @@ void UpstreamCall::abort() {
 }
 
 // Leftover bytes, or an answer that only the connection's end could end, make it unfit for reuse.
-void UpstreamCall::keep_connection_if_clean() {
+void UpstreamCall::keep_connection() {
   if (keep_alive_ && pos_ == in_.size()) {
     resources_.connections.give_back(backend_, std::move(connection_));
   } else {

@@ -79,6 +79,10 @@ class UpstreamCall {
   bool take_whole();
   Task<CallFailure> read_whole();
   std::string_view body() const { return reader_->body().view; }
+  // Behind a whole body that is an answer: its connection may carry another call. Without this it is
+  // closed: who sends no proper answer may have counted its bytes wrong, too, and the rest of them,
+  // still on their way, would be taken for the next.
+  void keep_connection();
 
   // The body piece by piece: `while (call.must_wait(patience)) co_await call.wait();`, then
   // piece(): an empty one is the end, nothing is a failure: see failure(). A piece may take up to
@@ -115,7 +119,6 @@ class UpstreamCall {
   bool read_some();
   CallFailure broken(bool answer_began) const;
   void compose(const UpstreamRequest& request, std::string& into) const;
-  void keep_connection_if_clean();
 
   const Resources resources_;
   const BackendId backend_;

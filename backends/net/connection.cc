@@ -118,7 +118,7 @@ Connection::Peek Connection::peek() {
 }
 
 bool Connection::has_unread() {
-  return !is_open() || peek() != Peek::kNothing;
+  return !is_open() || (readable_ && peek() != Peek::kNothing);
 }
 
 asio::ip::tcp::endpoint Connection::peer() const {

@@ -288,6 +288,7 @@ CallFailure Leg::check_answer() {
   const CallFailure failure = thread_.scratch.answer_checker.judge(
       call_->head(), call_->body(), load_.request->route->expects_object());
   if (failure != CallFailure::kNone) return failure;
+  call_->keep_connection();
   if (load_.piece > 0 && call_->head().status == 200) {
     const ListReader::Piece piece{call_->body(), 0, ticket().prompts};
     if (!thread_.scratch.list_reader.gather({&piece, 1}, load_.choices))

@@ -153,7 +153,9 @@ class MergedCall final : private Deadline, private InFlight {
     if (failure == CallFailure::kNone) failure = co_await call_->read_whole();
     calling_ = false;
     if (failure != CallFailure::kNone) co_return failure;
-    co_return thread_.scratch.answer_checker.judge(call_->head(), call_->body(), true);
+    failure = thread_.scratch.answer_checker.judge(call_->head(), call_->body(), true);
+    if (failure == CallFailure::kNone) call_->keep_connection();
+    co_return failure;
   }
 
   std::string merge_group() const {

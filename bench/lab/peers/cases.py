@@ -17,6 +17,7 @@ PLAIN_HOPS = ["copy", "haproxy", "nginx", "batchproxy-plain"]
 OURS = ["batchproxy-plain", "batchproxy-default"]
 GROWN_BY_CONNECTIONS = ["copy", "haproxy", *OURS]
 BACKENDS = [1, 4, 64]
+RATES = [200, 2000]  # requests a second, to a hop and as many directly
 
 WORDS = " ".join(f"word{i * i % 9973}" for i in range(120000))
 

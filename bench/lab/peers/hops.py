@@ -1,4 +1,4 @@
-"""How each hop is started before a stub of an engine, with one thread or process."""
+"""How each hop is started before a stub of an engine, with lab.threads threads; nginx and the floor have one."""
 import contextlib
 import json
 import socket
@@ -14,7 +14,7 @@ PATIENCE = 30  # seconds, for a program to start
 
 HAPROXY = """
 global
-    nbthread 1
+    nbthread {threads}
     maxconn {connections}
     # Without this it does not start where maxconn may need more descriptors than there are; it shares connections to
     # the server, so it needs fewer.
@@ -71,7 +71,7 @@ http {{
 }}
 """
 
-# What stands in batchproxy's file beside one I/O thread; the others have one too.
+# What stands in batchproxy's file beside its I/O threads.
 BATCHPROXY = {"plain": {"enable_batching": False, "batchproxy": {}},
               "tls": {"enable_batching": False, "batchproxy": {}},
               "default": {"batchproxy": {}},
@@ -103,7 +103,7 @@ def configured(lab, name, template, program, *flags, secured=""):
     """A foreign proxy, which takes its port from a file."""
     port, config = free_port(), lab.work / f"{name}.conf"
     servers = "\n".join(f"    server stub{n} 127.0.0.1:{each}" for n, each in enumerate(lab.stub.ports))
-    config.write_text(template.format(port=port, stub=lab.stub.port, servers=servers, work=lab.work, secured=secured,
+    config.write_text(template.format(port=port, stub=lab.stub.port, servers=servers, work=lab.work, secured=secured, threads=lab.threads,
                                       connections=lab.connections + 200, sockets=2 * lab.connections + 1000))
     hop = lab.keep(name, Program([*lab.prefix, program, *flags, config], lab.work, prepare=lab.pin))
     hop.port, hop.is_secured = port, bool(secured)
@@ -116,7 +116,7 @@ def configured(lab, name, template, program, *flags, secured=""):
 def batchproxy(lab, name, build):
     settings = {**BATCHPROXY[name.removeprefix("batchproxy-")]}
     backends = [{"url": f"http://127.0.0.1:{port}"} for port in lab.stub.ports]
-    settings["batchproxy"] = {**settings["batchproxy"], "io_threads": 1, "backends": backends}
+    settings["batchproxy"] = {**settings["batchproxy"], "io_threads": lab.threads, "backends": backends}
     if name == "batchproxy-tls":
         own, key, _ = certificate(lab)
         settings["batchproxy"]["tls"] = {"certificate": str(own), "key": str(key)}

@@ -16,8 +16,6 @@ from ..machine import cpu_seconds, go_along, go_first, idle_seconds, resident
 from . import hops
 from .wrk import Wrk
 
-LATENCY_RATE = 200  # requests a second, to the hop and as many directly
-
 
 def find_foreign():
     """Debian keeps two of the foreign hops where no user looks."""
@@ -32,10 +30,12 @@ def resident_mib(pid):
 class Lab:
     """Starts a stub and hops before it on one core; all stop when the `with` block ends."""
 
-    def __init__(self, build, core, seconds, connections, first=False, prefix=()):
+    def __init__(self, build, core, seconds, connections, first=False, prefix=(), threads=1):
         """`seconds` a measurement takes; `connections`: the most that there will be; `first`: before other programs
-        (not for a load that takes the whole core); `prefix`: what foreign hops are started by."""
-        self.prefix = prefix
+        (not for a load that takes the whole core); `prefix`: what foreign hops are started by; `threads` of each hop:
+        with several, all cores are used."""
+        self.prefix, self.threads = prefix, threads
+        self._cores = {core} if threads == 1 else os.sched_getaffinity(0)
         self.build, self.core, self.seconds, self.connections, self._first = build, core, seconds, connections, first
 
     def __enter__(self):
@@ -53,7 +53,7 @@ class Lab:
             raise SystemExit(f"{error!r}; the programs said:{said}")
 
     def pin(self):
-        os.sched_setaffinity(0, {self.core})
+        os.sched_setaffinity(0, self._cores)
         if self._first:
             go_first()
 
@@ -113,30 +113,30 @@ class Lab:
         return {"cpu_us": 1e6 * hop_cpu / prompts, "per_second": prompts / wall, "per_call": prompts / requests,
                 "others": max(0, 1 - (ours + idle) / wall), "failed": load.failed, "resident_mib": memory}
 
-    def measure_latency(self, hop, body, seconds):
-        """Latencies in microseconds, (direct, through the hop); one of each in turn, at a fixed rate, from when a
-        request was due, so that one that waits for a slow one before it is late too."""
+    def measure_latency(self, hop, body, seconds, rate, connections):
+        """Latencies in microseconds, (direct, through the hop); one of each in turn, at `rate` each, over the connections
+        in turn, from when a request was due, so that one that waits for a slow one before it is late too."""
         head = f"POST {body.path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
         request = f"{head}Content-Length: {body.size}\r\n\r\n".encode() + body.data
         taken = ([], [])
         with contextlib.ExitStack() as stack:
             ends = [stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=hops.PATIENCE))
-                    for server in (self.stub, hop)]
+                    for _ in range(connections) for server in (self.stub, hop)]
             for end in ends:
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             stack.enter_context(self._undisturbed())
-            pause, now = 5e8 / LATENCY_RATE, time.perf_counter_ns
+            pause, now = 5e8 / rate, time.perf_counter_ns
             start = now() + 10_000_000
-            for number in range(int(2 * LATENCY_RATE * seconds)):
-                due, kind = start + int(number * pause), number % 2
+            for number in range(int(2 * rate * seconds)):
+                due, kind, end = start + int(number * pause), number % 2, ends[number % len(ends)]
                 # A sleep ends late, by as much as is to be measured; the last of it is spent looking at the clock.
                 time.sleep(max(0, due - 300_000 - now()) / 1e9)
                 while now() < due:
                     pass
-                ends[kind].sendall(request)
-                answer = ends[kind].recv(65536)
+                end.sendall(request)
+                answer = end.recv(65536)
                 while not answer.endswith(b"}}"):
-                    more = ends[kind].recv(65536)
+                    more = end.recv(65536)
                     if not more:
                         raise SystemExit(f"{hop.name} has closed the connection")
                     answer += more

@@ -33,11 +33,14 @@ class Case:
     body: Body
     connections: int
     backends: int = 1
+    threads: int = 1
 
     @property
     def words(self):
         engines = "" if self.backends == 1 else f", {self.backends} engines"
-        return f"{self.target.removeprefix('batchproxy-')}, {self.body.size:,} B, {self.connections} clients{engines}"
+        threads = "" if self.threads == 1 else f", {self.threads} threads on all cores"
+        return (f"{self.target.removeprefix('batchproxy-')}, {self.body.size:,} B, {self.connections} clients{engines}"
+                f"{threads}")
 
 
 CASES = [
@@ -48,6 +51,10 @@ CASES = [
     Case("batchproxy-default", "haproxy", SHORT, 64, 4),
     Case("batchproxy-default", "haproxy", RAG, 64, 4),
     Case("batchproxy-merged", "haproxy", COMPLETION, 256),
+    Case("batchproxy-plain", "haproxy", SHORT, 64, threads=2),
+    Case("batchproxy-plain", "haproxy", SHORT, 64, threads=4),
+    Case("batchproxy-plain", "haproxy", SHORT, 512, threads=4),
+    Case("batchproxy-default", "haproxy", SHORT, 64, 4, threads=4),
     # What is left when nothing is parsed: who copies bytes cannot cost less.
     Case("copy", "haproxy", SHORT, 64),
     Case("copy", "haproxy", RAG, 64),
@@ -141,7 +148,7 @@ def measure(options, case, most):
     starts, counts = [], []
     began, stolen = time.monotonic(), stolen_seconds(options.core)
     for _ in range(options.starts):
-        with Lab(options.build, options.core, WARM, most) as lab, contextlib.ExitStack() as stack:
+        with Lab(options.build, options.core, WARM, most, threads=case.threads) as lab, contextlib.ExitStack() as stack:
             lab.start_stub(case.backends)
             ours = Side(lab, stack, case.target, case)
             peer = Side(lab, stack, case.target, case, options.against) if options.against else \

@@ -2,8 +2,8 @@
 import statistics
 
 from ..figures import header, row
-from .cases import (BACKENDS, COMPLETION, GROWN_BY_CONNECTIONS, HOPS, ONCE, OURS, PLAIN_HOPS, RAG, SHORT, SIZES, TITLES,
-                    TLS_TITLES)
+from .cases import (BACKENDS, COMPLETION, GROWN_BY_CONNECTIONS, HOPS, ONCE, OURS, PLAIN_HOPS, RAG, RATES, SHORT,
+                    SIZES, TITLES, TLS_TITLES)
 
 
 def cell(values, digits=1):
@@ -74,15 +74,19 @@ class Report:
                   ["", "CPU us/request", "x HAProxy", "requests/s, all on one core", "x HAProxy"], rows)
 
     def _latency(self):
+        for rate in RATES:
+            self._latency_at(rate)
+
+    def _latency_at(self, rate):
         rows = []
         for target in HOPS:
-            mine = {"part": "latency", "target": target}
+            mine = {"part": "latency", "target": target, "rate": rate}
             rows.append([TITLES[target]] + [
                 shown for percent in (50, 99)
                 for shown in (self._value(f"added_p{percent}", 0, **mine),
                               self._ratio(f"added_p{percent}", {"target": "haproxy"}, **mine),
                               self._value(f"direct_p{percent}", 0, **mine))])
-        table("Added latency in us: an open loop of 200 requests/s, and as many directly, 281 B",
+        table(f"Added latency in us: an open loop of {rate:,} requests/s, and as many directly, 281 B, 64 connections",
               ["", "p50", "x HAProxy", "p50 direct", "p99", "x HAProxy", "p99 direct"], rows)
 
     def _idle(self):

@@ -3,8 +3,8 @@ import random
 import sys
 
 from ..figures import percentile
-from .cases import (BACKENDS, COMPLETION, GROWN_BY_CONNECTIONS, HOPS, HUGE, ONCE, OURS, PLAIN_HOPS, RAG, SHORT, SIZES,
-                    STREAM, TITLES, TLS_TITLES)
+from .cases import (BACKENDS, COMPLETION, GROWN_BY_CONNECTIONS, HOPS, HUGE, ONCE, OURS, PLAIN_HOPS, RAG, RATES, SHORT,
+                    SIZES, STREAM, TITLES, TLS_TITLES)
 from .lab import Lab, resident_mib
 
 
@@ -28,14 +28,14 @@ class Rounds:
             self._note(number, part, target, body=body.name, connections=connections, backends=backends,
                        **lab.measure_load(hop, body, connections))
 
-    def _latency(self, number, target):
+    def _latency(self, number, target, rate):
         with self._lab(first=True) as lab:  # or the worst latencies would be other programs'
             lab.start_stub()
             hop = lab.start(target)
             lab.check(hop, SHORT)
-            lab.measure_latency(hop, SHORT, 0.5)  # to warm up
-            direct, through = lab.measure_latency(hop, SHORT, 4 * self.options.seconds)
-            self._note(number, "latency", target, **{
+            lab.measure_latency(hop, SHORT, 0.5, rate, 64)  # to warm up
+            direct, through = lab.measure_latency(hop, SHORT, 4 * self.options.seconds, rate, 64)
+            self._note(number, "latency", target, rate=rate, **{
                 f"{what}_p{percent}": value for percent in (50, 99)
                 for what, value in (("direct", percentile(direct, percent)),
                                     ("added", percentile(through, percent) - percentile(direct, percent)))})
@@ -70,7 +70,8 @@ class Rounds:
             for body in (SHORT, RAG, ONCE):
                 yield [(self._load, number, "tls", target, body, 64) for target in TLS_TITLES]
         if "latency" in parts:
-            yield [(self._latency, number, target) for target in HOPS]
+            for rate in RATES:
+                yield [(self._latency, number, target, rate) for target in HOPS]
         if "idle" in parts:
             yield [(self._idle, number, target) for target in HOPS]
         if "scale" in parts:
