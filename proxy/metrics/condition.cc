@@ -33,6 +33,7 @@ constexpr EnumTable<ConditionRow> kConditions({
     {Condition::kFailing, "failing"},
     {Condition::kLoading, "loading"},
     {Condition::kPaused, "paused"},
+    {Condition::kStopped, "stopped"},
     {Condition::kDown, "down"},
 });
 
@@ -55,10 +56,11 @@ Condition condition_of(const BackendSnapshot& backend) {
       return Condition::kLoading;
     case BackendState::kPaused:
       return Condition::kPaused;
+    case BackendState::kStopped:
+      return Condition::kStopped;
     case BackendState::kUnready:
     case BackendState::kDraining:
     case BackendState::kFailed:
-    case BackendState::kStopped:
     case BackendState::kRemoved:
     case BackendState::kCount:
       break;
@@ -87,6 +89,8 @@ std::string remark_on(const BackendSnapshot& backend) {
       return is_quiet(backend) ? why_down(backend) + "; " + silence_of(backend) : why_down(backend);
     case Condition::kQuiet:
       return silence_of(backend);
+    case Condition::kStopped:
+      return fmt::format("by an order; `batchproxy engines start {}` starts it", backend.name);
     case Condition::kFine:
     case Condition::kSlow:
     case Condition::kPaused:

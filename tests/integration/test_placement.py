@@ -31,7 +31,7 @@ def far_config(path, servers=2, exec_command=ON_A_NODE, **launcher):
     settings = {"placement": "exec", "exec_command": exec_command, "agents_listen": "127.0.0.1:0", "stop_timeout": 5}
     if any("{node}" in word for word in exec_command):
         settings["nodes"] = ["n1", "n2"]
-    return write_config(path, servers, **settings, **launcher)
+    return write_config(path, servers, **{**settings, **launcher})
 
 
 def agents_address(proxy):
@@ -176,6 +176,9 @@ def test_an_engine_is_stopped_and_started_by_orders_as_ever(start_proxy, tmp_pat
                        timeout=DEADLINE)
         if verb == "stop":
             wait_until(lambda: proxy.status()["backends"][0]["state"] == "stopped" and not alive(first), "its end")
+            shown = subprocess.run([PROXY, "--admin", admin, "status"], check=True, capture_output=True, text=True,
+                                   timeout=DEADLINE).stdout
+            assert "engine-0 is stopped: by an order; `batchproxy engines start engine-0` starts it" in shown
     proxy.ready(2)
     assert proxy.status()["backends"][0]["node"] == "n1"
 
@@ -317,6 +320,46 @@ def test_slurm_without_an_allocation_says_how_to_get_one(tmp_path):
 def test_status_and_lists_of_models_know_engines_of_other_nodes(start_proxy, tmp_path):
     proxy = start_proxy("--config", far_config(tmp_path / "c.yaml")).ready(2)
     assert [model["id"] for model in json.loads(call(proxy.url, "/v1/models")[1])["data"]] == [MODEL]
-    table = subprocess.run([PROXY, "--admin", proxy.admin.removeprefix("http://"), "status"], capture_output=True,
-                           text=True, timeout=DEADLINE, check=True).stdout
-    assert "engine-0" in table and "engine-1" in table
+
+    def shown(command):
+        return subprocess.run([PROXY, "--admin", proxy.admin.removeprefix("http://"), command], capture_output=True,
+                              text=True, timeout=DEADLINE, check=True).stdout
+    assert re.search(r"(?m)^engine +is +node ", shown("status"))
+    assert re.search(r"(?m)^engine-1 +fine +n2 ", shown("status"))
+    assert re.search(r"(?m)^engine .* restarts  node  GPUs$", shown("engines"))
+    assert re.search(r"(?m)^engine-1 .* n2 ", shown("engines"))
+
+
+def looked_at(*words, env=None):
+    """`check` or `doctor`: its exit code, and all that it says."""
+    done = subprocess.run([PROXY, *words], capture_output=True, text=True, timeout=DEADLINE, env={**os.environ, **(env or {})})
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_check_and_doctor_say_where_engines_would_go_and_that_agents_could_not_come_back(tmp_path):
+    config = far_config(tmp_path / "c.yaml", servers=3)
+    code, text = looked_at("check", config)
+    assert code == 0, text
+    assert re.search(r"notice: \S+/env brings engines to n1 \(2\), n2 \(1\)", text), text
+    assert "on this machine it would not start: agents_listen is 127.0.0.1:0, a loopback address" in text, text
+    code, text = looked_at("doctor", "--config", config)
+    assert code == 1, text
+    assert re.search(r"(?m)^ok +placement +\S+/env brings engines to n1 \(2\), n2 \(1\)$", text), text
+    assert re.search(r"(?m)^failure +agents +agents_listen is 127.0.0.1:0, a loopback address", text), text
+
+
+def test_check_names_a_carrier_that_is_not_there_and_a_port_that_is_taken(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = "{}:{}".format(*other.getsockname())
+        code, text = looked_at("check", far_config(tmp_path / "c.yaml", exec_command=["no-such-ssh", "{node}", "{agent}"],
+                                                   agents_listen=address))
+    assert code == 0, text
+    assert "it would not start: `no-such-ssh` was not found" in text, text
+    assert f"it would not start: cannot listen for agents at {address}" in text and f"(pid {os.getpid()}) listens there" in text, text
+
+
+def test_an_agent_tells_who_asks_it_what_it_is(tmp_path):
+    code, text = looked_at("engine-agent", "--help")
+    assert code == 0 and text.startswith("Runs one engine on this node") and "--proxy HOST:PORT" in text
+    code, text = looked_at("engine-agent", "--proxy", "nowhere")
+    assert code == 2 and "see `batchproxy engine-agent --help`" in text

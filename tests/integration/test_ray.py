@@ -1,15 +1,19 @@
 """Engines as jobs of a Ray head that is made to fail. What a real Ray does is asked in tests/ray."""
 import json
+import re
 import signal
+import socket
+import subprocess
 import time
 
 import pytest
 
 from tests.support.asking import MODEL, complete
+from tests.support.builds import PROXY
 from tests.support.processes import descendants
 from tests.support.proxy import Proxy, write_config
 from tests.support.ray_double import RayDouble
-from tests.support.waiting import alive, wait_until
+from tests.support.waiting import DEADLINE, alive, wait_until
 
 
 @pytest.fixture
@@ -134,3 +138,29 @@ def test_no_ray_is_told_with_what_to_do(start_proxy, ray, configured):
     proxy = start_proxy("--config", config)
     says = f"no Ray answers at {ray.url}: Connection refused (launcher.ray_address: the dashboard of a running `ray start --head`"
     wait_until(lambda: says in proxy.output(), f"{says} in\n{proxy.output()}")
+
+
+def checked(config):
+    """What `batchproxy check` says, and its exit code."""
+    done = subprocess.run([PROXY, "check", config], capture_output=True, text=True, timeout=DEADLINE)
+    return done.returncode, done.stderr
+
+
+def test_check_asks_ray_for_its_nodes(configured):
+    code, said = checked(configured(servers=8))
+    assert code == 0, said
+    assert re.search(r"notice: Ray 2\.60\.0 answers at http://127\.0\.0\.1:\d+\n", said), said
+    assert "notice: 1 node of 16 GPUs (127.0.0.1): 8 engines of 2 GPUs fit\n" in said
+    said = checked(configured(servers=9))[1]
+    assert "9 engines of 2 GPUs do not all fit: 1 of them finds no room" in said, said
+
+
+def test_check_says_that_no_ray_is_there_or_that_it_is_silent(ray, configured):
+    config = configured()
+    ray.leave()
+    code, said = checked(config)
+    assert code == 0 and "it would not start: no Ray answers at " in said, said
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and says nothing
+        config.write_text(config.read_text().replace(ray.url, "http://{}:{}".format(*silent.getsockname())))
+        said = checked(config)[1]
+    assert re.search(r"would not start: (Ray at \S+ has not answered within 5 s|no Ray answers at \S+: no answer in time)", said), said

@@ -142,6 +142,16 @@ TEST(Condition, FollowsFromTheStateOfOneThatIsNotReady) {
   EXPECT_EQ(now.backends[3].condition, Condition::kFailing);
 }
 
+TEST(Condition, SaysOfOneThatWasStoppedHowToHaveItBack) {
+  Snapshot now = four();
+  now.backends[1].state = BackendState::kStopped;
+  now.backends[1].last_problem = LastProblem{"an old story", 600};
+  judge(now);
+  EXPECT_EQ(now.backends[1].condition, Condition::kStopped);
+  EXPECT_EQ(to_string(now.backends[1].condition), "stopped");
+  EXPECT_EQ(now.backends[1].remark, "by an order; `batchproxy engines start b` starts it");
+}
+
 TEST(WaitingFor, SaysWhatItIs) {
   const auto told = [](auto change) {
     Snapshot now = four();
