@@ -105,6 +105,7 @@ class ChildCarrier final : public Carrier {
   ChildCarrier(asio::io_context& io, CarrierCommand command, Hooks hooks)
       : state_(std::make_shared<State>(io, std::move(hooks))) {
     state_->name = std::filesystem::path(command.argv.front()).filename().string();
+    state_->node = command.node;
     const std::string problem = state_->start(std::move(command));
     if (problem.empty()) return;
     asio::post(io, [state = state_, problem] { state->tell_end(problem); });
@@ -115,6 +116,10 @@ class ChildCarrier final : public Carrier {
     state_->terminate();
   }
 
+  std::string condition() const override {
+    return state_->pid > 0 ? fmt::format("{} still runs (pid {})", state_->name, state_->pid) : "";
+  }
+  std::string node() const override { return state_->node; }
   void cancel() override { state_->terminate(); }
   void kill() override { state_->send(SIGKILL); }
 
@@ -258,6 +263,7 @@ class ChildCarrier final : public Carrier {
 
     Hooks hooks;
     std::string name;  // of the program, for people
+    std::string node;
     asio::posix::stream_descriptor output;
     asio::posix::stream_descriptor process;
     asio::steady_timer look_timer;

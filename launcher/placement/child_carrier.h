@@ -23,6 +23,7 @@ struct CarrierCommand {
   std::vector<std::string> argv;  // argv[0]: a name on PATH, or a path
   Environment environment;        // all of it
   std::string input{};            // for its standard input, which ends behind it
+  std::string node{};             // to which it brings an agent; empty: that is not known
 };
 
 std::unique_ptr<Carrier> start_carrier(boost::asio::io_context& io, CarrierCommand command,

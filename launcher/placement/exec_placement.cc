@@ -26,9 +26,11 @@ class ExecPlacement final : public Placement {
   }
 
   std::unique_ptr<Carrier> carry(const AgentCall& call, Carrier::Hooks hooks) override {
-    return start_carrier(
-        setup_.io, carrier_command(command_for(setup_.options, call), setup_.environment, call),
-        std::move(hooks));
+    CarrierCommand command =
+        carrier_command(command_for(setup_.options, call), setup_.environment, call);
+    const std::vector<std::string>& nodes = *setup_.options.proxy.launcher.nodes;
+    if (!nodes.empty()) command.node = node_of(call, nodes);
+    return start_carrier(setup_.io, std::move(command), std::move(hooks));
   }
 
  private:

@@ -55,6 +55,11 @@ class Carrier {
   // Cancels what is still there.
   virtual ~Carrier() = default;
 
+  // How it fares while its agent is awaited: "ssh still runs (pid 4711)"; empty: nobody knows.
+  virtual std::string condition() const { return {}; }
+  // The node to which it brings the agent, where that is known beforehand; else empty.
+  virtual std::string node() const { return {}; }
+
   // The agent has left: a carrier that only asks now and then whether it has ended asks now.
   virtual void expect_end() {}
   // It shall end, and take the agent with it; on_ended() follows.

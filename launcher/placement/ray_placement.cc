@@ -79,6 +79,8 @@ struct Job {
   bool is_wanted = true;
   bool is_ending = false;  // it is over any moment
   bool is_submitted = false;
+  std::string condition = "it is being submitted to Ray";  // for people
+  std::string node{};                                      // that runs it
 };
 using JobPtr = std::shared_ptr<Job>;
 
@@ -92,6 +94,8 @@ class RayCarrier final : public Carrier {
   RayCarrier(const RayCarrier&) = delete;
   RayCarrier& operator=(const RayCarrier&) = delete;
 
+  std::string condition() const override { return job_->condition; }
+  std::string node() const override { return job_->node; }
   void expect_end() override { job_->expect_end(); }
   void cancel() override { job_->dismiss(); }
   // Ray knows no other way: it kills what does not end in time.
@@ -250,6 +254,8 @@ struct RayPlacement::Core : std::enable_shared_from_this<Core> {
         co_return describe_end(*seen);
       }
       if (seen && std::exchange(state, seen->state) != seen->state) {
+        job.node = seen->node;
+        job.condition = "its job " + job.id() + " runs in Ray";
         job.say("its job " + job.id() + " runs on " + seen->node);
       }
       const bool is_pending = state == RayState::kPending;

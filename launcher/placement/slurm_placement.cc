@@ -48,6 +48,7 @@ class SrunCarrier final : public Carrier {
         });
   }
 
+  std::string condition() const override { return srun_->condition(); }
   void cancel() override { srun_->cancel(); }
   void kill() override { srun_->kill(); }
 
