@@ -25,6 +25,8 @@
 
 namespace batchproxy {
 
+class GroupGuard;
+
 // One agent that is wanted, for one start of one engine.
 struct AgentCall {
   std::string engine;             // "engine-0"
@@ -87,6 +89,8 @@ struct PlacementSetup {
   const Environment& environment;  // our own
   std::string run;                 // a word that is unique to this run; no secret
   int engines = 1;
+  // Ends the carriers that are children of ours when we die; null: nobody does.
+  GroupGuard* guard = nullptr;
   // Something that people should know, as a sentence; for the log.
   std::function<void(const std::string& sentence)> remark;
 };

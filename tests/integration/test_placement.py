@@ -90,6 +90,16 @@ def test_a_killed_proxy_leaves_nothing_on_the_nodes(start_proxy, tmp_path):
     assert not ours_alive(proxy.pid)
 
 
+def test_a_killed_proxy_leaves_no_children_of_a_carrier(start_proxy, tmp_path):
+    """The kernel ends the carrier, and not what a shell has started."""
+    command = ["sh", "-c", "sleep 1000 & {agent} & wait"]
+    proxy = start_proxy("--config", far_config(tmp_path / "c.yaml", exec_command=command)).ready(2)
+    tree = descendants(proxy.pid)
+    assert sum(command_line(pid)[:1] == ["sleep"] for pid in tree) == 2
+    proxy.kill()
+    wait_until(lambda: not any(map(alive, tree)), "every shell, its children, agents, shims and engines to go")
+
+
 def test_the_token_is_in_no_command_line_and_not_in_an_engines_environment(start_proxy, tmp_path):
     proxy = start_proxy("--config", far_config(tmp_path / "c.yaml")).ready(2)
     tree = descendants(proxy.pid)
