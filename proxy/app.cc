@@ -462,7 +462,7 @@ void App::tick() {
     state_free_ = free_bytes_at(jobs_directory());
     watch_certificate();
     console_.tick(now);
-    log(narrator_.on_tick(now));
+    log(narrator_.on_tick(now, std::chrono::steady_clock::now()));
     backends_.check_liveness(std::chrono::steady_clock::now());
     announce_if_due(now);
     service_.tick(std::chrono::steady_clock::now(), status_line(now));

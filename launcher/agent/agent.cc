@@ -228,6 +228,8 @@ class Agent {
     if (line->word == "welcome") return check_welcome(*line);
     if (!is_welcome_) return;
     if (line->word == "start" && !is_told_) return take_order(*line);
+    // Its batchproxy waits no longer for one that does not answer than for one that is gone.
+    if (line->word == "stop" || line->word == "kill") tell(agent_news::Stage{"ends"});
     if (line->word == "stop" && process_) {
       const auto grace = number_in<double>((*line)["grace"]);
       process_->stop(grace ? std::optional(Seconds(*grace)) : std::nullopt);
@@ -457,8 +459,8 @@ int run_agent(int argc, char** argv) {
     std::fprintf(
         stderr,
         "engine-agent: no token of the run: neither %s nor the standard input has one. What "
-        "brings the agent to its node must pass on one of them\n",
-        kAgentTokenVariable);
+        "brings the agent to its node must pass on one of them. %s\n",
+        kAgentTokenVariable, std::string(kHopeless).c_str());
     return kFailure;
   }
   return Agent(*std::move(arguments), std::move(environment), std::move(token)).run();

@@ -84,8 +84,11 @@ std::string remark_on(const BackendSnapshot& backend) {
     case Condition::kFailing:
       return "its calls fail; it gets one now and then";
     case Condition::kLoading:
-      return backend.state == BackendState::kRestarting ? why_down(backend) : backend.doing;
+      // Before its next start: what is waited for, or why it has ended.
+      return backend.doing.empty() ? why_down(backend) : backend.doing;
     case Condition::kDown:
+      // One that is stopped and has not yet ended.
+      if (backend.state == BackendState::kStopped && !backend.doing.empty()) return backend.doing;
       return is_quiet(backend) ? why_down(backend) + "; " + silence_of(backend) : why_down(backend);
     case Condition::kQuiet:
       return silence_of(backend);

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -87,6 +88,16 @@ def test_a_killed_proxy_leaves_nothing_on_the_nodes(start_proxy, tmp_path):
     proxy.kill()
     wait_until(lambda: not any(map(alive, tree)), "every agent, shim and engine to go")
     assert not ours_alive(proxy.pid)
+
+
+def test_a_killed_proxy_leaves_no_children_of_a_carrier(start_proxy, tmp_path):
+    """The kernel ends the carrier, and not what a shell has started."""
+    command = ["sh", "-c", "sleep 1000 & {agent} & wait"]
+    proxy = start_proxy("--config", far_config(tmp_path / "c.yaml", exec_command=command)).ready(2)
+    tree = descendants(proxy.pid)
+    assert sum(command_line(pid)[:1] == ["sleep"] for pid in tree) == 2
+    proxy.kill()
+    wait_until(lambda: not any(map(alive, tree)), "every shell, its children, agents, shims and engines to go")
 
 
 def test_the_token_is_in_no_command_line_and_not_in_an_engines_environment(start_proxy, tmp_path):
@@ -256,9 +267,9 @@ def test_an_agent_trusts_nobody_who_lacks_its_token(tmp_path):
     assert not marker.exists()
 
 
-def ends_without_engines(tmp_path, **launcher):
+def ends_without_engines(tmp_path, servers=1, **launcher):
     """What a proxy says whose engines do not start."""
-    config = far_config(tmp_path / "c.yaml", servers=1, restart="never", **launcher)
+    config = far_config(tmp_path / "c.yaml", servers=servers, restart="never", **launcher)
     program = Program([PROXY, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--config", config], tmp_path)
     assert program.wait() == 4, program.output()
     return program.output()
@@ -277,6 +288,60 @@ def test_an_agent_that_does_not_come_is_given_up(tmp_path):
     assert "no agent has come within 1 s (launcher.agent_timeout)" in output, output
     pid = int(re.search(r"the last that was said of it: (\d+)", output)[1])
     wait_until(lambda: not alive(pid), "the carrier to go")
+
+
+def test_a_carrier_that_hangs_is_told_while_it_is_waited_for(start_proxy, tmp_path):
+    config = far_config(tmp_path / "c.yaml", servers=1, exec_command=["sh", "-c", "exec sleep 600 # {node} {agent}"])
+    proxy = start_proxy("--config", config)
+    says = r"waits for its agent on n1: sh still runs \(pid (\d+)\), 5 s of agent_timeout \(120 s\) are over$"
+    pid = int(re.search(says, said(proxy, "engine-0 " + says))[1])
+    assert alive(pid)
+    assert re.search(says, proxy.status()["backends"][0]["doing"])
+    assert sum("waits for its agent" in line for line in proxy.errors) == 1
+
+
+def test_agents_that_hang_are_told_and_waited_for_at_once(start_proxy, tmp_path):
+    proxy = start_proxy("--config", far_config(tmp_path / "c.yaml", stop_timeout=60)).ready(2)
+    pids = proxy.engine_pids(2)
+    for pid in agents_of(proxy).values():
+        os.kill(pid, signal.SIGSTOP)
+    for engine in ("engine-0", "engine-1"):
+        subprocess.run([PROXY, "--admin", proxy.admin.removeprefix("http://"), "engines", "stop", engine], check=True,
+                       capture_output=True, timeout=DEADLINE)
+    said(proxy, r"waits for its agent on n\d, which does not answer: until \d\d:\d\d:\d\d")
+    assert any("which does not answer" in backend.get("doing", "") for backend in proxy.status()["backends"])
+    ends = {}
+
+    def have_ended():
+        for number, pid in enumerate(pids):
+            if not alive(pid):
+                ends.setdefault(number, time.monotonic())
+        return len(ends) == 2
+
+    wait_until(have_ended, f"both to end\n{proxy.output()}")
+    assert abs(ends[0] - ends[1]) < 12, "each alone takes fifteen seconds"
+    said(proxy, "waits no longer for its agent on n")
+
+
+def test_a_fault_that_engines_share_is_told_once(tmp_path):
+    output = ends_without_engines(tmp_path, servers=4, exec_command=[
+        "sh", "-c", "echo Welcome to this node >&2; echo Permission denied >&2; exit 255 # {agent}"])
+    assert output.count("| [placement] Welcome to this node") == 1, output
+    told = [line for line in output.splitlines() if "did not start" in line]
+    assert re.search(r"engine-0.* did not start: .*its agent has not come: sh ended with exit code 255: Permission denied",
+                     told[0]), output
+    assert "stay" not in output and "no engine has started; stopping" in output, output
+
+
+def test_a_wrong_token_is_tried_once(tmp_path):
+    config = far_config(tmp_path / "c.yaml", exec_command=["env", "BATCHPROXY_AGENT_TOKEN=wrong", "{agent...}"])
+    program = Program([PROXY, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--config", config], tmp_path)
+    assert program.wait() == 4, program.output()
+    output = program.output()
+    assert "refuses: the agent does not have the token of this run" in output, output
+    assert "not started again" in output and "started again in" not in output, output
+    assert output.count("refused an agent from 127.0.0.1") == 1, output
+    assert "run 2" not in engine_log(tmp_path, 0) + engine_log(tmp_path, 1)
 
 
 def test_an_agent_that_gets_no_token_says_so(tmp_path):

@@ -1,5 +1,7 @@
 """Engines as jobs of a Ray head that is made to fail. What a real Ray does is asked in tests/ray."""
+import contextlib
 import json
+import os
 import re
 import signal
 import socket
@@ -125,19 +127,48 @@ def test_an_engine_that_finds_no_gpus_says_how_long_it_waits_and_what_there_is(s
 @pytest.mark.parametrize("version, says", [
     ("1.13.0", "is 1.13.0, and cannot give GPUs to a job: install Ray 2.2.0 or newer there"),
     ("", "is no Ray: launcher.ray_address is http://HEAD:8265")])
-def test_what_is_no_ray_or_an_old_one_is_told(start_proxy, ray, configured, version, says):
+def test_what_is_no_ray_or_an_old_one_ends_the_start(tmp_path, ray, configured, version, says):
     ray.version = version
-    proxy = start_proxy("--config", configured(servers=1))
-    wait_until(lambda: says in proxy.output(), f"{says} in\n{proxy.output()}")
+    assert says in refused_start(tmp_path, configured(servers=1))
     assert not ray.submitted
 
 
-def test_no_ray_is_told_with_what_to_do(start_proxy, ray, configured):
+def refused_start(tmp_path, config):
+    """What a proxy says that ends before it listens."""
+    result = subprocess.run([PROXY, "--config", config, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"], cwd=tmp_path,
+                            capture_output=True, text=True, timeout=DEADLINE)
+    assert result.returncode == 2, result.stderr
+    assert "listening" not in result.stdout
+    told = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(told) == 1, result.stderr
+    return told[0]
+
+
+def test_no_ray_ends_the_start_with_what_to_do(tmp_path, ray, configured):
+    config = configured(servers=3)
+    ray.close()
+    assert (f"no Ray answers at {ray.url}: Connection refused (launcher.ray_address: the dashboard of a running "
+            "`ray start --head`") in refused_start(tmp_path, config)
+
+
+def test_a_dry_run_asks_no_ray(tmp_path, ray, configured):
     config = configured(servers=1)
     ray.close()
-    proxy = start_proxy("--config", config)
-    says = f"no Ray answers at {ray.url}: Connection refused (launcher.ray_address: the dashboard of a running `ray start --head`"
+    result = subprocess.run([PROXY, "--config", config, "--dry-run"], cwd=tmp_path, capture_output=True, text=True,
+                            timeout=DEADLINE, check=True)
+    assert "ray job submit" in result.stdout
+
+
+def test_a_ray_that_leaves_later_is_told_by_the_starts_that_fail(start_proxy, ray, configured):
+    proxy = start_proxy("--config", configured(servers=2)).ready(2)
+    pids = engines_of(ray, 2)
+    ray.leave()
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    says = f"no Ray answers at {ray.url}: Connection refused"
     wait_until(lambda: says in proxy.output(), f"{says} in\n{proxy.output()}")
+    assert proxy.is_running()
 
 
 def checked(config):

@@ -125,6 +125,16 @@ TEST(Condition, SaysWhyAnEngineThatHasEndedDid) {
   EXPECT_EQ(now.backends[2].remark, "loads weights");
 }
 
+TEST(Condition, SaysWhatAnEngineIsWaitedForThatIsToEnd) {
+  Snapshot now = four();
+  now.backends[0].state = BackendState::kRestarting;
+  now.backends[1].state = BackendState::kStopped;
+  for (BackendSnapshot& backend : now.backends) backend.doing = "waits for its agent on n1";
+  judge(now);
+  EXPECT_EQ(now.backends[0].remark, "waits for its agent on n1");
+  EXPECT_EQ(now.backends[1].remark, "waits for its agent on n1");
+}
+
 TEST(Condition, FollowsFromTheStateOfOneThatIsNotReady) {
   Snapshot now = four();
   now.backends[0].state = BackendState::kStarting;
