@@ -32,6 +32,9 @@ constexpr Duration kLastWords = std::chrono::seconds(2);  // for the errors of a
 constexpr std::size_t kFewestOfBatches = 64;
 constexpr std::size_t kMostOfBatches = 1024;
 constexpr int kNoEngineStarted = 4;  // exit code
+// One carries what eight GPUs can answer a hundred times over; with many, few of them are awake, and
+// each request wakes some (docs/PERFORMANCE.md).
+constexpr unsigned kMostThreadsByDefault = 4;
 
 std::string url(const asio::ip::tcp::endpoint& endpoint, bool secured = false) {
   const auto address = endpoint.address();
@@ -183,7 +186,9 @@ DataPlane::Setup App::data_plane_setup(const ApiKeysPtr& keys) {
   setup.scheduler = scheduler_options(options_);
   setup.keys = keys;
   setup.threads = static_cast<std::size_t>(*options_.proxy.io_threads);
-  if (setup.threads == 0) setup.threads = std::max(1u, std::thread::hardware_concurrency());
+  if (setup.threads == 0) {
+    setup.threads = std::clamp(std::thread::hardware_concurrency(), 1u, kMostThreadsByDefault);
+  }
   setup.report_failure = [this](BackendId backend, bool unreachable) {
     backends_.report_failure(backend, unreachable);
   };

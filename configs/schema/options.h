@@ -402,9 +402,9 @@ struct ProxyOptions {
                                0,
                                between(0, 256),
                                Applies::kAfterRestart,
-                               "Threads that serve connections; 0 means one per core.",
+                               "Threads that serve connections; 0 means one per core, at most four.",
                                {"--io-threads", "BATCHPROXY_IO_THREADS", "N",
-                                "Threads that serve connections (default: one per core)", 80}};
+                                "Threads that serve connections (default: one per core, most 4)", 80}};
   Key<std::string> flush{"flush",
                          "eager",
                          one_of({kFlushWords.begin(), kFlushWords.end()}),
