@@ -1,6 +1,6 @@
 """The packages, built once, and fresh systems to try them on."""
+import contextlib
 import re
-import shutil
 import signal
 import subprocess
 import time
@@ -37,19 +37,8 @@ def packages():
 @pytest.fixture
 def fresh(tmp_path):
     """fresh(suite, package...) -> a system of that release with these packages."""
-    made = []
-
-    def make(suite, *included):
-        root = Root(suite, tmp_path, *included)
-        mounts = root.mounted()
-        mounts.__enter__()
-        made.append((root, mounts))
-        return root
-
-    yield make
-    for root, mounts in reversed(made):
-        mounts.__exit__(None, None, None)
-        shutil.rmtree(root.path)
+    with contextlib.ExitStack() as made:
+        yield lambda suite, *included: made.enter_context(Root(suite, tmp_path, *included).mounted())
 
 
 def serve_and_ask(root, program, *words, **environment):

@@ -1,110 +1,82 @@
-"""packaging/image/Dockerfile, replayed without a container tool: each stage is a fresh Debian system in a folder, and each
-instruction is done there. What only a container tool has (layers, a network of its own, limits) is not tried."""
+"""Debian's buildah and podman in a fresh system: they build packaging/image/Dockerfile and run what comes of it, and need no
+daemon."""
 import contextlib
 import json
-import pathlib
-import re
-import shlex
-import shutil
+import resource
 import subprocess
 
 from tests.support.builds import ROOT
 
-from .roots import PATH, Root
+from .roots import PATH, Root, cgroups
 
-KNOWN = {"ARG", "ENV", "WORKDIR", "USER", "RUN", "COPY", "EXPOSE", "STOPSIGNAL", "HEALTHCHECK", "ENTRYPOINT"}
-
-
-def instructions(text):
-    """(word, rest) of each, with lines joined."""
-    lines = re.sub(r"(?m)^#.*\n", "", text)
-    for line in re.sub(r"\\\n", " ", lines).splitlines():
-        if line.strip():
-            word, _, rest = line.strip().partition(" ")
-            yield word, rest.strip()
+TOOLS = ("buildah", "podman", "crun", "containernetworking-plugins", "docker-compose", "ca-certificates")
+BASE = "docker.io/library/debian:bookworm-slim"
+NAME = "batchproxy"
 
 
-def ignored():
-    """What .dockerignore keeps out, as tar takes it: from the top, unless it begins with `**/`."""
-    for line in (ROOT / ".dockerignore").read_text().split():
-        pattern = line.rstrip("/")
-        yield from ("--no-anchored", f"--exclude={pattern[3:]}") if pattern.startswith("**/") else ("--anchored", f"--exclude=./{pattern}")
+@contextlib.contextmanager
+def container_tool(folder, cache):
+    """`cache`: the compiler's, of which the build makes use."""
+    storage = folder / "storage"
+    storage.mkdir()
+    tools, debian = Root("bookworm", folder, *TOOLS), Root("bookworm", folder / "debian")
+    debian.path.parent.mkdir()
+    binds = [("/sys", "sys"), (cgroups(), "sys/fs/cgroup"), (storage, "var/lib/containers"), (ROOT, "source"), (cache, "cache")]
+    with tools.mounted(*binds), tools.pivoted(), debian.mounted():
+        packed = subprocess.Popen(["tar", "-C", str(debian.path), "--one-file-system", "-cf", "-", "."], stdout=subprocess.PIPE)
+        # With what Debian's own image says of itself.
+        subprocess.run(tools.command("podman", "import", "--quiet", "--change", f"ENV PATH={PATH}", "-", BASE),
+                       check=True, stdin=packed.stdout, stdout=subprocess.DEVNULL)
+        assert packed.wait() == 0
+        yield tools
 
 
-class Stage:
-    def __init__(self, root, arguments):
-        self.root, self.arguments = root, arguments
-        self.env, self.folder, self.user = {}, "/", "root"
-        self.told = {}  # EXPOSE and its like
-
-    def place(self, path):
-        return self.root.path / str(pathlib.PurePosixPath(self.folder) / path).lstrip("/")
-
-    def command(self, *words):
-        """Words to be run in it as its user."""
-        entered = f'cd {shlex.quote(self.folder)} && exec "$@"'
-        as_user = [] if self.user == "root" else ["setpriv", f"--reuid={self.user}", f"--regid={self.user}", "--init-groups"]
-        return self.root.command(*as_user, "sh", "-c", entered, "sh", *words, **{"PATH": PATH, **self.env})
-
-    def shell(self, script):
-        subprocess.run(self.command("env", *(f"{name}={value}" for name, value in self.arguments.items()), "sh", "-c", script),
-                       check=True, stdin=subprocess.DEVNULL)
+def build(tools, commit):
+    """As INSTALLING says. The base is Debian's minimal system, made here: no registry of images is asked."""
+    return tools.run("buildah", "bud", "--isolation", "chroot", "--pull-never", "--format", "docker",
+                     "-v", "/cache:/root/.cache/ccache", "-f", "/source/packaging/image/Dockerfile",
+                     "--build-arg", f"COMMIT={commit}", "-t", NAME, "/source", timeout=7200).stdout
 
 
-def replay(dockerfile, folder, arguments, binds=()):
-    """The last stage as it is then. `binds` are mounted in the first stages: (folder of this machine, place)."""
-    stages = {}
-    names = re.findall(r"(?m)^FROM (\S+?):(\w+)-slim(?: AS (\w+))?$", dockerfile.read_text())
-    with contextlib.ExitStack() as open_roots:
-        stage = None
-        for word, rest in instructions(dockerfile.read_text()):
-            if word == "FROM":
-                distribution, suite, name = names[len(stages)]
-                assert distribution == "debian"
-                is_last = len(stages) == len(names) - 1
-                place = folder / (name or "last")
-                place.mkdir()
-                root = Root(suite, place)
-                mounts = root.mounted(*(() if is_last else binds))
-                mounts.__enter__() if is_last else open_roots.enter_context(mounts)
-                stage = stages[name or "last"] = Stage(root, {})
-                stage.close = (lambda mounts=mounts: mounts.__exit__(None, None, None))
-                continue
-            assert word in KNOWN, word
-            rest = re.sub(r"\$(\w+)", lambda found: {**arguments, **stage.env}.get(found[1], found[0]), rest) \
-                if word not in ("RUN", "ENTRYPOINT", "HEALTHCHECK") else rest
-            if word == "ARG":
-                stage.arguments[rest] = arguments[rest]
-            elif word == "ENV":
-                stage.env.update(part.split("=", 1) for part in shlex.split(rest))
-            elif word == "WORKDIR":
-                stage.folder = rest
-                stage.place(rest).mkdir(parents=True, exist_ok=True)
-            elif word == "USER":
-                stage.user = rest
-            elif word == "RUN":
-                stage.shell(rest)
-            elif word == "COPY":
-                copy(stage, stages, rest.split())
-            else:
-                stage.told[word] = rest
-        return stage
+def limits():
+    """Not podman's own, which may be above what is allowed here."""
+    for name, which in [("nofile", resource.RLIMIT_NOFILE), ("nproc", resource.RLIMIT_NPROC)]:
+        most = min(1024, resource.getrlimit(which)[1] % 2**63)  # without a limit this is -1
+        yield from ("--ulimit", f"{name}={most}:{most}")
 
 
-def copy(stage, stages, words):
-    source_of = re.fullmatch(r"--from=(\w+)", words[0])
-    source, target = words[-2:]
-    to = stage.place(target)
-    to.mkdir(parents=True, exist_ok=True)
-    if source_of:
-        subprocess.run(["cp", "-a", f"{stages[source_of[1]].place(source)}/.", str(to)], check=True)
-        return
-    assert source == "."
-    packed = subprocess.Popen(["tar", "-C", str(ROOT), *ignored(), "-cf", "-", "."], stdout=subprocess.PIPE)
-    subprocess.run(["tar", "-C", str(to), "-xf", "-"], stdin=packed.stdout, check=True)
-    assert packed.wait() == 0
+class Container:
+    def __init__(self, tools, *words):
+        self.tools = tools
+        self.said = tools.path / "tmp" / "said"
+        with open(self.said, "w") as out:
+            self.process = subprocess.Popen(
+                tools.command("podman", "run", "--name", "it", "--network", "none", "--cgroups", "disabled",
+                              "--health-interval", "disable",  # by a timer of systemd; it is asked for instead
+                              *limits(), NAME, *words),
+                stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
 
+    def tell(self, *words, check=True):
+        """What podman says to `words` and the container's name."""
+        return self.tools.run("podman", *words, check=check)
 
-def words_of(text):
-    """Of ENTRYPOINT and CMD in the form of a list."""
-    return json.loads(text[text.index("["):])
+    @property
+    def state(self):
+        return json.loads(self.tell("inspect", "it").stdout)[0]["State"]
+
+    def inside(self, script):
+        return self.tell("exec", "it", "sh", "-c", script).stdout
+
+    def from_its_network(self, *words):
+        """Words of this machine, in the container's network."""
+        done = subprocess.run(["nsenter", "-t", str(self.state["Pid"]), "--net", "env", f"PYTHONPATH={ROOT}", *words], text=True,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    def is_healthy(self):
+        return self.tell("healthcheck", "run", "it", check=False).returncode == 0
+
+    def remove(self):
+        self.tell("rm", "--force", "--time", "0", "it")
+        self.process.wait()

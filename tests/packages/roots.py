@@ -1,5 +1,7 @@
 """Fresh Debian systems in folders, in which packages are tried as on a machine that has nothing of ours."""
 import contextlib
+import ctypes
+import functools
 import os
 import pathlib
 import re
@@ -42,6 +44,17 @@ def base_of(suite, *included):
     return base
 
 
+@functools.cache
+def keep_mounts_to_ourselves():
+    """What this process mounts is seen by it alone from now on, and ends with it, however it ends. Else one that was killed
+    would leave the machine's /dev in a temporary folder, which the next run of pytest clears."""
+    new_mounts = 0x00020000  # CLONE_NEWNS
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(new_mounts) != 0:
+        raise OSError(ctypes.get_errno(), "unshare: no mounts of its own")
+    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+
+
 # Namespaces of its own, the few devices that a container has, and then systemd.
 BOOT = r"""
 set -e
@@ -65,6 +78,18 @@ exec env -i container=batchproxy-test PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot 
 """
 
 
+PIVOT = r"""
+set -e
+mount --make-rprivate /
+cd "$1"
+mkdir -p old
+pivot_root . old
+umount -l /old
+echo there
+exec cat
+"""
+
+
 def cgroups():
     """Where this machine has its control groups of version 2; nothing if it has none."""
     found = re.search(r"(?m)^cgroup2 (\S+) cgroup2 rw", pathlib.Path("/proc/mounts").read_text())
@@ -75,8 +100,9 @@ def first_below(pid):
     """The process that is 1 in the namespace which `pid` has made."""
     below = subprocess.run(["pgrep", "-P", str(pid)], text=True, stdout=subprocess.PIPE).stdout.split()
     for child in below:
-        if pathlib.Path(f"/proc/{child}/comm").read_text() == "systemd\n":
-            return int(child)
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # one that mounts has ended meanwhile
+            if pathlib.Path(f"/proc/{child}/comm").read_text() == "systemd\n":
+                return int(child)
     return None
 
 
@@ -91,25 +117,28 @@ def remove_group(group):
 
 
 class Root:
-    """A copy of a fresh system, gone afterwards."""
+    """A fresh system that may be changed, in `folder`. Its base stays as it is."""
 
     def __init__(self, suite, folder, *included):
         self.suite = suite
+        self.base = base_of(suite, *included)
         self.path = folder / suite
-        subprocess.run(["cp", "-a", str(base_of(suite, *included)), str(self.path)], check=True)
-        (self.path / "ready").unlink()
-        # The machine's own way to the packages.
-        for file in ("/etc/resolv.conf", "/etc/hosts"):
-            shutil.copy(file, self.path / file[1:])
-        for file in pathlib.Path("/etc/apt/apt.conf.d").glob("*"):
-            if re.search(r"^Acquire::(Check|http|Retries)", file.read_text(), re.M):
-                shutil.copy(file, self.path / "etc/apt/apt.conf.d")
+        self.entered = ["chroot", str(self.path)]
+        self.layers = [folder / f"{suite}-{layer}" for layer in ("changes", "work")]
 
     @contextlib.contextmanager
     def mounted(self, *binds):
-        """`binds`: (folder of this machine, place in the root)."""
+        """It is there meanwhile, and gone afterwards. `binds`: (folder of this machine, place in the root)."""
+        keep_mounts_to_ourselves()
+        for place in (self.path, *self.layers):
+            place.mkdir()
         done = []
         try:
+            if self.is_laid_over_its_base():
+                done.append(self.path)
+            else:  # no layers on this file system
+                subprocess.run(["cp", "-a", f"{self.base}/.", str(self.path)], check=True)
+            self.give_the_way_to_packages()
             for what, where in [(["-t", "proc", "proc"], "proc"), (["--rbind", "/dev"], "dev"),
                                 *((["--bind", str(source)], place) for source, place in binds)]:
                 target = self.path / where.lstrip("/")
@@ -121,10 +150,26 @@ class Root:
         finally:
             for target in reversed(done):
                 subprocess.run(["umount", "-l", str(target)], check=True)
+            for place in (self.path, *self.layers):
+                shutil.rmtree(place)
+
+    def is_laid_over_its_base(self):
+        changes, work = self.layers
+        return subprocess.run(["mount", "-t", "overlay", "overlay", "-o", f"lowerdir={self.base},upperdir={changes},workdir={work}",
+                               str(self.path)], stderr=subprocess.DEVNULL).returncode == 0
+
+    def give_the_way_to_packages(self):
+        """That of this machine."""
+        (self.path / "ready").unlink()
+        for file in ("/etc/resolv.conf", "/etc/hosts"):
+            shutil.copy(file, self.path / file[1:])
+        for file in pathlib.Path("/etc/apt/apt.conf.d").glob("*"):
+            if re.search(r"^Acquire::(Check|http|Retries)", file.read_text(), re.M):
+                shutil.copy(file, self.path / "etc/apt/apt.conf.d")
 
     def command(self, *words, **environment):
         variables = {"PATH": PATH, "HOME": "/root", "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8", **environment}
-        return ["chroot", str(self.path), "env", "-i", *(f"{name}={value}" for name, value in variables.items()),
+        return [*self.entered, "env", "-i", *(f"{name}={value}" for name, value in variables.items()),
                 *map(str, words)]
 
     def run(self, *words, check=True, timeout=300, **environment):
@@ -132,6 +177,18 @@ class Root:
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout)
         assert not check or done.returncode == 0, done.stdout[-8000:]
         return done
+
+    @contextlib.contextmanager
+    def pivoted(self):
+        """Commands have it as the root of their mounts meanwhile: what enters a container leaves a mere chroot."""
+        with subprocess.Popen(["unshare", "--mount", "sh", "-c", PIVOT, "sh", str(self.path)],
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:  # it ends when its input does
+            assert holder.stdout.readline() == b"there\n"
+            chroot, self.entered = self.entered, ["nsenter", "-t", str(holder.pid), "--mount"]
+            try:
+                yield self
+            finally:
+                self.entered = chroot
 
     @contextlib.contextmanager
     def booted(self):

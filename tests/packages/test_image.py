@@ -1,82 +1,92 @@
-"""The image's Dockerfile, replayed in folders; and the program as process 1, as it is in a container."""
+"""The image, built and run by a container tool of Debian's in a fresh system, which needs no daemon."""
+import json
 import re
-import shutil
-import signal
 import subprocess
+import sys
+import time
 
 import pytest
 import yaml
 
-from tests.support.asking import complete
 from tests.support.builds import ROOT
 from tests.support.waiting import DEADLINE, wait_until
 
-from .image import replay, words_of
-from .roots import why_not
+from .image import NAME, Container, build, container_tool
+from .roots import cgroups, why_not
 
-pytestmark = [pytest.mark.full("packages"), pytest.mark.skipif(why_not() is not None, reason=str(why_not()))]
+WHY_NOT = why_not() or (None if cgroups() else "a container tool needs control groups of version 2")
+pytestmark = [pytest.mark.full("packages"), pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))]
 IMAGE = ROOT / "packaging" / "image"
+PROGRAM = ROOT / "build" / "portable" / "proxy" / "batchproxy"
+
+
+def version():
+    return subprocess.run([PROGRAM, "--version"], check=True, text=True, stdout=subprocess.PIPE).stdout
 
 
 @pytest.fixture(scope="module")
-def image(packages, tmp_path_factory):
-    """The image as its Dockerfile says. Objects that scripts/package has compiled are taken from the cache."""
-    said = subprocess.run([ROOT / "build/portable/proxy/batchproxy", "--version"], check=True, text=True, stdout=subprocess.PIPE)
-    commit = re.search(r"commit (\S+),", said.stdout)[1]
+def tools(packages, tmp_path_factory):
+    """With the image. Objects that scripts/package has compiled are taken from the cache."""
     cache = subprocess.run(["ccache", "--get-config", "cache_dir"], check=True, text=True, stdout=subprocess.PIPE).stdout.strip()
-    folder = tmp_path_factory.mktemp("image")
-    stage = replay(IMAGE / "Dockerfile", folder, {"COMMIT": commit}, [(cache, "/root/.cache/ccache")])
-    yield stage
-    stage.close()
-    shutil.rmtree(folder)
+    with container_tool(tmp_path_factory.mktemp("image"), cache) as found:
+        begun = time.monotonic()
+        said = build(found, re.search(r"commit (\S+),", version())[1])
+        print(f"{said[-600:]}\nimage: built in {time.monotonic() - begun:.0f} s")
+        yield found
 
 
-def test_the_image_has_the_program_of_the_packages(image):
-    said = subprocess.run(image.command("batchproxy", "--version"), check=True, text=True, stdout=subprocess.PIPE).stdout
-    assert "portable build by clang 19" in said
-    size = sum(path.lstat().st_size for path in image.root.path.rglob("*") if path.is_file() and not path.is_symlink()
-               and not path.is_relative_to(image.root.path / "proc") and not path.is_relative_to(image.root.path / "dev"))
-    print(f"image: {size / 2**20:.0f} MiB with Debian's minimal system; {said}")
+@pytest.fixture
+def container(tools):
+    """Begun with what the Dockerfile says of `docker run`."""
+    words = re.search(r"(?m)^# +docker run .*? batchproxy (.*)$", (IMAGE / "Dockerfile").read_text())[1].split()
+    started = Container(tools, *words)
+    yield started
+    started.remove()
 
 
-def test_it_runs_as_nobody_special_and_as_process_1(image):
-    assert image.user == "batchproxy" and image.told["STOPSIGNAL"] == "SIGTERM"
-    entry = words_of(image.told["ENTRYPOINT"])
-    # Its own processes only, as in a container; it is the first of them.
-    command = ["unshare", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc=" + str(image.root.path / "proc"),
-               *image.command(*entry, "serve", "--sim", "2", "--listen", "127.0.0.1:0")]
-    said = image.root.path / "tmp" / "said"
-    with open(said, "w") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
-    try:
-        wait_until(lambda: "ready:" in said.read_text() or process.poll() is not None, "it to be ready")
-        url = re.search(r"listening +(\S+)", said.read_text())
-        assert url, said.read_text()
-        assert complete(url[1], "p", model="simulated")[0].status == 200
-        assert subprocess.run(image.command(*words_of(image.told["HEALTHCHECK"])), stdout=subprocess.DEVNULL).returncode == 0
-        [inside] = subprocess.run(["pgrep", "-P", str(process.pid)], text=True, stdout=subprocess.PIPE).stdout.split()
-        numbers = re.search(r"(?m)^NSpid:(.*)$", open(f"/proc/{inside}/status").read())[1].split()
-        assert numbers[-1] == "1"
-        owner = re.search(r"(?m)^Uid:\s+(\d+)", open(f"/proc/{inside}/status").read())[1]
-        assert owner != "0"
-        subprocess.run(["kill", "-TERM", inside], check=True)
-        assert process.wait(DEADLINE) == 0, said.read_text()
-        assert "defunct" not in said.read_text()
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-    assert subprocess.run(image.command(*words_of(image.told["HEALTHCHECK"])), stderr=subprocess.DEVNULL).returncode != 0
+def test_the_image_has_the_program_of_the_packages(tools):
+    size = json.loads(tools.run("podman", "image", "inspect", NAME).stdout)[0]["Size"]
+    print(f"image: {size / 2**20:.0f} MiB with Debian's minimal system")
+    with_it = Container(tools, "--version")
+    assert with_it.process.wait(DEADLINE) == 0 and with_it.said.read_text() == version()
+    with_it.remove()
+
+
+def test_it_answers_as_nobody_special_is_healthy_and_ends(container):
+    wait_until(lambda: "ready:" in container.said.read_text() or container.process.poll() is not None, "it to be ready")
+    url = re.search(r"listening +http://0.0.0.0:(\d+)", container.said.read_text())
+    assert url, container.said.read_text()
+    ask = f'from tests.support.asking import complete; print(complete("http://127.0.0.1:{url[1]}", "p", model="simulated")[0].status)'
+    assert container.from_its_network(sys.executable, "-c", ask) == "200\n"
+    assert container.is_healthy()
+
+    # Whoever looks inside leaves orphans to process 1: `docker exec` of a shell, a hook of Kubernetes.
+    left = container.inside("sleep 0.1 >/dev/null 2>&1 & echo $!").strip()
+    look = "cat /proc/[0-9]*/status 2>/dev/null || true"
+    wait_until(lambda: f"\nPid:\t{left}\n" not in container.inside(look), "an orphan to be gone")
+    said = container.inside(look)
+    assert len(re.findall(r"(?m)^Name:\tbatchproxy$", said)) > 4
+    owners = set(re.findall(r"(?m)^Uid:\t(\d+)", said))
+    assert len(owners) == 1 and owners != {"0"}
+
+    container.tell("stop", "--time", str(int(DEADLINE)), "it")
+    assert container.process.wait(DEADLINE) == 0, container.said.read_text()
+
+
+def test_it_is_not_healthy_while_its_program_is_stopped(container):
+    wait_until(container.is_healthy, "it to be healthy")
+    container.inside("kill -STOP $(grep -lx batchproxy /proc/[0-9]*/comm | cut -d/ -f3)")
+    assert not container.is_healthy()
 
 
 @pytest.mark.parametrize("name", ["compose.yaml", "compose-vllm.yaml"])
-def test_the_compose_files_name_services_that_they_have(packages, name):
-    """No compose tool is here: what their commands say is checked by the program itself."""
-    services = yaml.safe_load((IMAGE / name).read_text())["services"]
+def test_the_compose_files_name_services_that_they_have(tools, name):
+    """What their commands say is checked by the program itself; docker-compose reads them, and nothing is started."""
+    read = tools.run("docker-compose", "-f", f"/source/packaging/image/{name}", "config", MODEL="a-model").stdout
+    services = yaml.safe_load(read)["services"]
     proxy = services["batchproxy"]
     backends = [word for word in proxy["command"] if word.startswith("http://")]
     assert [re.fullmatch(r"http://([\w-]+):8000", url)[1] for url in backends] == [each for each in services if each != "batchproxy"]
-    program = ROOT / "build/portable/proxy/batchproxy"
-    done = subprocess.run([program, "check", *proxy["command"]], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    done = subprocess.run([PROGRAM, "check", *proxy["command"]], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert done.returncode == 0, done.stdout
-    assert proxy["build"] == {"context": "../..", "dockerfile": "packaging/image/Dockerfile"}
+    assert proxy["build"] == {"context": "/source", "dockerfile": "packaging/image/Dockerfile"}

@@ -4,7 +4,7 @@ A test belongs to one by `@pytest.mark.full("chaos")` and is skipped unless BATC
 them, else it names some. A new part is a row here.
 
     python3 -m tests.support.parts list                 each with a line
-    python3 -m tests.support.parts folders PART...      of their tests; what they need is `tools` and `packages`"""
+    python3 -m tests.support.parts folders PART...      of their tests; what they need is `tools`, `packages` and `builds`"""
 import dataclasses
 import os
 import sys
@@ -16,6 +16,7 @@ class Part:
     line: str
     tools: str = ""  # of scripts/python-tools
     packages: str = ""  # of Debian
+    build: str = "release"  # what its tests start, a preset of CMake; nothing if they build what they need
 
 
 PARTS = {
@@ -30,7 +31,7 @@ PARTS = {
     "ui": Part("tests/ui", "the page at /ui in Chromium: axe-core, keys, pictures; five thousand streams", "--axe",
                packages="chromium chromium-driver fonts-liberation fonts-dejavu-core"),
     "packages": Part("tests/packages", "wheel, .deb and tarball, built and tried on fresh Debian systems (600 MB)",
-                     packages="debootstrap lintian"),
+                     packages="debootstrap lintian", build=""),
     "ray": Part("tests/ray", "two nodes of a real Ray: eight engines over both, while one goes and comes back (400 MB)",
                 "--ray"),
     "slurm": Part("tests/slurm", "a real Slurm of two fake nodes, of which one is taken away (needs root)",
@@ -64,6 +65,7 @@ def main(what, *names):
         return
     parts = [PARTS[name] for name in check(names) or PARTS]
     found = {"folders": [part.folder for part in parts], "tools": [tool for part in parts for tool in part.tools.split()],
+             "builds": [part.build for part in parts if part.build],
              "packages": [package for part in parts for package in part.packages.split()]}
     print(*dict.fromkeys(found[what]))
 
