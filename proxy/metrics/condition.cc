@@ -87,12 +87,11 @@ std::string remark_on(const BackendSnapshot& backend) {
       // Before its next start: what is waited for, or why it has ended.
       return backend.doing.empty() ? why_down(backend) : backend.doing;
     case Condition::kDown:
-      // One that is stopped and has not yet ended.
-      if (backend.state == BackendState::kStopped && !backend.doing.empty()) return backend.doing;
       return is_quiet(backend) ? why_down(backend) + "; " + silence_of(backend) : why_down(backend);
     case Condition::kQuiet:
       return silence_of(backend);
     case Condition::kStopped:
+      if (!backend.doing.empty()) return backend.doing;  // it has not yet ended
       return fmt::format("by an order; `batchproxy engines start {}` starts it", backend.name);
     case Condition::kFine:
     case Condition::kSlow:
