@@ -514,7 +514,7 @@ void App::shut_down(int exit_code) {
 
 void App::drain() {
   ending_.stage = Ending::Stage::kDraining;
-  narrator_.stop_serving();
+  log(narrator_.stop_serving(std::chrono::steady_clock::now()));
   service_.stopping();
   const Snapshot now = snapshot();
   const auto open = now.queued + now.inflight;
@@ -559,6 +559,7 @@ void App::stop_engines() {
 }
 
 void App::tell_end() {
+  log(narrator_.stop_serving(std::chrono::steady_clock::now()));
   const Snapshot end = snapshot();
   const auto count = [&end](Finish finish) {
     return end.finished[static_cast<std::size_t>(finish)];

@@ -42,8 +42,12 @@ class Narrator {
  public:
   // Failures are told from here on.
   void begin(const Snapshot& now);
-  // We stop: that backends go is no news any more.
-  void stop_serving() { serving_ = false; }
+  // We stop: that backends go is no news any more. Also once they have gone: what was still to be
+  // said of them.
+  Lines stop_serving(TimePoint now) {
+    serving_ = false;
+    return failures_.tell_all(now);
+  }
   bool is_serving() const { return serving_; }
 
   // The state of one backend of `roster` has changed.

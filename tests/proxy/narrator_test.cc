@@ -91,7 +91,7 @@ TEST_F(NarratorTest, SaysWhyABackendIsNotReady) {
               ElementsAre(Line{warn,
                                "gpu1 (http://gpu1:8000) is not ready: it refuses connections. No "
                                "requests are sent to it until it is"}));
-  narrator_.stop_serving();
+  EXPECT_THAT(narrator_.stop_serving(TimePoint()), IsEmpty());
   EXPECT_THAT(narrator_.on_step(backend(BackendState::kReady), now, Roster()), IsEmpty());
 }
 
@@ -230,6 +230,12 @@ TEST_F(NarratorTest, WaitsForEnginesThatMayFailLikeOneThatHas) {
   EXPECT_THAT(fail(1),
               ElementsAre(Line{
                   err, "gpu1 and gpu2 did not start: exit code 1. They are not started again"}));
+}
+
+TEST_F(NarratorTest, SaysWhatItHasHeldBackBeforeItStops) {
+  narrator_.on_delay(backend(BackendState::kStarting), "waits for its agent", TimePoint());
+  EXPECT_THAT(narrator_.stop_serving(TimePoint()),
+              ElementsAre(Line{warn, "gpu1 waits for its agent"}));
 }
 
 TEST_F(NarratorTest, TellsHowToStartAnEngineThatStaysDown) {
