@@ -188,8 +188,9 @@ std::optional<std::size_t> told_gpus(const Options& options) {
   if (const auto* listed = std::get_if<std::vector<std::string>>(&asked)) return listed->size();
   const std::int64_t told = std::get<std::int64_t>(asked);
   if (told > 0) return static_cast<std::size_t>(told);
-  const bool has_simulated = is_simulated(options) && !runs_elsewhere(options);
-  return has_simulated ? std::optional(kSimulatedGpus) : std::nullopt;
+  if (!is_simulated(options) || runs_elsewhere(options)) return std::nullopt;
+  // Nothing real is there that could be too little.
+  return std::max(kSimulatedGpus, needed_gpus(wished_engines(options, kSimulatedGpus), options));
 }
 
 std::vector<EngineWish> wished_engines(const Options& given, std::size_t gpus) {

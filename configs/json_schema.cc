@@ -111,7 +111,7 @@ object shape(const Key<Servers>& key) {
 }
 object shape(const Key<GpuChoice>& key) {
   array forms = number_schema("integer", key.limits, kWholeText).at("anyOf").as_array();
-  forms.emplace_back(object{{"type", "string"}, {"pattern", "^(GPU-|MIG-|.*,)"}});
+  forms.emplace_back(object{{"type", "string"}, {"pattern", "^(GPU-|MIG-|.*,|[0-9]+-[0-9]+$)"}});
   forms.emplace_back(object{{"type", "array"},
                             {"minItems", 1},
                             {"items", object{{"type", types({"string", "integer"})}}}});

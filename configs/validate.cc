@@ -14,6 +14,7 @@
 #include "configs/schema/backend_source.h"
 #include "configs/schema/host_port.h"
 #include "configs/schema/log_choice.h"
+#include "configs/text/nearest_name.h"
 #include "configs/yaml/values.h"
 
 namespace batchproxy {
@@ -26,6 +27,24 @@ std::string without_user(std::string url) {
   const std::size_t scheme = url.find("://");
   const std::size_t start = scheme < at ? scheme + 3 : 0;
   return url.replace(start, at - start, "...");
+}
+
+// The names in braces in `word`, as in "{gpus}": letters, digits, _ and dots. Those of a shell
+// (${HOME}), of curl (%{http_code}) and of templates ({{name}}) are none.
+std::vector<std::string_view> placeholders_in(std::string_view word) {
+  std::vector<std::string_view> found;
+  for (std::size_t open = word.find('{'); open != word.npos; open = word.find('{', open + 1)) {
+    const std::string_view rest = word.substr(open + 1);
+    const std::size_t length = std::min(
+        rest.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_."),
+        rest.size());
+    const bool is_foreign =
+        open > 0 && std::string_view("${%").find(word[open - 1]) != std::string_view::npos;
+    if (length > 0 && length < rest.size() && rest[length] == '}' && !is_foreign) {
+      found.push_back(rest.substr(0, length));
+    }
+  }
+  return found;
 }
 
 // What is written afresh for every hop.
@@ -162,8 +181,8 @@ class Validator {
     if (!endpoint->empty()) {
       const CollectorUrl at = parse_collector_url(*endpoint);
       if (!at.problem.empty()) {
-        findings_.error(place_of(endpoint.origin),
-                        "otlp_endpoint: " + at.problem + ", found '" + *endpoint + "'");
+        findings_.error(place_of(endpoint.origin), "otlp_endpoint: " + at.problem + ", found '" +
+                                                       without_user(*endpoint) + "'");
       }
     }
     // Not shown: it may be a key.
@@ -313,6 +332,7 @@ class Validator {
     const bool mentions_port = std::ranges::any_of(command.value, [](const std::string& argument) {
       return argument.find("{port}") != std::string::npos;
     });
+    check_placeholders(command, {"model", "port", "host", "gpus", "index"});
     if (!command.value.empty() && !mentions_port) {
       findings_.error(
           place_of(command.origin),
@@ -323,6 +343,25 @@ class Validator {
                       launcher_.gpu.origin.source == launcher_.gpus.origin.source;
     if (both && !refused(launcher_.gpu) && !refused(launcher_.gpus)) {
       findings_.error(place_of(launcher_.gpu.origin), "gpu and gpus are both given; keep one");
+    }
+  }
+
+  // Of a key that is a command: a slip would reach the program as it is written.
+  void check_placeholders(const Key<std::vector<std::string>>& key,
+                          const std::vector<std::string_view>& known) {
+    if (refused(key)) return;
+    for (const std::string& word : *key) {
+      for (const std::string_view name : placeholders_in(word)) {
+        if (std::ranges::count(known, name) > 0) continue;
+        const auto nearest = nearest_name(name, known);
+        std::string all;
+        for (const std::string_view one : known) all += " {" + std::string(one) + "}";
+        findings_.error(place_of(key.origin),
+                        std::string(key.name) + ": nothing is filled in for {" + std::string(name) +
+                            "}" +
+                            (nearest ? "; did you mean {" + std::string(*nearest) + "}?"
+                                     : "; there are" + all));
+      }
     }
   }
 
@@ -396,11 +435,12 @@ class Validator {
         return word.find(what) != std::string::npos;
       });
     };
-    if (!mentions("{agent}") && std::ranges::count(*command, "{agent...}") == 0) {
+    if (!mentions("{agent}") && !mentions("{agent...}")) {
       findings_.error(place_of(command.origin),
                       "exec_command never mentions {agent...} or {agent}, so nothing would run the "
                       "engine's agent");
     }
+    check_carrier_placeholders();
     if (mentions("{node}") == launcher_.nodes->empty() && !refused(launcher_.nodes)) {
       findings_.error(place_of(launcher_.nodes->empty() ? command.origin : launcher_.nodes.origin),
                       launcher_.nodes->empty()
@@ -408,6 +448,18 @@ class Validator {
                             "batchproxy.launcher.nodes"
                           : "nodes: exec_command never mentions {node}, so they are not used");
     }
+  }
+
+  void check_carrier_placeholders() {
+    const auto& command = launcher_.exec_command;
+    check_placeholders(command, {"node", "index", "gpus", "agent", "agent..."});
+    const bool is_glued = std::ranges::any_of(*command, [](const std::string& word) {
+      return word != "{agent...}" && word.find("{agent...}") != std::string::npos;
+    });
+    if (!is_glued) return;
+    findings_.error(place_of(command.origin),
+                    "exec_command: {agent...} becomes several words, so it is a word of its own; "
+                    "within one write {agent}");
   }
 
   void check_ray_address() {
@@ -420,8 +472,14 @@ class Validator {
     }
     const BackendUrl at = parse_backend_url(*address);
     if (at.address) return;
+    const std::string shown = without_user(*address);
+    const bool names_user = shown != *address;
     findings_.error(place_of(address.origin),
-                    "ray_address: " + at.problem + ", found '" + *address + "'");
+                    "ray_address: " +
+                        (names_user ? "no user or password in the URL: Ray knows a token, of the "
+                                      "file in ray_token_file or in RAY_AUTH_TOKEN"
+                                    : at.problem) +
+                        ", found '" + shown + "'");
   }
 
   void check_server_count() {

@@ -206,7 +206,7 @@ struct Launcher::Core : std::enable_shared_from_this<Core> {
     begin_run(engine);
     auto process = std::make_unique<EngineProcess>(io.get_executor(), hooks_for(engine));
     if (const auto error = process->start(command)) {
-      fail(engine, *error);
+      fail(engine, {*error}, *error);
       return act(engine);
     }
     engine.process = std::move(process);
@@ -243,7 +243,10 @@ struct Launcher::Core : std::enable_shared_from_this<Core> {
             [this, &engine](const EngineEnd& end) { on_exited(engine, end); },
             [this, &engine] { on_gone(engine); },
             [this, &engine](const std::string& text) { on_far_stage(engine, text); },
-            [this, &engine](const EnginePlace& place) { on_placed(engine, place); }};
+            [this, &engine](const EnginePlace& place) { on_placed(engine, place); },
+            [this, &engine](const std::string& text) {
+              hooks.events->on_delay(engine.plan.backend, text);
+            }};
   }
 
   void on_started(Engine& engine, pid_t pid) {
@@ -267,8 +270,9 @@ struct Launcher::Core : std::enable_shared_from_this<Core> {
     if (stopping || !is_loading(engine)) return;
     report_progress(engine);
     if (engine.run.is_placed && engine.age() >= startup_timeout) {
-      return fail(engine, "not ready " + seconds_text(startup_timeout) +
-                              " after its start (server_startup_timeout)" + last_seen(engine));
+      const std::string how = "not ready " + seconds_text(startup_timeout) +
+                              " after its start (server_startup_timeout)";
+      return fail(engine, {how}, how + last_seen(engine));
     }
     // Before it runs, whatever answers on its port is somebody else.
     if (!engine.run.is_running || !hooks.answers(engine.plan.backend)) return;
@@ -295,8 +299,10 @@ struct Launcher::Core : std::enable_shared_from_this<Core> {
 
   Seconds loading_grace() const { return std::min(kLoadingGrace, stop_timeout); }
 
+  // Of one that is on no node yet, its end says all.
   static std::string last_seen(const Engine& engine) {
-    return engine.run.stage.empty() ? "" : "; last seen: " + engine.run.stage;
+    const bool is_silent = engine.run.stage.empty() || !engine.run.is_placed;
+    return is_silent ? "" : "; last seen: " + engine.run.stage;
   }
 
   // --- an end ---------------------------------------------------------------------------------
@@ -305,17 +311,17 @@ struct Launcher::Core : std::enable_shared_from_this<Core> {
     engine.run.is_running = false;
     if (stopping || engine.run.is_over) return;
     const bool refuses = end.exit_code == kUsageExit && engine.age() < kUsageTime;
-    end_run(engine, end.how, refuses);
+    end_run(engine, end, refuses || end.is_hopeless);
   }
 
   // Tells that a run has ended which nobody had asked to end.
-  void end_run(Engine& engine, const std::string& how, bool refuses_arguments = false) {
+  void end_run(Engine& engine, const EngineEnd& end, bool is_hopeless = false) {
     if (!engine.run.ready_at) {
       report_progress(engine);
-      return fail(
-          engine,
-          "ended " + seconds_text(engine.age()) + " after its start: " + how + last_seen(engine),
-          refuses_arguments);
+      return fail(engine, end,
+                  "ended " + seconds_text(engine.age()) + " after its start: " + end.how +
+                      last_seen(engine),
+                  is_hopeless);
     }
     const FailureReport found = hooks.mechanic == nullptr
                                     ? FailureReport()
@@ -323,10 +329,18 @@ struct Launcher::Core : std::enable_shared_from_this<Core> {
     const NextStart next = plan_next(engine, false);
     engine.run.is_over = true;
     hooks.events->on_exited(engine.plan.backend,
-                            {how, found.cause, found.lines, {}, found.evidence}, next);
+                            {.how = end.how,
+                             .reason = end.how,
+                             .node = end.node,
+                             .cause = found.cause,
+                             .findings = found.lines,
+                             .evidence = found.evidence},
+                            next);
   }
 
-  void fail(Engine& engine, const std::string& reason, bool refuses_arguments = false) {
+  // `how`: what the end is, and when it came.
+  void fail(Engine& engine, const EngineEnd& end, const std::string& how,
+            bool is_hopeless = false) {
     engine.timer.cancel();
     engine.run.is_over = true;
     if (engine.process) engine.process->stop(loading_grace());
@@ -339,13 +353,17 @@ struct Launcher::Core : std::enable_shared_from_this<Core> {
       return std::ranges::count(before, gpu) > 0;
     });
     if (!before.empty() && !has_some_of_them) engine.gate = GpuGate();
-    const NextStart next = found.is_repaired
-                               ? start_in(engine, kAfterRepair)
-                               : plan_next(engine, found.is_hopeless || refuses_arguments);
-    hooks.events->on_failed(
-        engine.plan.backend,
-        {reason, found.cause, found.lines, engine.log.last_lines(kFailureLogLines), found.evidence},
-        next);
+    const NextStart next = found.is_repaired ? start_in(engine, kAfterRepair)
+                                             : plan_next(engine, found.is_hopeless || is_hopeless);
+    hooks.events->on_failed(engine.plan.backend,
+                            {.how = how,
+                             .reason = end.how,
+                             .node = end.node,
+                             .cause = found.cause,
+                             .findings = found.lines,
+                             .last_lines = engine.log.last_lines(kFailureLogLines),
+                             .evidence = found.evidence},
+                            next);
   }
 
   NextStart start_in(Engine& engine, Duration delay) {
@@ -401,7 +419,7 @@ struct Launcher::Core : std::enable_shared_from_this<Core> {
   void give_up_on(Engine& engine, const std::string& why) {
     if (stopping || !engine.process || engine.run.is_over) return;
     engine.process->kill();
-    end_run(engine, why);
+    end_run(engine, {why});
   }
 
   void stop(std::function<void()> on_done) {

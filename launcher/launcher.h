@@ -37,6 +37,8 @@ using NextStart = std::optional<Duration>;
 // An end that nobody had asked for.
 struct EngineFailure {
   std::string how;                      // "exit code 1", and when
+  std::string reason{};                 // the same without the time, to be compared
+  std::string node{};                   // of another node: its name, if that is known
   std::optional<Cause> cause{};         // as its log tells
   std::vector<std::string> findings{};  // what is known of the cause, and what is done; for people
   std::vector<std::string> last_lines{};  // of its log
@@ -56,6 +58,9 @@ class LauncherEvents {
   // An engine of another node has an address, and is started there.
   virtual void on_placed(BackendId engine, const EnginePlace& place) = 0;
   virtual void on_stage(BackendId engine, const std::string& text) = 0;
+
+  // Something takes long: "waits for its agent on n1: ...". Also after Launcher::stop().
+  virtual void on_delay(BackendId engine, const std::string& text) = 0;
 
   // Something about it that people should know.
   virtual void on_remark(BackendId engine, const std::string& sentence) = 0;
@@ -126,7 +131,7 @@ class Launcher {
   void leave();
 
   // Stops all engines at the same time; `on_done` is called when no process of any is left. No
-  // event comes after this call. Call once.
+  // event but on_delay() comes after this call. Call once.
   void stop(std::function<void()> on_done);
 
   // Kills what is left at once: for the operator's second Ctrl-C, after stop().

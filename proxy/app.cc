@@ -32,6 +32,9 @@ constexpr Duration kLastWords = std::chrono::seconds(2);  // for the errors of a
 constexpr std::size_t kFewestOfBatches = 64;
 constexpr std::size_t kMostOfBatches = 1024;
 constexpr int kNoEngineStarted = 4;  // exit code
+// One carries what eight GPUs can answer a hundred times over; with many, few of them are awake, and
+// each request wakes some (docs/PERFORMANCE.md).
+constexpr unsigned kMostThreadsByDefault = 4;
 
 std::string url(const asio::ip::tcp::endpoint& endpoint, bool secured = false) {
   const auto address = endpoint.address();
@@ -183,7 +186,9 @@ DataPlane::Setup App::data_plane_setup(const ApiKeysPtr& keys) {
   setup.scheduler = scheduler_options(options_);
   setup.keys = keys;
   setup.threads = static_cast<std::size_t>(*options_.proxy.io_threads);
-  if (setup.threads == 0) setup.threads = std::max(1u, std::thread::hardware_concurrency());
+  if (setup.threads == 0) {
+    setup.threads = std::clamp(std::thread::hardware_concurrency(), 1u, kMostThreadsByDefault);
+  }
   setup.report_failure = [this](BackendId backend, bool unreachable) {
     backends_.report_failure(backend, unreachable);
   };
@@ -457,7 +462,7 @@ void App::tick() {
     state_free_ = free_bytes_at(jobs_directory());
     watch_certificate();
     console_.tick(now);
-    log(narrator_.on_tick(now));
+    log(narrator_.on_tick(now, std::chrono::steady_clock::now()));
     backends_.check_liveness(std::chrono::steady_clock::now());
     announce_if_due(now);
     service_.tick(std::chrono::steady_clock::now(), status_line(now));
@@ -509,7 +514,7 @@ void App::shut_down(int exit_code) {
 
 void App::drain() {
   ending_.stage = Ending::Stage::kDraining;
-  narrator_.stop_serving();
+  log(narrator_.stop_serving(std::chrono::steady_clock::now()));
   service_.stopping();
   const Snapshot now = snapshot();
   const auto open = now.queued + now.inflight;
@@ -554,6 +559,7 @@ void App::stop_engines() {
 }
 
 void App::tell_end() {
+  log(narrator_.stop_serving(std::chrono::steady_clock::now()));
   const Snapshot end = snapshot();
   const auto count = [&end](Finish finish) {
     return end.finished[static_cast<std::size_t>(finish)];

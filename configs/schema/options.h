@@ -119,7 +119,8 @@ struct ServerOptions {
 struct AutoServers {};
 using Servers = std::variant<std::int64_t, AutoServers, std::vector<ServerOptions>>;
 
-// `gpus` is a number, 0 for all that the driver has, or a list of indices and UUIDs.
+// `gpus` is a number, 0 for all that the driver has, or a list of indices and UUIDs; ranges of
+// indices have become indices.
 using GpuChoice = std::variant<std::int64_t, std::vector<std::string>>;
 
 // The words of `profile`; configs/engine_wish.cc says what each fills in.
@@ -168,10 +169,10 @@ struct LauncherOptions {
       std::int64_t{0},
       between(0, 1024),
       Applies::kAfterRestart,
-      "GPUs to use: a number, or a list of indices or UUIDs; 0 asks the driver (the simulated "
-      "engine assumes 8).",
+      "GPUs to use: a number, or a list of indices, ranges of them (0-3,6) or UUIDs; 0 asks the "
+      "driver (for simulated engines there are 8, or as many as these need).",
       {"--gpus", "BATCHPROXY_GPUS", "N|LIST",
-       "GPUs to use, without asking the driver: a number, or 4,5,6,7", 70}};
+       "GPUs to use, without asking the driver: a number, or 0-3,6", 70}};
   Key<std::string> gpu{
       "gpu",
       "",
@@ -402,9 +403,9 @@ struct ProxyOptions {
                                0,
                                between(0, 256),
                                Applies::kAfterRestart,
-                               "Threads that serve connections; 0 means one per core.",
+                               "Threads that serve connections; 0 means one per core, at most four.",
                                {"--io-threads", "BATCHPROXY_IO_THREADS", "N",
-                                "Threads that serve connections (default: one per core)", 80}};
+                                "Threads that serve connections (default: one per core, most 4)", 80}};
   Key<std::string> flush{"flush",
                          "eager",
                          one_of({kFlushWords.begin(), kFlushWords.end()}),

@@ -2,9 +2,12 @@
 #include "configs/sources/binder.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <map>
+#include <utility>
 
 #include "configs/text/items.h"
+#include "configs/text/ranges.h"
 #include "configs/yaml/mistakes.h"
 
 namespace batchproxy {
@@ -26,6 +29,20 @@ std::string_view home_of(std::string_view name) {
   return {};
 }
 
+std::vector<std::string> expand_ranges(const std::vector<std::string>& items) {
+  std::vector<std::string> indices;
+  for (const std::string& item : items) {
+    for (std::string& index : expand_range(item)) indices.push_back(std::move(index));
+  }
+  return indices;
+}
+
+// "0-3": a digit, and a dash behind it.
+bool begins_like_range(std::string_view text) {
+  const std::size_t digits = text.find_first_not_of("0123456789");
+  return digits != text.npos && digits > 0 && text[digits] == '-';
+}
+
 }  // namespace
 
 void report_duplicate_keys(const Yaml& map, const std::string& path, Findings& findings) {
@@ -42,18 +59,30 @@ void report_duplicate_keys(const Yaml& map, const std::string& path, Findings& f
 std::optional<GpuChoice> Binder::read_gpus(const Yaml& node, const Expectation& expected) {
   if (node.is_list() && !node.items.empty()) {
     auto listed = read_strings(node, expected, findings_);
-    return listed ? std::optional<GpuChoice>(*std::move(listed)) : std::nullopt;
+    if (!listed) return std::nullopt;
+    return read_gpu_list(*listed, node, expected);
   }
-  // "4,5,6,7" and "GPU-8932f937": as CUDA_VISIBLE_DEVICES has them.
+  // "4,5,6,7" and "GPU-8932f937", as CUDA_VISIBLE_DEVICES has them, and "0-3".
   const bool is_text_list =
-      node.is_scalar() && (node.text.find(',') != std::string::npos ||
-                           node.text.starts_with("GPU-") || node.text.starts_with("MIG-"));
+      node.is_scalar() &&
+      (node.text.find(',') != std::string::npos || node.text.starts_with("GPU-") ||
+       node.text.starts_with("MIG-") || begins_like_range(node.text));
   if (is_text_list) {
-    std::vector<std::string> listed = items_between_commas(node.text);
-    if (!listed.empty()) return listed;
+    const std::vector<std::string> listed = items_between_commas(node.text);
+    if (!listed.empty()) return read_gpu_list(listed, node, expected);
   }
   const auto count = read_integer(node, expected, findings_);
   return count ? std::optional<GpuChoice>(*count) : std::nullopt;
+}
+
+std::optional<GpuChoice> Binder::read_gpu_list(const std::vector<std::string>& items,
+                                               const Yaml& node, const Expectation& expected) {
+  std::vector<std::string> gpus = expand_ranges(items);
+  const auto bad = std::ranges::find_if(gpus, begins_like_range);
+  if (bad == gpus.end()) return gpus;
+  findings_.error(node.place, expected.path + ": '" + *bad +
+                                  "' is no range of GPUs; write the first and the last, as in 0-3");
+  return std::nullopt;
 }
 
 std::optional<Servers> Binder::read_servers(const Yaml& node, const Expectation& expected) {

@@ -87,6 +87,8 @@ class Binder {
   }
 
   std::optional<GpuChoice> read_gpus(const Yaml& node, const Expectation& expected);
+  std::optional<GpuChoice> read_gpu_list(const std::vector<std::string>& items, const Yaml& node,
+                                         const Expectation& expected);
   std::optional<Servers> read_servers(const Yaml& node, const Expectation& expected);
   std::optional<std::vector<BackendOptions>> read_backends(const Yaml& node,
                                                            const Expectation& expected);

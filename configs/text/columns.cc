@@ -25,4 +25,21 @@ std::string cut_to_columns(std::string_view text, std::size_t most) {
   return std::string(text.substr(0, end)) + "~";
 }
 
+std::vector<std::string> wrapped(std::string_view text, std::size_t most) {
+  std::vector<std::string> lines;
+  while (most > 0 && columns_of(text) > most) {
+    std::size_t end = 0, blank = 0;
+    // Up to the first character that is too much; a blank there is the best place.
+    for (std::size_t seen = 0; end < text.size(); ++end) {
+      if (text[end] == ' ') blank = end;
+      if (begins_character(text[end]) && seen++ == most) break;
+    }
+    const std::size_t at = blank > 0 ? blank : end;
+    lines.emplace_back(text.substr(0, at));
+    text.remove_prefix(blank > 0 ? at + 1 : at);
+  }
+  lines.emplace_back(text);
+  return lines;
+}
+
 }  // namespace batchproxy

@@ -1,6 +1,7 @@
 // launcher/agent/agent.cc - see agent.h.
 #include "launcher/agent/agent.h"
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <csignal>
@@ -53,6 +54,31 @@ constexpr Seconds kTimeToTell{5};  // the last lines
 constexpr std::size_t kMostUnsent = 1 << 20;
 constexpr int kFailure = 1;
 constexpr int kUsage = 2;
+
+constexpr const char* kHelp =
+    R"(Runs one engine on this node for a batchproxy on another machine.
+
+You need not start it: batchproxy does, by what launcher.placement says (srun, a Ray job,
+or launcher.exec_command, such as ssh). It connects to that batchproxy, is told what to
+run, and ends its engine when the connection ends. See docs/PLACEMENT.md.
+
+Usage: batchproxy engine-agent --proxy HOST:PORT --engine NAME --start N [OPTIONS]
+
+  --proxy HOST:PORT   Where the batchproxy awaits its agents: its launcher.agents_listen
+  --engine NAME       The engine that is wanted, such as engine-0
+  --start N           Which start of that engine it is, from 1: a late agent is refused
+  --address IP        Where the engine is to listen; default: the address of this node by
+                      which the agent reaches the batchproxy
+  --node NAME         What to call this node; default: Slurm's name for it, or its host name
+
+It must have the token of the run, which batchproxy gives to what it starts: in
+BATCHPROXY_AGENT_TOKEN, or else as the first line of the standard input.
+
+An exec_command of yours, in which {agent} becomes that line:
+  [ssh, node1, "HF_HOME=/data/hf {agent}"]
+What batchproxy would start is told by `batchproxy --config FILE --dry-run`:
+  ssh node1 'batchproxy engine-agent --proxy login1:7000 --engine engine-0 --start 1'
+)";
 
 struct AgentArguments {
   std::string proxy;  // as it is given
@@ -202,6 +228,8 @@ class Agent {
     if (line->word == "welcome") return check_welcome(*line);
     if (!is_welcome_) return;
     if (line->word == "start" && !is_told_) return take_order(*line);
+    // Its batchproxy waits no longer for one that does not answer than for one that is gone.
+    if (line->word == "stop" || line->word == "kill") tell(agent_news::Stage{"ends"});
     if (line->word == "stop" && process_) {
       const auto grace = number_in<double>((*line)["grace"]);
       process_->stop(grace ? std::optional(Seconds(*grace)) : std::nullopt);
@@ -408,14 +436,19 @@ class Agent {
 }  // namespace
 
 int run_agent(int argc, char** argv) {
+  const auto asks_for_help = [](const char* word) {
+    return std::string_view(word) == "--help" || std::string_view(word) == "-h";
+  };
+  if (std::any_of(argv + 1, argv + argc, asks_for_help)) {
+    std::fputs(kHelp, stdout);
+    return 0;
+  }
   auto arguments = parse_arguments(argc, argv);
   if (!arguments) {
-    std::fputs(
-        "usage: batchproxy engine-agent --proxy HOST:PORT --engine NAME --start N [--address IP] "
-        "[--node NAME]\n"
-        "It runs an engine on this node for a batchproxy on another, which starts it: see "
-        "docs/PLACEMENT.md.\n",
-        stderr);
+    std::fprintf(
+        stderr,
+        "engine-agent: expected --proxy HOST:PORT --engine NAME --start N; see `batchproxy "
+        "engine-agent --help`\n");
     return kUsage;
   }
   std::signal(SIGPIPE, SIG_IGN);
@@ -426,8 +459,8 @@ int run_agent(int argc, char** argv) {
     std::fprintf(
         stderr,
         "engine-agent: no token of the run: neither %s nor the standard input has one. What "
-        "brings the agent to its node must pass on one of them\n",
-        kAgentTokenVariable);
+        "brings the agent to its node must pass on one of them. %s\n",
+        kAgentTokenVariable, std::string(kHopeless).c_str());
     return kFailure;
   }
   return Agent(*std::move(arguments), std::move(environment), std::move(token)).run();

@@ -135,14 +135,16 @@ std::string AgentListener::why_not(const Guest& guest, const AgentHello& hello) 
   if (hello.protocol != kAgentProtocol) {
     return fmt::format(
         "the agent is batchproxy {} and speaks protocol {}; this batchproxy is {} and speaks {}: "
-        "install the same version on the node, or name it in launcher.agent_program",
+        "install the same version on the node, or name it in launcher.agent_program. {}",
         hello.version.empty() ? "of an unknown version" : hello.version, hello.protocol,
-        BATCHPROXY_VERSION, kAgentProtocol);
+        BATCHPROXY_VERSION, kAgentProtocol, kHopeless);
   }
   if (!same_proof(hello.proof,
                   make_proof(token_, "agent", hello.claim(), guest.nonce, hello.nonce))) {
-    return "the agent does not have the token of this run: it belongs to another batchproxy, or to "
-           "an earlier run";
+    return fmt::format(
+        "the agent does not have the token of this run: it belongs to another batchproxy, or to an "
+        "earlier run. {}",
+        kHopeless);
   }
   const auto awaited = awaited_.find(hello.engine);
   if (awaited == awaited_.end()) {
@@ -157,8 +159,10 @@ std::string AgentListener::why_not(const Guest& guest, const AgentHello& hello) 
 
 void AgentListener::refuse(Guests::iterator guest, const AgentHello& hello,
                            const std::string& why) {
-  remark_(fmt::format("refused an agent from {} (node {}, {}): {}", guest->from,
-                      printable(hello.node), printable(hello.engine), why));
+  const std::string who = fmt::format("from {} (node {}, {})", guest->from, printable(hello.node),
+                                      printable(hello.engine));
+  const std::string news = refusals_.tell(who, why, std::chrono::steady_clock::now());
+  if (!news.empty()) remark_(news);
   guest->link->listen({nullptr, [this, guest](const std::string&) { guests_.erase(guest); }});
   guest->link->send(to_text({"refused", {{"text", why}}}));
   guest->link->finish();

@@ -2,7 +2,8 @@
 // each to whoever awaits it.
 //
 // An agent must prove within ten seconds that it knows the token of this run (see run_token.h), and
-// must be of our protocol. All others are told why not, and so are we.
+// must be of our protocol. All others are told why not, and so are we: once a minute for the same
+// reason.
 //
 // Threading: confined to the io_context's one thread, callbacks included.
 #pragma once
@@ -19,6 +20,7 @@
 
 #include "launcher/agent/agent_link.h"
 #include "launcher/agent/agent_protocol.h"
+#include "launcher/agent/refusals.h"
 
 namespace batchproxy {
 
@@ -79,6 +81,7 @@ class AgentListener {
   std::string address_;
   Guests guests_;  // that have not yet shown who they are
   std::map<std::string, Awaited> awaited_;
+  Refusals refusals_;
 };
 
 }  // namespace batchproxy

@@ -11,6 +11,7 @@
 //                                   ◀─    started pid=123
 //   stop, stop grace=2.5, kill      ─▶    (see launcher/process/shim.h); the end is the same as
 //   stop
+//                                   ◀─    stage text=...      at once: it has heard
 //                                   ◀─    ended how=... [code=1]
 //                                   ◀─    gone                no process of it is left; the last
 //                                   line
@@ -35,6 +36,13 @@ namespace batchproxy {
 
 // Changes whenever the two would no longer understand each other.
 inline constexpr int kAgentProtocol = 1;
+
+// What the last words of an agent end with that would come to the same end again. Also those of an
+// agent of another version, to which it is said in a refusal.
+inline constexpr std::string_view kHopeless = "Another start changes nothing";
+inline bool is_hopeless(std::string_view words) {
+  return words.find(kHopeless) != std::string_view::npos;
+}
 
 // Who an agent is, and where.
 struct AgentHello {

@@ -6,7 +6,7 @@
 
 #include <vector>
 
-#include "launcher/doctor/finding.h"
+#include "launcher/base/finding.h"
 #include "launcher/doctor/subject.h"
 
 namespace batchproxy {
@@ -38,5 +38,9 @@ FindingList check_model(const Subject& subject);
 
 // plan_check.cc
 FindingList check_plan(const Subject& subject);
+
+// placement_check.cc
+FindingList check_placement(const Subject& subject);
+FindingList check_agents(const Subject& subject);
 
 }  // namespace batchproxy

@@ -38,6 +38,8 @@ constexpr std::array kChecks{
     Check{"arguments", check_arguments},
     Check{"model", check_model},
     Check{"memory plan", check_plan},
+    Check{"placement", check_placement},
+    Check{"agents", check_agents},
     Check{"nvcc", check_compiler},
     Check{"/dev/shm", check_shared_memory},
     Check{"host memory", check_host_memory},

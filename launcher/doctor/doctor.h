@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "launcher/doctor/finding.h"
+#include "launcher/base/finding.h"
 #include "launcher/doctor/subject.h"
 
 namespace batchproxy {

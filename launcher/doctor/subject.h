@@ -16,6 +16,7 @@
 #include "launcher/gpus/visible_devices.h"
 #include "launcher/installation/vllm_installation.h"
 #include "launcher/memory/learned/learned.h"
+#include "launcher/outlook/outlook.h"
 
 namespace batchproxy {
 
@@ -25,8 +26,9 @@ struct Subject {
   bool configured = false;  // whether there was one
   OrError<Inventory> inventory;
   OrError<VllmInstallation> vllm;
-  Learned learned{};         // what earlier starts have told of their memory
-  std::string model_path{};  // --validate-model; empty when not given
+  Learned learned{};                 // what earlier starts have told of their memory
+  std::string model_path{};          // --validate-model; empty when not given
+  std::optional<Outlook> outlook{};  // of launcher.placement, where that is not `local`
 
   // What follows from these; filled by examine().
   OurGpus ours{};

@@ -26,6 +26,7 @@
 #include "backends/net/descriptor.h"
 #include "launcher/plan/command_line.h"
 #include "launcher/plan/executable.h"
+#include "launcher/process/group_guard.h"
 
 namespace batchproxy {
 namespace {
@@ -77,8 +78,9 @@ void keep_nothing_of_ours() {
 
 // In the child: only what is safe behind a fork.
 [[noreturn]] void become(char* const* argv, char* const* variables, const ChildFiles& files,
-                         pid_t parent) {
+                         pid_t parent, int guard) {
   ::setsid();
+  GuardNote{::getpid()}.write(guard);  // before it can have children
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (::getppid() != parent) ::_exit(1);  // it died before it could be told
   ::dup2(files.its_input.get(), STDIN_FILENO);
@@ -105,6 +107,7 @@ class ChildCarrier final : public Carrier {
   ChildCarrier(asio::io_context& io, CarrierCommand command, Hooks hooks)
       : state_(std::make_shared<State>(io, std::move(hooks))) {
     state_->name = std::filesystem::path(command.argv.front()).filename().string();
+    state_->node = command.node;
     const std::string problem = state_->start(std::move(command));
     if (problem.empty()) return;
     asio::post(io, [state = state_, problem] { state->tell_end(problem); });
@@ -115,6 +118,10 @@ class ChildCarrier final : public Carrier {
     state_->terminate();
   }
 
+  std::string condition() const override {
+    return state_->pid > 0 ? fmt::format("{} still runs (pid {})", state_->name, state_->pid) : "";
+  }
+  std::string node() const override { return state_->node; }
   void cancel() override { state_->terminate(); }
   void kill() override { state_->send(SIGKILL); }
 
@@ -142,9 +149,11 @@ class ChildCarrier final : public Carrier {
       if (!files.open()) return std::string("no pipe for it: ") + std::strerror(errno);
       const pid_t parent = ::getpid();
       pid = ::fork();
-      if (pid == 0) become(argv.data(), environment.data(), files, parent);
+      guard = command.guard;
+      if (pid == 0) become(argv.data(), environment.data(), files, parent, guard);
       if (pid < 0) return fmt::format("cannot start {}: {}", name, std::strerror(errno));
       if (const int error = error_of(files); error != 0) {
+        GuardNote{pid, 0}.write(guard);
         ::waitpid(pid, nullptr, 0);
         pid = 0;
         return fmt::format("cannot start {}: {}", command.argv.front(), std::strerror(error));
@@ -215,6 +224,7 @@ class ChildCarrier final : public Carrier {
     void look() {
       int status = 0;
       if (::waitpid(pid, &status, WNOHANG) == 0) return look_later();
+      GuardNote{pid, 0}.write(guard);
       pid = 0;
       kill_timer.cancel();
       take_rest();
@@ -258,11 +268,13 @@ class ChildCarrier final : public Carrier {
 
     Hooks hooks;
     std::string name;  // of the program, for people
+    std::string node;
     asio::posix::stream_descriptor output;
     asio::posix::stream_descriptor process;
     asio::steady_timer look_timer;
     asio::steady_timer kill_timer;
     pid_t pid = 0;  // 0: it has ended
+    int guard = -1;
     bool is_terminated = false;
     std::array<char, 4096> buffer;
     std::string unread;

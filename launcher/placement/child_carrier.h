@@ -3,7 +3,8 @@
 //
 // It has a session of its own: Ctrl-C in our terminal is for us, who still want the answers in
 // flight, and a password cannot be asked for. It gets the token in its environment and as the first
-// line of its standard input, and SIGTERM when we die in any way.
+// line of its standard input. When we die in any way it gets SIGTERM, and so do its children, if
+// there is a guard.
 //
 // Threading: confined to the control thread's io_context, and started on it.
 #pragma once
@@ -23,6 +24,8 @@ struct CarrierCommand {
   std::vector<std::string> argv;  // argv[0]: a name on PATH, or a path
   Environment environment;        // all of it
   std::string input{};            // for its standard input, which ends behind it
+  std::string node{};             // to which it brings an agent; empty: that is not known
+  int guard = -1;                 // of its group, a GroupGuard's; -1: there is none
 };
 
 std::unique_ptr<Carrier> start_carrier(boost::asio::io_context& io, CarrierCommand command,

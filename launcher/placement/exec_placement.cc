@@ -8,6 +8,7 @@
 #include "launcher/placement/child_carrier.h"
 #include "launcher/placement/exec_command.h"
 #include "launcher/plan/executable.h"
+#include "launcher/process/group_guard.h"
 
 namespace batchproxy {
 namespace {
@@ -26,9 +27,12 @@ class ExecPlacement final : public Placement {
   }
 
   std::unique_ptr<Carrier> carry(const AgentCall& call, Carrier::Hooks hooks) override {
-    return start_carrier(
-        setup_.io, carrier_command(command_for(setup_.options, call), setup_.environment, call),
-        std::move(hooks));
+    CarrierCommand command =
+        carrier_command(command_for(setup_.options, call), setup_.environment, call);
+    const std::vector<std::string>& nodes = *setup_.options.proxy.launcher.nodes;
+    if (!nodes.empty()) command.node = node_of(call, nodes);
+    if (setup_.guard != nullptr) command.guard = setup_.guard->descriptor();
+    return start_carrier(setup_.io, std::move(command), std::move(hooks));
   }
 
  private:

@@ -2,6 +2,7 @@
 #include "launcher/placement/far_engine.h"
 
 #include <chrono>
+#include <cmath>
 #include <ctime>
 #include <utility>
 
@@ -21,8 +22,16 @@ namespace asio = boost::asio;
 constexpr Seconds kLastWords{1};
 // Once the engine is gone: how long its carrier may take to end by itself.
 constexpr Seconds kCarrierGrace{15};
-// Beyond its stop time-out, for an agent that does not do as it is told.
+// Beyond its stop time-out, for an agent that has heard what to do and does not do it.
 constexpr Seconds kAgentGrace{15};
+
+// "13:05:10", as the log writes it.
+std::string clock_in(Seconds time) {
+  const std::time_t then = std::time(nullptr) + std::llround(time.count());
+  std::tm local{};
+  ::localtime_r(&then, &local);
+  return fmt::format("{:02}:{:02}:{:02}", local.tm_hour, local.tm_min, local.tm_sec);
+}
 
 template <class Hook, class... Values>
 void call_hook(Hook hook, const Values&... values) {  // by value: it may destroy its owner
@@ -38,7 +47,8 @@ struct FarEngine::State : std::enable_shared_from_this<State> {
       : listener(its_listener),
         command(std::move(its_command)),
         hooks(std::move(its_hooks)),
-        timer(io) {}
+        timer(io),
+        patience(io) {}
 
   // `function` for as long as we are there, and kept alive meanwhile.
   template <class Function>
@@ -51,12 +61,17 @@ struct FarEngine::State : std::enable_shared_from_this<State> {
   }
 
   template <class Function>
+  void after(asio::steady_timer& its_timer, Seconds time, Function function) {
+    its_timer.expires_after(std::chrono::duration_cast<asio::steady_timer::duration>(time));
+    its_timer.async_wait(
+        [weak = weak_from_this(), function](const boost::system::error_code& error) {
+          const auto self = weak.lock();
+          if (self && !error) function(*self);
+        });
+  }
+  template <class Function>
   void after(Seconds time, Function function) {
-    timer.expires_after(std::chrono::duration_cast<asio::steady_timer::duration>(time));
-    timer.async_wait([weak = weak_from_this(), function](const boost::system::error_code& error) {
-      const auto self = weak.lock();
-      if (self && !error) function(*self);
-    });
+    after(timer, time, function);
   }
 
   void start(Placement& placement) {
@@ -71,9 +86,11 @@ struct FarEngine::State : std::enable_shared_from_this<State> {
     carriers.on_ended = weakly([](State& self, const std::string& how) { self.on_carrier(how); });
     carrier = placement.carry(command.call, std::move(carriers));
     await_agent();
+    tell_of_wait();
   }
 
   void stage(const std::string& text) { call_hook(hooks.on_stage, text); }
+  void tell_delay(const std::string& text) { call_hook(hooks.on_delay, text); }
 
   // --- on its way -----------------------------------------------------------------------------
 
@@ -88,24 +105,48 @@ struct FarEngine::State : std::enable_shared_from_this<State> {
     });
   }
 
+  // Once in a start: a carrier may hang without a word.
+  void tell_of_wait() {
+    if (command.patience >= command.agent_timeout) return;
+    after(patience, command.patience, [](State& self) {
+      if (!self.is_awaited()) return;
+      self.has_told_wait = true;
+      self.tell_delay(self.what_it_waits_for());
+    });
+  }
+
+  std::string what_it_waits_for() const {
+    if (is_queued) return "waits for a node: " + last_word;
+    const std::string node = carrier ? carrier->node() : "";
+    const std::string condition = carrier ? carrier->condition() : "";
+    return fmt::format("waits for its agent{}: {}{:g} s of agent_timeout ({:g} s) are over{}",
+                       node.empty() ? "" : " on " + node, condition.empty() ? "" : condition + ", ",
+                       command.patience.count(), command.agent_timeout.count(),
+                       last_word.empty() ? "" : "; the last that was said of it: " + last_word);
+  }
+
   void on_word(std::string_view line) {
     log.write(fmt::format("[placement] {}\n", line));
     if (!is_awaited()) return;
     last_word = line;
+    if (is_hopeless(line)) last_of_agent = line;
+    const bool was_queued = std::exchange(is_queued, false);
     stage("on its way: " + last_word);
     await_agent();
+    if (was_queued || !has_told_wait) tell_of_wait();
   }
 
   void on_waiting(const std::string& why) {
     if (!is_awaited()) return;
     last_word = why;
+    is_queued = true;
     timer.cancel();
     stage("waits for a node: " + why);
   }
 
   void give_up(const std::string& why) {
     listener.forget(command.call.engine);
-    end(why);
+    end({.how = why, .node = carriers_node, .is_hopeless = is_hopeless(why)});
     is_over = true;
     if (carrier) carrier->cancel();
     look_whether_gone();
@@ -114,6 +155,7 @@ struct FarEngine::State : std::enable_shared_from_this<State> {
   void meet(ArrivedAgent agent) {
     has_arrived = true;
     timer.cancel();
+    patience.cancel();
     hello = std::move(agent.hello);
     link = std::move(agent.link);
     link->listen({weakly([](State& self, std::string_view line) { self.on_line(line); }),
@@ -125,6 +167,7 @@ struct FarEngine::State : std::enable_shared_from_this<State> {
   // --- there ----------------------------------------------------------------------------------
 
   void on_line(std::string_view text) {
+    if (std::exchange(is_unanswered, false)) await_end();
     const auto line = parse_agent_line(text);
     const auto news = line ? read_news(*line) : std::nullopt;
     if (news) std::visit([this](const auto& one) { on_news(one); }, *news);
@@ -138,7 +181,7 @@ struct FarEngine::State : std::enable_shared_from_this<State> {
   }
   void on_news(const agent_news::Started& news) { call_hook(hooks.on_started, pid_t{news.pid}); }
   void on_news(const agent_news::Ended& news) {
-    end(news.how + " (on " + hello.node + ")", news.code);
+    end({.how = news.how + " (on " + hello.node + ")", .exit_code = news.code, .node = hello.node});
   }
   void on_news(const agent_news::Gone& /*news*/) {}  // the end of the connection follows
 
@@ -156,19 +199,20 @@ struct FarEngine::State : std::enable_shared_from_this<State> {
   }
 
   void tell_lost() {
-    end(lost);
+    end({.how = lost, .node = hello.node});
     await_carrier();
   }
 
   // --- over -----------------------------------------------------------------------------------
 
-  void end(const std::string& how, std::optional<int> code = std::nullopt) {
+  void end(const EngineEnd& how) {
     if (std::exchange(has_ended, true)) return;
-    call_hook(hooks.on_exited, EngineEnd{how, code});
+    call_hook(hooks.on_exited, how);
   }
 
   void await_carrier() {
     is_over = true;
+    patience.cancel();
     if (!carrier) return look_whether_gone();
     carrier->expect_end();
     after(kCarrierGrace, [](State& self) {
@@ -177,9 +221,12 @@ struct FarEngine::State : std::enable_shared_from_this<State> {
   }
 
   void on_carrier(const std::string& how) {
+    carriers_node = carrier ? carrier->node() : "";
     const auto ended = std::exchange(carrier, nullptr);
     log.write(fmt::format("[placement] {}\n", how));
-    if (is_awaited()) return give_up("its agent has not come: " + how);
+    if (is_awaited()) {
+      return give_up("its agent has not come: " + (last_of_agent.empty() ? how : last_of_agent));
+    }
     last_word = how;
     if (!lost.empty() && !has_ended) {
       lost += "; " + how;
@@ -191,6 +238,7 @@ struct FarEngine::State : std::enable_shared_from_this<State> {
   void look_whether_gone() {
     if (!is_over || link || carrier || std::exchange(is_gone, true)) return;
     timer.cancel();
+    patience.cancel();
     call_hook(hooks.on_gone);
   }
 
@@ -200,15 +248,11 @@ struct FarEngine::State : std::enable_shared_from_this<State> {
     if (!link) return stop_unplaced();
     AgentLine line{"stop"};
     if (grace) line.fields.emplace_back("grace", fmt::format("{}", grace->count()));
-    link->send(to_text(line));
-    insist_after(grace.value_or(command.order.stop_timeout) + kAgentGrace);
+    order(line, grace.value_or(command.order.stop_timeout));
   }
 
   void kill() {
-    if (link) {
-      link->send(to_text({"kill"}));
-      return insist_after(kAgentGrace);
-    }
+    if (link) return order({"kill"}, Seconds(0));
     stop_unplaced();
     if (carrier) carrier->kill();
   }
@@ -219,17 +263,47 @@ struct FarEngine::State : std::enable_shared_from_this<State> {
     listener.forget(command.call.engine);
     if (carrier) carrier->cancel();
     asio::post(timer.get_executor(), weakly([](State& self) {
-                 self.end("stopped before its agent had come");
+                 self.end({.how = "stopped before its agent had come"});
                  self.look_whether_gone();
                }));
   }
 
-  // An agent that does not answer, but whose machine does.
+  // Whatever it says next shows that it has heard; then it has `time` to do it.
+  void order(const AgentLine& line, Seconds time) {
+    link->send(to_text(line));
+    time_for_order = time;
+    if (std::exchange(is_unanswered, true)) return;
+    insist_after(command.answer_time);
+    tell_of_silence(command.answer_time, command.patience, "does not answer");
+  }
+
+  // An agent that hangs, but whose machine does not.
   void insist_after(Seconds time) {
     after(time, [](State& self) {
       if (!self.link) return;
+      self.tell_delay(
+          fmt::format("waits no longer for its agent on {}; what still runs there ends "
+                      "before its next start does",
+                      self.hello.node));
       if (self.carrier) self.carrier->cancel();
       self.on_lost("it does not do as it is told");
+    });
+  }
+
+  // It has heard.
+  void await_end() {
+    const Seconds until = time_for_order + kAgentGrace;
+    insist_after(until);
+    tell_of_silence(until, time_for_order + command.patience, "has not ended its engine");
+  }
+
+  // In `from_now`, unless it has come to its end.
+  void tell_of_silence(Seconds until, Seconds from_now, const char* what) {
+    if (from_now >= until) return;
+    after(patience, from_now, [what, clock = clock_in(until)](State& self) {
+      if (!self.link) return;
+      self.tell_delay(fmt::format("waits for its agent on {}, which {}: until {}", self.hello.node,
+                                  what, clock));
     });
   }
 
@@ -237,12 +311,19 @@ struct FarEngine::State : std::enable_shared_from_this<State> {
   const FarCommand command;
   EngineHooks hooks;
   asio::steady_timer timer;
+  asio::steady_timer patience;  // until people are told that something takes long
   RotatingLog log;
   AgentHello hello;
   std::unique_ptr<Carrier> carrier;  // null once it has ended
   std::unique_ptr<AgentLink> link;   // null before it has come, and once it has ended
+  std::string carriers_node;         // where it was to bring the agent, once it has ended
   std::string last_word;             // of the carrier
+  std::string last_of_agent;         // of these, if it is hopeless
+  Seconds time_for_order{};          // that was given last
   std::string lost;                  // how the connection was lost, until that is told
+  bool is_queued = false;            // the scheduler has no room for it
+  bool has_told_wait = false;        // that its agent has not come yet
+  bool is_unanswered = false;        // an order was given, and nothing heard since
   bool has_arrived = false;
   bool has_ended = false;  // that is told
   bool is_over = false;    // nothing is expected but the carrier's end
@@ -259,6 +340,7 @@ FarEngine::~FarEngine() {
   if (state_->is_awaited()) state_->listener.forget(state_->command.call.engine);
   state_->hooks = {};
   state_->timer.cancel();
+  state_->patience.cancel();
 }
 
 void FarEngine::stop(std::optional<Seconds> grace) {

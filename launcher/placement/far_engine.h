@@ -4,7 +4,8 @@
 // A carrier brings the agent; the agent connects, is told what to run, and tells how the engine
 // fares. What the engine writes goes into its log here, as that of any engine does, and so does
 // what the carrier says. The end of the connection is the end of the engine: an agent that has lost
-// us stops it, so one that we have lost is as good as dead.
+// us stops it, so one that we have lost is as good as dead. One that does not answer an order is
+// lost, too, after `answer_time`.
 //
 // Threading: confined to the control thread's io_context.
 #pragma once
@@ -27,6 +28,8 @@ struct FarCommand {
   std::string log_file;
   std::string run;  // "engine-0, run 3", for the line in the log with which it begins
   Seconds agent_timeout{120};
+  Seconds patience{5};      // with what is silent, before people are told
+  Seconds answer_time{15};  // that an agent has to show that it has heard an order
 };
 
 class FarEngine final : public RunningEngine {

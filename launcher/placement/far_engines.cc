@@ -11,6 +11,12 @@
 #include "launcher/placement/placements.h"
 
 namespace batchproxy {
+namespace {
+
+// Beyond the engines' stop time-out: what an agent may take to end once we have died.
+constexpr Seconds kGuardGrace{15};
+
+}  // namespace
 
 AgentCall agent_call(const Options& options, const EnginePlan& plan, int start, int engines,
                      const std::string& address, const std::string& self) {
@@ -40,10 +46,16 @@ FarEngines::FarEngines(boost::asio::io_context& io, const Options& options, Envi
       environment_(std::move(environment)),
       self_(std::move(self)),
       engines_(engines),
-      agents_(io, *options.proxy.launcher.agents_listen, make_run_token(), remark) {
+      agents_(io, *options.proxy.launcher.agents_listen, make_run_token(), remark),
+      guard_(self_, *options.proxy.launcher.stop_timeout + kGuardGrace) {
   const PlacementRow* row = placement_row(options);
-  const PlacementSetup setup{io,       options_, environment_, make_nonce().substr(0, 8),
-                             engines_, remark};
+  const PlacementSetup setup{.io = io,
+                             .options = options_,
+                             .environment = environment_,
+                             .run = make_nonce().substr(0, 8),
+                             .engines = engines_,
+                             .guard = &guard_,
+                             .remark = remark};
   placement_ = row == nullptr ? nullptr : row->make(setup);
   if (!placement_) {
     throw std::runtime_error("launcher.placement: " + *options.proxy.launcher.placement +

@@ -14,6 +14,7 @@
 #include "launcher/agent/agent_listener.h"
 #include "launcher/placement/placement.h"
 #include "launcher/plan/engine_plan.h"
+#include "launcher/process/group_guard.h"
 #include "launcher/process/running_engine.h"
 
 namespace batchproxy {
@@ -47,6 +48,7 @@ class FarEngines {
   const std::string self_;
   const int engines_;
   AgentListener agents_;
+  GroupGuard guard_;  // of the carriers
   std::unique_ptr<Placement> placement_;
 };
 

@@ -25,6 +25,8 @@
 
 namespace batchproxy {
 
+class GroupGuard;
+
 // One agent that is wanted, for one start of one engine.
 struct AgentCall {
   std::string engine;             // "engine-0"
@@ -55,6 +57,11 @@ class Carrier {
   // Cancels what is still there.
   virtual ~Carrier() = default;
 
+  // How it fares while its agent is awaited: "ssh still runs (pid 4711)"; empty: nobody knows.
+  virtual std::string condition() const { return {}; }
+  // The node to which it brings the agent, where that is known beforehand; else empty.
+  virtual std::string node() const { return {}; }
+
   // The agent has left: a carrier that only asks now and then whether it has ended asks now.
   virtual void expect_end() {}
   // It shall end, and take the agent with it; on_ended() follows.
@@ -82,6 +89,8 @@ struct PlacementSetup {
   const Environment& environment;  // our own
   std::string run;                 // a word that is unique to this run; no secret
   int engines = 1;
+  // Ends the carriers that are children of ours when we die; null: nobody does.
+  GroupGuard* guard = nullptr;
   // Something that people should know, as a sentence; for the log.
   std::function<void(const std::string& sentence)> remark;
 };

@@ -23,6 +23,9 @@ struct PlacementRow {
   std::string (*shown)(const Options& options, const Environment& environment,
                        const AgentCall& call);
   std::unique_ptr<Placement> (*make)(const PlacementSetup& setup);
+  // Why no engine can start as what it needs on the network answers now: a sentence, or empty. It
+  // may take half a minute. Null: it needs nothing there.
+  std::string (*unreachable)(const Options& options, const Environment& environment) = nullptr;
 };
 
 // The row of launcher.placement; null for `local`.

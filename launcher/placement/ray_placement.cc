@@ -79,6 +79,8 @@ struct Job {
   bool is_wanted = true;
   bool is_ending = false;  // it is over any moment
   bool is_submitted = false;
+  std::string condition = "it is being submitted to Ray";  // for people
+  std::string node{};                                      // that runs it
 };
 using JobPtr = std::shared_ptr<Job>;
 
@@ -92,6 +94,8 @@ class RayCarrier final : public Carrier {
   RayCarrier(const RayCarrier&) = delete;
   RayCarrier& operator=(const RayCarrier&) = delete;
 
+  std::string condition() const override { return job_->condition; }
+  std::string node() const override { return job_->node; }
   void expect_end() override { job_->expect_end(); }
   void cancel() override { job_->dismiss(); }
   // Ray knows no other way: it kills what does not end in time.
@@ -250,6 +254,8 @@ struct RayPlacement::Core : std::enable_shared_from_this<Core> {
         co_return describe_end(*seen);
       }
       if (seen && std::exchange(state, seen->state) != seen->state) {
+        job.node = seen->node;
+        job.condition = "its job " + job.id() + " runs in Ray";
         job.say("its job " + job.id() + " runs on " + seen->node);
       }
       const bool is_pending = state == RayState::kPending;
@@ -329,6 +335,28 @@ std::vector<std::string> ray_lacks(const Options& options, const Environment& en
   const OrError<RayToken> token = address->token();
   if (!token) return {token.error().text};
   return {};
+}
+
+// A head that is busy, or answers with an error that may pass, is left to the starts of the
+// engines.
+std::string ray_unreachable(const Options& options, const Environment& environment) {
+  OrError<RayAddress> address = ray_address(options, environment);
+  if (!address) return address.error().text;
+  asio::io_context io{1};
+  RayClient client(io, *std::move(address));
+  std::string problem;
+  const auto look = [](RayClient& ray, std::string& found) -> Task<void> {
+    const RayReply reply = co_await ray.version();
+    const std::optional<RayRefusal> refusal =
+        reply.refusal ? reply.refusal : problem_of_version(ray.url(), reply.body);
+    const bool has_answered = reply.status != 0;
+    if (refusal && (!has_answered || !reply.refusal || refusal->is_hopeless)) {
+      found = refusal->sentence;
+    }
+  };
+  asio::co_spawn(io, look(client, problem), &end_on_error);
+  io.run();
+  return problem;
 }
 
 std::string ray_shown(const Options& options, const Environment& /*environment*/,

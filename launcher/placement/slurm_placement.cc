@@ -12,6 +12,7 @@
 #include "launcher/placement/slurm_text.h"
 #include "launcher/placement/slurm_watch.h"
 #include "launcher/plan/executable.h"
+#include "launcher/process/group_guard.h"
 
 namespace batchproxy {
 namespace {
@@ -48,6 +49,7 @@ class SrunCarrier final : public Carrier {
         });
   }
 
+  std::string condition() const override { return srun_->condition(); }
   void cancel() override { srun_->cancel(); }
   void kill() override { srun_->kill(); }
 
@@ -90,6 +92,7 @@ class SlurmPlacement final : public Placement {
   std::unique_ptr<Carrier> carry(const AgentCall& call, Carrier::Hooks hooks) override {
     auto command = carrier_command(command_for(setup_.options, setup_.environment, call),
                                    srun_environment(setup_.environment), call);
+    if (setup_.guard != nullptr) command.guard = setup_.guard->descriptor();
     return std::make_unique<SrunCarrier>(setup_.io, std::move(command), std::move(hooks),
                                          [this, alive = std::weak_ptr(alive_)] {
                                            if (!alive.expired()) look_in(kAfterAnEnd);

@@ -19,6 +19,8 @@ namespace batchproxy {
 struct EngineEnd {
   std::string how;                 // "exit code 1", "killed by SIGKILL"
   std::optional<int> exit_code{};  // if it ended so
+  std::string node{};              // of another node: its name, if that is known
+  bool is_hopeless = false;        // no other start mends it
 };
 
 // Where an engine is that others have placed.
@@ -35,6 +37,9 @@ struct EngineHooks {
   // Of an engine of another node: what it waits for; and, before on_started, where it is.
   std::function<void(const std::string&)> on_stage{};
   std::function<void(const EnginePlace&)> on_placed{};
+  // Likewise: something takes long, which people should know: a sentence without its subject, the
+  // engine. Also while it is to end.
+  std::function<void(const std::string&)> on_delay{};
 };
 
 class RunningEngine {

@@ -9,7 +9,6 @@
 namespace batchproxy {
 namespace {
 
-constexpr Duration kPatience = std::chrono::seconds(30);
 constexpr std::size_t kMostOfAnswer = 64 << 20;  // bytes: a list of many thousand jobs
 constexpr const char* kJobs = "/api/jobs/";
 
@@ -34,8 +33,8 @@ OrError<RayAddress> ray_address(const Options& options, const Environment& envir
   return address;
 }
 
-RayClient::RayClient(asio::io_context& io, RayAddress address)
-    : io_(io), address_(std::move(address)), resolver_(io) {}
+RayClient::RayClient(asio::io_context& io, RayAddress address, Duration patience)
+    : io_(io), address_(std::move(address)), patience_(patience), resolver_(io) {}
 
 Task<RayReply> RayClient::version() {
   return ask(Verb::kGet, "/api/version", {});
@@ -43,6 +42,10 @@ Task<RayReply> RayClient::version() {
 
 Task<RayReply> RayClient::cluster() {
   return ask(Verb::kGet, "/api/cluster_status", {});
+}
+
+Task<RayReply> RayClient::nodes() {
+  return ask(Verb::kGet, "/api/v0/nodes", {});
 }
 
 Task<RayReply> RayClient::jobs() {
@@ -93,7 +96,7 @@ Task<ControlReply> RayClient::exchange(Verb verb, const Endpoint& at, std::strin
                                        std::string body) {
   ControlReply reply;
   ControlStream stream(io_.get_executor());
-  reply.error = co_await connect_in_turn(stream, at.addresses, kPatience);
+  reply.error = co_await connect_in_turn(stream, at.addresses, patience_);
   if (reply.error) co_return reply;
   switch (verb) {
     case Verb::kGet:

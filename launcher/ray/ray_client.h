@@ -8,6 +8,7 @@
 // Threading: confined to the control thread's io_context.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <optional>
 #include <string>
@@ -42,12 +43,14 @@ struct RayReply {
 
 class RayClient {
  public:
-  RayClient(asio::io_context& io, RayAddress address);
+  // `patience`: for each request, from the connection to the last byte of its answer.
+  RayClient(asio::io_context& io, RayAddress address, Duration patience = std::chrono::seconds(30));
 
   const std::string& url() const { return address_.url; }
 
   Task<RayReply> version();
   Task<RayReply> cluster();
+  Task<RayReply> nodes();
   Task<RayReply> jobs();
   Task<RayReply> job(std::string id);
   Task<RayReply> submit(std::string submission);
@@ -63,6 +66,7 @@ class RayClient {
 
   asio::io_context& io_;
   const RayAddress address_;
+  const Duration patience_;
   SystemResolver resolver_;
 };
 

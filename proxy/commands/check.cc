@@ -1,16 +1,22 @@
 // proxy/commands/check.cc - batchproxy check [FILE]: what is wrong with a configuration.
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <iostream>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "configs/describe.h"
+#include "configs/engine_wish.h"
 #include "configs/schema/backend_source.h"
+#include "configs/sources/environment.h"
+#include "configs/text/printable.h"
+#include "launcher/outlook/outlook.h"
 #include "proxy/certificates/file_check.h"
 #include "proxy/commands/commands.h"
 #include "proxy/control/topology.h"
+#include "proxy/edge/port_holder.h"
 #include "proxy/wire/api_keys.h"
 
 namespace batchproxy {
@@ -22,14 +28,38 @@ struct CheckFlags {
   bool show_effective = false;
 };
 
-// What a start would refuse that the file alone does not tell. Written for another machine, the
-// file is right all the same.
+// Of engines of other nodes: what is so, and what is wrong goes to `reasons`.
+std::vector<std::string> seen_from_here(const Options& options, std::vector<std::string>& reasons) {
+  Machine machine = this_machine(process_environment());
+  machine.port_holder = [](int port) { return port_holder(static_cast<std::uint16_t>(port)); };
+  Outlook outlook = look_out(options, machine);
+  std::vector<std::string> seen;
+  for (std::vector<Finding>* findings : {&outlook.placement, &outlook.agents}) {
+    for (const Finding& finding : *findings) {
+      const std::string text =
+          printable(finding.fix.empty() ? finding.text : finding.text + ": " + finding.fix);
+      if (finding.verdict == CheckVerdict::kFailure) {
+        reasons.push_back(text);
+      } else {
+        seen.push_back("notice: " + text);
+      }
+    }
+  }
+  return seen;
+}
+
+// What a start would refuse that the file alone does not tell, and where its engines would go.
+// Written for another machine, the file is right all the same.
 std::vector<std::string> not_right_here(const Options& options) {
   if (backend_source(options) != BackendSource::kLauncher) return {};
   const auto topology = make_topology(options, self_executable());
-  std::vector<std::string> reasons;
+  std::vector<std::string> reasons, seen;
   if (topology) {
-    reasons = topology->missing;
+    if (runs_elsewhere(options)) {
+      seen = seen_from_here(options, reasons);
+    } else {
+      reasons = topology->missing;
+    }
     const std::string logs =
         EngineLogs::problem(*options.proxy.launcher.log_directory, topology->plans);
     if (!logs.empty()) reasons.push_back(logs);
@@ -38,7 +68,8 @@ std::vector<std::string> not_right_here(const Options& options) {
   }
   for (std::string& reason : reasons)
     reason = "notice: on this machine it would not start: " + reason;
-  if (topology) reasons.insert(reasons.begin(), topology->remarks.begin(), topology->remarks.end());
+  if (topology) seen.insert(seen.begin(), topology->remarks.begin(), topology->remarks.end());
+  reasons.insert(reasons.begin(), seen.begin(), seen.end());
   return reasons;
 }
 

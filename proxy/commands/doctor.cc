@@ -5,12 +5,15 @@
 #include <cstdint>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "configs/schema/backend_source.h"
 #include "configs/sources/environment.h"
 #include "configs/text/home_path.h"
 #include "launcher/gpus/inventory_reader.h"
+#include "launcher/outlook/outlook.h"
 #include "proxy/commands/commands.h"
 #include "proxy/edge/port_holder.h"
 
@@ -40,13 +43,18 @@ int doctor(const CommandLine& arguments, const DoctorFlags& flags) {
   const LauncherOptions& launcher = loaded.options.proxy.launcher;
   auto vllm = *launcher.engine == "vllm" ? ask_installation(machine, *launcher.executable)
                                          : find_installation(machine, *launcher.executable);
+  std::optional<Outlook> outlook;
+  if (loaded.ok() && backend_source(loaded.options) == BackendSource::kLauncher) {
+    outlook = look_out(loaded.options, machine);
+  }
   const auto findings = examine({.machine = std::move(machine),
                                  .options = loaded.options,
                                  .configured = loaded.ok(),
                                  .inventory = std::move(inventory),
                                  .vllm = std::move(vllm),
                                  .learned = read_learned(learned_file()).learned,
-                                 .model_path = with_home(flags.model)});
+                                 .model_path = with_home(flags.model),
+                                 .outlook = std::move(outlook)});
   std::cout << (flags.json ? doctor_json(findings) : doctor_text(findings));
   return has_failure(findings) ? 1 : 0;
 }

@@ -1,12 +1,16 @@
 // proxy/commands/engines.cc - batchproxy engines [VERB [ENGINE]]: what the engines of a running
 // batchproxy do, and orders for them, over its admin address.
+#include <algorithm>
+#include <cstddef>
 #include <iostream>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include <fmt/format.h>
 
+#include "configs/text/columns.h"
 #include "configs/text/items.h"
 #include "configs/text/nearest_name.h"
 #include "configs/text/printable.h"
@@ -26,12 +30,23 @@ struct EnginesFlags {
 void print_engines(const std::string& status) {
   const auto now = read_status(status);
   if (!now) return;
+  // The nodes have a column where there are any.
+  std::size_t widest = 0;
+  for (const BackendSnapshot& backend : now->backends) {
+    widest = std::max(widest, columns_of(printable(backend.node)));
+  }
+  const auto place = [widest](const std::string& node, const std::string& gpus) {
+    if (widest == 0) return gpus;
+    const std::size_t width = std::max(widest, std::size("node") - 1);
+    return node + std::string(width - std::min(width, columns_of(node)), ' ') + "  " + gpus;
+  };
   std::cout << fmt::format("{:<16} {:<11} {:>9} {:>9} {:>9}  {}\n", "engine", "state", "in flight",
-                           "answered", "restarts", "GPUs");
+                           "answered", "restarts", place("node", "GPUs"));
   for (const BackendSnapshot& backend : now->backends) {
     std::cout << fmt::format("{:<16} {:<11} {:>9} {:>9} {:>9}  {}\n", backend.name,
                              to_string(backend.state), backend.inflight.get(),
-                             backend.answered.get(), backend.restarts.get(), backend.gpus);
+                             backend.answered.get(), backend.restarts.get(),
+                             place(printable(backend.node), backend.gpus));
     if (!backend.problem.empty()) std::cout << "    " << backend.problem << '\n';
     for (const std::string& repair : backend.repairs) {
       std::cout << "    repaired: " << repair << '\n';

@@ -45,6 +45,7 @@
 #include "configs/vllm/argument_names.h"
 #include "configs/yaml/values.h"
 #include "launcher/agent/agent.h"
+#include "launcher/process/group_guard.h"
 #include "launcher/process/shim.h"
 #include "proxy/commands/commands.h"
 
@@ -149,6 +150,7 @@ int run(int argc, char** argv) {
   if (first == "sim-engine") return sim::run_sim_engine(argc - 1, argv + 1);
   if (first == "engine-shim") return run_shim(argc - 1, argv + 1);
   if (first == "engine-agent") return run_agent(argc - 1, argv + 1);
+  if (first == "group-guard") return run_group_guard(argc - 1, argv + 1);
 
   CommandLine arguments;
   CLI::App app("Batching proxy between scoring workers and vLLM servers.", "batchproxy");

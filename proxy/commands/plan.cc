@@ -18,6 +18,7 @@
 #include "configs/sources/environment.h"
 #include "configs/text/home_path.h"
 #include "configs/text/number.h"
+#include "configs/text/ranges.h"
 #include "configs/vllm/arguments.h"
 #include "launcher/gpus/inventory_reader.h"
 #include "launcher/gpus/visible_devices.h"
@@ -112,14 +113,16 @@ Refusal read_wish(const EngineWish& engine, const PlanFlags& flags, PlanWish& wi
   return wish.weights_per_gpu ? "" : "--weights-memory: expected a size such as 14.99GiB";
 }
 
-// The indices of "4,5,6,7"; nothing if they are none.
+// The indices of "4,5,6,7" or "4-7"; nothing if they are none.
 std::optional<std::vector<int>> parse_indices(std::string text) {
   std::vector<int> indices;
   while (!text.empty()) {
     const std::size_t comma = text.find(',');
-    const auto index = number_in<int>(text.substr(0, comma));
-    if (!index || *index < 0 || std::ranges::count(indices, *index) > 0) return std::nullopt;
-    indices.push_back(*index);
+    for (const std::string& item : expand_range(text.substr(0, comma))) {
+      const auto index = number_in<int>(item);
+      if (!index || *index < 0 || std::ranges::count(indices, *index) > 0) return std::nullopt;
+      indices.push_back(*index);
+    }
     text = comma == std::string::npos ? "" : text.substr(comma + 1);
   }
   return indices;

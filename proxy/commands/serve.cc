@@ -111,6 +111,14 @@ int serve(const CommandLine& arguments, bool dry_run) {
     return 0;
   }
   if (!topology->missing.empty()) return kUsage;
+  const PlacementRow* placement = topology->plans.empty() ? nullptr : placement_row(loaded.options);
+  if (placement != nullptr && placement->unreachable != nullptr) {
+    const std::string problem = placement->unreachable(loaded.options, process_environment());
+    if (!problem.empty()) {
+      std::cerr << "error: " << problem << '\n';
+      return kUsage;
+    }
+  }
   raise_descriptor_limit();
   refuse_to_be_read();
   try {

@@ -14,7 +14,7 @@ namespace batchproxy {
 namespace {
 
 constexpr std::size_t kLeastColumns = 40;
-constexpr std::size_t kColumnsOfAFile = 160;
+constexpr std::size_t kColumnsOfAFile = 180;
 
 struct StatusFlags {
   bool json = false;

@@ -367,14 +367,22 @@ void BackendControl::on_ready(BackendId engine, double seconds) {
   step(engine, BackendEvent::kCameUp);
 }
 
+void BackendControl::on_delay(BackendId engine, const std::string& text) {
+  show_engine(engine, text, false);
+  narrator_.on_delay(registry_[engine], text, std::chrono::steady_clock::now());
+}
+
 void BackendControl::on_remark(BackendId, const std::string& sentence) {
   log({{spdlog::level::warn, sentence}});
 }
 
 void BackendControl::on_failed(BackendId engine, const EngineFailure& failure, NextStart next) {
-  show_engine(engine, next ? "failed, starts again" : "failed", true);
+  // That it fails once more is in the log, with those that fail like it.
+  const bool is_news = !next || launcher_->restarts(engine) == 0;
+  show_engine(engine, next ? "failed, starts again" : "failed", is_news);
   note_failure(engine, "it did not start", failure);
-  log(narrator_.on_failed_start(registry_[engine], failure, next));
+  log(narrator_.on_failed_start(registry_[engine], failure, next, *roster(),
+                                std::chrono::steady_clock::now()));
   lose_engine(engine, BackendEvent::kGivenUp, next);
 }
 
@@ -393,6 +401,7 @@ void BackendControl::note_failure(BackendId engine, std::string_view what,
 
 void BackendControl::on_stopped(BackendId engine) {
   show_engine(engine, "stopped", true);
+  notes_[engine].doing.clear();
   monitor_.remove(engine);
 }
 
@@ -406,12 +415,13 @@ void BackendControl::lose_engine(BackendId engine, BackendEvent event, const Nex
   const auto has_failed = [](const BackendPtr& one) { return one->state == BackendState::kFailed; };
   if (!narrator_.is_serving()) return;
   if (!std::ranges::all_of(engines, has_failed)) {
-    if (!next) log(tell_lost(registry_[engine]));
+    if (!next) log(narrator_.on_lost(registry_[engine]));
     return;
   }
   const auto was_ready = [](const BackendPtr& one) { return one->was_ready; };
   const bool any_was_up = std::ranges::any_of(engines, was_ready);
-  log(tell_all_lost(any_was_up, options_.proxy.hold_timeout->count()));
+  log(narrator_.on_all_lost(any_was_up, options_.proxy.hold_timeout->count(),
+                            std::chrono::steady_clock::now()));
   if (!any_was_up) hooks_.none_started();
 }
 

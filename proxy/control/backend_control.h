@@ -118,6 +118,7 @@ class BackendControl final : private LauncherEvents {
   void on_placed(BackendId engine, const EnginePlace& place) override;
   void on_stage(BackendId engine, const std::string& text) override;
   void on_ready(BackendId engine, double seconds) override;
+  void on_delay(BackendId engine, const std::string& text) override;
   void on_remark(BackendId engine, const std::string& sentence) override;
   void on_failed(BackendId engine, const EngineFailure& failure, NextStart next) override;
   void on_exited(BackendId engine, const EngineFailure& failure, NextStart next) override;

@@ -37,11 +37,6 @@ constexpr std::size_t kMostDeclined = 64;
 constexpr Duration kLinger = std::chrono::seconds(1);
 constexpr Duration kHandshake = std::chrono::milliseconds(50);  // its last part, in a data centre
 
-Task<void> serve(IoThread& thread, Connection::Ptr connection) {
-  Session session(thread, std::move(connection));
-  co_await session.run();
-}
-
 Task<void> sleep(asio::io_context& io, Duration time) {
   asio::steady_timer timer(io, time);
   ErrorCode ignored;
@@ -111,10 +106,12 @@ void report(std::exception_ptr error) {
   }
 }
 
-// Starts `what`, serve() or turn_away(), for a client that has just come.
-void start_session(IoThread& thread, Connection::Ptr connection,
-                   Task<void> (*what)(IoThread&, Connection::Ptr) = &serve) {
-  asio::co_spawn(thread.net.io.get_executor(), what(thread, std::move(connection)), &report);
+// The coroutine's function owns the session: one that did would cost each idle client a frame.
+void start_session(IoThread& thread, Connection::Ptr connection) {
+  auto run = [session = std::make_unique<Session>(thread, std::move(connection))] {
+    return session->run();
+  };
+  asio::co_spawn(thread.net.io.get_executor(), std::move(run), &report);
 }
 
 // A client, or null, and `error` says why. Not through Asio, which would watch its socket, too.
@@ -234,8 +231,12 @@ Task<void> accept_clients(IoThread& thread, Acceptor& acceptor, bool plain) {
     }
     const bool made_room = make_room(thread);
     if (scarce) {
-      if (!made_room) thread.clients.cap.give();
-      start_session(thread, std::move(client), made_room ? &serve : &turn_away);
+      if (made_room) {
+        start_session(thread, std::move(client));
+      } else {
+        thread.clients.cap.give();
+        asio::co_spawn(thread.net.io.get_executor(), turn_away(thread, std::move(client)), &report);
+      }
     }
     co_await sleep(thread.net.io, made_room ? Duration::zero() : trouble.pause());
   }

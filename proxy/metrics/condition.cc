@@ -33,6 +33,7 @@ constexpr EnumTable<ConditionRow> kConditions({
     {Condition::kFailing, "failing"},
     {Condition::kLoading, "loading"},
     {Condition::kPaused, "paused"},
+    {Condition::kStopped, "stopped"},
     {Condition::kDown, "down"},
 });
 
@@ -55,10 +56,11 @@ Condition condition_of(const BackendSnapshot& backend) {
       return Condition::kLoading;
     case BackendState::kPaused:
       return Condition::kPaused;
+    case BackendState::kStopped:
+      return Condition::kStopped;
     case BackendState::kUnready:
     case BackendState::kDraining:
     case BackendState::kFailed:
-    case BackendState::kStopped:
     case BackendState::kRemoved:
     case BackendState::kCount:
       break;
@@ -82,11 +84,15 @@ std::string remark_on(const BackendSnapshot& backend) {
     case Condition::kFailing:
       return "its calls fail; it gets one now and then";
     case Condition::kLoading:
-      return backend.state == BackendState::kRestarting ? why_down(backend) : backend.doing;
+      // Before its next start: what is waited for, or why it has ended.
+      return backend.doing.empty() ? why_down(backend) : backend.doing;
     case Condition::kDown:
       return is_quiet(backend) ? why_down(backend) + "; " + silence_of(backend) : why_down(backend);
     case Condition::kQuiet:
       return silence_of(backend);
+    case Condition::kStopped:
+      if (!backend.doing.empty()) return backend.doing;  // it has not yet ended
+      return fmt::format("by an order; `batchproxy engines start {}` starts it", backend.name);
     case Condition::kFine:
     case Condition::kSlow:
     case Condition::kPaused:

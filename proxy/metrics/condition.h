@@ -23,6 +23,7 @@ enum class Condition : std::uint8_t {
   kFailing,  // its calls fail
   kLoading,  // an engine of ours that is not there yet, or not again
   kPaused,   // by an operator
+  kStopped,  // by an operator, who ended its process
   kDown,     // it is not there
 
   kCount

@@ -28,19 +28,6 @@ void add(std::string& list, std::uint64_t count, std::string_view what) {
   if (count > 0) list += fmt::format("{}{} {}", list.empty() ? "" : ", ", count, what);
 }
 
-std::string what_next(const std::optional<Duration>& next) {
-  if (!next) return "It is not started again";
-  return fmt::format("It is started again in {:.1f} s",
-                     std::chrono::duration<double>(*next).count());
-}
-
-// Evidence differs in the names and numbers of processes and ports, figures in what is measured; a
-// repair is a line of its own. Where no cause is known, the evidence itself has to be the same.
-bool is_same(const EngineFailure& one, const EngineFailure& other) {
-  if (!one.cause) return !other.cause && !one.evidence.empty() && one.evidence == other.evidence;
-  return one.cause == other.cause && one.findings.size() == other.findings.size();
-}
-
 // How its calls have failed since `last`.
 std::string failed_calls(const BackendSnapshot& last, const BackendSnapshot& now) {
   std::string reasons;
@@ -49,6 +36,18 @@ std::string failed_calls(const BackendSnapshot& last, const BackendSnapshot& now
         to_string(static_cast<CallFailure>(i)));
   }
   return reasons;
+}
+
+// Engines of ours that may fare like `engine`, which is none of them.
+std::vector<std::string> starting(const BackendRecord& engine, const Roster& roster) {
+  std::vector<std::string> names;
+  for (const BackendPtr& one : roster.present()) {
+    const bool is_starting =
+        one->state == BackendState::kStarting || one->state == BackendState::kRestarting;
+    const bool is_ours = one->origin == BackendOrigin::kLaunched;
+    if (is_ours && is_starting && one->id() != engine.id()) names.push_back(one->name());
+  }
+  return names;
 }
 
 // No byte comes of what it has: told when that begins, and once a minute while it lasts.
@@ -110,13 +109,6 @@ Lines tell_exit(const BackendRecord& engine, const EngineFailure& failure,
   return lines;
 }
 
-Lines tell_lost(const BackendRecord& engine) {
-  return {{err, fmt::format("{0} stays down, and is not started again by itself. Start it: "
-                            "`batchproxy engines start {0}`, or POST "
-                            "/admin/engines/{0}/start on the admin address",
-                            engine.name())}};
-}
-
 Lines tell_all_lost(bool any_was_up, double hold_timeout) {
   if (!any_was_up) return {{err, "no engine has started; stopping"}};
   return {{err, fmt::format("no engine is left, and none is started again by itself. Start one: "
@@ -140,8 +132,9 @@ Lines Narrator::first_ready(const BackendRecord& now, const Roster& roster) cons
 
 // While an engine of ours loads, and once it has ended, the launcher's own lines tell of it.
 Lines Narrator::on_step(const BackendRecord& before, const BackendRecord& now,
-                        const Roster& roster) const {
+                        const Roster& roster) {
   if (now.is_ready()) {
+    failures_.on_up(now.name());
     if (!announced_) return first_ready(now, roster);
     return {{info, fmt::format("{} is ready{}", now.name(), before.was_ready ? " again" : "")}};
   }
@@ -151,19 +144,15 @@ Lines Narrator::on_step(const BackendRecord& before, const BackendRecord& now,
 }
 
 Lines Narrator::on_failed_start(const BackendRecord& engine, const EngineFailure& failure,
-                                const std::optional<Duration>& next) {
-  Lines lines{
-      {err, fmt::format("{} did not start: {}. {}", engine.name(), failure.how, what_next(next))}};
-  const bool is_known = !failure.findings.empty();
-  if (last_failed_ != engine.name() && is_same(failure, last_failure_)) {
-    lines.push_back({err, "  | for the same reason as " + last_failed_});
-    return lines;
-  }
-  last_failed_ = engine.name();
-  last_failure_ = failure;
-  for (const std::string& line : is_known ? failure.findings : failure.last_lines) {
-    lines.push_back({err, "  | " + line});
-  }
+                                const std::optional<Duration>& next, const Roster& roster,
+                                TimePoint now) {
+  return failures_.on_failed(engine.name(), failure, next, starting(engine, roster), now);
+}
+
+Lines Narrator::on_all_lost(bool any_was_up, double hold_timeout, TimePoint now) {
+  failures_.forget_lost();
+  Lines lines = failures_.tell_all(now);
+  std::ranges::move(tell_all_lost(any_was_up, hold_timeout), std::back_inserter(lines));
   return lines;
 }
 
@@ -190,8 +179,9 @@ bool Narrator::announces(const Snapshot& now) {
   return true;
 }
 
-Lines Narrator::on_tick(const Snapshot& now) {
-  Lines lines = failures(now);
+Lines Narrator::on_tick(const Snapshot& now, TimePoint at) {
+  Lines lines = failures_.on_tick(at);
+  std::ranges::move(failures(now), std::back_inserter(lines));
   last_ = now;
   std::ranges::move(refusals(now), std::back_inserter(lines));
   return lines;

@@ -12,22 +12,14 @@
 #include <string>
 #include <vector>
 
-#include <spdlog/common.h>
-
 #include "backends/roster.h"
 #include "batcher/scheduler.h"
 #include "launcher/launcher.h"
 #include "proxy/metrics/snapshot.h"
+#include "proxy/terminal/failure_digest.h"
+#include "proxy/terminal/line.h"
 
 namespace batchproxy {
-
-struct Line {
-  spdlog::level::level_enum level = spdlog::level::info;
-  std::string text;
-
-  friend bool operator==(const Line&, const Line&) = default;
-};
-using Lines = std::vector<Line>;
 
 void log(const Lines& lines);
 
@@ -39,8 +31,6 @@ Lines tell_move(const BackendRecord& backend, const std::string& news);
 // A backend has begun or ceased to ask for a key that we have not. `have_keys`: clients have keys
 // of ours, which are not passed on.
 Lines tell_of_key(const BackendRecord& backend, bool was_keyed, bool have_keys);
-// An engine of ours is not started again by itself, and others are left.
-Lines tell_lost(const BackendRecord& engine);
 // None is left. `any_was_up`: requests wait for one, `hold_timeout` seconds at most; else we stop.
 Lines tell_all_lost(bool any_was_up, double hold_timeout);
 // An engine of ours ended after it had come up. `next`: how long until it is started again, if it
@@ -52,15 +42,29 @@ class Narrator {
  public:
   // Failures are told from here on.
   void begin(const Snapshot& now);
-  // We stop: that backends go is no news any more.
-  void stop_serving() { serving_ = false; }
+  // We stop: that backends go is no news any more. Also once they have gone: what was still to be
+  // said of them.
+  Lines stop_serving(TimePoint now) {
+    serving_ = false;
+    return failures_.tell_all(now);
+  }
   bool is_serving() const { return serving_; }
 
   // The state of one backend of `roster` has changed.
-  Lines on_step(const BackendRecord& before, const BackendRecord& now, const Roster& roster) const;
-  // An engine of ours did not come up. That several fail for the same reason is said once.
+  Lines on_step(const BackendRecord& before, const BackendRecord& now, const Roster& roster);
+  // An engine of ours did not come up. That several fail for the same reason is said once: while
+  // others of `roster` are starting, a while later.
   Lines on_failed_start(const BackendRecord& engine, const EngineFailure& failure,
-                        const std::optional<Duration>& next);
+                        const std::optional<Duration>& next, const Roster& roster, TimePoint now);
+  // Something of an engine of ours takes long, in words that follow its name: told by on_tick().
+  void on_delay(const BackendRecord& engine, const std::string& text, TimePoint now) {
+    failures_.on_delay(engine.name(), text, now);
+  }
+  // An engine of ours is not started again by itself, and others are left.
+  Lines on_lost(const BackendRecord& engine) { return failures_.on_lost(engine.name()); }
+  // None is left. `any_was_up`: requests wait for one, `hold_timeout` seconds at most; else we
+  // stop.
+  Lines on_all_lost(bool any_was_up, double hold_timeout, TimePoint now);
   // Whether any backend is ready may have changed; `held` requests have waited for one, and wait
   // `hold_timeout` seconds at most.
   Lines on_ready_set(bool any_ready, std::uint64_t held, double hold_timeout);
@@ -72,7 +76,7 @@ class Narrator {
   bool announces(const Snapshot& now);
 
   // Once a second: which calls failed and which requests were refused since the last time.
-  Lines on_tick(const Snapshot& now);
+  Lines on_tick(const Snapshot& now, TimePoint at);
 
  private:
   Lines first_ready(const BackendRecord& now, const Roster& roster) const;
@@ -84,8 +88,7 @@ class Narrator {
   bool serving_ = true;
   bool announced_ = false;
   bool outage_ = false;
-  std::string last_failed_;     // the engine whose start failed last,
-  EngineFailure last_failure_;  // and how
+  FailureDigest failures_;  // of starts
 };
 
 }  // namespace batchproxy

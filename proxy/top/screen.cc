@@ -44,6 +44,7 @@ Style style_of(Condition condition) {
     case Condition::kSlow:
     case Condition::kLoading:
     case Condition::kPaused:
+    case Condition::kStopped:
       return Style::kWarning;
     case Condition::kStuck:
     case Condition::kFailing:
@@ -56,13 +57,21 @@ Style style_of(Condition condition) {
 
 // --- the table ----------------------------------------------------------------------------------
 
-// A column shows itself on screens of at least `from` columns.
+// A column shows itself on screens of at least `from` columns; that of the nodes where engines have
+// one, and the others have so much less room then.
 struct Column {
   std::string_view head;
   std::size_t from;
   std::size_t width;
   bool to_the_right;
   std::string (*text)(const BackendSnapshot&);
+  bool is_of_nodes = false;
+};
+
+// What the table has to show its columns on.
+struct TableRoom {
+  std::size_t width = 0;
+  bool has_nodes = false;  // an engine is on another node
 };
 
 constexpr bool kLeft = false, kRight = true;
@@ -77,6 +86,7 @@ constexpr std::array kColumns = {
     Column{"engine", 0, 12, kLeft, [](const BackendSnapshot& one) { return one.name; }},
     Column{"is", 0, 8, kLeft,
            [](const BackendSnapshot& one) { return std::string(to_string(one.condition)); }},
+    Column{"node", 80, 12, kLeft, [](const BackendSnapshot& one) { return one.node; }, true},
     Column{"flight", 0, 9, kRight,
            [](const BackendSnapshot& one) {
              return fmt::format("{}/{}", one.inflight.get(), one.room.get());
@@ -118,14 +128,22 @@ std::size_t width_of(const Column& column, std::size_t screen) {
   return column.width + (is_name && screen >= kWide ? 4 : 0);
 }
 
+bool has_room(const Column& column, const TableRoom& room) {
+  const auto* const nodes = std::ranges::find(kColumns, true, &Column::is_of_nodes);
+  const bool shows_nodes = room.has_nodes && room.width >= nodes->from;
+  if (column.is_of_nodes) return shows_nodes;
+  const std::size_t taken = shows_nodes ? nodes->width + 1 : 0;
+  return column.from == 0 || column.from + taken <= room.width;
+}
+
 // `text` gives what stands in a column.
 template <class TextOf>
-std::string row(std::size_t width, TextOf text) {
+std::string row(const TableRoom& room, TextOf text) {
   std::string line;
   for (const Column& column : kColumns) {
-    if (column.from > width) continue;
+    if (!has_room(column, room)) continue;
     if (!line.empty()) line += ' ';
-    line += padded(text(column), width_of(column, width), column.to_the_right);
+    line += padded(text(column), width_of(column, room.width), column.to_the_right);
   }
   return line;
 }
@@ -136,14 +154,14 @@ std::string cut_in_front(std::string text, std::size_t most) {
   return fits ? text : "~" + text.substr(text.size() - most + 1);
 }
 
-std::string row(const BackendSnapshot& one, std::size_t width) {
-  std::string line = row(width, [&](const Column& column) {
+std::string row(const BackendSnapshot& one, const TableRoom& room) {
+  std::string line = row(room, [&](const Column& column) {
     std::string text = printable(column.text(one));
-    const bool is_name = &column == &kColumns.front();
-    return is_name ? cut_in_front(std::move(text), width_of(column, width)) : text;
+    const bool is_name = &column == &kColumns.front() || column.is_of_nodes;
+    return is_name ? cut_in_front(std::move(text), width_of(column, room.width)) : text;
   });
-  const bool has_room = columns_of(line) + kLeastRemark <= width;
-  if (has_room && !one.remark.empty()) line += "  " + printable(one.remark);
+  const bool can_remark = columns_of(line) + kLeastRemark <= room.width;
+  if (can_remark && !one.remark.empty()) line += "  " + printable(one.remark);
   return line;
 }
 
@@ -169,11 +187,21 @@ class Canvas {
     }
     if (!text.empty()) line(text);
   }
+  // A field of one engine, on as many lines as it takes: what is wrong with it stands at the end.
+  void field(std::string_view name, std::string_view value) {
+    std::string head(name);
+    for (const std::string& part : wrapped(value, width_ - std::min(width_, kFieldNames))) {
+      line(fmt::format("{:<{}}{}", head, kFieldNames, part));
+      head.clear();
+    }
+  }
   std::size_t width() const { return width_; }
 
   std::vector<ScreenLine> lines;
 
  private:
+  static constexpr std::size_t kFieldNames = 18;  // columns
+
   const std::size_t width_;
 };
 
@@ -255,11 +283,13 @@ int severity(Condition condition) {
       return 5;
     case Condition::kPaused:
       return 6;
+    case Condition::kStopped:
+      return 7;
     case Condition::kFine:
     case Condition::kCount:
       break;
   }
-  return 7;
+  return 8;
 }
 
 constexpr std::size_t kConcernsListed = 20;  // where there is no screen's end
@@ -308,8 +338,11 @@ void show_concerns(Canvas& canvas, const Snapshot& now, std::size_t most) {
 
 // `most` lines; those around the chosen one when there are more, and which these are.
 void show_table(Canvas& canvas, const Snapshot& now, const TopView& view, std::size_t most) {
-  canvas.line(row(canvas.width(), [](const Column& column) { return column.head; }),
-              Style::kHeading);
+  const TableRoom room{canvas.width(),
+                       std::ranges::any_of(now.backends, [](const BackendSnapshot& one) {
+                         return !one.node.empty();
+                       })};
+  canvas.line(row(room, [](const Column& column) { return column.head; }), Style::kHeading);
   const auto shown = listed(now, view);
   const auto chosen = std::ranges::find(shown, view.chosen, &BackendSnapshot::name);
   const auto place = chosen == shown.end() ? 0 : static_cast<std::size_t>(chosen - shown.begin());
@@ -318,8 +351,7 @@ void show_table(Canvas& canvas, const Snapshot& now, const TopView& view, std::s
   const std::size_t first = place + 1 > most ? place + 1 - most : 0;
   for (std::size_t i = first; i < std::min(first + most, shown.size()); ++i) {
     const bool is_chosen = view.with_keys && i == place && chosen != shown.end();
-    canvas.line(row(*shown[i], canvas.width()),
-                is_chosen ? Style::kChosen : style_of(shown[i]->condition));
+    canvas.line(row(*shown[i], room), is_chosen ? Style::kChosen : style_of(shown[i]->condition));
   }
   if (shown.empty()) canvas.line("no engine is called like that", Style::kDim);
   if (says_which) {
@@ -330,7 +362,7 @@ void show_table(Canvas& canvas, const Snapshot& now, const TopView& view, std::s
 
 void show_detail(Canvas& canvas, const BackendSnapshot& one) {
   const auto field = [&canvas](std::string_view name, const std::string& value) {
-    if (!value.empty()) canvas.line(fmt::format("{:<18}{}", name, printable(value)));
+    if (!value.empty()) canvas.field(name, printable(value));
   };
   canvas.line(printable(one.name), Style::kHeading);
   field("is", fmt::format("{}{}{}", to_string(one.condition), one.remark.empty() ? "" : ": ",

@@ -124,8 +124,8 @@ let rights = {orders: false};
 let config = new Map();
 
 // The worst first, and how bad.
-const CONDITIONS = ["stuck", "failing", "down", "quiet", "slow", "loading", "paused", "fine"];
-const LOOKS = {stuck: "bad", failing: "bad", down: "bad", quiet: "warn", slow: "warn", loading: "warn", paused: "warn", fine: "good"};
+const CONDITIONS = ["stuck", "failing", "down", "quiet", "slow", "loading", "paused", "stopped", "fine"];
+const LOOKS = {stuck: "bad", failing: "bad", down: "bad", quiet: "warn", slow: "warn", loading: "warn", paused: "warn", stopped: "warn", fine: "good"};
 
 const setting = (key) => config.has(key) ? key + " (" + config.get(key) + ")" : key;
 
@@ -137,7 +137,6 @@ const ADVICE = {
   failing: (e) => "Look for the first error in its log" + (e.launched ? ": `batchproxy diagnose LOG` names the cause. Restart it if its calls go on failing." : " at " + e.url + "."),
   down: (e) => {
     if (!e.launched) return "Look whether its server runs and can be reached at " + e.url + ".";
-    if (e.state === "stopped") return "An operator has stopped it. Start it when it is wanted again.";
     if (e.state === "failed") return "It is not started again by itself. `batchproxy diagnose LOG` names the cause; mend that, then start it.";
     if (e.state === "draining") return "A reload has removed it. It finishes the requests that it has.";
     return "Its process runs and does not answer. batchproxy kills and restarts it by itself after " + setting("launcher.liveness_timeout") + " without a sign of life. Restart it now if that is too late.";
@@ -147,6 +146,7 @@ const ADVICE = {
     + (e.launched && others(e) ? "Drain it if the others can carry the load." : ""),
   loading: (e) => others(e) ? "Nothing to do: the others answer meanwhile." : "Nothing to do: requests wait until it is there, for " + setting("hold_timeout") + " at most.",
   paused: () => "It gets no requests until you resume it.",
+  stopped: () => "An operator has stopped it. Start it when it is wanted again.",
 };
 const others = (one) => now.backends.some((e) => e !== one && e.state === "ready" && !["stuck", "failing"].includes(e.condition));
 

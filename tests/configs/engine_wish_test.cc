@@ -48,8 +48,10 @@ TEST(Check, CountsGpusAsTheStartDoes) {
   EXPECT_EQ(check("command", "", 1), "");  // pinned to none
   EXPECT_NE(check("command", "tensor_parallel_size: 2", 3).find("needs 4 GPUs"), std::string::npos);
   EXPECT_NE(check("vllm", "data_parallel_size: 8", 8).find("needs 16 GPUs"), std::string::npos);
-  EXPECT_NE(check("sim", "tensor_parallel_size: 8", 0).find("found 8 (simulated)"),
+  EXPECT_NE(check("sim", "tensor_parallel_size: 8", 8).find("found 8 (simulated)"),
             std::string::npos);
+  EXPECT_EQ(check("sim", "tensor_parallel_size: 8", 0).find("needs"), std::string::npos)
+      << "as many as are needed";
 }
 
 GpuChoice asked(const std::string& launcher, std::vector<Flag> flags = {}) {
@@ -67,6 +69,32 @@ TEST(AskedGpus, AreANumberAListOrOne) {
   EXPECT_EQ(asked("gpu: 7"), GpuChoice(List{"7"}));
   EXPECT_EQ(asked("gpus: 4", {{"--gpu", "7"}}), GpuChoice(List{"7"}));
   EXPECT_EQ(asked("gpu: 7", {{"--gpus", "4"}}), GpuChoice(std::int64_t{4}));
+}
+
+TEST(AskedGpus, MayBeRanges) {
+  using List = std::vector<std::string>;
+  EXPECT_EQ(asked("gpus: 0-3"), GpuChoice(List{"0", "1", "2", "3"}));
+  EXPECT_EQ(asked("gpus: '0-2, 6'"), GpuChoice(List{"0", "1", "2", "6"}));
+  EXPECT_EQ(asked("gpus: [0-1, 6-6, GPU-1a2b-3]"), GpuChoice(List{"0", "1", "6", "GPU-1a2b-3"}));
+  EXPECT_EQ(asked("", {{"--gpus", "4-5"}}), GpuChoice(List{"4", "5"}));
+}
+
+TEST(AskedGpus, AreRefusedInARangeThatIsNone) {
+  for (const char* text : {"7-0", "0-", "0-x", "0-99999", "'0-1,3-2'", "[0-1, 3-2]"}) {
+    const std::string said =
+        printed(load_text("batchproxy: {launcher: {gpus: " + std::string(text) + "}}").diagnostics);
+    EXPECT_NE(said.find("is no range of GPUs; write the first and the last, as in 0-3"),
+              std::string::npos)
+        << text << ": " << said;
+  }
+}
+
+TEST(ToldGpus, OfASimulationAreEightOrAsManyAsItsEnginesNeed) {
+  EXPECT_EQ(told_gpus(options_of(2, std::int64_t{2}, "sim")), 8u);
+  EXPECT_EQ(told_gpus(options_of(1, std::int64_t{64}, "sim")), 64u);
+  EXPECT_EQ(told_gpus(options_of(2, std::int64_t{16}, "sim")), 32u);
+  EXPECT_EQ(told_gpus(options_of(1, AutoServers{}, "sim")), 8u);
+  EXPECT_FALSE(told_gpus(options_of(1, std::int64_t{64}, "vllm")));
 }
 
 TEST(AskedGpus, AreCountedByCheck) {

@@ -86,6 +86,7 @@ def test_values_of_a_wrong_kind_are_refused(schema, keys):
     ("batchproxy: {io_threads: 257}", False),
     ("batchproxy: {io_threads: '4', max_queue: 32_768}", True),
     ("batchproxy: {launcher: {servers: auto, gpus: '4,5,6,7'}}", True),
+    ("batchproxy: {launcher: {gpus: 0-7}}", True),
     ("batchproxy: {launcher: {servers: many}}", False),
     ("batchproxy: {launcher: {servers: [{count: 2, vllm_args: {tensor_parallel_size: 2}}]}}", True),
     ("batchproxy: {launcher: {servers: []}}", False),

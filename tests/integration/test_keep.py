@@ -65,7 +65,7 @@ def test_an_engine_with_other_settings_is_restarted_and_one_too_many_is_stopped(
     config.write_text(config.read_text().replace('"servers": 2', '"servers": 1').replace("8192", "4096"))
     second = start_proxy("--config", config).ready(1)
     wait_until(lambda: not any(alive(pid) for pid in pids), "the old ones end")
-    assert any("engine-0 runs with other settings" in line for line in second.errors), second.output()
+    second.wait_for_error("engine-0 runs with other settings")
     second.ready(1)
 
 
@@ -84,7 +84,7 @@ def test_without_keep_those_of_an_earlier_one_are_told_of(start_proxy, config):
     start_proxy("--config", config).ready(2).stop()
     config.write_text(config.read_text().replace('"keep": true', '"keep": false'))
     second = start_proxy("--config", config).ready(2)
-    assert any("2 engines of an earlier batchproxy" in line for line in second.errors), second.output()
+    second.wait_for_error("2 engines of an earlier batchproxy")
     second.stop()
     assert "engine-1: stopped" in stop(config).stdout
 
@@ -94,7 +94,7 @@ def test_two_at_a_time_do_not_share_engines(start_proxy, config):
     pids = first.engine_pids(2)
     second = start_proxy("--config", config).ready(2)
     assert not set(second.engine_pids(2)) & set(pids)
-    assert any("another batchproxy has the engines" in line for line in second.errors), second.output()
+    second.wait_for_error("another batchproxy has the engines")
     ports = {backend["url"] for proxy in (first, second) for backend in proxy.status()["backends"]}
     assert len(ports) == 4 and all(alive(pid) for pid in pids)
     second.stop()

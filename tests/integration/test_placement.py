@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -31,7 +32,7 @@ def far_config(path, servers=2, exec_command=ON_A_NODE, **launcher):
     settings = {"placement": "exec", "exec_command": exec_command, "agents_listen": "127.0.0.1:0", "stop_timeout": 5}
     if any("{node}" in word for word in exec_command):
         settings["nodes"] = ["n1", "n2"]
-    return write_config(path, servers, **settings, **launcher)
+    return write_config(path, servers, **{**settings, **launcher})
 
 
 def agents_address(proxy):
@@ -87,6 +88,16 @@ def test_a_killed_proxy_leaves_nothing_on_the_nodes(start_proxy, tmp_path):
     proxy.kill()
     wait_until(lambda: not any(map(alive, tree)), "every agent, shim and engine to go")
     assert not ours_alive(proxy.pid)
+
+
+def test_a_killed_proxy_leaves_no_children_of_a_carrier(start_proxy, tmp_path):
+    """The kernel ends the carrier, and not what a shell has started."""
+    command = ["sh", "-c", "sleep 1000 & {agent} & wait"]
+    proxy = start_proxy("--config", far_config(tmp_path / "c.yaml", exec_command=command)).ready(2)
+    tree = descendants(proxy.pid)
+    assert sum(command_line(pid)[:1] == ["sleep"] for pid in tree) == 2
+    proxy.kill()
+    wait_until(lambda: not any(map(alive, tree)), "every shell, its children, agents, shims and engines to go")
 
 
 def test_the_token_is_in_no_command_line_and_not_in_an_engines_environment(start_proxy, tmp_path):
@@ -176,6 +187,9 @@ def test_an_engine_is_stopped_and_started_by_orders_as_ever(start_proxy, tmp_pat
                        timeout=DEADLINE)
         if verb == "stop":
             wait_until(lambda: proxy.status()["backends"][0]["state"] == "stopped" and not alive(first), "its end")
+            shown = subprocess.run([PROXY, "--admin", admin, "status"], check=True, capture_output=True, text=True,
+                                   timeout=DEADLINE).stdout
+            assert "engine-0 is stopped: by an order; `batchproxy engines start engine-0` starts it" in shown
     proxy.ready(2)
     assert proxy.status()["backends"][0]["node"] == "n1"
 
@@ -253,9 +267,9 @@ def test_an_agent_trusts_nobody_who_lacks_its_token(tmp_path):
     assert not marker.exists()
 
 
-def ends_without_engines(tmp_path, **launcher):
+def ends_without_engines(tmp_path, servers=1, **launcher):
     """What a proxy says whose engines do not start."""
-    config = far_config(tmp_path / "c.yaml", servers=1, restart="never", **launcher)
+    config = far_config(tmp_path / "c.yaml", servers=servers, restart="never", **launcher)
     program = Program([PROXY, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--config", config], tmp_path)
     assert program.wait() == 4, program.output()
     return program.output()
@@ -274,6 +288,60 @@ def test_an_agent_that_does_not_come_is_given_up(tmp_path):
     assert "no agent has come within 1 s (launcher.agent_timeout)" in output, output
     pid = int(re.search(r"the last that was said of it: (\d+)", output)[1])
     wait_until(lambda: not alive(pid), "the carrier to go")
+
+
+def test_a_carrier_that_hangs_is_told_while_it_is_waited_for(start_proxy, tmp_path):
+    config = far_config(tmp_path / "c.yaml", servers=1, exec_command=["sh", "-c", "exec sleep 600 # {node} {agent}"])
+    proxy = start_proxy("--config", config)
+    says = r"waits for its agent on n1: sh still runs \(pid (\d+)\), 5 s of agent_timeout \(120 s\) are over$"
+    pid = int(re.search(says, said(proxy, "engine-0 " + says))[1])
+    assert alive(pid)
+    assert re.search(says, proxy.status()["backends"][0]["doing"])
+    assert sum("waits for its agent" in line for line in proxy.errors) == 1
+
+
+def test_agents_that_hang_are_told_and_waited_for_at_once(start_proxy, tmp_path):
+    proxy = start_proxy("--config", far_config(tmp_path / "c.yaml", stop_timeout=60)).ready(2)
+    pids = proxy.engine_pids(2)
+    for pid in agents_of(proxy).values():
+        os.kill(pid, signal.SIGSTOP)
+    for engine in ("engine-0", "engine-1"):
+        subprocess.run([PROXY, "--admin", proxy.admin.removeprefix("http://"), "engines", "stop", engine], check=True,
+                       capture_output=True, timeout=DEADLINE)
+    said(proxy, r"waits for its agent on n\d, which does not answer: until \d\d:\d\d:\d\d")
+    assert any("which does not answer" in backend.get("doing", "") for backend in proxy.status()["backends"])
+    ends = {}
+
+    def have_ended():
+        for number, pid in enumerate(pids):
+            if not alive(pid):
+                ends.setdefault(number, time.monotonic())
+        return len(ends) == 2
+
+    wait_until(have_ended, f"both to end\n{proxy.output()}")
+    assert abs(ends[0] - ends[1]) < 12, "each alone takes fifteen seconds"
+    said(proxy, "waits no longer for its agent on n")
+
+
+def test_a_fault_that_engines_share_is_told_once(tmp_path):
+    output = ends_without_engines(tmp_path, servers=4, exec_command=[
+        "sh", "-c", "echo Welcome to this node >&2; echo Permission denied >&2; exit 255 # {agent}"])
+    assert output.count("| [placement] Welcome to this node") == 1, output
+    told = [line for line in output.splitlines() if "did not start" in line]
+    assert re.search(r"engine-0.* did not start: .*its agent has not come: sh ended with exit code 255: Permission denied",
+                     told[0]), output
+    assert "stay" not in output and "no engine has started; stopping" in output, output
+
+
+def test_a_wrong_token_is_tried_once(tmp_path):
+    config = far_config(tmp_path / "c.yaml", exec_command=["env", "BATCHPROXY_AGENT_TOKEN=wrong", "{agent...}"])
+    program = Program([PROXY, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--config", config], tmp_path)
+    assert program.wait() == 4, program.output()
+    output = program.output()
+    assert "refuses: the agent does not have the token of this run" in output, output
+    assert "not started again" in output and "started again in" not in output, output
+    assert output.count("refused an agent from 127.0.0.1") == 1, output
+    assert "run 2" not in engine_log(tmp_path, 0) + engine_log(tmp_path, 1)
 
 
 def test_an_agent_that_gets_no_token_says_so(tmp_path):
@@ -317,6 +385,46 @@ def test_slurm_without_an_allocation_says_how_to_get_one(tmp_path):
 def test_status_and_lists_of_models_know_engines_of_other_nodes(start_proxy, tmp_path):
     proxy = start_proxy("--config", far_config(tmp_path / "c.yaml")).ready(2)
     assert [model["id"] for model in json.loads(call(proxy.url, "/v1/models")[1])["data"]] == [MODEL]
-    table = subprocess.run([PROXY, "--admin", proxy.admin.removeprefix("http://"), "status"], capture_output=True,
-                           text=True, timeout=DEADLINE, check=True).stdout
-    assert "engine-0" in table and "engine-1" in table
+
+    def shown(command):
+        return subprocess.run([PROXY, "--admin", proxy.admin.removeprefix("http://"), command], capture_output=True,
+                              text=True, timeout=DEADLINE, check=True).stdout
+    assert re.search(r"(?m)^engine +is +node ", shown("status"))
+    assert re.search(r"(?m)^engine-1 +fine +n2 ", shown("status"))
+    assert re.search(r"(?m)^engine .* restarts  node  GPUs$", shown("engines"))
+    assert re.search(r"(?m)^engine-1 .* n2 ", shown("engines"))
+
+
+def looked_at(*words, env=None):
+    """`check` or `doctor`: its exit code, and all that it says."""
+    done = subprocess.run([PROXY, *words], capture_output=True, text=True, timeout=DEADLINE, env={**os.environ, **(env or {})})
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_check_and_doctor_say_where_engines_would_go_and_that_agents_could_not_come_back(tmp_path):
+    config = far_config(tmp_path / "c.yaml", servers=3)
+    code, text = looked_at("check", config)
+    assert code == 0, text
+    assert re.search(r"notice: \S+/env brings engines to n1 \(2\), n2 \(1\)", text), text
+    assert "on this machine it would not start: agents_listen is 127.0.0.1:0, a loopback address" in text, text
+    code, text = looked_at("doctor", "--config", config)
+    assert code == 1, text
+    assert re.search(r"(?m)^ok +placement +\S+/env brings engines to n1 \(2\), n2 \(1\)$", text), text
+    assert re.search(r"(?m)^failure +agents +agents_listen is 127.0.0.1:0, a loopback address", text), text
+
+
+def test_check_names_a_carrier_that_is_not_there_and_a_port_that_is_taken(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = "{}:{}".format(*other.getsockname())
+        code, text = looked_at("check", far_config(tmp_path / "c.yaml", exec_command=["no-such-ssh", "{node}", "{agent}"],
+                                                   agents_listen=address))
+    assert code == 0, text
+    assert "it would not start: `no-such-ssh` was not found" in text, text
+    assert f"it would not start: cannot listen for agents at {address}" in text and f"(pid {os.getpid()}) listens there" in text, text
+
+
+def test_an_agent_tells_who_asks_it_what_it_is(tmp_path):
+    code, text = looked_at("engine-agent", "--help")
+    assert code == 0 and text.startswith("Runs one engine on this node") and "--proxy HOST:PORT" in text
+    code, text = looked_at("engine-agent", "--proxy", "nowhere")
+    assert code == 2 and "see `batchproxy engine-agent --help`" in text

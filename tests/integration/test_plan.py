@@ -70,7 +70,7 @@ def test_the_flags_of_the_engine_change_the_plan(plan, tmp_path):
 
 def test_gpus_are_chosen_by_index_by_number_or_by_what_the_model_needs(plan, tmp_path):
     model = write_model(tmp_path / "qwen")
-    _, listed = plan(model, "--assume-gpus", "8xH100-80GB", "--gpus", "4,5,6,7", json_wanted=True)
+    _, listed = plan(model, "--assume-gpus", "8xH100-80GB", "--gpus", "4,5-7", json_wanted=True)
     assert (listed["gpus"], listed["tensor_parallel_size"]) == ([4, 5, 6, 7], 4)
     assert plan(model, "--assume-gpus", "8xH100-80GB", "--gpu", "7", json_wanted=True)[1]["gpus"] == [7]
     assert len(plan(model, "--assume-gpus", "8x24GiB", "--num-gpus", "2", json_wanted=True)[1]["gpus"]) == 2

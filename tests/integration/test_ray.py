@@ -1,15 +1,21 @@
 """Engines as jobs of a Ray head that is made to fail. What a real Ray does is asked in tests/ray."""
+import contextlib
 import json
+import os
+import re
 import signal
+import socket
+import subprocess
 import time
 
 import pytest
 
 from tests.support.asking import MODEL, complete
+from tests.support.builds import PROXY
 from tests.support.processes import descendants
 from tests.support.proxy import Proxy, write_config
 from tests.support.ray_double import RayDouble
-from tests.support.waiting import alive, wait_until
+from tests.support.waiting import DEADLINE, alive, wait_until
 
 
 @pytest.fixture
@@ -121,16 +127,71 @@ def test_an_engine_that_finds_no_gpus_says_how_long_it_waits_and_what_there_is(s
 @pytest.mark.parametrize("version, says", [
     ("1.13.0", "is 1.13.0, and cannot give GPUs to a job: install Ray 2.2.0 or newer there"),
     ("", "is no Ray: launcher.ray_address is http://HEAD:8265")])
-def test_what_is_no_ray_or_an_old_one_is_told(start_proxy, ray, configured, version, says):
+def test_what_is_no_ray_or_an_old_one_ends_the_start(tmp_path, ray, configured, version, says):
     ray.version = version
-    proxy = start_proxy("--config", configured(servers=1))
-    wait_until(lambda: says in proxy.output(), f"{says} in\n{proxy.output()}")
+    assert says in refused_start(tmp_path, configured(servers=1))
     assert not ray.submitted
 
 
-def test_no_ray_is_told_with_what_to_do(start_proxy, ray, configured):
+def refused_start(tmp_path, config):
+    """What a proxy says that ends before it listens."""
+    result = subprocess.run([PROXY, "--config", config, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"], cwd=tmp_path,
+                            capture_output=True, text=True, timeout=DEADLINE)
+    assert result.returncode == 2, result.stderr
+    assert "listening" not in result.stdout
+    told = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(told) == 1, result.stderr
+    return told[0]
+
+
+def test_no_ray_ends_the_start_with_what_to_do(tmp_path, ray, configured):
+    config = configured(servers=3)
+    ray.close()
+    assert (f"no Ray answers at {ray.url}: Connection refused (launcher.ray_address: the dashboard of a running "
+            "`ray start --head`") in refused_start(tmp_path, config)
+
+
+def test_a_dry_run_asks_no_ray(tmp_path, ray, configured):
     config = configured(servers=1)
     ray.close()
-    proxy = start_proxy("--config", config)
-    says = f"no Ray answers at {ray.url}: Connection refused (launcher.ray_address: the dashboard of a running `ray start --head`"
+    result = subprocess.run([PROXY, "--config", config, "--dry-run"], cwd=tmp_path, capture_output=True, text=True,
+                            timeout=DEADLINE, check=True)
+    assert "ray job submit" in result.stdout
+
+
+def test_a_ray_that_leaves_later_is_told_by_the_starts_that_fail(start_proxy, ray, configured):
+    proxy = start_proxy("--config", configured(servers=2)).ready(2)
+    pids = engines_of(ray, 2)
+    ray.leave()
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    says = f"no Ray answers at {ray.url}: Connection refused"
     wait_until(lambda: says in proxy.output(), f"{says} in\n{proxy.output()}")
+    assert proxy.is_running()
+
+
+def checked(config):
+    """What `batchproxy check` says, and its exit code."""
+    done = subprocess.run([PROXY, "check", config], capture_output=True, text=True, timeout=DEADLINE)
+    return done.returncode, done.stderr
+
+
+def test_check_asks_ray_for_its_nodes(configured):
+    code, said = checked(configured(servers=8))
+    assert code == 0, said
+    assert re.search(r"notice: Ray 2\.60\.0 answers at http://127\.0\.0\.1:\d+\n", said), said
+    assert "notice: 1 node of 16 GPUs (127.0.0.1): 8 engines of 2 GPUs fit\n" in said
+    said = checked(configured(servers=9))[1]
+    assert "9 engines of 2 GPUs do not all fit: 1 of them finds no room" in said, said
+
+
+def test_check_says_that_no_ray_is_there_or_that_it_is_silent(ray, configured):
+    config = configured()
+    ray.leave()
+    code, said = checked(config)
+    assert code == 0 and "it would not start: no Ray answers at " in said, said
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and says nothing
+        config.write_text(config.read_text().replace(ray.url, "http://{}:{}".format(*silent.getsockname())))
+        said = checked(config)[1]
+    assert re.search(r"would not start: (Ray at \S+ has not answered within 5 s|no Ray answers at \S+: no answer in time)", said), said

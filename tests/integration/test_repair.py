@@ -126,7 +126,10 @@ def test_engines_that_fail_alike_are_told_once(start, tmp_path):
     proxy = start(config_of(tmp_path, "org/model", {"max_model_len": 99999999}, servers=3))
     assert proxy.wait() == 4
     told = "\n".join(proxy.errors)
-    assert told.count("cause:") == 1 and told.count("for the same reason as engine-") == 2, told
+    assert told.count("cause:") == 1, told
+    # Once with all their names; or with its own, if it was slow.
+    names = re.findall(r"(engine-\d)(?=[^:]* did not start)", told)
+    assert sorted(names) == ["engine-0", "engine-1", "engine-2"], told
 
 
 def test_a_death_is_told_by_its_cause(start, tmp_path):

@@ -63,7 +63,7 @@ def test_an_engine_that_was_killed_comes_back_on_its_port(engines):
     wait_until(lambda: states(proxy) == ["ready", "ready"], "both are ready")
     assert proxy.status()["backends"][0]["url"] == url
     assert proxy.metrics()['batchproxy_engine_restarts_total{backend="engine-0"}'] == 1
-    assert any("engine-0 is ready again" in line for line in proxy.errors), proxy.output()
+    proxy.wait_for_error("engine-0 is ready again")
 
 
 def test_requests_wait_for_the_only_engine_while_it_is_started_again(engines):
@@ -82,7 +82,7 @@ def test_an_engine_that_stands_still_is_killed_and_started_again(engines):
     proxy.engine_pids(3)
     wait_until(lambda: states(proxy) == ["ready", "ready"], "both are ready")
     assert set(workers.results()) == {200}
-    assert any("no sign of life for 2 s" in line for line in proxy.errors), proxy.output()
+    proxy.wait_for_error("no sign of life for 2 s")
     assert not alive(still)
 
 

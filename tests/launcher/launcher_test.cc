@@ -98,6 +98,7 @@ class LauncherTest : public testing::Test, public LauncherEvents {
     EXPECT_TRUE(ready_.insert(engine).second) << "said twice";
     apply(engine, BackendEvent::kCameUp);
   }
+  void on_delay(BackendId, const std::string& text) override { delays_.push_back(text); }
   void on_remark(BackendId, const std::string& sentence) override { remarks_.push_back(sentence); }
   void on_failed(BackendId engine, const EngineFailure& failure, NextStart next) override {
     apply(engine, next ? BackendEvent::kRestartPlanned : BackendEvent::kGivenUp);
@@ -120,6 +121,7 @@ class LauncherTest : public testing::Test, public LauncherEvents {
 
   pid_t first_pid_ = 0;
   int starts_ = 0;
+  std::vector<std::string> delays_;
   std::vector<std::string> remarks_;
   std::set<BackendId> stopped_;
   std::set<BackendId> started_;

@@ -108,7 +108,7 @@ TEST_F(BackendControlTest, SaysThatNoneHasStartedWhenTheLastHasFailed) {
 
 TEST_F(BackendControlTest, AnEngineThatFailsWhileWeStopIsNoReasonToStop) {
   make_engine();
-  narrator_.stop_serving();
+  narrator_.stop_serving(TimePoint());
   control_->start();
   run_until([&] { return last(0).state == BackendState::kFailed; });
   EXPECT_FALSE(none_started_);

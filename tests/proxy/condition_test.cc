@@ -125,6 +125,16 @@ TEST(Condition, SaysWhyAnEngineThatHasEndedDid) {
   EXPECT_EQ(now.backends[2].remark, "loads weights");
 }
 
+TEST(Condition, SaysWhatAnEngineIsWaitedForThatIsToEnd) {
+  Snapshot now = four();
+  now.backends[0].state = BackendState::kRestarting;
+  now.backends[1].state = BackendState::kStopped;
+  for (BackendSnapshot& backend : now.backends) backend.doing = "waits for its agent on n1";
+  judge(now);
+  EXPECT_EQ(now.backends[0].remark, "waits for its agent on n1");
+  EXPECT_EQ(now.backends[1].remark, "waits for its agent on n1");
+}
+
 TEST(Condition, FollowsFromTheStateOfOneThatIsNotReady) {
   Snapshot now = four();
   now.backends[0].state = BackendState::kStarting;
@@ -140,6 +150,16 @@ TEST(Condition, FollowsFromTheStateOfOneThatIsNotReady) {
   EXPECT_EQ(now.backends[1].remark, "it has ended");
   EXPECT_EQ(now.backends[2].condition, Condition::kPaused);
   EXPECT_EQ(now.backends[3].condition, Condition::kFailing);
+}
+
+TEST(Condition, SaysOfOneThatWasStoppedHowToHaveItBack) {
+  Snapshot now = four();
+  now.backends[1].state = BackendState::kStopped;
+  now.backends[1].last_problem = LastProblem{"an old story", 600};
+  judge(now);
+  EXPECT_EQ(now.backends[1].condition, Condition::kStopped);
+  EXPECT_EQ(to_string(now.backends[1].condition), "stopped");
+  EXPECT_EQ(now.backends[1].remark, "by an order; `batchproxy engines start b` starts it");
 }
 
 TEST(WaitingFor, SaysWhatItIs) {

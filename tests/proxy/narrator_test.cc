@@ -91,7 +91,7 @@ TEST_F(NarratorTest, SaysWhyABackendIsNotReady) {
               ElementsAre(Line{warn,
                                "gpu1 (http://gpu1:8000) is not ready: it refuses connections. No "
                                "requests are sent to it until it is"}));
-  narrator_.stop_serving();
+  EXPECT_THAT(narrator_.stop_serving(TimePoint()), IsEmpty());
   EXPECT_THAT(narrator_.on_step(backend(BackendState::kReady), now, Roster()), IsEmpty());
 }
 
@@ -122,7 +122,7 @@ TEST_F(NarratorTest, SaysThatNoByteComesAndOnceAMinuteThatItGoesOn) {
     now.backends[0].inflight = 10;
     now.backends[0].quiet = seconds;
     now.backends[0].condition = seconds > 5 ? Condition::kQuiet : Condition::kFine;
-    return narrator_.on_tick(now);
+    return narrator_.on_tick(now, TimePoint());
   };
   const std::string& name = now.backends[0].name;
   EXPECT_THAT(quiet_for(1), IsEmpty());
@@ -139,11 +139,11 @@ TEST_F(NarratorTest, SumsUpTheFailedCallsOfASecond) {
   Snapshot now = of({BackendState::kReady, BackendState::kReady});
   narrator_.begin(now);
   now.backends[1].failed_attempts[static_cast<std::size_t>(CallFailure::kNoAnswer)] = 100;
-  EXPECT_THAT(narrator_.on_tick(now),
+  EXPECT_THAT(narrator_.on_tick(now, TimePoint()),
               ElementsAre(Line{warn, "b1: calls failed: 100 " +
                                          std::string(to_string(CallFailure::kNoAnswer)) +
                                          "; requests are sent again where they can be"}));
-  EXPECT_THAT(narrator_.on_tick(now), IsEmpty());
+  EXPECT_THAT(narrator_.on_tick(now, TimePoint()), IsEmpty());
 }
 
 TEST_F(NarratorTest, DoesNotBlameANewBackendForTheCallsOfTheOneBefore) {
@@ -151,7 +151,7 @@ TEST_F(NarratorTest, DoesNotBlameANewBackendForTheCallsOfTheOneBefore) {
   narrator_.begin(now);
   now.backends[0].name = "another";
   for (Count& failed : now.backends[0].failed_attempts) failed = 3;
-  EXPECT_THAT(narrator_.on_tick(now), IsEmpty());
+  EXPECT_THAT(narrator_.on_tick(now, TimePoint()), IsEmpty());
 }
 
 TEST_F(NarratorTest, TellsABreakerThatOpensUnlessItIsClearWhy) {
@@ -159,11 +159,12 @@ TEST_F(NarratorTest, TellsABreakerThatOpensUnlessItIsClearWhy) {
   now.backends[2].stuck = true;
   narrator_.begin(now);
   for (BackendSnapshot& each : now.backends) each.breaker_open = true;
-  const Lines lines = narrator_.on_tick(now);
+  const Lines lines = narrator_.on_tick(now, TimePoint());
   ASSERT_EQ(lines.size(), 1u);
   EXPECT_THAT(lines[0].text, HasSubstr("b0: its calls keep failing"));
   now.backends[0].breaker_open = false;
-  EXPECT_THAT(narrator_.on_tick(now), ElementsAre(Line{info, "b0: its calls are answered again"}));
+  EXPECT_THAT(narrator_.on_tick(now, TimePoint()),
+              ElementsAre(Line{info, "b0: its calls are answered again"}));
 }
 
 TEST_F(NarratorTest, TellsRefusalsAtMostEveryTenSeconds) {
@@ -171,12 +172,14 @@ TEST_F(NarratorTest, TellsRefusalsAtMostEveryTenSeconds) {
   narrator_.begin(now);
   const std::string code(describe(kAllErrors[0]).code);
   now.errors[0] = 2;
-  EXPECT_THAT(narrator_.on_tick(now), ElementsAre(Line{warn, "requests refused: 2 " + code}));
+  EXPECT_THAT(narrator_.on_tick(now, TimePoint()),
+              ElementsAre(Line{warn, "requests refused: 2 " + code}));
   now.errors[0] = 5;
   now.uptime = 9;
-  EXPECT_THAT(narrator_.on_tick(now), IsEmpty());
+  EXPECT_THAT(narrator_.on_tick(now, TimePoint()), IsEmpty());
   now.uptime = 10;
-  EXPECT_THAT(narrator_.on_tick(now), ElementsAre(Line{warn, "requests refused: 3 " + code}));
+  EXPECT_THAT(narrator_.on_tick(now, TimePoint()),
+              ElementsAre(Line{warn, "requests refused: 3 " + code}));
 }
 
 TEST(TellOfKey, SaysSoWhenABackendBeginsAndCeasesToAskForOne) {
@@ -211,33 +214,32 @@ TEST(TellStall, IsSilentAboutOneThatHasBeenTold) {
   EXPECT_THAT(tell_stall(slow, {.stuck = false}), ElementsAre(Line{info, "gpu1 moves again"}));
 }
 
-EngineFailure failure(std::optional<Cause> cause, std::string evidence) {
-  EngineFailure made{.how = "exit code 1", .cause = cause};
-  made.findings = {"log says: " + evidence};
-  made.evidence = std::move(evidence);
-  return made;
+TEST_F(NarratorTest, WaitsForEnginesThatMayFailLikeOneThatHas) {
+  std::vector<BackendRecord> two(2, backend(BackendState::kConfigured, BackendOrigin::kLaunched));
+  auto endpoint = std::make_shared<Endpoint>(*two[1].endpoint);
+  endpoint->name = "gpu2";
+  two[1].endpoint = endpoint;
+  BackendRegistry registry(two);
+  for (const BackendId id : {BackendId{0}, BackendId{1}})
+    registry.apply(id, BackendEvent::kLaunched);
+  const EngineFailure failure{.how = "exit code 1", .reason = "exit code 1"};
+  const auto fail = [&](BackendId id) {
+    return narrator_.on_failed_start(registry[id], failure, {}, *registry.roster(), TimePoint());
+  };
+  EXPECT_THAT(fail(0), IsEmpty());
+  EXPECT_THAT(fail(1),
+              ElementsAre(Line{
+                  err, "gpu1 and gpu2 did not start: exit code 1. They are not started again"}));
 }
 
-TEST_F(NarratorTest, TellsWhySeveralEnginesFailedOnce) {
-  BackendRecord first = backend(BackendState::kStarting), second = first;
-  auto endpoint = std::make_shared<Endpoint>(*first.endpoint);
-  endpoint->name = "gpu2";
-  second.endpoint = endpoint;
-  const auto told = [this](const BackendRecord& engine, std::optional<Cause> cause,
-                           const std::string& evidence) {
-    return narrator_.on_failed_start(engine, failure(cause, evidence), std::nullopt).back().text;
-  };
-  EXPECT_THAT(told(first, Cause::kOomLoad, "out of memory, GPU 0"), HasSubstr("GPU 0"));
-  EXPECT_THAT(told(second, Cause::kOomLoad, "out of memory, GPU 1"), HasSubstr("reason as gpu1"));
-  EXPECT_THAT(told(second, Cause::kOomGraphs, "out of memory"), HasSubstr("out of memory"));
-  EXPECT_THAT(told(first, {}, "no flux"), HasSubstr("no flux")) << "nobody knows the cause";
-  EXPECT_THAT(told(second, {}, "no flux"), HasSubstr("reason as gpu1"));
-  EXPECT_THAT(told(first, {}, "no ink"), HasSubstr("no ink"));
-  EXPECT_THAT(told(first, {}, "no ink"), HasSubstr("no ink")) << "again";
+TEST_F(NarratorTest, SaysWhatItHasHeldBackBeforeItStops) {
+  narrator_.on_delay(backend(BackendState::kStarting), "waits for its agent", TimePoint());
+  EXPECT_THAT(narrator_.stop_serving(TimePoint()),
+              ElementsAre(Line{warn, "gpu1 waits for its agent"}));
 }
 
 TEST_F(NarratorTest, TellsHowToStartAnEngineThatStaysDown) {
-  EXPECT_THAT(tell_lost(backend(BackendState::kFailed)).front().text,
+  EXPECT_THAT(narrator_.on_lost(backend(BackendState::kFailed)).front().text,
               HasSubstr("`batchproxy engines start gpu1`"));
 }
 

@@ -297,6 +297,43 @@ TEST(Screen, ShowsOneEngineInDetail) {
            "last problem      30 s ago: it stood still with 10 prompts in hand"}));
 }
 
+TEST(Screen, WrapsWhatIsLongInTheDetail) {
+  Snapshot now = four();
+  now.backends[2].last_problem = LastProblem{
+      "its agent has not come: ssh ended with exit code 255: ssh: connect to host n2 port 22: "
+      "Connection refused",
+      30};
+  const auto lines = texts(draw(now, {.chosen = "engine-2", .detail = true}, {60, 0}));
+  const auto first = std::ranges::find_if(
+      lines, [](const std::string& line) { return line.starts_with("last problem"); });
+  ASSERT_LE(first + 3, lines.end());
+  EXPECT_EQ(first[0], "last problem      30 s ago: its agent has not come: ssh");
+  EXPECT_EQ(first[1], "                  ended with exit code 255: ssh: connect to");
+  EXPECT_EQ(first[2], "                  host n2 port 22: Connection refused");
+}
+
+TEST(Screen, NamesNodesWhereEnginesHaveOne) {
+  Snapshot now = four();
+  const auto table = [&now](std::size_t width) {
+    const auto lines = texts(draw(now, {}, {width, 0}));
+    const auto head = std::ranges::find_if(
+        lines, [](const std::string& line) { return line.starts_with("engine "); });
+    return std::vector<std::string>(head, lines.end());
+  };
+  EXPECT_THAT(table(80)[0], Not(HasSubstr("node")));
+  now.backends[0].node = "n1";
+  now.backends[1].node = "gpu-cluster-node-17";
+  EXPECT_THAT(table(80)[0], testing::StartsWith("engine           is       node "));
+  EXPECT_THAT(table(80)[1], testing::StartsWith("engine-0         fine     n1 "));
+  EXPECT_THAT(table(80)[2], HasSubstr(" ~ter-node-17 ")) << "names differ at their ends";
+  EXPECT_THAT(table(80)[0], HasSubstr("p95")) << "others give way, but not these";
+  EXPECT_THAT(table(79)[0], Not(HasSubstr("node")));
+  for (const std::size_t width : {80u, 93u, 113u, 180u}) {
+    for (const std::string& line : table(width)) EXPECT_LE(columns(line), width);
+  }
+  EXPECT_THAT(table(180)[0], testing::EndsWith("GPUs     model"));
+}
+
 TEST(Screen, TellsOfErrorsAndJobs) {
   Snapshot now = four();
   now.errors[0] = 2;

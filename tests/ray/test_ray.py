@@ -2,12 +2,14 @@
 import collections
 import hashlib
 import signal
+import subprocess
 import threading
 
 import pytest
 
 from tests.ray.cluster import PATIENCE, RAY, TOKEN, Cluster, our_processes
 from tests.support.asking import complete
+from tests.support.builds import PROXY
 from tests.support.proxy import Proxy, write_config
 from tests.support.runs import prompt_of
 from tests.support.waiting import wait_until
@@ -27,18 +29,23 @@ def cluster():
         one.close()
 
 
+def configured(tmp_path, cluster, servers=ENGINES, token=TOKEN):
+    """The file for a proxy whose engines are to be jobs of the cluster."""
+    file = tmp_path / "token"
+    file.write_text(token + "\n")
+    config = write_config(tmp_path / "c.yaml", servers=servers, placement="ray", ray_address=cluster.url,
+                          ray_token_file=str(file), agents_listen="127.0.0.1:0")
+    config.write_text(config.read_text().replace("vllm_args: {", "vllm_args: {sim_answer: sha256, "))
+    return config
+
+
 @pytest.fixture
 def start(tmp_path, cluster):
-    """start(servers, token): a proxy whose engines are to be jobs of the cluster."""
+    """start(servers): a proxy with such a file."""
     started = []
 
-    def begin(servers=ENGINES, token=TOKEN):
-        file = tmp_path / "token"
-        file.write_text(token + "\n")
-        config = write_config(tmp_path / "c.yaml", servers=servers, placement="ray", ray_address=cluster.url,
-                              ray_token_file=str(file), agents_listen="127.0.0.1:0")
-        config.write_text(config.read_text().replace("vllm_args: {", "vllm_args: {sim_answer: sha256, "))
-        started.append(Proxy(["--config", config], tmp_path))
+    def begin(servers=ENGINES):
+        started.append(Proxy(["--config", configured(tmp_path, cluster, servers)], tmp_path))
         return started[-1]
 
     yield begin
@@ -133,12 +140,13 @@ def test_nothing_is_left_after_a_kill_and_the_next_run_begins_at_once(start, clu
     assert not first & set(cluster.jobs()), "and none of them has come back"
 
 
-def test_a_wrong_token_is_told(start, cluster):
-    proxy = start(servers=1, token="not-this-one")
+def test_a_wrong_token_ends_the_start(tmp_path, cluster):
+    config = configured(tmp_path, cluster, servers=1, token="not-this-one")
+    result = subprocess.run([PROXY, "--config", config], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
     says = (f"Ray at {cluster.url} does not take this token (it answers 403): the token is what `ray get-auth-token` prints on "
             "the head node; put it into a file and name that in launcher.ray_token_file, or set RAY_AUTH_TOKEN")
-    wait_until(lambda: says in proxy.output(), f"{says} in\n{proxy.output()}", PATIENCE)
-    assert "not-this-one" not in proxy.output()
+    assert result.returncode == 2 and says in result.stderr, result.stderr
+    assert "not-this-one" not in result.stderr + result.stdout
     assert not cluster.live_jobs()
 
 

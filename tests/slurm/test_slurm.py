@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import threading
 
 import pytest
@@ -182,6 +183,32 @@ def test_more_engines_than_gpus_wait_and_say_so(slurm, allocation, tmp_path):
                    f"{waiting['name']} to get them\n{proxy.output()}", PATIENCE)
         assert proxy.stop(signal.SIGINT) == 0
     wait_until(lambda: not slurm.steps(), f"no step is left: {slurm.steps()}")
+
+
+def checked(tmp_path, environment, **how):
+    done = subprocess.run([PROXY, "check", slurm_config(tmp_path / "c.yaml", **how)], capture_output=True, text=True,
+                          timeout=PATIENCE, env={**os.environ, **environment})
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def test_check_tells_what_the_allocation_has_and_whether_the_engines_fit(slurm, allocation, tmp_path):
+    job = allocation["SLURM_JOB_ID"]
+    text = checked(tmp_path, allocation)
+    assert re.search(rf"notice: Slurm: job {job} on n\[1-2\]: its time limit is reached in \d+ min\n", text), text
+    assert "notice: 2 nodes of 8 GPUs (n1, n2): 8 engines of 2 GPUs fit\n" in text, text
+    text = checked(tmp_path, allocation, servers=9)
+    assert "it would not start: 2 nodes of 8 GPUs (n1, n2): 9 engines of 2 GPUs do not all fit: 1 of them finds no room" in text
+    text = checked(tmp_path, {**allocation, "SLURM_JOB_ID": "999"})
+    assert "it would not start: of job 999 `scontrol` says: slurm_load_jobs error: Invalid job id specified" in text, text
+
+
+def test_check_does_not_wait_for_a_slurmctld_that_does_not_answer(slurm, allocation, tmp_path):
+    slurm.daemons["slurmctld"].send_signal(signal.SIGSTOP)
+    try:
+        assert "`scontrol` has not answered within 3 s: slurmctld is busy, or away" in checked(tmp_path, allocation)
+    finally:
+        slurm.daemons["slurmctld"].send_signal(signal.SIGCONT)
 
 
 def test_an_engine_that_no_node_can_hold_says_what_to_do(slurm, allocation, tmp_path):

@@ -49,7 +49,11 @@ class Program:
             if self.process.poll() is not None and not any(r.is_alive() for r in self._readers):
                 raise AssertionError(f"ended without {pattern!r}:\n{self.output()}")
             return None
-        return wait_until(look, f"{pattern!r} in\n{self.output()}", deadline)
+        return wait_until(look, lambda: f"{pattern!r} in\n{self.output()}", deadline)
+
+    def wait_for_error(self, words):
+        """A line on stderr with `words`: what is told there may follow what is seen elsewhere."""
+        wait_until(lambda: any(words in line for line in list(self.errors)), lambda: f"{words!r} in\n{self.output()}")
 
     def output(self):
         return "\n".join(["--- stdout", *self.lines, "--- stderr", *self.errors])

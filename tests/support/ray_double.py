@@ -74,6 +74,9 @@ class RayDouble:
         if path == "/api/cluster_status":
             usage = {"GPU": [float(self.all_gpus - len(self.free)), float(self.all_gpus)]}
             return handler.answer(200, {"data": {"clusterStatus": {"loadMetricsReport": {"usage": usage}}}})
+        if path == "/api/v0/nodes":
+            nodes = [{"node_id": "a1", "node_ip": "127.0.0.1", "state": "ALIVE", "resources_total": {"GPU": float(self.all_gpus)}}]
+            return handler.answer(200, {"result": True, "data": {"result": {"total": 1, "result": nodes}}})
         if path == "/api/jobs/":
             if command == "POST":
                 return self._submit(handler, json.loads(body))

@@ -8,14 +8,14 @@ DEADLINE = float(os.environ.get("BATCHPROXY_TEST_DEADLINE", "60"))  # seconds, f
 
 
 def wait_until(condition, what, deadline=None):
-    """Polls `condition` until it is true; fails with `what` after the deadline."""
+    """Polls `condition` until it is true; fails with `what`, or what that says then, after the deadline."""
     end = time.monotonic() + (deadline or DEADLINE)
     while time.monotonic() < end:
         result = condition()
         if result:
             return result
         time.sleep(0.01)
-    raise AssertionError(f"timed out: {what}")
+    raise AssertionError(f"timed out: {what() if callable(what) else what}")
 
 
 def assert_never(condition, seconds, what):

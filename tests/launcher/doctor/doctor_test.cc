@@ -75,7 +75,8 @@ class Doctor : public testing::Test {
          .inventory = read_inventory(
              [this](unsigned pid) { return box_.machine.process_name(pid); }, FAKE_NVML),
          .vllm = find_installation(box_.machine, *loaded.options.proxy.launcher.executable),
-         .model_path = asked_model_});
+         .model_path = asked_model_,
+         .outlook = outlook_});
   }
 
   // What is not ok: "name: verdict: text -> fix", a line each.
@@ -103,6 +104,7 @@ class Doctor : public testing::Test {
       "{tensor_parallel_size: 4}}}\nbatchproxy: {launcher: {servers: 2}}\n";
   bool configured_ = true;
   std::string asked_model_;
+  std::optional<Outlook> outlook_;
 };
 
 TEST_F(Doctor, HasNothingToSayAgainstAHealthyBox) {
@@ -113,6 +115,12 @@ TEST_F(Doctor, HasNothingToSayAgainstAHealthyBox) {
 TEST_F(Doctor, LooksAtTheMachineAloneWithoutAConfiguration) {
   configured_ = false;
   EXPECT_EQ(complaints(), "");
+}
+
+TEST_F(Doctor, PassesOnWhatEnginesOfOtherNodesWouldFind) {
+  outlook_ = Outlook{{failure("no node has 16 GPUs", "allocate more")}, {ok("all can come")}};
+  EXPECT_EQ(complaints(), "placement: failure: no node has 16 GPUs -> allocate more\n");
+  EXPECT_THAT(doctor_text(examined()), HasSubstr("ok       agents        all can come\n"));
 }
 
 TEST_F(Doctor, SaysThatThereIsNoDriver) {

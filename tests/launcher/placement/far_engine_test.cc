@@ -29,12 +29,16 @@ class ScriptedPlacement final : public Placement {
 
   AgentCall call;
   Carrier::Hooks hooks;
+  std::string condition;
+  std::string node;
   int cancelled = 0;
   int killed = 0;
 
  private:
   struct One final : Carrier {
     explicit One(ScriptedPlacement& placement) : its(placement) {}
+    std::string condition() const override { return its.condition; }
+    std::string node() const override { return its.node; }
     void cancel() override { ++its.cancelled; }
     void kill() override { ++its.killed; }
     ScriptedPlacement& its;
@@ -52,10 +56,13 @@ class FarEngineTest : public testing::Test {
     command.log_file = log_;
     command.run = "engine-0, run 3";
     command.agent_timeout = agent_timeout;
+    command.patience = patience_;
+    command.answer_time = answer_time_;
     EngineHooks hooks;
     hooks.on_started = [this](pid_t pid) { tell("started " + std::to_string(pid)); };
     hooks.on_exited = [this](const EngineEnd& end) {
-      tell("exited: " + end.how + (end.exit_code ? " code " + std::to_string(*end.exit_code) : ""));
+      tell("exited: " + end.how + (end.exit_code ? " code " + std::to_string(*end.exit_code) : "") +
+           (end.is_hopeless ? ", for good" : ""));
     };
     hooks.on_gone = [this] {
       tell("gone");
@@ -65,6 +72,7 @@ class FarEngineTest : public testing::Test {
     hooks.on_placed = [this](const EnginePlace& place) {
       tell("placed " + to_string(place.address) + " " + place.node + " " + place.gpus);
     };
+    hooks.on_delay = [this](const std::string& text) { tell("delay " + text); };
     engine_ = std::make_unique<FarEngine>(io_, listener_, placement_, std::move(command),
                                           std::move(hooks));
   }
@@ -103,6 +111,8 @@ class FarEngineTest : public testing::Test {
   const std::string log_ = folder_.file("engine-0.log");
   AgentListener listener_{io_, "127.0.0.1:0", "the token", [](const std::string&) {}};
   ScriptedPlacement placement_;
+  Seconds patience_{3600};
+  Seconds answer_time_{3600};
   std::vector<std::string> told_;
   std::unique_ptr<ScriptedAgent> agent_;
   std::unique_ptr<FarEngine> engine_;
@@ -202,6 +212,58 @@ TEST_F(FarEngineTest, CancelsAnAgentThatIsOnItsWay) {
   EXPECT_EQ(agent_->words(), "challenge refused") << "it comes too late";
   placement_.hooks.on_ended("ssh was killed by SIGTERM");
   EXPECT_EQ(told_.back(), "gone");
+}
+
+TEST_F(FarEngineTest, SaysOnceThatACarrierRunsWhoseAgentDoesNotCome) {
+  patience_ = Seconds(0.01);
+  placement_.condition = "ssh still runs (pid 17)";
+  placement_.node = "n1";
+  start();
+  ASSERT_TRUE(await("delay"));
+  io_.restart();
+  io_.run_for(std::chrono::milliseconds(100));
+  EXPECT_THAT(told_, ElementsAre("delay waits for its agent on n1: ssh still runs (pid 17), 0.01 s "
+                                 "of agent_timeout (3600 s) are over"));
+}
+
+TEST_F(FarEngineTest, SaysWhatTheSchedulerLacksWhenThatTakesLong) {
+  patience_ = Seconds(0.01);
+  start();
+  placement_.hooks.on_waiting("all nodes are busy");
+  ASSERT_TRUE(await("delay"));
+  EXPECT_EQ(told_.back(), "delay waits for a node: all nodes are busy");
+}
+
+TEST_F(FarEngineTest, DoesNotStartAgainAnAgentThatWouldBeRefusedAgain) {
+  start();
+  placement_.hooks.on_line("engine-agent: batchproxy refuses: it is old. " +
+                           std::string(kHopeless) + " (on n1)");
+  placement_.hooks.on_line("srun: error: n1: task 0: Exited with exit code 1");
+  placement_.hooks.on_ended("srun ended with exit code 1");
+  EXPECT_THAT(told_, testing::Contains("exited: its agent has not come: engine-agent: batchproxy "
+                                       "refuses: it is old. Another start changes nothing (on n1), "
+                                       "for good"));
+}
+
+TEST_F(FarEngineTest, SaysThatAnAgentHangsAndWaitsForItsAnswerOnly) {
+  patience_ = Seconds(0.01);
+  answer_time_ = Seconds(0.3);
+  run_engine();
+  engine_->stop(Seconds(3600));
+  ASSERT_TRUE(await("delay waits for its agent on n1, which does not answer: until "));
+  EXPECT_FALSE(has_told("exited"));
+  ASSERT_TRUE(await("exited: its agent on n1 is gone (it does not do as it is told)"));
+  EXPECT_TRUE(has_told("delay waits no longer for its agent on n1"));
+  EXPECT_EQ(placement_.cancelled, 1);
+}
+
+TEST_F(FarEngineTest, GivesAnAgentThatHasHeardTheTimeOfItsOrder) {
+  patience_ = Seconds(0.01);
+  run_engine();
+  engine_->stop(Seconds(0.05));
+  agent_->say(to_line(agent_news::Stage{"ends"}));
+  ASSERT_TRUE(await("delay waits for its agent on n1, which has not ended its engine: until "));
+  EXPECT_FALSE(has_told("exited")) << "it has fifteen seconds more";
 }
 
 TEST_F(FarEngineTest, LeavesTheAgentToStopWhenItIsDestroyed) {

@@ -207,9 +207,16 @@ TEST(PlanSimulatedEngines, RunBatchproxyItselfWithTheSameFlags) {
 TEST(PlanSimulatedEngines, TooFewAreRaisedByOption) {
   Options options = options_with({tensor_parallel(8)}, std::int64_t{2});
   options.proxy.launcher.engine.value = "sim";
+  options.proxy.launcher.gpus.value = std::int64_t{8};
   EXPECT_EQ(problem(options, context_with(0)),
             "needs 16 GPUs (2 engines x tensor_parallel_size 8), found 8 (simulated): raise "
             "batchproxy.launcher.gpus or lower tensor_parallel_size");
+}
+
+TEST(PlanSimulatedEngines, HaveAsManyAsTheyNeedWhereNothingIsSaid) {
+  Options options = options_with({tensor_parallel(8)}, std::int64_t{2});
+  options.proxy.launcher.engine.value = "sim";
+  EXPECT_EQ(problem(options, context_with(0)), "(planned)");
 }
 
 Options command_options(Words command, Arguments arguments = {}) {

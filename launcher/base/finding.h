@@ -1,4 +1,4 @@
-// launcher/doctor/finding.h - one line of what `batchproxy doctor` has found.
+// launcher/base/finding.h - one line of what `batchproxy doctor` and `check` have found.
 //
 // Threading: plain values.
 #pragma once

@@ -1,0 +1,192 @@
+// tests/proxy/failure_digest_test.cc - which engines that fail share a sentence, and when it comes.
+#include "proxy/terminal/failure_digest.h"
+
+#include <chrono>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace batchproxy {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+using Names = std::vector<std::string>;
+
+class FailureDigestTest : public testing::Test {
+ protected:
+  // As it ends without a cause that its log tells.
+  static EngineFailure end_of(const std::string& reason, const std::string& node = "",
+                              std::vector<std::string> log = {}) {
+    return {.how = "ended 0 s after its start: " + reason,
+            .reason = reason,
+            .node = node,
+            .last_lines = std::move(log)};
+  }
+  static EngineFailure diagnosed(Cause cause, const std::string& evidence) {
+    return {.how = "exit code 1",
+            .reason = "exit code 1",
+            .cause = cause,
+            .findings = {"cause: out of memory", "log: " + evidence},
+            .evidence = evidence};
+  }
+
+  std::vector<std::string> fail(int engine, const EngineFailure& failure,
+                                const Names& starting = {},
+                                std::optional<Duration> next = Duration(1s)) {
+    return texts(
+        digest_.on_failed("engine-" + std::to_string(engine), failure, next, starting, now_));
+  }
+  std::vector<std::string> tick(Duration later) {
+    now_ += later;
+    return texts(digest_.on_tick(now_));
+  }
+  static std::vector<std::string> texts(const Lines& lines) {
+    std::vector<std::string> texts;
+    for (const Line& line : lines) texts.push_back(line.text);
+    return texts;
+  }
+
+  TimePoint now_{};
+  FailureDigest digest_;
+};
+
+TEST_F(FailureDigestTest, TellsOneThatFailsAloneAtOnceAndItsDetailsOnce) {
+  const EngineFailure failure = end_of("exit code 1", "", {"no disk", "no ink"});
+  EXPECT_THAT(fail(0, failure),
+              ElementsAre("engine-0 did not start: ended 0 s after its start: exit code 1. It is "
+                          "started again in 1.0 s",
+                          "  | no disk", "  | no ink"));
+  EXPECT_THAT(fail(0, failure, {}, std::nullopt),
+              ElementsAre("engine-0 did not start, as before: ended 0 s after its start: exit code "
+                          "1. It is not started again"));
+}
+
+TEST_F(FailureDigestTest, TellsAFaultThatAllShareOnce) {
+  const EngineFailure failure = end_of("srun: no such partition");
+  EXPECT_THAT(fail(0, failure, {"engine-1", "engine-2", "engine-3"}), IsEmpty());
+  EXPECT_THAT(fail(1, failure, {"engine-0", "engine-2", "engine-3"}), IsEmpty());
+  EXPECT_THAT(fail(2, failure, {"engine-0", "engine-1", "engine-3"}), IsEmpty());
+  EXPECT_THAT(fail(3, failure, {"engine-0", "engine-1", "engine-2"}),
+              ElementsAre("engine-0, engine-1 and 2 more did not start: ended 0 s after its start: "
+                          "srun: no such partition. They are started again in 1.0 s"));
+}
+
+TEST_F(FailureDigestTest, WaitsForOthersNoLongerThanAWhile) {
+  EXPECT_THAT(fail(0, end_of("no ink"), {"engine-1"}), IsEmpty());
+  EXPECT_THAT(tick(1s), IsEmpty());
+  EXPECT_THAT(tick(1s), ElementsAre("engine-0 did not start: ended 0 s after its start: no ink. It "
+                                    "is started again in 0.0 s"));
+  EXPECT_THAT(fail(1, end_of("no ink")), ElementsAre(HasSubstr("engine-1 did not start: "),
+                                                     "  | for the same reason as engine-0"));
+}
+
+TEST_F(FailureDigestTest, GathersWhatWasToldBeforeForLonger) {
+  const EngineFailure failure = end_of("no ink");
+  fail(0, failure, {"engine-1"});
+  fail(1, failure, {"engine-0"});
+  EXPECT_THAT(fail(1, failure, {"engine-0"}), IsEmpty());
+  EXPECT_THAT(tick(4s), IsEmpty());
+  EXPECT_THAT(fail(0, failure, {"engine-1"}),
+              ElementsAre(HasSubstr("engine-0 and engine-1 did not start, as before: ")));
+}
+
+TEST_F(FailureDigestTest, TellsAnEngineThatFailsTwiceTwice) {
+  EXPECT_THAT(fail(0, end_of("no ink"), {"engine-1"}), IsEmpty());
+  EXPECT_THAT(fail(0, end_of("no ink"), {"engine-1"}), SizeIs(1));
+  EXPECT_THAT(texts(digest_.tell_all(now_)), SizeIs(1));
+}
+
+TEST_F(FailureDigestTest, TellsEnginesThatDifferApart) {
+  fail(0, end_of("no ink"), {"engine-1", "engine-2", "engine-3"});
+  fail(1, end_of("no paper"), {"engine-2", "engine-3"});
+  fail(2, end_of("no ink", "", {"[pid 17] burst"}), {"engine-3"});
+  EXPECT_THAT(fail(3, end_of("no ink", "", {"[pid 9999] burst"})),
+              ElementsAre(HasSubstr("engine-0 did not start"), HasSubstr("engine-1 did not start"),
+                          HasSubstr("engine-2 and engine-3 did not start"), "  | [pid 17] burst"))
+      << "figures of a log are no difference";
+}
+
+TEST_F(FailureDigestTest, TakesNamesOfEnginesAndNodesForNoDifference) {
+  fail(0, end_of("engine-0: `vllm` was not found (on n1)", "n1"), {"engine-1", "engine-2"});
+  fail(1, end_of("engine-1: `vllm` was not found (on n1)", "n1"), {"engine-2"});
+  EXPECT_THAT(fail(2, end_of("engine-2: `vllm` was not found (on n2)", "n2")),
+              ElementsAre(HasSubstr("engine-0 (n1), engine-1 (n1) and engine-2 (n2) did not start: "
+                                    "ended 0 s after its start: engine-0: `vllm`")));
+}
+
+TEST_F(FailureDigestTest, ComparesCausesWhereTheyAreKnown) {
+  fail(0, diagnosed(Cause::kOomLoad, "GPU 0"), {"engine-1", "engine-2"});
+  fail(1, diagnosed(Cause::kOomLoad, "GPU 1"), {"engine-2"});
+  EXPECT_THAT(
+      fail(2, diagnosed(Cause::kOomGraphs, "GPU 2")),
+      ElementsAre(HasSubstr("engine-0 and engine-1 did not start"), "  | cause: out of memory",
+                  "  | log: GPU 0", HasSubstr("engine-2 did not start"), "  | cause: out of memory",
+                  "  | log: GPU 2"));
+}
+
+TEST_F(FailureDigestTest, TellsARepairThatIsAnotherThanBefore) {
+  EngineFailure failure = diagnosed(Cause::kOomLoad, "GPU 0");
+  failure.findings.emplace_back("repair: 8192 -> 4096");
+  fail(0, failure);
+  failure.findings.back() = "repair: 4096 -> 2048";
+  EXPECT_THAT(fail(0, failure), testing::Contains("  | repair: 4096 -> 2048"));
+}
+
+TEST_F(FailureDigestTest, SaysWhoIsStartedAgain) {
+  fail(0, end_of("no ink"), {"engine-1", "engine-2"});
+  fail(1, end_of("no ink"), {"engine-2"}, Duration(3s));
+  EXPECT_THAT(
+      fail(2, end_of("no ink"), {}, std::nullopt),
+      ElementsAre(HasSubstr("engine-0, engine-1 and engine-2 did not start: ended 0 s after "
+                            "its start: no ink. 2 of them are started again, the others "
+                            "are not")));
+}
+
+TEST_F(FailureDigestTest, SaysOnceWhatACarrierHasSaid) {
+  const EngineFailure failure =
+      end_of("ssh ended with exit code 255: refused", "",
+             {"=== batchproxy: engine-0, run 1 ===", "[placement] Welcome to n1",
+              "[placement] refused", "[placement] ssh ended with exit code 255: refused"});
+  EXPECT_THAT(fail(0, failure),
+              ElementsAre(HasSubstr("engine-0 did not start"), "  | [placement] Welcome to n1"));
+}
+
+TEST_F(FailureDigestTest, SaysWhoStaysDownBehindItsFailure) {
+  EXPECT_THAT(fail(10, end_of("no ink"), {"engine-9"}, std::nullopt), IsEmpty());
+  EXPECT_THAT(digest_.on_lost("engine-10"), IsEmpty());
+  fail(9, end_of("no ink"), {"engine-0"}, std::nullopt);
+  EXPECT_THAT(digest_.on_lost("engine-9"), IsEmpty());
+  EXPECT_THAT(
+      tick(2s),
+      ElementsAre(HasSubstr("engine-9 and engine-10 did not start: "),
+                  HasSubstr("engine-9 and engine-10 stay down, and are not started again")));
+  EXPECT_THAT(texts(digest_.on_lost("engine-1")),
+              ElementsAre(HasSubstr("Start it: `batchproxy engines start engine-1`")));
+}
+
+TEST_F(FailureDigestTest, TellsAllAnewOfOneThatWasUp) {
+  const EngineFailure failure = end_of("no ink", "", {"a line"});
+  EXPECT_THAT(fail(0, failure), SizeIs(2));
+  EXPECT_THAT(fail(0, failure), SizeIs(1));
+  digest_.on_up("engine-0");
+  EXPECT_THAT(fail(0, failure), SizeIs(2));
+}
+
+TEST_F(FailureDigestTest, TellsADelayThatSeveralHaveOnce) {
+  const std::string text = "waits for its agent on n1: ssh still runs (pid 17)";
+  digest_.on_delay("engine-0", text, now_);
+  EXPECT_THAT(tick(500ms), IsEmpty());
+  EXPECT_THAT(tick(500ms), ElementsAre("engine-0 " + text));
+  digest_.on_delay("engine-0", text, now_);
+  digest_.on_delay("engine-1", "waits for its agent on n2: ssh still runs (pid 18)", now_);
+  EXPECT_THAT(tick(1s),
+              ElementsAre("engine-0 and engine-1: engine-0 " + text + "; the others likewise"));
+}
+
+}  // namespace
+}  // namespace batchproxy
