@@ -49,12 +49,12 @@ class Container:
     def __init__(self, tools, *words):
         self.tools = tools
         self.said = tools.path / "tmp" / "said"
-        with open(self.said, "w") as out:
+        with open(tools.path / "dev/null") as nothing, open(self.said, "w") as out:  # its own: see DEVICES
             self.process = subprocess.Popen(
                 tools.command("podman", "run", "--name", "it", "--network", "none", "--cgroups", "disabled",
                               "--health-interval", "disable",  # by a timer of systemd; it is asked for instead
                               *limits(), NAME, *words),
-                stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT)
+                stdin=nothing, stdout=out, stderr=subprocess.STDOUT)
 
     def tell(self, *words, check=True):
         """What podman says to `words` and the container's name."""
