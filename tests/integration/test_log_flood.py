@@ -7,6 +7,7 @@ from tests.support.asking import complete
 from tests.support.builds import PROXY
 from tests.support.proxy import write_config
 
+pytestmark = pytest.mark.alone
 LINES = 2200  # LogFlood::kMostLines and kLastLines a second, and some of batchproxy's own
 
 FLOODS = {

@@ -242,6 +242,7 @@ def test_one_of_four_that_never_comes_up_costs_the_others_nothing(start_proxy, t
     assert states(proxy)[:3] == ["ready"] * 3 and states(proxy)[3] != "ready"
 
 
+@pytest.mark.alone
 def test_an_engine_that_ends_at_each_start_is_given_up_after_five(start_proxy, tmp_path):
     """Row 28 of the table of faults: the starts at their times, the others untouched, and what comes after."""
     starts = tmp_path / "starts"
