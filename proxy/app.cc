@@ -32,8 +32,8 @@ constexpr Duration kLastWords = std::chrono::seconds(2);  // for the errors of a
 constexpr std::size_t kFewestOfBatches = 64;
 constexpr std::size_t kMostOfBatches = 1024;
 constexpr int kNoEngineStarted = 4;  // exit code
-// One carries what eight GPUs can answer a hundred times over; with many, few of them are awake, and
-// each request wakes some (docs/PERFORMANCE.md).
+// One carries what eight GPUs can answer a hundred times over; with many, few of them are awake,
+// and each request wakes some (docs/PERFORMANCE.md).
 constexpr unsigned kMostThreadsByDefault = 4;
 
 std::string url(const asio::ip::tcp::endpoint& endpoint, bool secured = false) {

@@ -1,10 +1,11 @@
-"""Which of the tests that take minutes run: see support/parts.py."""
+"""Which of the tests that take minutes run: see support/parts.py; and which run with others beside them."""
 import pytest
 
 from tests.support import parts
 
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "alone: fills the machine, or goes by real time: scripts/test runs nothing beside it")
     config.addinivalue_line("markers", "full(part): takes minutes; runs when BATCHPROXY_FULL asks for that part")
     try:
         parts.asked_for()

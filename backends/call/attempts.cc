@@ -102,7 +102,7 @@ void Attempts::prepare_retry(Ticket& ticket, bool costs_budget) const {
   ticket.mergeable = Mergeable::kNever;
   ticket.avoid = asked_;
   ticket.costs_budget = costs_budget;
-  ticket.suspect = deaths_ >= kDeathsBeforeAlone || was_always_lost();
+  ticket.suspect = is_suspect();
 }
 
 Outcome outcome_of(const Attempt& attempt) {

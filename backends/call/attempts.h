@@ -81,6 +81,8 @@ class Attempts {
   void on_stream() { ++made_; }
 
   unsigned made() const { return made_; }  // that reached a backend
+  // It may have been the end of engines: from now on it runs alone.
+  bool is_suspect() const { return deaths_ >= kDeathsBeforeAlone || was_always_lost(); }
   // Backends that failed the request by errors of their own: an answer elsewhere refutes them.
   BackendSet failed_by() const { return failed_by_; }
 

@@ -52,7 +52,7 @@ class Isolation {
   const Turns& turns_;
   std::optional<BackendId> reserved_;  // for the first suspect, or the one under way
   bool waits_for_calm_ = false;
-  bool flies_ = false;                 // one is under way
+  bool flies_ = false;  // one is under way
   bool others_first_ = false;
 };
 

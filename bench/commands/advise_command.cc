@@ -124,7 +124,8 @@ class Adviser {
       if (interrupt_.has_come()) return;
       tell(candidate.topology, worker_words(workers));
       TrialOptions options{candidate.topology, workers, command_.duration,
-                           box_.simulated ? box_.time_scale : 1, shows_line_};
+                           box_.simulated ? box_.time_scale : 1, shows_line_,
+                           [this] { return interrupt_.has_come(); }};
       MeasuredTrial measured = measure_trial(client, subject, questions, options);
       if (measured.asked == 0) return;
       if (!measured.ended_early.empty()) {

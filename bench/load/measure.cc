@@ -75,12 +75,13 @@ std::optional<FleetCounts> count(LoadClient& client, const Subject& subject) {
   return counts;
 }
 
-// One of the repeats; `stop` is made to stop it.
+// One of the repeats; `stop` is made to stop it. Empty if `stopped` became true before it began.
 Repeat measure_once(LoadClient& client, const Subject& subject,
                     const std::vector<ReadyQuestion>& questions, const MeasureOptions& options,
-                    std::size_t number, std::function<void(std::string)>& stop,
-                    std::string& ended_early) {
+                    std::size_t number, const bool& stopped,
+                    std::function<void(std::string)>& stop, std::string& ended_early) {
   const std::optional<FleetCounts> before = count(client, subject);
+  if (stopped) return {};
   LiveLine line(options.load.most(questions.size()).value_or(0));
   Load load(client, subject.server, questions, options.load,
             [&line](const RequestResult& result) { line.add(result); });
@@ -114,10 +115,11 @@ Measured measure(LoadClient& client, const Subject& subject,
     measured.stopped = true;
     if (stop) stop("stopped");
   });
+  if (options.is_interrupted && options.is_interrupted()) measured.stopped = true;
   for (std::size_t number = 0; number < options.repeats; ++number) {
     if (measured.stopped || !measured.ended_early.empty()) break;
-    measured.repeats.push_back(
-        measure_once(client, subject, questions, options, number, stop, measured.ended_early));
+    measured.repeats.push_back(measure_once(client, subject, questions, options, number,
+                                            measured.stopped, stop, measured.ended_early));
   }
   if (measured.stopped && measured.ended_early.empty()) measured.ended_early = "stopped";
   return measured;

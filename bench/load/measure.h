@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,8 @@ struct MeasureOptions {
   std::size_t repeats = 1;
   Cut warm_up{}, cool_down{};
   bool shows_line = false;  // on stderr
+  // Whether a signal came before measure() heard any: null where those end the program.
+  std::function<bool()> is_interrupted{};
 };
 
 struct Measured {

@@ -33,6 +33,7 @@ MeasureOptions measure_options(const TrialOptions& options, std::size_t question
       fmt::format("Advise, {}, {} workers.", words_of(options.topology), options.workers);
   measure.load.give_up = 60;
   measure.shows_line = options.shows_line;
+  measure.is_interrupted = options.is_interrupted;
   return measure;
 }
 

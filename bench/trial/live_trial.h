@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,7 @@ struct TrialOptions {
   double duration = 20;   // seconds of the engines in which questions are asked, at most
   double time_scale = 1;  // real seconds for each of theirs
   bool shows_line = false;
+  std::function<bool()> is_interrupted{};  // see MeasureOptions
 };
 
 struct MeasuredTrial {

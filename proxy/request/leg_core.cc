@@ -16,6 +16,7 @@ LegCore::LegCore(LegCore& before)
   ticket_.never.insert(stuck);
   ticket_.mergeable = Mergeable::kNever;
   ticket_.costs_budget = false;
+  ticket_.suspect = attempts_.is_suspect();  // legs before that one may have ended since
   before.beside_ = this;
   before.yielded_ = false;
   attempts_.begin_beside();

@@ -11,6 +11,7 @@ from bench.lab.overload import goodput, neighbours
 from tests.bench import lab
 from tests.support.builds import BUILD, PROXY, ROOT, is_sanitized
 
+pytestmark = pytest.mark.alone
 NAMES = ["affinity", "batches", "claims", "idle-connections", "instructions", "job-tail", "lists", "load-ceiling",
          "many-engines", "merging", "overload", "peers", "policies", "queued-prompts", "recorded", "routers"]
 FAST = {"sim_time_scale": 0.01}

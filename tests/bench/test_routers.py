@@ -22,6 +22,7 @@ from tests.support.builds import BUILD, ROOT
 from tests.support.program import Program
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.alone
 FAST = ["--time-scale", 0.02]
 FOREIGN = [name for name in ROUTERS if name not in (NONE, OURS)]
 RATE = Column("questions/s", "per_second", more_is_better=True)

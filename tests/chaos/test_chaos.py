@@ -11,6 +11,8 @@ from tests.support.failing_engine import text_of, usage_of
 
 from . import client, harness
 
+pytestmark = pytest.mark.alone
+
 
 def run(program, *flags, patience=120):
     """Runs one of the programs here, as from a shell; its table is what a failure shows."""

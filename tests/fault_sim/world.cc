@@ -23,9 +23,10 @@ namespace {
 constexpr Duration kPatience = HealthTracker::kProbeTime;
 constexpr Duration kEager = HealthTracker::kEagerPause;
 const Duration kHealthTimeout = BackendMonitor::Intervals{}.patience;
-constexpr Duration kSettling = 150s;  // in which all must end once nothing goes wrong any more
-constexpr Duration kLastWords = 4s;   // in which all must end once it is cut short
-constexpr int kHanging = 1;           // the trouble that engines stand still
+// In which all must end once nothing goes wrong any more: thousands may wait for one slow engine.
+constexpr Duration kSettling = 400s;
+constexpr Duration kLastWords = 4s;  // in which all must end once it is cut short
+constexpr int kHanging = 1;          // the trouble that engines stand still
 
 double seconds(Duration duration) {
   return std::chrono::duration<double>(duration).count();

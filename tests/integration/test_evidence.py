@@ -127,6 +127,7 @@ def test_a_prompt_that_kills_engines_by_500s_costs_three(serve, scripted):
 
 # --- one client's trouble -----------------------------------------------------------------------
 
+@pytest.mark.alone  # failures that are further apart are no burst
 @pytest.mark.parametrize("bad", [answer(FAILED, b"500 Internal Server Error"), answer(b"", b"500 Internal Server Error"),
                                  answer(FAILED, b"501 Not Implemented"), answer(b'{"choices":[{"logprob":NaN}]}'), None],
                          ids=["500", "empty 500", "501", "NaN", "reset"])

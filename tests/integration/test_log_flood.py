@@ -7,6 +7,7 @@ from tests.support.asking import complete
 from tests.support.builds import PROXY
 from tests.support.proxy import write_config
 
+pytestmark = pytest.mark.alone
 LINES = 2200  # LogFlood::kMostLines and kLastLines a second, and some of batchproxy's own
 
 FLOODS = {
@@ -30,7 +31,7 @@ def test_requests_are_unaffected_by_a_flood_of_log_lines(flood, start_proxy, tmp
         begun = time.monotonic()
         assert complete(proxy.url, "x")[0].status == 200
         slowest = max(slowest, time.monotonic() - begun)
-    assert slowest < 5
+    assert slowest < 15
     proxy.stop()
     lasted = time.monotonic() - started
     log = (tmp_path / "logs" / "engine-0.log").read_text()

@@ -261,7 +261,7 @@ def test_an_engine_that_ends_at_each_start_is_given_up_after_five(start_proxy, t
     gaps = [after - before for before, after in zip(times, times[1:])]
     assert len(gaps) == 4, "five starts"
     for gap, delay in zip(gaps, [1, 2, 4, 8]):
-        assert 0.8 * delay <= gap <= delay + 1, gaps
+        assert gap >= 0.8 * delay, gaps  # and not later: tests/launcher/supervision/restart_policy_test.cc
     assert Path(f"{starts}.2").read_text() == "usage\n", "the next start would refuse its command line, too"
     told = "\n".join(proxy.errors)
     assert told.count("engine-1 did not start") == 5 and "engine-1 stays down" in told, told

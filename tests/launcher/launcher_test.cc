@@ -164,7 +164,7 @@ TEST_F(LauncherTest, AnEngineThatEndsWhileStartingHasFailedWithItsLastLines) {
 }
 
 TEST_F(LauncherTest, AnEngineThatIsNotReadyInTimeIsTakenDown) {
-  options_.worker.server_startup_timeout.value = Seconds(0.2);
+  options_.worker.server_startup_timeout.value = Seconds(2);
   add_engine("echo 'Starting to load model m...'; " + std::string(kRunForever));
   start();
   run_until([&] { return !started_.empty(); });

@@ -241,6 +241,19 @@ TEST_F(BesideTest, AsksElsewhereAndNeverAgainWhereItStandsStill) {
   EXPECT_EQ(leg_.on_stuck(BackendSet::first(3)), Act::kNothing) << "it has its way out";
 }
 
+TEST_F(BesideTest, RunsAloneWhenTwoEnginesHaveEndedWithTheRequestMeanwhile) {
+  ASSERT_EQ(grant(*beside_, 1), Do::kCall);
+  ASSERT_EQ(beside_->on_stuck(BackendSet::first(3)), Act::kAskBeside);
+  LegCore second(*beside_);
+  ASSERT_EQ(second.begin(), Do::kSubmit);
+  EXPECT_FALSE(second.ticket().suspect);
+  for (LegCore* leg : {&leg_, &*beside_}) {
+    ASSERT_EQ(leg->on_call_ended(failure(CallFailure::kNoAnswer)), Do::kLookAt);
+    ASSERT_EQ(leg->on_looked_at(false, kNow), Do::kReport);
+  }
+  EXPECT_TRUE(LegCore(second).ticket().suspect);
+}
+
 TEST_F(BesideTest, TheFirstAnswerCountsAndTheOtherCallIsEnded) {
   ASSERT_EQ(call(*beside_, 1, answer(200)), Do::kEnd);
   EXPECT_EQ(leg_.on_beside_ended(), Act::kEndCall);

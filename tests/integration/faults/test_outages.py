@@ -19,6 +19,7 @@ from .helpers import (
     name_of, received, request_of)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("fault", ["refused", "reset", "garbage", "500", "stall"])
 def test_row_30_one_backend_of_four_is_permanently_bad(serve, engines, fault):
     latency, slots, count = 0.2, 8, 480
