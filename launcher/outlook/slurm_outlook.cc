@@ -95,10 +95,11 @@ std::vector<SlurmNode> look_at_nodes(const Machine& machine, const std::string& 
   const std::string sinfo = machine.find_program("sinfo");
   std::vector<SlurmNode> found;
   if (sinfo.empty() || nodes.empty()) return found;
-  const auto text =
+  const std::string text =
       asked(machine, sinfo,
-            {"--noheader", "--Node", "--nodes=" + nodes, std::string("--format=") + kSinfoFormat});
-  for (const std::string_view line : split(text.value_or(""), '\n')) {
+            {"--noheader", "--Node", "--nodes=" + nodes, std::string("--format=") + kSinfoFormat})
+          .value_or("");
+  for (const std::string_view line : split(text, '\n')) {
     auto node = parse_sinfo(line);
     const auto is_same = [&node](const SlurmNode& other) { return other.name == node->name; };
     // A node stands in it once for each partition.
