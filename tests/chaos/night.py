@@ -47,12 +47,14 @@ class Tally(harness.Tally):
             return "right", ""  # the simulation has its own tokenizer
         if response.status == 503 and response.code == "no_backend":
             return "held out", details
+        if response.status == 502 and response.code == "poison_prompt":
+            return "blamed", details
         return ("gave up", details) if verdict == "spent" else (verdict, details)
 
     def lost(self, request, verdict, details):
         super().lost(request, "proxy away" if self.proxy_is_away else verdict, details)
 
-    harmless = {"right", "held out", "stream lost", "proxy away"}
+    harmless = {"right", "held out", "stream lost", "proxy away", "blamed"}
 
 
 # --- what happens to the engines --------------------------------------------------------------------
@@ -332,6 +334,8 @@ def check(arguments, night, before, report):
     report.check(tally.sent >= arguments.requests, "enough questions", tally.sent)
     wrong = {verdict: count for verdict, count in tally.verdicts.items() if verdict not in Tally.harmless}
     report.check(not wrong, "every one answered right, 503 after hold_timeout, or told in its stream", wrong or "")
+    # An engine ends every other second: now and then one request is on three of them, and alone on the third.
+    report.check(tally.verdicts["blamed"] <= 1 + tally.sent // 1000, "hardly any blamed for the ends", tally.verdicts["blamed"])
     report.check(tally.statuses[404] == 0, "none 404")
     if not arguments.keep:
         report.check(tally.answers == tally.sent, "none lost", f"{tally.answers} of {tally.sent}")
