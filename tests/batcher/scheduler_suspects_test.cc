@@ -19,6 +19,13 @@ class FoundBySimulation : public SchedulerFixture {
     made.backends = backends;
     return made;
   }
+  // The engine of an ordinary request ends, a second after it was sent there.
+  void let_an_engine_end() {
+    const Ticket& dies = ticket(0s);
+    scheduler_->submit(tickets_.back());
+    ASSERT_EQ(take(0s).size(), 1u);
+    complete(dies, Outcome::kDied, 1s);
+  }
   static BackendSet only(BackendId id) {
     BackendSet set;
     set.insert(id);
@@ -84,10 +91,7 @@ TEST_F(FoundBySimulation, ASuspectIsNotHeldLongerThanOthers) {
 // All engines are killed one after another, faster than the proxy asks the next.
 TEST_F(FoundBySimulation, ASuspectWaitsUntilNoEngineHasEndedForAWhile) {
   start_two();
-  const Ticket& other = ticket(0s);
-  scheduler_->submit(tickets_.back());
-  ASSERT_EQ(take(0s).size(), 1u);
-  complete(other, Outcome::kDied, 1s);
+  let_an_engine_end();
   Ticket& waits = suspect(1s, all_);
   scheduler_->submit(waits);
   EXPECT_TRUE(take(1s).empty());
@@ -99,10 +103,7 @@ TEST_F(FoundBySimulation, ASuspectWaitsUntilNoEngineHasEndedForAWhile) {
 
 TEST_F(FoundBySimulation, OthersGoOnWhileASuspectWaitsForCalm) {
   start_two();
-  const Ticket& dies = ticket(0s);
-  scheduler_->submit(tickets_.back());
-  ASSERT_EQ(take(0s).size(), 1u);
-  complete(dies, Outcome::kDied, 1s);
+  let_an_engine_end();
   scheduler_->submit(suspect(1s, all_));
   for (int i = 0; i < 3; ++i) scheduler_->submit(ticket(1s));
   EXPECT_EQ(take(1s).size(), 3u);
