@@ -53,7 +53,7 @@ def test_engines_are_jobs_of_two_gpus_which_leave_nothing(start_proxy, ray, conf
         assert len(token) >= 32 and token not in job["entrypoint"] and token not in proxy.output()
     proxy.stop(signal.SIGINT)
     assert not [pid for pid in pids if alive(pid)]
-    assert set(ray.look().values()) == {"SUCCEEDED"}
+    wait_until(lambda: set(ray.look().values()) == {"SUCCEEDED"}, lambda: f"their jobs have ended well: {ray.look()}")
 
 
 def test_after_a_kill_engines_end_and_the_next_run_clears_up(tmp_path, ray, configured):
@@ -63,7 +63,8 @@ def test_after_a_kill_engines_end_and_the_next_run_clears_up(tmp_path, ray, conf
     marks = ray.submitted[0]["metadata"]
     first.kill()
     wait_until(lambda: not [pid for pid in pids if alive(pid)], "the engines have ended")
-    assert set(ray.look().values()) <= {"SUCCEEDED", "FAILED"}, "no job runs on"
+    # An agent is there for a moment more than its engine.
+    wait_until(lambda: set(ray.look().values()) <= {"SUCCEEDED", "FAILED"}, lambda: f"no job runs on: {ray.look()}")
     # One whose agent hangs, say; another of somebody else's.
     ray.submit(submission_id="left", entrypoint="exec sleep 1000", metadata=marks)
     ray.submit(submission_id="neighbour", entrypoint="exec sleep 1000", metadata={**marks, "batchproxy_configuration": "x:/y"})
