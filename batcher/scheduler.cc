@@ -188,7 +188,7 @@ std::optional<TimePoint> Scheduler::next_due() const {
   if (!fleet_.watch().is_idle()) sooner(fleet_.watch().due());
   if (!turns_.all().empty()) sooner(turns_.all().begin()->deadline);
   if (turns_.queued() > 0) sooner(fleet_.refresh_due());
-  sooner(isolation_.due());
+  sooner(isolation_.due(now_));
   const FlushRule& rule = rule_of(options_.policy);
   for (const auto& queue : turns_.queues()) {
     if (queue->down_since) {

@@ -7,12 +7,8 @@ namespace batchproxy {
 
 void Isolation::place(Decision& decision) {
   TurnSet& suspects = decision.turns.suspects();
-  waits_for_calm_ = false;
   if (flies_ || suspects.empty()) return;
-  if (!is_calm(decision.now)) {
-    waits_for_calm_ = true;
-    return release();
-  }
+  if (!is_calm(decision.now)) return release();
   if (reserved_ && !fleet_[*reserved_].takes(decision.now)) release();
   const auto has_reserved = [this](const Ticket& ticket) {
     return reserved_ && ticket.among.contains(*reserved_);
@@ -35,8 +31,8 @@ void Isolation::place(Decision& decision) {
   decision.close_batch(*reserved_, FlushReason::kRoom);
 }
 
-std::optional<TimePoint> Isolation::due() const {
-  if (!waits_for_calm_ || turns_.suspects().empty()) return std::nullopt;
+std::optional<TimePoint> Isolation::due(TimePoint now) const {
+  if (flies_ || turns_.suspects().empty() || is_calm(now)) return std::nullopt;
   return *fleet_.last_death() + kCalm;
 }
 

@@ -34,7 +34,7 @@ class Isolation {
   // Gives the reserved backend back when no suspect needs it.
   void tidy();
   // When a suspect that waits for calm may have its turn.
-  std::optional<TimePoint> due() const;
+  std::optional<TimePoint> due(TimePoint now) const;
   // The suspect under way has ended.
   void on_completed();
   // Backend `id` is another's now.
@@ -51,8 +51,7 @@ class Isolation {
   Fleet& fleet_;
   const Turns& turns_;
   std::optional<BackendId> reserved_;  // for the first suspect, or the one under way
-  bool waits_for_calm_ = false;
-  bool flies_ = false;  // one is under way
+  bool flies_ = false;                 // one is under way
   bool others_first_ = false;
 };
 
