@@ -53,9 +53,9 @@ struct Box {
   bool switched = false;
   std::map<std::pair<int, int>, int> levels;
 };
-Box box;
-int opened = 0;         // how often, without having been closed
-std::mutex box_mutex;  // on both
+Box box;               // as it was when it was opened: handles of it are out, and threads read it
+int opened = 0;        // how often, without having been closed
+std::mutex box_mutex;  // on both, while it is opened
 
 using Fields = std::map<std::string, std::string>;
 
@@ -104,7 +104,7 @@ NvmlHandle numbered(int index) {
   return gpu;
 }
 
-void read_line(const std::string& text) {
+void read_line(Box& box, const std::string& text) {
   std::istringstream line(text);
   std::string word;
   int first = 0;
@@ -160,8 +160,8 @@ void read_line(const std::string& text) {
   }
 }
 
-void read_box() {
-  box = Box();
+// What the box says now.
+Box read_box() {
   const char* said = std::getenv("FAKE_NVML");
   std::string text = said == nullptr ? "" : said;
   if (text.starts_with('/')) {
@@ -169,18 +169,18 @@ void read_box() {
     text.assign(std::istreambuf_iterator<char>(file), {});
   }
   std::istringstream lines(text);
-  for (std::string line; std::getline(lines, line);) read_line(line.substr(0, line.find('#')));
+  Box now;
+  for (std::string line; std::getline(lines, line);) read_line(now, line.substr(0, line.find('#')));
+  return now;
 }
 
-// What the box says now: its file may have changed. The handles of before stay what they are.
-void read_memory_again(NvmlHandle& gpu) {
-  const std::lock_guard lock(box_mutex);
-  Box before = std::move(box);
-  read_box();
+// Its file may have changed since the box was opened.
+unsigned long long used_now(const NvmlHandle& gpu) {
   const auto index = static_cast<std::size_t>(gpu.index);
-  const bool is_whole = index < before.gpus.size() && &before.gpus[index] == &gpu;
-  if (is_whole && index < box.gpus.size()) gpu.used = box.gpus[index].used;
-  box = std::move(before);
+  const bool is_whole = index < box.gpus.size() && &box.gpus[index] == &gpu;
+  if (!is_whole) return gpu.used;
+  const Box now = read_box();
+  return index < now.gpus.size() ? now.gpus[index].used : gpu.used;
 }
 
 int copy(const std::string& text, char* into, unsigned int size) {
@@ -194,7 +194,7 @@ extern "C" {
 
 int nvmlInit_v2() {
   const std::lock_guard lock(box_mutex);
-  if (opened == 0) read_box();  // others have handles of it
+  if (opened == 0) box = read_box();  // others have handles of it
   if (box.init == kNvmlSuccess) ++opened;
   return box.init;
 }
@@ -251,8 +251,8 @@ int nvmlDeviceGetName(NvmlDevice gpu, char* text, unsigned int size) {
 }
 int nvmlDeviceGetMemoryInfo(NvmlDevice gpu, NvmlMemory* memory) {
   if (gpu->lost) return kNvmlGpuIsLost;
-  read_memory_again(*gpu);
-  *memory = {gpu->total << 20, (gpu->total - gpu->used) << 20, gpu->used << 20};
+  const unsigned long long used = used_now(*gpu);
+  *memory = {gpu->total << 20, (gpu->total - used) << 20, used << 20};
   return kNvmlSuccess;
 }
 int nvmlDeviceGetUtilizationRates(NvmlDevice gpu, NvmlUtilization* utilization) {
