@@ -28,12 +28,11 @@ struct CheckFlags {
 
 // Of engines of other nodes: what is so, and what is wrong goes to `reasons`.
 std::vector<std::string> seen_from_here(const Options& options, std::vector<std::string>& reasons) {
-  Outlook outlook = look_out(options, this_machine(process_environment()));
+  const Outlook outlook = look_out(options, this_machine(process_environment()));
   std::vector<std::string> seen;
-  for (std::vector<Finding>* findings : {&outlook.placement, &outlook.agents}) {
+  for (const std::vector<Finding>* findings : {&outlook.placement, &outlook.agents}) {
     for (const Finding& finding : *findings) {
-      const std::string text =
-          printable(finding.fix.empty() ? finding.text : finding.text + ": " + finding.fix);
+      const std::string text = printable(sentence_of(finding));
       if (finding.verdict == CheckVerdict::kFailure) {
         reasons.push_back(text);
       } else {
