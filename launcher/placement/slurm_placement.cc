@@ -139,6 +139,7 @@ class SlurmPlacement final : public Placement {
     };
     step.whether_slurm_answers = [this, alive = std::weak_ptr(alive_)](OnSlurm tell) {
       if (alive.expired()) return;
+      if (is_late_) tell(false);
       curious_.push_back(std::move(tell));
       look();
     };
@@ -193,12 +194,14 @@ class SlurmPlacement final : public Placement {
     hooks.on_ended = [this, lines, take = std::move(take)](const std::string& how) {
       const auto asked = std::exchange(asking_, nullptr);
       patience_.cancel();
+      is_late_ = false;
       const bool is_good = how.find("ended with exit code 0") != std::string::npos;
       if (is_good) say(watch_.on_answer());
       tell_curious(is_good);
       take(*lines, is_good);
     };
     after_patience(kPatience, [this, program] {
+      is_late_ = true;
       say(watch_.on_silence(program, kPatience));
       tell_curious(false);
       after_patience(kMostPatience - kPatience, [this] {
@@ -230,6 +233,7 @@ class SlurmPlacement final : public Placement {
   SlurmWatch watch_;
   asio::steady_timer timer_;
   asio::steady_timer patience_;  // with `asking_`
+  bool is_late_ = false;         // it has not answered in time
   std::unique_ptr<Carrier> asking_;
   std::vector<OnSlurm> curious_;  // who would know whether Slurm answers
   std::shared_ptr<bool> alive_ = std::make_shared<bool>();

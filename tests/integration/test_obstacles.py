@@ -120,7 +120,14 @@ def test_a_silent_srun_is_not_taken_for_one_that_waits_if_slurm_is_silent(start_
     slurm.says("squeue", "exec sleep 1000")
     proxy = start_proxy("--config", slurm_config(tmp_path), env=slurm.environment)
     said(proxy, r"Slurm: `squeue` has not answered within 5 s: slurmctld is busy, or away")
-    shown(proxy, "srun says nothing, and squeue has no answer from slurmctld")
+    silence = "srun says nothing, and squeue has no answer from slurmctld"
+    shown(proxy, silence)
+    # One that is to start while squeue is still being waited for.
+    batchproxy = subprocess.run([PROXY, "--admin", proxy.admin.removeprefix("http://"), "engines", "restart", "0"],
+                                capture_output=True, text=True, timeout=DEADLINE)
+    assert batchproxy.returncode == 0, batchproxy.stdout + batchproxy.stderr
+    log = tmp_path / "batchproxy_logs" / "engine-0.log"
+    wait_until(lambda: log.read_text().count(silence) == 2, f"it once more in\n{log.read_text()}")
     assert "all in use" not in proxy.output()
 
 
