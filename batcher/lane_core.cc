@@ -146,7 +146,7 @@ void LaneCore::publish() {
   for (const BackendId id : scheduler_.take_touched()) {
     stats_.inflight[id].store(scheduler_.inflight(id), std::memory_order_relaxed);
     stats_.room[id].store(scheduler_.room(id), std::memory_order_relaxed);
-    stats_.breaker_open[id].store(scheduler_.breaker_open(id), std::memory_order_relaxed);
+    stats_.failing[id].store(scheduler_.failing(id), std::memory_order_relaxed);
     stats_.stuck[id].store(scheduler_.stuck(id), std::memory_order_relaxed);
     stats_.oldest[id] = flying_[id].oldest();
     stats_.quiet_since[id] = scheduler_.quiet_since(id);

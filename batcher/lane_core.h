@@ -52,7 +52,7 @@ struct LaneStats {
   std::atomic<std::uint64_t> queued{0};                                 // prompts
   std::array<std::atomic<std::uint32_t>, BackendSet::kMax> inflight{};  // prompts, by BackendId
   std::array<std::atomic<std::uint32_t>, BackendSet::kMax> room{};      // prompts, by BackendId
-  std::array<std::atomic<bool>, BackendSet::kMax> breaker_open{};       // by BackendId
+  std::array<std::atomic<bool>, BackendSet::kMax> failing{};            // by BackendId
   std::array<std::atomic<bool>, BackendSet::kMax> stuck{};              // by BackendId
   std::atomic<std::uint64_t> affine{0};                                 // see Scheduler::Gains
   std::atomic<std::uint64_t> merged_calls{0};

@@ -124,8 +124,10 @@ class Scheduler {
   }
   std::uint32_t room(BackendId id) const { return fleet_[id].room.prompts(); }
   bool front_end_bound(BackendId id) const { return fleet_[id].room.front_end_bound(); }
-  // Whether calls to it fail so often that it is given next to none.
+  // Whether it is given next to none, since calls to it have failed.
   bool breaker_open(BackendId id) const { return !fleet_[id].breaker.is_closed(); }
+  // Whether they fail still, as far as is known: its server has not come back since.
+  bool failing(BackendId id) const { return fleet_[id].breaker.is_failing(); }
   // What nearly all its answers take; zero while too few are known.
   Duration usual(BackendId id) const { return fleet_.usual(fleet_[id]); }
   bool stuck(BackendId id) const { return fleet_[id].stuck; }

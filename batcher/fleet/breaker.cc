@@ -45,6 +45,7 @@ void Breaker::on_outcome(Outcome outcome, std::uint32_t generation, Duration usu
     case Outcome::kServerError:
       // It lives, but is it well? The next request may tell.
       if (probing) {
+        returned_ = false;
         probe_again(now + kLastResort);
       } else {
         count(errors_, kErrors, usual, now);
@@ -82,7 +83,10 @@ void Breaker::on_stuck(TimePoint now) {
 void Breaker::on_ready(TimePoint now) {
   forgive();
   stuck_ = false;
-  if (state_ != State::kClosed) probe_again(now);
+  if (state_ != State::kClosed) {
+    returned_ = true;
+    probe_again(now);
+  }
   ++generation_;
 }
 
@@ -93,6 +97,7 @@ void Breaker::count(int& failures, int most, Duration usual, TimePoint now) {
 
 void Breaker::open(TimePoint now) {
   state_ = State::kOpen;
+  returned_ = false;
   ++openings_;
   since_ = now;
   until_ = now + std::min(kMaxPause, openings_ * kPause);
@@ -102,7 +107,7 @@ void Breaker::open(TimePoint now) {
 
 void Breaker::close() {
   state_ = State::kClosed;
-  stuck_ = false;
+  stuck_ = returned_ = false;
   openings_ = 0;
   forgive();
 }

@@ -62,6 +62,8 @@ class Breaker {
 
   bool is_closed() const { return state_ == State::kClosed; }
   bool is_probing() const { return state_ == State::kProbing; }
+  // Its calls fail: not one whose server has come back, and which has yet to be tried.
+  bool is_failing() const { return state_ != State::kClosed && !returned_; }
   // Whether a request may be granted now. `last_resort`: no other backend is up.
   bool admits(TimePoint now, bool last_resort = false) const;
   // When admits() or is_closed() will next change by itself.
@@ -92,14 +94,15 @@ class Breaker {
   TimePoint due(bool last_resort) const;
 
   State state_ = State::kClosed;
-  TimePoint since_{};   // of kOpen: when it opened
-  TimePoint until_{};   // of kOpen: the end of the pause; of kProbing: when it has lasted enough
-  TimePoint streak_{};  // the first failure since the last success
-  int losses_ = 0;      // since the last success
-  int refuted_ = 0;     // likewise
-  int errors_ = 0;      // likewise, refuted or not
-  int openings_ = 0;    // in a row
-  bool stuck_ = false;  // it stood still, and has shown no sign of life since
+  TimePoint since_{};      // of kOpen: when it opened
+  TimePoint until_{};      // of kOpen: the end of the pause; of kProbing: when it has lasted enough
+  TimePoint streak_{};     // the first failure since the last success
+  int losses_ = 0;         // since the last success
+  int refuted_ = 0;        // likewise
+  int errors_ = 0;         // likewise, refuted or not
+  int openings_ = 0;       // in a row
+  bool stuck_ = false;     // it stood still, and has shown no sign of life since
+  bool returned_ = false;  // its server has, and no call has failed since
   std::uint32_t generation_ = 0;
 };
 

@@ -274,7 +274,7 @@ void DataPlane::collect(Snapshot& into, TimePoint now) const {
     backend.up = backend.state == BackendState::kReady ? 1 : 0;
     backend.inflight = lane.inflight[backend.id].load(std::memory_order_relaxed);
     backend.room = lane.room[backend.id].load(std::memory_order_relaxed);
-    backend.breaker_open = lane.breaker_open[backend.id].load(std::memory_order_relaxed) ? 1 : 0;
+    backend.breaker_open = lane.failing[backend.id].load(std::memory_order_relaxed) ? 1 : 0;
     backend.stuck = lane.stuck[backend.id].load(std::memory_order_relaxed) ? 1 : 0;
     backend.takes += lane.takes[backend.id];
     backend.oldest = lane.oldest[backend.id].age(now);

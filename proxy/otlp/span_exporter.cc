@@ -59,17 +59,18 @@ void SpanExporter::set(ExportSettings settings) {
       io_.run();
     });
   }
-  asio::post(io_, [this, settings = std::move(settings)]() mutable {
-    change(std::move(settings));
+  // Requests that end before the thread gets to it are for it, too.
+  asio::post(io_, [this, settings = std::move(settings), mark = feed_.mark()]() mutable {
+    change(std::move(settings), mark);
   });
 }
 
-void SpanExporter::change(ExportSettings settings) {
+void SpanExporter::change(ExportSettings settings, const RecordFeed::Mark& mark) {
   settings_ = std::move(settings);
   source_.service_name = settings_.service_name;
   told_ = {};
   if (settings_.is_on()) {
-    feed_.start(&is_wanted);
+    feed_.start(&is_wanted, mark);
   } else {
     feed_.stop();
     core_.drop_all();

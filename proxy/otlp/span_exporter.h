@@ -55,7 +55,7 @@ class SpanExporter {
   std::uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
 
  private:
-  void change(ExportSettings settings);
+  void change(ExportSettings settings, const RecordFeed::Mark& mark);
   bool take(const RecordFeed::Taken& taken);
   void count();
   Task<void> work();

@@ -205,12 +205,14 @@ Lines Narrator::failures(const Snapshot& now) const {
       lines.push_back({warn, backend.name + ": " + silence_of(backend)});
     }
     // That one stands still, or is down, is told when it is seen.
-    const bool told_already = backend.stuck || backend.state != BackendState::kReady;
-    if (backend.breaker_open && !last.breaker_open && !told_already) {
+    const auto is_told = [](const BackendSnapshot& one) {
+      return one.stuck || one.state != BackendState::kReady;
+    };
+    if (backend.breaker_open && !last.breaker_open && !is_told(backend)) {
       lines.push_back({warn, backend.name +
                                  ": its calls keep failing: it gets one request now and then until "
                                  "one is answered"});
-    } else if (!backend.breaker_open && last.breaker_open) {
+    } else if (!backend.breaker_open && last.breaker_open && !is_told(last)) {
       lines.push_back({info, backend.name + ": its calls are answered again"});
     }
   }

@@ -52,7 +52,8 @@ void AccessLog::set(AccessLogSettings settings) {
       io_.run();
     });
   }
-  asio::post(io_, [this, settings = std::move(settings)]() mutable {
+  // Records that end before the thread gets to it are for it, too.
+  asio::post(io_, [this, settings = std::move(settings), mark = feed_.mark()]() mutable {
     settings_ = std::move(settings);
     told_ = {};
     if (!file_.set_path(settings_.file)) tell_problem();
@@ -60,9 +61,9 @@ void AccessLog::set(AccessLogSettings settings) {
       feed_.stop();
       timer_.cancel();
     } else {
-      feed_.start([settings = settings_](const RequestRecord& record) {
-        return settings.wants(record);
-      });
+      feed_.start(
+          [settings = settings_](const RequestRecord& record) { return settings.wants(record); },
+          mark);
       look_at_file();
     }
   });

@@ -14,7 +14,7 @@ namespace batchproxy {
 
 class NameTable {
  public:
-  static constexpr std::size_t kMost = 4096;  // however often a reload brings other backends
+  static constexpr std::size_t kMost = 4096;    // however often a reload brings other backends
   static constexpr std::size_t kLongest = 256;  // bytes; of a longer one this beginning is kept
 
   // Null for an empty name, and for a new one when the table is full. Nearly always the name is

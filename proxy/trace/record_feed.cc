@@ -15,12 +15,17 @@ constexpr std::uint64_t kAtOnce = 512;  // records looked at while an I/O thread
 
 }  // namespace
 
-void RecordFeed::start(Wants wants) {
+RecordFeed::Mark RecordFeed::mark() const {
+  Mark mark;
+  for (const Source& source : sources_) mark.push_back(source.ring.written());
+  return mark;
+}
+
+void RecordFeed::start(Wants wants, const Mark& mark) {
   const bool was_on = is_on();
   wants_ = std::make_shared<const Wants>(std::move(wants));
   if (was_on) return;
-  // What ended before is not for it.
-  for (Source& source : sources_) source.taken = source.ring.written();
+  for (std::size_t i = 0; i < sources_.size(); ++i) sources_[i].taken = mark[i];
   tick();
 }
 

@@ -6,7 +6,7 @@
 // that could grow.
 //
 // Threading: confined to the thread of the loop that it was made with, but for add(), which comes
-// before that runs, and drain(), which comes after all of the threads have ended.
+// before that runs, mark(), and drain(), which comes after all of the threads have ended.
 #pragma once
 
 #include <cstdint>
@@ -41,8 +41,12 @@ class RecordFeed {
 
   // Where records come from. Both outlive the feed.
   void add(asio::io_context& io, const RecordRing& ring) { sources_.emplace_back(io, ring); }
-  // From the next records on; of one that was started before, others are wanted from now on.
-  void start(Wants wants);
+  // How many records each of the sources has had. Threading: any thread, once all are added.
+  using Mark = std::vector<std::uint64_t>;
+  Mark mark() const;
+  // From the records behind `mark` on; of one that was started before, others are wanted from now
+  // on.
+  void start(Wants wants, const Mark& mark);
   void stop();
   bool is_on() const { return wants_ != nullptr; }
   // Takes what is left.

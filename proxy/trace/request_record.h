@@ -80,7 +80,7 @@ struct RequestRecord {
   std::uint64_t bytes_out = 0;  // that were written to its client
   std::uint32_t prompts = 0;
   std::uint32_t attempts_made = 0;
-  std::uint16_t status = 0;        // that the client was answered with; 0: it was not
+  std::uint16_t status = 0;  // that the client was answered with; 0: it was not
   Finish finish = Finish::kClientGone;
   std::optional<Errc> error;  // of ours, that the client was told
   bool head_only = false;
@@ -89,9 +89,9 @@ struct RequestRecord {
   bool replayed = false;    // answered from the record of its job
   bool traced = false;      // the next two are set
   std::uint64_t span = 0;
-  ShortText<55> traceparent;  // the client's
-  ShortText<128> given_id;    // the client's own
-  ShortText<40> key;          // the name of its API key
+  ShortText<55> traceparent;                                           // the client's
+  ShortText<128> given_id;                                             // the client's own
+  ShortText<40> key;                                                   // the name of its API key
   boost::container::static_vector<AttemptRecord, kAttempts> attempts;  // failed ones, then others
 };
 

@@ -40,9 +40,10 @@ def engine_pids(folder):
             for pid in re.findall(r"engine-\d+: started, pid (\d+)", log.read_text())]
 
 
-def assert_nothing_is_left(folder, engines):
+def assert_nothing_is_left(folder, *engines):
+    """`engines`: so many there may have been."""
     pids = engine_pids(folder)
-    assert len(pids) == engines, pids
+    assert len(pids) in engines, pids
     wait_until(lambda: not any(alive(pid) for pid in pids), "the engines' ends")
 
 
@@ -86,7 +87,7 @@ def test_a_topology_that_does_not_start_is_named_and_skipped(tmp_path):
     assert not parts["trials"] and "engine-" in parts["skipped"]
     assert f"2 x TP1     skipped: {parts['skipped']}" in done.stdout
     assert "Advice: 1 x TP2 with 2 workers." in done.stdout
-    assert_nothing_is_left(tmp_path, 3)
+    assert_nothing_is_left(tmp_path, 2, 3)  # the second of those that do not start need not have begun
 
 
 def test_when_none_starts_the_reasons_are_told(tmp_path):

@@ -95,8 +95,8 @@ def test_a_refused_reload_leaves_both_addresses_their_certificate(start_tls, beh
     make_certificate(tmp_path / "own", "two")
     trusted.unlink()
     proxy.process.send_signal(signal.SIGHUP)
-    wait_until(lambda: any("was not reloaded" in line for line in proxy.errors), "the refusal")
-    assert any("trusted.pem: No such file" in line for line in proxy.errors), proxy.errors
+    proxy.wait_for_error("was not reloaded")
+    proxy.wait_for_error("trusted.pem: No such file")
     assert certificate_of(admin) == certificate_of(proxy.port) == before
     trusted.write_text(certificate[0].read_text())
     proxy.process.send_signal(signal.SIGHUP)

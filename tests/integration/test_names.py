@@ -78,7 +78,9 @@ def test_an_engine_that_comes_back_under_another_address_is_ready_again(start_pr
     new = engine(NEW, old.port)
     # Held until it is there again.
     assert ask(proxy).status == 200 and len(new.requests) == 1
-    assert len(said(proxy, f"engine vllm:{old.port} is now at {NEW} (was {OLD})")) == 1, proxy.output()
+    moved = f"engine vllm:{old.port} is now at {NEW} (was {OLD})"
+    proxy.wait_for_error(moved)
+    assert len(said(proxy, moved)) == 1, proxy.output()
 
 
 def test_a_name_that_leads_nowhere_yet_is_waited_for(start_proxy, names, engine):
@@ -90,7 +92,7 @@ def test_a_name_that_leads_nowhere_yet_is_waited_for(start_proxy, names, engine)
     names(vllm=NEW)
     proxy.ready(1)
     assert ask(proxy).status == 200
-    assert said(proxy, f"engine vllm:{backend.port} is now at {NEW} (was unknown)")
+    proxy.wait_for_error(f"engine vllm:{backend.port} is now at {NEW} (was unknown)")
 
 
 def test_a_reload_looks_names_up_and_calls_in_flight_finish_where_they_are(start_proxy, names, engine):

@@ -70,7 +70,7 @@ def test_after_a_kill_engines_end_and_the_next_run_clears_up(tmp_path, ray, conf
     ray.submit(submission_id="left", entrypoint="exec sleep 1000", metadata=marks)
     ray.submit(submission_id="neighbour", entrypoint="exec sleep 1000", metadata={**marks, "batchproxy_configuration": "x:/y"})
     second = Proxy(["--config", config], tmp_path).ready(2)
-    assert "an earlier batchproxy has left 1 job in Ray; stopped" in second.output()
+    wait_until(lambda: "an earlier batchproxy has left 1 job in Ray; stopped" in second.output(), "what was left")
     wait_until(lambda: list(ray.look().values()) == ["RUNNING"] * 3, f"of the first none is left in the list: {ray.look()}")
     assert "neighbour" in ray.jobs
     second.stop()

@@ -63,7 +63,7 @@ def test_a_context_that_does_not_fit_is_shortened_and_that_is_remembered(start, 
 
     assert plan("--forget", "--config", config) == f"{model}: 1 repairs forgotten; a batchproxy that runs keeps to its own\n"
     assert "earlier run" not in plan(model, "--assume-gpus", "1x24GiB")
-    assert "did not start" in "\n".join(start(config).ready(1).errors)
+    start(config).ready(1).wait_for_error("did not start")
 
 
 def test_a_pinned_context_is_refused_with_what_would_fit(start, tmp_path, model):
@@ -107,8 +107,8 @@ def test_an_engine_gets_spare_gpus_and_that_is_remembered(start, tmp_path):
     proxy.stop()
 
     again = start(config).ready(1)
-    told = "\n".join(again.errors)
-    assert "as in an earlier run: GPUs 4 -> 4,5" in told and "did not start" not in told, told
+    again.wait_for_error("as in an earlier run: GPUs 4 -> 4,5")
+    assert not any("did not start" in line for line in again.errors), again.output()
     assert again.status()["backends"][0]["gpus"] == "4,5"
     again.stop()
 

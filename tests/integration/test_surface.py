@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.asking import MODEL, call, complete
 from tests.support.scripted_engine import ScriptedEngine
-from tests.support.waiting import DEADLINE
+from tests.support.waiting import DEADLINE, wait_until
 from tests.support.wire import answer
 
 CONVERSATION = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Größe?\nA. x\nB. y"}]
@@ -356,7 +356,7 @@ def test_without_one_each_client_needs_the_engines_key(start_proxy, start_engine
     asked = {key: call(proxy.url, "/v1/completions", body, {"Authorization": key})[0].status
              for key in ("Bearer k", "Bearer wrong", "")}
     assert asked == {"Bearer k": 200, "Bearer wrong": 401, "": 401}
-    assert any("asks for an API key" in line for line in proxy.lines + proxy.errors)
+    wait_until(lambda: any("asks for an API key" in line for line in proxy.lines + proxy.errors), "why the others were refused")
 
 
 def test_a_model_that_was_loaded_a_moment_ago_is_found(scripted):

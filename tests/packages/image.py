@@ -6,10 +6,11 @@ import resource
 import subprocess
 
 from tests.support.builds import ROOT
+from tests.support.waiting import wait_until
 
 from .roots import PATH, Root, cgroups
 
-TOOLS = ("buildah", "podman", "crun", "containernetworking-plugins", "docker-compose", "ca-certificates")
+TOOLS = ("buildah", "podman", "crun", "netavark", "aardvark-dns", "iptables", "iproute2", "docker-compose", "ca-certificates")
 BASE = "docker.io/library/debian:bookworm-slim"
 NAME = "batchproxy"
 
@@ -45,6 +46,14 @@ def limits():
         yield from ("--ulimit", f"{name}={most}:{most}")
 
 
+def from_network_of(pid, *words):
+    """What words of this machine say in that process's network."""
+    done = subprocess.run(["nsenter", "-t", str(pid), "--net", "env", f"PYTHONPATH={ROOT}", *words], text=True,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
 class Container:
     def __init__(self, tools, *words):
         self.tools = tools
@@ -68,11 +77,7 @@ class Container:
         return self.tell("exec", "it", "sh", "-c", script).stdout
 
     def from_its_network(self, *words):
-        """Words of this machine, in the container's network."""
-        done = subprocess.run(["nsenter", "-t", str(self.state["Pid"]), "--net", "env", f"PYTHONPATH={ROOT}", *words], text=True,
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        assert done.returncode == 0, done.stdout
-        return done.stdout
+        return from_network_of(self.state["Pid"], *words)
 
     def is_healthy(self):
         return self.tell("healthcheck", "run", "it", check=False).returncode == 0
@@ -80,3 +85,50 @@ class Container:
     def remove(self):
         self.tell("rm", "--force", "--time", "0", "it")
         self.process.wait()
+
+
+# What podman takes where nobody has given it a group of its own, nor a systemd.
+CONTAINERS_CONF = """
+[containers]
+cgroups = "disabled"
+default_ulimits = [{limits}]
+[engine]
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+"""
+
+
+class Composed:
+    """The services of a compose file, started by docker-compose: podman stands in for Docker's daemon. They have a network of their
+    own, so their ports are free."""
+    SOCKET = "unix:///run/podman.sock"
+
+    def __init__(self, tools, name):
+        self.tools = tools
+        self.file = f"/source/packaging/image/{name}"
+        words = ", ".join(f'"{word}"' for word in limits() if "=" in word)
+        (tools.path / "etc/containers/containers.conf").write_text(CONTAINERS_CONF.format(limits=words))
+        with open(tools.path / "dev/null") as nothing, open(tools.path / "tmp/daemon", "w") as out:
+            self.daemon = subprocess.Popen(
+                tools.command("unshare", "--net", "sh", "-c", f"ip link set lo up && exec podman system service --time 0 {self.SOCKET}"),
+                stdin=nothing, stdout=out, stderr=subprocess.STDOUT)
+
+    def __enter__(self):
+        try:
+            wait_until(lambda: (self.tools.path / "run/podman.sock").exists(), "podman to listen")
+            self.tell("up", "--detach", "--no-build")
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.tell("down", "--timeout", "0", check=False)
+        self.daemon.terminate()
+        self.daemon.wait()
+
+    def tell(self, *words, check=True):
+        return self.tools.run("docker-compose", "-p", NAME, "-f", self.file, *words, check=check, DOCKER_HOST=self.SOCKET).stdout
+
+    def from_its_network(self, *words):
+        return from_network_of(self.daemon.pid, *words)

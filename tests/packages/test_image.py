@@ -11,7 +11,7 @@ import yaml
 from tests.support.builds import ROOT
 from tests.support.waiting import DEADLINE, wait_until
 
-from .image import NAME, Container, build, container_tool
+from .image import NAME, Composed, Container, build, container_tool
 from .roots import cgroups, why_not
 
 WHY_NOT = why_not() or (None if cgroups() else "a container tool needs control groups of version 2")
@@ -44,6 +44,11 @@ def container(tools):
     started.remove()
 
 
+def ask(whom, port):
+    script = f'from tests.support.asking import complete; print(complete("http://127.0.0.1:{port}", "p", model="simulated")[0].status)'
+    return whom.from_its_network(sys.executable, "-c", script)
+
+
 def test_the_image_has_the_program_of_the_packages(tools):
     size = json.loads(tools.run("podman", "image", "inspect", NAME).stdout)[0]["Size"]
     print(f"image: {size / 2**20:.0f} MiB with Debian's minimal system")
@@ -58,8 +63,7 @@ def test_it_answers_as_nobody_special_is_healthy_and_ends(container):
     wait_until(lambda: "ready:" in container.said.read_text() or container.process.poll() is not None, "it to be ready")
     url = re.search(r"listening +http://0.0.0.0:(\d+)", container.said.read_text())
     assert url, container.said.read_text()
-    ask = f'from tests.support.asking import complete; print(complete("http://127.0.0.1:{url[1]}", "p", model="simulated")[0].status)'
-    assert container.from_its_network(sys.executable, "-c", ask) == "200\n"
+    assert ask(container, url[1]) == "200\n"
     assert container.is_healthy()
 
     # Whoever looks inside leaves orphans to process 1: `docker exec` of a shell, a hook of Kubernetes.
@@ -83,7 +87,7 @@ def test_it_is_not_healthy_while_its_program_is_stopped(container):
 
 @pytest.mark.parametrize("name", ["compose.yaml", "compose-vllm.yaml"])
 def test_the_compose_files_name_services_that_they_have(tools, name):
-    """What their commands say is checked by the program itself; docker-compose reads them, and nothing is started."""
+    """What their commands say is checked by the program itself, and docker-compose reads them."""
     read = tools.run("docker-compose", "-f", f"/source/packaging/image/{name}", "config", MODEL="a-model").stdout
     services = yaml.safe_load(read)["services"]
     proxy = services["batchproxy"]
@@ -92,3 +96,15 @@ def test_the_compose_files_name_services_that_they_have(tools, name):
     done = subprocess.run([PROGRAM, "check", *proxy["command"]], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert done.returncode == 0, done.stdout
     assert proxy["build"] == {"context": "/source", "dockerfile": "packaging/image/Dockerfile"}
+
+
+def test_compose_starts_the_simulated_engines_and_serves_on_without_one(tools):
+    with Composed(tools, "compose.yaml") as services:
+        ready = re.compile(r"ready: .*4", re.I)
+        wait_until(lambda: ready.search(services.tell("logs", "batchproxy")), "all four to be ready")
+        assert ask(services, 8000) == "200\n"
+        services.tell("kill", "engine-2")
+        wait_until(lambda: "engine-2" in services.tell("logs", "batchproxy").split("ready", 1)[1], "it to be missed")
+        assert ask(services, 8000) == "200\n"
+        services.tell("stop", "batchproxy")
+        assert "Exit 0" in services.tell("ps", "batchproxy")

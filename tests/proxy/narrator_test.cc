@@ -167,6 +167,15 @@ TEST_F(NarratorTest, TellsABreakerThatOpensUnlessItIsClearWhy) {
               ElementsAre(Line{info, "b0: its calls are answered again"}));
 }
 
+TEST_F(NarratorTest, SaysOfNoEngineThatHasComeBackThatItsCallsAreAnswered) {
+  Snapshot now = of({BackendState::kRestarting});
+  now.backends[0].breaker_open = true;
+  narrator_.begin(now);
+  now.backends[0].state = BackendState::kReady;
+  now.backends[0].breaker_open = false;
+  EXPECT_THAT(narrator_.on_tick(now, TimePoint()), IsEmpty());
+}
+
 TEST_F(NarratorTest, TellsRefusalsAtMostEveryTenSeconds) {
   Snapshot now = of({}, 0);
   narrator_.begin(now);

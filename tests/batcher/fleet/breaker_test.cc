@@ -323,6 +323,26 @@ TEST_F(BreakerTest, NeedNotWaitOnceItsServerIsThereAgain) {
   EXPECT_EQ(breaker_.changes_at(at(6s)), at(21s)) << "the third opening";
 }
 
+TEST_F(BreakerTest, IsNotFailingFromWhenItsServerIsThereAgainUntilACallFails) {
+  for (const Outcome bad : {Outcome::kLost, Outcome::kServerError, Outcome::kDied}) {
+    breaker_ = Breaker();
+    EXPECT_FALSE(breaker_.is_failing());
+    open(1);
+    EXPECT_TRUE(breaker_.is_failing());
+    breaker_.advance(at(1h));
+    EXPECT_TRUE(breaker_.is_failing()) << "nobody has asked it since";
+    breaker_.on_ready(at(1h));
+    EXPECT_FALSE(breaker_.is_failing());
+    breaker_.on_granted(at(1h));
+    EXPECT_FALSE(breaker_.is_failing());
+    outcome(bad, 1h);
+    EXPECT_TRUE(breaker_.is_failing());
+    breaker_.on_granted(at(2h));
+    outcome(Outcome::kGood, 2h);
+    EXPECT_FALSE(breaker_.is_failing());
+  }
+}
+
 TEST_F(BreakerTest, ForgetsAProbeWhenItsServerHasComeBackMeanwhile) {
   open(1);
   breaker_.on_granted(at(5s));
