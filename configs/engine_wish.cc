@@ -183,6 +183,10 @@ bool needs_gpus(const Options& options) {
   return !runs_elsewhere(options) && takes_gpus(options);
 }
 
+bool needs_far_gpus(const Options& options) {
+  return runs_elsewhere(options) && takes_gpus(options);
+}
+
 std::optional<std::size_t> told_gpus(const Options& options) {
   const GpuChoice asked = asked_gpus(options);
   if (const auto* listed = std::get_if<std::vector<std::string>>(&asked)) return listed->size();

@@ -26,6 +26,8 @@ bool runs_elsewhere(const Options& options);
 // Whether engines get GPUs of this machine. Simulated ones need none, nor does `profile: cpu`, and
 // a command only if it uses {gpus} or a parallel size is given.
 bool needs_gpus(const Options& options);
+// The same of the GPUs of other nodes.
+bool needs_far_gpus(const Options& options);
 
 // launcher.gpus, or the one of launcher.gpu: the later source of the two, see `Source`.
 GpuChoice asked_gpus(const Options& options);

@@ -142,9 +142,11 @@ std::string AgentListener::why_not(const Guest& guest, const AgentHello& hello) 
   if (!same_proof(hello.proof,
                   make_proof(token_, "agent", hello.claim(), guest.nonce, hello.nonce))) {
     return fmt::format(
-        "the agent does not have the token of this run: it belongs to another batchproxy, or to an "
-        "earlier run. {}",
-        kHopeless);
+        "the agent does not have the token of this run: end it on its node if it belongs to "
+        "another "
+        "or an earlier batchproxy; else let exec_command pass on {} and the standard input as they "
+        "are. {}",
+        kAgentTokenVariable, kHopeless);
   }
   const auto awaited = awaited_.find(hello.engine);
   if (awaited == awaited_.end()) {

@@ -19,6 +19,11 @@ namespace {
 constexpr std::array kDeviceVariables{"CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES",
                                       "HIP_VISIBLE_DEVICES", "ZE_AFFINITY_MASK"};
 
+// What choose_node_gpus() takes without asking the driver.
+constexpr std::string_view kNameExactly =
+    "give the engine a node that has GPUs, or set CUDA_VISIBLE_DEVICES there to exactly as many "
+    "of them as it needs";
+
 std::optional<std::string> value_of(const Environment& environment, const std::string& name) {
   const auto it = environment.find(name);
   return it == environment.end() ? std::nullopt : std::optional(it->second);
@@ -59,9 +64,11 @@ OrError<NodeGpus> choose_node_gpus(std::size_t count, const Environment& environ
   return chosen;
 }
 
-OrError<Gpus> visible_gpus(const Environment& environment) {
-  auto pool = find_gpus(std::int64_t{0}, {value_of(environment, "CUDA_VISIBLE_DEVICES"),
-                                          value_of(environment, "NVIDIA_VISIBLE_DEVICES")});
+OrError<Gpus> visible_gpus(const Environment& environment, const std::string& library) {
+  auto pool = find_gpus(std::int64_t{0},
+                        {value_of(environment, "CUDA_VISIBLE_DEVICES"),
+                         value_of(environment, "NVIDIA_VISIBLE_DEVICES")},
+                        library, kNameExactly);
   if (!pool) return pool.error();
   return std::move(pool->gpus);
 }

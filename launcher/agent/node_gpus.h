@@ -11,6 +11,7 @@
 #include "configs/sources/environment.h"
 #include "launcher/base/result.h"
 #include "launcher/gpus/gpu.h"
+#include "launcher/gpus/nvml.h"
 #include "launcher/process/lease.h"
 
 namespace batchproxy {
@@ -28,7 +29,8 @@ struct NodeGpus {
 OrError<NodeGpus> choose_node_gpus(std::size_t count, const Environment& environment,
                                    const std::function<OrError<Gpus>()>& visible);
 
-// As the driver and the variables tell.
-OrError<Gpus> visible_gpus(const Environment& environment);
+// As the driver and the variables tell. `library`: as of find_gpus().
+OrError<Gpus> visible_gpus(const Environment& environment,
+                           const std::string& library = kNvmlLibrary);
 
 }  // namespace batchproxy

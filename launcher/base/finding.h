@@ -1,4 +1,5 @@
-// launcher/base/finding.h - one line of what `batchproxy doctor` and `check` have found.
+// launcher/base/finding.h - one line of what `batchproxy doctor` and `check`, or a start, have
+// found.
 //
 // Threading: plain values.
 #pragma once
@@ -19,16 +20,26 @@ struct Finding {
   CheckVerdict verdict = CheckVerdict::kOk;
   std::string text;   // what is so
   std::string fix{};  // what to do about it; empty for kOk
+  // No later try mends it, so that a start ends by it.
+  bool is_hopeless = false;
 };
 
 inline Finding ok(std::string text) {
-  return {{}, CheckVerdict::kOk, std::move(text), {}};
+  return {{}, CheckVerdict::kOk, std::move(text), {}, false};
 }
 inline Finding warning(std::string text, std::string fix) {
-  return {{}, CheckVerdict::kWarning, std::move(text), std::move(fix)};
+  return {{}, CheckVerdict::kWarning, std::move(text), std::move(fix), false};
 }
 inline Finding failure(std::string text, std::string fix) {
-  return {{}, CheckVerdict::kFailure, std::move(text), std::move(fix)};
+  return {{}, CheckVerdict::kFailure, std::move(text), std::move(fix), false};
+}
+inline Finding hopeless(std::string text, std::string fix) {
+  return {{}, CheckVerdict::kFailure, std::move(text), std::move(fix), true};
+}
+
+// Both as one sentence.
+inline std::string sentence_of(const Finding& finding) {
+  return finding.fix.empty() ? finding.text : finding.text + ": " + finding.fix;
 }
 
 }  // namespace batchproxy

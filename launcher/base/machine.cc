@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "backends/child/program_output.h"
+#include "backends/net/port_holder.h"
 
 namespace batchproxy {
 namespace {
@@ -177,6 +178,7 @@ Machine this_machine(Environment environment) {
   machine.space_at = real_space;
   machine.descriptors = real_descriptors;
   machine.is_port_free = real_port_is_free;
+  machine.port_holder = [](int port) { return port_holder(static_cast<std::uint16_t>(port)); };
   machine.output_of = program_output;
   return machine;
 }

@@ -92,6 +92,11 @@ bool Subject::uses_gpus() const {
   return starts_engines() && needs_gpus(options);
 }
 
+bool Subject::needs_gpus_elsewhere() const {
+  return configured && backend_source(options) == BackendSource::kLauncher &&
+         needs_far_gpus(options);
+}
+
 std::size_t Subject::largest_group() const {
   std::size_t largest = 0;
   for (const EngineWish& wish : wishes) largest = std::max(largest, gpus_of(wish, options));

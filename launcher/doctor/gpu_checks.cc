@@ -105,6 +105,11 @@ std::optional<Finding> too_full(const Subject& subject, const Gpu& gpu, double s
 }  // namespace
 
 FindingList check_gpus(const Subject& subject) {
+  if (subject.needs_gpus_elsewhere()) {
+    return {
+        ok("those of other nodes, which cannot be seen from here: `batchproxy doctor` on a node "
+           "looks at its own (srun --overlap batchproxy doctor, ssh NODE batchproxy doctor)")};
+  }
   if (!subject.uses_gpus()) return {ok("none needed")};
   if (!subject.inventory) {
     return {failure(subject.inventory.error().text,

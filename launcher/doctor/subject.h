@@ -39,6 +39,8 @@ struct Subject {
   bool starts_engines() const;
   bool starts_vllm() const;
   bool uses_gpus() const;
+  // Whether the engines of other nodes do.
+  bool needs_gpus_elsewhere() const;
   // The GPUs of each of `wishes`, as the launcher gives them out; without a configuration all in
   // one.
   std::vector<Gpus> groups() const;

@@ -15,8 +15,6 @@
 namespace batchproxy {
 namespace {
 
-constexpr std::string_view kWithoutDriver =
-    "; set batchproxy.launcher.gpus to the number of GPUs, or try --engine sim";
 constexpr std::string_view kKey = "batchproxy.launcher.gpus";
 
 Gpus first_gpus(std::int64_t count) {
@@ -55,10 +53,12 @@ GpuPool usable(const Inventory& inventory) {
 }
 
 OrError<GpuPool> all_of_driver(const std::optional<Gpus>& visible,
-                               const std::optional<std::string>& nvidia,
-                               const std::string& library) {
+                               const std::optional<std::string>& nvidia, const std::string& library,
+                               std::string_view without_driver) {
   const auto inventory = read_inventory({}, library);
-  if (!inventory) return LaunchError{inventory.error().text + std::string(kWithoutDriver)};
+  if (!inventory) {
+    return LaunchError{inventory.error().text + "; " + std::string(without_driver)};
+  }
   const std::size_t count = inventory->gpus.size();
   if (visible) {
     const auto missing = std::ranges::find_if(
@@ -107,7 +107,7 @@ OrError<Gpus> these(const std::vector<std::string>& items, const std::optional<G
 }  // namespace
 
 OrError<GpuPool> find_gpus(const GpuChoice& asked, const VisibleVariables& variables,
-                           const std::string& library) {
+                           const std::string& library, std::string_view without_driver) {
   std::optional<Gpus> visible;
   const std::string cuda = variables.cuda.value_or("");
   if (variables.cuda) {
@@ -116,7 +116,9 @@ OrError<GpuPool> find_gpus(const GpuChoice& asked, const VisibleVariables& varia
     if (listed->empty()) return GpuPool{};
     visible = *std::move(listed);
   }
-  if (asked == GpuChoice(std::int64_t{0})) return all_of_driver(visible, variables.nvidia, library);
+  if (asked == GpuChoice(std::int64_t{0})) {
+    return all_of_driver(visible, variables.nvidia, library, without_driver);
+  }
   const auto* items = std::get_if<std::vector<std::string>>(&asked);
   auto chosen = items != nullptr ? these(*items, visible, cuda, library)
                                  : some(std::get<std::int64_t>(asked), visible, cuda);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "configs/schema/options.h"
@@ -23,8 +24,12 @@ struct GpuPool {
 // number or a list without asking the driver. The variables limit either, and order the first two.
 // UUIDs become indices where the driver can be asked. Of all that it sees, a GPU that does not
 // answer is left out, and one that is divided is its MIG instances, since programs find no whole
-// one there. `library` is a name for dlopen or a path.
+// one there. `library` is a name for dlopen or a path. `without_driver`: what to do where the
+// driver would have to be asked and cannot be.
+inline constexpr std::string_view kTellTheNumber =
+    "set batchproxy.launcher.gpus to the number of GPUs, or try --engine sim";
 OrError<GpuPool> find_gpus(const GpuChoice& asked, const VisibleVariables& variables,
-                           const std::string& library = kNvmlLibrary);
+                           const std::string& library = kNvmlLibrary,
+                           std::string_view without_driver = kTellTheNumber);
 
 }  // namespace batchproxy

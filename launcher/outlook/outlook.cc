@@ -5,8 +5,10 @@
 #include <array>
 #include <cstddef>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -51,18 +53,35 @@ struct Row {
   std::string_view placement;
   // What there is to say where nothing is lacking at first sight.
   std::vector<Finding> (*look)(const Options& options, const Machine& machine, const Needs& needs);
+  // Of that only what keeps engines from starting.
+  std::optional<Finding> (*obstacle)(const Options& options, const Machine& machine,
+                                     const AnswerTime& time);
 };
 constexpr std::array kRows{
-    Row{"exec", &exec_outlook},
-    Row{"slurm", [](const Options& /*options*/, const Machine& machine,
-                    const Needs& needs) { return slurm_outlook(machine, needs); }},
-    Row{"ray", &ray_outlook},
+    Row{"exec", &exec_outlook,
+        [](const Options& /*options*/, const Machine& /*machine*/, const AnswerTime& /*time*/) {
+          return std::optional<Finding>();
+        }},
+    Row{"slurm",
+        [](const Options& /*options*/, const Machine& machine, const Needs& needs) {
+          return slurm_outlook(machine, needs);
+        },
+        [](const Options& /*options*/, const Machine& machine, const AnswerTime& /*time*/) {
+          return slurm_obstacle(machine);
+        }},
+    Row{"ray", &ray_outlook, &ray_obstacle},
 };
 static_assert(kRows.size() + 1 == kPlacementWords.size());
 static_assert(std::all_of(kPlacementWords.begin() + 1, kPlacementWords.end(),
                           [](std::string_view word) {
                             return std::ranges::count(kRows, word, &Row::placement) == 1;
                           }));
+
+const Row* row_of(const Options& options) {
+  const auto row = std::ranges::find(kRows, std::string_view(*options.proxy.launcher.placement),
+                                     &Row::placement);
+  return row == kRows.end() ? nullptr : &*row;
+}
 
 Needs needs_of(const Options& given) {
   Options options = given;
@@ -79,16 +98,29 @@ Needs needs_of(const Options& given) {
 
 Outlook look_out(const Options& options, const Machine& machine) {
   const PlacementRow* placement = placement_row(options);
-  const auto row = std::ranges::find(kRows, std::string_view(*options.proxy.launcher.placement),
-                                     &Row::placement);
-  if (placement == nullptr || row == kRows.end()) return {};
+  const Row* row = row_of(options);
+  if (placement == nullptr || row == nullptr) return {};
   Outlook outlook;
   for (const std::string& lack : placement->lacks(options, machine.environment)) {
-    outlook.placement.push_back(failure(lack, ""));
+    outlook.placement.push_back(hopeless(lack, ""));
   }
   if (outlook.placement.empty()) outlook.placement = row->look(options, machine, needs_of(options));
   outlook.agents = agents_outlook(options, machine);
   return outlook;
+}
+
+std::vector<Finding> obstacles(const Options& options, const Machine& machine,
+                               const AnswerTime& time) {
+  const PlacementRow* placement = placement_row(options);
+  const Row* row = row_of(options);
+  if (placement == nullptr || row == nullptr) return {};
+  std::vector<Finding> found = agents_outlook(options, machine);
+  std::erase_if(found, [](const Finding& one) { return one.verdict == CheckVerdict::kOk; });
+  if (!placement->lacks(options, machine.environment).empty()) return found;
+  if (auto obstacle = row->obstacle(options, machine, time)) {
+    found.insert(found.begin(), *std::move(obstacle));
+  }
+  return found;
 }
 
 }  // namespace batchproxy

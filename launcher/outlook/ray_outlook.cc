@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -20,9 +21,6 @@ namespace {
 
 using Element = simdjson::dom::element;
 
-// For all of it. Ray's head may take longer for one answer; who asks it here waits for us.
-constexpr std::chrono::seconds kPatience{5};
-
 // Where the thread that asks hands in what it has.
 struct Desk {
   std::mutex mutex;
@@ -31,7 +29,9 @@ struct Desk {
   bool is_done = false;
 };
 
-Task<void> ask(RayClient& client, Desk& desk) {
+enum class Questions : std::uint8_t { kVersion, kAll };
+
+Task<void> ask(RayClient& client, Questions questions, Desk& desk) {
   const auto hand_in = [&desk](RayReply RayAnswers::* which, RayReply reply) {
     const std::lock_guard lock(desk.mutex);
     desk.answers.*which = std::move(reply);
@@ -39,7 +39,7 @@ Task<void> ask(RayClient& client, Desk& desk) {
   RayReply reply = co_await client.version();
   const bool is_there = !reply.refusal;
   hand_in(&RayAnswers::version, std::move(reply));
-  if (!is_there) co_return;
+  if (!is_there || questions == Questions::kVersion) co_return;
   reply = co_await client.nodes();
   hand_in(&RayAnswers::nodes, std::move(reply));
   reply = co_await client.cluster();
@@ -47,21 +47,27 @@ Task<void> ask(RayClient& client, Desk& desk) {
 }
 
 // On a thread that nobody waits for: the system's resolver can be interrupted by nothing.
-void ask_for(const RayAddress& address, const std::shared_ptr<Desk>& desk) {
+void ask_for(const RayAddress& address, Questions questions, std::chrono::seconds most,
+             const std::shared_ptr<Desk>& desk) {
   asio::io_context io{1};
-  RayClient client(io, address, kPatience);
-  asio::co_spawn(io.get_executor(), ask(client, *desk), &end_on_error);
+  RayClient client(io, address, most);
+  asio::co_spawn(io.get_executor(), ask(client, questions, *desk), &end_on_error);
   io.run();
   const std::lock_guard lock(desk->mutex);
   desk->is_done = true;
   desk->changed.notify_all();
 }
 
-RayAnswers asked(const RayAddress& address) {
+// The time is for all of it. Ray's head may take longer for one answer; who asks it here waits
+// for us.
+RayAnswers asked(const RayAddress& address, Questions questions, const AnswerTime& time) {
   const auto desk = std::make_shared<Desk>();
-  std::thread([address, desk] { ask_for(address, desk); }).detach();
+  std::thread([address, questions, most = time.most, desk] {
+    ask_for(address, questions, most, desk);
+  }).detach();
   std::unique_lock lock(desk->mutex);
-  desk->changed.wait_for(lock, kPatience, [&desk] { return desk->is_done; });
+  wait_for_answer(time, "Ray at " + address.url, desk->changed, lock,
+                  [&desk] { return desk->is_done; });
   return desk->answers;
 }
 
@@ -132,17 +138,27 @@ std::optional<std::vector<NodeRoom>> parse_ray_nodes(std::string_view body) {
   return nodes;
 }
 
+// A head that is busy, or answers with an error that may pass, is left to the starts of the
+// engines.
+std::optional<Finding> ray_problem(const std::string& url, const RayReply& version,
+                                   std::chrono::seconds waited) {
+  if (version.refusal) {
+    const bool may_pass = version.status != 0 && !version.refusal->is_hopeless;
+    const std::string& sentence = version.refusal->sentence;
+    return may_pass ? failure(sentence, "") : hopeless(sentence, "");
+  }
+  if (version.status == 0) {
+    return hopeless(fmt::format("Ray at {} has not answered within {} s", url, waited.count()),
+                    "see whether its head is busy, or launcher.ray_address names another machine");
+  }
+  const auto problem = problem_of_version(url, version.body);
+  return problem ? std::optional(hopeless(problem->sentence, "")) : std::nullopt;
+}
+
 std::vector<Finding> ray_findings(const std::string& url, bool has_token, const RayAnswers& answers,
                                   const std::vector<std::size_t>& needs) {
   const RayReply& version = answers.version;
-  if (version.refusal) return {failure(version.refusal->sentence, "")};
-  if (version.status == 0) {
-    return {failure(fmt::format("Ray at {} has not answered within {} s", url, kPatience.count()),
-                    "see whether its head is busy, or launcher.ray_address names another machine")};
-  }
-  if (const auto problem = problem_of_version(url, version.body)) {
-    return {failure(problem->sentence, "")};
-  }
+  if (auto problem = ray_problem(url, version, AnswerTime().most)) return {*std::move(problem)};
   return {ok(fmt::format("Ray {} answers at {}{}", version_in(version.body), url,
                          has_token ? ", and takes the token" : "")),
           room_of(answers, needs)};
@@ -151,10 +167,19 @@ std::vector<Finding> ray_findings(const std::string& url, bool has_token, const 
 std::vector<Finding> ray_outlook(const Options& options, const Machine& machine,
                                  const std::vector<std::size_t>& needs) {
   const auto address = ray_address(options, machine.environment);
-  if (!address) return {failure(address.error().text, "")};
+  if (!address) return {hopeless(address.error().text, "")};
   const auto token = address->token();
-  if (!token) return {failure(token.error().text, "")};
-  return ray_findings(address->url, !token->text.empty(), asked(*address), needs);
+  if (!token) return {hopeless(token.error().text, "")};
+  return ray_findings(address->url, !token->text.empty(),
+                      asked(*address, Questions::kAll, AnswerTime()), needs);
+}
+
+std::optional<Finding> ray_obstacle(const Options& options, const Machine& machine,
+                                    const AnswerTime& time) {
+  const auto address = ray_address(options, machine.environment);
+  if (!address) return hopeless(address.error().text, "");
+  const RayAnswers answers = asked(*address, Questions::kVersion, time);
+  return ray_problem(address->url, answers.version, time.most);
 }
 
 }  // namespace batchproxy

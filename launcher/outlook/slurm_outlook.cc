@@ -78,17 +78,61 @@ std::string value_of(std::string_view word, std::string_view name) {
   return is_it ? std::string(word.substr(name.size() + 1)) : std::string();
 }
 
-// What it has written, both ways; nothing when it has not ended in time.
+// What it has written, both ways, and an empty line; nothing when it has not ended in time.
 std::optional<std::string> asked(const Machine& machine, const std::string& program,
                                  const std::vector<std::string>& arguments) {
-  std::vector<std::string> argv{"/bin/sh", "-c", "exec \"$@\" 2>&1", "sh", program};
+  std::vector<std::string> argv{"/bin/sh", "-c", "\"$@\" 2>&1; echo", "sh", program};
   argv.insert(argv.end(), arguments.begin(), arguments.end());
   return machine.output_of ? machine.output_of(argv, kPatience) : std::nullopt;
 }
 
-std::string silence_of(const std::string& program) {
-  return fmt::format("`{}` has not answered within {} s: slurmctld is busy, or away", program,
-                     kPatience.count());
+constexpr const char* kPing = "`scontrol ping` says how slurmctld is";
+constexpr const char* kUnknown = "; what the allocation has is not known";
+
+// What scontrol tells of our job, or why it does not.
+struct JobAnswer {
+  std::optional<SlurmAllocation> allocation{};
+  Finding problem{};
+};
+
+JobAnswer ask_for_job(const Machine& machine, const std::string& job) {
+  const std::string scontrol = machine.find_program("scontrol");
+  if (scontrol.empty()) {
+    return {{},
+            warning("`scontrol` was not found on PATH: what the allocation has is not known",
+                    "install Slurm's programs on this machine")};
+  }
+  const auto said = asked(machine, scontrol, {"--oneliner", "--details", "show", "job", job});
+  if (!said) {
+    return {{},
+            warning(fmt::format("`scontrol` has not answered within {} s: slurmctld is busy, or "
+                                "away{}",
+                                kPatience.count(), kUnknown),
+                    kPing)};
+  }
+  const std::string_view text = trim(*said, " \n");
+  if (text.empty()) {
+    return {{},
+            warning(fmt::format("`scontrol show job {}` has ended without a word{}", job, kUnknown),
+                    "run it by hand: it is hardly Slurm's")};
+  }
+  auto allocation = parse_scontrol_job(text);
+  if (allocation) return {std::move(allocation)};
+  const std::string_view line = text.substr(0, text.find('\n'));
+  const std::string_view advice = slurm_advice(text);
+  Finding problem = failure(fmt::format("of job {} `scontrol` says: {}", job, printable(line)),
+                            advice.empty() ? kPing : std::string(advice));
+  problem.is_hopeless = says_it_has_ended(text);
+  return {{}, std::move(problem)};
+}
+
+// That no step begins in it; nothing while it runs.
+std::optional<Finding> problem_of_job(const std::string& job, const SlurmJob& its) {
+  if (its.state == "RUNNING") return std::nullopt;
+  const std::string text =
+      fmt::format("Slurm: job {} is {}: no engine can be started in it", job, printable(its.state));
+  if (!its.has_ended()) return failure(text, "wait until it runs (`squeue` tells)");
+  return hopeless(text, "start batchproxy in an allocation that runs (salloc, sbatch)");
 }
 
 std::vector<SlurmNode> look_at_nodes(const Machine& machine, const std::string& nodes) {
@@ -157,14 +201,12 @@ std::optional<SlurmAllocation> parse_scontrol_job(std::string_view text) {
 std::vector<Finding> slurm_findings(const std::string& job, const SlurmAllocation& allocation,
                                     const std::vector<SlurmNode>& nodes,
                                     const std::vector<std::size_t>& needs) {
+  if (auto problem = problem_of_job(job, allocation.job)) return {*std::move(problem)};
   std::vector<Finding> findings;
   SlurmWatch watch(job);
-  const bool runs = allocation.job.state == "RUNNING";
   const auto left = allocation.job.left;
   for (const std::string& sentence : watch.on_job(allocation.job)) {
-    if (!runs) {
-      findings.push_back(failure(sentence, "start batchproxy in one that runs (salloc, sbatch)"));
-    } else if (left && *left < kSoon) {
+    if (left && *left < kSoon) {
       findings.push_back(
           warning(sentence, fmt::format("extend it (scontrol update jobid={} timelimit=...), or "
                                         "start in a longer one (salloc -t)",
@@ -173,7 +215,6 @@ std::vector<Finding> slurm_findings(const std::string& job, const SlurmAllocatio
       findings.push_back(ok(sentence));
     }
   }
-  if (!runs) return findings;
   for (const std::string& sentence : watch.on_nodes(nodes)) {
     findings.push_back(warning(sentence, "`sinfo -R` says why; the others get its engines"));
   }
@@ -193,24 +234,18 @@ std::vector<Finding> slurm_findings(const std::string& job, const SlurmAllocatio
 }
 
 std::vector<Finding> slurm_outlook(const Machine& machine, const std::vector<std::size_t>& needs) {
-  constexpr const char* kPing = "`scontrol ping` says how slurmctld is";
   const std::string job = slurm_job(machine.environment);
-  const std::string scontrol = machine.find_program("scontrol");
-  if (scontrol.empty()) {
-    return {warning("`scontrol` was not found on PATH: what the allocation has is not known",
-                    "install Slurm's programs on this machine")};
-  }
-  const auto text = asked(machine, scontrol, {"--oneliner", "--details", "show", "job", job});
-  if (!text)
-    return {warning(silence_of("scontrol") + "; what the allocation has is not known", kPing)};
-  const auto allocation = parse_scontrol_job(*text);
-  if (!allocation) {
-    const std::string_view said = trim(std::string_view(*text).substr(0, text->find('\n')));
-    const std::string_view advice = slurm_advice(*text);
-    return {failure(fmt::format("of job {} `scontrol` says: {}", job, printable(said)),
-                    advice.empty() ? kPing : std::string(advice))};
-  }
-  return slurm_findings(job, *allocation, look_at_nodes(machine, allocation->job.nodes), needs);
+  const JobAnswer answer = ask_for_job(machine, job);
+  if (!answer.allocation) return {answer.problem};
+  return slurm_findings(job, *answer.allocation,
+                        look_at_nodes(machine, answer.allocation->job.nodes), needs);
+}
+
+std::optional<Finding> slurm_obstacle(const Machine& machine) {
+  const std::string job = slurm_job(machine.environment);
+  const JobAnswer answer = ask_for_job(machine, job);
+  if (!answer.allocation) return answer.problem;
+  return problem_of_job(job, answer.allocation->job);
 }
 
 }  // namespace batchproxy

@@ -1,8 +1,8 @@
 // launcher/outlook/slurm_outlook.h - what scontrol and sinfo tell of our allocation, and whether
 // the engines fit into it.
 //
-// Threading: pure functions over values, but for slurm_outlook(), which blocks for a few seconds at
-// most.
+// Threading: pure functions over values, but for slurm_outlook() and slurm_obstacle(), which block
+// for a few seconds at most.
 #pragma once
 
 #include <cstddef>
@@ -36,5 +36,8 @@ std::vector<Finding> slurm_findings(const std::string& job, const SlurmAllocatio
 
 // Asks them; there is a job, and an srun.
 std::vector<Finding> slurm_outlook(const Machine& machine, const std::vector<std::size_t>& needs);
+
+// Why no engine can start in the job, or that nobody knows; nothing if they can.
+std::optional<Finding> slurm_obstacle(const Machine& machine);
 
 }  // namespace batchproxy

@@ -108,6 +108,7 @@ class ChildCarrier final : public Carrier {
       : state_(std::make_shared<State>(io, std::move(hooks))) {
     state_->name = std::filesystem::path(command.argv.front()).filename().string();
     state_->node = command.node;
+    state_->if_done_early = command.if_done_early;
     const std::string problem = state_->start(std::move(command));
     if (problem.empty()) return;
     asio::post(io, [state = state_, problem] { state->tell_end(problem); });
@@ -122,6 +123,7 @@ class ChildCarrier final : public Carrier {
     return state_->pid > 0 ? fmt::format("{} still runs (pid {})", state_->name, state_->pid) : "";
   }
   std::string node() const override { return state_->node; }
+  std::string advice() const override { return state_->is_good ? state_->if_done_early : ""; }
   void cancel() override { state_->terminate(); }
   void kill() override { state_->send(SIGKILL); }
 
@@ -227,6 +229,7 @@ class ChildCarrier final : public Carrier {
       GuardNote{pid, 0}.write(guard);
       pid = 0;
       kill_timer.cancel();
+      is_good = WIFEXITED(status) && WEXITSTATUS(status) == 0;
       take_rest();
       const std::string how = WIFEXITED(status)
                                   ? fmt::format("ended with exit code {}", WEXITSTATUS(status))
@@ -276,6 +279,8 @@ class ChildCarrier final : public Carrier {
     pid_t pid = 0;  // 0: it has ended
     int guard = -1;
     bool is_terminated = false;
+    bool is_good = false;  // it has ended, with exit code 0
+    std::string if_done_early;
     std::array<char, 4096> buffer;
     std::string unread;
     std::string last_line;

@@ -26,6 +26,7 @@ struct CarrierCommand {
   std::string input{};            // for its standard input, which ends behind it
   std::string node{};             // to which it brings an agent; empty: that is not known
   int guard = -1;                 // of its group, a GroupGuard's; -1: there is none
+  std::string if_done_early{};    // its advice() if it ends with exit code 0; empty: none
 };
 
 std::unique_ptr<Carrier> start_carrier(boost::asio::io_context& io, CarrierCommand command,

@@ -18,6 +18,10 @@ std::vector<std::string> command_for(const Options& options, const AgentCall& ca
   return fill_exec_command(*launcher.exec_command, call, *launcher.nodes);
 }
 
+constexpr const char* kForeground =
+    "it must stay in the foreground for as long as its agent: take what sends it to the background "
+    "(ssh -f, setsid, &) out of batchproxy.launcher.exec_command";
+
 class ExecPlacement final : public Placement {
  public:
   explicit ExecPlacement(const PlacementSetup& setup) : setup_(setup) {}
@@ -31,6 +35,7 @@ class ExecPlacement final : public Placement {
         carrier_command(command_for(setup_.options, call), setup_.environment, call);
     const std::vector<std::string>& nodes = *setup_.options.proxy.launcher.nodes;
     if (!nodes.empty()) command.node = node_of(call, nodes);
+    command.if_done_early = kForeground;
     if (setup_.guard != nullptr) command.guard = setup_.guard->descriptor();
     return start_carrier(setup_.io, std::move(command), std::move(hooks));
   }

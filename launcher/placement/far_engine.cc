@@ -129,9 +129,12 @@ struct FarEngine::State : std::enable_shared_from_this<State> {
     log.write(fmt::format("[placement] {}\n", line));
     if (!is_awaited()) return;
     last_word = line;
-    if (is_hopeless(line)) last_of_agent = line;
     const bool was_queued = std::exchange(is_queued, false);
-    stage("on its way: " + last_word);
+    if (is_hopeless(line)) {
+      last_of_agent = line;  // its end follows, and says so
+    } else {
+      stage("on its way: " + last_word);
+    }
     await_agent();
     if (was_queued || !has_told_wait) tell_of_wait();
   }
@@ -225,7 +228,9 @@ struct FarEngine::State : std::enable_shared_from_this<State> {
     const auto ended = std::exchange(carrier, nullptr);
     log.write(fmt::format("[placement] {}\n", how));
     if (is_awaited()) {
-      return give_up("its agent has not come: " + (last_of_agent.empty() ? how : last_of_agent));
+      const std::string advice = ended ? ended->advice() : "";
+      const std::string why = advice.empty() ? how : how + "; " + advice;
+      return give_up("its agent has not come: " + (last_of_agent.empty() ? why : last_of_agent));
     }
     last_word = how;
     if (!lost.empty() && !has_ended) {

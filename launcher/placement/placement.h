@@ -62,6 +62,10 @@ class Carrier {
   // The node to which it brings the agent, where that is known beforehand; else empty.
   virtual std::string node() const { return {}; }
 
+  // What to do about it that it has ended before its agent has come; empty: nothing special. To be
+  // asked from inside on_ended() only.
+  virtual std::string advice() const { return {}; }
+
   // The agent has left: a carrier that only asks now and then whether it has ended asks now.
   virtual void expect_end() {}
   // It shall end, and take the agent with it; on_ended() follows.

@@ -14,7 +14,7 @@ namespace {
 constexpr std::array kRows{
     PlacementRow{"exec", &exec_lacks, &exec_shown, &make_exec_placement},
     PlacementRow{"slurm", &slurm_lacks, &slurm_shown, &make_slurm_placement},
-    PlacementRow{"ray", &ray_lacks, &ray_shown, &make_ray_placement, &ray_unreachable},
+    PlacementRow{"ray", &ray_lacks, &ray_shown, &make_ray_placement},
 };
 
 // A word of the configuration without its row, or a row that lacks something, does not compile.

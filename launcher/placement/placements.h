@@ -16,16 +16,13 @@ namespace batchproxy {
 struct PlacementRow {
   std::string_view name;  // as in launcher.placement
   // What keeps it from working here and now, in sentences: a program that is not there, no
-  // allocation. `environment` is our own. Asks nobody on the network.
+  // allocation. `environment` is our own. Asks nobody on the network: launcher/outlook/ does.
   std::vector<std::string> (*lacks)(const Options& options, const Environment& environment);
   // How it would bring that agent to a node, for --dry-run: a line that can be pasted, or a
   // comment.
   std::string (*shown)(const Options& options, const Environment& environment,
                        const AgentCall& call);
   std::unique_ptr<Placement> (*make)(const PlacementSetup& setup);
-  // Why no engine can start as what it needs on the network answers now: a sentence, or empty. It
-  // may take half a minute. Null: it needs nothing there.
-  std::string (*unreachable)(const Options& options, const Environment& environment) = nullptr;
 };
 
 // The row of launcher.placement; null for `local`.

@@ -337,28 +337,6 @@ std::vector<std::string> ray_lacks(const Options& options, const Environment& en
   return {};
 }
 
-// A head that is busy, or answers with an error that may pass, is left to the starts of the
-// engines.
-std::string ray_unreachable(const Options& options, const Environment& environment) {
-  OrError<RayAddress> address = ray_address(options, environment);
-  if (!address) return address.error().text;
-  asio::io_context io{1};
-  RayClient client(io, *std::move(address));
-  std::string problem;
-  const auto look = [](RayClient& ray, std::string& found) -> Task<void> {
-    const RayReply reply = co_await ray.version();
-    const std::optional<RayRefusal> refusal =
-        reply.refusal ? reply.refusal : problem_of_version(ray.url(), reply.body);
-    const bool has_answered = reply.status != 0;
-    if (refusal && (!has_answered || !reply.refusal || refusal->is_hopeless)) {
-      found = refusal->sentence;
-    }
-  };
-  asio::co_spawn(io, look(client, problem), &end_on_error);
-  io.run();
-  return problem;
-}
-
 std::string ray_shown(const Options& options, const Environment& /*environment*/,
                       const AgentCall& call) {
   std::string line = "ray job submit --address " + *options.proxy.launcher.ray_address +

@@ -43,7 +43,6 @@ std::vector<std::string> ray_lacks(const Options& options, const Environment& en
 std::string ray_shown(const Options& options, const Environment& environment,
                       const AgentCall& call);
 std::unique_ptr<Placement> make_ray_placement(const PlacementSetup& setup);
-std::string ray_unreachable(const Options& options, const Environment& environment);
 
 // A process of this machine by its pid and the time of its start, so that another which has got its
 // pid is not taken for it: "4711 90123". Empty: there is no such process.

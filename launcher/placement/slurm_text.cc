@@ -42,6 +42,8 @@ constexpr std::array<std::string_view, 14> kOfTheJob{
     "SLURM_MEM_PER_NODE", "SLURM_MEM_PER_CPU",     "SLURM_MEM_PER_GPU",    "SLURM_TRES_PER_TASK",
     "SLURM_CPUS_PER_GPU", "SLURM_CPUS_PER_TASK"};
 
+constexpr std::string_view kEnded = "the allocation has ended: start again in a new one (salloc)";
+
 struct Advice {
   std::string_view sentence;  // of srun, in part
   std::string_view advice;
@@ -52,11 +54,9 @@ constexpr std::array kAdvice{
            "extend it (scontrol update jobid=... timelimit=...)"},
     Advice{"DUE TO NODE FAILURE", "the node has failed"},
     Advice{"DUE TO PREEMPTION", "the allocation was taken away for a job of higher priority"},
-    Advice{"Expired or invalid job", "the allocation has ended: start again in a new one (salloc)"},
-    Advice{"Invalid job id specified",
-           "the allocation has ended: start again in a new one (salloc)"},
-    Advice{"Job/step already completing or completed",
-           "the allocation has ended: start again in a new one (salloc)"},
+    Advice{"Expired or invalid job", kEnded},
+    Advice{"Invalid job id specified", kEnded},
+    Advice{"Job/step already completing or completed", kEnded},
     Advice{"Required node not available (down, drained or reserved)",
            "a node of the allocation is down or drained: `sinfo -R` says why"},
     Advice{"is more than the job's",
@@ -166,6 +166,13 @@ std::optional<SlurmJob> parse_squeue(std::string_view line) {
   return SlurmJob{parts->at(0), parse_slurm_time(parts->at(1)), parts->at(2)};
 }
 
+bool SlurmJob::has_ended() const {
+  constexpr std::array<std::string_view, 11> kOver{
+      "COMPLETING", "COMPLETED", "CANCELLED", "FAILED",        "TIMEOUT", "NODE_FAIL",
+      "PREEMPTED",  "BOOT_FAIL", "DEADLINE",  "OUT_OF_MEMORY", "REVOKED"};
+  return std::ranges::find(kOver, state) != kOver.end();
+}
+
 std::optional<SlurmNode> parse_sinfo(std::string_view line) {
   const auto parts = parts_of(line, 3);
   if (!parts) return std::nullopt;
@@ -190,6 +197,10 @@ std::string_view slurm_advice(std::string_view line) {
     if (line.find(row.sentence) != std::string_view::npos) return row.advice;
   }
   return {};
+}
+
+bool says_it_has_ended(std::string_view line) {
+  return slurm_advice(line) == kEnded;
 }
 
 }  // namespace batchproxy

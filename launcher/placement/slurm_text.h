@@ -38,6 +38,9 @@ struct SlurmJob {
   std::string state;                           // "RUNNING"
   std::optional<std::chrono::seconds> left{};  // until its time limit; nothing: it has none
   std::string nodes{};                         // "n[1-2]"
+
+  // No step begins in it any more.
+  bool has_ended() const;
 };
 std::optional<SlurmJob> parse_squeue(std::string_view line);
 
@@ -56,7 +59,9 @@ std::optional<SlurmNode> parse_sinfo(std::string_view line);
 // srun waits for room and says so; whoever waits for it should go on.
 bool is_waiting(std::string_view line);
 
-// What to do about that line of srun; empty where there is nothing to say.
+// What to do about that line of srun or scontrol; empty where there is nothing to say.
 std::string_view slurm_advice(std::string_view line);
+// Whether the line says that there is no such allocation any more.
+bool says_it_has_ended(std::string_view line);
 
 }  // namespace batchproxy

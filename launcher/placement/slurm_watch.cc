@@ -87,6 +87,19 @@ std::vector<std::string> SlurmWatch::on_nodes(const std::vector<SlurmNode>& node
   return said;
 }
 
+std::vector<std::string> SlurmWatch::on_silence(const std::string& program, seconds waited) {
+  if (std::exchange(is_silent_, true)) return {};
+  return {
+      fmt::format("Slurm: `{}` has not answered within {} s: slurmctld is busy, or away "
+                  "(`scontrol ping` tells); engines that run go on",
+                  program, waited.count())};
+}
+
+std::vector<std::string> SlurmWatch::on_answer() {
+  if (!std::exchange(is_silent_, false)) return {};
+  return {"Slurm: slurmctld answers again"};
+}
+
 seconds SlurmWatch::next_look() const {
   if (!left_) return kUsual;
   return std::clamp(*left_ / 4, kShortly, kUsual);

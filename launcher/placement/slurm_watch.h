@@ -22,6 +22,10 @@ class SlurmWatch {
   // What sinfo tells of its nodes.
   std::vector<std::string> on_nodes(const std::vector<SlurmNode>& nodes);
 
+  // That program of Slurm's has not answered for so long; and: one has.
+  std::vector<std::string> on_silence(const std::string& program, std::chrono::seconds waited);
+  std::vector<std::string> on_answer();
+
   // When to ask again.
   std::chrono::seconds next_look() const;
 
@@ -38,6 +42,7 @@ class SlurmWatch {
   std::optional<std::chrono::seconds> told_;  // how much was left when that was last said
   std::map<std::string, std::string> out_;    // nodes that are out, with their states
   bool has_ended_ = false;
+  bool is_silent_ = false;
 };
 
 }  // namespace batchproxy

@@ -1,7 +1,6 @@
 // proxy/commands/check.cc - batchproxy check [FILE]: what is wrong with a configuration.
 #include <algorithm>
 #include <chrono>
-#include <cstdint>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -16,7 +15,6 @@
 #include "proxy/certificates/file_check.h"
 #include "proxy/commands/commands.h"
 #include "proxy/control/topology.h"
-#include "proxy/edge/port_holder.h"
 #include "proxy/wire/api_keys.h"
 
 namespace batchproxy {
@@ -30,14 +28,11 @@ struct CheckFlags {
 
 // Of engines of other nodes: what is so, and what is wrong goes to `reasons`.
 std::vector<std::string> seen_from_here(const Options& options, std::vector<std::string>& reasons) {
-  Machine machine = this_machine(process_environment());
-  machine.port_holder = [](int port) { return port_holder(static_cast<std::uint16_t>(port)); };
-  Outlook outlook = look_out(options, machine);
+  const Outlook outlook = look_out(options, this_machine(process_environment()));
   std::vector<std::string> seen;
-  for (std::vector<Finding>* findings : {&outlook.placement, &outlook.agents}) {
+  for (const std::vector<Finding>* findings : {&outlook.placement, &outlook.agents}) {
     for (const Finding& finding : *findings) {
-      const std::string text =
-          printable(finding.fix.empty() ? finding.text : finding.text + ": " + finding.fix);
+      const std::string text = printable(sentence_of(finding));
       if (finding.verdict == CheckVerdict::kFailure) {
         reasons.push_back(text);
       } else {

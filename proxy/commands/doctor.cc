@@ -2,7 +2,6 @@
 // starting on this machine.
 #include "launcher/doctor/doctor.h"
 
-#include <cstdint>
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -15,7 +14,6 @@
 #include "launcher/gpus/inventory_reader.h"
 #include "launcher/outlook/outlook.h"
 #include "proxy/commands/commands.h"
-#include "proxy/edge/port_holder.h"
 
 namespace batchproxy {
 
@@ -36,7 +34,6 @@ int doctor(const CommandLine& arguments, const DoctorFlags& flags) {
     return kUsage;
   }
   Machine machine = this_machine(process_environment());
-  machine.port_holder = [](int port) { return port_holder(static_cast<std::uint16_t>(port)); };
   const auto name_of = [&machine](unsigned pid) { return machine.process_name(pid); };
   auto inventory = read_inventory(name_of);
   // Asked only where it would be started: that may take a while.

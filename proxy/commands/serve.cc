@@ -1,5 +1,6 @@
 // proxy/commands/serve.cc - batchproxy [--config FILE] [flags]: serve, or say what that would
 // start.
+#include <chrono>
 #include <csignal>
 #include <iostream>
 #include <memory>
@@ -11,7 +12,10 @@
 #include <sys/prctl.h>
 
 #include "backends/names/resolver.h"
+#include "configs/schema/backend_source.h"
 #include "configs/schema/host_port.h"
+#include "configs/text/printable.h"
+#include "launcher/outlook/outlook.h"
 #include "launcher/placement/far_engines.h"
 #include "launcher/placement/placements.h"
 #include "launcher/plan/command_line.h"
@@ -79,6 +83,28 @@ void warn_of_missing_names(const Topology& topology) {
   }
 }
 
+// A head of Ray takes ten seconds and more for an answer when it is busy.
+constexpr std::chrono::seconds kTimeAtAStart{30};
+
+// Says what is in the way of engines of other nodes. Whether a start may go on.
+bool tell_obstacles(const Options& options, bool dry_run) {
+  if (backend_source(options) != BackendSource::kLauncher) return true;
+  AnswerTime time;
+  if (!dry_run) {
+    time = {kTimeAtAStart, [](const std::string& sentence) {
+              std::cerr << "notice: " << printable(sentence) << '\n';
+            }};
+  }
+  bool may_go_on = true;
+  const Machine machine = this_machine(process_environment());
+  for (const Finding& obstacle : obstacles(options, machine, time)) {
+    const bool is_the_end = obstacle.is_hopeless && !dry_run;
+    std::cerr << (is_the_end ? "error: " : "warning: ") << printable(sentence_of(obstacle)) << '\n';
+    may_go_on = may_go_on && !is_the_end;
+  }
+  return may_go_on;
+}
+
 int serve(const CommandLine& arguments, bool dry_run) {
   if (dry_run) tell_found_file(arguments);  // else the console does
   const LoadResult loaded = load_options(arguments);
@@ -107,18 +133,12 @@ int serve(const CommandLine& arguments, bool dry_run) {
         topology->plans.empty() ? "" : EngineLogs::problem(logs, topology->plans);
     if (!problem.empty()) std::cerr << "warning: " << problem << '\n';
     warn_of_missing_names(*topology);
+    tell_obstacles(loaded.options, dry_run);
     std::cout << plan_text(loaded.options, self, *topology);
     return 0;
   }
   if (!topology->missing.empty()) return kUsage;
-  const PlacementRow* placement = topology->plans.empty() ? nullptr : placement_row(loaded.options);
-  if (placement != nullptr && placement->unreachable != nullptr) {
-    const std::string problem = placement->unreachable(loaded.options, process_environment());
-    if (!problem.empty()) {
-      std::cerr << "error: " << problem << '\n';
-      return kUsage;
-    }
-  }
+  if (!tell_obstacles(loaded.options, dry_run)) return kUsage;
   raise_descriptor_limit();
   refuse_to_be_read();
   try {

@@ -18,8 +18,8 @@
 #include <sys/socket.h>
 
 #include "backends/names/resolver.h"
+#include "backends/net/port_holder.h"
 #include "configs/schema/host_port.h"
-#include "proxy/edge/port_holder.h"
 #include "proxy/edge/session.h"
 #include "proxy/limits/accept_backoff.h"
 #include "proxy/wire/reply.h"

@@ -341,6 +341,8 @@ def test_a_wrong_token_is_tried_once(tmp_path):
     assert "refuses: the agent does not have the token of this run" in output, output
     assert "not started again" in output and "started again in" not in output, output
     assert output.count("refused an agent from 127.0.0.1") == 1, output
+    assert "on its way: engine-agent" not in output, output
+    assert "let exec_command pass on BATCHPROXY_AGENT_TOKEN and the standard input as they are" in output, output
     assert "run 2" not in engine_log(tmp_path, 0) + engine_log(tmp_path, 1)
 
 

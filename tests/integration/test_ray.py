@@ -13,6 +13,7 @@ import pytest
 from tests.support.asking import MODEL, complete
 from tests.support.builds import PROXY
 from tests.support.processes import descendants
+from tests.support.program import Program
 from tests.support.proxy import Proxy, write_config
 from tests.support.ray_double import RayDouble
 from tests.support.waiting import DEADLINE, alive, wait_until
@@ -152,12 +153,28 @@ def test_no_ray_ends_the_start_with_what_to_do(tmp_path, ray, configured):
             "`ray start --head`") in refused_start(tmp_path, config)
 
 
-def test_a_dry_run_asks_no_ray(tmp_path, ray, configured):
+def test_a_dry_run_shows_all_and_warns_of_a_ray_that_is_not_there(tmp_path, ray, configured):
+    def dry_run():
+        return subprocess.run([PROXY, "--config", config, "--dry-run"], cwd=tmp_path, capture_output=True, text=True,
+                              timeout=DEADLINE, check=True)
     config = configured(servers=1)
+    assert "no Ray answers" not in dry_run().stderr
     ray.close()
-    result = subprocess.run([PROXY, "--config", config, "--dry-run"], cwd=tmp_path, capture_output=True, text=True,
-                            timeout=DEADLINE, check=True)
+    result = dry_run()
     assert "ray job submit" in result.stdout
+    assert f"warning: no Ray answers at {ray.url}: Connection refused" in result.stderr, result.stderr
+
+
+def test_a_start_says_which_ray_it_waits_for(tmp_path, ray, configured):
+    config = configured()
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and says nothing
+        url = "http://{}:{}".format(*silent.getsockname())
+        config.write_text(config.read_text().replace(ray.url, url))
+        program = Program([PROXY, "--config", config, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"], tmp_path)
+        waits = f"notice: waiting for Ray at {url}, without an answer so far: 30 s at most"
+        wait_until(lambda: waits in list(program.errors), f"{waits!r} in\n{program.output()}")
+    assert program.wait() == 2, program.output()  # the connection that was not taken is reset
+    assert [line for line in program.errors if line.startswith(f"error: no Ray answers at {url}: ")], program.output()
 
 
 def test_a_ray_that_leaves_later_is_told_by_the_starts_that_fail(start_proxy, ray, configured):

@@ -211,6 +211,34 @@ def test_check_does_not_wait_for_a_slurmctld_that_does_not_answer(slurm, allocat
         slurm.daemons["slurmctld"].send_signal(signal.SIGCONT)
 
 
+def test_a_job_that_has_ended_ends_the_start(slurm, tmp_path):
+    environment = slurm.allocate("-N1", "-t5")
+    slurm.run("scancel", environment["SLURM_JOB_ID"])
+    wait_until(lambda: not slurm.run("squeue", "--noheader").stdout.strip(), "the end of the job")
+    done = subprocess.run([PROXY, "--config", slurm_config(tmp_path / "c.yaml"), "--listen", "127.0.0.1:0", "--admin",
+                           "127.0.0.1:0"], capture_output=True, text=True, timeout=PATIENCE, env={**os.environ, **environment})
+    assert done.returncode == 2, done.stderr
+    assert re.search(rf"(?m)^error: Slurm: job {environment['SLURM_JOB_ID']} is [A-Z]+: no engine can be started in it: start "
+                     r"batchproxy in an allocation that runs", done.stderr), done.stderr
+
+
+def test_engines_that_run_go_on_without_slurmctld_and_who_would_start_is_told(slurm, allocation, tmp_path):
+    with running(tmp_path, allocation, servers=2) as proxy:
+        ready(proxy, 2)
+        slurm.daemons["slurmctld"].send_signal(signal.SIGSTOP)
+        try:
+            os.kill(proxy.engine_pids(2)[1], signal.SIGKILL)
+            said(proxy, r"Slurm: `s\w+` has not answered within 5 s: slurmctld is busy, or away")
+            wait_until(lambda: "squeue has no answer from slurmctld" in json.dumps(proxy.status()["backends"][1]),
+                       f"why it does not start\n{proxy.output()}", PATIENCE)
+            assert complete(proxy.url, "still there?")[0].status == 200
+        finally:
+            slurm.daemons["slurmctld"].send_signal(signal.SIGCONT)
+        said(proxy, r"Slurm: slurmctld answers again")
+        ready(proxy, 2)
+        assert proxy.stop(signal.SIGINT) == 0
+
+
 def test_an_engine_that_no_node_can_hold_says_what_to_do(slurm, allocation, tmp_path):
     config = slurm_config(tmp_path / "c.yaml", servers=1, restart="never")
     config.write_text(config.read_text().replace("tensor_parallel_size: 2", "tensor_parallel_size: 16"))

@@ -1,6 +1,7 @@
 // tests/launcher/agent/node_gpus_test.cc - whose choice an engine's GPUs are.
 #include "launcher/agent/node_gpus.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 namespace batchproxy {
@@ -60,6 +61,19 @@ TEST(NodeGpus, SayWhyThereAreNone) {
   const auto none = choose_node_gpus(1, {}, [] { return OrError<Gpus>(LaunchError{"no driver"}); });
   ASSERT_FALSE(none);
   EXPECT_EQ(none.error().text, "no driver");
+}
+
+TEST(NodeGpus, SayWhatHelpsWhereNoDriverIs) {
+  const auto none = choose_node_gpus(
+      2, {}, [] { return visible_gpus({{"CUDA_VISIBLE_DEVICES", "0,1,2"}}, "libno-such.so"); });
+  ASSERT_FALSE(none);
+  EXPECT_THAT(none.error().text, testing::EndsWith("set CUDA_VISIBLE_DEVICES there to exactly as "
+                                                   "many of them as it needs"));
+  EXPECT_THAT(none.error().text, testing::Not(testing::HasSubstr("launcher.gpus")));
+  // So it is obeyed.
+  const auto told = choose_node_gpus(2, {{"CUDA_VISIBLE_DEVICES", "0,1"}}, nobody_asked);
+  ASSERT_TRUE(told);
+  EXPECT_EQ(told->devices, "0,1");
 }
 
 }  // namespace

@@ -123,6 +123,21 @@ TEST_F(Doctor, PassesOnWhatEnginesOfOtherNodesWouldFind) {
   EXPECT_THAT(doctor_text(examined()), HasSubstr("ok       agents        all can come\n"));
 }
 
+TEST_F(Doctor, SaysWhereTheGpusOfOtherNodesAreLookedAt) {
+  gpus_ = "init 9";
+  const auto on_nodes = [this](const std::string& engine) {
+    file_ =
+        "model: {generator_settings: {boot_local: true, hf_model_id: /models/m, vllm_args: "
+        "{tensor_parallel_size: 4}}}\nbatchproxy: {launcher: {servers: 2, placement: slurm, "
+        "engine: " +
+        engine + "}}\n";
+    return doctor_text(examined());
+  };
+  EXPECT_THAT(on_nodes("vllm"), HasSubstr("GPUs          those of other nodes, which cannot be "
+                                          "seen from here: `batchproxy doctor` on a node"));
+  EXPECT_THAT(on_nodes("sim"), HasSubstr("GPUs          none needed"));
+}
+
 TEST_F(Doctor, SaysThatThereIsNoDriver) {
   gpus_ = "init 9";
   EXPECT_THAT(complaints(), HasSubstr("GPUs: failure: cannot ask the NVIDIA driver"));

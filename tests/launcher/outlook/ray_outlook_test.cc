@@ -77,6 +77,25 @@ TEST(RayFindings, SayWhyItIsNoUse) {
   EXPECT_THAT(findings_of(old, {2})[0].text, HasSubstr("is 1.13.0, and cannot give GPUs"));
 }
 
+TEST(RayProblem, EndsAStartUnlessItMayPass) {
+  using std::chrono::seconds;
+  const auto problem = [](const RayReply& version) {
+    return ray_problem(kUrl, version, seconds(30));
+  };
+  EXPECT_FALSE(problem(answers().version));
+  RayReply none;
+  EXPECT_TRUE(problem(none)->is_hopeless);
+  EXPECT_THAT(problem(none)->text, HasSubstr("has not answered within 30 s"));
+  none.refusal = explain_silence(kUrl, "Connection refused");
+  EXPECT_TRUE(problem(none)->is_hopeless);
+  RayReply refused{403, "", explain_refusal(kUrl, 403, "", true)};
+  EXPECT_TRUE(problem(refused)->is_hopeless) << "the token";
+  RayReply busy{503, "", explain_refusal(kUrl, 503, "", true)};
+  ASSERT_TRUE(problem(busy));
+  EXPECT_FALSE(problem(busy)->is_hopeless);
+  EXPECT_TRUE(problem(good(R"({"ray_version": "1.13.0"})"))->is_hopeless);
+}
+
 TEST(RayFindings, WarnOfEnginesThatWait) {
   const auto large = findings_of(answers(), {16});
   EXPECT_EQ(large[1].verdict, CheckVerdict::kWarning);

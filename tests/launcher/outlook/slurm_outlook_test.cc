@@ -104,8 +104,21 @@ TEST(SlurmFindings, CountOneThatIsDraining) {
 
 TEST(SlurmFindings, SayThatAJobDoesNotRun) {
   const auto text = lines_of(slurm_findings("12", {{"COMPLETING", {}, "n1"}, {}}, {}, kEight));
-  EXPECT_THAT(text, testing::StartsWith("failure: Slurm: job 12 is now COMPLETING"));
-  EXPECT_THAT(text, testing::Not(HasSubstr("fit")));
+  EXPECT_EQ(text,
+            "failure: Slurm: job 12 is COMPLETING: no engine can be started in it -> start "
+            "batchproxy in an allocation that runs (salloc, sbatch)\n");
+}
+
+TEST(SlurmFindings, EndAStartOnlyByAJobThatHasEnded) {
+  const auto ends = [](const std::string& state) {
+    return slurm_findings("12", {{state, {}, "n1"}, {{"n1", 8}}}, {}, kEight).front().is_hopeless;
+  };
+  for (const char* over : {"COMPLETING", "COMPLETED", "CANCELLED", "TIMEOUT", "NODE_FAIL"}) {
+    EXPECT_TRUE(ends(over)) << over;
+  }
+  for (const char* other : {"RUNNING", "PENDING", "CONFIGURING", "SUSPENDED", "A_NEW_ONE"}) {
+    EXPECT_FALSE(ends(other)) << other;
+  }
 }
 
 // A machine with Slurm's programs, which say `answers` in turn.
@@ -155,6 +168,29 @@ TEST_F(SlurmOutlook, PassesOnWhatScontrolSays) {
       "the allocation has ended: start again in a new one (salloc)\n");
   scontrol_ = "slurm_load_jobs error: Unable to contact slurm controller (connect failure)\n";
   EXPECT_THAT(outlook(), HasSubstr("-> slurmctld does not answer"));
+}
+
+TEST_F(SlurmOutlook, SaysThatAProgramHasSaidNothingAtOnce) {
+  scontrol_ = "\n";
+  EXPECT_THAT(outlook(),
+              HasSubstr("warning: `scontrol show job 12` has ended without a word; what the"));
+}
+
+TEST_F(SlurmOutlook, KnowsWhatIsInTheWayOfAStart) {
+  const auto obstacle = [this] { return slurm_obstacle(box_.machine); };
+  EXPECT_FALSE(obstacle());
+  EXPECT_THAT(asked_, SizeIs(1)) << "sinfo is not asked";
+  scontrol_ = "slurm_load_jobs error: Invalid job id specified\n";
+  ASSERT_TRUE(obstacle());
+  EXPECT_TRUE(obstacle()->is_hopeless);
+  EXPECT_THAT(obstacle()->fix, HasSubstr("start again in a new one (salloc)"));
+  scontrol_ = "slurm_load_jobs error: Unable to contact slurm controller (connect failure)\n";
+  ASSERT_TRUE(obstacle());
+  EXPECT_FALSE(obstacle()->is_hopeless) << "it may come back";
+  scontrol_ = "JobId=12 JobState=CANCELLED NodeList=n1\n";
+  ASSERT_TRUE(obstacle());
+  EXPECT_TRUE(obstacle()->is_hopeless);
+  EXPECT_THAT(obstacle()->text, HasSubstr("job 12 is CANCELLED"));
 }
 
 TEST_F(SlurmOutlook, DoesWithoutSinfo) {

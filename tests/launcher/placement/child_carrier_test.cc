@@ -26,9 +26,9 @@ class ChildCarrierTest : public testing::Test {
     Carrier::Hooks hooks;
     hooks.on_line = [this](std::string_view line) { lines_.emplace_back(line); };
     hooks.on_ended = [this](const std::string& how) { ends_.push_back(how); };
-    carrier_ =
-        start_carrier(io_, {std::move(argv), {{"PATH", "/usr/bin:/bin"}, {"WORD", "x"}}, input},
-                      std::move(hooks));
+    CarrierCommand command{std::move(argv), {{"PATH", "/usr/bin:/bin"}, {"WORD", "x"}}, input};
+    command.if_done_early = "stay in the foreground";
+    carrier_ = start_carrier(io_, std::move(command), std::move(hooks));
   }
 
   bool await_end() {
@@ -55,6 +55,18 @@ TEST_F(ChildCarrierTest, GivesItItsEnvironmentAndItsInput) {
   start("read token; echo \"$WORD $token\"; read more || echo no more", "secret\n");
   ASSERT_TRUE(await_end());
   EXPECT_THAT(lines_, ElementsAre("x secret", "no more"));
+}
+
+TEST_F(ChildCarrierTest, HasAnAdviceOnlyForAProgramThatEndedWell) {
+  const auto advice_after = [this](const std::string& script) {
+    ends_.clear();
+    start(script);
+    EXPECT_TRUE(await_end());
+    return carrier_->advice();
+  };
+  EXPECT_EQ(advice_after("exit 0"), "stay in the foreground");
+  EXPECT_EQ(advice_after("exit 3"), "");
+  EXPECT_EQ(advice_after("kill -9 $$"), "");
 }
 
 TEST_F(ChildCarrierTest, LeavesItNothingOpenOfOurs) {

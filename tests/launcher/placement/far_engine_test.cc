@@ -31,6 +31,7 @@ class ScriptedPlacement final : public Placement {
   Carrier::Hooks hooks;
   std::string condition;
   std::string node;
+  std::string advice;
   int cancelled = 0;
   int killed = 0;
 
@@ -39,6 +40,7 @@ class ScriptedPlacement final : public Placement {
     explicit One(ScriptedPlacement& placement) : its(placement) {}
     std::string condition() const override { return its.condition; }
     std::string node() const override { return its.node; }
+    std::string advice() const override { return its.advice; }
     void cancel() override { ++its.cancelled; }
     void kill() override { ++its.killed; }
     ScriptedPlacement& its;
@@ -135,6 +137,26 @@ TEST_F(FarEngineTest, TellsTheAgentWhatToRunAndTheLauncherHowItFares) {
                                  "started 17", "exited: exit code 1 (on n1) code 1", "gone"));
   EXPECT_THAT(log(), HasSubstr("=== batchproxy: engine-0, run 3, "));
   EXPECT_THAT(log(), HasSubstr("a line\n"));
+}
+
+TEST_F(FarEngineTest, PassesOnWhatToDoAboutACarrierThatEndedEarly) {
+  placement_.advice = "it must stay in the foreground";
+  start();
+  placement_.hooks.on_ended("ssh ended with exit code 0");
+  EXPECT_THAT(told_, ElementsAre("exited: its agent has not come: ssh ended with exit code 0; it "
+                                 "must stay in the foreground",
+                                 "gone"));
+}
+
+TEST_F(FarEngineTest, SaysNothingOfThatOnceItsAgentHasCome) {
+  placement_.advice = "it must stay in the foreground";
+  run_engine();
+  agent_->say(to_line(agent_news::Ended{"exit code 1", 1}));
+  ASSERT_TRUE(await("exited"));
+  placement_.hooks.on_ended("ssh ended with exit code 0");
+  agent_->vanish();
+  ASSERT_TRUE(await("gone"));
+  EXPECT_THAT(log(), testing::Not(HasSubstr("foreground")));
 }
 
 TEST_F(FarEngineTest, SaysWhatTheCarrierHasSaidWhenNoAgentComes) {
@@ -238,6 +260,7 @@ TEST_F(FarEngineTest, DoesNotStartAgainAnAgentThatWouldBeRefusedAgain) {
   start();
   placement_.hooks.on_line("engine-agent: batchproxy refuses: it is old. " +
                            std::string(kHopeless) + " (on n1)");
+  EXPECT_TRUE(told_.empty()) << "its end follows, and says so";
   placement_.hooks.on_line("srun: error: n1: task 0: Exited with exit code 1");
   placement_.hooks.on_ended("srun ended with exit code 1");
   EXPECT_THAT(told_, testing::Contains("exited: its agent has not come: engine-agent: batchproxy "

@@ -79,6 +79,17 @@ TEST(SlurmWatch, SaysWhichNodesAreOutAndComeBack) {
                           "this one may still start there"));
 }
 
+TEST(SlurmWatch, SaysOnceThatSlurmIsSilentAndThatItIsBack) {
+  SlurmWatch watch("12");
+  EXPECT_THAT(watch.on_answer(), IsEmpty());
+  EXPECT_THAT(watch.on_silence("squeue", seconds(5)),
+              ElementsAre("Slurm: `squeue` has not answered within 5 s: slurmctld is busy, or away "
+                          "(`scontrol ping` tells); engines that run go on"));
+  EXPECT_THAT(watch.on_silence("sinfo", seconds(5)), IsEmpty());
+  EXPECT_THAT(watch.on_answer(), ElementsAre("Slurm: slurmctld answers again"));
+  EXPECT_THAT(watch.on_answer(), IsEmpty());
+}
+
 TEST(SlurmWatch, LooksMoreOftenTowardsTheEnd) {
   SlurmWatch watch("12");
   EXPECT_EQ(watch.next_look(), seconds(30));

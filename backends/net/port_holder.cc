@@ -1,5 +1,5 @@
-// proxy/edge/port_holder.cc - see port_holder.h.
-#include "proxy/edge/port_holder.h"
+// backends/net/port_holder.cc - see port_holder.h.
+#include "backends/net/port_holder.h"
 
 #include <algorithm>
 #include <filesystem>

@@ -1,5 +1,5 @@
-// tests/proxy/port_holder_test.cc - who holds a port, found out with a real one.
-#include "proxy/edge/port_holder.h"
+// tests/backends/port_holder_test.cc - who holds a port, found out with a real one.
+#include "backends/net/port_holder.h"
 
 #include <string>
 
@@ -23,7 +23,7 @@ TEST(PortHolder, NamesTheProcessThatListens) {
     acceptor.bind({protocol, 0});
     acceptor.listen();
     EXPECT_EQ(port_holder(acceptor.local_endpoint().port()),
-              "proxy_tests (pid " + std::to_string(::getpid()) + ")");
+              "backends_tests (pid " + std::to_string(::getpid()) + ")");
   }
 }
 

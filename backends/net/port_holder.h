@@ -1,4 +1,4 @@
-// proxy/edge/port_holder.h - finds out which process listens on a TCP port of this machine.
+// backends/net/port_holder.h - finds out which process listens on a TCP port of this machine.
 //
 // Threading: any thread; start-up only (it reads /proc).
 #pragma once
