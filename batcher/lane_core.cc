@@ -143,6 +143,7 @@ void LaneCore::tell_recalls() {
 void LaneCore::publish() {
   stats_.queued.store(scheduler_.queued(), std::memory_order_relaxed);
   stats_.oldest_waiting = waiting_.oldest();
+  stats_.waits_for.store(scheduler_.waits_for(), std::memory_order_relaxed);
   for (const BackendId id : scheduler_.take_touched()) {
     stats_.inflight[id].store(scheduler_.inflight(id), std::memory_order_relaxed);
     stats_.room[id].store(scheduler_.room(id), std::memory_order_relaxed);

@@ -59,6 +59,7 @@ struct LaneStats {
   std::atomic<std::uint64_t> merged_tickets{0};
   std::array<std::atomic<std::uint64_t>, kAllFlushReasons.size()> batches{};
   Moment oldest_waiting;                                 // its arrival
+  std::atomic<WaitsFor> waits_for{WaitsFor::kNothing};   // that one
   std::array<Moment, BackendSet::kMax> oldest;           // by BackendId: when it was granted
   std::array<Moment, BackendSet::kMax> quiet_since;      // likewise: no byte, with some in flight
   SizeHistogram batch_prompts;                           // of each batch

@@ -179,6 +179,20 @@ void Scheduler::decide(std::vector<Ticket*>& decided) {
   if (others_first) isolation_.place(decision);
 }
 
+// Those of batches are the last whose wait matters.
+WaitsFor Scheduler::waits_for() const {
+  const Ticket* oldest = nullptr;
+  const auto look = [&oldest](const Ticket& ticket) {
+    if (oldest == nullptr || EarlierArrival()(ticket, *oldest)) oldest = &ticket;
+  };
+  for (const auto& queue : turns_.queues()) {
+    if (!queue->arrivals.empty()) look(*queue->arrivals.begin());
+  }
+  for (const Ticket& suspect : turns_.suspects()) look(suspect);
+  if (oldest == nullptr) return WaitsFor::kNothing;
+  return batchproxy::waits_for(*oldest, fleet_, merger_, options_, now_);
+}
+
 std::optional<TimePoint> Scheduler::next_due() const {
   if (turns_.any_refused()) return TimePoint::min();
   std::optional<TimePoint> due;

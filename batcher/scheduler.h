@@ -34,6 +34,7 @@
 #include "batcher/decision/decision.h"
 #include "batcher/decision/isolation.h"
 #include "batcher/decision/merger.h"
+#include "batcher/decision/waits_for.h"
 #include "batcher/fleet/fleet.h"
 #include "batcher/fleet/prefix_index.h"
 #include "batcher/fleet/retry_budget.h"
@@ -115,6 +116,8 @@ class Scheduler {
   std::size_t queued() const { return turns_.queued(); }           // prompts
   std::size_t clients() const { return turns_.clients().size(); }  // that are remembered
   std::size_t backend_count() const { return fleet_.size(); }
+  // What the oldest of those waits for that the last take() has left.
+  WaitsFor waits_for() const;
   // Backends of which something may be another since the last call.
   BackendSet take_touched() { return fleet_.take_touched(); }
   std::uint32_t inflight(BackendId id) const { return fleet_[id].inflight + fleet_[id].roomless; }

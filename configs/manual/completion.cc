@@ -83,9 +83,9 @@ std::string bash_script(const CommandWords& program) {
   for (const Place& place : places) {
     if (!place.path.empty())
       steps += fmt::format("      '{}') at='{}' ;;\n", place.path, place.path);
-    words += fmt::format("    '{}') commands='{}'; flags='{}'; paths={} ;;\n", place.path,
+    words += fmt::format("    '{}') commands='{}'; flags='{}'; paths={}; tells={} ;;\n", place.path,
                          commands_of(*place.command), flags_of(*place.command, program),
-                         takes_paths(*place.command) ? 1 : 0);
+                         takes_paths(*place.command) ? 1 : 0, place.command->tells_words ? 1 : 0);
   }
   const auto is_file = [](const FlagWords& flag) { return is_path(flag.takes); };
   const auto is_value = [](const FlagWords& flag) {
@@ -94,7 +94,7 @@ std::string bash_script(const CommandWords& program) {
   return fmt::format(R"(# Completes the command line of {0}, for bash.
 _{0}() {{
   local current=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}}
-  local at='' next word commands flags paths
+  local at='' next word commands flags paths tells
   COMPREPLY=()
   case $before in
     {1}) COMPREPLY=($(compgen -f -- "$current")); return ;;
@@ -110,6 +110,7 @@ _{0}() {{
   if [[ $current == -* ]]; then
     COMPREPLY=($(compgen -W "$flags" -- "$current"))
   else
+    [[ $tells == 0 ]] || commands=$("${{COMP_WORDS[@]:0:$((COMP_CWORD))}}" {5} 2>/dev/null)
     COMPREPLY=($(compgen -W "$commands" -- "$current"))
     [[ $paths == 0 ]] || COMPREPLY+=($(compgen -f -- "$current"))
   fi
@@ -117,7 +118,7 @@ _{0}() {{
 complete -o filenames -F _{0} {0}
 )",
                      program.name, flags_that_take(places, is_file),
-                     flags_that_take(places, is_value), steps, words);
+                     flags_that_take(places, is_value), steps, words, kTellWords);
 }
 
 // zsh runs the file when it first completes a word of the program: the last line is for that word.
@@ -174,6 +175,11 @@ std::string fish_script(const CommandWords& program) {
     }
     if (takes_paths(*place.command)) {
       script += fmt::format("complete -c {}{} -F\n", program.name, condition);
+    }
+    if (place.command->tells_words) {
+      script +=
+          fmt::format("complete -c {0}{1} -a '({0} (commandline -opc)[2..-1] {2} 2>/dev/null)'\n",
+                      program.name, condition, kTellWords);
     }
   }
   return script;

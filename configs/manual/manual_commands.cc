@@ -34,6 +34,8 @@ CommandWords words_of(const CLI::App& app) {
   for (const CLI::Option* option : app.get_options()) {
     if (option->get_positional()) {
       words.arguments.push_back(option->get_name());
+    } else if (option->check_name(kTellWords)) {
+      words.tells_words = true;
     } else {
       words.flags.push_back(words_of(*option));
     }

@@ -1,6 +1,7 @@
 // proxy/commands/engines.cc - batchproxy engines [VERB [ENGINE]]: what the engines of a running
 // batchproxy do, and orders for them, over its admin address.
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <iostream>
 #include <iterator>
@@ -10,6 +11,7 @@
 
 #include <fmt/format.h>
 
+#include "configs/manual/command_words.h"
 #include "configs/text/columns.h"
 #include "configs/text/items.h"
 #include "configs/text/nearest_name.h"
@@ -25,7 +27,11 @@ namespace {
 struct EnginesFlags {
   std::string verb;
   std::string engine;
+  bool words = false;  // see kTellWords
 };
+
+// While somebody waits for a completion.
+constexpr std::chrono::seconds kPatienceOfAShell{1};
 
 void print_engines(const std::string& status) {
   const auto now = read_status(status);
@@ -54,7 +60,24 @@ void print_engines(const std::string& status) {
   }
 }
 
+// What may stand behind the words that are there: an order, then an engine.
+int print_words(const CommandLine& arguments, const EnginesFlags& flags) {
+  if (flags.verb.empty()) {
+    for (const std::string& verb : items_between_commas(engine_verbs())) std::cout << verb << '\n';
+    return 0;
+  }
+  const auto proxy = admin_client(arguments);
+  if (!proxy || !flags.engine.empty()) return 0;
+  const auto now = read_status(proxy->ask("GET", "/status", kPatienceOfAShell).body);
+  if (!now) return 0;
+  for (const BackendSnapshot& backend : now->backends) {
+    if (backend.launched) std::cout << printable(backend.name) << '\n';
+  }
+  return 0;
+}
+
 int engines(const CommandLine& arguments, const EnginesFlags& flags) {
+  if (flags.words) return print_words(arguments, flags);
   const auto proxy = admin_client(arguments);
   if (!proxy) return kUsage;
   std::string path = "/status";
@@ -92,6 +115,7 @@ Command add_engines(CLI::App& app, CommandLine& arguments) {
       app.add_subcommand("engines", "What the engines of a running batchproxy do; orders for them");
   command->add_option("VERB", flags->verb, "One of " + engine_verbs());
   command->add_option("ENGINE", flags->engine, "Its name or number; all, if it is left out");
+  command->add_flag(kTellWords, flags->words)->group("");
   command->footer(
       "Examples:\n"
       "  batchproxy engines                     a line for each\n"

@@ -14,15 +14,15 @@ namespace batchproxy {
 namespace {
 
 constexpr std::size_t kLeastColumns = 40;
-constexpr std::size_t kColumnsOfAFile = 180;
 
 struct StatusFlags {
   bool json = false;
 };
 
+// 0 for what is no terminal, or one that does not tell.
 std::size_t columns_of_stdout() {
   winsize size{};
-  if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return kColumnsOfAFile;
+  if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 0;
   return std::max<std::size_t>(size.ws_col, kLeastColumns);
 }
 

@@ -321,7 +321,14 @@ void BackendControl::show_engine(BackendId engine, const std::string& text, bool
   console_.engine(registry_[engine], text, milestone, std::chrono::steady_clock::now());
 }
 
+// What the narrator tells as well, of all whom it concerns.
+void BackendControl::show_in_place(BackendId engine, const std::string& text) {
+  notes_[engine].doing = text;
+  console_.engine_in_place(registry_[engine], text, std::chrono::steady_clock::now());
+}
+
 void BackendControl::on_starting(BackendId engine) {
+  log(narrator_.on_starting(registry_[engine], std::chrono::steady_clock::now()));
   liveness_[engine].start_anew();
   // A repair may have changed how many requests it takes at once, and on which GPUs it is.
   BackendTraits traits = registry_[engine].traits;
@@ -368,7 +375,7 @@ void BackendControl::on_ready(BackendId engine, double seconds) {
 }
 
 void BackendControl::on_delay(BackendId engine, const std::string& text) {
-  show_engine(engine, text, false);
+  show_in_place(engine, text);
   narrator_.on_delay(registry_[engine], text, std::chrono::steady_clock::now());
 }
 
@@ -377,9 +384,7 @@ void BackendControl::on_remark(BackendId, const std::string& sentence) {
 }
 
 void BackendControl::on_failed(BackendId engine, const EngineFailure& failure, NextStart next) {
-  // That it fails once more is in the log, with those that fail like it.
-  const bool is_news = !next || launcher_->restarts(engine) == 0;
-  show_engine(engine, next ? "failed, starts again" : "failed", is_news);
+  show_in_place(engine, next ? "failed, starts again" : "failed");
   note_failure(engine, "it did not start", failure);
   log(narrator_.on_failed_start(registry_[engine], failure, next, *roster(),
                                 std::chrono::steady_clock::now()));
@@ -388,7 +393,8 @@ void BackendControl::on_failed(BackendId engine, const EngineFailure& failure, N
 
 void BackendControl::on_exited(BackendId engine, const EngineFailure& failure, NextStart next) {
   note_failure(engine, "it has ended", failure);
-  log(tell_exit(registry_[engine], failure, launcher_->plan(engine).log_file, next));
+  log(narrator_.on_exited(registry_[engine], failure, launcher_->plan(engine).log_file, next,
+                          *roster(), std::chrono::steady_clock::now()));
   lose_engine(engine, BackendEvent::kExited, next);
 }
 

@@ -125,6 +125,7 @@ class BackendControl final : private LauncherEvents {
   void on_stopped(BackendId engine) override;
   void set_place(BackendId engine, const std::optional<EnginePlace>& place);
   void show_engine(BackendId engine, const std::string& text, bool milestone);
+  void show_in_place(BackendId engine, const std::string& text);
   void lose_engine(BackendId engine, BackendEvent event, const NextStart& next);
 
   const Options& options_;

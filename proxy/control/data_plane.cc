@@ -269,6 +269,7 @@ void DataPlane::collect(Snapshot& into, TimePoint now) const {
   into.waits += lane.waits;
   into.batch_prompts += lane.batch_prompts;
   into.oldest_waiting = lane.oldest_waiting.age(now);
+  into.waits_for = lane.waits_for.load(std::memory_order_relaxed);
   for (BackendSnapshot& backend : into.backends) {
     static_cast<BackendMetrics&>(backend) = into.by_backend[backend.id];
     backend.up = backend.state == BackendState::kReady ? 1 : 0;

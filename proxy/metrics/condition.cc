@@ -19,7 +19,6 @@ constexpr double kLeastQuiet = 5;          // seconds
 constexpr double kLeastQuietAtFirst = 30;  // while nobody knows how long its answers take
 constexpr double kQuietTimes = 3;          // of what nearly all answers take
 constexpr double kLeastSlow = 0.1;         // seconds: below that nobody minds
-constexpr double kOnItsWay = 1;            // seconds that a request may wait in passing
 
 struct ConditionRow {
   Condition id{};
@@ -134,28 +133,39 @@ void look_whether_slow(const Snapshot& now, BackendSnapshot& backend) {
                         *others);
 }
 
+struct WaitRow {
+  WaitsFor id{};
+  std::string_view what{};  // they wait for
+};
+constexpr EnumTable<WaitRow> kWaits({
+    {WaitsFor::kNothing, ""},
+    {WaitsFor::kModel, "a backend that serves their model"},
+    {WaitsFor::kBackend, "a backend: none that serves their model is ready"},
+    {WaitsFor::kHealth, "a backend that works: those that are ready are stuck or fail"},
+    {WaitsFor::kPause, "the end of a pause: the ready backends take no more for a moment"},
+    {WaitsFor::kAlone, "a backend to itself: the oldest was on engines that died"},
+    {WaitsFor::kSuspect,
+     "a backend: the ready one is kept for a request that was on engines that died"},
+    {WaitsFor::kRampUp,
+     "room: backends that have just come back are given little at first, each second twice as "
+     "much"},
+    {WaitsFor::kRoom, "room: the ready backends have as many requests as they take"},
+    {WaitsFor::kOthers, "all others to go first: they are of batches"},
+    {WaitsFor::kBeginning, "room on the backend that has the beginning of their prompts"},
+    {WaitsFor::kCall, "others that share their calls"},
+    {WaitsFor::kInTime, "a backend that can answer them in time"},
+    {WaitsFor::kBatch, "a batch to fill"},
+});
+
 std::string waiting_for(const Snapshot& now) {
   if (now.queued == 0) return {};
-  const auto any = [&now](auto is) { return std::ranges::any_of(now.backends, is); };
-  const auto is_ready = [](const BackendSnapshot& one) {
-    return one.state == BackendState::kReady;
-  };
-  if (!any(is_ready)) {
-    const bool loads =
-        any([](const BackendSnapshot& one) { return one.condition == Condition::kLoading; });
+  const bool loads = std::ranges::any_of(now.backends, [](const BackendSnapshot& one) {
+    return one.condition == Condition::kLoading;
+  });
+  if (now.waits_for == WaitsFor::kBackend && !now.any_ready()) {
     return loads ? "an engine that loads" : "a backend: none is ready";
   }
-  if (now.flush == "fixed") return "a batch to fill";
-  const bool has_room = any([&](const BackendSnapshot& one) {
-    return is_ready(one) && !one.stuck && !one.breaker_open && one.inflight < one.room;
-  });
-  // One that has just come is on its way.
-  if (has_room && now.oldest_waiting.real() < kOnItsWay) return {};
-  if (has_room) return "a backend that serves their model";
-  const bool all_bad = !any(
-      [&](const BackendSnapshot& one) { return is_ready(one) && !one.stuck && !one.breaker_open; });
-  return all_bad ? "a backend that works: those that are ready are stuck or fail"
-                 : "room: the ready backends have as many requests as they take";
+  return std::string(kWaits[now.waits_for].what);
 }
 
 }  // namespace

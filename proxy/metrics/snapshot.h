@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "backends/life_cycle.h"
+#include "batcher/decision/waits_for.h"
 #include "proxy/metrics/condition.h"
 #include "proxy/metrics/metrics.h"
 #include "proxy/metrics/model_tally.h"
@@ -101,7 +102,8 @@ struct Snapshot : Metrics {
   BackendTrend trend{};                        // of all backends together
   std::vector<JobSnapshot> jobs;               // those that are not over
   std::vector<RecordedJobSnapshot> recording;  // jobs with a request in the last ten minutes
-  std::string waiting_for;  // what the requests that wait do wait for; empty when none does
+  WaitsFor waits_for = WaitsFor::kNothing;  // what the oldest request waits for, as the lane says
+  std::string waiting_for;                  // the same for people; empty when nothing waits
 
   bool any_ready() const;
   std::uint64_t finished_total() const;

@@ -54,6 +54,10 @@ void Console::engine(const BackendRecord& engine, std::string_view text, bool mi
   }
 }
 
+void Console::engine_in_place(const BackendRecord& engine, std::string_view text, TimePoint now) {
+  if (writer_->moves_cursor()) writer_->update(engine.id(), printable(text), false, now);
+}
+
 void Console::banner(const Roster& roster, const std::string& logs, const std::string& listen,
                      const std::string& admin) {
   line(fmt::format("batchproxy {}{}{}", BATCHPROXY_VERSION, options_.file.empty() ? "" : "  ",

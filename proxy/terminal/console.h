@@ -43,6 +43,9 @@ class Console {
               const std::string& admin);
   // How an engine is coming along; see StartupDisplay.
   void engine(const BackendRecord& engine, std::string_view text, bool milestone, TimePoint now);
+  // The same of what the log tells, with those whom it concerns, too: only where each engine has a
+  // line that stays in its place.
+  void engine_in_place(const BackendRecord& engine, std::string_view text, TimePoint now);
   // All backends are up, or as many as will be: what to do now.
   void how_to_use(const Snapshot& now, const std::string& listen);
   void batch_done(const BatchSummary& batch, const std::string& backend);

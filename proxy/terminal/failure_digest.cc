@@ -66,14 +66,39 @@ bool is_said(std::string_view line, const EngineFailure& failure) {
          failure.how.find(line.substr(kPlacement.size())) != std::string::npos;
 }
 
-}  // namespace
-
-std::string what_next(const std::optional<Duration>& next, bool are_several) {
-  const std::string_view who = are_several ? "They are" : "It is";
-  if (!next) return fmt::format("{} not started again", who);
-  return fmt::format("{} started again in {:.1f} s", who,
-                     std::chrono::duration<double>(std::max(*next, Duration::zero())).count());
+// What there is to tell of it behind the sentence.
+std::vector<std::string> details_of(const EngineFailure& failure) {
+  const bool is_known = !failure.findings.empty();
+  std::vector<std::string> details;
+  for (const std::string& line : is_known ? failure.findings : failure.last_lines) {
+    if (!is_said(line, failure)) details.push_back(line);
+  }
+  return details;
 }
+
+// Equal for details that say the same of other engines. A repair is told by its figures; elsewhere
+// they are pids, ports and what is measured.
+std::string mark_of(const std::string& detail, const std::string& engine,
+                    const EngineFailure& failure) {
+  const std::string mark = common(detail, engine, failure.node);
+  const bool is_repair = detail.find("repair: ") < sizeof("no ");
+  return is_repair ? mark : without_figures(mark);
+}
+
+// Of how it ended, which is in the sentence about the first.
+std::string end_mark(const std::string& engine, const EngineFailure& failure) {
+  return "end: " + common(failure.reason, engine, failure.node);
+}
+
+std::string in_time(Duration left) {
+  constexpr Duration kNow = std::chrono::milliseconds(50);
+  if (left < kNow) return "now";
+  return fmt::format("in {:.1f} s", std::chrono::duration<double>(left).count());
+}
+
+constexpr std::size_t kRemembered = 64;  // faults
+
+}  // namespace
 
 Lines tell_lost(const std::vector<std::string>& engines) {
   const bool is_one = engines.size() == 1;
@@ -86,67 +111,112 @@ Lines tell_lost(const std::vector<std::string>& engines) {
                             is_one ? "it" : "them", name, name)}};
 }
 
-// Evidence differs in the names and numbers of processes and ports, figures in what is measured; a
-// repair is a line of its own. Where no cause is known, what is seen has to be the same.
+// Where a cause is known, or the line that tells most, they may have ended in different ways; else
+// all that is seen has to be the same.
 bool FailureDigest::are_alike(const Member& one, const Member& other) {
   const EngineFailure& a = one.failure;
   const EngineFailure& b = other.failure;
-  if (a.cause || b.cause) return a.cause == b.cause && a.findings.size() == b.findings.size();
-  if (!a.evidence.empty() || !b.evidence.empty()) return a.evidence == b.evidence;
+  if (a.cause || b.cause) return a.cause == b.cause;
   const auto seen_of = [](const Member& member) {
     const EngineFailure& failure = member.failure;
+    const auto same_of_all = [&](const std::string& text) {
+      return common(text, member.engine, failure.node);
+    };
+    if (!failure.evidence.empty()) return without_figures(same_of_all(failure.evidence));
     std::string log;
     for (const std::string& line : failure.last_lines) log += line + "\n";
-    return common(failure.reason, member.engine, failure.node) + "\n" +
-           without_figures(common(log, member.engine, failure.node));
+    return same_of_all(failure.reason) + "\n" + without_figures(same_of_all(log));
   };
   return seen_of(one) == seen_of(other);
 }
 
-bool FailureDigest::is_repeated(const Member& before, const Member& now) {
-  return before.failure.findings == now.failure.findings && are_alike(before, now);
-}
+// --- what is to be told -------------------------------------------------------------------------
 
 bool FailureDigest::is_pending(const std::string& engine) const {
   return std::ranges::any_of(groups_, [&engine](const Group& group) {
-    return !group.is_delay && std::ranges::count(group.members, engine, &Member::engine) > 0;
+    return group.kind != Kind::kDelay &&
+           std::ranges::count(group.members, engine, &Member::engine) > 0;
   });
 }
 
-bool FailureDigest::is_told(const Group& group) const {
-  return std::ranges::all_of(group.members, [this](const Member& member) {
-    const auto before = told_.find(member.engine);
-    return before != told_.end() && is_repeated(before->second, member);
+FailureDigest::Told* FailureDigest::find_told(const Group& group) {
+  const auto found = std::ranges::find_if(told_, [&group](const Told& told) {
+    return told.kind == group.kind && are_alike(told.first, group.members.front());
+  });
+  return found == told_.end() ? nullptr : &*found;
+}
+
+// Of a fault that was told, too: it has details that were not.
+bool FailureDigest::has_news(const Group& group) {
+  const Told* told = find_told(group);
+  if (told == nullptr) return true;
+  return std::ranges::any_of(group.members, [told](const Member& member) {
+    const auto is_new = [&](const std::string& detail) {
+      return !told->details.contains(mark_of(detail, member.engine, member.failure));
+    };
+    return std::ranges::any_of(details_of(member.failure), is_new);
   });
 }
 
-bool FailureDigest::is_due(const Group& group, TimePoint now) const {
-  if (group.is_delay) return now - group.since >= kGatherDelays;
-  return now - group.since >= (is_told(group) ? kGatherRepeated : kGather);
+bool FailureDigest::is_due(const Group& group, TimePoint now) {
+  const Duration waited = now - group.since;
+  switch (group.kind) {
+    case Kind::kDelay:
+      return waited >= kGatherDelays;
+    case Kind::kEnd:
+      return waited >= kGatherEnds;
+    case Kind::kStart:
+      break;
+  }
+  return waited >= (has_news(group) ? kGather : kGatherKnown);
 }
 
-void FailureDigest::add(Member member, bool is_delay, TimePoint now) {
+// Who fails again before that is told is told once, as it is by then.
+void FailureDigest::add(Kind kind, Member member, TimePoint now) {
   const auto same = std::ranges::find_if(groups_, [&](const Group& group) {
-    return group.is_delay == is_delay && are_alike(group.members.front(), member);
+    return group.kind == kind && are_alike(group.members.front(), member);
   });
   if (same == groups_.end()) {
-    groups_.push_back({{std::move(member)}, now, is_delay});
-  } else {
-    same->members.push_back(std::move(member));
+    groups_.push_back({kind, {std::move(member)}, now});
+    return;
   }
+  const auto before = std::ranges::find(same->members, member.engine, &Member::engine);
+  if (before == same->members.end()) {
+    same->members.push_back(std::move(member));
+  } else {
+    *before = std::move(member);
+  }
+}
+
+Lines FailureDigest::add_failure(Kind kind, Member member, const std::vector<std::string>& others,
+                                 TimePoint now) {
+  add(kind, std::move(member), now);
+  const bool is_last =
+      std::ranges::all_of(others, [this](const std::string& other) { return is_pending(other); });
+  return is_last ? tell_all(now) : Lines();
 }
 
 Lines FailureDigest::on_failed(const std::string& engine, const EngineFailure& failure,
                                const std::optional<Duration>& next,
-                               const std::vector<std::string>& starting, TimePoint now) {
-  Lines lines = is_pending(engine) ? tell_all(now) : Lines();
-  Member member{engine, failure};
+                               const std::vector<std::string>& others, TimePoint now) {
+  Member member{.engine = engine, .failure = failure, .tries = ++tries_[engine]};
   if (next) member.next = now + *next;
-  add(std::move(member), false, now);
-  if (std::ranges::all_of(starting, [this](const auto& one) { return is_pending(one); })) {
-    std::ranges::move(tell_all(now), std::back_inserter(lines));
-  }
-  return lines;
+  if (!next) tries_.erase(engine);  // an order counts anew
+  return add_failure(Kind::kStart, std::move(member), others, now);
+}
+
+Lines FailureDigest::on_ended(const std::string& engine, const EngineFailure& failure,
+                              const std::string& log_file, const std::optional<Duration>& next,
+                              const std::vector<std::string>& others, TimePoint now) {
+  Member member{.engine = engine, .failure = failure, .log_file = log_file};
+  if (next) member.next = now + *next;
+  return add_failure(Kind::kEnd, std::move(member), others, now);
+}
+
+void FailureDigest::on_delay(const std::string& engine, const std::string& text, TimePoint now) {
+  // Pids and times differ.
+  EngineFailure delay{.how = text, .reason = without_figures(text)};
+  add(Kind::kDelay, {.engine = engine, .failure = std::move(delay)}, now);
 }
 
 Lines FailureDigest::on_lost(const std::string& engine) {
@@ -165,43 +235,61 @@ Lines FailureDigest::tell_known_lost() {
   return known.empty() ? Lines() : tell_lost(known);
 }
 
-void FailureDigest::on_delay(const std::string& engine, const std::string& text, TimePoint now) {
-  // Pids and times differ.
-  EngineFailure delay{.how = text, .reason = without_figures(text)};
-  add({engine, std::move(delay)}, true, now);
+Lines FailureDigest::on_starting(const std::string& engine, TimePoint now) {
+  return tell_those(
+      [&](const Group& group) {
+        return group.kind != Kind::kDelay && has_news(group) &&
+               std::ranges::count(group.members, engine, &Member::engine) > 0;
+      },
+      now);
+}
+
+void FailureDigest::on_up(const std::string& engine) {
+  tries_.erase(engine);
+  // That it failed once more is over before it was told. First: a fault that nobody has is unknown.
+  for (Group& group : groups_) {
+    if (group.kind == Kind::kStart && !has_news(group)) {
+      std::erase_if(group.members, [&](const Member& one) { return one.engine == engine; });
+    }
+  }
+  std::erase_if(groups_, [](const Group& group) { return group.members.empty(); });
+  for (Told& told : told_) std::erase(told.engines, engine);
+  std::erase_if(told_, [](const Told& told) { return told.engines.empty(); });
 }
 
 Lines FailureDigest::on_tick(TimePoint now) {
+  Lines lines = tell_those([&](const Group& group) { return is_due(group, now); }, now);
+  std::ranges::move(tell_known_lost(), std::back_inserter(lines));
+  return lines;
+}
+
+Lines FailureDigest::tell_all(TimePoint now) {
+  return tell_those([](const Group&) { return true; }, now);
+}
+
+Lines FailureDigest::tell_those(auto due, TimePoint now) {
   Lines lines;
   std::vector<Group> left;
   for (Group& group : std::exchange(groups_, {})) {
-    if (is_due(group, now)) {
+    if (due(group)) {
       std::ranges::move(tell(std::move(group), now), std::back_inserter(lines));
     } else {
       left.push_back(std::move(group));
     }
   }
   groups_ = std::move(left);
-  std::ranges::move(tell_known_lost(), std::back_inserter(lines));
-  return lines;
-}
-
-Lines FailureDigest::tell_all(TimePoint now) {
-  Lines lines;
-  for (Group& group : std::exchange(groups_, {})) {
-    std::ranges::move(tell(std::move(group), now), std::back_inserter(lines));
-  }
   return lines;
 }
 
 // --- the sentences ------------------------------------------------------------------------------
 
-std::string FailureDigest::names_of(const Group& group) {
-  const std::string& node = group.members.front().failure.node;
+// With their nodes, where these differ.
+std::string FailureDigest::names_of(const Members& members) {
+  const std::string& node = members.front().failure.node;
   const bool is_one_node = std::ranges::all_of(
-      group.members, [&node](const Member& member) { return member.failure.node == node; });
+      members, [&node](const Member& member) { return member.failure.node == node; });
   std::vector<std::string> names;
-  for (const Member& member : group.members) {
+  for (const Member& member : members) {
     const std::string& its = member.failure.node;
     names.push_back(is_one_node || its.empty() ? member.engine
                                                : fmt::format("{} ({})", member.engine, its));
@@ -209,44 +297,107 @@ std::string FailureDigest::names_of(const Group& group) {
   return enumerate(names);
 }
 
+// "It is started again in 0.9 s", "They are not started again, after 5 tries".
+std::string FailureDigest::what_next(const Members& members, TimePoint now) {
+  const auto again =
+      std::ranges::count_if(members, [](const Member& one) { return one.next.has_value(); });
+  const std::string_view who = members.size() > 1 ? "They are" : "It is";
+  if (again == 0) {
+    const int tries = std::ranges::max(members, {}, &Member::tries).tries;
+    return fmt::format("{} not started again{}", who,
+                       tries > 1 ? fmt::format(", after {} tries", tries) : "");
+  }
+  if (static_cast<std::size_t>(again) == members.size()) {
+    const Member& last = *std::ranges::max_element(members, {}, &Member::next);
+    return fmt::format("{} started again {}", who, in_time(*last.next - now));
+  }
+  return fmt::format("{} of them {} started again, and {} not", again, again == 1 ? "is" : "are",
+                     members.size() - static_cast<std::size_t>(again));
+}
+
+// " (try 3)", of those that are started again.
+std::string FailureDigest::tries_of(const Members& members) {
+  if (!std::ranges::any_of(members, [](const Member& one) { return one.next.has_value(); })) {
+    return {};
+  }
+  const auto [least, most] = std::ranges::minmax(members, {}, &Member::tries);
+  if (least.tries == most.tries) return fmt::format(" (try {})", most.tries);
+  return fmt::format(" (tries {} to {})", least.tries, most.tries);
+}
+
+std::string FailureDigest::sentence_about(const Group& group, const Told* told, TimePoint now) {
+  const Members& all = group.members;
+  Members fresh, again;
+  for (const Member& member : all) {
+    const bool has_it = told != nullptr && std::ranges::count(told->engines, member.engine) > 0;
+    (has_it ? again : fresh).push_back(member);
+  }
+  const std::string& how = all.front().failure.how;
+  const std::string then = what_next(all, now);
+  if (group.kind == Kind::kEnd) {
+    const std::string_view like = told == nullptr ? "" : fresh.empty() ? ", as before" : ", too";
+    return fmt::format("{} {} ended{}: {}. {}. {} is {}", names_of(all),
+                       all.size() > 1 ? "have" : "has", like, how, then,
+                       all.size() > 1 ? "The log of " + all.front().engine : "Its log",
+                       all.front().log_file);
+  }
+  if (told == nullptr) return fmt::format("{} did not start: {}. {}", names_of(all), how, then);
+  if (fresh.empty()) {
+    return fmt::format("{} did not start, as before{}. {}", names_of(all), tries_of(all), then);
+  }
+  if (again.empty()) {
+    return fmt::format("{} did not start either, for the same reason as {}. {}", names_of(fresh),
+                       enumerate(told->engines), then);
+  }
+  return fmt::format("{} did not start either, for the same reason as {}, which failed again. {}",
+                     names_of(fresh), names_of(again), then);
+}
+
+// Those of the first as they are; of others what is new, with their names.
+Lines FailureDigest::tell_details(const Group& group, Told& told) {
+  Lines lines;
+  for (const Member& member : group.members) {
+    const bool is_first = told.details.empty();
+    const std::string name =
+        is_first || group.members.size() == 1 ? std::string() : member.engine + ": ";
+    const bool is_new_end = told.details.insert(end_mark(member.engine, member.failure)).second;
+    if (is_new_end && !is_first && group.kind == Kind::kStart) {
+      lines.push_back({err, fmt::format("  | {}{}", name, member.failure.how)});
+    }
+    for (const std::string& detail : details_of(member.failure)) {
+      const bool is_new =
+          told.details.insert(mark_of(detail, member.engine, member.failure)).second;
+      if (is_new || is_first) lines.push_back({err, fmt::format("  | {}{}", name, detail)});
+    }
+  }
+  return lines;
+}
+
 Lines FailureDigest::tell(Group group, TimePoint now) {
   std::ranges::sort(group.members, comes_before, &Member::engine);
-  if (!group.is_delay) return tell_failure(group, now);
+  if (group.kind != Kind::kDelay) return tell_failure(group, now);
   const Member& first = group.members.front();
   const std::string text = first.engine + " " + first.failure.how;
   if (group.members.size() == 1) return {{warn, text}};
-  return {{warn, fmt::format("{}: {}; the others likewise", names_of(group), text)}};
+  std::vector<std::string> names;
+  for (const Member& member : group.members) names.push_back(member.engine);
+  return {{warn, fmt::format("{}: {}; the others likewise", enumerate(names), text)}};
 }
 
 Lines FailureDigest::tell_failure(const Group& group, TimePoint now) {
-  const Member& first = group.members.front();
-  const bool are_several = group.members.size() > 1;
-  const auto again =
-      std::ranges::count_if(group.members, [](const Member& one) { return one.next.has_value(); });
-  std::string then;
-  if (again == 0 || static_cast<std::size_t>(again) == group.members.size()) {
-    const Member& last = *std::ranges::max_element(group.members, {}, &Member::next);
-    then = what_next(last.next ? std::optional(*last.next - now) : std::nullopt, are_several);
-  } else {
-    then = fmt::format("{} of them are started again, the others are not", again);
+  Told* told = find_told(group);
+  Lines lines{{err, sentence_about(group, told, now)}};
+  if (told == nullptr) {
+    if (told_.size() >= kRemembered) told_.pop_front();
+    told = &told_.emplace_back(group.kind, group.members.front());
   }
-  const bool is_repeated_start = is_told(group);
-  Lines lines{{err, fmt::format("{} did not start{}: {}. {}", names_of(group),
-                                is_repeated_start ? ", as before" : "", first.failure.how, then)}};
-  for (const Member& member : group.members) told_.insert_or_assign(member.engine, member);
-  if (is_repeated_start) return lines;
-  const bool is_of_others =
-      last_told_ && are_alike(*last_told_, first) &&
-      std::ranges::count(group.members, last_told_->engine, &Member::engine) == 0;
-  if (is_of_others) {
-    lines.push_back({err, "  | for the same reason as " + last_told_->engine});
-    return lines;
+  std::ranges::move(tell_details(group, *told), std::back_inserter(lines));
+  for (const Member& member : group.members) {
+    if (std::ranges::count(told->engines, member.engine) == 0) {
+      told->engines.push_back(member.engine);
+    }
   }
-  last_told_ = first;
-  const bool is_known = !first.failure.findings.empty();
-  for (const std::string& line : is_known ? first.failure.findings : first.failure.last_lines) {
-    if (!is_said(line, first.failure)) lines.push_back({err, "  | " + line});
-  }
+  std::ranges::sort(told->engines, comes_before);
   return lines;
 }
 

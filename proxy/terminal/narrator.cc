@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <initializer_list>
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -38,14 +39,14 @@ std::string failed_calls(const BackendSnapshot& last, const BackendSnapshot& now
   return reasons;
 }
 
-// Engines of ours that may fare like `engine`, which is none of them.
-std::vector<std::string> starting(const BackendRecord& engine, const Roster& roster) {
+// Engines of ours in these states, which may fare like `engine`, which is none of them.
+std::vector<std::string> others_in(std::initializer_list<BackendState> states,
+                                   const BackendRecord& engine, const Roster& roster) {
   std::vector<std::string> names;
   for (const BackendPtr& one : roster.present()) {
-    const bool is_starting =
-        one->state == BackendState::kStarting || one->state == BackendState::kRestarting;
     const bool is_ours = one->origin == BackendOrigin::kLaunched;
-    if (is_ours && is_starting && one->id() != engine.id()) names.push_back(one->name());
+    const bool is_in = std::ranges::count(states, one->state) > 0;
+    if (is_ours && is_in && one->id() != engine.id()) names.push_back(one->name());
   }
   return names;
 }
@@ -101,14 +102,6 @@ Lines tell_of_key(const BackendRecord& backend, bool was_keyed, bool have_keys) 
                  "for all, write it as backends[].api_key"}};
 }
 
-Lines tell_exit(const BackendRecord& engine, const EngineFailure& failure,
-                const std::string& log_file, const std::optional<Duration>& next) {
-  Lines lines{{err, fmt::format("{} has ended: {}. {}. Its log is {}", engine.name(), failure.how,
-                                what_next(next), log_file)}};
-  for (const std::string& line : failure.findings) lines.push_back({err, "  | " + line});
-  return lines;
-}
-
 Lines tell_all_lost(bool any_was_up, double hold_timeout) {
   if (!any_was_up) return {{err, "no engine has started; stopping"}};
   return {{err, fmt::format("no engine is left, and none is started again by itself. Start one: "
@@ -146,7 +139,18 @@ Lines Narrator::on_step(const BackendRecord& before, const BackendRecord& now,
 Lines Narrator::on_failed_start(const BackendRecord& engine, const EngineFailure& failure,
                                 const std::optional<Duration>& next, const Roster& roster,
                                 TimePoint now) {
-  return failures_.on_failed(engine.name(), failure, next, starting(engine, roster), now);
+  const auto others =
+      others_in({BackendState::kStarting, BackendState::kRestarting}, engine, roster);
+  return failures_.on_failed(engine.name(), failure, next, others, now);
+}
+
+Lines Narrator::on_exited(const BackendRecord& engine, const EngineFailure& failure,
+                          const std::string& log_file, const std::optional<Duration>& next,
+                          const Roster& roster, TimePoint now) {
+  const auto others = others_in({BackendState::kReady, BackendState::kUnready,
+                                 BackendState::kPaused, BackendState::kDraining},
+                                engine, roster);
+  return failures_.on_ended(engine.name(), failure, log_file, next, others, now);
 }
 
 Lines Narrator::on_all_lost(bool any_was_up, double hold_timeout, TimePoint now) {

@@ -33,10 +33,6 @@ Lines tell_move(const BackendRecord& backend, const std::string& news);
 Lines tell_of_key(const BackendRecord& backend, bool was_keyed, bool have_keys);
 // None is left. `any_was_up`: requests wait for one, `hold_timeout` seconds at most; else we stop.
 Lines tell_all_lost(bool any_was_up, double hold_timeout);
-// An engine of ours ended after it had come up. `next`: how long until it is started again, if it
-// is.
-Lines tell_exit(const BackendRecord& engine, const EngineFailure& failure,
-                const std::string& log_file, const std::optional<Duration>& next);
 
 class Narrator {
  public:
@@ -56,6 +52,16 @@ class Narrator {
   // others of `roster` are starting, a while later.
   Lines on_failed_start(const BackendRecord& engine, const EngineFailure& failure,
                         const std::optional<Duration>& next, const Roster& roster, TimePoint now);
+  // An engine of ours ended after it had come up. `next`: how long until it is started again, if it
+  // is. That several end in the same way is said once: while others of `roster` are up, a moment
+  // later.
+  Lines on_exited(const BackendRecord& engine, const EngineFailure& failure,
+                  const std::string& log_file, const std::optional<Duration>& next,
+                  const Roster& roster, TimePoint now);
+  // An engine of ours is about to be started, for the first time or again.
+  Lines on_starting(const BackendRecord& engine, TimePoint now) {
+    return failures_.on_starting(engine.name(), now);
+  }
   // Something of an engine of ours takes long, in words that follow its name: told by on_tick().
   void on_delay(const BackendRecord& engine, const std::string& text, TimePoint now) {
     failures_.on_delay(engine.name(), text, now);
@@ -88,7 +94,7 @@ class Narrator {
   bool serving_ = true;
   bool announced_ = false;
   bool outage_ = false;
-  FailureDigest failures_;  // of starts
+  FailureDigest failures_;  // of engines of ours
 };
 
 }  // namespace batchproxy

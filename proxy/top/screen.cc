@@ -30,9 +30,8 @@ constexpr EnumTable<SortRow> kSorts({
     {SortBy::kP95, "p95"},
 });
 
-std::string padded(std::string_view text, std::size_t width, bool to_the_right) {
-  const std::string shown = cut_to_columns(text, width);
-  const std::string space(width - columns_of(shown), ' ');
+std::string padded(const std::string& shown, std::size_t width, bool to_the_right) {
+  const std::string space(width - std::min(width, columns_of(shown)), ' ');
   return to_the_right ? space + shown : shown + space;
 }
 
@@ -68,10 +67,14 @@ struct Column {
   bool is_of_nodes = false;
 };
 
+constexpr std::size_t kEndless = SIZE_MAX;  // a width without an end
+
 // What the table has to show its columns on.
 struct TableRoom {
   std::size_t width = 0;
   bool has_nodes = false;  // an engine is on another node
+  // Of the table's columns; none where the width has an end, and they have theirs.
+  std::vector<std::size_t> widths{};
 };
 
 constexpr bool kLeft = false, kRight = true;
@@ -123,9 +126,23 @@ constexpr std::array kColumns = {
     Column{"model", 160, 24, kLeft, [](const BackendSnapshot& one) { return one.models; }},
 };
 
-std::size_t width_of(const Column& column, std::size_t screen) {
-  const bool is_name = &column == &kColumns.front();
-  return column.width + (is_name && screen >= kWide ? 4 : 0);
+std::size_t width_of(const Column& column, const TableRoom& room) {
+  const auto place = static_cast<std::size_t>(&column - kColumns.data());
+  if (!room.widths.empty()) return room.widths[place];
+  return column.width + (place == 0 && room.width >= kWide ? 4 : 0);
+}
+
+// With which nothing in the table of these is cut.
+std::vector<std::size_t> widths_of(const std::vector<const BackendSnapshot*>& shown) {
+  std::vector<std::size_t> widths;
+  for (const Column& column : kColumns) {
+    std::size_t width = column.width;
+    for (const BackendSnapshot* one : shown) {
+      width = std::max(width, columns_of(printable(column.text(*one))));
+    }
+    widths.push_back(width);
+  }
+  return widths;
 }
 
 bool has_room(const Column& column, const TableRoom& room) {
@@ -143,7 +160,7 @@ std::string row(const TableRoom& room, TextOf text) {
   for (const Column& column : kColumns) {
     if (!has_room(column, room)) continue;
     if (!line.empty()) line += ' ';
-    line += padded(text(column), width_of(column, room.width), column.to_the_right);
+    line += padded(text(column), width_of(column, room), column.to_the_right);
   }
   return line;
 }
@@ -156,9 +173,10 @@ std::string cut_in_front(std::string text, std::size_t most) {
 
 std::string row(const BackendSnapshot& one, const TableRoom& room) {
   std::string line = row(room, [&](const Column& column) {
+    const std::size_t width = width_of(column, room);
     std::string text = printable(column.text(one));
     const bool is_name = &column == &kColumns.front() || column.is_of_nodes;
-    return is_name ? cut_in_front(std::move(text), width_of(column, room.width)) : text;
+    return is_name ? cut_in_front(std::move(text), width) : cut_to_columns(text, width);
   });
   const bool can_remark = columns_of(line) + kLeastRemark <= room.width;
   if (can_remark && !one.remark.empty()) line += "  " + printable(one.remark);
@@ -169,10 +187,17 @@ std::string row(const BackendSnapshot& one, const TableRoom& room) {
 
 class Canvas {
  public:
-  explicit Canvas(std::size_t width) : width_(width) {}
+  // `has_end`: of lines, below; then each takes one.
+  Canvas(std::size_t width, bool has_end)
+      : width_(width == 0 ? kEndless : width), has_end_(has_end) {}
 
   void line(std::string_view text, Style style = Style::kPlain) {
     lines.push_back({cut_to_columns(text, width_), style});
+  }
+  // What nothing is to be missing of, if there is room.
+  void sentence(std::string_view text, Style style) {
+    if (has_end_) return line(text, style);
+    for (const std::string& part : wrapped(text, width_)) line(part, style);
   }
   // Phrases, as many on a line as fit.
   void phrases(const std::vector<std::string>& all) {
@@ -203,6 +228,7 @@ class Canvas {
   static constexpr std::size_t kFieldNames = 18;  // columns
 
   const std::size_t width_;
+  const bool has_end_;
 };
 
 std::string errors_of(const Snapshot& now) {
@@ -246,7 +272,7 @@ void show_whole(Canvas& canvas, const Snapshot& now) {
                       ? fmt::format("{} errors/s", short_number(now.last_60s.errors))
                       : ""});
   if (!now.waiting_for.empty()) {
-    canvas.line("waiting for " + printable(now.waiting_for), Style::kWarning);
+    canvas.sentence("waiting for " + printable(now.waiting_for), Style::kWarning);
   }
   if (const std::string errors = errors_of(now); !errors.empty()) {
     canvas.line(errors, now.last_10s.errors > 0 ? Style::kBad : Style::kPlain);
@@ -322,7 +348,7 @@ void show_concerns(Canvas& canvas, const Snapshot& now, std::size_t most) {
   for (const BackendSnapshot* one : concerns | std::views::take(most)) {
     std::string text = fmt::format("{} is {}", printable(one->name), to_string(one->condition));
     if (!one->remark.empty()) text += ": " + printable(one->remark);
-    canvas.line(text, style_of(one->condition));
+    canvas.sentence(text, style_of(one->condition));
   }
   if (concerns.size() > most) {
     const std::span rest = std::span(concerns).subspan(most);
@@ -338,12 +364,13 @@ void show_concerns(Canvas& canvas, const Snapshot& now, std::size_t most) {
 
 // `most` lines; those around the chosen one when there are more, and which these are.
 void show_table(Canvas& canvas, const Snapshot& now, const TopView& view, std::size_t most) {
-  const TableRoom room{canvas.width(),
-                       std::ranges::any_of(now.backends, [](const BackendSnapshot& one) {
-                         return !one.node.empty();
-                       })};
-  canvas.line(row(room, [](const Column& column) { return column.head; }), Style::kHeading);
+  TableRoom room{.width = canvas.width(),
+                 .has_nodes = std::ranges::any_of(
+                     now.backends, [](const BackendSnapshot& one) { return !one.node.empty(); })};
   const auto shown = listed(now, view);
+  if (room.width == kEndless) room.widths = widths_of(shown);
+  canvas.line(row(room, [](const Column& column) { return std::string(column.head); }),
+              Style::kHeading);
   const auto chosen = std::ranges::find(shown, view.chosen, &BackendSnapshot::name);
   const auto place = chosen == shown.end() ? 0 : static_cast<std::size_t>(chosen - shown.begin());
   const bool says_which = shown.size() > most && most > 1;
@@ -451,7 +478,7 @@ std::vector<ScreenLine> draw(const Snapshot& now, const TopView& view, ScreenSiz
   const bool is_endless = size.height == 0;
   const std::size_t below = (view.with_keys ? 1 : 0) + (view.message.empty() ? 0 : 1);
   const std::size_t height = is_endless ? SIZE_MAX : std::max<std::size_t>(size.height, below);
-  Canvas canvas(size.width);
+  Canvas canvas(size.width, !is_endless);
   show_whole(canvas, now);
   // A quarter of the screen at most, so that the table stays.
   show_concerns(canvas, now, is_endless ? kConcernsListed : std::max<std::size_t>(height / 4, 2));

@@ -1,8 +1,9 @@
 // proxy/top/screen.h - what `batchproxy top` and `batchproxy status` show: lines, from a picture of
 // the proxy and the size of the screen.
 //
-// Pure: no terminal, no clock. A line never has more than `width` columns. A character counts as
-// one column.
+// Pure: no terminal, no clock. A line never has more than `width` columns: what is longer is cut,
+// or goes on in the next line where there is no end below. Without a width nothing is cut. A
+// character counts as one column.
 //
 // Threading: pure functions over values, any thread.
 #pragma once
@@ -26,7 +27,7 @@ struct ScreenLine {
 };
 
 struct ScreenSize {
-  std::size_t width = 80;
+  std::size_t width = 80;   // columns; 0: as many as it takes
   std::size_t height = 24;  // lines; 0: as many as there are
 };
 

@@ -160,7 +160,7 @@ function generalConcerns() {
   } else if (now.queue.waiting_for && now.queue.oldest_seconds > 5) {
     const batch = now.jobs.length > 0;  // its requests fill what is left, and wait
     add("queue", now.queue.oldest_seconds > 30 && !batch ? "bad" : "warn", many(now.requests.queued, "request waits", "requests wait") + ", the oldest for " + time(now.queue.oldest_seconds),
-      "They wait for " + now.queue.waiting_for + ". " + (batch ? "Those of a batch may: it lets all others go first. " : "") + "If all engines are fine, more is asked for than they can answer: send less at once, or add engines.");
+      "They wait for " + now.queue.waiting_for + ". " + (batch ? "Those of a batch may: it lets all others go first. " : "") + (now.queue.waiting_for.startsWith("room: the ready") ? "If all engines are fine, more is asked for than they can answer: send less at once, or add engines." : ""));
   }
   const rate = now.rates.last_10s.errors;
   if (rate > 0) {

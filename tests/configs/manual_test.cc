@@ -16,16 +16,19 @@ CommandWords program() {
   ask.flags = {{{"-o", "--answers"}, "FILE", "Where answers go"}, {{"--dry-run"}, "", "Only look"}};
   CommandWords list{.name = "list", .meaning = "List them"};
   CommandWords jobs{.name = "jobs", .meaning = "Look at jobs", .commands = {list}};
+  CommandWords order{.name = "order", .meaning = "Give orders", .arguments = {"ENGINE"}};
+  order.tells_words = true;
   return {.name = "tool",
           .meaning = "A tool.",
           .flags = {{{"--config"}, "FILE", "Its file"}, {{"--level"}, "N", ".hidden\\n"}},
-          .commands = {ask, jobs},
+          .commands = {ask, jobs, order},
           .examples = "Examples:\n  tool ask q -o a"};
 }
 
 TEST(Completion, OfBashKnowsEachPlacesWords) {
   const std::string script = *completion_script(program(), "bash");
-  EXPECT_THAT(script, HasSubstr("'') commands='ask jobs'; flags='--config --level'; paths=0"));
+  EXPECT_THAT(script,
+              HasSubstr("'') commands='ask jobs order'; flags='--config --level'; paths=0"));
   EXPECT_THAT(
       script,
       HasSubstr("'ask') commands=''; flags='--answers --config --dry-run --level -o'; paths=1"));
@@ -34,6 +37,17 @@ TEST(Completion, OfBashKnowsEachPlacesWords) {
   EXPECT_THAT(script, HasSubstr("--level) return"));
   EXPECT_THAT(script, HasSubstr("complete -o filenames -F _tool tool"));
   EXPECT_THAT(script, HasSubstr("\"${COMP_WORDS[@]:1:$((COMP_CWORD - 1))}\"")) << "as zsh takes it";
+}
+
+TEST(Completion, AsksACommandThatTellsWords) {
+  const std::string bash = *completion_script(program(), "bash");
+  EXPECT_THAT(bash, HasSubstr("'order') commands=''; flags='--config --level'; paths=0; tells=1"));
+  EXPECT_THAT(bash, HasSubstr("'ask') commands=''; flags='--answers --config --dry-run --level "
+                              "-o'; paths=1; tells=0"));
+  EXPECT_THAT(bash, HasSubstr("$(\"${COMP_WORDS[@]:0:$((COMP_CWORD))}\" --words 2>/dev/null)"));
+  EXPECT_THAT(*completion_script(program(), "fish"),
+              HasSubstr("complete -c tool -n '__fish_seen_subcommand_from order' -a '(tool "
+                        "(commandline -opc)[2..-1] --words 2>/dev/null)'"));
 }
 
 TEST(Completion, OfZshIsThatOfBash) {

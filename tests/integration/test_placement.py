@@ -333,6 +333,38 @@ def test_a_fault_that_engines_share_is_told_once(tmp_path):
     assert "stay" not in output and "no engine has started; stopping" in output, output
 
 
+def test_a_fault_that_engines_share_is_told_once_though_they_fail_apart(tmp_path):
+    """Each engine's carrier comes and goes at its own time, and each is tried five times."""
+    config = far_config(tmp_path / "c.yaml", servers=4, nodes=["n1"], exec_command=[
+        "sh", "-c", "sleep 0.{index}; echo Welcome to {node} >&2; echo Permission denied >&2; exit 255 # {agent}"])
+    program = Program([PROXY, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--config", config], tmp_path)
+    assert program.wait() == 4, program.output()
+    told = [line for line in program.errors if "engine-" in line or "  | " in line]
+    assert sum("Permission denied" in line for line in told) == 1, program.output()
+    assert sum("Welcome to n1" in line for line in told) == 1, program.output()
+    again = [line for line in told if "as before" in line or "did not start either" in line]
+    assert again and all("ended" not in line for line in again), program.output()
+    assert "not started again, after 5 tries" in told[-1], program.output()
+    assert not any(" 0.0 s" in line for line in told), program.output()
+    assert not any("failed, starts again" in line for line in program.lines), "the log tells of all at once"
+
+
+def test_engines_that_end_together_are_told_together(start_proxy, tmp_path):
+    proxy = start_proxy("--config", far_config(tmp_path / "c.yaml", servers=4)).ready(4)
+    for pid in agents_of(proxy).values():
+        os.kill(pid, signal.SIGKILL)
+
+    def ends():
+        return [line for line in list(proxy.errors) if re.search(r" (has|have) ended", line)]
+
+    def engines(line):
+        more = re.search(r" and (\d+) more ", line)
+        return len(re.findall(r"engine-\d \(n\d\)", line)) + (int(more[1]) if more else 0)
+    wait_until(lambda: sum(map(engines, ends())) == 4, f"that all have ended\n{proxy.output()}")
+    assert len(ends()) < 4, proxy.output()
+    proxy.ready(4)
+
+
 def test_a_wrong_token_is_tried_once(tmp_path):
     config = far_config(tmp_path / "c.yaml", exec_command=["env", "BATCHPROXY_AGENT_TOKEN=wrong", "{agent...}"])
     program = Program([PROXY, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--config", config], tmp_path)

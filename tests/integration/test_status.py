@@ -89,6 +89,19 @@ def test_the_command_prints_the_same_for_people_and_for_programs(engines):
     assert [engine["name"] for engine in read["backends"]] == ["engine-0", "engine-1"]
 
 
+def test_status_cuts_nothing_where_there_is_no_terminal_and_keeps_to_the_width_of_one(engines):
+    proxy = engines(2, restart="never")
+    os.kill(proxy.engine_pids(2)[1], signal.SIGKILL)
+    wait_until(lambda: proxy.status()["backends"][1]["state"] == "failed", "it has ended")
+    whole = status_command(proxy).stdout
+    assert "engine-1 is down: it has ended: killed by SIGKILL\n" in whole and "~" not in whole, whole
+    terminal = Terminal([PROXY, "status", "--admin", address(proxy)], columns=42)
+    assert terminal.end() == 0
+    lines = terminal.text.splitlines()
+    assert max(map(len, lines)) <= 42, lines
+    assert "engine-1 is down: it has ended: killed by" in lines and "SIGKILL" in lines, lines
+
+
 @pytest.mark.parametrize("command", ["status", "top"])
 def test_a_command_says_when_nobody_answers(command):
     code, text = on_a_terminal([PROXY, command, "--admin", "127.0.0.1:1"])

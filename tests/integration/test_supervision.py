@@ -1,6 +1,8 @@
 """Engines that end, stand still, or are told to, and come back; nothing asked meanwhile is lost."""
 import concurrent.futures
 import os
+import re
+import shutil
 import signal
 import subprocess
 import threading
@@ -11,6 +13,7 @@ import pytest
 from tests.support.asking import MODEL, call, complete
 from tests.support.builds import PROXY
 from tests.support.proxy import write_config
+from tests.support.terminal import Terminal
 from tests.support.waiting import alive, wait_until
 
 
@@ -206,6 +209,70 @@ def test_how_to_start_an_engine_that_stays_down_is_told_while_others_are_left(en
 def engines_command(proxy, *words):
     return subprocess.run([PROXY, "engines", *words, "--admin", proxy.admin.removeprefix("http://")],
                           capture_output=True, text=True, timeout=60, check=False)
+
+
+def completion_file(folder, shell, name):
+    folder.mkdir()
+    done = subprocess.run([PROXY, "completion", shell], capture_output=True, text=True, timeout=60, check=True)
+    (folder / name).write_text(done.stdout)
+    return folder / name
+
+
+def with_admin(admin):
+    """The environment of a shell that finds our program, and of that the one at `admin`."""
+    return {"PATH": f"{Path(PROXY).parent}:{os.environ['PATH']}", "BATCHPROXY_ADMIN": admin.removeprefix("http://")}
+
+
+def test_bash_completes_orders_and_the_engines_that_there_are(engines, tmp_path):
+    proxy = engines(2)
+    script = completion_file(tmp_path / "bash", "bash", "batchproxy")
+
+    def completed(*words, admin=proxy.admin):
+        typed = " ".join(f"'{word}'" for word in ("batchproxy", "engines", *words))
+        done = subprocess.run(["bash", "-c", f". {script}; COMP_WORDS=({typed}); COMP_CWORD={len(words) + 1}; _batchproxy; "
+                               "printf '%s\\n' \"${COMPREPLY[@]}\""], capture_output=True, text=True, timeout=60, check=True,
+                              env={**os.environ, **with_admin(admin)})
+        assert not done.stderr
+        return done.stdout.split()
+    assert completed("re") == ["resume", "restart"]
+    assert completed("restart", "") == ["engine-0", "engine-1"]
+    assert completed("restart", "engine-1", "") == []
+    assert completed("restart", "", admin="127.0.0.1:1") == [], "nobody answers"
+    assert "--words" not in engines_command(proxy, "--help").stdout
+
+
+@pytest.mark.skipif(not shutil.which("fish"), reason="fish is not installed")
+def test_fish_completes_orders_and_the_engines_that_there_are(engines, tmp_path):
+    proxy = engines(2)
+    script = completion_file(tmp_path / "fish", "fish", "batchproxy.fish")
+
+    def completed(line, admin=proxy.admin):
+        done = subprocess.run(["fish", "-c", f"source {script}; complete -C '{line}'"], capture_output=True, text=True,
+                              timeout=60, check=True, env={**os.environ, **with_admin(admin), "HOME": str(tmp_path)})
+        return [word.split("\t")[0] for word in done.stdout.splitlines()]
+    assert completed("batchproxy engines re") == ["restart", "resume"]
+    assert completed("batchproxy engines restart ") == ["engine-0", "engine-1"]
+    assert completed("batchproxy engines restart engine-1 ") == []
+    assert completed("batchproxy engines restart ", admin="127.0.0.1:1") == [], "nobody answers"
+
+
+@pytest.mark.skipif(not shutil.which("zsh"), reason="zsh is not installed")
+def test_zsh_completes_orders_and_the_engines_that_there_are(engines, tmp_path):
+    proxy = engines(2)
+    script = completion_file(tmp_path / "zsh", "zsh", "_batchproxy")
+    terminal = Terminal(["zsh", "-f", "-i"], **{**with_admin(proxy.admin), "TERM": "dumb", "PS1": "> ", "HOME": str(tmp_path)})
+    try:
+        terminal.press(f"fpath=({script.parent} $fpath); autoload -U compinit && compinit -u -D && echo loa''ded\n")
+        # At its next prompt; what comes before is not read as it is meant.
+        wait_until(lambda: re.search(r"\nloaded\r\n.*\?2004h$", terminal.read(), re.S), f"a prompt: {terminal.text!r}")
+        terminal.press("batchproxy engines resta\t")
+        terminal.shows("batchproxy engines restart ")
+        terminal.press("eng\t")
+        terminal.shows("engine-0")
+        terminal.shows("engine-1")
+    finally:
+        terminal.process.kill()
+        terminal.process.wait()
 
 
 def test_the_command_shows_engines_and_gives_orders(engines):

@@ -1,6 +1,9 @@
 // tests/proxy/condition_test.cc - how a backend fares, and what waiting requests wait for.
 #include "proxy/metrics/condition.h"
 
+#include <set>
+#include <string>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -162,37 +165,39 @@ TEST(Condition, SaysOfOneThatWasStoppedHowToHaveItBack) {
   EXPECT_EQ(now.backends[1].remark, "by an order; `batchproxy engines start b` starts it");
 }
 
-TEST(WaitingFor, SaysWhatItIs) {
-  const auto told = [](auto change) {
-    Snapshot now = four();
-    now.queued = 3;
-    now.oldest_waiting = 2;
-    for (BackendSnapshot& backend : now.backends) backend.inflight = 10;
-    change(now);
-    judge(now);
-    return now.waiting_for;
-  };
-  const auto each = [](auto change) {
-    return [change](Snapshot& now) {
-      for (BackendSnapshot& backend : now.backends) change(backend);
-    };
-  };
-  EXPECT_EQ(told([](Snapshot& now) { now.queued = 0; }), "");
-  EXPECT_THAT(told([](Snapshot&) {}), HasSubstr("room: "));
-  EXPECT_EQ(told([](Snapshot& now) { now.flush = "fixed"; }), "a batch to fill");
-  EXPECT_EQ(told([](Snapshot& now) { now.backends[0].inflight = 0; }),
-            "a backend that serves their model");
-  EXPECT_EQ(told([](Snapshot& now) {
-              now.backends[0].inflight = 0;
-              now.oldest_waiting = 0.2;
-            }),
-            "")
-      << "it is on its way";
-  EXPECT_EQ(told(each([](BackendSnapshot& one) { one.state = BackendState::kStarting; })),
-            "an engine that loads");
-  EXPECT_EQ(told(each([](BackendSnapshot& one) { one.state = BackendState::kUnready; })),
-            "a backend: none is ready");
-  EXPECT_THAT(told(each([](BackendSnapshot& one) { one.stuck = 1; })), HasSubstr("that works"));
+// What requests wait for, as the lane says it.
+std::string told(WaitsFor reason, BackendState state = BackendState::kReady) {
+  Snapshot now = four();
+  now.queued = 3;
+  now.waits_for = reason;
+  for (BackendSnapshot& backend : now.backends) backend.state = state;
+  judge(now);
+  return now.waiting_for;
+}
+
+TEST(WaitingFor, SaysEachReasonInOtherWords) {
+  std::set<std::string> all;
+  for (const WaitsFor reason : kAll<WaitsFor>) {
+    EXPECT_TRUE(all.insert(told(reason)).second) << told(reason);
+  }
+  EXPECT_EQ(told(WaitsFor::kNothing), "") << "it is on its way";
+  EXPECT_EQ(told(WaitsFor::kModel), "a backend that serves their model");
+  EXPECT_THAT(told(WaitsFor::kRoom), HasSubstr("room: the ready backends have as many"));
+  EXPECT_THAT(told(WaitsFor::kRampUp), HasSubstr("room: backends that have just come back"));
+  EXPECT_EQ(told(WaitsFor::kBatch), "a batch to fill");
+}
+
+TEST(WaitingFor, SaysWhetherABackendIsOnItsWay) {
+  EXPECT_EQ(told(WaitsFor::kBackend, BackendState::kStarting), "an engine that loads");
+  EXPECT_EQ(told(WaitsFor::kBackend, BackendState::kUnready), "a backend: none is ready");
+  EXPECT_EQ(told(WaitsFor::kBackend), "a backend: none that serves their model is ready");
+}
+
+TEST(WaitingFor, SaysNothingWhileNothingWaits) {
+  Snapshot now = four();
+  now.waits_for = WaitsFor::kRoom;
+  judge(now);
+  EXPECT_EQ(now.waiting_for, "");
 }
 
 }  // namespace

@@ -1,7 +1,9 @@
 // tests/proxy/failure_digest_test.cc - which engines that fail share a sentence, and when it comes.
 #include "proxy/terminal/failure_digest.h"
 
+#include <algorithm>
 #include <chrono>
+#include <map>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -41,6 +43,11 @@ class FailureDigestTest : public testing::Test {
     return texts(
         digest_.on_failed("engine-" + std::to_string(engine), failure, next, starting, now_));
   }
+  std::vector<std::string> end(int engine, const EngineFailure& failure, const Names& others = {},
+                               std::optional<Duration> next = Duration(1s)) {
+    const std::string name = "engine-" + std::to_string(engine);
+    return texts(digest_.on_ended(name, failure, "logs/" + name + ".log", next, others, now_));
+  }
   std::vector<std::string> tick(Duration later) {
     now_ += later;
     return texts(digest_.on_tick(now_));
@@ -62,8 +69,8 @@ TEST_F(FailureDigestTest, TellsOneThatFailsAloneAtOnceAndItsDetailsOnce) {
                           "started again in 1.0 s",
                           "  | no disk", "  | no ink"));
   EXPECT_THAT(fail(0, failure, {}, std::nullopt),
-              ElementsAre("engine-0 did not start, as before: ended 0 s after its start: exit code "
-                          "1. It is not started again"));
+              ElementsAre("engine-0 did not start, as before. It is not started again, after 2 "
+                          "tries"));
 }
 
 TEST_F(FailureDigestTest, TellsAFaultThatAllShareOnce) {
@@ -80,25 +87,93 @@ TEST_F(FailureDigestTest, WaitsForOthersNoLongerThanAWhile) {
   EXPECT_THAT(fail(0, end_of("no ink"), {"engine-1"}), IsEmpty());
   EXPECT_THAT(tick(1s), IsEmpty());
   EXPECT_THAT(tick(1s), ElementsAre("engine-0 did not start: ended 0 s after its start: no ink. It "
-                                    "is started again in 0.0 s"));
-  EXPECT_THAT(fail(1, end_of("no ink")), ElementsAre(HasSubstr("engine-1 did not start: "),
-                                                     "  | for the same reason as engine-0"));
+                                    "is started again now"));
+  EXPECT_THAT(fail(1, end_of("no ink")),
+              ElementsAre("engine-1 did not start either, for the same reason as engine-0. It is "
+                          "started again in 1.0 s"));
+}
+
+TEST_F(FailureDigestTest, WaitsForOthersNoLongerThanUntilItsNextStart) {
+  fail(0, end_of("no ink", "", {"a line"}), {"engine-1"}, 800ms);
+  now_ += 800ms;
+  EXPECT_THAT(texts(digest_.on_starting("engine-1", now_)), IsEmpty());
+  EXPECT_THAT(texts(digest_.on_starting("engine-0", now_)),
+              ElementsAre(HasSubstr("It is started again now"), "  | a line"));
+  EXPECT_THAT(tick(10s), IsEmpty()) << "it is told";
+}
+
+// Four engines that start half a second apart and fail at once, each five times.
+TEST_F(FailureDigestTest, TellsAFaultThatAllShareOnceThoughTheyFailApart) {
+  const Names all{"engine-0", "engine-1", "engine-2", "engine-3"};
+  std::map<Duration, std::vector<int>> starts;  // at what times who starts again and fails
+  for (int engine = 0; engine < 4; ++engine) {
+    Duration at = engine * 500ms;
+    for (const Duration pause : {0s, 1s, 2s, 4s, 8s}) starts[at += pause].push_back(engine);
+  }
+  std::vector<std::string> told;
+  const auto hear = [&told](const std::vector<std::string>& lines) {
+    told.insert(told.end(), lines.begin(), lines.end());
+  };
+  std::map<int, int> tries;
+  const TimePoint begin = now_;
+  for (Duration at = 0s; at <= 30s; at += 500ms) {
+    now_ = begin + at;
+    if (at % 1s == 0s) hear(tick(0s));
+    for (const int engine : starts[at]) {
+      const std::string name = "engine-" + std::to_string(engine);
+      hear(texts(digest_.on_starting(name, now_)));
+      Names others = all;
+      std::erase(others, name);
+      const int tried = ++tries[engine];
+      const auto next = tried < 5 ? std::optional<Duration>(1s * (1 << (tried - 1))) : std::nullopt;
+      hear(fail(engine, end_of("no ink", "", {"a line", "[pid " + std::to_string(tried) + "]"}),
+                others, next));
+    }
+  }
+  EXPECT_EQ(std::ranges::count(told, "  | a line"), 1) << testing::PrintToString(told);
+  EXPECT_EQ(std::ranges::count_if(told, [](const auto& line) { return line.starts_with("  | "); }),
+            2);
+  EXPECT_LE(told.size(), 8u) << testing::PrintToString(told);
+  EXPECT_THAT(told.back(), HasSubstr("not started again, after 5 tries"));
+  EXPECT_THAT(told, testing::Not(testing::Contains(HasSubstr(" 0.0 s"))));
+}
+
+TEST_F(FailureDigestTest, NamesWhoIsNewAndWhoIsNot) {
+  const EngineFailure failure = end_of("no ink");
+  fail(0, failure);
+  fail(0, failure, {"engine-1", "engine-2"}, 2s);
+  fail(2, failure, {"engine-0", "engine-1"}, 2s);
+  EXPECT_THAT(fail(1, failure, {"engine-0", "engine-2"}, 2s),
+              ElementsAre("engine-1 and engine-2 did not start either, for the same reason as "
+                          "engine-0, which failed again. They are started again in 2.0 s"));
+  EXPECT_THAT(fail(3, failure),
+              ElementsAre(HasSubstr("for the same reason as engine-0, engine-1 and engine-2. ")));
 }
 
 TEST_F(FailureDigestTest, GathersWhatWasToldBeforeForLonger) {
   const EngineFailure failure = end_of("no ink");
   fail(0, failure, {"engine-1"});
   fail(1, failure, {"engine-0"});
-  EXPECT_THAT(fail(1, failure, {"engine-0"}), IsEmpty());
+  EXPECT_THAT(fail(1, failure, {"engine-0"}, 2s), IsEmpty());
+  EXPECT_THAT(texts(digest_.on_starting("engine-1", now_ + 2s)), IsEmpty()) << "no news";
   EXPECT_THAT(tick(4s), IsEmpty());
-  EXPECT_THAT(fail(0, failure, {"engine-1"}),
-              ElementsAre(HasSubstr("engine-0 and engine-1 did not start, as before: ")));
+  EXPECT_THAT(fail(0, failure, {"engine-1"}, 4s),
+              ElementsAre("engine-0 and engine-1 did not start, as before (try 2). They are "
+                          "started again in 4.0 s"));
 }
 
-TEST_F(FailureDigestTest, TellsAnEngineThatFailsTwiceTwice) {
+TEST_F(FailureDigestTest, TellsAnEngineThatFailsOnceMoreBeforeThatIsToldOnce) {
   EXPECT_THAT(fail(0, end_of("no ink"), {"engine-1"}), IsEmpty());
-  EXPECT_THAT(fail(0, end_of("no ink"), {"engine-1"}), SizeIs(1));
+  EXPECT_THAT(fail(0, end_of("no ink"), {"engine-1"}), IsEmpty());
   EXPECT_THAT(texts(digest_.tell_all(now_)), SizeIs(1));
+}
+
+TEST_F(FailureDigestTest, LeavesOutThatOneFailedOnceMoreThatIsUpByNow) {
+  fail(0, end_of("no ink"));
+  fail(1, end_of("no ink"));
+  EXPECT_THAT(fail(0, end_of("no ink"), {"engine-1"}), IsEmpty());
+  digest_.on_up("engine-0");
+  EXPECT_THAT(tick(10s), IsEmpty());
 }
 
 TEST_F(FailureDigestTest, TellsEnginesThatDifferApart) {
@@ -134,7 +209,40 @@ TEST_F(FailureDigestTest, TellsARepairThatIsAnotherThanBefore) {
   failure.findings.emplace_back("repair: 8192 -> 4096");
   fail(0, failure);
   failure.findings.back() = "repair: 4096 -> 2048";
-  EXPECT_THAT(fail(0, failure), testing::Contains("  | repair: 4096 -> 2048"));
+  EXPECT_THAT(fail(0, failure), ElementsAre(HasSubstr("engine-0 did not start, as before (try 2)"),
+                                            "  | repair: 4096 -> 2048"));
+  EXPECT_THAT(fail(1, failure), SizeIs(1)) << "of engine-0 that has been told";
+}
+
+TEST_F(FailureDigestTest, TellsWhatIsNewOfEachThatFailsAlike) {
+  EngineFailure failure = diagnosed(Cause::kOomLoad, "GPU 0");
+  fail(0, failure, {"engine-1"});
+  failure.how = failure.reason = "killed by SIGKILL";
+  failure.findings.emplace_back("log: 3 processes were killed");
+  EXPECT_THAT(
+      fail(1, failure),
+      ElementsAre(HasSubstr("engine-0 and engine-1 did not start: exit code 1."),
+                  "  | cause: out of memory", "  | log: GPU 0", "  | engine-1: killed by SIGKILL",
+                  "  | engine-1: log: 3 processes were killed"));
+}
+
+TEST_F(FailureDigestTest, TellsOnceOfEnginesThatEndTogether) {
+  const EngineFailure lost{.how = "lost (on n1)", .reason = "lost (on n1)", .node = "n1"};
+  EXPECT_THAT(end(0, lost, {"engine-1", "engine-2"}), IsEmpty());
+  EXPECT_THAT(end(1, lost, {"engine-2"}), IsEmpty());
+  EXPECT_THAT(tick(1s), ElementsAre("engine-0 and engine-1 have ended: lost (on n1). They are "
+                                    "started again now. The log of engine-0 is logs/engine-0.log"));
+  EXPECT_THAT(end(2, lost, {}, std::nullopt),
+              ElementsAre("engine-2 has ended, too: lost (on n1). It is not started again. Its log "
+                          "is logs/engine-2.log"));
+}
+
+TEST_F(FailureDigestTest, TellsAnEndBeforeTheNextStartAndItsFindings) {
+  EXPECT_THAT(end(0, diagnosed(Cause::kOomLoad, "GPU 0"), {"engine-1"}), IsEmpty());
+  EXPECT_THAT(texts(digest_.on_starting("engine-0", now_)),
+              ElementsAre(HasSubstr("engine-0 has ended: exit code 1. "),
+                          "  | cause: out of memory", "  | log: GPU 0"));
+  EXPECT_THAT(fail(0, diagnosed(Cause::kOomLoad, "GPU 0")), SizeIs(3)) << "another kind of end";
 }
 
 TEST_F(FailureDigestTest, SaysWhoIsStartedAgain) {
@@ -143,8 +251,7 @@ TEST_F(FailureDigestTest, SaysWhoIsStartedAgain) {
   EXPECT_THAT(
       fail(2, end_of("no ink"), {}, std::nullopt),
       ElementsAre(HasSubstr("engine-0, engine-1 and engine-2 did not start: ended 0 s after "
-                            "its start: no ink. 2 of them are started again, the others "
-                            "are not")));
+                            "its start: no ink. 2 of them are started again, and 1 not")));
 }
 
 TEST_F(FailureDigestTest, SaysOnceWhatACarrierHasSaid) {

@@ -9,6 +9,7 @@
 namespace batchproxy {
 namespace {
 
+using namespace std::chrono_literals;
 using spdlog::level::err;
 using spdlog::level::info;
 using spdlog::level::warn;
@@ -25,6 +26,15 @@ BackendRecord backend(BackendState state, BackendOrigin origin = BackendOrigin::
   made.origin = origin;
   made.state = state;
   return made;
+}
+
+// Of ours, called gpu1 and gpu2.
+std::vector<BackendRecord> two_engines() {
+  std::vector<BackendRecord> two(2, backend(BackendState::kConfigured, BackendOrigin::kLaunched));
+  auto endpoint = std::make_shared<Endpoint>(*two[1].endpoint);
+  endpoint->name = "gpu2";
+  two[1].endpoint = endpoint;
+  return two;
 }
 
 Snapshot of(std::initializer_list<BackendState> states, double uptime = 1) {
@@ -224,11 +234,7 @@ TEST(TellStall, IsSilentAboutOneThatHasBeenTold) {
 }
 
 TEST_F(NarratorTest, WaitsForEnginesThatMayFailLikeOneThatHas) {
-  std::vector<BackendRecord> two(2, backend(BackendState::kConfigured, BackendOrigin::kLaunched));
-  auto endpoint = std::make_shared<Endpoint>(*two[1].endpoint);
-  endpoint->name = "gpu2";
-  two[1].endpoint = endpoint;
-  BackendRegistry registry(two);
+  BackendRegistry registry(two_engines());
   for (const BackendId id : {BackendId{0}, BackendId{1}})
     registry.apply(id, BackendEvent::kLaunched);
   const EngineFailure failure{.how = "exit code 1", .reason = "exit code 1"};
@@ -239,6 +245,33 @@ TEST_F(NarratorTest, WaitsForEnginesThatMayFailLikeOneThatHas) {
   EXPECT_THAT(fail(1),
               ElementsAre(Line{
                   err, "gpu1 and gpu2 did not start: exit code 1. They are not started again"}));
+}
+
+TEST_F(NarratorTest, TellsOnceOfEnginesThatEndTogether) {
+  BackendRegistry registry(two_engines());
+  for (const BackendId id : {BackendId{0}, BackendId{1}}) {
+    registry.apply(id, BackendEvent::kLaunched);
+    registry.apply(id, BackendEvent::kCameUp);
+  }
+  const EngineFailure failure{.how = "lost", .reason = "lost"};
+  const auto exit = [&](BackendId id) {
+    Lines lines = narrator_.on_exited(registry[id], failure, "a.log", Duration(1s),
+                                      *registry.roster(), TimePoint());
+    registry.apply(id, BackendEvent::kRestartPlanned);
+    return lines;
+  };
+  EXPECT_THAT(exit(0), IsEmpty());
+  EXPECT_THAT(exit(1), ElementsAre(Line{err,
+                                        "gpu1 and gpu2 have ended: lost. They are started "
+                                        "again in 1.0 s. The log of gpu1 is a.log"}))
+      << "nobody else is up";
+  registry.apply(0, BackendEvent::kLaunched);
+  registry.apply(0, BackendEvent::kCameUp);
+  narrator_.on_step(backend(BackendState::kStarting), registry[0], *registry.roster());
+  EXPECT_THAT(exit(0), ElementsAre(Line{err,
+                                        "gpu1 has ended, too: lost. It is started again in "
+                                        "1.0 s. Its log is a.log"}))
+      << "gpu2 still is down";
 }
 
 TEST_F(NarratorTest, SaysWhatItHasHeldBackBeforeItStops) {

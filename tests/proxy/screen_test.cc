@@ -48,6 +48,7 @@ Snapshot four() {
   now.queued = 12;
   now.inflight = 240;
   now.oldest_waiting = 2.5;
+  now.waits_for = WaitsFor::kModel;
   now.last_10s = {.received = 40, .answered = 37, .tokens = 3700};
   now.last_60s = {.received = 41, .answered = 39};
   for (int i = 0; i < 4; ++i) now.backends.push_back(engine(i));
@@ -192,6 +193,40 @@ TEST(Screen, ShowsMoreOnWiderScreens) {
                         testing::AllOf(HasSubstr("engine-2"), HasSubstr("meta-llama/Llama-3.1-8B"),
                                        HasSubstr("10 prompts without a byte for 31 s"))));
   EXPECT_THAT(wide, testing::Contains(HasSubstr(" 42%  90%")));
+}
+
+TEST(Screen, CutsNothingWithoutAWidth) {
+  Snapshot now = four();
+  const std::string why = "it did not start: " + std::string(300, 'x') + " the end";
+  now.backends[3].name = "an-engine-with-a-name-that-is-longer-than-its-column";
+  now.backends[3].node = "a-node-with-a-name-that-is-longer-than-its-column";
+  now.backends[3].models = "a/model-with-a-name-that-is-longer-than-its-column";
+  now.backends[3].state = BackendState::kFailed;
+  now.backends[3].last_problem = LastProblem{why, 3};
+  judge(now);
+  const auto lines = texts(draw(now, {.with_keys = false}, {0, 0}));
+  EXPECT_THAT(lines, testing::Each(Not(HasSubstr("~"))));
+  EXPECT_THAT(lines, testing::Contains(now.backends[3].name + " is down: " + why));
+  EXPECT_THAT(lines, testing::Contains(testing::AllOf(
+                         testing::StartsWith(now.backends[3].name + " down"),
+                         HasSubstr(now.backends[3].node), HasSubstr(now.backends[3].models),
+                         testing::EndsWith("  " + why))));
+  const auto heading = std::ranges::find_if(
+      lines, [](const std::string& line) { return line.starts_with("engine "); });
+  EXPECT_EQ(heading->find("is "), lines.back().find("down ")) << "columns stand below their heads";
+}
+
+TEST(Screen, WrapsWhatIsWrongWhereThereIsNoEndBelow) {
+  Snapshot now = four();
+  now.backends[3].state = BackendState::kFailed;
+  now.backends[3].last_problem = LastProblem{"it did not start: no file is at that place", 3};
+  now.waits_for = WaitsFor::kRoom;
+  judge(now);
+  const auto lines = texts(draw(now, {.with_keys = false}, {40, 0}));
+  EXPECT_THAT(lines, testing::Contains("engine-3 is down: it did not start: no"));
+  EXPECT_THAT(lines, testing::Contains("file is at that place"));
+  EXPECT_THAT(lines, testing::Contains("have as many requests as they take"));
+  for (const std::string& line : lines) EXPECT_LE(columns(line), 40u) << line;
 }
 
 TEST(Screen, MarksWhatIsBad) {
