@@ -9,7 +9,7 @@
 //                              └─────────────────────────────────── failed
 //
 //     ready, unready ── pause asked ──▶ paused ── resume asked ──▶ unready
-//     any engine     ── stop asked ──▶ stopped ── launched ──▶ starting
+//     any engine     ── stop asked ──▶ stopping ── ended ──▶ stopped ── launched ──▶ starting
 //     any of them ── removal asked ──▶ draining ── drained ──▶ removed
 //
 // An engine that we start is `starting` until the launcher says that it came up: before its own
@@ -37,7 +37,8 @@ enum class BackendState : std::uint8_t {
   kDraining,    // a reload has removed it; it finishes what it has
   kRestarting,  // an engine of ours that has ended and is to be started again
   kFailed,      // an engine of ours that has ended, and is not started again by itself
-  kStopped,     // an engine of ours that an operator has stopped
+  kStopping,    // an operator has asked for its end, and it may not have come
+  kStopped,     // an engine of ours that an operator has stopped: nobody waits for it any more
   kRemoved,     // nothing of it is left: its id is free
 
   kCount  // of them; no state
@@ -56,6 +57,7 @@ enum class BackendEvent : std::uint8_t {
   kPauseAsked,      // an operator wants it to get no more requests
   kResumeAsked,     // or to get some again
   kStopAsked,       // or wants its process to end
+  kEnded,           // as was asked: none of its processes is left, or is waited for
   kRemovalAsked,    // the configuration does not name it any more
   kDrained,         // no call to it is left
 

@@ -382,21 +382,26 @@ struct Launcher::Core : std::enable_shared_from_this<Core> {
   }
 
   void on_gone(Engine& engine) {
+    const std::string doubt = engine.process->condition().doubt;
     engine.process.reset();
     engine.gate.close();
     if (stopping) return finish_stop();
-    act(engine);
+    act(engine, doubt);
   }
 
-  // No process of it is left.
-  void act(Engine& engine) {
+  // No process of it is left, but for what `doubt` says.
+  void act(Engine& engine, const std::string& doubt = {}) {
     switch (engine.next) {
       case Next::kStart:
+        if (!doubt.empty()) {
+          tell(engine, {engine.plan.name + " waits no longer: " + doubt +
+                        ". Its next start there waits for that"});
+        }
         engine.policy.on_started_again();
         return start_later(engine);
       case Next::kTellStopped:
         engine.next = Next::kNothing;
-        return hooks.events->on_stopped(engine.plan.backend);
+        return hooks.events->on_stopped(engine.plan.backend, doubt);
       case Next::kNothing:
         return;
     }
@@ -496,6 +501,11 @@ const EnginePlan& Launcher::plan(BackendId engine) const {
 
 int Launcher::restarts(BackendId engine) const {
   return core_->find(engine).policy.restarts();
+}
+
+EngineCondition Launcher::condition(BackendId engine) const {
+  const auto& process = core_->find(engine).process;
+  return process ? process->condition() : EngineCondition();
 }
 
 void Launcher::restart_engine(BackendId engine) {

@@ -74,8 +74,9 @@ class LauncherEvents {
   // The engine had been ready and ended without being asked to.
   virtual void on_exited(BackendId engine, const EngineFailure& failure, NextStart next) = 0;
 
-  // The engine was stopped by stop_engine(): no process of it is left.
-  virtual void on_stopped(BackendId engine) = 0;
+  // The engine was stopped by stop_engine(): no process of it is left, or `doubt` says what is not
+  // known of that.
+  virtual void on_stopped(BackendId engine, const std::string& doubt) = 0;
 };
 
 struct LauncherHooks {
@@ -118,6 +119,8 @@ class Launcher {
   const EnginePlan& plan(BackendId engine) const;
   // How often it was started again.
   int restarts(BackendId engine) const;
+  // How its process fares at this moment; that of none has nothing to tell.
+  EngineCondition condition(BackendId engine) const;
 
   // --- orders for one engine ---
   // Stops the engine if it runs, and starts it. What has been learnt of failures does not count.

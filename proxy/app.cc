@@ -122,12 +122,14 @@ void add_figures(BackendSnapshot& shown, const EngineFigures& figures) {
   shown.prefix_hits = figures.prefix_hits;
 }
 
-void add_notes(BackendSnapshot& shown, const BackendNotes& notes, TimePoint now) {
+void add_notes(BackendSnapshot& shown, const BackendNotes& notes, const EngineCondition& condition,
+               TimePoint now) {
   const auto seconds_since = [now](TimePoint then) {
     return std::chrono::duration<double>(now - then).count();
   };
   shown.in_state = notes.since == TimePoint() ? 0 : seconds_since(notes.since);
-  shown.doing = notes.doing;
+  shown.doing = condition.waits_for.empty() ? notes.doing : condition.waits_for;
+  shown.silence = condition.silence;
   if (notes.problem) {
     shown.last_problem = LastProblem{notes.problem->text, seconds_since(notes.problem->at)};
   }
@@ -406,7 +408,7 @@ Snapshot App::snapshot() const {
     backend.repairs = backends_.repairs(backend.id);
     backend.repaired = backend.repairs.size();
     backend.models = roster->models()->names(only(backend.id));
-    add_notes(backend, backends_.notes(backend.id), time);
+    add_notes(backend, backends_.notes(backend.id), backends_.condition(backend.id), time);
   }
   if (gpus_) add_gpus(now, gpus_->latest());
   now.jobs = batches_.jobs();

@@ -169,7 +169,7 @@ def test_cores_are_not_told_the_time_by_a_clock():
     drivers = {"batcher/lane.cc", "backends/health/backend_monitor.cc", "backends/call/connection_pool.cc", "backends/call/control_stream.cc", "backends/names/name_watch.cc", "backends/net/deadline.h", "proxy/app.cc", "proxy/admin/admin.cc", "proxy/decisions/decided_request.cc", "proxy/request/reply_writer.cc", "proxy/trace/access_log.cc", "proxy/trace/log_file.cc", "proxy/otlp/span_exporter.cc", "proxy/files/wall_clock.h", "proxy/control/backend_control.cc", "proxy/control/engine_orders.cc", "proxy/limits/body_receiver.cc", "proxy/request/request_handler.cc", "proxy/request/leg.cc", "proxy/thread/io_thread.h", "proxy/commands/top.cc", "proxy/commands/check.cc", "proxy/terminal/console.cc",
                "proxy/edge/listener.cc", "proxy/request/merged_call.cc", "proxy/edge/session.cc", "proxy/jobs/asker.cc", "proxy/jobs/recorder.cc", "proxy/jobs/run/job_proxy.cc", "proxy/jobs/run/job_run.cc", "bench/commands/advise_command.cc", "bench/load/client.cc", "bench/stub_engine.cc", "backends/child/program_output.cc", "launcher/agent/agent.cc", "launcher/agent/agent_listener.cc", "launcher/launcher.cc", "launcher/process/group_guard.cc", "launcher/process/shim.cc",
                "backends/sim/engine_driver.cc", "backends/sim/startup_log.cc", "backends/sim/api/api.cc",
-               "backends/sim/server.cc", "launcher/placement/ray_placement.cc"}
+               "backends/sim/server.cc", "launcher/placement/ray_placement.cc", "launcher/placement/far_engine.cc"}
     users = {str(path.relative_to(ROOT)) for _, path, text in sources() if "::now()" in text}
     assert users <= drivers, users - drivers
 

@@ -227,6 +227,7 @@ class Agent {
     }
     if (line->word == "welcome") return check_welcome(*line);
     if (!is_welcome_) return;
+    if (line->word == "ping") tell(agent_news::Pong{});
     if (line->word == "start" && !is_told_) return take_order(*line);
     // Its batchproxy waits no longer for one that does not answer than for one that is gone.
     if (line->word == "stop" || line->word == "kill") tell(agent_news::Stage{"ends"});

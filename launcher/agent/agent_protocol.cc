@@ -105,6 +105,7 @@ AgentLine to_line(const AgentNews& news) {
             return line;
           },
           [](const agent_news::Gone&) { return AgentLine{"gone"}; },
+          [](const agent_news::Pong&) { return AgentLine{"pong"}; },
       },
       news);
 }
@@ -114,6 +115,7 @@ std::optional<AgentNews> read_news(const AgentLine& line) {
   if (line.word == "log") return agent_news::Log{std::string(line["text"])};
   if (line.word == "ended") return agent_news::Ended{std::string(line["how"]), line.number("code")};
   if (line.word == "gone") return agent_news::Gone{};
+  if (line.word == "pong") return agent_news::Pong{};
   if (line.word == "started") {
     const auto pid = line.number("pid");
     return pid ? std::optional<AgentNews>(agent_news::Started{*pid}) : std::nullopt;

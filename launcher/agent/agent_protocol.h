@@ -1,14 +1,16 @@
 // launcher/agent/agent_protocol.h - what a batchproxy and an agent say to each other.
 //
 //   batchproxy                            agent
-//   challenge protocol=1 nonce=N    ─▶
-//                                   ◀─    hello protocol=1 engine=engine-0 start=1 proof=... ...
+//   challenge protocol=2 nonce=N    ─▶
+//                                   ◀─    hello protocol=2 engine=engine-0 start=1 proof=... ...
 //   welcome proof=...               ─▶    (or: refused text=..., and the end)
 //   start word=... set=... ...      ─▶
 //                                   ◀─    stage text=...      what it waits for
 //                                   ◀─    placed port=8100 devices=0,1
 //                                   ◀─    log text=...        what the engine writes
 //                                   ◀─    started pid=123
+//   ping                            ─▶    every two seconds
+//                                   ◀─    pong                at once
 //   stop, stop grace=2.5, kill      ─▶    (see launcher/process/shim.h); the end is the same as
 //   stop
 //                                   ◀─    stage text=...      at once: it has heard
@@ -35,7 +37,7 @@
 namespace batchproxy {
 
 // Changes whenever the two would no longer understand each other.
-inline constexpr int kAgentProtocol = 1;
+inline constexpr int kAgentProtocol = 2;
 
 // What the last words of an agent end with that would come to the same end again. Also those of an
 // agent of another version, to which it is said in a refusal.
@@ -98,9 +100,11 @@ struct Ended {
   std::optional<int> code{};
 };
 struct Gone {};
+struct Pong {};
 }  // namespace agent_news
-using AgentNews = std::variant<agent_news::Stage, agent_news::Placed, agent_news::Log,
-                               agent_news::Started, agent_news::Ended, agent_news::Gone>;
+using AgentNews =
+    std::variant<agent_news::Stage, agent_news::Placed, agent_news::Log, agent_news::Started,
+                 agent_news::Ended, agent_news::Gone, agent_news::Pong>;
 
 AgentLine to_line(const AgentNews& news);
 std::optional<AgentNews> read_news(const AgentLine& line);

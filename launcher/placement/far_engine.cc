@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <ctime>
+#include <optional>
 #include <utility>
 
 #include <boost/asio/post.hpp>
@@ -22,12 +23,20 @@ namespace asio = boost::asio;
 constexpr Seconds kLastWords{1};
 // Once the engine is gone: how long its carrier may take to end by itself.
 constexpr Seconds kCarrierGrace{15};
-// Beyond its stop time-out, for an agent that has heard what to do and does not do it.
-constexpr Seconds kAgentGrace{15};
+
+TimePoint now() {
+  return std::chrono::steady_clock::now();
+}
+
+Seconds seconds(Duration time) {
+  return std::chrono::duration_cast<Seconds>(time);
+}
 
 // "13:05:10", as the log writes it.
-std::string clock_in(Seconds time) {
-  const std::time_t then = std::time(nullptr) + std::llround(time.count());
+std::string clock_at(TimePoint time) {
+  const auto on_clock =
+      std::chrono::round<std::chrono::seconds>(std::chrono::system_clock::now() + (time - now()));
+  const std::time_t then = std::chrono::system_clock::to_time_t(on_clock);
   std::tm local{};
   ::localtime_r(&then, &local);
   return fmt::format("{:02}:{:02}:{:02}", local.tm_hour, local.tm_min, local.tm_sec);
@@ -48,7 +57,7 @@ struct FarEngine::State : std::enable_shared_from_this<State> {
         command(std::move(its_command)),
         hooks(std::move(its_hooks)),
         timer(io),
-        patience(io) {}
+        watch(io) {}
 
   // `function` for as long as we are there, and kept alive meanwhile.
   template <class Function>
@@ -61,8 +70,8 @@ struct FarEngine::State : std::enable_shared_from_this<State> {
   }
 
   template <class Function>
-  void after(asio::steady_timer& its_timer, Seconds time, Function function) {
-    its_timer.expires_after(std::chrono::duration_cast<asio::steady_timer::duration>(time));
+  void at(asio::steady_timer& its_timer, TimePoint time, Function function) {
+    its_timer.expires_at(time);
     its_timer.async_wait(
         [weak = weak_from_this(), function](const boost::system::error_code& error) {
           const auto self = weak.lock();
@@ -71,7 +80,7 @@ struct FarEngine::State : std::enable_shared_from_this<State> {
   }
   template <class Function>
   void after(Seconds time, Function function) {
-    after(timer, time, function);
+    at(timer, now() + std::chrono::duration_cast<Duration>(time), function);
   }
 
   void start(Placement& placement) {
@@ -97,6 +106,7 @@ struct FarEngine::State : std::enable_shared_from_this<State> {
   bool is_awaited() const { return !link && !has_arrived && !is_over; }
 
   void await_agent() {
+    awaited_since = now();
     after(command.agent_timeout, [](State& self) {
       self.give_up(fmt::format(
           "no agent has come within {:g} s (launcher.agent_timeout){}",
@@ -107,21 +117,22 @@ struct FarEngine::State : std::enable_shared_from_this<State> {
 
   // Once in a start: a carrier may hang without a word.
   void tell_of_wait() {
-    if (command.patience >= command.agent_timeout) return;
-    after(patience, command.patience, [](State& self) {
+    const Duration patience = command.patience.patience;
+    if (seconds(patience) >= command.agent_timeout) return;
+    at(watch, now() + patience, [patience](State& self) {
       if (!self.is_awaited()) return;
       self.has_told_wait = true;
-      self.tell_delay(self.what_it_waits_for());
+      self.tell_delay(self.is_queued ? "waits for a node: " + self.last_word
+                                     : self.wait_for_agent(seconds(patience)));
     });
   }
 
-  std::string what_it_waits_for() const {
-    if (is_queued) return "waits for a node: " + last_word;
+  std::string wait_for_agent(Seconds so_far) const {
     const std::string node = carrier ? carrier->node() : "";
     const std::string condition = carrier ? carrier->condition() : "";
     return fmt::format("waits for its agent{}: {}{:g} s of agent_timeout ({:g} s) are over{}",
                        node.empty() ? "" : " on " + node, condition.empty() ? "" : condition + ", ",
-                       command.patience.count(), command.agent_timeout.count(),
+                       so_far.count(), command.agent_timeout.count(),
                        last_word.empty() ? "" : "; the last that was said of it: " + last_word);
   }
 
@@ -158,19 +169,21 @@ struct FarEngine::State : std::enable_shared_from_this<State> {
   void meet(ArrivedAgent agent) {
     has_arrived = true;
     timer.cancel();
-    patience.cancel();
     hello = std::move(agent.hello);
     link = std::move(agent.link);
     link->listen({weakly([](State& self, std::string_view line) { self.on_line(line); }),
                   weakly([](State& self, const std::string& why) { self.on_lost(why); })});
     link->send(to_text(to_line(command.order)));
+    pulse.emplace(command.patience, now());
+    follow_pulse();
     stage("its agent is on " + hello.node);
   }
 
   // --- there ----------------------------------------------------------------------------------
 
   void on_line(std::string_view text) {
-    if (std::exchange(is_unanswered, false)) await_end();
+    hear();
+    if (!link) return;
     const auto line = parse_agent_line(text);
     const auto news = line ? read_news(*line) : std::nullopt;
     if (news) std::visit([this](const auto& one) { on_news(one); }, *news);
@@ -180,16 +193,25 @@ struct FarEngine::State : std::enable_shared_from_this<State> {
   void on_news(const agent_news::Log& news) { log.write(news.text); }
   void on_news(const agent_news::Placed& news) {
     const HostPort address{hello.address, static_cast<std::uint16_t>(news.port)};
+    pulse->on_engine();
     call_hook(hooks.on_placed, EnginePlace{address, hello.node, news.devices});
   }
   void on_news(const agent_news::Started& news) { call_hook(hooks.on_started, pid_t{news.pid}); }
   void on_news(const agent_news::Ended& news) {
     end({.how = news.how + " (on " + hello.node + ")", .exit_code = news.code, .node = hello.node});
   }
-  void on_news(const agent_news::Gone& /*news*/) {}  // the end of the connection follows
+  // The end of the connection follows.
+  void on_news(const agent_news::Gone& /*news*/) { has_left_nothing = true; }
+  void on_news(const agent_news::Pong& /*news*/) {}  // any line shows that it is there
 
   void on_lost(const std::string& why) {
     link.reset();
+    if (pulse->has_order() && pulse->has_engine() && !has_left_nothing && doubt.empty()) {
+      doubt = fmt::format(
+          "its agent on {} was lost before it had told the engine's end, so the engine may still "
+          "run there for {:g} s",
+          hello.node, command.order.stop_timeout.count());
+    }
     if (has_ended) return await_carrier();
     lost =
         fmt::format("its agent on {} is gone ({}): the node, its network or the agent has failed",
@@ -215,7 +237,7 @@ struct FarEngine::State : std::enable_shared_from_this<State> {
 
   void await_carrier() {
     is_over = true;
-    patience.cancel();
+    watch.cancel();
     if (!carrier) return look_whether_gone();
     carrier->expect_end();
     after(kCarrierGrace, [](State& self) {
@@ -243,7 +265,7 @@ struct FarEngine::State : std::enable_shared_from_this<State> {
   void look_whether_gone() {
     if (!is_over || link || carrier || std::exchange(is_gone, true)) return;
     timer.cancel();
-    patience.cancel();
+    watch.cancel();
     call_hook(hooks.on_gone);
   }
 
@@ -273,65 +295,133 @@ struct FarEngine::State : std::enable_shared_from_this<State> {
                }));
   }
 
-  // Whatever it says next shows that it has heard; then it has `time` to do it.
+  // Hooks are called from the event loop.
   void order(const AgentLine& line, Seconds time) {
     link->send(to_text(line));
-    time_for_order = time;
-    if (std::exchange(is_unanswered, true)) return;
-    insist_after(command.answer_time);
-    tell_of_silence(command.answer_time, command.patience, "does not answer");
+    pulse->on_order(now(), std::chrono::duration_cast<Duration>(time));
+    at(watch, now(), [](State& self) { self.follow_pulse(); });
   }
 
-  // An agent that hangs, but whose machine does not.
-  void insist_after(Seconds time) {
-    after(time, [](State& self) {
-      if (!self.link) return;
-      self.tell_delay(
-          fmt::format("waits no longer for its agent on {}; what still runs there ends "
-                      "before its next start does",
-                      self.hello.node));
-      if (self.carrier) self.carrier->cancel();
-      self.on_lost("it does not do as it is told");
-    });
+  // --- whether it is there --------------------------------------------------------------------
+
+  void hear() {
+    const bool was_silent = pulse->silence(now()).has_value();
+    pulse->on_heard(now());
+    if (was_silent) follow_pulse();
   }
 
-  // It has heard.
-  void await_end() {
-    const Seconds until = time_for_order + kAgentGrace;
-    insist_after(until);
-    tell_of_silence(until, time_for_order + command.patience, "has not ended its engine");
+  // Does what is due, and waits for what is next.
+  void follow_pulse() {
+    if (!link) return;
+    for (auto act = pulse->take(now()); act != AgentPulse::Act::kNothing;
+         act = pulse->take(now())) {
+      obey(act);
+      if (!link) return;
+    }
+    at(watch, pulse->next_due(), [](State& self) { self.follow_pulse(); });
   }
 
-  // In `from_now`, unless it has come to its end.
-  void tell_of_silence(Seconds until, Seconds from_now, const char* what) {
-    if (from_now >= until) return;
-    after(patience, from_now, [what, clock = clock_in(until)](State& self) {
-      if (!self.link) return;
-      self.tell_delay(fmt::format("waits for its agent on {}, which {}: until {}", self.hello.node,
-                                  what, clock));
-    });
+  void obey(AgentPulse::Act act) {
+    using Act = AgentPulse::Act;
+    switch (act) {
+      case Act::kAsk:
+        return link->send(to_text({"ping"}));
+      case Act::kTellSilent:
+        return tell_delay(pulse->has_engine() ? tell_silence() : wait_for_silent());
+      case Act::kTellBack:
+        return tell_delay(fmt::format("hears from its agent on {} again, after {:.0f} s",
+                                      hello.node, seconds(pulse->last_silence()).count()));
+      case Act::kTellUnheard:
+      case Act::kTellUnfinished:
+        return tell_delay(wait_for_end());
+      case Act::kGiveUp:
+        return give_up_agent();
+      case Act::kNothing:
+        return;
+    }
+  }
+
+  std::string tell_silence() const {
+    return fmt::format(
+        "goes on without its agent on {}, which has not answered for {:g} s. Until it does, a stop "
+        "or restart of the engine waits for it, and the engine's log stands still",
+        hello.node, seconds(command.patience.patience).count());
+  }
+
+  // It may sleep, or ask a driver that hangs.
+  std::string wait_for_silent() const {
+    return fmt::format(
+        "waits for its agent on {}, which has not answered for {:.0f} s, and has "
+        "started no engine: until {}",
+        hello.node, silent_for(), clock_at(pulse->end().value_or(now())));
+  }
+
+  std::string wait_for_end() const {
+    return fmt::format("waits for its agent on {}, which {}: until {}", hello.node,
+                       pulse->silence(now()) ? "does not answer" : "has not ended its engine",
+                       clock_at(pulse->end().value_or(now())));
+  }
+
+  double silent_for() const {
+    return std::floor(seconds(pulse->silence(now()).value_or(Duration())).count());
+  }
+
+  // Its machine still answers for it: the connection stands. Without it the agent ends its engine,
+  // as soon as it can.
+  void give_up_agent() {
+    if (pulse->has_engine()) {
+      doubt = fmt::format(
+          "its agent on {} {}, so the engine may still run there until {:g} s after that agent has "
+          "ended",
+          hello.node, pulse->silence(now()) ? "does not answer" : "has not ended it",
+          command.order.stop_timeout.count());
+    }
+    if (carrier) carrier->cancel();
+    on_lost(pulse->has_order() ? "it does not do as it is told"
+                               : fmt::format("it has not answered for {:.0f} s", silent_for()));
+  }
+
+  EngineCondition condition() const {
+    EngineCondition its;
+    if (is_awaited() && !is_queued) {
+      its.waits_for = wait_for_agent(Seconds(std::floor(seconds(now() - awaited_since).count())));
+    } else if (link && pulse->is_late(now())) {
+      its.waits_for = wait_for_end();
+    } else if (link && pulse->silence(now()) && !pulse->has_engine()) {
+      its.waits_for = wait_for_silent();
+    } else if (is_over && carrier && !carrier->condition().empty()) {
+      its.waits_for = "waits for the end of what brought its agent: " + carrier->condition();
+    }
+    if (link && pulse->silence(now()) && pulse->has_engine()) {
+      its.silence =
+          fmt::format("its agent on {} has not answered for {:.0f} s", hello.node, silent_for());
+    }
+    if (is_gone) its.doubt = doubt;
+    return its;
   }
 
   AgentListener& listener;
   const FarCommand command;
   EngineHooks hooks;
   asio::steady_timer timer;
-  asio::steady_timer patience;  // until people are told that something takes long
+  asio::steady_timer watch;  // until people are told of its wait; then what its pulse waits for
   RotatingLog log;
   AgentHello hello;
   std::unique_ptr<Carrier> carrier;  // null once it has ended
   std::unique_ptr<AgentLink> link;   // null before it has come, and once it has ended
+  std::optional<AgentPulse> pulse;   // since it has come
+  TimePoint awaited_since{};         // its time counts
   std::string carriers_node;         // where it was to bring the agent, once it has ended
   std::string last_word;             // of the carrier
   std::string last_of_agent;         // of these, if it is hopeless
-  Seconds time_for_order{};          // that was given last
   std::string lost;                  // how the connection was lost, until that is told
+  std::string doubt;                 // see EngineCondition
   bool is_queued = false;            // the scheduler has no room for it
   bool has_told_wait = false;        // that its agent has not come yet
-  bool is_unanswered = false;        // an order was given, and nothing heard since
   bool has_arrived = false;
-  bool has_ended = false;  // that is told
-  bool is_over = false;    // nothing is expected but the carrier's end
+  bool has_left_nothing = false;  // says its agent
+  bool has_ended = false;         // that is told
+  bool is_over = false;           // nothing is expected but the carrier's end
   bool is_gone = false;
 };
 
@@ -345,7 +435,7 @@ FarEngine::~FarEngine() {
   if (state_->is_awaited()) state_->listener.forget(state_->command.call.engine);
   state_->hooks = {};
   state_->timer.cancel();
-  state_->patience.cancel();
+  state_->watch.cancel();
 }
 
 void FarEngine::stop(std::optional<Seconds> grace) {
@@ -354,6 +444,10 @@ void FarEngine::stop(std::optional<Seconds> grace) {
 
 void FarEngine::kill() {
   state_->kill();
+}
+
+EngineCondition FarEngine::condition() const {
+  return state_->condition();
 }
 
 }  // namespace batchproxy

@@ -4,8 +4,8 @@
 // A carrier brings the agent; the agent connects, is told what to run, and tells how the engine
 // fares. What the engine writes goes into its log here, as that of any engine does, and so does
 // what the carrier says. The end of the connection is the end of the engine: an agent that has lost
-// us stops it, so one that we have lost is as good as dead. One that does not answer an order is
-// lost, too, after `answer_time`.
+// us stops it, so one that we have lost is as good as dead. One that is silent is not lost: its
+// node may sleep, and its engine may serve on; what follows from its silence AgentPulse decides.
 //
 // Threading: confined to the control thread's io_context.
 #pragma once
@@ -17,6 +17,7 @@
 
 #include "launcher/agent/agent_listener.h"
 #include "launcher/agent/agent_protocol.h"
+#include "launcher/agent/agent_pulse.h"
 #include "launcher/placement/placement.h"
 #include "launcher/process/running_engine.h"
 
@@ -28,8 +29,7 @@ struct FarCommand {
   std::string log_file;
   std::string run;  // "engine-0, run 3", for the line in the log with which it begins
   Seconds agent_timeout{120};
-  Seconds patience{5};      // with what is silent, before people are told
-  Seconds answer_time{15};  // that an agent has to show that it has heard an order
+  AgentPatience patience{};
 };
 
 class FarEngine final : public RunningEngine {
@@ -41,6 +41,7 @@ class FarEngine final : public RunningEngine {
 
   void stop(std::optional<Seconds> grace = std::nullopt) override;
   void kill() override;
+  EngineCondition condition() const override;
 
  private:
   struct State;

@@ -90,6 +90,8 @@ std::unique_ptr<RunningEngine> FarEngines::start(const EnginePlan& plan, int sta
   command.log_file = plan.log_file;
   command.run = run;
   command.agent_timeout = *launcher.agent_timeout;
+  command.patience.time_without_engine =
+      std::chrono::duration_cast<Duration>(command.agent_timeout);
   return std::make_unique<FarEngine>(io_, agents_, *placement_, std::move(command),
                                      std::move(hooks));
 }

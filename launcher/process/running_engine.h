@@ -42,6 +42,17 @@ struct EngineHooks {
   std::function<void(const std::string&)> on_delay{};
 };
 
+// How one fares at a moment, beyond what its hooks have told: sentences without the engine as their
+// subject, with how long so far. Of an engine of another node; empty: there is nothing to tell.
+struct EngineCondition {
+  // "waits for its agent on n1: ssh still runs (pid 4711), 7 s of agent_timeout (120 s) are over"
+  std::string waits_for{};
+  // "its agent on n1 has not answered for 7 s": nobody would tell of its end. It may be well.
+  std::string silence{};
+  // It is over as far as we are concerned, and this is not known of its end.
+  std::string doubt{};
+};
+
 class RunningEngine {
  public:
   // Asks a running engine to stop, and leaves it to do so. One that is kept goes on.
@@ -52,6 +63,9 @@ class RunningEngine {
 
   // SIGKILL to the whole tree at once.
   virtual void kill() = 0;
+
+  // Asked at any time, also in on_gone().
+  virtual EngineCondition condition() const { return {}; }
 };
 
 }  // namespace batchproxy

@@ -53,7 +53,9 @@ void print_engines(const std::string& status) {
                              to_string(backend.state), backend.inflight.get(),
                              backend.answered.get(), backend.restarts.get(),
                              place(printable(backend.node), backend.gpus));
-    if (!backend.problem.empty()) std::cout << "    " << backend.problem << '\n';
+    // Of one that is not well its remark says why, and more.
+    const std::string& told = backend.remark.empty() ? backend.problem : backend.remark;
+    if (!told.empty()) std::cout << "    " << printable(told) << '\n';
     for (const std::string& repair : backend.repairs) {
       std::cout << "    repaired: " << repair << '\n';
     }

@@ -375,8 +375,10 @@ void BackendControl::on_ready(BackendId engine, double seconds) {
 }
 
 void BackendControl::on_delay(BackendId engine, const std::string& text) {
-  show_in_place(engine, text);
-  narrator_.on_delay(registry_[engine], text, std::chrono::steady_clock::now());
+  // How it fares while it lasts is asked when it is shown.
+  const TimePoint now = std::chrono::steady_clock::now();
+  console_.engine_in_place(registry_[engine], text, now);
+  narrator_.on_delay(registry_[engine], text, now);
 }
 
 void BackendControl::on_remark(BackendId, const std::string& sentence) {
@@ -405,10 +407,19 @@ void BackendControl::note_failure(BackendId engine, std::string_view what,
   notes_[engine].note_problem(std::move(text), std::chrono::steady_clock::now());
 }
 
-void BackendControl::on_stopped(BackendId engine) {
-  show_engine(engine, "stopped", true);
-  notes_[engine].doing.clear();
+void BackendControl::on_stopped(BackendId engine, const std::string& doubt) {
+  show_engine(engine, doubt.empty() ? "stopped" : "stopped, as far as is known", true);
+  step(engine, BackendEvent::kEnded);
+  notes_[engine].doing = doubt;
   monitor_.remove(engine);
+  if (doubt.empty()) return;
+  log({{spdlog::level::warn,
+        fmt::format("{} counts as stopped: {}", registry_[engine].name(), doubt)}});
+}
+
+EngineCondition BackendControl::condition(BackendId backend) const {
+  const bool is_ours = launcher_ && registry_[backend].origin == BackendOrigin::kLaunched;
+  return is_ours ? launcher_->condition(backend) : EngineCondition();
 }
 
 // Engines that never came up, and are not started again, are a mistake to be mended: we stop and
@@ -446,13 +457,16 @@ void BackendControl::check_liveness(TimePoint now) {
   const Duration timeout = to_duration(*options_.proxy.launcher.liveness_timeout);
   for (BackendId engine = 0; engine < liveness_.size(); ++engine) {
     const BackendState state = registry_[engine].state;
-    liveness_[engine].set_unready(state == BackendState::kUnready);
-    if (!is_up(state) || !liveness_[engine].is_dead(hooks_.answered(engine), timeout, now)) {
-      continue;
-    }
-    launcher_->give_up_on(
-        engine, fmt::format("killed: no sign of life for {:g} s (launcher.liveness_timeout)",
-                            options_.proxy.launcher.liveness_timeout->count()));
+    const std::string silence = condition(engine).silence;
+    Liveness& liveness = liveness_[engine];
+    liveness.set_unready(state == BackendState::kUnready);
+    liveness.set_unwatched(!silence.empty());
+    if (!is_up(state) || !liveness.is_dead(hooks_.answered(engine), timeout, now)) continue;
+    const Duration patience = liveness.patience(timeout);
+    launcher_->give_up_on(engine,
+                          fmt::format("killed: no sign of life for {:g} s ({})",
+                                      std::chrono::duration<double>(patience).count(),
+                                      patience == timeout ? "launcher.liveness_timeout" : silence));
   }
 }
 

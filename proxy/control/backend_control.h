@@ -88,6 +88,8 @@ class BackendControl final : private LauncherEvents {
   void on_stall(const Stall& stall);
   // How often an engine of ours was started again.
   int restarts(BackendId engine) const { return launcher_ ? launcher_->restarts(engine) : 0; }
+  // How its process fares at this moment, beyond what is noted.
+  EngineCondition condition(BackendId backend) const;
   // What else there is to tell of a backend.
   const BackendNotes& notes(BackendId backend) const { return notes_[backend]; }
   // What was changed of its command so that it starts, in sentences.
@@ -122,7 +124,7 @@ class BackendControl final : private LauncherEvents {
   void on_remark(BackendId engine, const std::string& sentence) override;
   void on_failed(BackendId engine, const EngineFailure& failure, NextStart next) override;
   void on_exited(BackendId engine, const EngineFailure& failure, NextStart next) override;
-  void on_stopped(BackendId engine) override;
+  void on_stopped(BackendId engine, const std::string& doubt) override;
   void set_place(BackendId engine, const std::optional<EnginePlace>& place);
   void show_engine(BackendId engine, const std::string& text, bool milestone);
   void show_in_place(BackendId engine, const std::string& text);

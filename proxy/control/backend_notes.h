@@ -33,7 +33,7 @@ struct BackendNotes {
   }
 
   TimePoint since{};               // in its state
-  std::string doing;               // while it loads
+  std::string doing;               // while it loads; once stopped, what is not known of its end
   std::optional<Problem> problem;  // the last one, over or not
   TimePoint told{};                // the log was told why it is not ready
   EngineFigures figures;           // as last read

@@ -33,8 +33,8 @@ constexpr EnumTable<VerbRow> kVerbs({
 });
 
 bool is_down(BackendState state) {
-  return state == BackendState::kStopped || state == BackendState::kFailed ||
-         state == BackendState::kRestarting;
+  return state == BackendState::kStopped || state == BackendState::kStopping ||
+         state == BackendState::kFailed || state == BackendState::kRestarting;
 }
 
 std::string_view past_of(EngineVerb verb) {
@@ -128,9 +128,17 @@ std::string EngineOrders::begin(EngineVerb verb, const BackendRecord& engine) {
       return engine.name() + " gets requests again";
     case EngineVerb::kStart:
       if (!is_down(engine.state)) return engine.name() + " runs";
+      if (engine.state == BackendState::kStopping) {
+        hooks_.step(id, BackendEvent::kRestartPlanned);
+        hooks_.start_again(id);
+        return engine.name() + " is started once its last run has ended";
+      }
       hooks_.start_again(id);
       return engine.name() + " is started";
     case EngineVerb::kStop:
+      if (engine.state == BackendState::kStopped) return engine.name() + " is stopped already";
+      if (engine.state == BackendState::kStopping) return engine.name() + " is stopping already";
+      break;
     case EngineVerb::kRestart:
       break;
     case EngineVerb::kCount:

@@ -30,8 +30,10 @@ constexpr EnumTable<ConditionRow> kConditions({
     {Condition::kSlow, "slow"},
     {Condition::kStuck, "stuck"},
     {Condition::kFailing, "failing"},
+    {Condition::kUntended, "untended"},
     {Condition::kLoading, "loading"},
     {Condition::kPaused, "paused"},
+    {Condition::kStopping, "stopping"},
     {Condition::kStopped, "stopped"},
     {Condition::kDown, "down"},
 });
@@ -48,13 +50,16 @@ Condition condition_of(const BackendSnapshot& backend) {
     case BackendState::kReady:
       if (backend.stuck) return Condition::kStuck;
       if (backend.breaker_open) return Condition::kFailing;
-      return is_quiet(backend) ? Condition::kQuiet : Condition::kFine;
+      if (is_quiet(backend)) return Condition::kQuiet;
+      return backend.silence.empty() ? Condition::kFine : Condition::kUntended;
     case BackendState::kConfigured:
     case BackendState::kStarting:
     case BackendState::kRestarting:
       return Condition::kLoading;
     case BackendState::kPaused:
       return Condition::kPaused;
+    case BackendState::kStopping:
+      return Condition::kStopping;
     case BackendState::kStopped:
       return Condition::kStopped;
     case BackendState::kUnready:
@@ -74,7 +79,7 @@ std::string why_down(const BackendSnapshot& backend) {
   return has_ended && backend.last_problem ? backend.last_problem->text : backend.problem;
 }
 
-std::string remark_on(const BackendSnapshot& backend) {
+std::string own_remark(const BackendSnapshot& backend) {
   switch (backend.condition) {
     case Condition::kStuck:
       // Once others have answered in its place.
@@ -89,16 +94,25 @@ std::string remark_on(const BackendSnapshot& backend) {
       return is_quiet(backend) ? why_down(backend) + "; " + silence_of(backend) : why_down(backend);
     case Condition::kQuiet:
       return silence_of(backend);
+    case Condition::kStopping:
+      return backend.doing;
     case Condition::kStopped:
-      if (!backend.doing.empty()) return backend.doing;  // it has not yet ended
-      return fmt::format("by an order; `batchproxy engines start {}` starts it", backend.name);
+      return fmt::format("{}; `batchproxy engines start {}` starts it",
+                         backend.doing.empty() ? "by an order" : backend.doing, backend.name);
     case Condition::kFine:
     case Condition::kSlow:
+    case Condition::kUntended:
     case Condition::kPaused:
     case Condition::kCount:
       break;
   }
   return {};
+}
+
+std::string remark_on(const BackendSnapshot& backend) {
+  const std::string own = own_remark(backend);
+  if (own.empty() || backend.silence.empty()) return own + backend.silence;
+  return own + "; " + backend.silence;
 }
 
 // How long half of the answers of the others that serve the same take, seen from one backend: the

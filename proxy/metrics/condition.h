@@ -17,14 +17,16 @@ struct Snapshot;
 
 enum class Condition : std::uint8_t {
   kFine,
-  kQuiet,    // no byte has come of what it has, for longer than its answers usually take
-  kSlow,     // its answers take far longer than those of others like it
-  kStuck,    // it stands still with requests in hand
-  kFailing,  // its calls fail
-  kLoading,  // an engine of ours that is not there yet, or not again
-  kPaused,   // by an operator
-  kStopped,  // by an operator, who ended its process
-  kDown,     // it is not there
+  kQuiet,     // no byte has come of what it has, for longer than its answers usually take
+  kSlow,      // its answers take far longer than those of others like it
+  kStuck,     // it stands still with requests in hand
+  kFailing,   // its calls fail
+  kUntended,  // its agent is silent; it serves on
+  kLoading,   // an engine of ours that is not there yet, or not again
+  kPaused,    // by an operator
+  kStopping,  // by an operator; its process may not have ended
+  kStopped,   // by an operator, who ended its process
+  kDown,      // it is not there
 
   kCount
 };

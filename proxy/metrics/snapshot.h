@@ -79,7 +79,8 @@ struct BackendSnapshot : BackendMetrics, BackendFigures {
   std::string node;                    // on which others have placed it; empty for this machine
   std::vector<std::string> repairs{};  // what was changed of its command, in sentences
   std::string models{};                // names, for people
-  std::string doing{};                 // while it loads
+  std::string doing{};                 // while it loads, or ends
+  std::string silence{};  // of who watches it: "its agent on n1 has not answered for 7 s"
   std::optional<LastProblem> last_problem{};
   bool tells_figures = false;  // those that it tells itself are known
   BackendTrend trend{};

@@ -148,6 +148,7 @@ json::object to_object(const BackendSnapshot& backend) {
   if (!backend.remark.empty()) object["remark"] = backend.remark;
   if (!backend.models.empty()) object["models"] = backend.models;
   if (!backend.doing.empty()) object["doing"] = backend.doing;
+  if (!backend.silence.empty()) object["silence"] = backend.silence;
   if (backend.last_problem) {
     object["last_problem"] =
         json::object{{"text", backend.last_problem->text},
@@ -302,6 +303,7 @@ BackendSnapshot read_backend(const json::object& object) {
   backend.remark = text(object, "remark");
   backend.models = text(object, "models");
   backend.doing = text(object, "doing");
+  backend.silence = text(object, "silence");
   if (object.contains("last_problem")) {
     backend.last_problem =
         LastProblem{text(object, "last_problem.text"), number(object, "last_problem.seconds_ago")};

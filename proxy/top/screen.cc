@@ -41,8 +41,10 @@ Style style_of(Condition condition) {
       return Style::kPlain;
     case Condition::kQuiet:
     case Condition::kSlow:
+    case Condition::kUntended:
     case Condition::kLoading:
     case Condition::kPaused:
+    case Condition::kStopping:
     case Condition::kStopped:
       return Style::kWarning;
     case Condition::kStuck:
@@ -305,17 +307,21 @@ int severity(Condition condition) {
       return 3;
     case Condition::kSlow:
       return 4;
-    case Condition::kLoading:
+    case Condition::kUntended:
       return 5;
-    case Condition::kPaused:
+    case Condition::kLoading:
       return 6;
-    case Condition::kStopped:
+    case Condition::kPaused:
       return 7;
+    case Condition::kStopping:
+      return 8;
+    case Condition::kStopped:
+      return 9;
     case Condition::kFine:
     case Condition::kCount:
       break;
   }
-  return 8;
+  return 10;
 }
 
 constexpr std::size_t kConcernsListed = 20;  // where there is no screen's end

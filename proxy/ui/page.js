@@ -124,8 +124,8 @@ let rights = {orders: false};
 let config = new Map();
 
 // The worst first, and how bad.
-const CONDITIONS = ["stuck", "failing", "down", "quiet", "slow", "loading", "paused", "stopped", "fine"];
-const LOOKS = {stuck: "bad", failing: "bad", down: "bad", quiet: "warn", slow: "warn", loading: "warn", paused: "warn", stopped: "warn", fine: "good"};
+const CONDITIONS = ["stuck", "failing", "down", "quiet", "slow", "untended", "loading", "paused", "stopping", "stopped", "fine"];
+const LOOKS = {stuck: "bad", failing: "bad", down: "bad", quiet: "warn", slow: "warn", untended: "warn", loading: "warn", paused: "warn", stopping: "warn", stopped: "warn", fine: "good"};
 
 const setting = (key) => config.has(key) ? key + " (" + config.get(key) + ")" : key;
 
@@ -146,6 +146,8 @@ const ADVICE = {
     + (e.launched && others(e) ? "Drain it if the others can carry the load." : ""),
   loading: (e) => others(e) ? "Nothing to do: the others answer meanwhile." : "Nothing to do: requests wait until it is there, for " + setting("hold_timeout") + " at most.",
   paused: () => "It gets no requests until you resume it.",
+  untended: () => "It serves on. Look at its node: the agent or the whole node may sleep or hang. If the engine falls silent too, it is started again.",
+  stopping: () => "An operator has asked for its end, which may not have come.",
   stopped: () => "An operator has stopped it. Start it when it is wanted again.",
 };
 const others = (one) => now.backends.some((e) => e !== one && e.state === "ready" && !["stuck", "failing"].includes(e.condition));
@@ -189,7 +191,7 @@ function verbsFor(name, rare) {
   label(start, "Start");
   return {nodes, update(e) {
     const may = rights.orders && e.launched;
-    const isDown = ["stopped", "failed", "restarting"].includes(e.state);
+    const isDown = ["stopping", "stopped", "failed", "restarting"].includes(e.state);
     label(drain, e.condition === "paused" ? "Resume" : "Drain");
     show(drain, may && !isDown);
     show(restart, may && !isDown);

@@ -33,7 +33,7 @@ constexpr std::array kMoves = {
     Move{S::kStarting, E::kExited, S::kFailed},
     Move{S::kStarting, E::kGivenUp, S::kFailed},
     Move{S::kStarting, E::kRestartPlanned, S::kRestarting},
-    Move{S::kStarting, E::kStopAsked, S::kStopped},
+    Move{S::kStarting, E::kStopAsked, S::kStopping},
     Move{S::kStarting, E::kRemovalAsked, S::kDraining},
     Move{S::kReady, E::kProbeFailed, S::kUnready},
     Move{S::kReady, E::kCallFailed, S::kUnready},
@@ -41,31 +41,35 @@ constexpr std::array kMoves = {
     Move{S::kReady, E::kGivenUp, S::kFailed},
     Move{S::kReady, E::kRestartPlanned, S::kRestarting},
     Move{S::kReady, E::kPauseAsked, S::kPaused},
-    Move{S::kReady, E::kStopAsked, S::kStopped},
+    Move{S::kReady, E::kStopAsked, S::kStopping},
     Move{S::kReady, E::kRemovalAsked, S::kDraining},
     Move{S::kUnready, E::kProbePassed, S::kReady},
     Move{S::kUnready, E::kExited, S::kFailed},
     Move{S::kUnready, E::kGivenUp, S::kFailed},
     Move{S::kUnready, E::kRestartPlanned, S::kRestarting},
     Move{S::kUnready, E::kPauseAsked, S::kPaused},
-    Move{S::kUnready, E::kStopAsked, S::kStopped},
+    Move{S::kUnready, E::kStopAsked, S::kStopping},
     Move{S::kUnready, E::kRemovalAsked, S::kDraining},
     Move{S::kPaused, E::kLaunched, S::kStarting},
     Move{S::kPaused, E::kExited, S::kFailed},
     Move{S::kPaused, E::kGivenUp, S::kFailed},
     Move{S::kPaused, E::kRestartPlanned, S::kRestarting},
     Move{S::kPaused, E::kResumeAsked, S::kUnready},
-    Move{S::kPaused, E::kStopAsked, S::kStopped},
+    Move{S::kPaused, E::kStopAsked, S::kStopping},
     Move{S::kPaused, E::kRemovalAsked, S::kDraining},
     Move{S::kDraining, E::kDrained, S::kRemoved},
     Move{S::kRestarting, E::kLaunched, S::kStarting},
     Move{S::kRestarting, E::kGivenUp, S::kFailed},
-    Move{S::kRestarting, E::kStopAsked, S::kStopped},
+    Move{S::kRestarting, E::kStopAsked, S::kStopping},
     Move{S::kRestarting, E::kRemovalAsked, S::kDraining},
     Move{S::kFailed, E::kLaunched, S::kStarting},
     Move{S::kFailed, E::kRestartPlanned, S::kRestarting},
-    Move{S::kFailed, E::kStopAsked, S::kStopped},
+    Move{S::kFailed, E::kStopAsked, S::kStopping},
     Move{S::kFailed, E::kRemovalAsked, S::kDraining},
+    Move{S::kStopping, E::kEnded, S::kStopped},
+    Move{S::kStopping, E::kLaunched, S::kStarting},
+    Move{S::kStopping, E::kRestartPlanned, S::kRestarting},
+    Move{S::kStopping, E::kRemovalAsked, S::kDraining},
     Move{S::kStopped, E::kLaunched, S::kStarting},
     Move{S::kStopped, E::kRestartPlanned, S::kRestarting},
     Move{S::kStopped, E::kRemovalAsked, S::kDraining},
@@ -114,7 +118,8 @@ TEST(LifeCycle, OneThatIsRemovedDrainsFirstAndNeverComesBack) {
 TEST(LifeCycle, AnOrderIsCarriedOutInSteps) {
   EXPECT_EQ(after(S::kReady, {E::kPauseAsked, E::kProbePassed, E::kCallFailed}), S::kPaused);
   EXPECT_EQ(after(S::kPaused, {E::kResumeAsked, E::kProbePassed}), S::kReady);
-  EXPECT_EQ(after(S::kPaused, {E::kStopAsked, E::kProbePassed, E::kExited}), S::kStopped);
+  EXPECT_EQ(after(S::kPaused, {E::kStopAsked, E::kProbePassed, E::kExited}), S::kStopping);
+  EXPECT_EQ(after(S::kStopping, {E::kProbePassed, E::kEnded, E::kEnded}), S::kStopped);
   EXPECT_EQ(after(S::kPaused, {E::kRestartPlanned, E::kLaunched, E::kCameUp}), S::kReady);
   EXPECT_EQ(after(S::kFailed, {E::kLaunched, E::kCameUp}), S::kReady) << "a person starts it";
 }
@@ -126,6 +131,7 @@ TEST(LifeCycle, TheWordsAreThoseThatPeopleKnow) {
   EXPECT_EQ(to_string(S::kUnready), "unready");
   EXPECT_EQ(to_string(S::kFailed), "failed");
   EXPECT_EQ(to_string(S::kPaused), "paused");
+  EXPECT_EQ(to_string(S::kStopping), "stopping");
   EXPECT_EQ(to_string(S::kStopped), "stopped");
   EXPECT_EQ(to_string(S::kRestarting), "restarting");
 }

@@ -64,6 +64,16 @@ def agents_of(proxy):
     return found
 
 
+def shown(proxy, *words):
+    """What a command says of it."""
+    return subprocess.run([PROXY, "--admin", proxy.admin.removeprefix("http://"), *words], check=True, capture_output=True,
+                          text=True, timeout=DEADLINE).stdout
+
+
+def first_engine(proxy):
+    return proxy.status()["backends"][0]
+
+
 def engine_log(tmp_path, number):
     return (tmp_path / "batchproxy_logs" / f"engine-{number}.log").read_text()
 
@@ -181,15 +191,12 @@ def test_an_engine_that_will_not_end_is_waited_for_before_its_next_start(start_p
 def test_an_engine_is_stopped_and_started_by_orders_as_ever(start_proxy, tmp_path):
     proxy = start_proxy("--config", far_config(tmp_path / "c.yaml")).ready(2)
     first = proxy.engine_pids(2)[0]
-    admin = proxy.admin.removeprefix("http://")
     for verb in ("stop", "start"):
-        subprocess.run([PROXY, "--admin", admin, "engines", verb, "engine-0"], check=True, capture_output=True,
-                       timeout=DEADLINE)
+        shown(proxy, "engines", verb, "engine-0")
         if verb == "stop":
             wait_until(lambda: proxy.status()["backends"][0]["state"] == "stopped" and not alive(first), "its end")
-            shown = subprocess.run([PROXY, "--admin", admin, "status"], check=True, capture_output=True, text=True,
-                                   timeout=DEADLINE).stdout
-            assert "engine-0 is stopped: by an order; `batchproxy engines start engine-0` starts it" in shown
+            told = shown(proxy, "status")
+            assert "engine-0 is stopped: by an order; `batchproxy engines start engine-0` starts it" in told
     proxy.ready(2)
     assert proxy.status()["backends"][0]["node"] == "n1"
 
@@ -204,7 +211,7 @@ class FakeAgent:
         self.challenge = dict(field.split("=") for field in self.file.readline().split()[1:])
 
     def hello(self, token="", **fields):
-        fields = {"protocol": 1, "engine": "engine-0", "start": 1, "version": "0.1.0", "node": "n9",
+        fields = {"protocol": 2, "engine": "engine-0", "start": 1, "version": "0.1.0", "node": "n9",
                   "address": "127.0.0.1", "nonce": "00", **fields}
         parts = ["agent", "{engine} {start} {node} {address}".format(**fields), self.challenge["nonce"], fields["nonce"]]
         text = "".join(f"{len(part)}:{part}" for part in parts)
@@ -242,8 +249,8 @@ def test_an_agent_with_a_wrong_token_is_refused_and_both_sides_say_so(start_prox
 def test_an_agent_of_an_old_version_is_refused_and_both_sides_say_what_to_do(start_proxy, tmp_path):
     proxy = start_proxy("--config", far_config(tmp_path / "c.yaml", servers=1, exec_command=NEVER))
     with FakeAgent(agents_address(proxy)) as agent:
-        answer = agent.hello(protocol=0, version="0.0.9")
-    expected = "the agent is batchproxy 0.0.9 and speaks protocol 0; this batchproxy is 0.1.0 and speaks 1"
+        answer = agent.hello(protocol=1, version="0.0.9")
+    expected = "the agent is batchproxy 0.0.9 and speaks protocol 1; this batchproxy is 0.1.0 and speaks 2"
     assert expected in answer and "install the same version on the node" in answer
     said(proxy, re.escape(expected))
 
@@ -257,7 +264,7 @@ def test_an_agent_trusts_nobody_who_lacks_its_token(tmp_path):
                           env={"BATCHPROXY_AGENT_TOKEN": "secret"})
         connection, _ = listener.accept()
         with connection:
-            connection.sendall(b"challenge protocol=1 nonce=00\n")
+            connection.sendall(b"challenge protocol=2 nonce=00\n")
             assert connection.recv(4096).startswith(b"hello ")
             marker = tmp_path / "it-ran"
             connection.sendall(b"welcome proof=00\nstart stop-timeout=1 port-base=8100 gpus=0 word=/usr/bin/touch word="
@@ -293,11 +300,55 @@ def test_an_agent_that_does_not_come_is_given_up(tmp_path):
 def test_a_carrier_that_hangs_is_told_while_it_is_waited_for(start_proxy, tmp_path):
     config = far_config(tmp_path / "c.yaml", servers=1, exec_command=["sh", "-c", "exec sleep 600 # {node} {agent}"])
     proxy = start_proxy("--config", config)
-    says = r"waits for its agent on n1: sh still runs \(pid (\d+)\), 5 s of agent_timeout \(120 s\) are over$"
-    pid = int(re.search(says, said(proxy, "engine-0 " + says))[1])
-    assert alive(pid)
-    assert re.search(says, proxy.status()["backends"][0]["doing"])
+    says = r"waits for its agent on n1: sh still runs \(pid (\d+)\), (\d+) s of agent_timeout \(120 s\) are over$"
+    pid, seconds = map(int, re.search(says, said(proxy, "engine-0 " + says)).groups())
+    assert alive(pid) and seconds == 5
+    # For as long as it lasts, and counted on.
+    wait_until(lambda: int(re.search(says, proxy.status()["backends"][0]["doing"])[2]) > 7, "a live count")
+    assert re.search(r"engine-0 is loading: waits for its agent on n1: ", shown(proxy, "status"))
+    assert re.search(r"(?m)^ +waits for its agent on n1: ", shown(proxy, "engines"))
     assert sum("waits for its agent" in line for line in proxy.errors) == 1
+
+
+def test_an_engine_whose_agent_hangs_serves_on_and_people_are_told(start_proxy, tmp_path):
+    proxy = start_proxy("--config", far_config(tmp_path / "c.yaml")).ready(2)
+    engine = proxy.engine_pids(2)[0]
+    agent = agents_of(proxy)["engine-0"]
+    with Asking(proxy.url) as asking:
+        os.kill(agent, signal.SIGSTOP)
+        said(proxy, "engine-0 goes on without its agent on n1, which has not answered for 5 s")
+        silence = r"its agent on n1 has not answered for (\d+) s"
+
+        def seconds():
+            told = re.fullmatch(silence, first_engine(proxy).get("silence", ""))
+            return int(told[1]) if told else 0
+
+        wait_until(lambda: seconds() > 8, "a live count")
+        assert first_engine(proxy)["condition"] == "untended" and first_engine(proxy)["state"] == "ready"
+        assert re.search("engine-0 is untended: " + silence, shown(proxy, "status"))
+        assert re.search("(?m)^ +" + silence, shown(proxy, "engines"))
+        seen = asking.answered
+        wait_until(lambda: asking.answered > seen + 20, "the load to go on")
+        os.kill(agent, signal.SIGCONT)
+        said(proxy, r"engine-0 hears from its agent on n1 again, after \d+ s")
+        assert first_engine(proxy)["condition"] == "fine" and "silence" not in first_engine(proxy)
+    assert not asking.failed and alive(engine)
+    assert sum("goes on without its agent" in line for line in proxy.errors) == 1
+
+
+def test_an_engine_that_dies_while_its_agent_hangs_is_soon_known_to_be_dead(start_proxy, tmp_path):
+    proxy = start_proxy("--config", far_config(tmp_path / "c.yaml")).ready(2)
+    agent = agents_of(proxy)["engine-0"]
+    with Asking(proxy.url) as asking:
+        os.kill(agent, signal.SIGSTOP)
+        os.kill(proxy.engine_pids(2)[0], signal.SIGKILL)
+        said(proxy, r"engine-0 has ended: killed: no sign of life for 15 s \(its agent on n1 has not answered for \d+ s\)")
+        said(proxy, "engine-0 is ready again")
+    assert not asking.failed
+    output = proxy.output()
+    gave_up = output.index("engine-0 waits no longer: its agent on n1 does not answer")
+    assert gave_up < output.index("engine-0 is ready again"), "what is over is not told behind it"
+    assert not alive(agent) and agents_of(proxy)["engine-0"] != agent
 
 
 def test_agents_that_hang_are_told_and_waited_for_at_once(start_proxy, tmp_path):
@@ -306,21 +357,57 @@ def test_agents_that_hang_are_told_and_waited_for_at_once(start_proxy, tmp_path)
     for pid in agents_of(proxy).values():
         os.kill(pid, signal.SIGSTOP)
     for engine in ("engine-0", "engine-1"):
-        subprocess.run([PROXY, "--admin", proxy.admin.removeprefix("http://"), "engines", "stop", engine], check=True,
-                       capture_output=True, timeout=DEADLINE)
+        shown(proxy, "engines", "stop", engine)
+    wait_until(lambda: first_engine(proxy)["state"] == "stopping", "the order to be obeyed")
+    assert "engine-0 is stopping already" in shown(proxy, "engines", "stop", "engine-0")
     said(proxy, r"waits for its agent on n\d, which does not answer: until \d\d:\d\d:\d\d")
     assert any("which does not answer" in backend.get("doing", "") for backend in proxy.status()["backends"])
-    ends = {}
+    assert "engine-0 is stopping: waits for its agent on n1, which does not answer: until " in shown(proxy, "status")
+    ends, rash = {}, []
 
     def have_ended():
+        told = proxy.status()["backends"]
         for number, pid in enumerate(pids):
             if not alive(pid):
                 ends.setdefault(number, time.monotonic())
+            elif told[number]["state"] == "stopped" and "may still run there" not in told[number]["remark"]:
+                rash.append(told[number])
         return len(ends) == 2
 
     wait_until(have_ended, f"both to end\n{proxy.output()}")
+    assert not rash, "nobody could know that"
     assert abs(ends[0] - ends[1]) < 12, "each alone takes fifteen seconds"
-    said(proxy, "waits no longer for its agent on n")
+    said(proxy, "engine-0 counts as stopped: its agent on n1 does not answer, so the engine may still run there until 60 s after "
+         "that agent has ended")
+    assert "engine-0 is stopped: its agent on n1 does not answer, so the engine may still run there" in shown(proxy, "status")
+    assert "engine-0 is stopped already" in shown(proxy, "engines", "stop", "engine-0")
+    assert "engine-0 is started" in shown(proxy, "engines", "start", "engine-0")
+    wait_until(lambda: first_engine(proxy)["state"] == "ready", "it is back")
+
+
+def test_an_engine_that_is_started_while_it_stops_says_so(start_proxy, tmp_path):
+    proxy = start_proxy("--config", far_config(tmp_path / "c.yaml", servers=1)).ready(1)
+    os.kill(agents_of(proxy)["engine-0"], signal.SIGSTOP)
+    shown(proxy, "engines", "stop", "engine-0")
+    wait_until(lambda: first_engine(proxy)["state"] == "stopping", "the order to be obeyed")
+    assert "engine-0 is started once its last run has ended" in shown(proxy, "engines", "start", "engine-0")
+    seen = set()
+
+    def is_back():
+        seen.add(first_engine(proxy)["state"])
+        return "ready" in seen
+    wait_until(is_back, f"it is back\n{proxy.output()}")
+    assert "stopped" not in seen and "restarting" in seen, seen
+
+
+def test_an_interrupt_tells_of_an_agent_that_hangs_while_it_is_waited_for(start_proxy, tmp_path):
+    proxy = start_proxy("--config", far_config(tmp_path / "c.yaml", servers=1)).ready(1)
+    tree = descendants(proxy.pid)
+    os.kill(agents_of(proxy)["engine-0"], signal.SIGSTOP)
+    assert proxy.stop(signal.SIGINT) == 0
+    assert "engine-0 waits for its agent on n1, which does not answer: until " in proxy.output()
+    assert "waits no longer" not in proxy.output() and "counts as stopped" not in proxy.output()
+    wait_until(lambda: not any(map(alive, tree)), "every agent, shim and engine to go")
 
 
 def test_a_fault_that_engines_share_is_told_once(tmp_path):
@@ -419,14 +506,10 @@ def test_slurm_without_an_allocation_says_how_to_get_one(tmp_path):
 def test_status_and_lists_of_models_know_engines_of_other_nodes(start_proxy, tmp_path):
     proxy = start_proxy("--config", far_config(tmp_path / "c.yaml")).ready(2)
     assert [model["id"] for model in json.loads(call(proxy.url, "/v1/models")[1])["data"]] == [MODEL]
-
-    def shown(command):
-        return subprocess.run([PROXY, "--admin", proxy.admin.removeprefix("http://"), command], capture_output=True,
-                              text=True, timeout=DEADLINE, check=True).stdout
-    assert re.search(r"(?m)^engine +is +node ", shown("status"))
-    assert re.search(r"(?m)^engine-1 +fine +n2 ", shown("status"))
-    assert re.search(r"(?m)^engine .* restarts  node  GPUs$", shown("engines"))
-    assert re.search(r"(?m)^engine-1 .* n2 ", shown("engines"))
+    assert re.search(r"(?m)^engine +is +node ", shown(proxy, "status"))
+    assert re.search(r"(?m)^engine-1 +fine +n2 ", shown(proxy, "status"))
+    assert re.search(r"(?m)^engine .* restarts  node  GPUs$", shown(proxy, "engines"))
+    assert re.search(r"(?m)^engine-1 .* n2 ", shown(proxy, "engines"))
 
 
 def looked_at(*words, env=None):

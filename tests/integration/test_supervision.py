@@ -94,7 +94,8 @@ def test_an_engine_is_stopped_and_started_by_order(engines):
     status, text = order(proxy, "engine-0/stop")
     assert status == 202 and "engine-0 finishes its requests" in text
     wait_until(lambda: not alive(proxy.engine_pids(2)[0]), "its process ends")
-    assert states(proxy) == ["stopped", "ready"]
+    wait_until(lambda: states(proxy) == ["stopped", "ready"], "that nothing of it is left")
+    assert "engine-0 is stopped already" in order(proxy, "engine-0/stop")[1]
     assert complete(proxy.url, "x")[0].status == 200
     assert order(proxy, "0/start")[0] == 202
     wait_until(lambda: states(proxy) == ["ready", "ready"], "it is back")

@@ -108,7 +108,10 @@ class LauncherTest : public testing::Test, public LauncherEvents {
     apply(engine, next ? BackendEvent::kRestartPlanned : BackendEvent::kExited);
     exits_.push_back(failure.how);
   }
-  void on_stopped(BackendId engine) override { stopped_.insert(engine); }
+  void on_stopped(BackendId engine, const std::string& doubt) override {
+    EXPECT_EQ(doubt, "") << "its shim proves it";
+    stopped_.insert(engine);
+  }
 
   TemporaryDirectory directory_;
   PidPipe pids_{directory_.file("pids")};

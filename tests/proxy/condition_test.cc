@@ -131,11 +131,32 @@ TEST(Condition, SaysWhyAnEngineThatHasEndedDid) {
 TEST(Condition, SaysWhatAnEngineIsWaitedForThatIsToEnd) {
   Snapshot now = four();
   now.backends[0].state = BackendState::kRestarting;
-  now.backends[1].state = BackendState::kStopped;
+  now.backends[1].state = BackendState::kStopping;
   for (BackendSnapshot& backend : now.backends) backend.doing = "waits for its agent on n1";
   judge(now);
   EXPECT_EQ(now.backends[0].remark, "waits for its agent on n1");
+  EXPECT_EQ(now.backends[1].condition, Condition::kStopping);
   EXPECT_EQ(now.backends[1].remark, "waits for its agent on n1");
+}
+
+TEST(Condition, IsNotFineWhileItsAgentIsSilent) {
+  Snapshot now = four();
+  for (BackendSnapshot& backend : now.backends) {
+    backend.silence = "its agent on n1 has not answered for 7 s";
+  }
+  now.backends[1].state = BackendState::kUnready;
+  now.backends[1].problem = "connection refused";
+  now.backends[2].breaker_open = 1;
+  now.backends[3].state = BackendState::kStarting;
+  now.backends[3].doing = "loads weights";
+  judge(now);
+  EXPECT_EQ(now.backends[0].condition, Condition::kUntended);
+  EXPECT_EQ(to_string(now.backends[0].condition), "untended");
+  EXPECT_EQ(now.backends[0].remark, "its agent on n1 has not answered for 7 s");
+  EXPECT_EQ(now.backends[1].condition, Condition::kDown);
+  EXPECT_EQ(now.backends[1].remark, "connection refused; its agent on n1 has not answered for 7 s");
+  EXPECT_EQ(now.backends[2].condition, Condition::kFailing);
+  EXPECT_EQ(now.backends[3].remark, "loads weights; its agent on n1 has not answered for 7 s");
 }
 
 TEST(Condition, FollowsFromTheStateOfOneThatIsNotReady) {
@@ -163,6 +184,11 @@ TEST(Condition, SaysOfOneThatWasStoppedHowToHaveItBack) {
   EXPECT_EQ(now.backends[1].condition, Condition::kStopped);
   EXPECT_EQ(to_string(now.backends[1].condition), "stopped");
   EXPECT_EQ(now.backends[1].remark, "by an order; `batchproxy engines start b` starts it");
+  now.backends[1].doing = "its agent on n1 does not answer, so the engine may still run there";
+  judge(now);
+  EXPECT_EQ(now.backends[1].remark,
+            "its agent on n1 does not answer, so the engine may still run there; `batchproxy "
+            "engines start b` starts it");
 }
 
 // What requests wait for, as the lane says it.

@@ -126,6 +126,7 @@ TEST(Snapshot, ReadsBackWhatItHasWritten) {
   BackendSnapshot& engine = now.backends[0];
   engine.models = "m";
   engine.doing = "loads";
+  engine.silence = "its agent on n1 has not answered for 7 s";
   engine.kv_use = 0.625;
   engine.tells_figures = true;
   engine.stuck = 1;

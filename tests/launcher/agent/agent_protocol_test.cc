@@ -98,6 +98,7 @@ TEST(AgentProtocol, TellsHowAnEngineFares) {
   EXPECT_EQ(ended.code, 2);
   EXPECT_EQ(told<agent_news::Ended>(agent_news::Ended{"killed by SIGKILL"}).code, std::nullopt);
   told<agent_news::Gone>(agent_news::Gone{});
+  told<agent_news::Pong>(agent_news::Pong{});
 }
 
 TEST(AgentProtocol, RefusesNewsThatAreNone) {

@@ -16,6 +16,7 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
+using namespace std::chrono_literals;
 
 // A carrier whose hooks a test calls.
 class ScriptedPlacement final : public Placement {
@@ -59,7 +60,6 @@ class FarEngineTest : public testing::Test {
     command.run = "engine-0, run 3";
     command.agent_timeout = agent_timeout;
     command.patience = patience_;
-    command.answer_time = answer_time_;
     EngineHooks hooks;
     hooks.on_started = [this](pid_t pid) { tell("started " + std::to_string(pid)); };
     hooks.on_exited = [this](const EngineEnd& end) {
@@ -67,6 +67,7 @@ class FarEngineTest : public testing::Test {
            (end.is_hopeless ? ", for good" : ""));
     };
     hooks.on_gone = [this] {
+      doubt_ = engine_->condition().doubt;
       tell("gone");
       engine_.reset();  // as the launcher does
     };
@@ -113,9 +114,10 @@ class FarEngineTest : public testing::Test {
   const std::string log_ = folder_.file("engine-0.log");
   AgentListener listener_{io_, "127.0.0.1:0", "the token", [](const std::string&) {}};
   ScriptedPlacement placement_;
-  Seconds patience_{3600};
-  Seconds answer_time_{3600};
+  AgentPatience patience_{
+      .every = 1h, .patience = 1h, .answer_time = 1h, .time_without_engine = 1h};
   std::vector<std::string> told_;
+  std::string doubt_;  // once it is gone
   std::unique_ptr<ScriptedAgent> agent_;
   std::unique_ptr<FarEngine> engine_;
 };
@@ -135,6 +137,7 @@ TEST_F(FarEngineTest, TellsTheAgentWhatToRunAndTheLauncherHowItFares) {
   ASSERT_TRUE(await("gone"));
   EXPECT_THAT(told_, ElementsAre("stage its agent is on n1", "placed 127.0.0.1:8100 n1 0,1",
                                  "started 17", "exited: exit code 1 (on n1) code 1", "gone"));
+  EXPECT_EQ(doubt_, "");
   EXPECT_THAT(log(), HasSubstr("=== batchproxy: engine-0, run 3, "));
   EXPECT_THAT(log(), HasSubstr("a line\n"));
 }
@@ -237,7 +240,7 @@ TEST_F(FarEngineTest, CancelsAnAgentThatIsOnItsWay) {
 }
 
 TEST_F(FarEngineTest, SaysOnceThatACarrierRunsWhoseAgentDoesNotCome) {
-  patience_ = Seconds(0.01);
+  patience_.patience = 10ms;
   placement_.condition = "ssh still runs (pid 17)";
   placement_.node = "n1";
   start();
@@ -249,7 +252,7 @@ TEST_F(FarEngineTest, SaysOnceThatACarrierRunsWhoseAgentDoesNotCome) {
 }
 
 TEST_F(FarEngineTest, SaysWhatTheSchedulerLacksWhenThatTakesLong) {
-  patience_ = Seconds(0.01);
+  patience_.patience = 10ms;
   start();
   placement_.hooks.on_waiting("all nodes are busy");
   ASSERT_TRUE(await("delay"));
@@ -269,19 +272,84 @@ TEST_F(FarEngineTest, DoesNotStartAgainAnAgentThatWouldBeRefusedAgain) {
 }
 
 TEST_F(FarEngineTest, SaysThatAnAgentHangsAndWaitsForItsAnswerOnly) {
-  patience_ = Seconds(0.01);
-  answer_time_ = Seconds(0.3);
+  patience_.patience = 10ms;
+  patience_.answer_time = 300ms;
   run_engine();
   engine_->stop(Seconds(3600));
   ASSERT_TRUE(await("delay waits for its agent on n1, which does not answer: until "));
   EXPECT_FALSE(has_told("exited"));
   ASSERT_TRUE(await("exited: its agent on n1 is gone (it does not do as it is told)"));
-  EXPECT_TRUE(has_told("delay waits no longer for its agent on n1"));
   EXPECT_EQ(placement_.cancelled, 1);
+  EXPECT_EQ(engine_->condition().doubt, "") << "its carrier may still end it";
+  placement_.hooks.on_ended("ssh was killed by SIGTERM");
+  EXPECT_EQ(told_.back(), "gone");
+  EXPECT_EQ(doubt_,
+            "its agent on n1 does not answer, so the engine may still run there until 3600 s after "
+            "that agent has ended");
+}
+
+TEST_F(FarEngineTest, AsksItsAgentAndSaysOnceThatItIsSilentAndOnceThatItIsBack) {
+  patience_.every = 200ms;
+  patience_.patience = 1s;
+  run_engine();
+  ASSERT_TRUE(run_until(io_, [&] { return agent_->words() == "challenge welcome start ping"; }));
+  agent_->say(to_line(agent_news::Pong{}));
+  ASSERT_TRUE(
+      run_until(io_, [&] { return agent_->words() == "challenge welcome start ping ping"; }));
+  ASSERT_TRUE(await("delay goes on without its agent on n1, which has not answered for 1 s"));
+  EXPECT_THAT(engine_->condition().silence,
+              testing::MatchesRegex("its agent on n1 has not answered for [0-9]+ s"));
+  io_.restart();
+  io_.run_for(300ms);
+  agent_->say(to_line(agent_news::Pong{}));
+  ASSERT_TRUE(await("delay hears from its agent on n1 again, after "));
+  EXPECT_EQ(engine_->condition().silence, "");
+  EXPECT_EQ(agent_->words(), "challenge welcome start ping ping") << "one question at a time";
+  EXPECT_EQ(std::ranges::count_if(told_, [](const auto& one) { return one.starts_with("delay"); }),
+            2);
+  EXPECT_FALSE(has_told("exited"));
+}
+
+TEST_F(FarEngineTest, SaysForHowLongItsAgentHasBeenAwaited) {
+  placement_.condition = "ssh still runs (pid 17)";
+  start();
+  const std::string first = engine_->condition().waits_for;
+  const auto is_counted = testing::MatchesRegex(
+      "waits for its agent: ssh still runs .pid 17., [0-9]+ s of agent_timeout .3600 s. are over");
+  EXPECT_THAT(first, is_counted);
+  ASSERT_TRUE(run_until(io_, [&] { return engine_->condition().waits_for != first; }));
+  EXPECT_THAT(engine_->condition().waits_for, is_counted);
+  placement_.hooks.on_waiting("all nodes are busy");
+  EXPECT_EQ(engine_->condition().waits_for, "") << "its stage says it";
+}
+
+TEST_F(FarEngineTest, GivesAnAgentUpThatHangsBeforeItHasAnEngine) {
+  patience_ = {.every = 500ms, .patience = 20ms, .time_without_engine = 200ms};
+  start();
+  arrive();
+  ASSERT_TRUE(
+      await("delay waits for its agent on n1, which has not answered for 0 s, and has "
+            "started no engine: until "));
+  EXPECT_THAT(engine_->condition().waits_for, HasSubstr("has started no engine: until "));
+  ASSERT_TRUE(await("exited: its agent on n1 is gone (it has not answered for 0 s)"));
+  placement_.hooks.on_ended("ssh was killed by SIGTERM");
+  EXPECT_EQ(doubt_, "") << "there was no engine";
+}
+
+TEST_F(FarEngineTest, DoesNotClaimAnEndThatAnAgentHasNotTold) {
+  run_engine();
+  engine_->stop(Seconds(3600));
+  agent_->say(to_line(agent_news::Stage{"ends"}));
+  ASSERT_TRUE(await("stage n1: ends"));
+  agent_->vanish();
+  placement_.hooks.on_ended("ssh was killed by SIGKILL");
+  ASSERT_TRUE(await("gone"));
+  EXPECT_THAT(doubt_, HasSubstr("was lost before it had told the engine's end, so the engine may "
+                                "still run there for 3600 s"));
 }
 
 TEST_F(FarEngineTest, GivesAnAgentThatHasHeardTheTimeOfItsOrder) {
-  patience_ = Seconds(0.01);
+  patience_.patience = 10ms;
   run_engine();
   engine_->stop(Seconds(0.05));
   agent_->say(to_line(agent_news::Stage{"ends"}));

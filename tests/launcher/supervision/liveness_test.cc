@@ -49,11 +49,45 @@ TEST(Liveness, WhatHasPassedDoesNotCount) {
   EXPECT_FALSE(engine.is_dead(0, 120s, at(500s)));
 }
 
+TEST(Liveness, OneThatNobodyWatchesIsDeadSoonOnceItDoesNotAnswer) {
+  Liveness engine;
+  engine.set_unwatched(true);
+  EXPECT_FALSE(engine.is_dead(0, 120s, at(0s)));
+  EXPECT_FALSE(engine.is_dead(0, 120s, at(1h))) << "it serves on";
+  engine.set_unready(true);
+  EXPECT_FALSE(engine.is_dead(0, 120s, at(1h)));
+  EXPECT_FALSE(engine.is_dead(0, 120s, at(1h + 14s)));
+  EXPECT_EQ(engine.patience(120s), 15s);
+  EXPECT_TRUE(engine.is_dead(0, 120s, at(1h + 15s)));
+  engine.set_unwatched(false);
+  EXPECT_FALSE(engine.is_dead(0, 120s, at(1h + 16s))) << "its agent would tell";
+}
+
+TEST(Liveness, OneThatStandsStillHasAServerThatAnswers) {
+  Liveness engine;
+  engine.set_unwatched(true);
+  engine.set_stuck(true);
+  engine.is_dead(0, 120s, at(0s));
+  EXPECT_FALSE(engine.is_dead(0, 120s, at(119s)));
+  EXPECT_TRUE(engine.is_dead(0, 120s, at(120s)));
+}
+
+TEST(Liveness, AShorterTimeoutHoldsForOneThatNobodyWatches) {
+  Liveness engine;
+  engine.set_unwatched(true);
+  engine.set_unready(true);
+  engine.is_dead(0, 2s, at(0s));
+  EXPECT_TRUE(engine.is_dead(0, 2s, at(2s)));
+}
+
 TEST(Liveness, ZeroMeansNever) {
   Liveness engine;
+  engine.set_unwatched(true);
   engine.set_stuck(true);
   engine.is_dead(0, 0s, at(0s));
   EXPECT_FALSE(engine.is_dead(0, 0s, at(24h)));
+  engine.set_unready(true);
+  EXPECT_FALSE(engine.is_dead(0, 0s, at(48h)));
 }
 
 }  // namespace
