@@ -114,7 +114,8 @@ TEST_F(AgentListenerTest, RefusesWhomNobodyAwaits) {
 }
 
 TEST_F(AgentListenerTest, HangsUpOnStrangers) {
-  for (const char* text : {"GET / HTTP/1.1\r\n\r\n", "hello protocol=1\n", "\n"}) {
+  const std::string bare = "hello protocol=" + std::to_string(kAgentProtocol) + "\n";
+  for (const std::string& text : {std::string("GET / HTTP/1.1\r\n\r\n"), bare, std::string("\n")}) {
     const auto stranger = connect();
     stranger->say_raw(text);
     EXPECT_TRUE(run_until(io_, [&] { return stranger->is_closed(); })) << text;
