@@ -114,8 +114,9 @@ TEST_F(AgentListenerTest, RefusesWhomNobodyAwaits) {
 }
 
 TEST_F(AgentListenerTest, HangsUpOnStrangers) {
-  const std::string bare = "hello protocol=" + std::to_string(kAgentProtocol) + "\n";
-  for (const std::string& text : {std::string("GET / HTTP/1.1\r\n\r\n"), bare, std::string("\n")}) {
+  const std::string no_one = "hello protocol=" + std::to_string(kAgentProtocol) + "\n";
+  for (const std::string& text :
+       {std::string("GET / HTTP/1.1\r\n\r\n"), no_one, std::string("\n")}) {
     const auto stranger = connect();
     stranger->say_raw(text);
     EXPECT_TRUE(run_until(io_, [&] { return stranger->is_closed(); })) << text;
