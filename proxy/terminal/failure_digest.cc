@@ -311,8 +311,9 @@ std::string FailureDigest::what_next(const Members& members, TimePoint now) {
     const Member& last = *std::ranges::max_element(members, {}, &Member::next);
     return fmt::format("{} started again {}", who, in_time(*last.next - now));
   }
-  return fmt::format("{} of them {} started again, and {} not", again, again == 1 ? "is" : "are",
-                     members.size() - static_cast<std::size_t>(again));
+  const std::size_t others = members.size() - static_cast<std::size_t>(again);
+  return fmt::format("{} of them {} started again, and {} {} not", again, again == 1 ? "is" : "are",
+                     others, others == 1 ? "is" : "are");
 }
 
 // " (try 3)", of those that are started again.
@@ -375,7 +376,17 @@ Lines FailureDigest::tell_details(const Group& group, Told& told) {
 
 Lines FailureDigest::tell(Group group, TimePoint now) {
   std::ranges::sort(group.members, comes_before, &Member::engine);
-  if (group.kind != Kind::kDelay) return tell_failure(group, now);
+  return group.kind == Kind::kDelay ? tell_delay(std::move(group)) : tell_failure(group, now);
+}
+
+// Of each engine once, until it is up: at its next start it waits for the same.
+Lines FailureDigest::tell_delay(Group group) {
+  Told& told = told_of(group);
+  std::erase_if(group.members, [&told](const Member& member) {
+    return std::ranges::count(told.engines, member.engine) > 0;
+  });
+  if (group.members.empty()) return {};
+  add_engines(told, group);
   const Member& first = group.members.front();
   const std::string text = first.engine + " " + first.failure.how;
   if (group.members.size() == 1) return {{warn, text}};
@@ -385,20 +396,25 @@ Lines FailureDigest::tell(Group group, TimePoint now) {
 }
 
 Lines FailureDigest::tell_failure(const Group& group, TimePoint now) {
-  Told* told = find_told(group);
-  Lines lines{{err, sentence_about(group, told, now)}};
-  if (told == nullptr) {
-    if (told_.size() >= kRemembered) told_.pop_front();
-    told = &told_.emplace_back(group.kind, group.members.front());
-  }
-  std::ranges::move(tell_details(group, *told), std::back_inserter(lines));
-  for (const Member& member : group.members) {
-    if (std::ranges::count(told->engines, member.engine) == 0) {
-      told->engines.push_back(member.engine);
-    }
-  }
-  std::ranges::sort(told->engines, comes_before);
+  Lines lines{{err, sentence_about(group, find_told(group), now)}};
+  Told& told = told_of(group);
+  std::ranges::move(tell_details(group, told), std::back_inserter(lines));
+  add_engines(told, group);
   return lines;
+}
+
+// What is remembered of it, from now on.
+FailureDigest::Told& FailureDigest::told_of(const Group& group) {
+  if (Told* told = find_told(group)) return *told;
+  if (told_.size() >= kRemembered) told_.pop_front();
+  return told_.emplace_back(group.kind, group.members.front());
+}
+
+void FailureDigest::add_engines(Told& told, const Group& group) {
+  for (const Member& member : group.members) {
+    if (std::ranges::count(told.engines, member.engine) == 0) told.engines.push_back(member.engine);
+  }
+  std::ranges::sort(told.engines, comes_before);
 }
 
 }  // namespace batchproxy

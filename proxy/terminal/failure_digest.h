@@ -42,7 +42,8 @@ class FailureDigest {
   Lines on_ended(const std::string& engine, const EngineFailure& failure,
                  const std::string& log_file, const std::optional<Duration>& next,
                  const std::vector<std::string>& others, TimePoint now);
-  // It waits for something that takes long; `text` follows its name. Told by on_tick().
+  // It waits for something that takes long; `text` follows its name. Told by on_tick(), once until
+  // it is up.
   void on_delay(const std::string& engine, const std::string& text, TimePoint now);
   // It stays down, as its last failure says. Told behind that, or at once.
   Lines on_lost(const std::string& engine);
@@ -98,7 +99,9 @@ class FailureDigest {
   // Tells the groups that are `due`, and keeps the others.
   Lines tell_those(auto due, TimePoint now);
   Lines tell(Group group, TimePoint now);
+  Lines tell_delay(Group group);
   Lines tell_failure(const Group& group, TimePoint now);
+  Told& told_of(const Group& group);
   Lines tell_known_lost();
 
   static bool are_alike(const Member& one, const Member& other);
@@ -107,6 +110,7 @@ class FailureDigest {
   static std::string tries_of(const Members& members);
   static std::string sentence_about(const Group& group, const Told* told, TimePoint now);
   static Lines tell_details(const Group& group, Told& told);
+  static void add_engines(Told& told, const Group& group);
 
   std::vector<Group> groups_;         // that are to be told
   std::vector<std::string> lost_;     // engines of these that stay down

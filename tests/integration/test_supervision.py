@@ -267,8 +267,9 @@ def test_zsh_completes_orders_and_the_engines_that_there_are(engines, tmp_path):
         # At its next prompt; what comes before is not read as it is meant.
         wait_until(lambda: re.search(r"\nloaded\r\n.*\?2004h$", terminal.read(), re.S), f"a prompt: {terminal.text!r}")
         terminal.press("batchproxy engines resta\t")
-        terminal.shows("batchproxy engines restart ")
-        terminal.press("eng\t")
+        terminal.shows("batchproxy engines restart")
+        # On a line of its own: what all names begin with, then their list.
+        terminal.press("\x15batchproxy engines restart eng\t\t")
         terminal.shows("engine-0")
         terminal.shows("engine-1")
     finally:
