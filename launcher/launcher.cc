@@ -65,6 +65,7 @@ struct Engine {
   Next next = Next::kNothing;
   Clock::time_point due;  // of kStart
   int far_starts = 0;     // of agents for it
+  std::string doubt{};    // what is not known of the end of a run, until there is another
 
   // What is known of its present run.
   struct Run {
@@ -228,6 +229,7 @@ struct Launcher::Core : std::enable_shared_from_this<Core> {
     if (stopping || engine.run.is_over) return;
     engine.run.is_placed = true;
     engine.run.started_at = Clock::now();
+    engine.doubt.clear();
     hooks.events->on_placed(engine.plan.backend, place);
   }
 
@@ -383,25 +385,26 @@ struct Launcher::Core : std::enable_shared_from_this<Core> {
 
   void on_gone(Engine& engine) {
     const std::string doubt = engine.process->condition().doubt;
+    if (!doubt.empty()) engine.doubt = doubt;
     engine.process.reset();
     engine.gate.close();
     if (stopping) return finish_stop();
-    act(engine, doubt);
+    if (engine.next == Next::kStart && !doubt.empty()) {
+      tell(engine, {engine.plan.name + " waits no longer: " + doubt +
+                    ". Its next start there waits for that"});
+    }
+    act(engine);
   }
 
-  // No process of it is left, but for what `doubt` says.
-  void act(Engine& engine, const std::string& doubt = {}) {
+  // No process of it is left, but for what its doubt says.
+  void act(Engine& engine) {
     switch (engine.next) {
       case Next::kStart:
-        if (!doubt.empty()) {
-          tell(engine, {engine.plan.name + " waits no longer: " + doubt +
-                        ". Its next start there waits for that"});
-        }
         engine.policy.on_started_again();
         return start_later(engine);
       case Next::kTellStopped:
         engine.next = Next::kNothing;
-        return hooks.events->on_stopped(engine.plan.backend, doubt);
+        return hooks.events->on_stopped(engine.plan.backend, engine.doubt);
       case Next::kNothing:
         return;
     }
@@ -460,6 +463,9 @@ struct Launcher::Core : std::enable_shared_from_this<Core> {
       return engine->process != nullptr;
     });
     if (!stopping || !all_gone || !on_stopped) return;
+    for (const auto& engine : engines) {
+      if (!engine->doubt.empty()) tell(*engine, {engine->plan.name + ": " + engine->doubt});
+    }
     std::exchange(on_stopped, nullptr)();
   }
 
@@ -532,6 +538,14 @@ void Launcher::kill_now() {
   for (const auto& engine : core_->engines) {
     if (engine->process) engine->process->kill();
   }
+}
+
+std::vector<std::string> Launcher::not_ended() const {
+  std::vector<std::string> names;
+  for (const auto& engine : core_->engines) {
+    if (engine->process) names.push_back(engine->plan.name);
+  }
+  return names;
 }
 
 }  // namespace batchproxy

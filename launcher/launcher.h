@@ -134,11 +134,13 @@ class Launcher {
   void leave();
 
   // Stops all engines at the same time; `on_done` is called when no process of any is left. No
-  // event but on_delay() comes after this call. Call once.
+  // event but on_delay() and on_remark() comes after this call. Call once.
   void stop(std::function<void()> on_done);
 
   // Kills what is left at once: for the operator's second Ctrl-C, after stop().
   void kill_now();
+  // Engines of which something may be left, by name.
+  std::vector<std::string> not_ended() const;
 
  private:
   struct Core;

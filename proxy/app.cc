@@ -503,7 +503,8 @@ void App::shut_down(int exit_code) {
       // A process that the kernel will not let go of must not keep us: a third signal ends the
       // wait.
       if (ending_.killed) {
-        spdlog::error("gave up waiting for the engines to end; look for them with `ps`");
+        spdlog::error("gave up waiting for {} to end; look for them with `ps`, on their nodes",
+                      fmt::join(backends_.not_ended(), ", "));
         ending_.exit_code = 1;
         io_.stop();
         break;

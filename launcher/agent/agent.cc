@@ -248,6 +248,7 @@ class Agent {
     hello_.version = BATCHPROXY_VERSION;
     hello_.node = arguments_.node;
     hello_.address = arguments_.address;
+    hello_.pid = ::getpid();
     hello_.nonce = make_nonce();
     hello_.proof = make_proof(token_, "agent", hello_.claim(), batchproxys_nonce_, hello_.nonce);
     link_->send(to_text(to_line(hello_)));
@@ -296,7 +297,10 @@ class Agent {
     lease_ = Lease::take(name);
     if (lease_) return start_engine();
     if (std::chrono::steady_clock::now() >= earlier_until_) {
-      return end("an earlier run of it has not ended on this node");
+      return end(fmt::format(
+          "an earlier run of it has not ended on this node. What hangs there is its agent, or the "
+          "engine: `pgrep -af -- '--engine {} '` finds the agent, and kill -9 ends both",
+          arguments_.engine));
     }
     tell(agent_news::Stage{"waits until its last run has ended there"});
     after(kLookAgain, [this] { start_when_alone(); });

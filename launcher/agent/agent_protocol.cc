@@ -34,6 +34,7 @@ AgentLine to_line(const AgentHello& hello) {
            {"engine", hello.engine},
            {"start", std::to_string(hello.start)},
            {"address", hello.address},
+           {"pid", std::to_string(hello.pid)},
            {"nonce", hello.nonce},
            {"proof", hello.proof}}};
 }
@@ -48,6 +49,7 @@ std::optional<AgentHello> read_hello(const AgentLine& line) {
   hello.engine = line["engine"];
   hello.start = line.number("start").value_or(0);
   hello.address = line["address"];
+  hello.pid = line.number("pid").value_or(0);
   hello.nonce = line["nonce"];
   hello.proof = line["proof"];
   const bool is_whole = !hello.node.empty() && !hello.engine.empty() && hello.start > 0 &&

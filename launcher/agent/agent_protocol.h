@@ -54,6 +54,7 @@ struct AgentHello {
   std::string version;  // of its batchproxy
   std::string node;     // its node's name, for people
   std::string address;  // at which its engine can be reached: an IP address
+  int pid = 0;          // its own there, for people; 0: not told
   std::string nonce;
   std::string proof{};
 

@@ -343,9 +343,9 @@ struct FarEngine::State : std::enable_shared_from_this<State> {
 
   std::string tell_silence() const {
     return fmt::format(
-        "goes on without its agent on {}, which has not answered for {:g} s. Until it does, a stop "
-        "or restart of the engine waits for it, and the engine's log stands still",
-        hello.node, seconds(command.patience.patience).count());
+        "has heard nothing of its agent on {} (pid {}) for {:g} s. Until that answers, a stop or "
+        "restart of the engine waits for it, and the engine's log stands still",
+        hello.node, hello.pid, seconds(command.patience.patience).count());
   }
 
   // It may sleep, or ask a driver that hangs.
@@ -372,9 +372,9 @@ struct FarEngine::State : std::enable_shared_from_this<State> {
     if (pulse->has_engine()) {
       doubt = fmt::format(
           "its agent on {} {}, so the engine may still run there until {:g} s after that agent has "
-          "ended",
+          "ended (kill -9 {} there ends it)",
           hello.node, pulse->silence(now()) ? "does not answer" : "has not ended it",
-          command.order.stop_timeout.count());
+          command.order.stop_timeout.count(), hello.pid);
     }
     if (carrier) carrier->cancel();
     on_lost(pulse->has_order() ? "it does not do as it is told"
@@ -392,7 +392,7 @@ struct FarEngine::State : std::enable_shared_from_this<State> {
     } else if (is_over && carrier && !carrier->condition().empty()) {
       its.waits_for = "waits for the end of what brought its agent: " + carrier->condition();
     }
-    if (link && pulse->silence(now()) && pulse->has_engine()) {
+    if (link && pulse->silence(now()) && pulse->has_engine() && its.waits_for.empty()) {
       its.silence =
           fmt::format("its agent on {} has not answered for {:.0f} s", hello.node, silent_for());
     }

@@ -33,8 +33,10 @@ std::vector<std::string> seen_from_here(const Options& options, std::vector<std:
   for (const std::vector<Finding>* findings : {&outlook.placement, &outlook.agents}) {
     for (const Finding& finding : *findings) {
       const std::string text = printable(sentence_of(finding));
-      if (finding.verdict == CheckVerdict::kFailure) {
+      if (finding.is_hopeless) {
         reasons.push_back(text);
+      } else if (finding.verdict == CheckVerdict::kFailure) {
+        seen.push_back("notice: not all of its engines would start: " + text);
       } else {
         seen.push_back("notice: " + text);
       }

@@ -185,6 +185,10 @@ void BackendControl::kill_now() {
   if (launcher_) launcher_->kill_now();
 }
 
+std::vector<std::string> BackendControl::not_ended() const {
+  return launcher_ ? launcher_->not_ended() : std::vector<std::string>();
+}
+
 void BackendControl::watch(const BackendRecord& backend) {
   notes_[backend.id()] = BackendNotes();
   notes_[backend.id()].begin_state(std::chrono::steady_clock::now());

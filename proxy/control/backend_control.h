@@ -64,6 +64,7 @@ class BackendControl final : private LauncherEvents {
   void stop(std::function<void()> on_done);
   // Kills what is left of the engines at once: for another signal after stop().
   void kill_now();
+  std::vector<std::string> not_ended() const;
 
   // Adds and removes the servers that somebody else has started, so that there are those of
   // `options`. Returns what has changed, in sentences. Throws std::runtime_error, with nothing

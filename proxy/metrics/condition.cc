@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "configs/text/figures.h"
 #include "proxy/metrics/snapshot.h"
 
 namespace batchproxy {
@@ -139,12 +140,11 @@ void look_whether_slow(const Snapshot& now, BackendSnapshot& backend) {
   const std::optional<double> others = p50_of_others(now, backend);
   if (!others || takes <= kSlowTimes * *others) return;
   backend.condition = Condition::kSlow;
-  backend.remark =
-      has_answered
-          ? fmt::format("half of its answers take {:.2g} s, those of others {:.2g} s", takes,
-                        *others)
-          : fmt::format("a request has taken {:.0f} s so far, half of others' take {:.2g} s", takes,
-                        *others);
+  backend.remark = has_answered
+                       ? fmt::format("half of its answers take {}, those of others {}",
+                                     short_time(takes), short_time(*others))
+                       : fmt::format("a request has taken {} so far, half of others' take {}",
+                                     short_time(takes), short_time(*others));
 }
 
 struct WaitRow {

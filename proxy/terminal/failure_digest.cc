@@ -48,9 +48,14 @@ bool comes_before(const std::string& one, const std::string& other) {
          std::pair(other.size(), std::string_view(other));
 }
 
+// Whether so many are named, each of them.
+bool names_each(std::size_t count) {
+  return count <= kNamed + 1;
+}
+
 std::string enumerate(const std::vector<std::string>& names) {
   const std::size_t count = names.size();
-  const std::size_t named = count > kNamed + 1 ? kNamed : count - 1;
+  const std::size_t named = names_each(count) ? count - 1 : kNamed;
   std::string text = names.front();
   for (std::size_t i = 1; i < named; ++i) text += ", " + names[i];
   if (count == 1) return text;
@@ -90,10 +95,16 @@ std::string end_mark(const std::string& engine, const EngineFailure& failure) {
   return "end: " + common(failure.reason, engine, failure.node);
 }
 
+constexpr Duration kAtOnce = std::chrono::milliseconds(50);
+
 std::string in_time(Duration left) {
-  constexpr Duration kNow = std::chrono::milliseconds(50);
-  if (left < kNow) return "now";
+  if (left < kAtOnce) return "now";
   return fmt::format("in {:.1f} s", std::chrono::duration<double>(left).count());
+}
+// Of several, the last of them.
+std::string within_time(Duration left) {
+  return fmt::format("within {:.1f} s",
+                     std::chrono::duration<double>(std::max(left, kAtOnce)).count());
 }
 
 constexpr std::size_t kRemembered = 64;  // faults
@@ -288,13 +299,17 @@ std::string FailureDigest::names_of(const Members& members) {
   const std::string& node = members.front().failure.node;
   const bool is_one_node = std::ranges::all_of(
       members, [&node](const Member& member) { return member.failure.node == node; });
-  std::vector<std::string> names;
+  const bool all_have = std::ranges::all_of(
+      members, [](const Member& member) { return !member.failure.node.empty(); });
+  std::vector<std::string> names, nodes;
   for (const Member& member : members) {
     const std::string& its = member.failure.node;
-    names.push_back(is_one_node || its.empty() ? member.engine
-                                               : fmt::format("{} ({})", member.engine, its));
+    const bool is_behind = is_one_node || its.empty() || !names_each(members.size());
+    names.push_back(is_behind ? member.engine : fmt::format("{} ({})", member.engine, its));
+    if (std::ranges::count(nodes, its) == 0) nodes.push_back(its);
   }
-  return enumerate(names);
+  const bool tells_nodes = !is_one_node && all_have && !names_each(members.size());
+  return enumerate(names) + (tells_nodes ? " on " + enumerate(nodes) : "");
 }
 
 // "It is started again in 0.9 s", "They are not started again, after 5 tries".
@@ -308,8 +323,10 @@ std::string FailureDigest::what_next(const Members& members, TimePoint now) {
                        tries > 1 ? fmt::format(", after {} tries", tries) : "");
   }
   if (static_cast<std::size_t>(again) == members.size()) {
-    const Member& last = *std::ranges::max_element(members, {}, &Member::next);
-    return fmt::format("{} started again {}", who, in_time(*last.next - now));
+    const auto [first, last] = std::ranges::minmax_element(members, {}, &Member::next);
+    const bool is_at_once = *last->next - *first->next < kAtOnce;
+    return fmt::format("{} started again {}", who,
+                       is_at_once ? in_time(*last->next - now) : within_time(*last->next - now));
   }
   const std::size_t others = members.size() - static_cast<std::size_t>(again);
   return fmt::format("{} of them {} started again, and {} {} not", again, again == 1 ? "is" : "are",
@@ -392,7 +409,8 @@ Lines FailureDigest::tell_delay(Group group) {
   if (group.members.size() == 1) return {{warn, text}};
   std::vector<std::string> names;
   for (const Member& member : group.members) names.push_back(member.engine);
-  return {{warn, fmt::format("{}: {}; the others likewise", enumerate(names), text)}};
+  return {{warn, fmt::format("{}: {}; the {} likewise", enumerate(names), text,
+                             names.size() > 2 ? "others" : "other")}};
 }
 
 Lines FailureDigest::tell_failure(const Group& group, TimePoint now) {

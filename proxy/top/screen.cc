@@ -405,9 +405,12 @@ void show_detail(Canvas& canvas, const BackendSnapshot& one) {
   field("serves", one.models);
   field("GPUs", one.gpus);
   field("node", one.node);
-  field("in flight",
-        fmt::format("{} of {} prompts, the oldest for {}, no byte for {}", one.inflight.get(),
-                    one.room.get(), short_time(one.oldest.real()), short_time(one.quiet.real())));
+  std::string in_flight = fmt::format("{} of {} prompts", one.inflight.get(), one.room.get());
+  if (one.inflight > 0) {
+    in_flight += fmt::format(", the oldest for {}, no byte for {}", short_time(one.oldest.real()),
+                             short_time(one.quiet.real()));
+  }
+  field("in flight", in_flight);
   if (one.tells_figures) {
     field("it says", fmt::format("{} run, {} wait, KV cache {}", one.engine_running.get(),
                                  one.engine_waiting.get(), percent(one.kv_use.real())));

@@ -47,7 +47,7 @@ TEST(Condition, NamesTheSlowOne) {
   judge(now);
   EXPECT_EQ(now.backends[2].condition, Condition::kSlow);
   EXPECT_EQ(now.backends[2].slow.get(), 1u);
-  EXPECT_EQ(now.backends[2].remark, "half of its answers take 3 s, those of others 0.5 s");
+  EXPECT_EQ(now.backends[2].remark, "half of its answers take 3.0 s, those of others 500 ms");
   EXPECT_EQ(now.backends[1].condition, Condition::kFine);
 }
 

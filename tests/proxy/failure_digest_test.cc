@@ -83,6 +83,21 @@ TEST_F(FailureDigestTest, TellsAFaultThatAllShareOnce) {
                           "srun: no such partition. They are started again in 1.0 s"));
 }
 
+TEST_F(FailureDigestTest, NamesTheNodesOfThoseWhoseNamesAreCutShortAndTheLastStartOfSeveral) {
+  EngineFailure failure = end_of("no route");
+  for (int engine = 0; engine < 4; ++engine) {
+    failure.node = engine < 2 ? "n1" : "n2";
+    const Lines lines =
+        digest_.on_failed("engine-" + std::to_string(engine), failure, (engine + 1) * 1000ms,
+                          engine < 3 ? Names{"engine-3"} : Names{}, now_);
+    if (engine < 3) continue;
+    EXPECT_THAT(
+        texts(lines),
+        ElementsAre("engine-0, engine-1 and 2 more on n1 and n2 did not start: ended 0 s after "
+                    "its start: no route. They are started again within 4.0 s"));
+  }
+}
+
 TEST_F(FailureDigestTest, WaitsForOthersNoLongerThanAWhile) {
   EXPECT_THAT(fail(0, end_of("no ink"), {"engine-1"}), IsEmpty());
   EXPECT_THAT(tick(1s), IsEmpty());
@@ -159,7 +174,7 @@ TEST_F(FailureDigestTest, GathersWhatWasToldBeforeForLonger) {
   EXPECT_THAT(tick(4s), IsEmpty());
   EXPECT_THAT(fail(0, failure, {"engine-1"}, 4s),
               ElementsAre("engine-0 and engine-1 did not start, as before (try 2). They are "
-                          "started again in 4.0 s"));
+                          "started again within 4.0 s"));
 }
 
 TEST_F(FailureDigestTest, TellsAnEngineThatFailsOnceMoreBeforeThatIsToldOnce) {
@@ -290,7 +305,7 @@ TEST_F(FailureDigestTest, TellsADelayThatSeveralHaveOnce) {
   EXPECT_THAT(tick(500ms), IsEmpty());
   digest_.on_delay("engine-1", "waits for its agent on n2: ssh still runs (pid 18)", now_);
   EXPECT_THAT(tick(500ms),
-              ElementsAre("engine-0 and engine-1: engine-0 " + text + "; the others likewise"));
+              ElementsAre("engine-0 and engine-1: engine-0 " + text + "; the other likewise"));
   digest_.on_delay("engine-0", text, now_);
   EXPECT_THAT(tick(1s), IsEmpty()) << "it waits for the same at its next start";
   digest_.on_delay("engine-0", text, now_);

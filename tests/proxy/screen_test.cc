@@ -113,7 +113,7 @@ TEST(Screen, At80Columns) {
       ElementsAre("batchproxy 1.0  ready  up 1:02:05  eager  meta-llama/Llama-3.1-8B",
                   "37 answers/s · 39/s in the last minute · 3700 tokens/s · 12 queued",
                   "oldest 2.5 s · 240 in flight", "waiting for a backend that serves their model",
-                  "engine-1 is slow: half of its answers take 3.1 s, those of others 0.52 s",
+                  "engine-1 is slow: half of its answers take 3.1 s, those of others 520 ms",
                   "engine-2 is stuck: 10 prompts without a byte for 31 s", "",
                   "engine           is          flight  ans/s  wait  tok/s     p50     p95  oldest",
                   "engine-0         fine         60/64     12     3   1234  520 ms   1.1 s   1.2 s",

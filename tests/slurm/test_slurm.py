@@ -198,7 +198,7 @@ def test_check_tells_what_the_allocation_has_and_whether_the_engines_fit(slurm, 
     assert re.search(rf"notice: Slurm: job {job} on n\[1-2\]: its time limit is reached in \d+ min\n", text), text
     assert "notice: 2 nodes of 8 GPUs (n1, n2): 8 engines of 2 GPUs fit\n" in text, text
     text = checked(tmp_path, allocation, servers=9)
-    assert "it would not start: 2 nodes of 8 GPUs (n1, n2): 9 engines of 2 GPUs do not all fit: 1 of them finds no room" in text
+    assert "not all of its engines would start: 2 nodes of 8 GPUs (n1, n2): 9 engines of 2 GPUs do not all fit: 1 of them finds no room" in text
     text = checked(tmp_path, {**allocation, "SLURM_JOB_ID": "999"})
     assert "it would not start: of job 999 `scontrol` says: slurm_load_jobs error: Invalid job id specified" in text, text
 

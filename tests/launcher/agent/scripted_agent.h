@@ -71,6 +71,7 @@ inline AgentHello hello_of(const std::string& engine, int start) {
   hello.version = "9.9.9";
   hello.node = "n1";
   hello.address = "127.0.0.1";
+  hello.pid = 4711;
   return hello;
 }
 
