@@ -11,6 +11,7 @@
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/string_body.hpp>
 #include <boost/beast/http/write.hpp>
+#include <fmt/format.h>
 
 namespace batchproxy {
 
@@ -64,6 +65,12 @@ AdminClient::Answer AdminClient::ask(const std::string& method, const std::strin
     }
     return {.status = answer.result_int(), .body = std::move(answer.body())};
   } catch (const boost::system::system_error& error) {
+    if (error.code() == beast::error::timeout) {
+      return {.body = fmt::format("{}{} has not answered within {:g} s: that batchproxy hangs, or "
+                                  "nothing reaches it\n",
+                                  address(), named_by_,
+                                  std::chrono::duration<double>(patience).count())};
+    }
     return {.body = "no batchproxy answers at " + address() + named_by_ + ": " +
                     error.code().message() + ". Name its admin address with --admin\n"};
   }

@@ -108,6 +108,18 @@ def test_a_command_says_when_nobody_answers(command):
     assert code == 1 and "no batchproxy answers at 127.0.0.1:1: Connection refused" in text
 
 
+def test_a_batchproxy_that_hangs_is_told_from_none(start_proxy):
+    proxy = start_proxy("--backend", "http://127.0.0.1:1")
+    proxy.wait_for_line("listening")
+    os.kill(proxy.pid, signal.SIGSTOP)
+    try:
+        done = status_command(proxy)
+    finally:
+        os.kill(proxy.pid, signal.SIGCONT)
+    assert done.returncode == 1, done
+    assert f"{address(proxy)} has not answered within 10 s: that batchproxy hangs, or nothing reaches it" in done.stderr, done
+
+
 def on_a_terminal(command):
     terminal = Terminal(command)
     return terminal.end(), terminal.text
