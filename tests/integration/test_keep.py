@@ -13,6 +13,7 @@ from tests.support.waiting import alive, wait_until
 
 @pytest.fixture
 def config(tmp_path):
+    """Before start_proxy among what a test asks for: a proxy that is there at the end would start what is stopped again."""
     path = write_config(tmp_path / "c.yaml", servers=2, keep=True)
     yield path
     stop(path)
@@ -31,7 +32,7 @@ def take_over(start_proxy, config, pids):
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
-def test_engines_survive_the_end_of_the_proxy_and_are_taken_over(start_proxy, config, end):
+def test_engines_survive_the_end_of_the_proxy_and_are_taken_over(config, start_proxy, end):
     first = start_proxy("--config", config).ready(2)
     pids = first.engine_pids(2)
     urls = [backend["url"] for backend in first.status()["backends"]]
@@ -43,7 +44,7 @@ def test_engines_survive_the_end_of_the_proxy_and_are_taken_over(start_proxy, co
     assert not any("unready" in line or "did not start" in line for line in second.errors), second.output()
 
 
-def test_what_happens_to_an_engine_meanwhile_is_seen_by_the_next(start_proxy, config):
+def test_what_happens_to_an_engine_meanwhile_is_seen_by_the_next(config, start_proxy):
     first = start_proxy("--config", config).ready(2)
     pids = first.engine_pids(2)
     first.process.kill()
@@ -58,7 +59,7 @@ def test_what_happens_to_an_engine_meanwhile_is_seen_by_the_next(start_proxy, co
     second.ready(2)
 
 
-def test_an_engine_with_other_settings_is_restarted_and_one_too_many_is_stopped(start_proxy, config):
+def test_an_engine_with_other_settings_is_restarted_and_one_too_many_is_stopped(config, start_proxy):
     first = start_proxy("--config", config).ready(2)
     pids = first.engine_pids(2)
     first.stop()
@@ -69,7 +70,7 @@ def test_an_engine_with_other_settings_is_restarted_and_one_too_many_is_stopped(
     second.ready(1)
 
 
-def test_stop_ends_them(start_proxy, config):
+def test_stop_ends_them(config, start_proxy):
     proxy = start_proxy("--config", config).ready(2)
     pids = proxy.engine_pids(2)
     assert proxy.stop() == 0
@@ -80,7 +81,7 @@ def test_stop_ends_them(start_proxy, config):
     assert "no engine runs" in stop(config).stdout
 
 
-def test_without_keep_those_of_an_earlier_one_are_told_of(start_proxy, config):
+def test_without_keep_those_of_an_earlier_one_are_told_of(config, start_proxy):
     start_proxy("--config", config).ready(2).stop()
     config.write_text(config.read_text().replace('"keep": true', '"keep": false'))
     second = start_proxy("--config", config).ready(2)
@@ -89,7 +90,7 @@ def test_without_keep_those_of_an_earlier_one_are_told_of(start_proxy, config):
     assert "engine-1: stopped" in stop(config).stdout
 
 
-def test_two_at_a_time_do_not_share_engines(start_proxy, config):
+def test_two_at_a_time_do_not_share_engines(config, start_proxy):
     first = start_proxy("--config", config).ready(2)
     pids = first.engine_pids(2)
     second = start_proxy("--config", config).ready(2)
