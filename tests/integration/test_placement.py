@@ -393,6 +393,9 @@ def test_what_may_still_run_of_an_earlier_run_is_said_at_a_stop_and_at_the_end(s
     os.kill(agent, signal.SIGSTOP)
     try:
         shown(proxy, "engines", "restart", "engine-0")
+        advice = said(proxy, r"engine-0 did not start: .*an earlier run of it has not ended on this node.* and kill -9 ends both")
+        found = subprocess.run(re.search(r"`(pgrep .*?)`", advice)[1], shell=True, check=True, capture_output=True, text=True).stdout
+        assert re.search(rf"(?m)^{agent} ", found), f"{advice}\n{found}"
         wait_until(lambda: "waits until its last run has ended there" in first_engine(proxy).get("doing", ""), "its next start")
         shown(proxy, "engines", "stop", "engine-0")
         wait_until(lambda: first_engine(proxy)["state"] == "stopped", "the second agent to leave")
@@ -404,6 +407,23 @@ def test_what_may_still_run_of_an_earlier_run_is_said_at_a_stop_and_at_the_end(s
     finally:
         os.kill(agent, signal.SIGKILL)
     wait_until(lambda: not alive(engine), "as was said")
+
+
+def test_who_waits_no_longer_for_the_engines_ends_is_told_which_these_are(start_proxy, tmp_path):
+    proxy = start_proxy("--config", far_config(tmp_path / "c.yaml", exec_command=["setsid", "-w", *ON_A_NODE])).ready(2)
+    engine, agent = proxy.engine_pids(2)[0], agents_of(proxy)["engine-0"]
+    os.kill(agent, signal.SIGSTOP)
+
+    def interrupted():
+        proxy.process.send_signal(signal.SIGINT)
+        return proxy.process.poll() is not None
+    try:
+        wait_until(interrupted, "the third signal to be heard")
+        assert proxy.wait() in (1, -signal.SIGINT), "one signal more may meet it when it has no handler any more"
+        assert re.search("gave up waiting for engine-0.* to end; look for them with `ps`, on their nodes", proxy.output()), proxy.output()
+    finally:
+        os.kill(agent, signal.SIGKILL)
+    wait_until(lambda: not alive(engine), "its end")
 
 
 def test_an_engine_that_is_started_while_it_stops_says_so(start_proxy, tmp_path):
